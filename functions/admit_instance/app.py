@@ -1,0 +1,13 @@
+"""Admit Instance: check the input, take the lease, write the journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.admission import admit_instance
+from drydock.handling import read_step
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return admit_instance(Services(), read_step(event), event["input"])

@@ -1,0 +1,13 @@
+"""Check Health: the health probe of the policy, a Command document of the account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.patching import check_health
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    check_health(Services(), read_step(event))

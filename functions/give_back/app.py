@@ -1,0 +1,15 @@
+"""Give machines back whose executions are over: one machine, or all that the schedule finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.giving_back import give_back
+from drydock.handling import logger
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    done = give_back(Services(), event)
+    logger.info("pass over", done=done)
+    return done

@@ -1,0 +1,14 @@
+"""Read Patches Before: what the scan before an installation with hooks has found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.evidence import read_patches
+from drydock.handling import read_step
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    patches, is_fresh = read_patches(Services(), read_step(event))
+    return {"patches": patches, "isFresh": is_fresh}

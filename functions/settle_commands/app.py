@@ -1,0 +1,13 @@
+"""Settle Commands: wait until no command of Drydock is at work on the instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.long_work import settle_commands
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    settle_commands(Services(), read_step(event))

@@ -1,0 +1,13 @@
+"""Start Instance: start a stopped instance, and wait until it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.long_work import start_instance
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    start_instance(Services(), read_step(event))

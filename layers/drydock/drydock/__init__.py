@@ -1,0 +1,1 @@
+"""What Drydock's functions share: decisions, and the AWS calls that carry them out."""

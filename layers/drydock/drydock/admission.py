@@ -1,0 +1,240 @@
+"""Admission: what may be patched, and the lease under which it is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from drydock.checking import section, text
+from drydock.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.errors import (
+    AwsCallFailedError,
+    DocumentError,
+    DrydockError,
+    InstanceBusyError,
+    InstanceExcludedError,
+    InstanceInGroupError,
+    InstanceNotFoundError,
+    InstanceNotPatchableError,
+    InstanceNotReadyError,
+    InstanceNotRunningError,
+    InstanceUnmanagedError,
+    InvalidInputError,
+    ServiceUnavailableError,
+)
+from drydock.evidence import count_patches
+from drydock.executions import invoke_later
+from drydock.leases import (
+    ADMITTING,
+    Lease,
+    activate_lease,
+    claim_intent,
+    drop_lease,
+    group_key,
+    take_lease,
+)
+from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, require_no_mistakes
+from drydock.services import Services
+from drydock.staleness import is_stale
+from drydock.step import Step
+
+STATE_TAG = "DrydockState"
+COMPLETED_TAG = "DrydockCompleted"
+EXCLUDE_TAG = "DrydockExclude"
+GROUP_TAG = "aws:autoscaling:groupName"
+IN_PROGRESS, COMPLETED = "InProgress", "Completed"
+
+_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+_check_input = section(
+    {
+        "instanceId": text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0"),
+        "policy": lambda path, value: [],
+        "runId": text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)"),
+        "snapshotId": text(_UUID, "a GUID"),
+        "group": text(r".{1,255}", "the name of an Auto Scaling group"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The input of PatchInstance, checked."""
+
+    instance_id: str
+    policy: Policy
+    run_id: str
+    snapshot_id: str
+    group: str
+
+
+def read_request(given: object, settings: str, settings_name: str, execution: str) -> Request:
+    """Check input and settings together.
+
+    Raises InvalidInputError or InvalidPolicyError; either names every mistake. Without a snapshot id of the
+    run, the execution has its own: the same one however often the step runs.
+    """
+    mistakes = _check_input("input", given)
+    values: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    if isinstance(given, Mapping) and "instanceId" not in given:
+        mistakes.append("input.instanceId: is required, an instance id such as i-0123456789abcdef0")
+    policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
+    if mistakes:
+        raise InvalidInputError("; ".join([*mistakes, *policy_mistakes]))
+    require_no_mistakes(policy_mistakes)
+    return Request(
+        instance_id=str(values["instanceId"]),
+        policy=policy,
+        run_id=str(values.get("runId", "")),
+        snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)),
+        group=str(values.get("group", "")),
+    )
+
+
+def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) -> DrydockError | None:
+    """Why an instance is not admitted as it is, or None. InstanceNotReadyError passes by itself."""
+    instance_id, state, tags = instance["InstanceId"], state_of(instance), tags_of(instance)
+    if state in ("shutting-down", "terminated"):
+        return InstanceNotFoundError(f"{instance_id}: is {state}")
+    if EXCLUDE_TAG in tags:
+        return InstanceExcludedError(f"{instance_id}: tag {EXCLUDE_TAG} says: {tags[EXCLUDE_TAG] or 'no reason'}")
+    if GROUP_TAG in tags and not member_of_leased_group:
+        return InstanceInGroupError(
+            f"{instance_id}: is a member of Auto Scaling group {tags[GROUP_TAG]}, which would replace it; "
+            "the group's roll has to patch it"
+        )
+    if state in ("pending", "stopping"):
+        return InstanceNotReadyError(f"{instance_id}: is {state}")
+    if instance.get("RootDeviceType", "ebs") != "ebs":
+        return InstanceNotPatchableError(f"{instance_id}: its root device is an instance store: no image, no stop")
+    if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
+        return InstanceNotPatchableError(f"{instance_id}: only EC2 itself can start a stopped Spot instance")
+    if policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
+        return InstanceNotPatchableError(
+            f"{instance_id}: policy.document is {INSTALL_WINDOWS_UPDATES}, the instance runs {platform_of(instance)}"
+        )
+    if policy["operation"] == "Scan" and state == "stopped" and not policy["startForScan"]:
+        return InstanceNotRunningError(
+            f"{instance_id}: is stopped; a Scan starts it only when policy.startForScan is true"
+        )
+    return None
+
+
+def admit_instance(services: Services, step: Step, given: object) -> dict[str, Any]:
+    """Take the lease, write the journal, and return what later steps rely on.
+
+    Raises one of the errors above; then nothing is touched and no lease is left behind. Admitting twice for the
+    same execution is admitting once.
+    """
+    environment = services.environment
+    request = read_request(
+        given,
+        services.ssm.parameter(environment.policy_parameter),
+        environment.policy_parameter,
+        step.holder.execution,
+    )
+    standing = take_lease(services.table, step.holder, request.instance_id, services.now())
+    if standing is not None and standing.holder != step.holder:
+        _refuse_busy(services, standing)
+    try:
+        return _admit(services, step, request, standing)
+    except DrydockError:
+        drop_lease(services.table, step.holder, request.instance_id, ADMITTING)
+        raise
+
+
+def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
+    """Raises InstanceBusyError. A stale lease is for give_back to end; admission repairs nothing itself."""
+    stale = is_stale(services, standing)
+    if stale:
+        invoke_later(services.environment.function("give_back"), {"instanceId": standing.instance_id})
+    raise InstanceBusyError(
+        f"{standing.instance_id}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
+        + ("; that execution is over and the machine is being given back: try again later" if stale else "")
+    )
+
+
+def _admit(services: Services, step: Step, request: Request, standing: Lease | None) -> dict[str, Any]:
+    instance = services.ec2.describe_instance(request.instance_id)
+    if standing is None:
+        _require_admissible(services, request, instance)
+    tags = tags_of(instance)
+    power = standing.journal["power"] if standing else state_of(instance)
+    machine = {
+        "name": tags.get("Name", ""),
+        "platform": platform_of(instance),
+        "power": power,
+        "account": step.holder.account,
+        "patchGroup": tags.get("Patch Group", tags.get("PatchGroup", "")),
+        "snapshotId": request.snapshot_id,
+        "runId": request.run_id,
+    }
+    state = services.ssm.find_patch_state(request.instance_id)
+    admitted = {
+        "instanceId": request.instance_id,
+        "policy": request.policy,
+        "machine": machine,
+        "patchesBefore": count_patches(services, request.instance_id, state),
+    }
+    if standing is None:
+        journal = {
+            **machine,
+            "stateTag": tags.get(STATE_TAG, ""),
+            "notify": request.policy["notify"],
+            "operation": request.policy["operation"],
+            "startedAt": step.execution_started.isoformat(),
+        }
+        activate_lease(services.table, step.holder, request.instance_id, journal, services.now())
+    _tag_in_progress(services, step, request)
+    return admitted
+
+
+def _require_admissible(services: Services, request: Request, instance: Instance) -> None:
+    reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
+    if reason is not None:
+        raise reason
+    if state_of(instance) == "running":
+        agent = services.ssm.find_agent(request.instance_id)
+        if agent is None:
+            raise InstanceUnmanagedError(
+                f"{request.instance_id}: Systems Manager does not manage it: check the SSM Agent, the instance "
+                "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
+            )
+    elif services.ec2.is_stop_protected(request.instance_id):
+        raise InstanceNotPatchableError(
+            f"{request.instance_id}: is stopped and stop-protected: once started it could not be stopped again"
+        )
+    _check_documents(services, request.policy, platform_of(instance))
+
+
+def _is_member_of_leased_group(services: Services, request: Request) -> bool:
+    if not request.group:
+        return False
+    lease = services.table.get(group_key(request.group))
+    return lease is not None and lease.get("member") == request.instance_id
+
+
+def _check_documents(services: Services, policy: Policy, platform: str) -> None:
+    """Raises DocumentError that names every document that cannot run here."""
+    hooks = policy["hooks"]
+    wanted = [policy["healthProbe"]]
+    if policy["operation"] == "Install":
+        wanted += [hooks["preInstall"], hooks["postInstall"], hooks["onExit"]]
+    mistakes = [
+        mistake
+        for name in sorted(set(wanted) - {""})
+        if (mistake := services.ssm.check_command_document(name, platform))
+    ]
+    if mistakes:
+        raise DocumentError("; ".join(mistakes))
+
+
+def _tag_in_progress(services: Services, step: Step, request: Request) -> None:
+    """Show people and schedulers that the machine is in work. A tag that cannot be written fails nothing."""
+    claim_intent(services.table, step.holder, request.instance_id, "tag", services.now())
+    try:
+        services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS})
+    except (AwsCallFailedError, ServiceUnavailableError):
+        return

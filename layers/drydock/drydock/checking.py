@@ -1,0 +1,69 @@
+"""Checks of JSON values that collect every mistake instead of stopping at the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Check = Callable[[str, Any], list[str]]
+"""Takes the path of a value and the value; returns the mistakes, each one sentence that names the path."""
+
+
+def one_of(*allowed: str) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, str) and value in allowed:
+            return []
+        return [f"{path}: {value!r} is not one of {', '.join(allowed)}"]
+
+    return check
+
+
+def flag(path: str, value: Any) -> list[str]:
+    return [] if isinstance(value, bool) else [f"{path}: {value!r} is not true or false"]
+
+
+def whole_number(least: int, most: int) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return []
+        return [f"{path}: {value!r} is not a whole number from {least} to {most}"]
+
+    return check
+
+
+def text(pattern: str, expected: str) -> Check:
+    matcher = re.compile(pattern)
+
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, str) and matcher.fullmatch(value):
+            return []
+        return [f"{path}: {value!r} is not {expected}"]
+
+    return check
+
+
+def list_of(item: Check) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if not isinstance(value, list):
+            return [f"{path}: {value!r} is not a list"]
+        return [mistake for index, element in enumerate(value) for mistake in item(f"{path}[{index}]", element)]
+
+    return check
+
+
+def section(keys: Mapping[str, Check]) -> Check:
+    """An object with no other keys than these; each key may be left out."""
+
+    def check(path: str, value: Any) -> list[str]:
+        if not isinstance(value, Mapping):
+            return [f"{path}: {value!r} is not an object"]
+        mistakes = []
+        for key, element in value.items():
+            if key in keys:
+                mistakes += keys[key](f"{path}.{key}", element)
+            else:
+                mistakes.append(f"{path}.{key}: unknown; known are {', '.join(keys)}")
+        return mistakes
+
+    return check

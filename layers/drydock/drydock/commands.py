@@ -1,0 +1,236 @@
+"""Commands: sent once, known again by their comment, and judged by their invocation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from drydock.ec2 import state_of
+from drydock.errors import (
+    CommandCancelledError,
+    CommandNotDeliveredError,
+    CommandNotReadyError,
+    CommandTimedOutError,
+    HealthCheckFailedError,
+    HookFailedError,
+    InstanceStoppedError,
+    InstanceTerminatedError,
+    ProbeFailedError,
+)
+from drydock.leases import FUNCTION_LIFETIME, Intent, claim_intent, record_intent, renew_intent
+from drydock.power import is_gone
+from drydock.services import Services
+from drydock.ssm import Invocation
+from drydock.step import Step
+from drydock.waits import Wait
+
+_SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
+"""A command that ListCommands does not show by then was never sent."""
+
+_MOST_COMMENT = 100
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to send. `purpose` says how its end is read, `intent` names it within the execution."""
+
+    intent: str
+    purpose: str
+    document: str
+    parameters: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def _comment(services: Services, step: Step, command: Command) -> str:
+    mark = step.mark(command.intent)
+    return f"{services.environment.stack}: {step.state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
+
+
+def send_once(services: Services, step: Step, command: Command) -> tuple[str, Mapping[str, Any], bool]:
+    """Send the command unless this execution sent it before.
+
+    Returns its id, the facts of its wait, and whether it was sent just now.
+
+
+    Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
+    CommandNotDeliveredError, DocumentError.
+    """
+    environment, now = services.environment, services.now()
+    comment = _comment(services, step, command)
+    log_prefix = f"{environment.stack}/{step.instance_id}/{step.holder.name}"
+    intent, is_new = claim_intent(
+        services.table,
+        step.holder,
+        step.instance_id,
+        command.intent,
+        now,
+        document=command.document,
+        parameters=dict(command.parameters),
+        comment=comment,
+        purpose=command.purpose,
+        kept=dict(command.facts),
+    )
+    if not intent.id:
+        sent = None if is_new else find_sent_command(services, step.instance_id, intent)
+        if not is_new and sent is None:
+            intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
+        if sent is None:
+            sent = services.ssm.send_command(
+                step.instance_id,
+                command.document,
+                command.parameters,
+                comment,
+                environment.log_bucket,
+                log_prefix,
+            )
+        command_id, expires = sent
+        record_intent(
+            services.table,
+            step.holder,
+            step.instance_id,
+            command.intent,
+            command_id,
+            expiresAt=expires.isoformat(),
+        )
+    else:
+        command_id = intent.id
+    return (
+        command_id,
+        {
+            "intent": command.intent,
+            "purpose": command.purpose,
+            "document": command.document,
+            "parameters": dict(command.parameters),
+            "sentAt": intent.at.isoformat(),
+            "platform": step.machine["platform"],
+            "logKey": f"{log_prefix}/{command_id}/{step.instance_id}/",
+            **intent.facts["kept"],
+        },
+        is_new,
+    )
+
+
+def find_sent_command(services: Services, instance_id: str, intent: Intent) -> tuple[str, Any] | None:
+    """The command of an intent that has no id: sent, or None when it never was.
+
+    Raises CommandNotReadyError while that cannot be told.
+    """
+    sent = services.ssm.find_command(instance_id, intent.facts["comment"], intent.at)
+    if sent is None and services.now() - intent.at < _SEEN_AFTER:
+        raise CommandNotReadyError(f"{instance_id}: {intent.name}: it cannot be seen yet whether it was sent")
+    return sent
+
+
+def look_at_command(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+    """Raises the error that ends the state, by the command's purpose."""
+    invocation = services.ssm.find_invocation(wait.instance_id, wait.resource, wait.facts["platform"])
+    if invocation is not None and invocation.is_over:
+        _require_that_it_ran(wait, invocation)
+        return _CONCLUSIONS[wait.facts["purpose"]](services, wait, invocation)
+    if services.now() >= wait.deadline:
+        raise CommandTimedOutError(
+            f"{wait.instance_id}: {_what(wait)} is not over at the deadline "
+            f"({invocation.status_details if invocation else 'not seen'}); it may still be at work"
+        )
+    if doubt:
+        _require_running_instance(services, wait)
+    return None
+
+
+def _require_running_instance(services: Services, wait: Wait) -> None:
+    instance = services.ec2.describe_instance(wait.instance_id)
+    if is_gone(instance):
+        raise InstanceTerminatedError(f"{wait.instance_id}: was terminated during {_what(wait)}")
+    if state_of(instance) in ("stopping", "stopped"):
+        raise InstanceStoppedError(f"{wait.instance_id}: was stopped by somebody else during {_what(wait)}")
+
+
+def _what(wait: Wait) -> str:
+    return f"{wait.facts['intent']} ({wait.facts['document']}, command {wait.resource})"
+
+
+def _require_that_it_ran(wait: Wait, invocation: Invocation) -> None:
+    if invocation.never_ran:
+        raise CommandNotDeliveredError(
+            f"{wait.instance_id}: {_what(wait)} never reached the machine: {invocation.status_details}"
+        )
+    if invocation.was_cancelled:
+        raise CommandCancelledError(f"{wait.instance_id}: {_what(wait)} was cancelled by somebody")
+
+
+def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    return {
+        "commandId": wait.resource,
+        "document": wait.facts["document"],
+        "parameters": wait.facts["parameters"],
+        "sentAt": wait.facts["sentAt"],
+        "endedAt": services.now().isoformat(timespec="seconds"),
+        "status": invocation.status,
+        "statusDetails": invocation.status_details,
+        "responseCode": invocation.response_code,
+        "succeeded": invocation.succeeded,
+        "logKey": wait.facts["logKey"],
+    }
+
+
+def _parse_output(wait: Wait, invocation: Invocation, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not invocation.succeeded:
+        raise ProbeFailedError(
+            f"{wait.instance_id}: {_what(wait)} ended as {invocation.status_details} "
+            f"(exit code {invocation.response_code})"
+        )
+    try:
+        said = json.loads(invocation.output.strip().splitlines()[-1])
+        return {key: said[key] for key in keys}
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ProbeFailedError(
+            f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not {', '.join(keys)} as JSON"
+        ) from error
+
+
+def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    probed = _parse_output(wait, invocation, ("bootId", "agentVersion", "pendingReboot"))
+    return {**_conclude(services, wait, invocation), **probed}
+
+
+def _conclude_scan(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    return {
+        **_conclude(services, wait, invocation),
+        "operationEndedBefore": wait.facts.get("operationEndedBefore", ""),
+    }
+
+
+def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    found = _parse_output(wait, invocation, ("missingCount", "missing"))
+    return {**_conclude(services, wait, invocation), **found}
+
+
+def _conclude_hook(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    if not invocation.succeeded:
+        raise HookFailedError(
+            f"{wait.instance_id}: hook {_what(wait)} ended as {invocation.status_details} "
+            f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
+        )
+    return _conclude(services, wait, invocation)
+
+
+def _conclude_health(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    if not invocation.succeeded:
+        raise HealthCheckFailedError(
+            f"{wait.instance_id}: health probe {_what(wait)} ended as {invocation.status_details} "
+            f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
+        )
+    return _conclude(services, wait, invocation)
+
+
+_CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, Any]]] = {
+    "health": _conclude_health,
+    "hook": _conclude_hook,
+    "install": _conclude,
+    "probe": _conclude_probe,
+    "scan": _conclude_scan,
+    "search": _conclude_search,
+}

@@ -1,0 +1,141 @@
+"""The calls to EC2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws import call, client, error_code, error_text
+from drydock.errors import InstanceNotFoundError, InstanceStartFailedError, PowerNotRestoredError
+
+Instance = Mapping[str, Any]
+Image = Mapping[str, Any]
+
+_UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+
+
+def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+def state_of(instance: Instance) -> str:
+    return str(instance["State"]["Name"])
+
+
+def platform_of(instance: Instance) -> str:
+    """EC2 names the platform of Windows instances only."""
+    return "Windows" if str(instance.get("Platform", "")).lower() == "windows" else "Linux"
+
+
+class Ec2:
+    def __init__(self) -> None:
+        self._client = client("ec2")
+
+    def describe_instance(self, instance_id: str) -> Instance:
+        """Raises InstanceNotFoundError."""
+        try:
+            answer = call(self._client.describe_instances, *_UNKNOWN_INSTANCE, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise InstanceNotFoundError(f"{instance_id}: {error_text(error)}") from error
+        for reservation in answer["Reservations"]:
+            for instance in reservation["Instances"]:
+                found: Instance = instance
+                return found
+        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+
+    def is_stop_protected(self, instance_id: str) -> bool:
+        answer = call(self._client.describe_instance_attribute, InstanceId=instance_id, Attribute="disableApiStop")
+        return bool(answer.get("DisableApiStop", {}).get("Value", False))
+
+    def passes_status_checks(self, instance_id: str) -> bool:
+        answer = call(self._client.describe_instance_status, InstanceIds=[instance_id])
+        return any(
+            status["InstanceStatus"]["Status"] == "ok" and status["SystemStatus"]["Status"] == "ok"
+            for status in answer["InstanceStatuses"]
+        )
+
+    def start(self, instance_id: str) -> None:
+        """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
+        refusals = (
+            "IncorrectInstanceState",
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientCapacityOnHost",
+            "InstanceLimitExceeded",
+            "UnsupportedOperation",
+        )
+        try:
+            call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise InstanceStartFailedError(
+                f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
+            ) from error
+
+    def stop(self, instance_id: str) -> None:
+        """Raises PowerNotRestoredError when EC2 refuses, because of stop protection for example."""
+        refusals = ("IncorrectInstanceState", "OperationNotPermitted", "UnsupportedOperation")
+        try:
+            call(self._client.stop_instances, *refusals, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise PowerNotRestoredError(
+                f"{instance_id}: EC2 did not stop it: {error_code(error)}: {error_text(error)}"
+            ) from error
+
+    def create_image(
+        self, instance_id: str, name: str, description: str, no_reboot: bool, tags: Mapping[str, str]
+    ) -> str:
+        """The id of the image of this name: of the one that exists, when it was asked for before."""
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        try:
+            answer = call(
+                self._client.create_image,
+                "InvalidAMIName.Duplicate",
+                InstanceId=instance_id,
+                Name=name,
+                Description=description,
+                NoReboot=no_reboot,
+                TagSpecifications=[
+                    {"ResourceType": "image", "Tags": listed},
+                    {"ResourceType": "snapshot", "Tags": listed},
+                ],
+            )
+        except ClientError as error:
+            existing = self._find_own_image(name)
+            if existing is None:
+                raise
+            del error
+            return existing
+        return str(answer["ImageId"])
+
+    def _find_own_image(self, name: str) -> str | None:
+        answer = call(self._client.describe_images, Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
+        return next((str(image["ImageId"]) for image in answer["Images"]), None)
+
+    def find_image(self, image_id: str) -> Image | None:
+        """None when EC2 does not show it: not yet, or no more."""
+        try:
+            answer = call(
+                self._client.describe_images,
+                "InvalidAMIID.NotFound",
+                "InvalidAMIID.Unavailable",
+                ImageIds=[image_id],
+            )
+        except ClientError:
+            return None
+        return next(iter(answer["Images"]), None)
+
+    def deprecate_image(self, image_id: str, at: datetime) -> None:
+        call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
+
+    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        call(
+            self._client.create_tags,
+            Resources=[instance_id],
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+
+    def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
+        call(self._client.delete_tags, Resources=[instance_id], Tags=[{"Key": key} for key in keys])

@@ -1,0 +1,45 @@
+"""What the template tells a function through its environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Environment:
+    stack: str
+    table: str
+    log_bucket: str
+    time_zone: str
+    region: str
+
+    @classmethod
+    def read(cls) -> Environment:
+        """Raises KeyError when the template forgot a variable."""
+        return cls(
+            stack=os.environ["STACK"],
+            table=os.environ["TABLE"],
+            log_bucket=os.environ["LOG_BUCKET"],
+            time_zone=os.environ["TIME_ZONE"],
+            region=os.environ["AWS_REGION"],
+        )
+
+    @property
+    def probe_document(self) -> str:
+        return f"{self.stack}-Probe"
+
+    @property
+    def search_document(self) -> str:
+        return f"{self.stack}-SearchWindowsUpdates"
+
+    @property
+    def policy_parameter(self) -> str:
+        return f"/{self.stack}/policy"
+
+    @property
+    def topic_parameter(self) -> str:
+        return f"/{self.stack}/topic"
+
+    def function(self, name: str) -> str:
+        return f"{self.stack}-{name}"

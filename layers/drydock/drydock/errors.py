@@ -1,0 +1,167 @@
+"""Every error a step can end with. The class names are the contract with the state machines.
+
+Errors named `…NotReadyError` and `ServiceUnavailableError` pass by themselves and are retried;
+all others are final for the step.
+"""
+
+from __future__ import annotations
+
+
+class DrydockError(Exception):
+    """The base of all of Drydock's own errors; never raised itself."""
+
+
+class InvalidInputError(DrydockError):
+    """Raised when the input of an execution has unknown keys or wrong values."""
+
+
+class InvalidPolicyError(DrydockError):
+    """Raised when the effective policy has unknown keys, wrong values or impossible combinations."""
+
+
+class NewerSchemaError(DrydockError):
+    """Raised when an item of the table was written by a newer Drydock than this one."""
+
+
+class InstanceNotFoundError(DrydockError):
+    """Raised when EC2 knows no such instance in this account and Region."""
+
+
+class InstanceNotReadyError(DrydockError):
+    """Raised when an instance is pending or stopping: neither running nor stopped yet."""
+
+
+class InstanceNotPatchableError(DrydockError):
+    """Raised when an instance cannot be stopped, imaged and patched by its nature."""
+
+
+class InstanceExcludedError(DrydockError):
+    """Raised when the instance carries the DrydockExclude tag."""
+
+
+class InstanceInGroupError(DrydockError):
+    """Raised when the instance belongs to an Auto Scaling group whose lease does not name it."""
+
+
+class InstanceBusyError(DrydockError):
+    """Raised when another execution holds the lease of the instance."""
+
+
+class InstanceUnmanagedError(DrydockError):
+    """Raised when Systems Manager does not manage a running instance."""
+
+
+class InstanceNotRunningError(DrydockError):
+    """Raised when a Scan meets a stopped instance and the policy does not start it for a Scan."""
+
+
+class DocumentError(DrydockError):
+    """Raised when an SSM document of the policy is missing, not a Command document or for another platform."""
+
+
+class LeaseLostError(DrydockError):
+    """Raised when a step no longer holds the lease; nothing was touched."""
+
+
+class ImageFailedError(DrydockError):
+    """Raised when EC2 could not make an image."""
+
+
+class ImageTimedOutError(DrydockError):
+    """Raised when an image is still not available at the deadline."""
+
+
+class InstanceStartFailedError(DrydockError):
+    """Raised when a started instance fell back to stopped, or EC2 refused to start it."""
+
+
+class StartTimedOutError(DrydockError):
+    """Raised when a started instance is still not running at the deadline."""
+
+
+class StopTimedOutError(DrydockError):
+    """Raised when an instance is still not stopped at the deadline."""
+
+
+class InstanceStoppedError(DrydockError):
+    """Raised when somebody stopped the instance in the middle of the work."""
+
+
+class InstanceTerminatedError(DrydockError):
+    """Raised when somebody terminated the instance in the middle of the work."""
+
+
+class AgentNotReadyError(DrydockError):
+    """Raised when status checks have not passed, or the SSM Agent has not called in yet."""
+
+
+class AgentUnreachableError(DrydockError):
+    """Raised when status checks or the SSM Agent are still missing at the deadline."""
+
+
+class CommandNotReadyError(DrydockError):
+    """Raised when it cannot be seen yet whether a command was sent."""
+
+
+class CommandNotDeliveredError(DrydockError):
+    """Raised when a command never reached the instance."""
+
+
+class CommandCancelledError(DrydockError):
+    """Raised when somebody cancelled a command of Drydock."""
+
+
+class CommandTimedOutError(DrydockError):
+    """Raised when a command is not over at the deadline."""
+
+
+class CommandsNotSettledError(DrydockError):
+    """Raised when commands of Drydock are still at work on the instance at the deadline."""
+
+
+class ProbeFailedError(DrydockError):
+    """Raised when the probe did not answer with what it should."""
+
+
+class HookFailedError(DrydockError):
+    """Raised when a hook of the policy failed."""
+
+
+class HealthCheckFailedError(DrydockError):
+    """Raised when the health probe of the policy failed."""
+
+
+class PatchStateNotReadyError(DrydockError):
+    """Raised when the patch state of a finished Scan cannot be read yet."""
+
+
+class PatchesStillMissingError(DrydockError):
+    """Raised when patches are missing after an installation that reported success."""
+
+
+class PatchingFailedError(DrydockError):
+    """Raised when patches are missing or failed after an installation that reported failure."""
+
+
+class PatchingReportedFailedError(DrydockError):
+    """Raised when nothing is missing, the installation reported failure, and the policy minds that."""
+
+
+class RebootPendingError(DrydockError):
+    """Raised when a reboot is still pending and the policy minds that."""
+
+
+class VerdictUnknownError(DrydockError):
+    """Raised when there is no fresh evidence of what is installed."""
+
+
+class PowerNotRestoredError(DrydockError):
+    """Raised when an instance could not be given back the power state it had."""
+
+
+class ServiceUnavailableError(DrydockError):
+    """Raised when AWS throttled a call or failed to answer, after the client's own retries."""
+
+
+class AwsCallFailedError(DrydockError):
+    """Raised when AWS refused a call for good."""

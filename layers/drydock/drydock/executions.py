@@ -1,0 +1,63 @@
+"""The calls to Step Functions and Lambda, and the answers to task tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws import call, client
+from drydock.errors import DrydockError
+
+_CLOSED_TASK = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+_MOST_CAUSE = 32_000
+
+
+class Executions:
+    def __init__(self) -> None:
+        self._client = client("stepfunctions")
+
+    def status(self, execution: str) -> tuple[str, datetime | None]:
+        """Status and end of an execution; `UNKNOWN` when Step Functions does not know it (any more)."""
+        try:
+            answer = call(self._client.describe_execution, "ExecutionDoesNotExist", executionArn=execution)
+        except ClientError:
+            return "UNKNOWN", None
+        return str(answer["status"]), answer.get("stopDate")
+
+    def describe(self, execution: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = call(self._client.describe_execution, executionArn=execution)
+        return found
+
+    def answer(self, token: str, output: Mapping[str, Any]) -> None:
+        """Wake the execution that waits with this token. A token that is closed already is fine."""
+        try:
+            call(self._client.send_task_success, *_CLOSED_TASK, taskToken=token, output=json.dumps(output))
+        except ClientError:
+            return
+
+    def refuse(self, token: str, error: DrydockError) -> None:
+        """Fail the state that waits with this token. A token that is closed already is fine."""
+        try:
+            call(
+                self._client.send_task_failure,
+                *_CLOSED_TASK,
+                taskToken=token,
+                error=type(error).__name__,
+                cause=str(error)[:_MOST_CAUSE],
+            )
+        except ClientError:
+            return
+
+
+def invoke_later(function: str, payload: Mapping[str, Any]) -> None:
+    """Invoke a function asynchronously: Lambda retries it, and keeps what cannot be carried out."""
+    call(
+        client("lambda").invoke,
+        FunctionName=function,
+        InvocationType="Event",
+        Payload=json.dumps(payload).encode(),
+    )

@@ -1,0 +1,30 @@
+"""Failures as people read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def readable_cause(cause: str) -> str:
+    """The message of a function's error; Step Functions passes it on as JSON with a stack trace."""
+    try:
+        parsed = json.loads(cause)
+        return str(parsed["errorMessage"])
+    except (KeyError, TypeError, ValueError):
+        return cause
+
+
+def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if not failure:
+        return None
+    return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}
+
+
+def instance_of(detail: Mapping[str, Any]) -> str:
+    """The instance that the execution was started for; input is a JSON text and may be left out when large."""
+    try:
+        return str(json.loads(detail.get("input") or "{}")["instanceId"])
+    except (KeyError, TypeError, ValueError):
+        return ""

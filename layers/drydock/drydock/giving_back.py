@@ -1,0 +1,211 @@
+"""Giving back: a convergent pass over a machine whose execution is over without having released it.
+
+Each pass does what is safe now and leaves the rest to the next one, which comes with the schedule, or earlier
+when something happens on the machine. The lease stays until all is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from drydock.ec2 import state_of
+from drydock.errors import InstanceNotFoundError, PowerNotRestoredError
+from drydock.executions import invoke_later
+from drydock.failures import instance_of, readable_cause
+from drydock.handling import logger
+from drydock.images import deprecate_images
+from drydock.leases import (
+    ADMITTING,
+    FUNCTION_LIFETIME,
+    RESTORING,
+    Lease,
+    all_leases,
+    begin_restoring,
+    drop_lease,
+    end_lease_with_result,
+    find_lease,
+)
+from drydock.release import describe_work, power_now, set_final_tags
+from drydock.results import make_result, put_result, untold_results
+from drydock.services import Services
+from drydock.settling import Settlement, look_at_commands
+from drydock.staleness import is_stale
+from drydock.table import Table
+from drydock.times import from_text
+from drydock.waits import forget_wait, read_wait, wait_key
+
+RESTORE_LIMIT = timedelta(hours=6)
+"""After this people are told that a machine could not be given back; the passes go on."""
+
+TOLD_LATE = timedelta(minutes=2)
+"""A result that is still untold after this has lost its event."""
+
+NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a pass finds. `power` is empty when the machine is gone."""
+
+    functions_may_be_alive: bool
+    was_started_by_drydock: bool
+    power: str
+    settlement: Settlement
+
+
+def next_move(situation: Situation) -> NextMove:
+    """What is safe now. Only a start by Drydock is undone, and only while it still stands."""
+    if situation.functions_may_be_alive:
+        return "wait_for_functions"
+    if not situation.settlement.is_settled:
+        return "wait_for_commands"
+    if situation.was_started_by_drydock:
+        if situation.power in ("pending", "running"):
+            return "stop"
+        if situation.power == "stopping":
+            return "wait_until_stopped"
+    return "release"
+
+
+def sweep(services: Services) -> dict[str, Any]:
+    """Look for stale leases, and for results that nobody was told of.
+
+    A machine that cannot be given back does not keep the others waiting: its error is raised at the end.
+    """
+    errors: list[Exception] = []
+    leases = 0
+    for lease in all_leases(services.table):
+        try:
+            leases += give_back_instance(services, lease.instance_id)["move"] != "nothing"
+        except Exception as error:
+            logger.exception("could not be given back", instance_id=lease.instance_id)
+            errors.append(error)
+    for result in untold_results(services.table):
+        if services.now() - from_text(result["endedAt"]) > TOLD_LATE:
+            alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount")}
+            invoke_later(services.environment.function("alert_failure"), alert)
+    if errors:
+        raise errors[0]
+    return {"leases": leases}
+
+
+def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
+    """One pass over one machine. Returns what was done: the next move, or `nothing`."""
+    lease = find_lease(services.table, instance_id)
+    if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
+        return {"move": "nothing"}
+    if lease.phase == ADMITTING:
+        return _end_untouched(services, lease)
+    if not begin_restoring(services.table, lease, services.now()):
+        return {"move": "nothing"}
+    _forget_wait(services.table, instance_id)
+    situation = _look(services, lease)
+    move = next_move(situation)
+    if move == "wait_for_commands":
+        for work in situation.settlement.at_work:
+            if work.is_undelivered:
+                services.ssm.cancel_command(instance_id, work.command_id)
+    elif move == "stop":
+        try:
+            services.ec2.stop(instance_id)
+        except PowerNotRestoredError as error:
+            _tell_when_late(services, lease, str(error))
+            return {"move": move, "problem": str(error)}
+    elif move == "release":
+        _release(services, lease)
+    if move != "release":
+        _tell_when_late(services, lease, f"{move.replace('_', ' ')}: {situation.settlement}")
+    return {"move": move}
+
+
+def _look(services: Services, lease: Lease) -> Situation:
+    alive = services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME
+    power = power_now(services, lease.instance_id)
+    return Situation(
+        functions_may_be_alive=alive,
+        was_started_by_drydock="start" in lease.intents and lease.journal["power"] == "stopped",
+        power=power,
+        settlement=Settlement((), None) if alive or power != "running" else look_at_commands(services, lease),
+    )
+
+
+def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
+    """An execution that died in admission touched nothing: its lease just goes."""
+    if services.now() - lease.phase_since < FUNCTION_LIFETIME:
+        return {"move": "wait_for_functions"}
+    if drop_lease(services.table, lease.holder, lease.instance_id, ADMITTING):
+        facts = {"failure": _failure_of(services, lease), "startedAt": lease.since.isoformat()}
+        put_result(
+            services.table,
+            make_result(lease.instance_id, lease.holder, "refused", services.now(), facts),
+        )
+    return {"move": "release"}
+
+
+def _forget_wait(table: Table, instance_id: str) -> None:
+    item = table.get(wait_key(instance_id))
+    if item is not None:
+        forget_wait(table, read_wait(item))
+
+
+def _release(services: Services, lease: Lease) -> None:
+    problems = [
+        *deprecate_images(services, lease),
+        *(set_final_tags(services, lease, succeeded=False) if _exists(services, lease) else []),
+    ]
+    facts = {
+        **describe_work(lease),
+        "failure": _failure_of(services, lease),
+        "verdict": "unknown" if "install" in lease.intents else "not_patched",
+        "problems": problems,
+        "powerAfter": power_now(services, lease.instance_id),
+        "givenBack": True,
+    }
+    result = make_result(lease.instance_id, lease.holder, "failed", services.now(), facts)
+    end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result)
+
+
+def _exists(services: Services, lease: Lease) -> bool:
+    try:
+        state = state_of(services.ec2.describe_instance(lease.instance_id))
+    except InstanceNotFoundError:
+        return False
+    return state not in ("shutting-down", "terminated")
+
+
+def _failure_of(services: Services, lease: Lease) -> dict[str, str]:
+    status, _ = services.executions.status(lease.holder.execution)
+    if status == "UNKNOWN":
+        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+    described: Mapping[str, Any] = services.executions.describe(lease.holder.execution)
+    return {
+        "error": str(described.get("error") or status),
+        "cause": readable_cause(str(described.get("cause") or f"the execution ended as {status}")),
+    }
+
+
+def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
+    since = lease.phase_since if lease.phase == RESTORING else services.now()
+    if services.now() - since > RESTORE_LIMIT:
+        invoke_later(
+            services.environment.function("alert_failure"),
+            {
+                "instanceId": lease.instance_id,
+                "execution": lease.holder.execution,
+                "redriveCount": lease.holder.redrive_count,
+                "notGivenBack": hindrance,
+            },
+        )
+
+
+def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """One machine (`{"instanceId": …}`, or the end of an execution), or all of them (the schedule)."""
+    if "instanceId" in event:
+        return give_back_instance(services, str(event["instanceId"]))
+    if "detail" in event and "executionArn" in event["detail"]:
+        instance_id = instance_of(event["detail"])
+        return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
+    return sweep(services)

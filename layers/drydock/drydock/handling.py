@@ -1,0 +1,22 @@
+"""What every handler does first: read the step, and let each log line name execution and machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from drydock.step import Step
+
+logger = Logger(service="drydock")
+
+
+def read_step(event: Mapping[str, Any]) -> Step:
+    """The step of a state of PatchInstance. Task tokens and policies are never logged."""
+    step = Step.read(event)
+    logger.append_keys(
+        execution=step.holder.name, redrive_count=step.holder.redrive_count, instance_id=step.instance_id
+    )
+    logger.info("step begun", state=step.state, retry_count=step.retry_count)
+    return step

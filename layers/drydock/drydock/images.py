@@ -1,0 +1,119 @@
+"""Images before and after: the backup without which nothing is patched."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.errors import (
+    AwsCallFailedError,
+    ImageFailedError,
+    ImageTimedOutError,
+    ServiceUnavailableError,
+)
+from drydock.leases import Lease, claim_intent, record_intent
+from drydock.services import Services
+from drydock.step import Step
+from drydock.waits import Wait
+
+IMAGE_INTENTS = {"Before": "imageBefore", "After": "imageAfter"}
+
+_MOST_NAME = 127
+_BAD_CHARACTERS = re.compile(r"[^A-Za-z0-9()._/-]")
+_SETTLES = timedelta(minutes=2)
+"""A new image may be invisible for a while (EC2 is eventually consistent)."""
+
+
+def image_name(instance_id: str, moment: str, execution_name: str) -> str:
+    """`<instance id>_UpdateBefore_<execution name>`; ends in a hash where it had to be cut or cleaned.
+
+    AMI names: 3 to 128 of the letters, digits and ( ) . _ / - that all of EC2's texts agree on.
+    """
+    wanted = f"{instance_id}_Update{moment}_{execution_name}"
+    clean = _BAD_CHARACTERS.sub("-", wanted)
+    if clean == wanted and len(wanted) <= _MOST_NAME:
+        return wanted
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
+    return f"{clean[: _MOST_NAME - len(digest) - 1]}-{digest}"
+
+
+def begin_image(services: Services, step: Step, moment: str) -> tuple[str, Mapping[str, Any]]:
+    """Ask for the image of this moment (`Before` or `After`), once. Returns its id and the facts of its wait.
+
+    Raises LeaseLostError.
+    """
+    name = image_name(step.instance_id, moment, step.holder.name)
+    intent, _ = claim_intent(
+        services.table,
+        step.holder,
+        step.instance_id,
+        IMAGE_INTENTS[moment],
+        services.now(),
+        imageName=name,
+        deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"],
+    )
+    facts = {"imageName": name, "askedAt": intent.at.isoformat()}
+    if intent.id:
+        return intent.id, facts
+    image_id = services.ec2.create_image(
+        step.instance_id,
+        name,
+        f"{step.machine['name']}: {moment.lower()} patching by {services.environment.stack}",
+        no_reboot=step.policy["backup"]["noReboot"],
+        tags={
+            "Name": name,
+            "DrydockInstance": step.instance_id,
+            "DrydockExecution": step.holder.name,
+            "DrydockMoment": moment,
+            "DrydockStack": services.environment.stack,
+        },
+    )
+    record_intent(services.table, step.holder, step.instance_id, intent.name, image_id)
+    return image_id, facts
+
+
+def look_at_image(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+    """Raises ImageFailedError, ImageTimedOutError. An image is made whatever becomes of its instance."""
+    del doubt
+    image = services.ec2.find_image(wait.resource)
+    now = services.now()
+    asked_at = datetime.fromisoformat(wait.facts["askedAt"])
+    state = str(image["State"]) if image else "unseen"
+    if state == "available":
+        return {
+            "imageId": wait.resource,
+            "imageName": wait.facts["imageName"],
+            "askedAt": wait.facts["askedAt"],
+            "availableAt": now.isoformat(),
+        }
+    if state in ("failed", "invalid", "error", "deregistered", "disabled") or (
+        state == "unseen" and now - asked_at > _SETTLES
+    ):
+        reason = (image or {}).get("StateReason", {}).get("Message", "")
+        raise ImageFailedError(
+            f"{wait.instance_id}: image {wait.resource} ({wait.facts['imageName']}) is {state}"
+            + (f": {reason}" if reason else "")
+        )
+    if now >= wait.deadline:
+        raise ImageTimedOutError(
+            f"{wait.instance_id}: image {wait.resource} is still {state} at the deadline; EC2 may yet finish it"
+        )
+    return None
+
+
+def deprecate_images(services: Services, lease: Lease) -> list[str]:
+    """Give the lease's images their deprecation dates. Returns what went wrong: it fails nothing."""
+    problems = []
+    for name in IMAGE_INTENTS.values():
+        intent = lease.intents.get(name)
+        if intent is None or not intent.id:
+            continue
+        at = intent.at + timedelta(days=int(intent.facts["deprecateAfterDays"]))
+        try:
+            services.ec2.deprecate_image(intent.id, at)
+        except (AwsCallFailedError, ServiceUnavailableError) as error:
+            problems.append(f"image {intent.id} got no deprecation date: {error}")
+    return problems

@@ -1,0 +1,250 @@
+"""Leases: who works on a machine, what it was like before, and what was done to it so far.
+
+One item a machine. In phase ADMITTING nothing has been touched; ACTIVE allows the owner to claim intents,
+each before the changing call it stands for; in RESTORING only `give_back` acts. A lease has no time to live:
+it goes when the machine is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.errors import LeaseLostError
+from drydock.step import Holder
+from drydock.table import ConditionFailedError, Item, Key, Table
+from drydock.times import from_text, to_text
+
+ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
+ALL_LEASES = "LEASES"
+
+FUNCTION_LIFETIME = timedelta(seconds=75)
+"""Longer than any function runs (60 s): an intent older than this is carried out, or never will be."""
+
+_HELD = "#owner = :owner AND redriveCount = :redrive"
+_NAMES = {"#owner": "owner"}
+
+
+def instance_key(instance_id: str) -> Key:
+    return {"pk": f"INSTANCE#{instance_id}", "sk": "LEASE"}
+
+
+def group_key(group_name: str) -> Key:
+    return {"pk": f"GROUP#{group_name}", "sk": "LEASE"}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A changing call that an execution announced. `id` is what AWS gave it, once that is known."""
+
+    name: str
+    at: datetime
+    id: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Lease:
+    instance_id: str
+    holder: Holder
+    phase: str
+    since: datetime
+    phase_since: datetime
+    journal: Mapping[str, Any]
+    intents: Mapping[str, Intent]
+
+    def newest_intent_at(self) -> datetime:
+        return max([intent.at for intent in self.intents.values()], default=self.since)
+
+
+def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
+    facts = {key: value for key, value in raw.items() if key not in ("at", "id")}
+    return Intent(name, from_text(raw["at"]), raw.get("id", ""), facts)
+
+
+def read_lease(item: Item) -> Lease:
+    return Lease(
+        instance_id=item["pk"].partition("#")[2],
+        holder=Holder(item["owner"], item["redriveCount"]),
+        phase=item["phase"],
+        since=from_text(item["since"]),
+        phase_since=from_text(item["phaseSince"]),
+        journal=item.get("journal", {}),
+        intents={name: _read_intent(name, raw) for name, raw in item.get("intents", {}).items()},
+    )
+
+
+def _holder_values(holder: Holder) -> dict[str, Any]:
+    return {":owner": holder.execution, ":redrive": holder.redrive_count}
+
+
+def find_lease(table: Table, instance_id: str) -> Lease | None:
+    item = table.get(instance_key(instance_id))
+    return read_lease(item) if item else None
+
+
+def all_leases(table: Table) -> list[Lease]:
+    return [read_lease(item) for item in table.look_up(ALL_LEASES)]
+
+
+def take_lease(table: Table, holder: Holder, instance_id: str, now: datetime) -> Lease | None:
+    """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
+    item = {
+        **instance_key(instance_id),
+        "lookup": ALL_LEASES,
+        "owner": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "phase": ADMITTING,
+        "since": to_text(now),
+        "phaseSince": to_text(now),
+        "intents": {},
+    }
+    try:
+        table.put(
+            item,
+            f"attribute_not_exists(pk) OR ({_HELD} AND phase = :admitting)",
+            _NAMES,
+            {**_holder_values(holder), ":admitting": ADMITTING},
+        )
+    except ConditionFailedError as refused:
+        if refused.found is None:
+            raise
+        return read_lease(refused.found)
+    return None
+
+
+def activate_lease(table: Table, holder: Holder, instance_id: str, journal: Mapping[str, Any], now: datetime) -> None:
+    """Write the journal and allow changes, in one. Raises LeaseLostError."""
+    try:
+        table.update(
+            instance_key(instance_id),
+            "SET phase = :active, phaseSince = :now, journal = :journal",
+            f"{_HELD} AND phase = :admitting",
+            _NAMES,
+            {
+                **_holder_values(holder),
+                ":active": ACTIVE,
+                ":admitting": ADMITTING,
+                ":now": to_text(now),
+                ":journal": dict(journal),
+            },
+        )
+    except ConditionFailedError as refused:
+        raise LeaseLostError(f"{instance_id}: the lease was lost before it was active") from refused
+
+
+def claim_intent(
+    table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any
+) -> tuple[Intent, bool]:
+    """Announce a changing call. Returns the intent, and whether it was claimed just now.
+
+    Raises LeaseLostError, and then nothing may be touched.
+    """
+    intent = {"at": to_text(now), **facts}
+    try:
+        table.update(
+            instance_key(instance_id),
+            "SET intents.#name = :intent",
+            f"{_HELD} AND phase = :active AND attribute_not_exists(intents.#name)",
+            {**_NAMES, "#name": name},
+            {**_holder_values(holder), ":active": ACTIVE, ":intent": intent},
+        )
+    except ConditionFailedError as refused:
+        lease = read_lease(refused.found) if refused.found else None
+        if lease and lease.holder == holder and lease.phase == ACTIVE and name in lease.intents:
+            return lease.intents[name], False
+        raise LeaseLostError(f"{instance_id}: {name}: the lease is no longer ours; nothing was touched") from None
+    return _read_intent(name, intent), True
+
+
+def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent, now: datetime) -> Intent:
+    """Announce anew a call that evidently never happened. Only one function can win this.
+
+    Raises LeaseLostError.
+    """
+    renewed = {**intent.facts, "at": to_text(now)}
+    try:
+        table.update(
+            instance_key(instance_id),
+            "SET intents.#name = :intent",
+            f"{_HELD} AND phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",
+            {**_NAMES, "#name": intent.name, "#at": "at"},
+            {
+                **_holder_values(holder),
+                ":active": ACTIVE,
+                ":intent": renewed,
+                ":before": to_text(intent.at),
+            },
+        )
+    except ConditionFailedError as refused:
+        raise LeaseLostError(f"{instance_id}: {intent.name}: another function carries this on") from refused
+    return _read_intent(intent.name, renewed)
+
+
+def record_intent(table: Table, holder: Holder, instance_id: str, name: str, id: str, **facts: Any) -> None:
+    """Store what AWS answered to the call of an intent. Raises LeaseLostError when the lease is gone."""
+    values = {"id": id, **facts}
+    try:
+        table.update(
+            instance_key(instance_id),
+            "SET " + ", ".join(f"intents.#name.#{key} = :{key}" for key in values),
+            f"{_HELD} AND attribute_exists(intents.#name)",
+            {**_NAMES, "#name": name, **{f"#{key}": key for key in values}},
+            {**_holder_values(holder), **{f":{key}": value for key, value in values.items()}},
+        )
+    except ConditionFailedError as refused:
+        raise LeaseLostError(f"{instance_id}: {name}: the lease went while the call was made") from refused
+
+
+def begin_restoring(table: Table, lease: Lease, now: datetime) -> bool:
+    """Fence off the owner. False when the lease has changed hands meanwhile."""
+    if lease.phase == RESTORING:
+        return True
+    try:
+        table.update(
+            instance_key(lease.instance_id),
+            "SET phase = :restoring, phaseSince = :now",
+            f"{_HELD} AND phase = :before",
+            _NAMES,
+            {
+                **_holder_values(lease.holder),
+                ":restoring": RESTORING,
+                ":before": lease.phase,
+                ":now": to_text(now),
+            },
+        )
+    except ConditionFailedError:
+        return False
+    return True
+
+
+def drop_lease(table: Table, holder: Holder, instance_id: str, phase: str) -> bool:
+    """Delete a lease that touched nothing. False when it was not ours in that phase."""
+    try:
+        table.delete(
+            instance_key(instance_id),
+            f"{_HELD} AND phase = :phase",
+            _NAMES,
+            {**_holder_values(holder), ":phase": phase},
+        )
+    except ConditionFailedError:
+        return False
+    return True
+
+
+def end_lease_with_result(table: Table, holder: Holder, instance_id: str, phase: str, result: Item) -> bool:
+    """Delete the lease and write the result, both or neither. False when that was done before."""
+    try:
+        table.put_and_delete(
+            result,
+            "attribute_not_exists(pk)",
+            instance_key(instance_id),
+            f"{_HELD} AND phase = :phase",
+            _NAMES,
+            {**_holder_values(holder), ":phase": phase},
+        )
+    except ConditionFailedError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""Which document is sent for which step, and with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from drydock.commands import Command, send_once
+from drydock.environment import Environment
+from drydock.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_seconds
+from drydock.services import Services
+from drydock.step import Step
+from drydock.waiting import wait_for
+
+
+def install_parameters(policy: Policy, snapshot_id: str, *, reboot: bool) -> dict[str, str]:
+    """The parameters of the installation. A reboot happens only where the policy allows it as well."""
+    reboots = reboot and policy["reboot"] == "RebootIfNeeded"
+    if policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return {
+            "Action": "Install",
+            "AllowReboot": "True" if reboots else "False",
+            **_windows_update_filters(policy),
+        }
+    parameters = {
+        "Operation": "Install",
+        "SnapshotId": snapshot_id,
+        "RebootOption": "RebootIfNeeded" if reboots else "NoReboot",
+    }
+    if policy["installOverrideList"]:
+        parameters["InstallOverrideList"] = policy["installOverrideList"]
+    if policy["baselineOverride"]:
+        parameters["BaselineOverride"] = policy["baselineOverride"]
+    return parameters
+
+
+def _windows_update_filters(policy: Policy) -> dict[str, str]:
+    """The filters as AWS-InstallWindowsUpdates takes them: lists with commas and no spaces."""
+    wanted = policy["windowsUpdate"]
+    filters = {
+        "SeverityLevels": ",".join(wanted["severityLevels"]),
+        "Categories": ",".join(wanted["categories"]),
+        "IncludeKbs": ",".join(wanted["includeKbs"]),
+        "ExcludeKbs": ",".join(wanted["excludeKbs"]),
+        "PublishedDaysOld": str(wanted["publishedDaysOld"]) if wanted["publishedDaysOld"] else "",
+    }
+    return {name: value for name, value in filters.items() if value}
+
+
+def scan_command(environment: Environment, policy: Policy, snapshot_id: str, intent: str, ended_before: str) -> Command:
+    """The command whose outcome is judged: a Scan, or a search of Windows Update with the same filters."""
+    if policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return Command(intent, "search", environment.search_document, _windows_update_filters(policy))
+    parameters = {"Operation": "Scan", "SnapshotId": snapshot_id}
+    if policy["baselineOverride"]:
+        parameters["BaselineOverride"] = policy["baselineOverride"]
+    return Command(intent, "scan", RUN_PATCH_BASELINE, parameters, {"operationEndedBefore": ended_before})
+
+
+def run_command(services: Services, step: Step, command: Command, deadline: str) -> None:
+    """Send a command once and wait for its end. `deadline` names the policy's deadline for it."""
+    command_id, facts, is_new = send_once(services, step, command)
+    sent_at = datetime.fromisoformat(str(facts["sentAt"]))
+    wait_for(
+        services,
+        step,
+        "command",
+        command_id,
+        sent_at + timedelta(seconds=deadline_seconds(step.policy, deadline)),
+        facts,
+        doubt=not is_new,
+    )
+
+
+def probe_instance(services: Services, step: Step) -> None:
+    """Ask the machine for boot id, agent version and pending reboot."""
+    command = Command(f"probe{step.data['moment']}", "probe", services.environment.probe_document, parameters={})
+    run_command(services, step, command, "hookSeconds")
+
+
+def install_patches(services: Services, step: Step) -> None:
+    """Install what is missing. With hooks this runs twice: without a reboot first, with one at the end."""
+    reboot = bool(step.data["reboot"])
+    command = Command(
+        "installWithReboot" if step.data.get("isSecond") else "install",
+        "install",
+        step.policy["document"],
+        install_parameters(step.policy, step.machine["snapshotId"], reboot=reboot),
+    )
+    run_command(services, step, command, "patchSeconds")
+
+
+def scan_patches(services: Services, step: Step) -> None:
+    """Look for missing patches, and remember the operation that the patch state shows now."""
+    state = services.ssm.find_patch_state(step.instance_id) if step.policy["document"] == RUN_PATCH_BASELINE else None
+    command = scan_command(
+        services.environment,
+        step.policy,
+        step.machine["snapshotId"],
+        f"scan{step.data['moment']}",
+        state.operation_ended if state else "",
+    )
+    run_command(services, step, command, "patchSeconds")
+
+
+def run_hook(services: Services, step: Step) -> None:
+    """Run a hook of the policy: a Command document of the account."""
+    hook = str(step.data["hook"])
+    hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
+    run_command(services, step, Command(f"{hook}Hook", "hook", hooks[hook], {}), "hookSeconds")
+
+
+def check_health(services: Services, step: Step) -> None:
+    """Run the health probe of the policy: a Command document of the account."""
+    command = Command("healthProbe", "health", step.policy["healthProbe"], {})
+    run_command(services, step, command, "hookSeconds")

@@ -1,0 +1,175 @@
+"""Release: the machine's tags, the images' deprecation dates, the result, and the end of the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.admission import COMPLETED, COMPLETED_TAG, STATE_TAG
+from drydock.ec2 import state_of
+from drydock.errors import AwsCallFailedError, InstanceNotFoundError, ServiceUnavailableError
+from drydock.failures import readable_failure
+from drydock.images import deprecate_images
+from drydock.leases import (
+    ACTIVE,
+    Lease,
+    claim_intent,
+    end_lease_with_result,
+    find_lease,
+)
+from drydock.policy import Policy
+from drydock.results import find_result, make_result, put_result
+from drydock.services import Services
+from drydock.step import Step
+
+
+def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]:
+    """`ran`, `failed` or `not_needed` for every hook that was asked for. One that never ran has failed."""
+    if not policy or policy["operation"] == "Scan":
+        return {}
+    return {hook: reported.get(hook, "failed") for hook, document in policy["hooks"].items() if document}
+
+
+def release_instance(services: Services, step: Step) -> dict[str, Any]:
+    """End the work on a machine, well or badly. Running twice changes nothing.
+
+    Returns outcome and failure (error and readable cause, or None).
+    """
+    failure = readable_failure(step.data.get("failure"))
+    lease = find_lease(services.table, step.instance_id)
+    if lease is None or lease.holder != step.holder:
+        return _release_without_lease(services, step, failure)
+    claim_intent(services.table, step.holder, step.instance_id, "release", services.now())
+    problems = [
+        *deprecate_images(services, lease),
+        *set_final_tags(services, lease, succeeded=failure is None),
+    ]
+    outcome = "failed" if failure else "succeeded"
+    facts = {
+        **describe_work(lease),
+        **_facts(services, step),
+        "failure": failure,
+        "problems": problems,
+        "powerAfter": power_now(services, step.instance_id),
+    }
+    end_lease_with_result(
+        services.table,
+        step.holder,
+        step.instance_id,
+        ACTIVE,
+        make_result(step.instance_id, step.holder, outcome, services.now(), facts),
+    )
+    return {"outcome": outcome, "failure": failure}
+
+
+def _release_without_lease(services: Services, step: Step, failure: dict[str, str] | None) -> dict[str, Any]:
+    """The machine was refused and nothing touched, or it was released before."""
+    result = find_result(services.table, step.instance_id, step.holder)
+    if result is None and failure is not None:
+        facts = {
+            "failure": failure,
+            "startedAt": step.execution_started.isoformat(),
+            "runId": str(step.data.get("runId") or ""),
+        }
+        put_result(
+            services.table,
+            make_result(step.instance_id, step.holder, "refused", services.now(), facts),
+        )
+        return {"outcome": "refused", "failure": failure}
+    return {"outcome": result["outcome"] if result else "succeeded", "failure": failure}
+
+
+def set_final_tags(services: Services, lease: Lease, *, succeeded: bool) -> list[str]:
+    """After success the machine says so; otherwise its state tag is what the journal says.
+
+    Returns what went wrong: it fails nothing.
+    """
+    try:
+        if succeeded and lease.journal["operation"] == "Install":
+            services.ec2.set_tags(
+                lease.instance_id,
+                {STATE_TAG: COMPLETED, COMPLETED_TAG: f"{services.now():%Y-%m-%d}"},
+            )
+        elif lease.journal["stateTag"]:
+            services.ec2.set_tags(lease.instance_id, {STATE_TAG: lease.journal["stateTag"]})
+        else:
+            services.ec2.remove_tags(lease.instance_id, [STATE_TAG])
+    except (AwsCallFailedError, ServiceUnavailableError) as error:
+        return [f"the tag {STATE_TAG} could not be written: {error}"]
+    return []
+
+
+def power_now(services: Services, instance_id: str) -> str:
+    try:
+        return state_of(services.ec2.describe_instance(instance_id))
+    except InstanceNotFoundError:
+        return "gone"
+
+
+def describe_work(lease: Lease) -> dict[str, Any]:
+    """What the lease itself tells of the work, also when its owner died."""
+    intents = lease.intents
+    return {
+        "name": lease.journal["name"],
+        "platform": lease.journal["platform"],
+        "patchGroup": lease.journal["patchGroup"],
+        "snapshotId": lease.journal["snapshotId"],
+        "runId": lease.journal["runId"],
+        "notify": lease.journal["notify"],
+        "operation": lease.journal["operation"],
+        "startedAt": lease.journal["startedAt"],
+        "powerBefore": lease.journal["power"],
+        "images": {
+            moment: intents[name].id if name in intents else ""
+            for moment, name in (("before", "imageBefore"), ("after", "imageAfter"))
+        },
+        "commands": [
+            {
+                "step": intent.name,
+                "commandId": intent.id,
+                "document": intent.facts["document"],
+                "parameters": intent.facts["parameters"],
+                "sentAt": intent.at.isoformat(),
+            }
+            for intent in sorted(intents.values(), key=lambda intent: intent.at)
+            if "purpose" in intent.facts
+        ],
+    }
+
+
+def _facts(services: Services, step: Step) -> dict[str, Any]:
+    """What the state machine gathered on its way."""
+    data = step.data
+    verified = data.get("verified") or {}
+    probe_before, probe_after = data.get("probeBefore") or {}, data.get("probeAfter") or {}
+    installs = [install for install in data.get("installs") or [] if install]
+    before, after = data.get("patchesBefore") or {}, verified.get("patches") or {}
+    return {
+        "verdict": verified.get("verdict") or ("unknown" if data.get("isPatching") else "not_patched"),
+        "rebooted": bool(verified.get("rebooted")),
+        "patches": {
+            "before": before,
+            "after": after,
+            "installed": sorted(
+                set(before.get("missingPatches") or [])
+                - set(after.get("missingPatches") or [])
+                - set(after.get("failedPatches") or [])
+            )
+            if after
+            else [],
+        },
+        "agentVersions": {
+            "before": probe_before.get("agentVersion", ""),
+            "after": probe_after.get("agentVersion", ""),
+        },
+        "hooks": hook_outcomes(step.policy, data.get("hooks") or {}),
+        "outcomes": [
+            {key: outcome[key] for key in ("commandId", "status", "statusDetails", "responseCode", "endedAt", "logKey")}
+            for outcome in (
+                *installs,
+                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health")),
+            )
+            if outcome and "commandId" in outcome
+        ],
+        "policy": step.policy,
+    }

@@ -1,0 +1,60 @@
+"""Results: what became of a machine in one execution. Kept for a year."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.step import Holder
+from drydock.table import ConditionFailedError, Item, Key, Table
+
+UNTOLD = "UNTOLD"
+_KEPT = timedelta(days=365)
+
+
+def result_key(instance_id: str, holder: Holder) -> Key:
+    return {
+        "pk": f"INSTANCE#{instance_id}",
+        "sk": f"RESULT#{holder.name}#{holder.redrive_count}",
+    }
+
+
+def make_result(instance_id: str, holder: Holder, outcome: str, ended: datetime, facts: Mapping[str, Any]) -> Item:
+    """`outcome` is succeeded, failed or refused. What did not succeed is filed as untold until it is told."""
+    item: Item = {
+        **result_key(instance_id, holder),
+        "instanceId": instance_id,
+        "execution": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "outcome": outcome,
+        "endedAt": ended.isoformat(timespec="seconds"),
+        "ttl": int((ended + _KEPT).timestamp()),
+        **facts,
+    }
+    if outcome != "succeeded":
+        item["lookup"] = UNTOLD
+    return item
+
+
+def put_result(table: Table, result: Item) -> None:
+    """Write a result that no lease goes with. The first one stands."""
+    try:
+        table.put(result, "attribute_not_exists(pk)", {}, {})
+    except ConditionFailedError:
+        return
+
+
+def find_result(table: Table, instance_id: str, holder: Holder) -> Item | None:
+    return table.get(result_key(instance_id, holder))
+
+
+def untold_results(table: Table) -> list[Item]:
+    return table.look_up(UNTOLD)
+
+
+def mark_result_told(table: Table, key: Key) -> None:
+    try:
+        table.update(key, "REMOVE lookup", "attribute_exists(lookup)", {}, {})
+    except ConditionFailedError:
+        return

@@ -1,0 +1,37 @@
+"""Everything a step works with besides its own input: the clock, the environment, and AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from drydock.ec2 import Ec2
+from drydock.environment import Environment
+from drydock.executions import Executions
+from drydock.ssm import Ssm
+from drydock.table import Table
+from drydock.times import utc_now
+
+
+@dataclass
+class Services:
+    environment: Environment = field(default_factory=Environment.read)
+    now: Callable[[], datetime] = utc_now
+
+    @cached_property
+    def table(self) -> Table:
+        return Table(self.environment.table)
+
+    @cached_property
+    def ec2(self) -> Ec2:
+        return Ec2()
+
+    @cached_property
+    def ssm(self) -> Ssm:
+        return Ssm()
+
+    @cached_property
+    def executions(self) -> Executions:
+        return Executions()

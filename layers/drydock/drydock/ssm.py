@@ -1,0 +1,242 @@
+"""The calls to Systems Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws import call, client, error_code, error_text
+from drydock.errors import CommandNotDeliveredError, DocumentError
+
+DELIVERY_SECONDS = 600
+"""A command that has not begun by then never will (TimeoutSeconds of SendCommand)."""
+
+_OVER = frozenset({"success", "cancelled", "failed", "timedout"})
+_UNDELIVERED = frozenset({"pending", "delayed"})
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What Systems Manager knows of the agent of an instance."""
+
+    online: bool
+    last_ping: datetime
+    version: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A command on one instance. `output` is that of the plugin which ran on its platform."""
+
+    command_id: str
+    document: str
+    status: str
+    status_details: str
+    response_code: int
+    output: str
+    output_url: str
+
+    @property
+    def is_over(self) -> bool:
+        return _normal(self.status) in _OVER
+
+    @property
+    def is_undelivered(self) -> bool:
+        return _normal(self.status) in _UNDELIVERED
+
+    @property
+    def succeeded(self) -> bool:
+        return _normal(self.status) == "success"
+
+    @property
+    def was_cancelled(self) -> bool:
+        return _normal(self.status) == "cancelled"
+
+    @property
+    def never_ran(self) -> bool:
+        """It never reached the agent. AWS writes the details with and without spaces."""
+        return _normal(self.status_details) in {
+            "deliverytimedout",
+            "undeliverable",
+            "terminated",
+            "invalidplatform",
+            "accessdenied",
+        }
+
+
+def _normal(status: str) -> str:
+    return status.replace(" ", "").lower()
+
+
+def _platform_plugin(plugins: list[Mapping[str, Any]], platform: str) -> Mapping[str, Any]:
+    """The steps for other platforms are skipped and report Success: only this platform's step counts."""
+    named = [plugin for plugin in plugins if platform.lower() in str(plugin.get("Name", "")).lower()]
+    return (named or plugins or [{}])[0]
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """The counts of DescribeInstancePatchStates. The operation's times are by the instance's own clock."""
+
+    operation: str
+    operation_ended: str
+    snapshot_id: str
+    baseline_id: str
+    patch_group: str
+    installed: int
+    installed_other: int
+    pending_reboot: int
+    missing: int
+    failed: int
+
+
+class Ssm:
+    def __init__(self) -> None:
+        self._client = client("ssm")
+
+    def parameter(self, name: str) -> str:
+        return str(call(self._client.get_parameter, Name=name)["Parameter"]["Value"])
+
+    def find_agent(self, instance_id: str) -> Agent | None:
+        """None when Systems Manager does not know the instance, or it is not running."""
+        answer = call(
+            self._client.describe_instance_information,
+            Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
+        )
+        for found in answer["InstanceInformationList"]:
+            return Agent(
+                online=found["PingStatus"] == "Online",
+                last_ping=found["LastPingDateTime"],
+                version=found.get("AgentVersion", ""),
+                platform=found.get("PlatformType", ""),
+            )
+        return None
+
+    def check_command_document(self, name: str, platform: str) -> str | None:
+        """The reason why a document cannot run on this platform, or None."""
+        try:
+            document = call(self._client.describe_document, "InvalidDocument", Name=name)["Document"]
+        except ClientError:
+            return f"document {name}: does not exist in this account and Region"
+        if document.get("DocumentType") != "Command":
+            return f"document {name}: its type is {document.get('DocumentType')}, not Command"
+        if document.get("Status", "Active") != "Active":
+            return f"document {name}: its status is {document['Status']}, not Active"
+        platforms = document.get("PlatformTypes", [])
+        if platforms and platform not in platforms:
+            return f"document {name}: is for {', '.join(platforms)}, not for {platform}"
+        return None
+
+    def send_command(
+        self,
+        instance_id: str,
+        document: str,
+        parameters: Mapping[str, str],
+        comment: str,
+        log_bucket: str,
+        log_prefix: str,
+    ) -> tuple[str, datetime]:
+        """The command's id, and the time at which it is over whatever happens (ExpiresAfter).
+
+        Raises CommandNotDeliveredError when SSM cannot reach the instance, DocumentError.
+        """
+        try:
+            command = call(
+                self._client.send_command,
+                "InvalidInstanceId",
+                "InvalidDocument",
+                "InvalidParameters",
+                "UnsupportedPlatformType",
+                InstanceIds=[instance_id],
+                DocumentName=document,
+                Parameters={name: [value] for name, value in parameters.items()},
+                Comment=comment,
+                TimeoutSeconds=DELIVERY_SECONDS,
+                OutputS3BucketName=log_bucket,
+                OutputS3KeyPrefix=log_prefix,
+            )["Command"]
+        except ClientError as error:
+            said = f"{instance_id}: {document}: {error_code(error)}: {error_text(error)}"
+            if error_code(error) == "InvalidInstanceId":
+                raise CommandNotDeliveredError(said) from error
+            raise DocumentError(said) from error
+        return str(command["CommandId"]), command["ExpiresAfter"]
+
+    def find_command(self, instance_id: str, comment: str, since: datetime) -> tuple[str, datetime] | None:
+        """The command with this comment; a command has no client token by which AWS would know it again."""
+        query: dict[str, Any] = {
+            "InstanceId": instance_id,
+            "Filters": [
+                {
+                    "key": "InvokedAfter",
+                    "value": (since - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                }
+            ],
+            "MaxResults": 50,
+        }
+        while True:
+            answer = call(self._client.list_commands, **query)
+            for command in answer["Commands"]:
+                if command.get("Comment") == comment:
+                    return str(command["CommandId"]), command["ExpiresAfter"]
+            if not answer.get("NextToken"):
+                return None
+            query["NextToken"] = answer["NextToken"]
+
+    def find_invocation(self, instance_id: str, command_id: str, platform: str) -> Invocation | None:
+        """None while the invocation cannot be seen yet."""
+        answer = call(
+            self._client.list_command_invocations,
+            CommandId=command_id,
+            InstanceId=instance_id,
+            Details=True,
+        )
+        for found in answer["CommandInvocations"]:
+            plugin = _platform_plugin(found.get("CommandPlugins", []), platform)
+            return Invocation(
+                command_id=command_id,
+                document=found.get("DocumentName", ""),
+                status=found["Status"],
+                status_details=found.get("StatusDetails", found["Status"]),
+                response_code=int(plugin.get("ResponseCode", -1)),
+                output=plugin.get("Output", ""),
+                output_url=plugin.get("StandardOutputUrl", ""),
+            )
+        return None
+
+    def cancel_command(self, instance_id: str, command_id: str) -> None:
+        """Best effort, as AWS says."""
+        call(self._client.cancel_command, CommandId=command_id, InstanceIds=[instance_id])
+
+    def find_patch_state(self, instance_id: str) -> PatchState | None:
+        """None when the instance was never scanned."""
+        answer = call(self._client.describe_instance_patch_states, InstanceIds=[instance_id])
+        for found in answer["InstancePatchStates"]:
+            return PatchState(
+                operation=found["Operation"],
+                operation_ended=found["OperationEndTime"].isoformat(),
+                snapshot_id=found.get("SnapshotId", ""),
+                baseline_id=found["BaselineId"],
+                patch_group=found["PatchGroup"],
+                installed=found.get("InstalledCount", 0),
+                installed_other=found.get("InstalledOtherCount", 0),
+                pending_reboot=found.get("InstalledPendingRebootCount", 0),
+                missing=found.get("MissingCount", 0),
+                failed=found.get("FailedCount", 0),
+            )
+        return None
+
+    def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
+        """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""
+        answer = call(
+            self._client.describe_instance_patches,
+            InstanceId=instance_id,
+            Filters=[{"Key": "State", "Values": [state]}],
+            MaxResults=most,
+        )
+        return [str(patch.get("KBId") or patch["Title"]) for patch in answer["Patches"]]

@@ -1,0 +1,20 @@
+"""When a lease is stale: its owner is over, so nobody will end it but `give_back`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from drydock.leases import Lease
+from drydock.services import Services
+
+UNKNOWN_OWNER = timedelta(minutes=15)
+"""An owner that Step Functions does not know may be too new to be seen; after this it counts as closed."""
+
+_OPEN = ("RUNNING", "PENDING_REDRIVE")
+
+
+def is_stale(services: Services, lease: Lease) -> bool:
+    status, _ = services.executions.status(lease.holder.execution)
+    if status == "UNKNOWN":
+        return services.now() - lease.since > UNKNOWN_OWNER
+    return status not in _OPEN

@@ -1,0 +1,96 @@
+"""A step: which execution asks, in which state, for which instance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict, cast
+
+from drydock.policy import Policy
+from drydock.times import from_text
+
+
+class Machine(TypedDict):
+    """What admission found out about an instance; later steps rely on it."""
+
+    name: str
+    platform: str
+    power: str
+    account: str
+    patchGroup: str
+    snapshotId: str
+    runId: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who may hold a lease: one execution, in one of its redrives."""
+
+    execution: str
+    redrive_count: int
+
+    @property
+    def name(self) -> str:
+        return self.execution.rsplit(":", 1)[-1]
+
+    @property
+    def account(self) -> str:
+        return self.execution.split(":")[4]
+
+    @property
+    def partition(self) -> str:
+        return self.execution.split(":")[1]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of an execution into a state, as the state machine reports it."""
+
+    holder: Holder
+    execution_started: datetime
+    state: str
+    entered: datetime
+    retry_count: int
+    sequence: str
+    """Grows with every entry into a state and every retry, within an execution."""
+    token: str
+    instance_id: str
+    policy: Policy
+    machine: Machine
+    data: Mapping[str, Any]
+    """What else the state passes on."""
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> Step:
+        """Read the payload of a state of PatchInstance.
+
+        `context` is the context object of Step Functions; RedriveCount is in it only after a redrive.
+        """
+        context = event["context"]
+        execution, state = context["Execution"], context["State"]
+        holder = Holder(execution["Id"], int(execution.get("RedriveCount") or 0))
+        entered = from_text(state["EnteredTime"])
+        milliseconds = int(entered.timestamp() * 1000)
+        return cls(
+            holder=holder,
+            execution_started=from_text(execution["StartTime"]),
+            state=state["Name"],
+            entered=entered,
+            retry_count=int(state["RetryCount"]),
+            sequence=f"{holder.redrive_count:04d}-{milliseconds:015d}-{int(state['RetryCount']):06d}",
+            token=context.get("Task", {}).get("Token", ""),
+            instance_id=event["instanceId"],
+            policy=cast(Policy, event.get("policy") or {}),
+            machine=cast(Machine, event.get("machine") or {}),
+            data=event.get("data") or {},
+        )
+
+    def mark(self, intent: str) -> str:
+        """A short text that only this execution writes for this intent: it makes a command or image known again."""
+        return mark(self.holder, intent)
+
+
+def mark(holder: Holder, intent: str) -> str:
+    return hashlib.sha256(f"{holder.execution}/{intent}".encode()).hexdigest()[:16]

@@ -1,0 +1,186 @@
+"""The calls to Drydock's DynamoDB table. What the items mean stands in `leases`, `waits` and `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from drydock.aws import call, client
+from drydock.errors import NewerSchemaError
+
+SCHEMA = 1
+LOOKUP_INDEX = "by_lookup"
+
+Item = dict[str, Any]
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class Key(TypedDict):
+    pk: str
+    sk: str
+
+
+class ConditionFailedError(Exception):
+    """Raised when a condition did not hold; `found` is the item that stands there, if any."""
+
+    def __init__(self, found: Item | None) -> None:
+        super().__init__("condition failed")
+        self.found = found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [_plain(element) for element in value]
+    return value
+
+
+def _to_wire(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _serialize(Decimal(str(value)) if isinstance(value, float) else value) for key, value in values.items()
+    }
+
+
+def _from_wire(item: Mapping[str, Any]) -> Item:
+    plain = {key: _plain(_deserialize(value)) for key, value in item.items()}
+    if plain.get("schema", SCHEMA) > SCHEMA:
+        raise NewerSchemaError(
+            f"item {plain.get('pk')} {plain.get('sk')} has schema {plain['schema']}; this Drydock knows {SCHEMA}"
+        )
+    return plain
+
+
+class Table:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._client = client("dynamodb")
+
+    def get(self, key: Key) -> Item | None:
+        answer = call(self._client.get_item, TableName=self.name, Key=_to_wire(key), ConsistentRead=True)
+        return _from_wire(answer["Item"]) if "Item" in answer else None
+
+    def query(self, pk: str, sk_prefix: str) -> list[Item]:
+        """All items of a partition whose sort key begins so, consistently read."""
+        return self._pages(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues=_to_wire({":pk": pk, ":sk": sk_prefix}),
+            ConsistentRead=True,
+        )
+
+    def look_up(self, lookup: str) -> list[Item]:
+        """All items filed for this look-up. The index is eventually consistent."""
+        return self._pages(
+            IndexName=LOOKUP_INDEX,
+            KeyConditionExpression="lookup = :lookup",
+            ExpressionAttributeValues=_to_wire({":lookup": lookup}),
+        )
+
+    def _pages(self, **query: Any) -> list[Item]:
+        items: list[Item] = []
+        while True:
+            answer = call(self._client.query, TableName=self.name, **query)
+            items += [_from_wire(item) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return items
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def put(self, item: Item, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        """Raises ConditionFailedError."""
+        self._conditionally(
+            self._client.put_item,
+            Item=_to_wire({"schema": SCHEMA, **item}),
+            ConditionExpression=condition,
+            **_expression(names, values),
+        )
+
+    def update(
+        self, key: Key, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Item:
+        """The item as it is afterwards. Raises ConditionFailedError."""
+        answer = self._conditionally(
+            self._client.update_item,
+            Key=_to_wire(key),
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ReturnValues="ALL_NEW",
+            **_expression(names, values),
+        )
+        return _from_wire(answer["Attributes"])
+
+    def delete(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        """Raises ConditionFailedError."""
+        self._conditionally(
+            self._client.delete_item,
+            Key=_to_wire(key),
+            ConditionExpression=condition,
+            **_expression(names, values),
+        )
+
+    def put_and_delete(
+        self,
+        item: Item,
+        put_condition: str,
+        key: Key,
+        delete_condition: str,
+        names: Mapping[str, str],
+        values: Mapping[str, Any],
+    ) -> None:
+        """Put one item and delete another, both or neither. The names and values belong to the deletion.
+
+        Raises ConditionFailedError.
+        """
+        try:
+            call(
+                self._client.transact_write_items,
+                "TransactionCanceledException",
+                TransactItems=[
+                    {
+                        "Put": {
+                            "TableName": self.name,
+                            "Item": _to_wire({"schema": SCHEMA, **item}),
+                            "ConditionExpression": put_condition,
+                        }
+                    },
+                    {
+                        "Delete": {
+                            "TableName": self.name,
+                            "Key": _to_wire(key),
+                            "ConditionExpression": delete_condition,
+                            **_expression(names, values),
+                        }
+                    },
+                ],
+            )
+        except ClientError as error:
+            raise ConditionFailedError(None) from error
+
+    def _conditionally(self, method: Any, **parameters: Any) -> Any:
+        try:
+            return call(
+                method,
+                "ConditionalCheckFailedException",
+                TableName=self.name,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **parameters,
+            )
+        except ClientError as error:
+            found: Any = error.response.get("Item")
+            raise ConditionFailedError(_from_wire(found) if found else None) from error
+
+
+def _expression(names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    expression: dict[str, Any] = {}
+    if names:
+        expression["ExpressionAttributeNames"] = dict(names)
+    if values:
+        expression["ExpressionAttributeValues"] = _to_wire(values)
+    return expression

@@ -1,0 +1,187 @@
+"""Telling people: each cause once, to the topic of the account's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drydock.aws import call, client
+from drydock.ec2 import state_of, tags_of
+from drydock.errors import InstanceNotFoundError
+from drydock.failures import instance_of, readable_cause
+from drydock.leases import Lease, find_lease
+from drydock.messages import Place, failure_message, not_given_back_message, success_message
+from drydock.results import find_result, mark_result_told, result_key
+from drydock.services import Services
+from drydock.step import Holder, Step
+from drydock.table import ConditionFailedError, Item, Key
+from drydock.times import to_text
+
+_TELLING = timedelta(minutes=5)
+"""A message begun longer ago than this and not marked as told was never sent."""
+
+_KEPT = timedelta(days=365)
+
+
+def _mark_key(holder: Holder, cause: str) -> Key:
+    return {"pk": f"TOLD#{holder.execution}#{holder.redrive_count}", "sk": cause}
+
+
+def _begin_telling(services: Services, key: Key) -> bool:
+    """True for the one who shall tell this cause now."""
+    now = services.now()
+    try:
+        services.table.put(
+            {**key, "begun": to_text(now), "told": False, "ttl": int((now + _KEPT).timestamp())},
+            "attribute_not_exists(pk) OR (told = :no AND begun < :before)",
+            {},
+            {":no": False, ":before": to_text(now - _TELLING)},
+        )
+    except ConditionFailedError:
+        return False
+    return True
+
+
+def _publish(services: Services, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+    call(
+        client("sns").publish,
+        TopicArn=services.ssm.parameter(services.environment.topic_parameter),
+        Subject=subject,
+        Message=text,
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
+        },
+    )
+
+
+def _tell_once(
+    services: Services, holder: Holder, cause: str, subject: str, text: str, attributes: Mapping[str, str]
+) -> None:
+    key = _mark_key(holder, cause)
+    if not _begin_telling(services, key):
+        return
+    _publish(services, subject, text, attributes)
+    services.table.update(key, "SET told = :yes", "attribute_exists(pk)", {}, {":yes": True})
+
+
+def _place(services: Services, holder: Holder) -> Place:
+    return Place(holder.account, services.environment.region, services.environment.time_zone)
+
+
+def announce_success(services: Services, step: Step) -> None:
+    """Tell that a machine went well."""
+    result = find_result(services.table, step.instance_id, step.holder)
+    if result is None:
+        return
+    subject, text = success_message(result, _place(services, step.holder))
+    attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
+    _tell_once(services, step.holder, "outcome", subject, text, attributes)
+
+
+def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
+    """Tell of an execution that ended badly: from its event, or from a sweep that found it untold."""
+    if "detail" in event:
+        detail = event["detail"]
+        holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
+        _tell_failure(services, holder, instance_of(detail), detail)
+        return
+    holder = Holder(event["execution"], int(event["redriveCount"]))
+    if "notGivenBack" in event:
+        _tell_not_given_back(services, holder, event["instanceId"], event["notGivenBack"])
+    else:
+        _tell_failure(services, holder, event["instanceId"], None)
+
+
+def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str]:
+    """Name and power, for people."""
+    try:
+        instance = services.ec2.describe_instance(instance_id)
+    except InstanceNotFoundError:
+        return "", "gone"
+    return tags_of(instance).get("Name", ""), state_of(instance)
+
+
+def _tell_failure(services: Services, holder: Holder, instance_id: str, detail: Mapping[str, Any] | None) -> None:
+    result = find_result(services.table, instance_id, holder) if instance_id else None
+    lease = find_lease(services.table, instance_id) if instance_id else None
+    if lease is not None and lease.holder.execution != holder.execution:
+        lease = None
+    if not _is_wanted(result, lease):
+        _finish(services, holder, instance_id, result)
+        return
+    failure, ended = _failure_and_end(services, detail, result)
+    name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
+    subject, text = failure_message(
+        instance_id=instance_id or "an unknown instance",
+        name=name,
+        execution=holder.execution,
+        failure=failure,
+        ended=ended,
+        power=power,
+        state=_state_text(lease, result),
+        result=result,
+        place=_place(services, holder),
+    )
+    attributes = {
+        "outcome": result["outcome"] if result else "failed",
+        "kind": "machine",
+        "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
+    }
+    _tell_once(services, holder, "outcome", subject, text, attributes)
+    _finish(services, holder, instance_id, result)
+
+
+def _is_wanted(result: Item | None, lease: Lease | None) -> bool:
+    """Inside a run that only wants a summary, a machine's failure is told by the run."""
+    facts: Mapping[str, Any] = result or (lease.journal if lease else {})
+    return not (facts.get("runId") and facts.get("notify") == "summary")
+
+
+def _finish(services: Services, holder: Holder, instance_id: str, result: Item | None) -> None:
+    if result is not None:
+        mark_result_told(services.table, result_key(instance_id, holder))
+
+
+def _failure_and_end(
+    services: Services, detail: Mapping[str, Any] | None, result: Item | None
+) -> tuple[Mapping[str, str], str]:
+    if result is not None and result.get("failure"):
+        return result["failure"], str(result["endedAt"])
+    if detail is None:
+        return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, to_text(services.now())
+    stopped = detail.get("stopDate")
+    ended = datetime.fromtimestamp(stopped / 1000, UTC) if stopped else services.now()
+    error = str(detail.get("error") or detail["status"])
+    cause = readable_cause(str(detail.get("cause") or f"the execution ended as {detail['status']}"))
+    return {"error": error, "cause": cause}, to_text(ended)
+
+
+def _state_text(lease: Lease | None, result: Item | None) -> str:
+    if lease is not None:
+        before = lease.journal.get("power", "")
+        return (
+            f"It was {before} before; Drydock gives it back as soon as that is safe. "
+            "You will hear again only if that takes very long."
+            if before
+            else "Nothing was touched."
+        )
+    if result is None or result["outcome"] == "refused":
+        return "Nothing was touched."
+    before, after = result["powerBefore"], result["powerAfter"]
+    if before == after:
+        return "It was given back as it was found."
+    return f"It was {before} before; somebody else changed that, and Drydock left it."
+
+
+def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, hindrance: str) -> None:
+    name, power = _look_at_machine(services, instance_id)
+    subject, text = not_given_back_message(
+        instance_id=instance_id,
+        name=name,
+        execution=holder.execution,
+        hindrance=hindrance,
+        power=power,
+        place=_place(services, holder),
+    )
+    _tell_once(services, holder, "notGivenBack", subject, text, {"outcome": "not_given_back", "kind": "machine"})

@@ -1,0 +1,57 @@
+# Each target is a thin line. What needs .venv makes it first, inside this folder.
+.DEFAULT_GOAL := help
+.PHONY: help rehearse test check lint bench build deploy requirements clean
+
+BIN := .venv/bin
+READY := .venv/.ready
+TESTED := .venv/.tested
+SOURCES := $(shell find template.yaml events functions layers rehearsal statemachines tests -type f -not -name '*.pyc')
+UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --custom-compile-command "make requirements"
+
+# The build and the linters neither call home nor need an account.
+export SAM_CLI_TELEMETRY := 0
+deploy build check lint: export AWS_DEFAULT_REGION ?= ap-northeast-1
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 14
+
+rehearse: $(READY) ## Patch the default fleet on the embedded account
+	@$(BIN)/drydock rehearse
+
+test: $(READY) ## Run the tests
+	@$(BIN)/pytest --numprocesses auto
+	@touch $(TESTED)
+
+check: lint $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
+	@$(BIN)/python tools/build.py --check
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/sam validate --lint
+	@$(BIN)/python tools/check_asl.py
+
+$(TESTED): $(READY) $(SOURCES)
+	@$(MAKE) --no-print-directory test
+
+bench: $(READY) ## Measure the embedded account with 10, 100 and 1,000 instances
+	@$(BIN)/python -m rehearsal.bench
+
+build: $(READY) ## Build what is deployed (needs Python 3.13)
+	@$(BIN)/python tools/build.py
+
+deploy: build ## Build and deploy, asking what is not in samconfig.toml
+	@$(BIN)/sam deploy --guided
+
+requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for the newest versions)
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/development.in --output-file requirements/development.txt
+	@$(UV_COMPILE) requirements/layer.in --constraint requirements/development.txt --output-file layers/drydock/requirements.txt
+
+clean: ## Remove all that make made
+	rm -rf .venv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis ./*.egg-info
+
+$(READY): tools/set_up requirements/development.txt pyproject.toml
+	@tools/set_up

@@ -1,0 +1,321 @@
+"""The embedded AWS account: the project's own template, machines and functions, in this process, in virtual time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from unittest.mock import patch
+
+import time_machine
+from moto import mock_aws
+from moto.moto_api._internal import mock_random
+from moto.sqs.models import sqs_backends
+
+from rehearsal import messages
+from rehearsal.bus import EventBus
+from rehearsal.calls import ACCOUNT, REGION, Call, CallLog, Caller, current_caller, make_client, route_calls
+from rehearsal.clock import VirtualClock
+from rehearsal.deployment import Deployer, Stack
+from rehearsal.functions import FunctionHost, Outcome
+from rehearsal.messages import Message
+from rehearsal.permissions import Permissions
+from rehearsal.repairs import executions, integrations, jsonata
+from rehearsal.repairs.errors import service_error
+from rehearsal.repairs.patches import Patches
+
+PROJECT = Path(__file__).resolve().parent.parent
+START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
+RECURSION_LIMIT = 10_000
+
+
+class Observer:
+    """Hears of what happens in the account; every method does nothing until it is overridden."""
+
+    def state_entered(self, execution_arn: str, state: str) -> None: ...
+
+    def execution_changed(self, execution_arn: str, status: str) -> None: ...
+
+    def call_made(self, call: Call) -> None: ...
+
+    def event_put(self, event: dict[str, Any]) -> None: ...
+
+    def message_published(self, message: Message) -> None: ...
+
+    def function_invoked(self, name: str, event: Any, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True)
+class ExecutionView:
+    """An execution as it is now."""
+
+    arn: str
+    name: str
+    machine: str
+    status: str
+    input: Any
+    output: Any
+    error: str | None
+    cause: str | None
+    started: datetime
+    stopped: datetime | None
+    events: list[dict[str, Any]]
+    """The history."""
+    transitions: int
+
+
+class EmbeddedAccount:
+    """An AWS account in this process, one at a time; it leaves the process as it was."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        start: datetime = START,
+        call_seconds: float = 0.05,
+        enforce_permissions: bool = True,
+        project: Path = PROJECT,
+    ) -> None:
+        self.project = project
+        self.random = random.Random(seed)
+        self._identifiers = random.Random(f"{seed} identifiers")
+        self.clock = VirtualClock(start)
+        self.calls = CallLog(self.clock, call_seconds)
+        self.permissions = Permissions(enforce_permissions)
+        self.observers: list[Observer] = []
+        self.messages: list[Message] = []
+        self.bus = EventBus(self.clock, self.random, self.make_uuid, self._deliver)
+        self.functions = FunctionHost(self.clock, self.calls, self.make_uuid, self._note_invocation, self._send)
+        self._deployer = Deployer(project, self.functions)
+        self._executions: dict[str, Any] = {}
+        self._patches = Patches()
+        self._seed = seed
+
+    def __enter__(self) -> EmbeddedAccount:
+        try:
+            self._set_up()
+        except BaseException:
+            self._patches.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clock.close()
+        self._patches.close()
+
+    def make_uuid(self) -> str:
+        """Return a UUID that depends on the seed alone."""
+        return str(uuid.UUID(int=self._identifiers.getrandbits(128), version=4))
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of a person, or of AWS itself: no virtual time, no permissions."""
+        return make_client(service)
+
+    def deploy(
+        self, parameters: Mapping[str, str] | None = None, stack: str = "drydock", template: Path | None = None
+    ) -> Stack:
+        """Create the project's stack; raises DeploymentError when that is not possible."""
+        deployed = self._deployer.deploy(template or self.project / "template.yaml", stack, parameters or {})
+        self.permissions.forget()
+        self.bus.start_schedules()
+        return deployed
+
+    def start_execution(self, machine: str, input: Mapping[str, Any], name: str | None = None) -> str:
+        """Start a state machine, named by the end of its name; return the ARN of the execution."""
+        client = self.client("stepfunctions")
+        found = [
+            item["stateMachineArn"]
+            for item in client.list_state_machines()["stateMachines"]
+            if item["name"] == machine or item["name"].endswith(f"-{machine}")
+        ]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} state machines have a name that ends in {machine}")
+        options = {"name": name} if name else {}
+        answer = client.start_execution(stateMachineArn=found[0], input=json.dumps(input), **options)
+        return str(answer["executionArn"])
+
+    def execution(self, arn: str) -> ExecutionView:
+        """Return an execution as it is now; raises KeyError when there is none."""
+        execution = self._executions[arn]
+        return ExecutionView(
+            arn=arn,
+            name=execution.name,
+            machine=execution.state_machine.name,
+            status=str(execution.exec_status.value),
+            input=execution.input_data,
+            output=execution.output,
+            error=execution.error,
+            cause=execution.cause,
+            started=execution.start_date,
+            stopped=execution.stop_date,
+            events=execution.exec_worker.env.event_manager._history_event_list,
+            transitions=execution.transitions,
+        )
+
+    def executions(self) -> list[ExecutionView]:
+        """Return every execution, in the order they started."""
+        return [self.execution(arn) for arn in self._executions]
+
+    def stop_execution(self, arn: str, error: str | None = None, cause: str | None = None) -> None:
+        """Stop an execution as a person does."""
+        options = {key: value for key, value in (("error", error), ("cause", cause)) if value is not None}
+        self.client("stepfunctions").stop_execution(executionArn=arn, **options)
+
+    def run_until_quiet(self, limit: timedelta = timedelta(hours=48)) -> None:
+        """Run until nothing but schedules is left; raises TimeLimitError past `limit` of virtual time."""
+        self.clock.run(limit=limit)
+
+    def queue(self, arn_or_url: str) -> list[str]:
+        """Return the bodies of the messages in a queue."""
+        queue = sqs_backends[ACCOUNT][REGION].queues[arn_or_url.replace("/", ":").split(":")[-1]]
+        return [message.body for message in queue._messages]
+
+    def _set_up(self) -> None:
+        patches = self._patches
+        previous = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(previous, RECURSION_LIMIT))
+        patches.callback(sys.setrecursionlimit, previous)
+        moto_log = logging.getLogger("moto")
+        patches.callback(moto_log.setLevel, moto_log.level)
+        moto_log.setLevel(logging.CRITICAL)
+        # Configuration of a person must not reach the account.
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        patches.enter_context(patch.dict(os.environ, variables, clear=True))
+        os.environ["AWS_DEFAULT_REGION"] = REGION
+        patches.enter_context(
+            mock_aws(config={"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}})
+        )
+        self._follow_clock(patches)
+        self._make_chance_repeatable(patches)
+        route_calls(patches, self.calls)
+        self.calls.check_alive = self.functions.check_alive
+        self.calls.checks.append(self.permissions.check)
+        self.calls.observers.append(lambda call: [observer.call_made(call) for observer in self.observers] and None)
+        self.bus.observers.append(lambda event: [observer.event_put(event) for observer in self.observers] and None)
+        self.functions.install(patches)
+        self._deployer.install(patches)
+        messages.keep_messages(patches, self.clock, self._note_message)
+        self._repair_interpreter(patches)
+
+    def _follow_clock(self, patches: Patches) -> None:
+        travel = time_machine.travel(self.clock.now(), tick=False)
+        traveller = travel.start()
+        patches.callback(travel.stop)
+        self.clock.on_advance = traveller.move_to
+        patches.replace(time, "sleep", self.clock.sleep)
+
+    def _make_chance_repeatable(self, patches: Patches) -> None:
+        for source in (random, mock_random):
+            patches.callback(source.setstate, source.getstate())
+            source.seed(self._seed)
+        # What the process does once only, such as making clients, must not shift the account's own identifiers.
+        others = random.Random(f"{self._seed} others")
+        patches.replace(uuid, "uuid4", lambda: uuid.UUID(int=others.getrandbits(128), version=4))
+
+    def _repair_interpreter(self, patches: Patches) -> None:
+        shared = executions.Executions(
+            self.clock, self.random, self.make_uuid, self._note_status, self._note_state, self._enter_execution
+        )
+        executions.run_on_clock(patches, shared)
+        executions.repair_identifiers(patches, shared)
+        executions.repair_repeated_parsing(patches)
+        executions.repair_start(patches, shared)
+        executions.repair_life_cycle(patches, shared)
+        executions.repair_descriptions(patches)
+        executions.repair_state_context(patches)
+        executions.repair_task_time(patches, shared)
+        executions.repair_task_tokens(patches, shared)
+        executions.repair_waits(patches, shared)
+        executions.repair_error_names(patches)
+        executions.repair_jitter(patches, shared)
+        executions.repair_assigned_variables(patches)
+        jsonata.repair_jsonata_evaluation(patches, self.make_uuid)
+        jsonata.repair_query_language_stack(patches)
+        integrations.repair_clients(patches)
+        integrations.repair_lambda_invocation(patches, self.calls, self.functions)
+
+    def _enter_execution(self, execution: Any) -> None:
+        current_caller.set(
+            Caller("machine", execution.state_machine.name, execution.role_arn, execution.exec_arn)
+        )
+
+    def _note_state(self, execution: Any, state: str) -> None:
+        for observer in self.observers:
+            observer.state_entered(execution.exec_arn, state)
+
+    def _note_status(self, execution: Any) -> None:
+        self._executions[execution.exec_arn] = execution
+        status = str(execution.exec_status.value)
+        for observer in self.observers:
+            observer.execution_changed(execution.exec_arn, status)
+        detail = {
+            "executionArn": execution.exec_arn,
+            "stateMachineArn": execution.state_machine.arn,
+            "name": execution.name,
+            "status": status,
+            "startDate": _milliseconds(execution.start_date),
+            "stopDate": _milliseconds(execution.stop_date),
+            "input": execution.execution_input,
+            "inputDetails": {"included": True},
+            "output": json.dumps(execution.output, separators=(",", ":")) if status == "SUCCEEDED" else None,
+            "outputDetails": {"included": True} if status == "SUCCEEDED" else None,
+            "error": execution.error,
+            "cause": execution.cause,
+            "stateMachineVersionArn": None,
+            "stateMachineAliasArn": None,
+            "redriveCount": 0,
+            "redriveDate": None,
+            "redriveStatus": "NOT_REDRIVABLE" if status in ("RUNNING", "SUCCEEDED") else "REDRIVABLE",
+            "redriveStatusReason": (
+                f"Execution is {status} and cannot be redriven" if status in ("RUNNING", "SUCCEEDED") else None
+            ),
+        }
+        self.bus.put("aws.states", "Step Functions Execution Status Change", detail, [execution.exec_arn])
+
+    def _note_message(self, message: Message) -> None:
+        self.messages.append(message)
+        for observer in self.observers:
+            observer.message_published(message)
+
+    def _note_invocation(self, name: str, event: Any, outcome: Outcome) -> None:
+        for observer in self.observers:
+            observer.function_invoked(name, event, outcome)
+
+    def _deliver(self, service: str, arn: str, payload: str) -> None:
+        """Deliver an event's payload to a target; raises ServiceException when the target refuses."""
+        if service == "lambda":
+            function = self.functions.find(arn)
+            if not any(
+                name == function.name and principal == "events.amazonaws.com"
+                for name, principal, _ in self._deployer.permissions
+            ):
+                raise service_error("lambda", "AccessDeniedException", f"EventBridge may not invoke {function.name}")
+            self.functions.invoke_later(arn, payload)
+        elif service == "states":
+            self.client("stepfunctions").start_execution(stateMachineArn=arn, input=payload)
+        elif service in ("sns", "sqs"):
+            self._send(arn, payload)
+        else:
+            raise NotImplementedError(f"targets of the service {service} are not delivered to: {arn}")
+
+    def _send(self, arn: str, body: str) -> None:
+        if arn.split(":")[2] == "sns":
+            self.client("sns").publish(TopicArn=arn, Message=body)
+        else:
+            sqs_backends[ACCOUNT][REGION].send_message(queue_name=arn.split(":")[-1], message_body=body)
+
+
+def _milliseconds(instant: datetime | None) -> int | None:
+    return None if instant is None else int(instant.astimezone(timezone.utc).timestamp() * 1000)

@@ -1,0 +1,342 @@
+"""The EC2 calls of the simulated machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.answers import AWSError, Parameters, take_page
+from rehearsal.calls import ACCOUNT, REGION
+from rehearsal.images import Image
+from rehearsal.machines import STATE_CODES, Machine
+
+if TYPE_CHECKING:
+    from rehearsal.fleet import Fleet
+
+_INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+
+
+class EC2Calls:
+    """One method for each EC2 operation, named as in boto3; each takes the call's parameters."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def describe_instances(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeInstances."""
+        machines = self._find_machines(parameters.get("InstanceIds", []))
+        for condition in parameters.get("Filters", []):
+            machines = [machine for machine in machines if self._passes(machine, condition)]
+        page, token = take_page(machines, parameters, 1000)
+        reservations = [
+            {
+                "ReservationId": "r" + machine.instance_id[1:],
+                "OwnerId": ACCOUNT,
+                "Instances": [self._describe(machine)],
+            }
+            for machine in page
+        ]
+        return {"Reservations": reservations, "NextToken": token}
+
+    def describe_instance_status(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeInstanceStatus: running instances only, unless all are asked for."""
+        if parameters.get("Filters"):
+            raise NotImplementedError("the filters of DescribeInstanceStatus are not simulated")
+        machines = self._find_machines(parameters.get("InstanceIds", []))
+        if not parameters.get("IncludeAllInstances"):
+            machines = [machine for machine in machines if machine.state == "running"]
+        page, token = take_page(machines, parameters, 1000)
+        statuses = []
+        for machine in page:
+            check = {"Status": machine.status_check}
+            statuses.append(
+                {
+                    "AvailabilityZone": f"{REGION}a",
+                    "InstanceId": machine.instance_id,
+                    "InstanceState": _describe_state(machine.state),
+                    "InstanceStatus": check,
+                    "SystemStatus": check,
+                }
+            )
+        return {"InstanceStatuses": statuses, "NextToken": token}
+
+    def describe_instance_attribute(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeInstanceAttribute for the attributes that matter here."""
+        (machine,) = self._find_machines([parameters["InstanceId"]])
+        attribute = parameters.get("Attribute")
+        if attribute == "disableApiStop":
+            value: Any = {"DisableApiStop": {"Value": machine.spec.stop_protection}}
+        elif attribute == "rootDeviceName":
+            value = {"RootDeviceName": {"Value": "/dev/xvda"}}
+        else:
+            raise NotImplementedError(f"DescribeInstanceAttribute of {attribute} is not simulated")
+        return {"InstanceId": machine.instance_id, **value}
+
+    def start_instances(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve StartInstances: all or none."""
+        machines = self._find_machines(parameters.get("InstanceIds", []))
+        self._refuse_states(machines, ("stopping", "shutting-down", "terminated"), "started")
+        changes = []
+        for machine in machines:
+            before = machine.state
+            if before == "stopped":
+                machine.start()
+            changes.append(_describe_change(machine, before))
+        return {"StartingInstances": changes}
+
+    def stop_instances(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve StopInstances: all or none."""
+        machines = self._find_machines(parameters.get("InstanceIds", []))
+        self._refuse_states(machines, ("pending", "shutting-down", "terminated"), "stopped")
+        for machine in machines:
+            if machine.spec.stop_protection:
+                raise AWSError(
+                    "OperationNotPermitted",
+                    f"The instance '{machine.instance_id}' may not be stopped. Modify its 'disableApiStop' "
+                    "instance attribute and try again.",
+                )
+            if machine.spec.root_device != "ebs":
+                raise AWSError(
+                    "UnsupportedOperation",
+                    f"The instance '{machine.instance_id}' does not have an 'ebs' root device type and "
+                    "cannot be stopped.",
+                )
+        changes = []
+        for machine in machines:
+            before = machine.state
+            if before == "running":
+                machine.stop()
+            changes.append(_describe_change(machine, before))
+        return {"StoppingInstances": changes}
+
+    def terminate_instances(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve TerminateInstances."""
+        changes = []
+        for machine in self._find_machines(parameters.get("InstanceIds", [])):
+            before = machine.state
+            if before not in ("shutting-down", "terminated"):
+                machine.terminate()
+            changes.append(_describe_change(machine, before))
+        return {"TerminatingInstances": changes}
+
+    def create_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve CreateImage."""
+        (machine,) = self._find_machines([parameters["InstanceId"]])
+        specifications = parameters.get("TagSpecifications", [])
+        for specification in specifications:
+            kind = specification["ResourceType"]
+            if kind not in ("image", "snapshot"):
+                raise AWSError(
+                    "InvalidParameterValue",
+                    f"'{kind}' is not a valid taggable resource type for this operation.",
+                )
+        image = self._fleet.images.create(
+            machine,
+            parameters["Name"],
+            parameters.get("Description", ""),
+            bool(parameters.get("NoReboot")),
+        )
+        for specification in specifications:
+            tagged = image.image_id if specification["ResourceType"] == "image" else image.snapshot_id
+            tags = {tag["Key"]: tag.get("Value", "") for tag in specification.get("Tags", [])}
+            self._fleet.tags(tagged).update(tags)
+        return {"ImageId": image.image_id}
+
+    def describe_images(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeImages for the account's own images."""
+        ids = parameters.get("ImageIds", [])
+        images = [self._fleet.images.find(image_id) for image_id in ids] or list(
+            [] if ids else self._fleet.images.by_id.values()
+        )
+        owners = parameters.get("Owners", [])
+        if owners and not {"self", ACCOUNT} & set(owners):
+            images = []
+        for condition in parameters.get("Filters", []):
+            images = [image for image in images if self._image_passes(image, condition)]
+        page, token = take_page(images, parameters, 1000)
+        return {"Images": [self._describe_image(image) for image in page], "NextToken": token}
+
+    def enable_image_deprecation(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve EnableImageDeprecation."""
+        at = parameters.get("DeprecateAt")
+        when = at if isinstance(at, datetime) else datetime.fromisoformat(str(at).replace("Z", "+00:00"))
+        self._fleet.images.deprecate(parameters["ImageId"], when)
+        return {"Return": True}
+
+    def create_tags(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve CreateTags."""
+        tags = {tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags", [])}
+        for resource in self._find_resources(parameters):
+            if len({**self._fleet.tags(resource), **tags}) > 50:
+                raise AWSError(
+                    "TagLimitExceeded", "The maximum number of Tags for a resource has been reached."
+                )
+            self._fleet.tags(resource).update(tags)
+        return {}
+
+    def delete_tags(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DeleteTags: a tag given with a value goes only if it has that value."""
+        for resource in self._find_resources(parameters):
+            tags = self._fleet.tags(resource)
+            for tag in parameters.get("Tags", []):
+                if tag.get("Value") in (None, tags.get(tag["Key"])):
+                    tags.pop(tag["Key"], None)
+        return {}
+
+    def _find_resources(self, parameters: Parameters) -> list[str]:
+        resources: list[str] = parameters.get("Resources", [])
+        snapshots = {image.snapshot_id for image in self._fleet.images.by_id.values()}
+        for resource in resources:
+            if resource.startswith("i-"):
+                self._find_machines([resource])
+            elif resource.startswith("ami-"):
+                self._fleet.images.find(resource)
+            elif resource not in snapshots:
+                raise NotImplementedError(f"tags of {resource} are not simulated")
+        return resources
+
+    def _find_machines(self, ids: Sequence[str]) -> list[Machine]:
+        for instance_id in ids:
+            if not _INSTANCE_ID.fullmatch(instance_id):
+                raise AWSError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
+        unknown = [instance_id for instance_id in ids if not self._fleet.knows(instance_id)]
+        if unknown:
+            noun = "IDs" if len(unknown) > 1 else "ID"
+            verb = "do" if len(unknown) > 1 else "does"
+            raise AWSError(
+                "InvalidInstanceID.NotFound", f"The instance {noun} '{', '.join(unknown)}' {verb} not exist"
+            )
+        if not ids:
+            return list(self._fleet.machines)
+        return [self._fleet.machine(instance_id) for instance_id in ids]
+
+    def _refuse_states(self, machines: Sequence[Machine], states: Sequence[str], what: str) -> None:
+        for machine in machines:
+            if machine.state in states:
+                raise AWSError(
+                    "IncorrectInstanceState",
+                    f"The instance '{machine.instance_id}' is not in a state from which it can be {what}.",
+                )
+
+    def _passes(self, machine: Machine, condition: Mapping[str, Any]) -> bool:
+        name, values = condition["Name"], condition.get("Values", [])
+        tags = self._fleet.tags(machine.instance_id)
+        if name == "tag-key":
+            return any(_matches(key, values) for key in tags)
+        if name.startswith("tag:"):
+            key = name.removeprefix("tag:")
+            return key in tags and _matches(tags[key], values)
+        if name == "instance-state-name":
+            return machine.state in values
+        if name == "instance-id":
+            return machine.instance_id in values
+        raise NotImplementedError(f"the filter {name} of DescribeInstances is not simulated")
+
+    def _image_passes(self, image: Image, condition: Mapping[str, Any]) -> bool:
+        name, values = condition["Name"], condition.get("Values", [])
+        tags = self._fleet.tags(image.image_id)
+        if name == "name":
+            return _matches(image.name, values)
+        if name == "state":
+            return image.state in values
+        if name == "image-id":
+            return image.image_id in values
+        if name.startswith("tag:"):
+            key = name.removeprefix("tag:")
+            return key in tags and _matches(tags[key], values)
+        raise NotImplementedError(f"the filter {name} of DescribeImages is not simulated")
+
+    def _describe(self, machine: Machine) -> dict[str, Any]:
+        windows = machine.spec.platform == "Windows"
+        gone = machine.state == "terminated"
+        address = f"10.0.{machine.number // 250}.{machine.number % 250 + 4}"
+        instance: dict[str, Any] = {
+            "InstanceId": machine.instance_id,
+            "ImageId": "ami-0000000000000cafe",
+            "State": _describe_state(machine.state),
+            "StateTransitionReason": machine.transition_reason,
+            "InstanceType": "t3.medium",
+            "LaunchTime": machine.launch_time,
+            "Placement": {"AvailabilityZone": f"{REGION}a", "GroupName": "", "Tenancy": "default"},
+            "Architecture": "x86_64",
+            "RootDeviceType": machine.spec.root_device,
+            "RootDeviceName": "/dev/sda1" if windows else "/dev/xvda",
+            "PlatformDetails": "Windows" if windows else "Linux/UNIX",
+            "BlockDeviceMappings": []
+            if gone or machine.spec.root_device != "ebs"
+            else [
+                {
+                    "DeviceName": "/dev/sda1" if windows else "/dev/xvda",
+                    "Ebs": {
+                        "VolumeId": "vol" + machine.instance_id[1:],
+                        "Status": "attached",
+                        "DeleteOnTermination": True,
+                    },
+                }
+            ],
+            "Tags": _describe_tags(self._fleet.tags(machine.instance_id)),
+        }
+        if not gone:
+            instance["PrivateIpAddress"] = address
+        if windows:
+            instance["Platform"] = "windows"
+        if machine.spec.lifecycle:
+            instance["InstanceLifecycle"] = machine.spec.lifecycle
+        if machine.state_reason:
+            code, message = machine.state_reason
+            instance["StateReason"] = {"Code": code, "Message": message}
+        return instance
+
+    def _describe_image(self, image: Image) -> dict[str, Any]:
+        windows = image.machine.spec.platform == "Windows"
+        answer: dict[str, Any] = {
+            "ImageId": image.image_id,
+            "Name": image.name,
+            "Description": image.description,
+            "OwnerId": ACCOUNT,
+            "State": image.state,
+            "CreationDate": image.created.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+            "Public": False,
+            "Architecture": "x86_64",
+            "ImageType": "machine",
+            "RootDeviceType": "ebs",
+            "RootDeviceName": "/dev/sda1" if windows else "/dev/xvda",
+            "SourceInstanceId": image.machine.instance_id,
+            "BlockDeviceMappings": [
+                {
+                    "DeviceName": "/dev/sda1" if windows else "/dev/xvda",
+                    "Ebs": {"SnapshotId": image.snapshot_id, "VolumeSize": 30, "DeleteOnTermination": True},
+                }
+            ],
+            "Tags": _describe_tags(self._fleet.tags(image.image_id)),
+        }
+        if windows:
+            answer["Platform"] = "windows"
+        if image.deprecated_at:
+            answer["DeprecationTime"] = image.deprecated_at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        if image.state_reason:
+            answer["StateReason"] = {"Code": image.state_reason[0], "Message": image.state_reason[1]}
+        return answer
+
+
+def _matches(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)
+
+
+def _describe_state(state: str) -> dict[str, Any]:
+    return {"Code": STATE_CODES[state], "Name": state}
+
+
+def _describe_change(machine: Machine, before: str) -> dict[str, Any]:
+    return {
+        "InstanceId": machine.instance_id,
+        "CurrentState": _describe_state(machine.state),
+        "PreviousState": _describe_state(before),
+    }
+
+
+def _describe_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]

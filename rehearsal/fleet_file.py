@@ -1,0 +1,544 @@
+"""Reads a fleet file: the machines, settings, starts and faults of one rehearsal, in YAML.
+
+The shape of a fleet file is `fleets/fleet.schema.json`. Everything that is wrong with a file is told at once,
+each with its line and with what was expected there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from rehearsal.faults import (
+    DelayEvents,
+    DoubleEvents,
+    FailCall,
+    Fault,
+    KillFunction,
+    LoseEvents,
+    Moment,
+    StopExecution,
+    StopInstance,
+    TerminateInstance,
+)
+from rehearsal.machines import Durations, MachineSpec
+from rehearsal.patch_states import parse_patch
+
+PROJECT = Path(__file__).resolve().parent.parent
+FLEETS = Path(__file__).parent / "fleets"
+DEFAULT_FLEET = FLEETS / "default.yaml"
+BEGINS = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
+LIMIT = timedelta(hours=48)
+
+LINUX_PACKAGES = ("openssl", "kernel", "glibc", "systemd", "curl", "sudo", "openssh", "libxml2", "expat", "vim", "zlib", "bind")
+
+KeyPath = tuple[str | int, ...]
+
+
+class FleetFileError(Exception):
+    """Raised when a fleet file cannot be rehearsed; the message has one line per mistake, `file:line: what`."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a machine's entry says about its end; None means that anything will do.
+
+    `verdict` and `outcome` are 'none' when Drydock is expected to leave no result for the machine.
+    """
+
+    verdict: str | None = None
+    outcome: str | None = None
+    power: str | None = None
+    images: int | None = None
+    missing: int | None = None
+    error: str | None = None
+    messages: int | None = None
+
+
+@dataclass(frozen=True)
+class FleetMachine:
+    """One machine of the fleet and how it is expected to end."""
+
+    spec: MachineSpec
+    expect: Expectation
+    entry: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """One execution of PatchInstance that a person starts, `at` after the rehearsal's beginning."""
+
+    machine: str
+    at: timedelta = timedelta(0)
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Document:
+    """An SSM Command document of the account: a hook or a health probe."""
+
+    name: str
+    platforms: tuple[str, ...] = ("Linux", "Windows")
+
+
+@dataclass(frozen=True)
+class FleetFile:
+    """A fleet file, read and checked."""
+
+    path: Path
+    description: str
+    machines: tuple[FleetMachine, ...]
+    starts: tuple[Start, ...]
+    faults: tuple[Fault, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    documents: tuple[Document, ...] = ()
+    seed: int = 0
+    begins: datetime = BEGINS
+    limit: timedelta = LIMIT
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: only true and false are booleans (`WinUpdate: ON` is text), times stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+class _Text:
+    """A YAML text as plain values, with the line of every value and of every key."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.lines: dict[KeyPath, int] = {}
+        self.mistakes: list[str] = []
+        self._loader = _Loader(text)
+        try:
+            root = self._loader.get_single_node()
+            self.value = self._read(root, ()) if root is not None else {}
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise FleetFileError([f"{name}:{line}: not YAML: {error.problem}"]) from error
+        except yaml.YAMLError as error:
+            raise FleetFileError([f"{name}:1: not YAML: {error}"]) from error
+        finally:
+            self._loader.dispose()
+
+    def _read(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._read(item, (*path, index)) for index, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return self._loader.construct_object(node)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.mistakes.append(f"{self.name}:{key.start_mark.line + 1}: {key.value!r} is given twice")
+            seen.add(key.value)
+        self._loader.flatten_mapping(node)  # `<<: *defaults`
+        values = {}
+        for key, value in node.value:
+            self.lines[(*path, key.value)] = key.start_mark.line + 1
+            values[key.value] = self._read(value, (*path, key.value))
+        return values
+
+    def at(self, path: KeyPath, problem: str) -> str:
+        """Return the mistake as people read it: file, line, what is wrong."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.name}:{self.lines.get(path, 1)}: {problem}"
+
+
+def load_fleet_file(path: Path) -> FleetFile:
+    """Read and check a fleet file.
+
+    Raises FleetFileError with every mistake of the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FleetFileError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise FleetFileError([f"{path}: is not UTF-8 text"]) from error
+    return read_fleet(text, path)
+
+
+def read_fleet(text: str, path: Path) -> FleetFile:
+    """Read a fleet from text; `path` only names it. Raises FleetFileError with every mistake."""
+    source = _Text(text, str(path))
+    mistakes = source.mistakes + list(_find_mistakes(source))
+    if not mistakes:
+        mistakes = [*_find_wrong_names(source), *_find_wrong_settings(source), *_find_wrong_patches(source)]
+    if mistakes:
+        raise FleetFileError(sorted(mistakes, key=_line_of))
+    return _build(source, path)
+
+
+def seconds(text: str | int) -> int:
+    """Return the seconds of a duration such as '90s', '1h30m' or 90."""
+    if isinstance(text, int):
+        return text
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not parts or not text:
+        raise ValueError(f"{text!r} is not a duration")
+    hours, minutes, rest = (int(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + rest
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((FLEETS / "fleet.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def _line_of(mistake: str) -> tuple[int, str]:
+    line = re.search(r":(\d+): ", mistake)
+    return (int(line.group(1)) if line else 0, mistake)
+
+
+def _find_mistakes(source: _Text) -> Iterator[str]:
+    checker = jsonschema.FormatChecker()
+    checker.checks("date-time", raises=ValueError)(_is_moment)
+    validator = jsonschema.Draft202012Validator(_schema(), format_checker=checker)
+    for error in validator.iter_errors(source.value):
+        yield from _explain(error, source)
+
+
+def _is_moment(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+def _explain(error: jsonschema.ValidationError, source: _Text) -> Iterator[str]:
+    """Say in plain words what the schema found, one line per key or value."""
+    path: KeyPath = tuple(error.absolute_path)
+    place = _dotted(path)
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "additionalProperties":
+        known = sorted(schema.get("properties", {}))
+        for key in sorted(set(error.instance) - set(known)):
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+            yield source.at((*path, key), f"unknown key {_dotted((*path, key))!r}; {hint}")
+    elif error.validator == "required":
+        missing = [key for key in schema["required"] if key not in error.instance]
+        if error.message.startswith(repr(missing[0])):
+            yield source.at(path, f"{place or 'the file'} has no {', '.join(map(repr, missing))}")
+    elif error.validator in ("minProperties", "maxProperties"):
+        known = ", ".join(sorted(schema.get("properties", {})))
+        yield source.at(path, f"{place}: expected {_how_many(schema)} of: {known}")
+    else:
+        yield source.at(path, f"{place or 'the file'}: expected {_expected(error, schema)}, got {_shown(error.instance)}")
+
+
+def _how_many(schema: Mapping[str, Any]) -> str:
+    return "exactly one" if schema.get("maxProperties") == 1 else "at least one"
+
+
+def _expected(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
+    if "expected" in schema:
+        return str(schema["expected"])
+    if error.validator == "enum":
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if error.validator == "type":
+        names = {"object": "keys and values", "array": "a list", "string": "text", "integer": "a whole number", "boolean": "true or false"}
+        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        hint = " (put it in quotes)" if types == ["string"] and not isinstance(error.instance, dict | list) else ""
+        return " or ".join(names[one] for one in types) + hint
+    if error.validator == "minimum":
+        return f"at least {schema['minimum']}"
+    if error.validator == "maximum":
+        return f"at most {schema['maximum']}"
+    if error.validator in ("minItems", "minLength"):
+        return "something here"
+    return str(error.message)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _dotted(path: KeyPath) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _find_wrong_names(source: _Text) -> Iterator[str]:
+    """Find machines of the same name, and starts and faults that name a machine the file does not have."""
+    names: set[str] = set()
+    for index, entry in enumerate(source.value["instances"]):
+        mine = set(_names(entry)) | {entry["name"]}
+        if mine & names or entry["name"] == "all":
+            yield source.at(("instances", index, "name"), f"instances[{index}].name: {entry['name']!r} is already taken")
+        names |= mine
+    for index, start in enumerate(source.value.get("start", [])):
+        wanted = start["instances"] if isinstance(start["instances"], list) else [start["instances"]]
+        for name in wanted:
+            if name not in names and name != "all":
+                yield source.at(("start", index, "instances"), f"start[{index}].instances: {_unknown_machine(name, names)}")
+    for index, fault in enumerate(source.value.get("faults", [])):
+        [(kind, settings)] = fault.items()
+        path: KeyPath = ("faults", index, kind)
+        if "instance" in settings:
+            if settings["instance"] not in names:
+                yield source.at((*path, "instance"), f"{_dotted(path)}.instance: {_unknown_machine(settings['instance'], names)}")
+        if kind in ("stopExecution", "stopInstance", "terminateInstance"):
+            if ("state" in settings) == ("at" in settings):
+                yield source.at(path, f"{_dotted(path)}: expected either 'state' or 'at'")
+        if kind == "killFunction" and "call" not in settings and "invocation" not in settings:
+            yield source.at(path, f"{_dotted(path)}: expected 'call', 'invocation' or both")
+
+
+def _find_wrong_settings(source: _Text) -> Iterator[str]:
+    """Find what Drydock itself would not take: template parameters, states, functions and policies."""
+    known = _template_parameters()
+    for key in source.value.get("parameters", {}):
+        if key not in known:
+            yield source.at(("parameters", key), f"parameters: the template has no {_not_among(key, known)}")
+    for index, fault in enumerate(source.value.get("faults", [])):
+        [(kind, settings)] = fault.items()
+        if "state" in settings and settings["state"] not in (states := _state_names()):
+            path = ("faults", index, kind, "state")
+            yield source.at(path, f"{_dotted(path)}: no state machine has a state {_not_among(settings['state'], states)}")
+        functions = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/app.py"))
+        if kind == "killFunction" and settings["function"] not in functions:
+            path = ("faults", index, kind, "function")
+            yield source.at(path, f"{_dotted(path)}: there is no function {_not_among(settings['function'], functions)}")
+    yield from _find_policy_mistakes(source, ("policy",), source.value.get("policy"))
+    for index, start in enumerate(source.value.get("start", [])):
+        policy = start.get("input", {}).get("policy")
+        yield from _find_policy_mistakes(source, ("start", index, "input", "policy"), policy)
+
+
+def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator[str]:
+    if policy is None:
+        return
+    layer = str(PROJECT / "layers" / "drydock")
+    sys.path.insert(0, layer)
+    try:
+        from drydock.policy import read_settings
+    finally:
+        sys.path.remove(layer)
+    _, mistakes = read_settings(json.dumps(policy))
+    for mistake in mistakes:
+        keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
+        yield source.at((*path, *keys), mistake)
+
+
+def _find_wrong_patches(source: _Text) -> Iterator[str]:
+    for index, entry in enumerate(source.value["instances"]):
+        for number, patch in enumerate(missing if isinstance(missing := entry.get("missing", 0), list) else ()):
+            try:
+                parse_patch(patch, entry.get("platform", "Linux"), BEGINS.date())
+            except ValueError:
+                path = ("instances", index, "missing", number)
+                yield source.at(path, f"{_dotted(path)}: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], got {_shown(patch)}")
+
+
+@cache
+def _template_parameters() -> tuple[str, ...]:
+    """Return the names of the template's parameters, without understanding its other tags."""
+    root = yaml.compose((PROJECT / "template.yaml").read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    sections = {key.value: value for key, value in root.value}
+    return tuple(key.value for key, _ in sections["Parameters"].value)
+
+
+@cache
+def _state_names() -> tuple[str, ...]:
+    """Return the names of the states of all state machines, nested ones too."""
+    names: list[str] = []
+
+    def read(definition: Any) -> None:
+        if isinstance(definition, dict):
+            names.extend(definition.get("States", {}))
+            for value in definition.values():
+                read(value)
+        elif isinstance(definition, list):
+            for value in definition:
+                read(value)
+
+    for path in sorted((PROJECT / "statemachines").glob("*.asl.yaml")):
+        read(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return tuple(names)
+
+
+def _not_among(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{name!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}")
+
+
+def _unknown_machine(name: str, names: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"there is no machine {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _names(entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of an entry's machines: its own, or `web-01` to `web-12` for a count of 12."""
+    count = entry.get("count")
+    if count is None:
+        return [entry["name"]]
+    return [f"{entry['name']}-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
+
+
+def _build(source: _Text, path: Path) -> FleetFile:
+    data = source.value
+    machines: list[FleetMachine] = []
+    members: dict[str, list[str]] = {}
+    started = {
+        name
+        for start in data.get("start", [{"instances": "all"}])
+        for name in ([start["instances"]] if isinstance(start["instances"], str) else start["instances"])
+    }
+    for index, entry in enumerate(data["instances"]):
+        line = source.lines[("instances", index, "name")]
+        for name in _names(entry):
+            is_started = bool(started & {"all", entry["name"], name})
+            expect = _expectation(entry, is_started)
+            machines.append(FleetMachine(_spec(name, entry), expect, entry["name"], line))
+            members.setdefault(entry["name"], []).append(name)
+            if name != entry["name"]:
+                members[name] = [name]
+    members["all"] = [machine.spec.name for machine in machines]
+    return FleetFile(
+        path=path,
+        description=data.get("description", "").strip(),
+        machines=tuple(machines),
+        starts=tuple(_starts(data.get("start", [{"instances": "all"}]), members)),
+        faults=tuple(_fault(kind, settings, members) for fault in data.get("faults", []) for kind, settings in fault.items()),
+        parameters={key: _parameter(value) for key, value in data.get("parameters", {}).items()},
+        policy=data.get("policy", {}),
+        documents=tuple(
+            Document(one["name"], tuple(one.get("platforms", ("Linux", "Windows")))) for one in data.get("documents", [])
+        ),
+        seed=data.get("seed", 0),
+        begins=datetime.fromisoformat(data["begins"]) if "begins" in data else BEGINS,
+        limit=timedelta(seconds=seconds(data["limit"])) if "limit" in data else LIMIT,
+    )
+
+
+def _parameter(value: str | int | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _expectation(entry: Mapping[str, Any], is_started: bool) -> Expectation:
+    """Return what is expected of a machine: as its entry says, and otherwise a success in the power state it had."""
+    usual = {"outcome": "succeeded" if is_started else "none", "power": entry.get("power", "running")}
+    return Expectation(**{**usual, **entry.get("expect", {})})
+
+
+def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
+    given = {
+        "power": "power",
+        "pendingReboot": "pending_reboot",
+        "agentVersion": "agent_version",
+        "clockSkew": "clock_skew_seconds",
+        "managed": "managed",
+        "rootDevice": "root_device",
+        "lifecycle": "lifecycle",
+        "group": "group",
+        "stopProtection": "stop_protection",
+    }
+    settings = {python: entry[key] for key, python in given.items() if key in entry}
+    platform = entry.get("platform", "Linux")
+    durations = {
+        re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), key): seconds(value)
+        for key, value in entry.get("durations", {}).items()
+    }
+    return MachineSpec(
+        name=name,
+        platform=platform,
+        tags=entry.get("tags", {}),
+        missing=_patches(entry.get("missing", 0), platform),
+        durations=Durations(**durations),
+        wrong=tuple(entry.get("wrong", ())),
+        **settings,
+    )
+
+
+def _patches(missing: int | list[str], platform: str) -> tuple[str, ...]:
+    """Return the names of missing patches; a number stands for that many made-up ones."""
+    if not isinstance(missing, int):
+        return tuple(missing)
+    if platform == "Windows":
+        return tuple(f"KB{5073000 + number}" for number in range(1, missing + 1))
+    extra = tuple(f"package-{number}" for number in range(len(LINUX_PACKAGES) + 1, missing + 1))
+    return (*LINUX_PACKAGES[:missing], *extra)
+
+
+def _starts(entries: Sequence[Mapping[str, Any]], members: Mapping[str, list[str]]) -> Iterator[Start]:
+    for entry in entries:
+        wanted = [entry["instances"]] if isinstance(entry["instances"], str) else entry["instances"]
+        at = seconds(entry.get("at", 0))
+        for name in [machine for one in wanted for machine in members[one]]:
+            yield Start(name, timedelta(seconds=at), entry.get("input", {}))
+            at += seconds(entry.get("every", 0))
+
+
+def _moment(settings: Mapping[str, Any]) -> Moment:
+    if "state" in settings:
+        return Moment(state=settings["state"], after=seconds(settings.get("after", 0)))
+    return Moment(after=seconds(settings["at"]) + seconds(settings.get("after", 0)))
+
+
+def _fault(kind: str, settings: Mapping[str, Any], members: Mapping[str, list[str]]) -> Fault:
+    which = {"detail_type": settings.get("detailType", "*"), "source": settings.get("source", "*")}
+    match kind:
+        case "loseEvents":
+            return LoseEvents(**which)
+        case "doubleEvents":
+            return DoubleEvents(**which, again=seconds(settings.get("again", 3)))
+        case "delayEvents":
+            return DelayEvents(**which, by=seconds(settings["by"]))
+        case "failCall":
+            return FailCall(
+                settings["call"],
+                settings["error"],
+                message=settings.get("message", "rehearsed fault"),
+                caller=settings.get("caller", "*"),
+                occurrence=settings.get("occurrence", 1),
+                times=settings.get("times", 1),
+                after_effect=settings.get("when", "before") == "after",
+                instance=_machine(settings, members),
+            )
+        case "killFunction":
+            return KillFunction(
+                settings["function"],
+                call=settings.get("call", 1),
+                invocation=settings.get("invocation"),
+                after_effect=settings.get("when", "before") == "after",
+                instance=_machine(settings, members),
+            )
+    machine = _machine(settings, members) or ""
+    aimed = {"stopExecution": StopExecution, "stopInstance": StopInstance, "terminateInstance": TerminateInstance}
+    return aimed[kind](machine, _moment(settings))
+
+
+def _machine(settings: Mapping[str, Any], members: Mapping[str, list[str]]) -> str | None:
+    """Return the machine that a fault is aimed at, the first one of an entry for many."""
+    return members[settings["instance"]][0] if "instance" in settings else None

@@ -1,0 +1,22 @@
+"""Keeps every test away from real accounts: stand-in credentials and the Region of the rehearsal."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+STANDINS = {
+    "AWS_ACCESS_KEY_ID": "stand-in",
+    "AWS_SECRET_ACCESS_KEY": "stand-in",
+    "AWS_SESSION_TOKEN": "stand-in",
+    "AWS_DEFAULT_REGION": "ap-northeast-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before any module of the project is imported."""
+    if config.getoption("markexpr") != "e2e":
+        os.environ.pop("AWS_PROFILE", None)
+        os.environ.update(STANDINS)

@@ -1,0 +1,147 @@
+"""The vocabulary of the scenario tests: machines, what is started, what goes wrong, and what must be true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.faults import Fault, Strikes
+from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
+from rehearsal.messages import Message
+
+MISSING = {"Linux": ("openssl-3.0.8", "kernel-6.1.90"), "Windows": ("KB5034439", "KB5035857")}
+SWEEPS = timedelta(hours=12)
+"""How long the sweeps get to find what is left."""
+
+
+class Scenario:
+    """An account with Drydock deployed, and machines in it."""
+
+    def __init__(self, account: EmbeddedAccount, fleet: Fleet, parameters: Mapping[str, str]) -> None:
+        self.account = account
+        self.fleet = fleet
+        self.stack = account.deploy(parameters)
+
+    def machine(self, name: str = "web-1", **spec: Any) -> Machine:
+        """A machine that misses two patches, unless the scenario says otherwise."""
+        missing = spec.pop("missing", MISSING[spec.get("platform", "Linux")])
+        return self.fleet.machine(self.fleet.add(MachineSpec(name=name, missing=missing, **spec)))
+
+    def settings(self, policy: Mapping[str, Any] | str) -> None:
+        """What the operators have written into Parameter Store."""
+        self.account.client("ssm").put_parameter(
+            Name=self.stack.resource("PolicyParameter"),
+            Value=policy if isinstance(policy, str) else json.dumps(policy),
+            Type="String",
+            Overwrite=True,
+        )
+
+    def given(self, *faults: Fault) -> list[Strikes]:
+        """Arm faults; they strike when their time comes."""
+        return [fault.arm(self.account, self.fleet) for fault in faults]
+
+    def start(self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any) -> str:
+        """Somebody starts PatchInstance for a machine; returns the execution's ARN."""
+        instance_id = machine if isinstance(machine, str) else machine.instance_id
+        given = {"instanceId": instance_id, **({"policy": policy} if policy is not None else {}), **more}
+        return self.account.start_execution("PatchInstance", given)
+
+    def patch(
+        self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any
+    ) -> ExecutionView:
+        """Start, and let everything happen until all is quiet."""
+        arn = self.start(machine, policy, **more)
+        self.settle()
+        return self.account.execution(arn)
+
+    def settle(self) -> None:
+        """Let everything happen, sweeps included, until no lease and nothing untold is left."""
+        self.account.run_until_quiet()
+        end = self.account.clock.now() + SWEEPS
+        while self.account.clock.now() < end and self._is_unfinished():
+            self.account.clock.call_later(150, lambda: None)
+            self.account.run_until_quiet()
+
+    def run_until(self, execution: str, state: str, seconds: float = 0) -> None:
+        """Let everything happen until an execution has entered a state, and some seconds more."""
+        self.account.clock.run(until=lambda: state in self.states(execution), limit=timedelta(days=2))
+        self.run_for(seconds / 60)
+
+    def run_for(self, minutes: float) -> None:
+        """Let everything happen for a while, and stop in the middle of it."""
+        end = self.account.clock.now() + timedelta(minutes=minutes)
+        self.account.clock.call_at(end, lambda: None)
+        self.account.clock.run(until=lambda: self.account.clock.now() >= end)
+
+    def items(self) -> list[dict[str, Any]]:
+        """Everything that Drydock remembers."""
+        deserialize = TypeDeserializer().deserialize
+        pages = self.account.client("dynamodb").get_paginator("scan").paginate(
+            TableName=self.stack.resource("StateTable")
+        )
+        return [
+            {key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]
+        ]
+
+    def lease(self, machine: Machine) -> dict[str, Any] | None:
+        pk = f"INSTANCE#{machine.instance_id}"
+        return next((item for item in self.items() if item["pk"] == pk and item["sk"] == "LEASE"), None)
+
+    def waits(self) -> list[dict[str, Any]]:
+        return [item for item in self.items() if item["sk"] == "LEASE#WAIT"]
+
+    def results(self, machine: Machine) -> list[dict[str, Any]]:
+        pk = f"INSTANCE#{machine.instance_id}"
+        return [item for item in self.items() if item["pk"] == pk and item["sk"].startswith("RESULT#")]
+
+    def result(self, machine: Machine) -> dict[str, Any]:
+        """The one result of a machine."""
+        (result,) = self.results(machine)
+        return result
+
+    def images(self, machine: Machine) -> list[Image]:
+        return [image for image in self.fleet.images.by_id.values() if image.machine is machine]
+
+    def tags(self, machine: Machine) -> dict[str, str]:
+        return dict(self.fleet.tags(machine.instance_id))
+
+    def commands(self, machine: Machine, document: str = "") -> list[str]:
+        """The documents of the commands that were sent to a machine, in order."""
+        sent = self.fleet.run_command.list_visible(None, machine.instance_id)
+        return [command.document.name for command in reversed(sent) if document in command.document.name]
+
+    @property
+    def messages(self) -> list[Message]:
+        return self.account.messages
+
+    def states(self, execution: str) -> list[str]:
+        """The states that an execution entered, in order."""
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.account.execution(execution).events
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def _is_unfinished(self) -> bool:
+        return any(item["sk"] == "LEASE" or item.get("lookup") == "UNTOLD" for item in self.items())
+
+
+@contextmanager
+def scenario(*, parameters: Mapping[str, str] | None = None, seed: int = 0) -> Iterator[Scenario]:
+    """An account of its own for one test."""
+    with EmbeddedAccount(seed=seed) as account, Fleet(account) as fleet:
+        yield Scenario(account, fleet, parameters or {})
+
+
+def assert_given_back(scene: Scenario, machine: Machine, power: str) -> None:
+    """The machine has the power state it came with, nobody holds it, and nothing was cut short."""
+    assert machine.power == power
+    assert scene.lease(machine) is None
+    assert scene.waits() == []
+    assert machine.interrupted == []

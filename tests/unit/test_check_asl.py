@@ -1,0 +1,69 @@
+"""The check of the state machines finds what the schema of the language cannot see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.check_asl import check_machine
+
+SOUND = """
+QueryLanguage: JSONata
+StartAt: Look
+States:
+  Look:
+    Type: Task
+    Resource: arn:${Partition}:states:::lambda:invoke
+    TimeoutSeconds: ${Seconds}
+    Arguments: {FunctionName: "${Look}"}
+    Assign: {count: "{% $states.result.Payload.count %}"}
+    Retry:
+      - {ErrorEquals: [Lambda.ServiceException], IntervalSeconds: 1, MaxAttempts: 2, BackoffRate: 2}
+    Next: Enough?
+  Enough?:
+    Type: Choice
+    Choices:
+      - Condition: "{% ($limit := 3; $count > $limit and $count($states.input.x) = 0) %}"
+        Next: Done
+    Default: Too Few
+  Done: {Type: Succeed}
+  Too Few: {Type: Fail}
+"""
+SUBSTITUTIONS = {
+    "Partition": {"Ref": "AWS::Partition"},
+    "Seconds": {"Ref": "Seconds"},
+    "Look": {"Fn::GetAtt": ["LookFunction", "Arn"]},
+}
+PARAMETERS = {"Seconds": {"Type": "Number", "Default": 60}}
+
+
+def check(folder: Path, definition: str) -> list[str]:
+    """What the check says about this definition."""
+    file = folder / "look.asl.yaml"
+    file.write_text(definition)
+    properties = {"DefinitionUri": str(file), "DefinitionSubstitutions": SUBSTITUTIONS}
+    return check_machine("Look", properties, PARAMETERS)
+
+
+def test_a_sound_machine_is_accepted(tmp_path: Path) -> None:
+    assert check(tmp_path, SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("Default: Too Few", "Default: Nowhere", "a transition leads to 'Nowhere', which is no state"),
+        ("Default: Too Few", "Default: Done", "Too Few is never reached"),
+        ("[Lambda.ServiceException]", "[States.ALL, X]", "States.ALL in Retry must stand alone and last"),
+        ("$count > $limit", "$cuont > $limit", "$cuont is assigned nowhere"),
+        ("$count > $limit", "$count > (", "Enough? > Choices > Condition"),
+        ("TimeoutSeconds:", "TimeoutSecond:", "'TimeoutSecond' was unexpected"),
+        ("${Seconds}", "60", "the substitution Seconds is not used"),
+        ("${Look}", "${Loook}", "${Loook} is not among the DefinitionSubstitutions"),
+        ("Done: {Type", "Look: {Type", "the key Look stands twice"),
+    ],
+)
+def test_a_broken_machine_is_refused_by_name(tmp_path: Path, before: str, after: str, problem: str) -> None:
+    problems = check(tmp_path, SOUND.replace(before, after))
+    assert any(problem in found for found in problems), problems

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rehearsal.faults import FailCall, LoseEvents, Moment, StopExecution
+from rehearsal.fleet_file import (
+    DEFAULT_FLEET,
+    FLEETS,
+    FleetFile,
+    FleetFileError,
+    load_fleet_file,
+    read_fleet,
+    seconds,
+)
+from rehearsal.machines import WRONGS, Durations
+
+
+def read(text: str) -> FleetFile:
+    return read_fleet(text, Path("fleet.yaml"))
+
+
+def mistakes(text: str) -> tuple[str, ...]:
+    with pytest.raises(FleetFileError) as caught:
+        read(text)
+    return caught.value.mistakes
+
+
+def test_the_default_fleet_is_readable_and_has_what_people_should_see() -> None:
+    fleet = load_fleet_file(DEFAULT_FLEET)
+    specs = [machine.spec for machine in fleet.machines]
+    assert len(specs) >= 8
+    assert {(spec.platform, spec.power) for spec in specs} == {
+        (platform, power) for platform in ("Linux", "Windows") for power in ("running", "stopped")
+    }
+    assert any(isinstance(fault, StopExecution) for fault in fleet.faults)
+
+
+def test_a_machine_needs_no_more_than_a_name() -> None:
+    [machine] = read("instances: [{name: web}]").machines
+    assert (machine.spec.platform, machine.spec.power, machine.spec.missing) == ("Linux", "running", ())
+    assert machine.expect.outcome == "succeeded"
+    assert machine.expect.power == "running"
+
+
+def test_every_machine_is_started_at_once_when_the_file_does_not_say() -> None:
+    starts = read("instances: [{name: a}, {name: b}]").starts
+    assert [(start.machine, start.at) for start in starts] == [("a", timedelta(0)), ("b", timedelta(0))]
+
+
+def test_machines_that_are_not_started_are_expected_to_be_left_alone() -> None:
+    a, b = read("{instances: [{name: a}, {name: b, power: stopped}], start: [{instances: a}]}").machines
+    assert (a.expect.outcome, b.expect.outcome, b.expect.power) == ("succeeded", "none", "stopped")
+
+
+def test_an_entry_with_a_count_stands_for_many_machines_started_one_after_another() -> None:
+    fleet = read("{instances: [{name: web, count: 10}], start: [{instances: [web], at: 1m, every: 30s}]}")
+    assert [machine.spec.name for machine in fleet.machines][:2] == ["web-01", "web-02"]
+    assert [start.at.total_seconds() for start in fleet.starts][:3] == [60, 90, 120]
+    assert fleet.machines[9].entry == "web"
+
+
+@pytest.mark.parametrize(
+    ("platform", "first"), [("Linux", "openssl"), ("Windows", "KB5073001")], ids=["Linux", "Windows"]
+)
+def test_a_number_of_missing_patches_stands_for_that_many_different_ones(platform: str, first: str) -> None:
+    [machine] = read(f"instances: [{{name: a, platform: {platform}, missing: 40}}]").machines
+    assert len(set(machine.spec.missing)) == 40
+    assert machine.spec.missing[0] == first
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("10m", 600), ("1h30m", 5400), (45, 45), ("2h", 7200)])
+def test_durations_are_written_as_people_write_them(text: str | int, expected: int) -> None:
+    assert seconds(text) == expected
+
+
+def test_words_such_as_on_are_text_in_tags() -> None:
+    [machine] = read("instances: [{name: a, tags: {WinUpdate: ON, Owner: no}}]").machines
+    assert machine.spec.tags == {"WinUpdate": "ON", "Owner": "no"}
+
+
+def test_shared_settings_may_be_written_once() -> None:
+    text = """
+instances:
+  - &web {name: web-1, missing: 3}
+  - {<<: *web, name: web-2}
+"""
+    assert [len(machine.spec.missing) for machine in read(text).machines] == [3, 3]
+
+
+def test_faults_are_read() -> None:
+    text = """
+instances: [{name: web, count: 2}]
+faults:
+  - loseEvents: {detailType: "EC2 *"}
+  - failCall: {call: ec2:CreateImage, occurrence: 2, error: RequestLimitExceeded, when: after}
+  - stopExecution: {instance: web-2, state: Install Patches, after: 2m}
+"""
+    assert read(text).faults == (
+        LoseEvents(detail_type="EC2 *"),
+        FailCall("ec2:CreateImage", "RequestLimitExceeded", occurrence=2, after_effect=True),
+        StopExecution("web-2", Moment(after=120, state="Install Patches")),
+    )
+
+
+def test_every_mistake_is_told_at_once_with_its_line_and_what_was_expected() -> None:
+    text = """instances:
+  - name: a
+    power: off
+    plattform: Linux
+    durations: {install: soon}
+  - power: stopped
+bogus: 1
+"""
+    assert mistakes(text) == (
+        'fleet.yaml:3: instances[0].power: expected one of running, stopped, got "off"',
+        "fleet.yaml:4: unknown key 'instances[0].plattform'; did you mean 'platform'?",
+        "fleet.yaml:5: instances[0].durations.install: expected a duration such as 90s, 10m, 1h30m, "
+        'or a number of seconds, got "soon"',
+        "fleet.yaml:6: instances[1] has no 'name'",
+        "fleet.yaml:7: unknown key 'bogus'; known here: begins, description, documents, faults, instances, limit, "
+        "parameters, policy, seed, start",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("instances: [{name: a}]\nseed: -1", "fleet.yaml:2: seed: expected at least 0, got -1"),
+        ("instances: []", "fleet.yaml:1: instances: expected something here, got []"),
+        ("- a", 'fleet.yaml:1: the file: expected keys and values, got ["a"]'),
+        ("", "fleet.yaml:1: the file has no 'instances'"),
+        ("instances:\n  - name: a\n    name: b", "fleet.yaml:3: 'name' is given twice"),
+        ("instances:\n  - name: a\n  - name: a", "fleet.yaml:3: instances[1].name: 'a' is already taken"),
+        (
+            "instances: [{name: web}]\nstart:\n  - instances: wep",
+            "fleet.yaml:3: start[0].instances: there is no machine 'wep'; did you mean 'web'?",
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - stopInstance: {instance: web}",
+            "fleet.yaml:3: faults[0].stopInstance: expected either 'state' or 'at'",
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - stopInstance:\n      instance: web\n      state: Instal Patches",
+            "fleet.yaml:5: faults[0].stopInstance.state: no state machine has a state 'Instal Patches'; "
+            "did you mean 'Install Patches'?",
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - killFunction: {function: backup, call: 1}",
+            "fleet.yaml:3: faults[0].killFunction.function: there is no function 'backup'; did you mean 'back_up'?",
+        ),
+        (
+            "instances: [{name: web}]\nparameters:\n  Timezone: UTC",
+            "fleet.yaml:3: parameters: the template has no 'Timezone'; did you mean 'TimeZone'?",
+        ),
+        (
+            "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
+            "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
+            "loseEvents, stopExecution, stopInstance, terminateInstance",
+        ),
+        (
+            "instances:\n  - name: web\n    missing: [openssl Dangerous]",
+            "fleet.yaml:3: instances[0].missing[0]: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], "
+            'got "openssl Dangerous"',
+        ),
+    ],
+)
+def test_a_mistake_is_explained(text: str, mistake: str) -> None:
+    assert mistakes(text) == (mistake,)
+
+
+def test_the_policy_is_checked_as_drydock_checks_it_with_its_line() -> None:
+    text = """instances: [{name: web}]
+policy:
+  reboot: maybe
+start:
+  - instances: all
+    input:
+      policy:
+        backup:
+          befor: false
+"""
+    first, second = mistakes(text)
+    assert first.startswith("fleet.yaml:3: policy.reboot: ")
+    assert second.startswith("fleet.yaml:9: policy.backup.befor")
+
+
+def test_a_file_that_is_not_yaml_is_refused_with_the_line() -> None:
+    [mistake] = mistakes("instances:\n  - {name: a\n")
+    assert mistake.startswith("fleet.yaml:3: not YAML: ")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FleetFileError, match="cannot be read: No such file"):
+        load_fleet_file(tmp_path / "none.yaml")
+
+
+def test_the_schema_knows_the_durations_and_the_troubles_of_machines() -> None:
+    schema = json.loads((FLEETS / "fleet.schema.json").read_text())
+    entry = schema["properties"]["instances"]["items"]["properties"]
+    durations = {field.name.replace("_r", "R") for field in dataclasses.fields(Durations)}
+    assert set(entry["durations"]["properties"]) == durations
+    assert all(wrong in entry["wrong"]["items"]["pattern"] for wrong in WRONGS)

@@ -218,10 +218,10 @@ def _is_member_of_leased_group(services: Services, request: Request) -> bool:
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:
     """Raises DocumentError that names every document that cannot run here."""
+    if policy["operation"] == "Scan":
+        return
     hooks = policy["hooks"]
-    wanted = [policy["healthProbe"]]
-    if policy["operation"] == "Install":
-        wanted += [hooks["preInstall"], hooks["postInstall"], hooks["onExit"]]
+    wanted = [hooks["preInstall"], hooks["postInstall"], hooks["onExit"], policy["healthProbe"]]
     mistakes = [
         mistake
         for name in sorted(set(wanted) - {""})

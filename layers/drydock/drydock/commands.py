@@ -204,7 +204,10 @@ def _conclude_scan(services: Services, wait: Wait, invocation: Invocation) -> di
 
 
 def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
-    found = _parse_output(wait, invocation, ("missingCount", "missing"))
+    """A search that failed has found nothing out: -1 missing."""
+    found: Mapping[str, Any] = {"missingCount": -1, "missing": []}
+    if invocation.succeeded:
+        found = _parse_output(wait, invocation, ("missingCount", "missing"))
     return {**_conclude(services, wait, invocation), **found}
 
 

@@ -151,7 +151,7 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
             "operation": "Search",
             "operationEnded": str(scan["endedAt"]),
         }
-        return found, True
+        return found, found["missing"] >= 0
     state = services.ssm.find_patch_state(step.instance_id)
     if is_fresh(state, scan, step.machine["snapshotId"]):
         return count_patches(services, step.instance_id, state), True

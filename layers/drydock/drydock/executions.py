@@ -28,6 +28,18 @@ class Executions:
             return "UNKNOWN", None
         return str(answer["status"]), answer.get("stopDate")
 
+    def running_beside(self, execution: str) -> set[str]:
+        """All running executions of the same state machine, in a few calls however many they are."""
+        machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
+        query: dict[str, Any] = {"stateMachineArn": machine, "statusFilter": "RUNNING", "maxResults": 1000}
+        running: set[str] = set()
+        while True:
+            answer = call(self._client.list_executions, **query)
+            running |= {found["executionArn"] for found in answer["executions"]}
+            if not answer.get("nextToken"):
+                return running
+            query["nextToken"] = answer["nextToken"]
+
     def describe(self, execution: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = call(self._client.describe_execution, executionArn=execution)
         return found

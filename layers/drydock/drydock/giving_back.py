@@ -15,7 +15,6 @@ from drydock.ec2 import state_of
 from drydock.errors import InstanceNotFoundError, PowerNotRestoredError
 from drydock.executions import invoke_later
 from drydock.failures import instance_of, readable_cause
-from drydock.handling import logger
 from drydock.images import deprecate_images
 from drydock.leases import (
     ADMITTING,
@@ -71,25 +70,30 @@ def next_move(situation: Situation) -> NextMove:
 
 
 def sweep(services: Services) -> dict[str, Any]:
-    """Look for stale leases, and for results that nobody was told of.
+    """Hand over every lease that may be stale, and every result that nobody was told of, each to a pass of its own.
 
-    A machine that cannot be given back does not keep the others waiting: its error is raised at the end.
+    Executions that run are listed, not described one by one: a thousand machines cost a few calls.
     """
-    errors: list[Exception] = []
-    leases = 0
-    for lease in all_leases(services.table):
-        try:
-            leases += give_back_instance(services, lease.instance_id)["move"] != "nothing"
-        except Exception as error:
-            logger.exception("could not be given back", instance_id=lease.instance_id)
-            errors.append(error)
-    for result in untold_results(services.table):
-        if services.now() - from_text(result["endedAt"]) > TOLD_LATE:
-            alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount")}
-            invoke_later(services.environment.function("alert_failure"), alert)
-    if errors:
-        raise errors[0]
-    return {"leases": leases}
+    function = services.environment.function
+    suspects = _find_suspects(services, all_leases(services.table))
+    for lease in suspects:
+        invoke_later(function("give_back"), {"instanceId": lease.instance_id})
+    untold = [
+        result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
+    ]
+    for result in untold:
+        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount")}
+        invoke_later(function("alert_failure"), alert)
+    return {"suspects": len(suspects), "untold": len(untold)}
+
+
+def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
+    """Leases in RESTORING, and those whose owner does not run."""
+    owners = {lease.holder.machine: lease.holder.execution for lease in leases}
+    running: set[str] = set()
+    for execution in owners.values():
+        running |= services.executions.running_beside(execution)
+    return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
 
 
 def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:

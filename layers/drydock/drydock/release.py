@@ -119,6 +119,7 @@ def describe_work(lease: Lease) -> dict[str, Any]:
         "operation": lease.journal["operation"],
         "startedAt": lease.journal["startedAt"],
         "powerBefore": lease.journal["power"],
+        "times": {intent.name: intent.at.isoformat() for intent in intents.values()},
         "images": {
             moment: intents[name].id if name in intents else ""
             for moment, name in (("before", "imageBefore"), ("after", "imageAfter"))

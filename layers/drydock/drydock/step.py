@@ -36,6 +36,11 @@ class Holder:
         return self.execution.rsplit(":", 1)[-1]
 
     @property
+    def machine(self) -> str:
+        """The name of the state machine."""
+        return self.execution.split(":")[6]
+
+    @property
     def account(self) -> str:
         return self.execution.split(":")[4]
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,13 +24,14 @@ from moto.sqs.models import sqs_backends
 
 from rehearsal import messages
 from rehearsal.bus import EventBus
-from rehearsal.calls import ACCOUNT, REGION, Call, CallLog, Caller, current_caller, make_client, route_calls
+from rehearsal.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
 from rehearsal.clock import VirtualClock
 from rehearsal.deployment import Deployer, Stack
+from rehearsal.direct_calls import DIRECT_CALLS, call_directly
 from rehearsal.functions import FunctionHost, Outcome
 from rehearsal.messages import Message
 from rehearsal.permissions import Permissions
-from rehearsal.repairs import executions, integrations, jsonata
+from rehearsal.repairs import dynamodb, executions, integrations, jsonata
 from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches
 
@@ -124,7 +125,10 @@ class EmbeddedAccount:
         return make_client(service)
 
     def deploy(
-        self, parameters: Mapping[str, str] | None = None, stack: str = "drydock", template: Path | None = None
+        self,
+        parameters: Mapping[str, str] | None = None,
+        stack: str = "drydock",
+        template: Path | None = None,
     ) -> Stack:
         """Create the project's stack; raises DeploymentError when that is not possible."""
         deployed = self._deployer.deploy(template or self.project / "template.yaml", stack, parameters or {})
@@ -199,11 +203,14 @@ class EmbeddedAccount:
         )
         self._follow_clock(patches)
         self._make_chance_repeatable(patches)
-        route_calls(patches, self.calls)
+        route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
+        dynamodb.repair_transactions(patches)
+        dynamodb.repair_queries(patches)
+        dynamodb.repair_item_copies(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.checks.append(self.permissions.check)
-        self.calls.observers.append(lambda call: [observer.call_made(call) for observer in self.observers] and None)
-        self.bus.observers.append(lambda event: [observer.event_put(event) for observer in self.observers] and None)
+        self.calls.observers.append(self._note_call)
+        self.bus.observers.append(self._note_event)
         self.functions.install(patches)
         self._deployer.install(patches)
         messages.keep_messages(patches, self.clock, self._note_message)
@@ -226,7 +233,12 @@ class EmbeddedAccount:
 
     def _repair_interpreter(self, patches: Patches) -> None:
         shared = executions.Executions(
-            self.clock, self.random, self.make_uuid, self._note_status, self._note_state, self._enter_execution
+            self.clock,
+            self.random,
+            self.make_uuid,
+            self._note_status,
+            self._note_state,
+            self._enter_execution,
         )
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
@@ -247,9 +259,7 @@ class EmbeddedAccount:
         integrations.repair_lambda_invocation(patches, self.calls, self.functions)
 
     def _enter_execution(self, execution: Any) -> None:
-        current_caller.set(
-            Caller("machine", execution.state_machine.name, execution.role_arn, execution.exec_arn)
-        )
+        current_caller.set(Caller("machine", execution.state_machine.name, execution.role_arn, execution.exec_arn))
 
     def _note_state(self, execution: Any, state: str) -> None:
         for observer in self.observers:
@@ -283,6 +293,14 @@ class EmbeddedAccount:
             ),
         }
         self.bus.put("aws.states", "Step Functions Execution Status Change", detail, [execution.exec_arn])
+
+    def _note_call(self, call: Call) -> None:
+        for observer in self.observers:
+            observer.call_made(call)
+
+    def _note_event(self, event: dict[str, Any]) -> None:
+        for observer in self.observers:
+            observer.event_put(event)
 
     def _note_message(self, message: Message) -> None:
         self.messages.append(message)
@@ -318,4 +336,4 @@ class EmbeddedAccount:
 
 
 def _milliseconds(instant: datetime | None) -> int | None:
-    return None if instant is None else int(instant.astimezone(timezone.utc).timestamp() * 1000)
+    return None if instant is None else int(instant.astimezone(UTC).timestamp() * 1000)

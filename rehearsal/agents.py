@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -227,7 +228,7 @@ class RunCommand:
         command = Command(
             command_id=self._account.make_uuid(),
             document=document,
-            request=dict(request),
+            request=copy.deepcopy(dict(request)),
             parameters=parameters,
             requested=now,
             expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
@@ -268,7 +269,7 @@ class RunCommand:
             "DocumentVersion": request.get("DocumentVersion", "$DEFAULT"),
             "Comment": request.get("Comment", ""),
             "ExpiresAfter": command.expires,
-            "Parameters": request.get("Parameters", {}),
+            "Parameters": copy.deepcopy(request.get("Parameters", {})),
             "InstanceIds": [invocation.machine.instance_id for invocation in command.invocations],
             "Targets": [],
             "RequestedDateTime": command.requested,

@@ -10,18 +10,15 @@ from rehearsal.run import RehearsalOutcome, rehearse
 
 SIZES = (10, 100, 1000)
 
-FLEET = """
-instances:
-  - {{name: linux, count: {linux}, missing: 5}}
-  - {{name: windows, count: {windows}, platform: Windows, power: stopped, missing: 5}}
-start:
-  - {{instances: all, every: 1s}}
-"""
+LINUX = "{{name: linux, count: {}, missing: 5}}"
+WINDOWS = "{{name: windows, count: {}, platform: Windows, power: stopped, missing: 5}}"
 
 
 def measure(machines: int) -> RehearsalOutcome:
     """Patch so many machines, half of them running Linux, half of them stopped Windows."""
-    text = FLEET.format(linux=machines - machines // 2, windows=machines // 2)
+    counts = {LINUX: machines - machines // 2, WINDOWS: machines // 2}
+    entries = ", ".join(entry.format(count) for entry, count in counts.items() if count)
+    text = f"{{instances: [{entries}], start: [{{instances: all, every: 1s}}]}}"
     return rehearse(read_fleet(text, Path(f"{machines} machines")))
 
 

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.exceptions import ServiceException
@@ -21,6 +21,8 @@ Event = dict[str, Any]
 Interceptor = Callable[[Event], "list[float] | None"]
 
 RETRY_SECONDS = (30, 60, 120, 300, 600)
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 
 class EventBus:
@@ -203,16 +205,16 @@ def find_next_time(expression: str, after: datetime) -> datetime:
     minutes = _read_field(cron[1], range(60))
     hours = _read_field(cron[2], range(24))
     days = _read_field(cron[3], range(1, 32))
-    months = _read_field(cron[4].upper(), range(1, 13), "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)
-    weekdays = _read_field(cron[5].upper(), range(1, 8), "SUN MON TUE WED THU FRI SAT".split(), 1)
-    day = after.astimezone(timezone.utc)
+    months = _read_field(cron[4].upper(), range(1, 13), MONTHS, 1)
+    weekdays = _read_field(cron[5].upper(), range(1, 8), WEEKDAYS, 1)
+    day = after.astimezone(UTC)
     for offset in range(366 * 4):
         date = (day + timedelta(days=offset)).date()
         if date.month not in months or date.day not in days or date.isoweekday() % 7 + 1 not in weekdays:
             continue
         for hour in hours:
             for minute in minutes:
-                when = datetime(date.year, date.month, date.day, hour, minute, tzinfo=timezone.utc)
+                when = datetime(date.year, date.month, date.day, hour, minute, tzinfo=UTC)
                 if when > after:
                     return when
     raise ValueError(f"the schedule never fires: {expression}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,9 +85,7 @@ class CallLog:
         """While true, calls take no time: a module that is being imported must not give way."""
         self._clock = clock
 
-    def perform(
-        self, service: str, operation: str, parameters: dict[str, Any], act: Callable[[], Result]
-    ) -> Result:
+    def perform(self, service: str, operation: str, parameters: dict[str, Any], act: Callable[[], Result]) -> Result:
         """Make a call by `act`; raises what a check or an interceptor says, or what `act` raises."""
         caller = current_caller.get()
         if caller is None:
@@ -131,23 +129,30 @@ def make_client(service: str, region: str | None = None, config: Config | None =
     key = (service, region or REGION, options)
     client = _clients.get(key)
     if client is None:
-        session = boto3.Session(
-            aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION
-        )
+        session = boto3.Session(aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION)
         client = _create_client(session, service, region_name=region or REGION, config=config)
         _clients[key] = client
     return client
 
 
-_create_client = boto3.Session.client
+_create_client: Callable[..., BaseClient] = boto3.Session.client
 
 
-def route_calls(patches: Patches, log: CallLog) -> None:
-    """Send every call of every botocore client through `log`, and give out cached clients."""
+def route_calls(
+    patches: Patches,
+    log: CallLog,
+    direct: Collection[tuple[str, str]] = (),
+    call_directly: Callable[[BaseClient, str, dict[str, Any]], Any] | None = None,
+) -> None:
+    """Send every call of every botocore client through `log`, and give out cached clients.
+
+    Calls of the operations in `direct` are answered by `call_directly` instead of botocore.
+    """
 
     def call(original: Callable[..., Any], self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
         service = self.meta.service_model.service_name
-        return log.perform(service, operation, parameters, lambda: original(self, operation, parameters))
+        answer = call_directly if call_directly and (service, operation) in direct else original
+        return log.perform(service, operation, parameters, lambda: answer(self, operation, parameters))
 
     def client(
         self: boto3.Session,

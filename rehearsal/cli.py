@@ -26,10 +26,18 @@ def drydock() -> None:
 @app.command()
 def rehearse(
     fleet: Annotated[
-        Path, typer.Argument(help="The fleet file (YAML) to rehearse.", show_default="the fleet that comes with Drydock")
+        Path, typer.Argument(help="The fleet file (YAML).", show_default="the fleet that comes with Drydock")
     ] = DEFAULT_FLEET,
     json_out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write everything as JSON to this file; - for standard output.")
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="OUT",
+            dir_okay=False,
+            writable=True,
+            allow_dash=True,
+            help="Write everything as JSON to this file (- for standard output).",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Chance, such as jitter, for this rehearsal; the file's own by default.")
@@ -40,6 +48,8 @@ def rehearse(
     The exit code is 0 when every machine ended as the fleet file expects, 1 when not, 2 when the file is wrong.
     """
     to_standard_output = json_out is not None and str(json_out) == "-"
+    if json_out is not None and not json_out.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {json_out.parent}", param_hint="--json")
     console = Console(stderr=to_standard_output, highlight=False)
     try:
         fleet_file = load_fleet_file(fleet)
@@ -48,6 +58,8 @@ def rehearse(
             f"This fleet cannot be rehearsed:\n{error}", markup=False
         )
         raise typer.Exit(BAD_FLEET_FILE) from error
+    machines = "1 machine" if len(fleet_file.machines) == 1 else f"{len(fleet_file.machines)} machines"
+    console.print(f"Rehearsing {fleet}: {machines}", soft_wrap=True, markup=False)
     with Progress(console, fleet_file) as progress:
         outcome = run_rehearsal(fleet_file, seed, progress)
     print_report(console, outcome)

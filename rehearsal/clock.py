@@ -12,7 +12,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -25,7 +25,7 @@ class TimeLimitError(Exception):
 class Timer:
     """Something that will happen at an instant of virtual time, unless it is cancelled."""
 
-    __slots__ = ("action", "background", "cancelled", "fired", "when", "_clock")
+    __slots__ = ("_clock", "action", "background", "cancelled", "fired", "when")
 
     def __init__(self, clock: VirtualClock, when: float, action: Callable[[], None], background: bool) -> None:
         self._clock = clock
@@ -158,21 +158,26 @@ class VirtualClock:
 
     def now(self) -> datetime:
         """Return now, in UTC."""
-        return datetime.fromtimestamp(self._now, timezone.utc)
+        return datetime.fromtimestamp(self._now, UTC)
 
     def call_later(self, seconds: float, action: Callable[[], None], *, background: bool = False) -> Timer:
         """Run `action` in a task of its own after `seconds`. Background timers do not keep a run going."""
-        return self._schedule(self._now + max(0.0, seconds), lambda: self._spawn(action, "timer"), background)
+
+        def begin() -> None:
+            self.spawn(action, "timer")
+
+        return self._schedule(self._now + max(0.0, seconds), begin, background)
 
     def call_at(self, when: datetime, action: Callable[[], None], *, background: bool = False) -> Timer:
         """Run `action` in a task of its own at `when`, or now when that has passed."""
         return self.call_later(when.timestamp() - self._now, action, background=background)
 
-    def spawn(
-        self, action: Callable[[], None], name: str = "", context: contextvars.Context | None = None
-    ) -> Task:
+    def spawn(self, action: Callable[[], None], name: str = "", context: contextvars.Context | None = None) -> Task:
         """Make a task that is ready now. It starts with no context variables unless `context` is given."""
-        return self._spawn(action, name, context)
+        task = Task(self, action, name, context)
+        self._tasks[task._greenlet] = task
+        self._ready.append(task)
+        return task
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass for the calling task."""
@@ -226,7 +231,8 @@ class VirtualClock:
     ) -> None:
         """Run tasks until `until()` is true, or until nothing but background timers is left.
 
-        With `background`, those are waited for as well, so `until` or `limit` must end the run. Raises TimeLimitError when more than `limit` of virtual time would pass, and whatever a task raises.
+        With `background`, those are waited for as well, so `until` or `limit` must end the run.
+        Raises TimeLimitError when more than `limit` of virtual time would pass, and whatever a task raises.
         """
         end = None if limit is None else self._now + limit.total_seconds()
         if getcurrent() is not self._hub:
@@ -245,7 +251,7 @@ class VirtualClock:
             return False
         when, _, timer = self._timers[0]
         if end is not None and when > end:
-            raise TimeLimitError(f"still busy at the limit, {datetime.fromtimestamp(end, timezone.utc)}")
+            raise TimeLimitError(f"still busy at the limit, {datetime.fromtimestamp(end, UTC)}")
         heapq.heappop(self._timers)
         timer.fired = True
         if not timer.background:
@@ -262,12 +268,6 @@ class VirtualClock:
             self._foreground_timers += 1
         heapq.heappush(self._timers, (when, next(self._sequence), timer))
         return timer
-
-    def _spawn(self, action: Callable[[], None], name: str, context: contextvars.Context | None = None) -> Task:
-        task = Task(self, action, name, context)
-        self._tasks[task._greenlet] = task
-        self._ready.append(task)
-        return task
 
 
 class CooperativeThreading:

@@ -163,7 +163,9 @@ class Deployer:
         )
         if created.status != "CREATE_COMPLETE":
             raise DeploymentError(f"the stack is {created.status}: {created.status_reason}")
-        resources = {item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None}
+        resources = {
+            item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None
+        }
         outputs = {output.key: output.value for output in created.output_map.values()}
         return Stack(stack, outputs, resources)
 
@@ -209,7 +211,10 @@ class Deployer:
         definition = resolve_definition(path.read_text(), properties.get("DefinitionSubstitutions", {}))
         try:
             machine = stepfunctions_parser_backends[ACCOUNT][REGION].create_state_machine(
-                name=name, definition=definition, roleArn=properties["RoleArn"], sm_type=properties.get("StateMachineType")
+                name=name,
+                definition=definition,
+                roleArn=properties["RoleArn"],
+                sm_type=properties.get("StateMachineType"),
             )
         except InvalidDefinition as error:
             raise DeploymentError(f"{path.name} is not a state machine: {error}") from error
@@ -273,12 +278,11 @@ def check_parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> N
             raise DeploymentError(f"{name}: '{value}' is not one of {parameter['AllowedValues']}. {reason}")
         if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], value):
             raise DeploymentError(f"{name}: '{value}' does not match {parameter['AllowedPattern']}. {reason}")
-        for key, wrong in (("MinValue", lambda v, b: v < b), ("MaxValue", lambda v, b: v > b)):
-            if key in parameter and wrong(float(value), float(parameter[key])):
-                raise DeploymentError(f"{name}: {value} is beyond {key} {parameter[key]}. {reason}")
-        for key, wrong in (("MinLength", lambda v, b: v < b), ("MaxLength", lambda v, b: v > b)):
-            if key in parameter and wrong(len(value), int(parameter[key])):
-                raise DeploymentError(f"{name}: '{value}' is beyond {key} {parameter[key]}. {reason}")
+        for least, most, measure in (("MinValue", "MaxValue", float), ("MinLength", "MaxLength", len)):
+            if least in parameter and measure(value) < float(parameter[least]):
+                raise DeploymentError(f"{name}: '{value}' is under the {least} of {parameter[least]}. {reason}")
+            if most in parameter and measure(value) > float(parameter[most]):
+                raise DeploymentError(f"{name}: '{value}' is over the {most} of {parameter[most]}. {reason}")
 
 
 def repair_no_value_in_lists(patches: Patches) -> None:

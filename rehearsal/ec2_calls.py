@@ -171,9 +171,7 @@ class EC2Calls:
         tags = {tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags", [])}
         for resource in self._find_resources(parameters):
             if len({**self._fleet.tags(resource), **tags}) > 50:
-                raise AWSError(
-                    "TagLimitExceeded", "The maximum number of Tags for a resource has been reached."
-                )
+                raise AWSError("TagLimitExceeded", "The maximum number of Tags for a resource has been reached.")
             self._fleet.tags(resource).update(tags)
         return {}
 
@@ -206,9 +204,7 @@ class EC2Calls:
         if unknown:
             noun = "IDs" if len(unknown) > 1 else "ID"
             verb = "do" if len(unknown) > 1 else "does"
-            raise AWSError(
-                "InvalidInstanceID.NotFound", f"The instance {noun} '{', '.join(unknown)}' {verb} not exist"
-            )
+            raise AWSError("InvalidInstanceID.NotFound", f"The instance {noun} '{', '.join(unknown)}' {verb} not exist")
         if not ids:
             return list(self._fleet.machines)
         return [self._fleet.machine(instance_id) for instance_id in ids]

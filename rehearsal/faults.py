@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Strikes:
-    """How often an armed fault struck."""
+    """How often an armed fault struck; `heard` is called each time."""
 
     fault: Fault
     count: int = 0
+    heard: Callable[[], None] = lambda: None
+
+    def add(self) -> None:
+        """Count a strike."""
+        self.count += 1
+        self.heard()
 
 
 class Fault(Protocol):
@@ -46,9 +52,10 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _EventFault:
+class EventFault:
     """A fault of the events whose detail type and source match these patterns (`*` and `?` as in file names)."""
 
+    what: ClassVar[str]
     detail_type: str = "*"
     source: str = "*"
 
@@ -59,7 +66,7 @@ class _EventFault:
         def intercept(event: dict[str, Any]) -> list[float] | None:
             if not (fnmatchcase(event["detail-type"], self.detail_type) and fnmatchcase(event["source"], self.source)):
                 return None
-            strikes.count += 1
+            strikes.add()
             return self.deliveries()
 
         account.bus.interceptors.append(intercept)
@@ -71,8 +78,10 @@ class _EventFault:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoseEvents(_EventFault):
+class LoseEvents(EventFault):
     """The events never arrive."""
+
+    what: ClassVar[str] = "lost"
 
     def deliveries(self) -> list[float]:
         """Return no delivery."""
@@ -80,8 +89,10 @@ class LoseEvents(_EventFault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoubleEvents(_EventFault):
+class DoubleEvents(EventFault):
     """The events arrive at once, and again after so many seconds."""
+
+    what: ClassVar[str] = "delivered twice"
 
     again: float = 3
 
@@ -91,8 +102,10 @@ class DoubleEvents(_EventFault):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DelayEvents(_EventFault):
+class DelayEvents(EventFault):
     """The events arrive late by so many seconds."""
+
+    what: ClassVar[str] = "late"
 
     by: float
 
@@ -134,7 +147,7 @@ class FailCall:
             seen += 1
             if not self.occurrence <= seen < self.occurrence + self.times:
                 return None
-            strikes.count += 1
+            strikes.add()
             return _interception(_client_error(self.error, self.message, call.operation), self.after_effect)
 
         account.calls.interceptors.append(intercept)
@@ -177,7 +190,7 @@ class KillFunction:
             calls += 1
             if calls != self.call or (self.invocation is not None and ended + 1 != self.invocation):
                 return None
-            strikes.count += 1
+            strikes.add()
             return _interception(FunctionKilled(f"{self.function} was killed"), self.after_effect)
 
         account.observers.append(_EndObserver(notice_end))
@@ -189,6 +202,8 @@ class KillFunction:
 class StopExecution:
     """Somebody stops the execution that works on a machine."""
 
+    what: ClassVar[str] = "execution stopped"
+
     instance: str
     moment: Moment
 
@@ -199,7 +214,7 @@ class StopExecution:
         def stop(strikes: Strikes) -> None:
             running = executions.running(_instance_id(fleet, self.instance))
             if running is not None:
-                strikes.count += 1
+                strikes.add()
                 account.client("stepfunctions").stop_execution(
                     executionArn=running, error="Rehearsal.Stopped", cause="somebody stopped the execution"
                 )
@@ -211,6 +226,8 @@ class StopExecution:
 class StopInstance:
     """Somebody stops a machine behind Drydock's back."""
 
+    what: ClassVar[str] = "stopped"
+
     instance: str
     moment: Moment
 
@@ -218,7 +235,7 @@ class StopInstance:
         """Stop the machine when the moment comes."""
 
         def stop(strikes: Strikes) -> None:
-            strikes.count += 1
+            strikes.add()
             fleet.stop_behind_the_back(_instance_id(fleet, self.instance))
 
         return _at_moment(self, self.moment, self.instance, stop, account, fleet)
@@ -228,6 +245,8 @@ class StopInstance:
 class TerminateInstance:
     """Somebody terminates a machine behind Drydock's back."""
 
+    what: ClassVar[str] = "terminated"
+
     instance: str
     moment: Moment
 
@@ -235,7 +254,7 @@ class TerminateInstance:
         """Terminate the machine when the moment comes."""
 
         def terminate(strikes: Strikes) -> None:
-            strikes.count += 1
+            strikes.add()
             fleet.terminate_behind_the_back(_instance_id(fleet, self.instance))
 
         return _at_moment(self, self.moment, self.instance, terminate, account, fleet)
@@ -333,23 +352,20 @@ def _interception(error: BaseException, after_effect: bool) -> Interception:
 
 
 def _client_error(code: str, message: str, operation: str) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation
-    )
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(response, operation)
 
 
 def describe(fault: Fault) -> str:
     """Return a fault as people read it."""
     match fault:
-        case _EventFault():
-            what = {LoseEvents: "lost", DoubleEvents: "delivered twice", DelayEvents: "late"}[type(fault)]
-            return f"events {fault.detail_type!r} {what}"
+        case EventFault():
+            return f"events {fault.detail_type!r} {fault.what}"
         case FailCall():
             return f"{fault.call} fails with {fault.error}"
         case KillFunction():
             return f"function {fault.function} is killed"
         case StopExecution() | StopInstance() | TerminateInstance():
-            what = {StopExecution: "execution stopped", StopInstance: "stopped", TerminateInstance: "terminated"}[type(fault)]
             when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.instance}: {what} by somebody {when}"
+            return f"{fault.instance}: {fault.what} by somebody {when}"
     return str(fault)

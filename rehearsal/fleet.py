@@ -59,9 +59,7 @@ class Fleet:
         self.tags(instance_id).update(tags)
         return instance_id
 
-    def add_document(
-        self, name: str, *, platforms: tuple[str, ...] = ("Linux", "Windows"), step: str = "Run"
-    ) -> None:
+    def add_document(self, name: str, *, platforms: tuple[str, ...] = ("Linux", "Windows"), step: str = "Run") -> None:
         """Add a Command document to the account, to serve as a hook or a health check.
 
         `step` begins the names of its steps, one for each platform.

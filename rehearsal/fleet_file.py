@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -41,7 +41,35 @@ DEFAULT_FLEET = FLEETS / "default.yaml"
 BEGINS = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 LIMIT = timedelta(hours=48)
 
-LINUX_PACKAGES = ("openssl", "kernel", "glibc", "systemd", "curl", "sudo", "openssh", "libxml2", "expat", "vim", "zlib", "bind")
+LINUX_PACKAGES = (
+    "openssl",
+    "kernel",
+    "glibc",
+    "systemd",
+    "curl",
+    "sudo",
+    "openssh",
+    "libxml2",
+    "expat",
+    "vim",
+    "zlib",
+    "bind",
+)
+
+TYPES = {
+    "object": "keys and values",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
+
+AIMED_FAULTS: Mapping[str, Callable[[str, Moment], Fault]] = {
+    "stopExecution": StopExecution,
+    "stopInstance": StopInstance,
+    "terminateInstance": TerminateInstance,
+}
+"""What somebody does to one machine at some moment."""
 
 KeyPath = tuple[str | int, ...]
 
@@ -236,22 +264,23 @@ def _explain(error: jsonschema.ValidationError, source: _Text) -> Iterator[str]:
     """Say in plain words what the schema found, one line per key or value."""
     path: KeyPath = tuple(error.absolute_path)
     place = _dotted(path)
+    given: Any = error.instance
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "additionalProperties":
         known = sorted(schema.get("properties", {}))
-        for key in sorted(set(error.instance) - set(known)):
+        for key in sorted(set(given) - set(known)):
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
             yield source.at((*path, key), f"unknown key {_dotted((*path, key))!r}; {hint}")
     elif error.validator == "required":
-        missing = [key for key in schema["required"] if key not in error.instance]
+        missing = [key for key in schema["required"] if key not in given]
         if error.message.startswith(repr(missing[0])):
             yield source.at(path, f"{place or 'the file'} has no {', '.join(map(repr, missing))}")
     elif error.validator in ("minProperties", "maxProperties"):
-        known = ", ".join(sorted(schema.get("properties", {})))
-        yield source.at(path, f"{place}: expected {_how_many(schema)} of: {known}")
+        keys = ", ".join(sorted(schema.get("properties", {})))
+        yield source.at(path, f"{place}: expected {_how_many(schema)} of: {keys}")
     else:
-        yield source.at(path, f"{place or 'the file'}: expected {_expected(error, schema)}, got {_shown(error.instance)}")
+        yield source.at(path, f"{place or 'the file'}: expected {_expected(error, schema)}, got {_shown(given)}")
 
 
 def _how_many(schema: Mapping[str, Any]) -> str:
@@ -264,10 +293,9 @@ def _expected(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> s
     if error.validator == "enum":
         return "one of " + ", ".join(map(str, schema["enum"]))
     if error.validator == "type":
-        names = {"object": "keys and values", "array": "a list", "string": "text", "integer": "a whole number", "boolean": "true or false"}
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         hint = " (put it in quotes)" if types == ["string"] and not isinstance(error.instance, dict | list) else ""
-        return " or ".join(names[one] for one in types) + hint
+        return " or ".join(TYPES[one] for one in types) + hint
     if error.validator == "minimum":
         return f"at least {schema['minimum']}"
     if error.validator == "maximum":
@@ -295,22 +323,26 @@ def _find_wrong_names(source: _Text) -> Iterator[str]:
     for index, entry in enumerate(source.value["instances"]):
         mine = set(_names(entry)) | {entry["name"]}
         if mine & names or entry["name"] == "all":
-            yield source.at(("instances", index, "name"), f"instances[{index}].name: {entry['name']!r} is already taken")
+            yield source.at(
+                ("instances", index, "name"), f"instances[{index}].name: {entry['name']!r} is already taken"
+            )
         names |= mine
     for index, start in enumerate(source.value.get("start", [])):
         wanted = start["instances"] if isinstance(start["instances"], list) else [start["instances"]]
         for name in wanted:
             if name not in names and name != "all":
-                yield source.at(("start", index, "instances"), f"start[{index}].instances: {_unknown_machine(name, names)}")
+                yield source.at(
+                    ("start", index, "instances"), f"start[{index}].instances: {_unknown_machine(name, names)}"
+                )
     for index, fault in enumerate(source.value.get("faults", [])):
         [(kind, settings)] = fault.items()
         path: KeyPath = ("faults", index, kind)
-        if "instance" in settings:
-            if settings["instance"] not in names:
-                yield source.at((*path, "instance"), f"{_dotted(path)}.instance: {_unknown_machine(settings['instance'], names)}")
-        if kind in ("stopExecution", "stopInstance", "terminateInstance"):
-            if ("state" in settings) == ("at" in settings):
-                yield source.at(path, f"{_dotted(path)}: expected either 'state' or 'at'")
+        if "instance" in settings and settings["instance"] not in names:
+            yield source.at(
+                (*path, "instance"), f"{_dotted(path)}.instance: {_unknown_machine(settings['instance'], names)}"
+            )
+        if kind in AIMED_FAULTS and ("state" in settings) == ("at" in settings):
+            yield source.at(path, f"{_dotted(path)}: expected either 'state' or 'at'")
         if kind == "killFunction" and "call" not in settings and "invocation" not in settings:
             yield source.at(path, f"{_dotted(path)}: expected 'call', 'invocation' or both")
 
@@ -318,18 +350,25 @@ def _find_wrong_names(source: _Text) -> Iterator[str]:
 def _find_wrong_settings(source: _Text) -> Iterator[str]:
     """Find what Drydock itself would not take: template parameters, states, functions and policies."""
     known = _template_parameters()
-    for key in source.value.get("parameters", {}):
+    for key, value in source.value.get("parameters", {}).items():
         if key not in known:
-            yield source.at(("parameters", key), f"parameters: the template has no {_not_among(key, known)}")
+            unknown = _not_among(key, sorted(known))
+            yield source.at(("parameters", key), f"parameters: the template has no {unknown}")
+        elif wrong := _wrong_parameter(_parameter(value), known[key]):
+            yield source.at(("parameters", key), f"parameters.{key}: {wrong}, got {_shown(value)}")
     for index, fault in enumerate(source.value.get("faults", [])):
         [(kind, settings)] = fault.items()
         if "state" in settings and settings["state"] not in (states := _state_names()):
             path = ("faults", index, kind, "state")
-            yield source.at(path, f"{_dotted(path)}: no state machine has a state {_not_among(settings['state'], states)}")
+            yield source.at(
+                path, f"{_dotted(path)}: no state machine has a state {_not_among(settings['state'], states)}"
+            )
         functions = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/app.py"))
         if kind == "killFunction" and settings["function"] not in functions:
             path = ("faults", index, kind, "function")
-            yield source.at(path, f"{_dotted(path)}: there is no function {_not_among(settings['function'], functions)}")
+            yield source.at(
+                path, f"{_dotted(path)}: there is no function {_not_among(settings['function'], functions)}"
+            )
     yield from _find_policy_mistakes(source, ("policy",), source.value.get("policy"))
     for index, start in enumerate(source.value.get("start", [])):
         policy = start.get("input", {}).get("policy")
@@ -358,15 +397,32 @@ def _find_wrong_patches(source: _Text) -> Iterator[str]:
                 parse_patch(patch, entry.get("platform", "Linux"), BEGINS.date())
             except ValueError:
                 path = ("instances", index, "missing", number)
-                yield source.at(path, f"{_dotted(path)}: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], got {_shown(patch)}")
+                yield source.at(
+                    path, f"{_dotted(path)}: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], got {_shown(patch)}"
+                )
 
 
 @cache
-def _template_parameters() -> tuple[str, ...]:
-    """Return the names of the template's parameters, without understanding its other tags."""
-    root = yaml.compose((PROJECT / "template.yaml").read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    sections = {key.value: value for key, value in root.value}
-    return tuple(key.value for key, _ in sections["Parameters"].value)
+def _template_parameters() -> dict[str, dict[str, Any]]:
+    """Return the template's parameters by name, without understanding the tags in its other sections."""
+    loader = yaml.SafeLoader((PROJECT / "template.yaml").read_text(encoding="utf-8"))
+    try:
+        template: Any = loader.get_single_node()
+        sections = {key.value: value for key, value in template.value}
+        parameters: Any = loader.construct_mapping(sections["Parameters"], deep=True)
+    finally:
+        loader.dispose()
+    return dict(parameters)
+
+
+def _wrong_parameter(value: str, parameter: Mapping[str, Any]) -> str:
+    """Return what the template expects of a parameter that this value is not; nothing when it is."""
+    allowed = [str(one) for one in parameter.get("AllowedValues", [])]
+    if allowed and value not in allowed:
+        return f"expected one of {', '.join(allowed)}"
+    if not re.fullmatch(parameter.get("AllowedPattern", ".*"), value):
+        return str(parameter.get("ConstraintDescription", f"expected {parameter['AllowedPattern']}"))
+    return ""
 
 
 @cache
@@ -430,11 +486,14 @@ def _build(source: _Text, path: Path) -> FleetFile:
         description=data.get("description", "").strip(),
         machines=tuple(machines),
         starts=tuple(_starts(data.get("start", [{"instances": "all"}]), members)),
-        faults=tuple(_fault(kind, settings, members) for fault in data.get("faults", []) for kind, settings in fault.items()),
+        faults=tuple(
+            _fault(kind, settings, members) for fault in data.get("faults", []) for kind, settings in fault.items()
+        ),
         parameters={key: _parameter(value) for key, value in data.get("parameters", {}).items()},
         policy=data.get("policy", {}),
         documents=tuple(
-            Document(one["name"], tuple(one.get("platforms", ("Linux", "Windows")))) for one in data.get("documents", [])
+            Document(one["name"], tuple(one.get("platforms", ("Linux", "Windows"))))
+            for one in data.get("documents", [])
         ),
         seed=data.get("seed", 0),
         begins=datetime.fromisoformat(data["begins"]) if "begins" in data else BEGINS,
@@ -535,8 +594,7 @@ def _fault(kind: str, settings: Mapping[str, Any], members: Mapping[str, list[st
                 instance=_machine(settings, members),
             )
     machine = _machine(settings, members) or ""
-    aimed = {"stopExecution": StopExecution, "stopInstance": StopInstance, "terminateInstance": TerminateInstance}
-    return aimed[kind](machine, _moment(settings))
+    return AIMED_FAULTS[kind](machine, _moment(settings))
 
 
 def _machine(settings: Mapping[str, Any], members: Mapping[str, list[str]]) -> str | None:

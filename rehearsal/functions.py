@@ -17,7 +17,7 @@ from typing import Any
 from moto.awslambda.models import LambdaBackend
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
-from rehearsal.calls import ACCOUNT, REGION, CallLog, Caller, FunctionKilled, current_caller
+from rehearsal.calls import ACCOUNT, REGION, Caller, CallLog, FunctionKilled, current_caller
 from rehearsal.clock import VirtualClock
 from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches

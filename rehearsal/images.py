@@ -56,9 +56,7 @@ class Images:
             )
         for image in self.by_id.values():
             if image.name == name and image.state in ("pending", "available"):
-                raise AWSError(
-                    "InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.image_id}"
-                )
+                raise AWSError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.image_id}")
         if machine.state not in ("running", "stopped"):
             raise AWSError(
                 "IncorrectInstanceState",

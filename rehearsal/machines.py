@@ -292,13 +292,9 @@ class Machine:
             *((patch, "Missing") for patch in self.missing),
         ]
         earlier = self.report.last_no_reboot_install if self.report else None
-        self.report = PatchReport(
-            "Scan", started, self.patch_time, snapshot_id, reboot_option, patches, earlier
-        )
+        self.report = PatchReport("Scan", started, self.patch_time, snapshot_id, reboot_option, patches, earlier)
 
-    def record_install(
-        self, started: datetime, snapshot_id: str, reboot_option: str, failed: list[Patch]
-    ) -> None:
+    def record_install(self, started: datetime, snapshot_id: str, reboot_option: str, failed: list[Patch]) -> None:
         """Report to Systems Manager after an installation, which lists nothing as missing."""
         patches: list[tuple[Patch, PatchState]] = [
             *((patch, "Installed") for patch in self.installed),
@@ -307,9 +303,7 @@ class Machine:
         ]
         earlier = self.report.last_no_reboot_install if self.report else None
         latest = self.patch_time if reboot_option == "NoReboot" else earlier
-        self.report = PatchReport(
-            "Install", started, self.patch_time, snapshot_id, reboot_option, patches, latest
-        )
+        self.report = PatchReport("Install", started, self.patch_time, snapshot_id, reboot_option, patches, latest)
 
     def install(self, patches: list[Patch]) -> list[Patch]:
         """Install patches, which then wait for a reboot; return those that really went in."""
@@ -322,11 +316,10 @@ class Machine:
     def _remember_yesterday(self) -> None:
         offset = int(hashlib.sha256(self.instance_id.encode()).hexdigest(), 16) % int(PING_INTERVAL)
         yesterday = self.account.clock.time() - 86_400 - offset
-        if not self.goes_wrong("agent_never_online"):
-            if self.state == "running":
-                self.agent.remember_connection(yesterday)
-            else:
-                self.agent.remember_ping(yesterday)
+        if self.state == "running" and not self.goes_wrong("agent_never_online"):
+            self.agent.remember_connection(yesterday)
+        else:
+            self.agent.remember_ping(yesterday)
         self.record_scan(
             self.patch_time - timedelta(days=1, minutes=1), "00000000-0000-4000-8000-000000000000", "NoReboot"
         )

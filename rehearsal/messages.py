@@ -14,8 +14,8 @@ from rehearsal.clock import VirtualClock
 from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches
 
-SUBJECT = re.compile(r"[!-~][ -~]{0,98}")
-"""What SNS takes: fewer than 100 printable ASCII characters, the first of them not a space."""
+SUBJECT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,99}")
+"""What SNS takes: fewer than 100 characters of UTF-8 text, without line breaks or control characters."""
 
 LONGEST_BODY = 262_144
 

@@ -163,9 +163,7 @@ def select_patches(
     return chosen
 
 
-def filter_windows_updates(
-    updates: Iterable[Patch], parameters: Mapping[str, str], today: date
-) -> list[Patch]:
+def filter_windows_updates(updates: Iterable[Patch], parameters: Mapping[str, str], today: date) -> list[Patch]:
     """Return the updates that AWS-InstallWindowsUpdates takes with these parameters.
 
     All given filters must hold: a knowledge base article to include still has to have the severity.

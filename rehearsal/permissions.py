@@ -55,7 +55,12 @@ def _transacted(operation: str) -> Need:
         items = [item[operation] for item in parameters["TransactItems"] if operation in item]
         return sorted({_arn("dynamodb", f"table/{item['TableName'].split('/')[-1]}") for item in items})
 
-    actions = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+    actions = {
+        "Put": "PutItem",
+        "Update": "UpdateItem",
+        "Delete": "DeleteItem",
+        "ConditionCheck": "ConditionCheckItem",
+    }
     return Need(
         f"dynamodb:{actions[operation]}",
         tables,
@@ -121,7 +126,10 @@ ACCESS: dict[tuple[str, str], tuple[Need, ...]] = {
         ),
     ),
     ("ec2", "EnableImageDeprecation"): (
-        Need("ec2:EnableImageDeprecation", lambda parameters: [_arn("ec2", f"image/{parameters['ImageId']}", "")]),
+        Need(
+            "ec2:EnableImageDeprecation",
+            lambda parameters: [_arn("ec2", f"image/{parameters['ImageId']}", "")],
+        ),
     ),
     ("ec2", "CreateTags"): (Need("ec2:CreateTags", _tagged),),
     ("ec2", "DeleteTags"): (Need("ec2:DeleteTags", _tagged),),
@@ -226,9 +234,7 @@ class Permissions:
             for arn, policy in backend.get_role(role).managed_policies.items():
                 if arn.split("/")[-1] not in LOGGING_POLICIES:
                     documents.append(policy.document)
-            self._statements[role] = [
-                statement for document in documents for statement in _statements_of(document)
-            ]
+            self._statements[role] = [statement for document in documents for statement in _statements_of(document)]
         return self._statements[role]
 
 
@@ -276,7 +282,9 @@ def _context(need: Need, resource: str, parameters: Parameters) -> dict[str, str
         "ec2:Region": REGION,
         **(need.context or {}),
     }
-    requested = {tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags", []) if isinstance(tag, dict) and "Key" in tag}
+    requested = {
+        tag["Key"]: tag.get("Value", "") for tag in parameters.get("Tags", []) if isinstance(tag, dict) and "Key" in tag
+    }
     for specification in parameters.get("TagSpecifications", []):
         if f":{specification['ResourceType']}/" in resource or resource.endswith("/*") is False:
             requested.update({tag["Key"]: tag["Value"] for tag in specification["Tags"]})
@@ -289,7 +297,7 @@ def _context(need: Need, resource: str, parameters: Parameters) -> dict[str, str
             for prefix in ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag"):
                 context[f"{prefix}/{name}"] = value
     if "Key" in parameters and isinstance(parameters["Key"], dict):
-        context["dynamodb:LeadingKeys"] = [str(value) for value in list(parameters["Key"].values())[0].values()]
+        context["dynamodb:LeadingKeys"] = [str(value) for value in next(iter(parameters["Key"].values())).values()]
     return context
 
 

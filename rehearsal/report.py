@@ -44,6 +44,7 @@ class Progress:
         self._steps: dict[str, Change | None] = {machine.spec.name: None for machine in fleet.machines}
         self._width = max(len(name) for name in self._steps)
         self._now = fleet.begins
+        self._faults: list[str] = []
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._next_frame = 0.0
         self._next_summary = fleet.begins
@@ -51,6 +52,7 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._live is not None:
             self._live.start()
+            self._live.update(Text("Deploying Drydock to an embedded AWS account ..."), refresh=True)
         return self
 
     def __exit__(
@@ -61,9 +63,14 @@ class Progress:
 
     def __call__(self, change: Change) -> None:
         """Show a change."""
+        self._now = change.at
+        if change.is_fault:
+            self._faults.append(f"{self._clock(change.at)}  ! {change.step}")
+            if self._live is None:
+                self._line(self._faults[-1])
+            return
         before = self._steps.get(change.machine)
         self._steps[change.machine] = change
-        self._now = change.at
         if self._live is not None:
             # Real time: the clock that `datetime` shows is virtual.
             if time.perf_counter() >= self._next_frame:
@@ -85,9 +92,12 @@ class Progress:
 
     def _picture(self) -> Group:
         elapsed = duration(self._now - self._begins)
-        title = Text(f"Virtual time {self._now.astimezone(self._zone):%Y-%m-%d %H:%M:%S}, {elapsed} since the beginning")
+        title = Text(
+            f"Virtual time {self._now.astimezone(self._zone):%Y-%m-%d %H:%M:%S}, {elapsed} since the beginning"
+        )
+        faults = Text("\n".join(self._faults[-5:]), style="yellow")
         if len(self._steps) > MOST_ROWS:
-            return Group(title, Text(self._summary()))
+            return Group(title, Text(self._summary()), faults)
         rows = Table.grid(padding=(0, 2))
         for name, change in self._steps.items():
             if change is None:
@@ -98,7 +108,7 @@ class Progress:
             else:
                 waited = duration(self._now - change.at)
                 rows.add_row(f"  {name}", Text(change.step, style="cyan"), Text(f"for {waited}", style="dim"))
-        return Group(title, rows)
+        return Group(title, rows, faults)
 
     def _summary(self) -> str:
         changes = [change for change in self._steps.values() if change is not None]
@@ -116,9 +126,11 @@ def print_report(console: Console, outcome: RehearsalOutcome) -> None:
     console.print(_machine_table(outcome))
     if outcome.messages:
         console.print(Text(f"Messages that people would have got: {len(outcome.messages)}", style="bold"))
+        whole = len(outcome.messages) <= MOST_BODIES
         for message in outcome.messages:
-            _print_message(console, message, outcome.fleet.begins.tzinfo, whole=len(outcome.messages) <= MOST_BODIES)
-        console.print()
+            _print_message(console, message, outcome.fleet.begins.tzinfo, whole=whole)
+        if not whole:
+            console.print(Text("(with their texts in what --json writes)\n", style="dim"))
     console.print(_totals(outcome))
     _print_verdict(console, outcome)
 
@@ -169,10 +181,14 @@ def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | Non
             indent = " " * (len(line) - len(line.lstrip()))
             # An address stays in one piece, however long.
             wrapped = textwrap.wrap(
-                line, max(console.width - 4, 40), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+                line,
+                max(console.width - 4, 40),
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
             )
             for part in wrapped or [""]:
-                console.print(Text(f"    {part}"), soft_wrap=True)
+                console.print(Text(f"    {part}".rstrip()), soft_wrap=True)
         console.print()
 
 

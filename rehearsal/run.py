@@ -13,7 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.clock import TimeLimitError
-from rehearsal.faults import describe
+from rehearsal.faults import EventFault, Fault, StopInstance, Strikes, TerminateInstance, describe
 from rehearsal.fleet import Fleet, Machine
 from rehearsal.fleet_file import FleetFile, FleetMachine
 
@@ -25,12 +25,13 @@ _LOOK_AGAIN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Change:
-    """Something that people watch a rehearsal for: a machine's execution entered a state or ended."""
+    """Something that people watch a rehearsal for: an execution entered a state or ended, or a fault struck."""
 
     at: datetime
     machine: str
     step: str
     is_over: bool = False
+    is_fault: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ExecutionOutcome:
 class MachineOutcome:
     """How one machine ended: what is true of it, and what Drydock recorded.
 
-    `minutes_out_of_service` is None for a machine that did not serve in the first place. `result` is Drydock's
+    `minutes_out_of_service` is None for a machine that was not running at the beginning or is not at the end. `result` is Drydock's
     newest record of the machine, `differences` what is not as the fleet file expects.
     """
 
@@ -139,11 +140,15 @@ def rehearse(
             fleet.add_document(document.name, platforms=document.platforms)
         if fleet_file.policy:
             account.client("ssm").put_parameter(
-                Name=stack.resource("PolicyParameter"), Value=json.dumps(fleet_file.policy), Type="String", Overwrite=True
+                Name=stack.resource("PolicyParameter"),
+                Value=json.dumps(fleet_file.policy),
+                Type="String",
+                Overwrite=True,
             )
-        recorder = _Recorder(account, fleet, watch or (lambda change: None))
+        tell = watch or (lambda change: None)
+        recorder = _Recorder(account, fleet, tell)
         account.observers.append(recorder)
-        strikes = [fault.arm(account, fleet) for fault in fleet_file.faults]
+        strikes = [_arm(fault, account, fleet, tell) for fault in fleet_file.faults]
         _plan_starts(account, fleet, fleet_file)
         table = stack.resource("StateTable")
         problems = _run(account, table, fleet_file.limit)
@@ -151,6 +156,14 @@ def rehearse(
         return _collect(
             account, fleet, fleet_file, recorder, table, tuple(problems), used_seed, time.perf_counter() - real_start
         )
+
+
+def _arm(fault: Fault, account: EmbeddedAccount, fleet: Fleet, tell: Callable[[Change], None]) -> Strikes:
+    """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
+    strikes = fault.arm(account, fleet)
+    if not isinstance(fault, EventFault):
+        strikes.heard = lambda: tell(Change(account.clock.now(), "", describe(fault), is_fault=True))
+    return strikes
 
 
 def _plan_starts(account: EmbeddedAccount, fleet: Fleet, fleet_file: FleetFile) -> None:
@@ -187,7 +200,9 @@ def _is_unfinished(account: EmbeddedAccount, table: str) -> bool:
 def _scan(account: EmbeddedAccount, table: str) -> list[dict[str, Any]]:
     deserialize = TypeDeserializer().deserialize
     pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-    return [_plain({key: deserialize(value) for key, value in item.items()}) for page in pages for item in page["Items"]]
+    return [
+        _plain({key: deserialize(value) for key, value in item.items()}) for page in pages for item in page["Items"]
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -252,7 +267,9 @@ def _collect(
 ) -> RehearsalOutcome:
     items = _scan(account, table)
     messages = tuple(
-        MessageOutcome(message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes))
+        MessageOutcome(
+            message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes)
+        )
         for message in account.messages
     )
     calls = [call for call in account.calls.calls if call.caller.kind == "function"]
@@ -268,6 +285,8 @@ def _collect(
         executions.setdefault(name, []).append(arn)
     views = {arn: _describe_execution(account, arn, recorder.states[arn]) for arn in recorder.machines}
     outcomes = []
+    # Where somebody cuts the power, Drydock cannot help that an installation is cut short.
+    meddled = {fault.instance for fault in fleet_file.faults if isinstance(fault, StopInstance | TerminateInstance)}
     for entry, machine in zip(fleet_file.machines, fleet.machines, strict=True):
         arns = executions.get(entry.spec.name, [])
         outcome = _describe_machine(
@@ -278,7 +297,10 @@ def _collect(
             sum(machine.instance_id in message.body for message in messages),
             sum(by_execution.get(arn, 0) for arn in arns),
         )
-        outcomes.append(replace(outcome, differences=tuple(_differences(entry, outcome))))
+        differences = list(_differences(entry, outcome))
+        if outcome.interrupted_installs and entry.spec.name not in meddled:
+            differences.append("installation: it was interrupted by a change of power")
+        outcomes.append(replace(outcome, differences=tuple(differences)))
     return RehearsalOutcome(
         fleet=fleet_file,
         seed=seed,
@@ -294,9 +316,7 @@ def _collect(
     )
 
 
-def _describe_execution(
-    account: EmbeddedAccount, arn: str, states: list[tuple[datetime, str]]
-) -> ExecutionOutcome:
+def _describe_execution(account: EmbeddedAccount, arn: str, states: list[tuple[datetime, str]]) -> ExecutionOutcome:
     view = account.execution(arn)
     return ExecutionOutcome(
         name=arn.rsplit(":", 1)[-1],
@@ -349,8 +369,8 @@ def _describe_machine(
 
 
 def _minutes_out_of_service(machine: Machine) -> float | None:
-    """Return the minutes in which a machine that was found running was down, up to now."""
-    if machine.spec.power != "running":
+    """Return the minutes in which a machine that was found running, and still runs, was down."""
+    if machine.spec.power != "running" or machine.power != "running":
         return None
     down = timedelta(0)
     since: datetime | None = None
@@ -381,7 +401,5 @@ def _differences(entry: FleetMachine, outcome: MachineOutcome) -> Iterator[str]:
             yield f"{what}: expected {expected}, got {got}"
     if not outcome.is_given_back:
         yield "lease: expected none at the end, but Drydock still holds one"
-    if outcome.interrupted_installs:
-        yield "installation: it was interrupted by a change of power"
     if outcome.verdict == "compliant" and outcome.missing_after and expect.missing is None:
         yield f"verdict: compliant, but {outcome.missing_after} patches are missing"

@@ -106,9 +106,7 @@ class SSMCalls:
             for machine in self._fleet.machines
             if machine.agent.last_ping is not None and machine.state not in ("stopped", "terminated")
         ]
-        conditions = [
-            (condition["Key"], condition["Values"]) for condition in parameters.get("Filters", [])
-        ] + [
+        conditions = [(condition["Key"], condition["Values"]) for condition in parameters.get("Filters", [])] + [
             (condition["key"], condition["valueSet"])
             for condition in parameters.get("InstanceInformationFilterList", [])
         ]
@@ -184,9 +182,7 @@ class SSMCalls:
             document = ssm_backends[ACCOUNT][REGION]._get_documents(name).get_default_version()
         except InvalidDocument as error:
             raise AWSError("InvalidDocument", f"Document with name {name} does not exist.") from error
-        return read_account_document(
-            name, document.content_json, ACCOUNT, document.document_type or "Command"
-        )
+        return read_account_document(name, document.content_json, ACCOUNT, document.document_type or "Command")
 
     def _find_managed(self, ids: Sequence[str]) -> list[Machine]:
         machines = [self._fleet.machine(instance_id) for instance_id in ids if self._fleet.knows(instance_id)]

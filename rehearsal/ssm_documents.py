@@ -11,6 +11,7 @@ AWS-InstallWindowsUpdates prints what Amazon's AWSUpdateWindowsInstance module l
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ class Parameter:
 
     default: str | None = ""
     allowed: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -285,11 +287,11 @@ AWS_DOCUMENTS: Mapping[str, CommandDocument] = {
             {
                 "Operation": Parameter(None, ("Scan", "Install")),
                 "AssociationId": Parameter(),
-                "SnapshotId": Parameter(),
-                "InstallOverrideList": Parameter(),
+                "SnapshotId": Parameter(pattern=r"(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"),
+                "InstallOverrideList": Parameter(pattern=r"(|https://.+|s3://[^/]+/.+)"),
                 "BaselineOverride": Parameter(),
                 "RebootOption": Parameter("RebootIfNeeded", ("RebootIfNeeded", "NoReboot")),
-                "StepTimeoutSeconds": Parameter("7200"),
+                "StepTimeoutSeconds": Parameter("7200", pattern="[0-9]{1,5}"),
             },
             run_patch_baseline,
         ),
@@ -305,9 +307,9 @@ AWS_DOCUMENTS: Mapping[str, CommandDocument] = {
                 "ExcludeKbs": Parameter(),
                 "Categories": Parameter(),
                 "SeverityLevels": Parameter(),
-                "PublishedDaysOld": Parameter(),
-                "PublishedDateAfter": Parameter(),
-                "PublishedDateBefore": Parameter(),
+                "PublishedDaysOld": Parameter(pattern="[0-9]*"),
+                "PublishedDateAfter": Parameter(pattern="([0-9]{2}/[0-9]{2}/[0-9]{4})?"),
+                "PublishedDateBefore": Parameter(pattern="([0-9]{2}/[0-9]{2}/[0-9]{4})?"),
             },
             install_windows_updates,
         ),
@@ -323,9 +325,7 @@ AWS_DOCUMENTS: Mapping[str, CommandDocument] = {
 }
 
 
-def read_account_document(
-    name: str, content: Mapping[str, Any], owner: str, document_type: str
-) -> CommandDocument:
+def read_account_document(name: str, content: Mapping[str, Any], owner: str, document_type: str) -> CommandDocument:
     """Return a document of the account from its content.
 
     The names of the steps tell Drydock's own documents, which print what it reads, from hooks.
@@ -341,6 +341,7 @@ def read_account_document(
         key: Parameter(
             None if "default" not in parameter else str(parameter["default"]),
             tuple(str(value) for value in parameter.get("allowedValues", ())),
+            str(parameter.get("allowedPattern", "")),
         )
         for key, parameter in (content.get("parameters") or {}).items()
     }
@@ -365,7 +366,8 @@ def check_parameters(document: CommandDocument, given: Mapping[str, Sequence[str
         value = ",".join(given[name]) if name in given else parameter.default
         if value is None:
             raise ValueError(f"Parameter {name} of document {document.name} is required.")
-        if parameter.allowed and value not in parameter.allowed:
+        fits = not parameter.pattern or re.fullmatch(parameter.pattern, value)
+        if not fits or (parameter.allowed and value not in parameter.allowed):
             raise ValueError(f"Parameter {name} of document {document.name} can not be {value!r}.")
         values[name] = value
     if document.name == "AWS-InstallWindowsUpdates":

@@ -40,11 +40,7 @@ for function in sys.argv[1:]:
 def find_runtime_python() -> Path | None:
     """Return a python3.13 that runs and has pip, or None. A pyenv shim without that version does not run."""
     for candidate in _runtime_candidates():
-        if (
-            candidate.exists()
-            and _runs(candidate, "--version")
-            and _runs(candidate, "-m", "pip", "--version")
-        ):
+        if candidate.exists() and _runs(candidate, "--version") and _runs(candidate, "-m", "pip", "--version"):
             return candidate
     return None
 
@@ -63,15 +59,20 @@ def _runs(*command: Path | str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def build(python: Path) -> None:
-    """Run `sam build` with this python3.13. Raises CalledProcessError when it fails."""
+def build(python: Path, quietly: bool) -> None:
+    """Run `sam build` with this python3.13. Raises CalledProcessError when it fails.
+
+    `quietly` keeps its output back, unless it fails.
+    """
     environment = os.environ | {
-        "PATH": os.pathsep.join(
-            [str(python.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-        ),
+        "PATH": os.pathsep.join([str(python.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "SAM_CLI_TELEMETRY": "0",
     }
-    subprocess.run(["sam", "build"], cwd=ROOT, env=environment, check=True)
+    output = subprocess.PIPE if quietly else None
+    done = subprocess.run(["sam", "build"], cwd=ROOT, env=environment, stdout=output, stderr=output, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write((done.stdout or b"") + (done.stderr or b""))
+    done.check_returncode()
     # SAM copies the byte code that a rehearsal left beside the sources: each build would be another layer.
     for cache in list(BUILT.rglob("__pycache__")):
         shutil.rmtree(cache)
@@ -84,12 +85,8 @@ def check(python: Path) -> str:
     more than its own folder.
     """
     resources = yaml_parse((BUILT / "template.yaml").read_text())["Resources"]
-    functions = [
-        name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"
-    ]
-    layers = [
-        name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::LayerVersion"
-    ]
+    functions = [name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::Function"]
+    layers = [name for name, resource in resources.items() if resource["Type"] == "AWS::Serverless::LayerVersion"]
     if not functions or not layers:
         raise ValueError("the built template holds no function or no layer")
     source = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
@@ -108,9 +105,7 @@ def check(python: Path) -> str:
         }
         folders = [str(BUILT / name) for name in functions]
         subprocess.run([python, "-sP", "-c", IMPORT_HANDLERS, *folders], env=environment, check=True)
-    size = sum(
-        file.stat().st_size for layer in layers for file in (BUILT / layer).rglob("*") if file.is_file()
-    )
+    size = sum(file.stat().st_size for layer in layers for file in (BUILT / layer).rglob("*") if file.is_file())
     return f"build: {len(functions)} handlers import under Python 3.13; the layer has {size / 2**20:.1f} MiB."
 
 
@@ -121,9 +116,7 @@ def _check_contents(name: str, code: Path) -> None:
 
     extra = list_files(BUILT / name) - list_files(code)
     if extra:
-        raise ValueError(
-            f"the package of {name} holds more than {code.name}/: {', '.join(sorted(extra)[:5])}"
-        )
+        raise ValueError(f"the package of {name} holds more than {code.name}/: {', '.join(sorted(extra)[:5])}")
 
 
 def _locate(package: str) -> Path:
@@ -154,19 +147,14 @@ def _variables(resources: dict[str, Any]) -> dict[str, str]:
 def main() -> int:
     """Build, or with --check build and import, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="import every built handler; skip without python3.13"
-    )
+    parser.add_argument("--check", action="store_true", help="import every built handler; skip without python3.13")
     arguments = parser.parse_args()
     python = find_runtime_python()
     if python is None:
-        print(
-            f"build: no {RUNTIME} with pip was found on this machine"
-            + ("; skipped." if arguments.check else ".")
-        )
+        print(f"build: no {RUNTIME} with pip was found on this machine" + ("; skipped." if arguments.check else "."))
         return 0 if arguments.check else 1
     try:
-        build(python)
+        build(python, quietly=arguments.check)
         if arguments.check:
             print(check(python))
     except (subprocess.CalledProcessError, ValueError, yaml.YAMLError) as error:

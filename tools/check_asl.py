@@ -43,9 +43,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key} stands twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
             keys.add(key)
         return super().construct_mapping(node, deep)
 
@@ -53,15 +51,10 @@ class UniqueKeyLoader(yaml.SafeLoader):
 def check_machine(name: str, properties: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
     """Return what is wrong with one AWS::Serverless::StateMachine, a sentence each."""
     path = ROOT / properties["DefinitionUri"]
-    values = {
-        key: _resolve(value, parameters)
-        for key, value in properties.get("DefinitionSubstitutions", {}).items()
-    }
+    values = {key: _resolve(value, parameters) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
     text = path.read_text()
     wanted = set(PLACEHOLDER.findall(text))
-    problems = [
-        f"${{{key}}} is not among the DefinitionSubstitutions" for key in sorted(wanted - set(values))
-    ]
+    problems = [f"${{{key}}} is not among the DefinitionSubstitutions" for key in sorted(wanted - set(values))]
     problems += [f"the substitution {key} is not used" for key in sorted(set(values) - wanted)]
     try:
         # On the text, as SAM and CloudFormation do it, so that a number stays a number.
@@ -144,9 +137,7 @@ def _check_expressions(definition: dict[str, Any]) -> Iterator[str]:
             yield f"{where}: {error}: {text.strip()}"
             continue
         code = JSONATA_STRING.sub("''", text)
-        local = {
-            name for match in LOCAL.finditer(code) for name in re.findall(r"\w+", match[1] or match[2] or "")
-        }
+        local = {name for match in LOCAL.finditer(code) for name in re.findall(r"\w+", match[1] or match[2] or "")}
         for name in set(VARIABLE.findall(code)) - assigned - local:
             yield f"{where}: ${name} is assigned nowhere: {text.strip()}"
 

@@ -15,7 +15,7 @@ import time
 import types
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,10 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEventException,
 )
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import jitter_strategy_decl
 from moto.stepfunctions.parser.asl.component.common.retry.retry_outcome import RetryOutcome
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import (
@@ -143,7 +146,8 @@ class Executions:
         if token is None:
             raise service_error("stepfunctions", "InvalidToken", "Invalid Token: 'Invalid token'")
         if token.closed or token.execution.exec_status != ExecutionStatus.RUNNING:
-            raise service_error("stepfunctions", "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'"
+            raise service_error(
+                "stepfunctions", "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'"
             )
         return token
 
@@ -216,8 +220,10 @@ _part_numbers = itertools.count()
 def repair_repeated_parsing(patches: Patches) -> None:
     """moto parses a definition again for every execution, which takes longer than to run it."""
     patches.replace(AmazonStateLanguageParser, "parse", staticmethod(_parse))
+    patches.replace(result_path, "parse", _parse_path)
 
 
+_parse_path = lru_cache(maxsize=256)(result_path.parse)
 _parse = lru_cache(maxsize=256)(AmazonStateLanguageParser.parse)
 
 
@@ -251,7 +257,7 @@ def repair_start(patches: Patches, executions: Executions) -> None:
 
 def timestamp(instant: datetime) -> str:
     """Return an instant as AWS prints it: UTC, with milliseconds."""
-    return instant.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def repair_life_cycle(patches: Patches, executions: Executions) -> None:
@@ -366,7 +372,7 @@ def repair_state_context(patches: Patches) -> None:
     def evaluate(original: Callable[..., None], self: Any, env: Any) -> None:
         context = env.states.context_object.context_object_data
         if isinstance(context.get("State"), dict):
-            context["State"]["EnteredTime"] = timestamp(datetime.now(timezone.utc))
+            context["State"]["EnteredTime"] = timestamp(datetime.now(UTC))
         original(self, env)
 
     patches.wrap(CommonStateField, "_eval_state_input", evaluate)
@@ -426,8 +432,7 @@ def repair_task_time(patches: Patches, executions: Executions) -> None:
 
 def _waits_for_token(state: Any) -> bool:
     return (
-        isinstance(state, StateTaskServiceCallback)
-        and state.resource.condition == ResourceCondition.WaitForTaskToken
+        isinstance(state, StateTaskServiceCallback) and state.resource.condition == ResourceCondition.WaitForTaskToken
     )
 
 
@@ -546,10 +551,7 @@ def repair_assigned_variables(patches: Patches) -> None:
     """moto writes the assigned variables into the history in the order of a set, strings unescaped."""
 
     def get(self: Any) -> dict[str, str]:
-        return {
-            name: json.dumps(self.get(name), separators=(",", ":"))
-            for name in sorted(self._declaration_tracing)
-        }
+        return {name: json.dumps(self.get(name), separators=(",", ":")) for name in sorted(self._declaration_tracing)}
 
     patches.replace(VariableStore, "get_assigned_variables", get)
 

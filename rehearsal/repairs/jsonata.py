@@ -17,7 +17,9 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEventException,
 )
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
 from moto.stepfunctions.parser.asl.component.common.query_language import QueryLanguageMode
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
@@ -93,13 +95,9 @@ def repair_jsonata_evaluation(patches: Patches, uuid: Callable[[], str]) -> None
         try:
             result = evaluate(self.expression, variables, uuid)
         except Exception as error:
-            raise evaluation_failure(
-                env, f"The JSONata expression '{self.expression}' failed: {error}"
-            ) from error
+            raise evaluation_failure(env, f"The JSONata expression '{self.expression}' failed: {error}") from error
         if result is UNDEFINED:
-            raise evaluation_failure(
-                env, f"The JSONata expression '{self.expression}' returned nothing (undefined)."
-            )
+            raise evaluation_failure(env, f"The JSONata expression '{self.expression}' returned nothing (undefined).")
         env.stack.append(result)
 
     def eval_variable_sample(self: Any, env: Any) -> None:

@@ -10,8 +10,16 @@ import pytest
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.deployment import Stack
+from tests.integration.scenario import Scenario, scenario
 
 ENGINE_PROJECT = Path(__file__).parent / "data" / "engine"
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scenario]:
+    """One account for all tests of a module: each has machines of its own and leaves the rest as it was."""
+    with scenario() as opened:
+        yield opened
 
 
 @pytest.fixture

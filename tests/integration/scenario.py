@@ -93,9 +93,6 @@ class Scenario:
         pk = f"INSTANCE#{machine.instance_id}"
         return next((item for item in self.items() if item["pk"] == pk and item["sk"] == "LEASE"), None)
 
-    def waits(self) -> list[dict[str, Any]]:
-        return [item for item in self.items() if item["sk"] == "LEASE#WAIT"]
-
     def results(self, machine: Machine) -> list[dict[str, Any]]:
         pk = f"INSTANCE#{machine.instance_id}"
         return [item for item in self.items() if item["pk"] == pk and item["sk"].startswith("RESULT#")]
@@ -120,6 +117,10 @@ class Scenario:
     def messages(self) -> list[Message]:
         return self.account.messages
 
+    def told(self, machine: Machine) -> list[Message]:
+        """What people were told about a machine, in order."""
+        return [message for message in self.messages if machine.instance_id in message.body]
+
     def states(self, execution: str) -> list[str]:
         """The states that an execution entered, in order."""
         return [
@@ -143,5 +144,15 @@ def assert_given_back(scene: Scenario, machine: Machine, power: str) -> None:
     """The machine has the power state it came with, nobody holds it, and nothing was cut short."""
     assert machine.power == power
     assert scene.lease(machine) is None
-    assert scene.waits() == []
     assert machine.interrupted == []
+
+
+def assert_untouched(scene: Scenario, machine: Machine) -> None:
+    """Drydock did nothing to the machine: no lease, image, command, tag, boot or power change."""
+    assert scene.lease(machine) is None
+    assert scene.images(machine) == []
+    assert scene.commands(machine) == []
+    group = {"aws:autoscaling:groupName": machine.spec.group} if machine.spec.group else {}
+    assert scene.tags(machine) == {"Name": machine.name, **machine.spec.tags, **group}
+    assert [state for _, state in machine.power_log] == [machine.spec.power]
+    assert machine.boots == 1

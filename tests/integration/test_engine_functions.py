@@ -72,9 +72,7 @@ def test_a_killed_function_is_a_runtime_exit(run_machine: RunMachine, engine: Em
     assert run_machine(op="read").error == "Runtime.ExitError"
 
 
-def test_an_asynchronous_event_is_tried_three_times_and_then_kept(
-    engine: EmbeddedAccount, engine_stack: Stack
-) -> None:
+def test_an_asynchronous_event_is_tried_three_times_and_then_kept(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     started = engine.clock.now()
     engine.client("lambda").invoke(
         FunctionName="drydock-echo", InvocationType="Event", Payload=json.dumps({"op": "fail"})

@@ -30,7 +30,9 @@ def status_events(engine: EmbeddedAccount, arn: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_function_error_reaches_the_machine_by_its_class_with_its_cause_as_json(run_machine: RunMachine) -> None:
+def test_a_function_error_reaches_the_machine_by_its_class_with_its_cause_as_json(
+    run_machine: RunMachine,
+) -> None:
     view = run_machine(op="fail")
     assert (view.status, view.error) == ("FAILED", "ValueError")
     cause = json.loads(str(view.cause))

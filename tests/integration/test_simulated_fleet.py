@@ -147,6 +147,36 @@ def test_a_start_can_fall_back_to_stopped_with_its_reason(world: World) -> None:
     assert states == ["pending", "stopped"]
 
 
+def test_a_protected_instance_is_not_stopped(world: World) -> None:
+    machine = world.add(stop_protection=True)
+    with pytest.raises(ClientError) as refused:
+        world.ec2.stop_instances(InstanceIds=[machine])
+    assert _error_code(refused) == "OperationNotPermitted"
+    assert world.state(machine) == "running"
+
+
+def test_what_is_running_already_is_not_started_again(world: World) -> None:
+    machine = world.add()
+    launched = world.instance(machine)["LaunchTime"]
+    answer = world.ec2.start_instances(InstanceIds=[machine])
+    assert answer["StartingInstances"][0]["CurrentState"]["Name"] == "running"
+    assert world.instance(machine)["LaunchTime"] == launched
+    assert world.statuses("EC2 Instance State-change Notification", "state") == []
+
+
+def test_a_machine_terminated_by_somebody_is_gone_for_good(world: World) -> None:
+    machine = world.add()
+    world.fleet.terminate_behind_the_back(machine)
+    world.wait(40)
+    assert world.state(machine) == "terminated"
+    with pytest.raises(ClientError) as refused:
+        world.ec2.start_instances(InstanceIds=[machine])
+    assert _error_code(refused) == "IncorrectInstanceState"
+    with pytest.raises(ClientError) as refused:
+        world.send(machine, Operation="Scan")
+    assert _error_code(refused) == "InvalidInstanceId"
+
+
 def test_an_instance_in_between_can_be_neither_started_nor_stopped(world: World) -> None:
     machine = world.add()
     world.ec2.stop_instances(InstanceIds=[machine])
@@ -170,9 +200,7 @@ def test_unknown_and_malformed_instances_are_refused_by_name(world: World) -> No
 
 
 def test_what_a_fleet_says_of_a_machine_is_what_ec2_shows(world: World) -> None:
-    machine = world.add(
-        platform="Windows", lifecycle="spot", root_device="instance-store", tags={"WinUpdate": "ON"}
-    )
+    machine = world.add(platform="Windows", lifecycle="spot", root_device="instance-store", tags={"WinUpdate": "ON"})
     shown = world.instance(machine)
     assert shown["Platform"] == "windows"
     assert shown["InstanceLifecycle"] == "spot"
@@ -223,9 +251,9 @@ def test_an_image_takes_time_and_reboots_the_running_machine(world: World) -> No
     assert world.state(machine) == "running"
     world.wait(301)
 
-    (image,) = world.ec2.describe_images(
-        Owners=["self"], Filters=[{"Name": "name", "Values": ["web-1_before"]}]
-    )["Images"]
+    (image,) = world.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": ["web-1_before"]}])[
+        "Images"
+    ]
     assert image["State"] == "available"
     assert image["Tags"] == [{"Key": "DrydockKeep", "Value": "yes"}]
     snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
@@ -307,6 +335,23 @@ def test_unmanaged_and_unknown_nodes_differ(world: World) -> None:
     assert _error_code(refused) == "InvalidInstanceId"
 
 
+def test_an_agent_that_never_comes_online_stays_lost(world: World) -> None:
+    machine = world.add(power="stopped", wrong=("agent_never_online",))
+    world.ec2.start_instances(InstanceIds=[machine])
+    world.wait(600)
+    assert world.state(machine) == "running"
+    agent = world.agents()[machine]
+    assert agent["PingStatus"] == "ConnectionLost"
+    assert agent["LastPingDateTime"] < world.instance(machine)["LaunchTime"]
+
+
+def test_an_agent_is_updated(world: World) -> None:
+    machine = world.add(agent_version="3.2.0.0")
+    world.send(machine, "AWS-UpdateSSMAgent", version="3.3.1611.0")
+    world.wait(10)
+    assert world.agents()[machine]["AgentVersion"] == "3.3.1611.0"
+
+
 # Commands
 
 
@@ -366,6 +411,7 @@ def test_an_undelivered_command_is_cancelled_and_a_running_installation_is_not(w
     for command_id in (waiting, running):
         world.ssm.cancel_command(CommandId=command_id)
     assert world.invocation(waiting)["Status"] == "Cancelled"
+    assert world.statuses("EC2 Command Invocation Status-change Notification")[-1] == "Cancelled"
     assert world.invocation(running)["Status"] == "Cancelling"
     world.wait(1000)
     assert world.invocation(running)["Status"] == "Success"
@@ -411,6 +457,7 @@ def test_documents_are_checked_before_anything_is_sent(world: World) -> None:
         ("no-such-document", {}, "InvalidDocument"),
         ("AWS-RunPatchBaseline", {"Operation": "Remove"}, "InvalidParameters"),
         ("AWS-RunPatchBaseline", {}, "InvalidParameters"),
+        ("AWS-RunPatchBaseline", {"Operation": "Scan", "SnapshotId": "today"}, "InvalidParameters"),
         ("AWS-InstallWindowsUpdates", {"Action": "Scan"}, "UnsupportedPlatformType"),
         ("windows-hook", {}, "UnsupportedPlatformType"),
     ):
@@ -465,6 +512,14 @@ def test_an_installation_reboots_reports_nothing_missing_and_a_scan_agrees(world
         InstanceId=machine, Filters=[{"Key": "State", "Values": ["INSTALLED"]}]
     )["Patches"]
     assert len(listed) == 5
+
+
+def test_patches_are_listed_page_by_page(world: World) -> None:
+    machine = world.add(missing=tuple(f"package-{number}" for number in range(12)))
+    pages = world.ssm.get_paginator("describe_instance_patches").paginate(
+        InstanceId=machine, PaginationConfig={"PageSize": 10}
+    )
+    assert [len(page["Patches"]) for page in pages] == [10, 5]
 
 
 def test_a_scan_tells_what_the_installation_hid(world: World) -> None:
@@ -560,9 +615,7 @@ def test_windows_update_installs_by_its_filters_and_searches_again(world: World)
     )
     before = world.patches(machine)
     filters = {"SeverityLevels": "Critical,Important", "ExcludeKbs": "5073003"}
-    command_id = world.send(
-        machine, "AWS-InstallWindowsUpdates", Action="Install", AllowReboot="True", **filters
-    )
+    command_id = world.send(machine, "AWS-InstallWindowsUpdates", Action="Install", AllowReboot="True", **filters)
     world.wait(1000)
     output = world.invocation(command_id)["CommandPlugins"][0]["Output"]
     assert "Found 3 available Windows Updates." in output
@@ -616,6 +669,14 @@ def test_a_call_that_is_not_simulated_fails_loudly(world: World) -> None:
         world.ec2.reboot_instances(InstanceIds=[world.add()])
     with pytest.raises(NotImplementedError, match="GetCommandInvocation"):
         world.ssm.get_command_invocation(CommandId="c" * 36, InstanceId="i-0123456789abcdef0")
+
+
+def test_a_fleet_has_no_two_machines_of_one_name_and_knows_what_can_go_wrong(world: World) -> None:
+    world.add("web-1")
+    with pytest.raises(ValueError, match="two machines"):
+        world.add("web-1")
+    with pytest.raises(ValueError, match="'explodes' is not one of"):
+        world.add("web-2", wrong=("explodes",))
 
 
 def test_the_same_seed_gives_the_same_events() -> None:

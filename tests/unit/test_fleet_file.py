@@ -158,6 +158,15 @@ bogus: 1
             "fleet.yaml:3: parameters: the template has no 'Timezone'; did you mean 'TimeZone'?",
         ),
         (
+            "instances: [{name: web}]\nparameters:\n  LogRetentionDays: 31",
+            "fleet.yaml:3: parameters.LogRetentionDays: expected one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, "
+            "1096, 1827, got 31",
+        ),
+        (
+            "instances: [{name: web}]\nparameters:\n  NotificationEmail: me",
+            'fleet.yaml:3: parameters.NotificationEmail: must be an e-mail address or empty, got "me"',
+        ),
+        (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
             "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
             "loseEvents, stopExecution, stopInstance, terminateInstance",

@@ -30,7 +30,6 @@ from drydock.leases import (
     ADMITTING,
     Lease,
     activate_lease,
-    claim_intent,
     drop_lease,
     group_key,
     take_lease,
@@ -186,8 +185,8 @@ def _admit(services: Services, step: Step, request: Request, standing: Lease | N
             "operation": request.policy["operation"],
             "startedAt": step.execution_started.isoformat(),
         }
-        activate_lease(services.table, step.holder, request.instance_id, journal, services.now())
-    _tag_in_progress(services, step, request)
+        activate_lease(services.table, step.holder, request.instance_id, journal, "tag", services.now())
+    _tag_in_progress(services, request)
     return admitted
 
 
@@ -231,9 +230,8 @@ def _check_documents(services: Services, policy: Policy, platform: str) -> None:
         raise DocumentError("; ".join(mistakes))
 
 
-def _tag_in_progress(services: Services, step: Step, request: Request) -> None:
+def _tag_in_progress(services: Services, request: Request) -> None:
     """Show people and schedulers that the machine is in work. A tag that cannot be written fails nothing."""
-    claim_intent(services.table, step.holder, request.instance_id, "tag", services.now())
     try:
         services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS})
     except (AwsCallFailedError, ServiceUnavailableError):

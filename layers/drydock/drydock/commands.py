@@ -20,12 +20,12 @@ from drydock.errors import (
     InstanceTerminatedError,
     ProbeFailedError,
 )
-from drydock.leases import FUNCTION_LIFETIME, Intent, claim_intent, record_intent, renew_intent
+from drydock.leases import FUNCTION_LIFETIME, Intent, claim_intent, renew_intent
 from drydock.power import is_gone
 from drydock.services import Services
 from drydock.ssm import Invocation
 from drydock.step import Step
-from drydock.waits import Wait
+from drydock.waits import Wait, Work
 
 _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
 """A command that ListCommands does not show by then was never sent."""
@@ -49,11 +49,8 @@ def _comment(services: Services, step: Step, command: Command) -> str:
     return f"{services.environment.stack}: {step.state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
 
 
-def send_once(services: Services, step: Step, command: Command) -> tuple[str, Mapping[str, Any], bool]:
+def begin_command(services: Services, step: Step, command: Command) -> Work:
     """Send the command unless this execution sent it before.
-
-    Returns its id, the facts of its wait, and whether it was sent just now.
-
 
     Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
     CommandNotDeliveredError, DocumentError.
@@ -61,7 +58,7 @@ def send_once(services: Services, step: Step, command: Command) -> tuple[str, Ma
     environment, now = services.environment, services.now()
     comment = _comment(services, step, command)
     log_prefix = f"{environment.stack}/{step.instance_id}/{step.holder.name}"
-    intent, is_new = claim_intent(
+    claim = claim_intent(
         services.table,
         step.holder,
         step.instance_id,
@@ -73,33 +70,21 @@ def send_once(services: Services, step: Step, command: Command) -> tuple[str, Ma
         purpose=command.purpose,
         kept=dict(command.facts),
     )
-    if not intent.id:
-        sent = None if is_new else find_sent_command(services, step.instance_id, intent)
-        if not is_new and sent is None:
+    intent, command_id, answer = claim.intent, claim.intent.id, {}
+    if not command_id:
+        sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
+        if not claim.is_new and sent is None:
             intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
-        if sent is None:
-            sent = services.ssm.send_command(
-                step.instance_id,
-                command.document,
-                command.parameters,
-                comment,
-                environment.log_bucket,
-                log_prefix,
-            )
-        command_id, expires = sent
-        record_intent(
-            services.table,
-            step.holder,
-            step.instance_id,
-            command.intent,
-            command_id,
-            expiresAt=expires.isoformat(),
+        command_id, expires = sent or services.ssm.send_command(
+            step.instance_id, command.document, command.parameters, comment, environment.log_bucket, log_prefix
         )
-    else:
-        command_id = intent.id
-    return (
-        command_id,
-        {
+        answer = {"id": command_id, "expiresAt": expires.isoformat()}
+    return Work(
+        kind="command",
+        begun=intent.at,
+        may_be_over=not claim.is_new,
+        resource=command_id,
+        facts={
             "intent": command.intent,
             "purpose": command.purpose,
             "document": command.document,
@@ -109,7 +94,8 @@ def send_once(services: Services, step: Step, command: Command) -> tuple[str, Ma
             "logKey": f"{log_prefix}/{command_id}/{step.instance_id}/",
             **intent.facts["kept"],
         },
-        is_new,
+        intent=command.intent,
+        answer=answer,
     )
 
 
@@ -124,7 +110,7 @@ def find_sent_command(services: Services, instance_id: str, intent: Intent) -> t
     return sent
 
 
-def look_at_command(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+def look_at_command(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises the error that ends the state, by the command's purpose."""
     invocation = services.ssm.find_invocation(wait.instance_id, wait.resource, wait.facts["platform"])
     if invocation is not None and invocation.is_over:
@@ -135,8 +121,7 @@ def look_at_command(services: Services, wait: Wait, doubt: bool) -> Mapping[str,
             f"{wait.instance_id}: {_what(wait)} is not over at the deadline "
             f"({invocation.status_details if invocation else 'not seen'}); it may still be at work"
         )
-    if doubt:
-        _require_running_instance(services, wait)
+    _require_running_instance(services, wait)
     return None
 
 

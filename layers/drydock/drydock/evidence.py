@@ -98,7 +98,7 @@ def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts) -> dic
     missing = ", ".join(counts["missingPatches"][:10]) or "none"
     failed = ", ".join(counts["failedPatches"][:10]) or "none"
     causes = {
-        "failed": f"the installation reported failure; missing: {missing}; failed: {failed}",
+        "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
         "patched_reported_failed": "nothing is missing, but the installation reported failure",
         "pending_reboot": "a reboot is still pending",
         "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",

@@ -32,9 +32,7 @@ from drydock.results import make_result, put_result, untold_results
 from drydock.services import Services
 from drydock.settling import Settlement, look_at_commands
 from drydock.staleness import is_stale
-from drydock.table import Table
 from drydock.times import from_text
-from drydock.waits import forget_wait, read_wait, wait_key
 
 RESTORE_LIMIT = timedelta(hours=6)
 """After this people are told that a machine could not be given back; the passes go on."""
@@ -105,7 +103,6 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
         return _end_untouched(services, lease)
     if not begin_restoring(services.table, lease, services.now()):
         return {"move": "nothing"}
-    _forget_wait(services.table, instance_id)
     situation = _look(services, lease)
     move = next_move(situation)
     if move == "wait_for_commands":
@@ -147,12 +144,6 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
             make_result(lease.instance_id, lease.holder, "refused", services.now(), facts),
         )
     return {"move": "release"}
-
-
-def _forget_wait(table: Table, instance_id: str) -> None:
-    item = table.get(wait_key(instance_id))
-    if item is not None:
-        forget_wait(table, read_wait(item))
 
 
 def _release(services: Services, lease: Lease) -> None:

@@ -14,10 +14,10 @@ from drydock.errors import (
     ImageTimedOutError,
     ServiceUnavailableError,
 )
-from drydock.leases import Lease, claim_intent, record_intent
+from drydock.leases import Lease, claim_intent
 from drydock.services import Services
 from drydock.step import Step
-from drydock.waits import Wait
+from drydock.waits import Wait, Work
 
 IMAGE_INTENTS = {"Before": "imageBefore", "After": "imageAfter"}
 
@@ -40,13 +40,10 @@ def image_name(instance_id: str, moment: str, execution_name: str) -> str:
     return f"{clean[: _MOST_NAME - len(digest) - 1]}-{digest}"
 
 
-def begin_image(services: Services, step: Step, moment: str) -> tuple[str, Mapping[str, Any]]:
-    """Ask for the image of this moment (`Before` or `After`), once. Returns its id and the facts of its wait.
-
-    Raises LeaseLostError.
-    """
+def begin_image(services: Services, step: Step, moment: str) -> Work:
+    """Ask for the image of this moment (`Before` or `After`), once. Raises LeaseLostError."""
     name = image_name(step.instance_id, moment, step.holder.name)
-    intent, _ = claim_intent(
+    claim = claim_intent(
         services.table,
         step.holder,
         step.instance_id,
@@ -55,10 +52,7 @@ def begin_image(services: Services, step: Step, moment: str) -> tuple[str, Mappi
         imageName=name,
         deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"],
     )
-    facts = {"imageName": name, "askedAt": intent.at.isoformat()}
-    if intent.id:
-        return intent.id, facts
-    image_id = services.ec2.create_image(
+    image_id = claim.intent.id or services.ec2.create_image(
         step.instance_id,
         name,
         f"{step.machine['name']}: {moment.lower()} patching by {services.environment.stack}",
@@ -71,13 +65,19 @@ def begin_image(services: Services, step: Step, moment: str) -> tuple[str, Mappi
             "DrydockStack": services.environment.stack,
         },
     )
-    record_intent(services.table, step.holder, step.instance_id, intent.name, image_id)
-    return image_id, facts
+    return Work(
+        kind="image",
+        begun=claim.intent.at,
+        may_be_over=not claim.is_new,
+        resource=image_id,
+        facts={"imageName": name, "askedAt": claim.intent.at.isoformat()},
+        intent=claim.intent.name,
+        answer={} if claim.intent.id else {"id": image_id},
+    )
 
 
-def look_at_image(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises ImageFailedError, ImageTimedOutError. An image is made whatever becomes of its instance."""
-    del doubt
     image = services.ec2.find_image(wait.resource)
     now = services.now()
     asked_at = datetime.fromisoformat(wait.facts["askedAt"])

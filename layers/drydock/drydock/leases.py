@@ -1,8 +1,9 @@
 """Leases: who works on a machine, what it was like before, and what was done to it so far.
 
 One item a machine. In phase ADMITTING nothing has been touched; ACTIVE allows the owner to claim intents,
-each before the changing call it stands for; in RESTORING only `give_back` acts. A lease has no time to live:
-it goes when the machine is given back.
+each before the changing call it stands for; in RESTORING only `give_back` acts. What the owner waits for stands
+in the same item, so that whoever may act and whoever is woken are always decided together. A lease has no time
+to live: it goes when the machine is given back.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from drydock.errors import LeaseLostError
 from drydock.step import Holder
-from drydock.table import ConditionFailedError, Item, Key, Table
+from drydock.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.times import from_text, to_text
+from drydock.waits import Wait, Work, read_wait
 
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 ALL_LEASES = "LEASES"
@@ -47,6 +49,8 @@ class Intent:
 
 @dataclass(frozen=True)
 class Lease:
+    """Who works on a machine, since when, and all that give_back needs to know."""
+
     instance_id: str
     holder: Holder
     phase: str
@@ -54,9 +58,19 @@ class Lease:
     phase_since: datetime
     journal: Mapping[str, Any]
     intents: Mapping[str, Intent]
+    wait: Wait | None
 
     def newest_intent_at(self) -> datetime:
         return max([intent.at for intent in self.intents.values()], default=self.since)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An intent, whether it was announced just now, and the lease as it is with it."""
+
+    intent: Intent
+    is_new: bool
+    lease: Lease
 
 
 def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
@@ -65,14 +79,16 @@ def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
 
 
 def read_lease(item: Item) -> Lease:
+    instance_id = item["pk"].partition("#")[2]
     return Lease(
-        instance_id=item["pk"].partition("#")[2],
+        instance_id=instance_id,
         holder=Holder(item["owner"], item["redriveCount"]),
         phase=item["phase"],
         since=from_text(item["since"]),
         phase_since=from_text(item["phaseSince"]),
         journal=item.get("journal", {}),
         intents={name: _read_intent(name, raw) for name, raw in item.get("intents", {}).items()},
+        wait=read_wait(instance_id, item["wait"]) if "wait" in item else None,
     )
 
 
@@ -86,7 +102,12 @@ def find_lease(table: Table, instance_id: str) -> Lease | None:
 
 
 def all_leases(table: Table) -> list[Lease]:
-    return [read_lease(item) for item in table.look_up(ALL_LEASES)]
+    return [read_lease(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
+
+
+def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
+    """The leases whose owners wait for an image or a command."""
+    return [read_lease(item) for item in table.look_up(AWAITED_INDEX, resource)]
 
 
 def take_lease(table: Table, holder: Holder, instance_id: str, now: datetime) -> Lease | None:
@@ -115,48 +136,49 @@ def take_lease(table: Table, holder: Holder, instance_id: str, now: datetime) ->
     return None
 
 
-def activate_lease(table: Table, holder: Holder, instance_id: str, journal: Mapping[str, Any], now: datetime) -> None:
-    """Write the journal and allow changes, in one. Raises LeaseLostError."""
+def activate_lease(
+    table: Table, holder: Holder, instance_id: str, journal: Mapping[str, Any], intent: str, now: datetime
+) -> None:
+    """Write the journal, allow changes, and announce the first one. Raises LeaseLostError."""
     try:
         table.update(
             instance_key(instance_id),
-            "SET phase = :active, phaseSince = :now, journal = :journal",
+            "SET phase = :active, phaseSince = :now, journal = :journal, intents.#intent = :intent",
             f"{_HELD} AND phase = :admitting",
-            _NAMES,
+            {**_NAMES, "#intent": intent},
             {
                 **_holder_values(holder),
                 ":active": ACTIVE,
                 ":admitting": ADMITTING,
                 ":now": to_text(now),
                 ":journal": dict(journal),
+                ":intent": {"at": to_text(now)},
             },
         )
     except ConditionFailedError as refused:
         raise LeaseLostError(f"{instance_id}: the lease was lost before it was active") from refused
 
 
-def claim_intent(
-    table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any
-) -> tuple[Intent, bool]:
-    """Announce a changing call. Returns the intent, and whether it was claimed just now.
+def claim_intent(table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any) -> Claim:
+    """Announce a changing call, and forget what was waited for before.
 
     Raises LeaseLostError, and then nothing may be touched.
     """
-    intent = {"at": to_text(now), **facts}
     try:
-        table.update(
+        item = table.update(
             instance_key(instance_id),
-            "SET intents.#name = :intent",
+            "SET intents.#name = :intent REMOVE #wait, awaited",
             f"{_HELD} AND phase = :active AND attribute_not_exists(intents.#name)",
-            {**_NAMES, "#name": name},
-            {**_holder_values(holder), ":active": ACTIVE, ":intent": intent},
+            {**_NAMES, "#name": name, "#wait": "wait"},
+            {**_holder_values(holder), ":active": ACTIVE, ":intent": {"at": to_text(now), **facts}},
         )
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease and lease.holder == holder and lease.phase == ACTIVE and name in lease.intents:
-            return lease.intents[name], False
+            return Claim(lease.intents[name], is_new=False, lease=lease)
         raise LeaseLostError(f"{instance_id}: {name}: the lease is no longer ours; nothing was touched") from None
-    return _read_intent(name, intent), True
+    lease = read_lease(item)
+    return Claim(lease.intents[name], is_new=True, lease=lease)
 
 
 def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent, now: datetime) -> Intent:
@@ -183,31 +205,65 @@ def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent,
     return _read_intent(intent.name, renewed)
 
 
-def record_intent(table: Table, holder: Holder, instance_id: str, name: str, id: str, **facts: Any) -> None:
+def record_intent(table: Table, holder: Holder, instance_id: str, name: str, answer: Mapping[str, str]) -> None:
     """Store what AWS answered to the call of an intent. Raises LeaseLostError when the lease is gone."""
-    values = {"id": id, **facts}
     try:
         table.update(
             instance_key(instance_id),
-            "SET " + ", ".join(f"intents.#name.#{key} = :{key}" for key in values),
+            "SET " + ", ".join(f"intents.#name.#{key} = :{key}" for key in answer),
             f"{_HELD} AND attribute_exists(intents.#name)",
-            {**_NAMES, "#name": name, **{f"#{key}": key for key in values}},
-            {**_holder_values(holder), **{f":{key}": value for key, value in values.items()}},
+            {**_NAMES, "#name": name, **{f"#{key}": key for key in answer}},
+            {**_holder_values(holder), **{f":{key}": value for key, value in answer.items()}},
         )
     except ConditionFailedError as refused:
         raise LeaseLostError(f"{instance_id}: {name}: the lease went while the call was made") from refused
 
 
+def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
+    """Put the wait in place of an older one, together with what AWS answered when the work was begun.
+
+    False when a newer entry of the same execution has put its own, or the machine is being given back.
+    Raises LeaseLostError.
+    """
+    changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
+    try:
+        table.update(
+            instance_key(wait.instance_id),
+            ", ".join(["SET #wait = :wait", "awaited = :awaited", *changes]),
+            f"{_HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence < :sequence)",
+            {
+                **_NAMES,
+                "#wait": "wait",
+                "#sequence": "sequence",
+                **({"#name": work.intent} if changes else {}),
+                **{f"#{key}": key for key, _ in changes.values()},
+            },
+            {
+                **_holder_values(holder),
+                ":active": ACTIVE,
+                ":wait": wait.to_item(),
+                ":awaited": wait.resource or wait.instance_id,
+                ":sequence": wait.sequence,
+                **{f":{key}": value for key, value in changes.values()},
+            },
+        )
+    except ConditionFailedError:
+        if work.answer:
+            record_intent(table, holder, wait.instance_id, work.intent, work.answer)
+        return False
+    return True
+
+
 def begin_restoring(table: Table, lease: Lease, now: datetime) -> bool:
-    """Fence off the owner. False when the lease has changed hands meanwhile."""
+    """Fence off the owner and wake it no more. False when the lease has changed hands meanwhile."""
     if lease.phase == RESTORING:
         return True
     try:
         table.update(
             instance_key(lease.instance_id),
-            "SET phase = :restoring, phaseSince = :now",
+            "SET phase = :restoring, phaseSince = :now REMOVE #wait, awaited",
             f"{_HELD} AND phase = :before",
-            _NAMES,
+            {**_NAMES, "#wait": "wait"},
             {
                 **_holder_values(lease.holder),
                 ":restoring": RESTORING,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 
-from drydock.commands import Command, send_once
+from drydock.commands import Command, begin_command
 from drydock.environment import Environment
-from drydock.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_seconds
+from drydock.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_of
 from drydock.services import Services
 from drydock.step import Step
 from drydock.waiting import wait_for
@@ -59,17 +58,7 @@ def scan_command(environment: Environment, policy: Policy, snapshot_id: str, int
 
 def run_command(services: Services, step: Step, command: Command, deadline: str) -> None:
     """Send a command once and wait for its end. `deadline` names the policy's deadline for it."""
-    command_id, facts, is_new = send_once(services, step, command)
-    sent_at = datetime.fromisoformat(str(facts["sentAt"]))
-    wait_for(
-        services,
-        step,
-        "command",
-        command_id,
-        sent_at + timedelta(seconds=deadline_seconds(step.policy, deadline)),
-        facts,
-        doubt=not is_new,
-    )
+    wait_for(services, step, begin_command(services, step, command), deadline_of(step.policy, deadline))
 
 
 def probe_instance(services: Services, step: Step) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast
 
 from drydock.checking import flag, list_of, one_of, section, text, whole_number
@@ -115,7 +116,7 @@ _CATEGORIES = (
     "UpdateRollups",
     "Updates",
 )
-_kb = text(r"(KB)?[0-9]{6,8}", "a KB number such as KB5034439")
+_kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
 _document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 _override = text(r"|https://.+|s3://[^/]+/.+", "'' or an https:// or s3:// address")
 
@@ -174,7 +175,10 @@ def _impossible(policy: Policy) -> list[str]:
     """Combinations that no run could carry out."""
     mistakes = []
     windows_update = policy["windowsUpdate"]
-    both = sorted(set(windows_update["includeKbs"]) & set(windows_update["excludeKbs"]))
+    included, excluded = (
+        {kb.removeprefix("KB") for kb in kbs} for kbs in (windows_update["includeKbs"], windows_update["excludeKbs"])
+    )
+    both = [f"KB{kb}" for kb in sorted(included & excluded)]
     if both:
         mistakes.append(f"policy.windowsUpdate: {', '.join(both)} stands in includeKbs and in excludeKbs")
     if policy["installOverrideList"] and policy["baselineOverride"]:
@@ -190,7 +194,7 @@ def read_settings(settings: str) -> tuple[Mapping[str, Any], list[str]]:
     """The account's policy, from the text in Parameter Store, and its mistakes."""
     try:
         value = json.loads(settings)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {}, [f"not JSON: {error}"]
     mistakes = _check_policy("policy", value)
     return ({}, mistakes) if mistakes else (value, [])
@@ -215,5 +219,6 @@ def require_no_mistakes(mistakes: list[str]) -> None:
         raise InvalidPolicyError("; ".join(mistakes))
 
 
-def deadline_seconds(policy: Policy, name: str) -> int:
-    return int(policy["deadlines"][name])  # type: ignore[literal-required]
+def deadline_of(policy: Policy, name: str) -> timedelta:
+    """The policy's deadline of this name (`imageSeconds`, …)."""
+    return timedelta(seconds=int(policy["deadlines"][name]))  # type: ignore[literal-required]

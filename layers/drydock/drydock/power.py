@@ -13,11 +13,12 @@ from drydock.errors import (
     StartTimedOutError,
     StopTimedOutError,
 )
-from drydock.leases import claim_intent, record_intent
+from drydock.leases import claim_intent
 from drydock.services import Services
 from drydock.step import Step
-from drydock.waits import Wait
+from drydock.waits import Wait, Work
 
+_CALLED = {"id": "called"}
 _GONE = ("shutting-down", "terminated")
 _SETTLES = timedelta(seconds=30)
 """DescribeInstances may show the state of before for a while (EC2 is eventually consistent)."""
@@ -27,21 +28,26 @@ def is_gone(instance: Instance) -> bool:
     return state_of(instance) in _GONE
 
 
-def begin_start(services: Services, step: Step) -> Mapping[str, Any]:
-    """Start the instance; returns the facts of its wait. Starting one that is running changes nothing.
+def begin_start(services: Services, step: Step) -> Work:
+    """Start the instance. Starting one that is running changes nothing.
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
-    intent, _ = claim_intent(services.table, step.holder, step.instance_id, "start", services.now())
+    intent = claim_intent(services.table, step.holder, step.instance_id, "start", services.now()).intent
     if not intent.id:
         services.ec2.start(step.instance_id)
-        record_intent(services.table, step.holder, step.instance_id, "start", "called")
-    return {"calledAt": intent.at.isoformat()}
+    return Work(
+        kind="start",
+        begun=intent.at,
+        may_be_over=True,
+        facts={"calledAt": intent.at.isoformat()},
+        intent="start",
+        answer={} if intent.id else _CALLED,
+    )
 
 
-def look_at_start(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+def look_at_start(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError."""
-    del doubt
     instance = services.ec2.describe_instance(wait.instance_id)
     state, now = state_of(instance), services.now()
     if state == "running":
@@ -66,22 +72,19 @@ def _why_it_fell_back(instance: Instance) -> str:
     return f"fell back to stopped after the start ({said or 'no reason given'}){advice}"
 
 
-def begin_stop(services: Services, step: Step) -> datetime:
-    """Stop the instance; returns when that was begun. Stopping one that is stopped changes nothing.
+def begin_stop(services: Services, step: Step) -> Work:
+    """Stop the instance. Stopping one that is stopped changes nothing.
 
     Raises LeaseLostError, PowerNotRestoredError.
     """
-    intent, _ = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now())
-    if not intent.id:
-        if state_of(services.ec2.describe_instance(step.instance_id)) in ("pending", "running"):
-            services.ec2.stop(step.instance_id)
-        record_intent(services.table, step.holder, step.instance_id, "stop", "called")
-    return intent.at
+    intent = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now()).intent
+    if not intent.id and state_of(services.ec2.describe_instance(step.instance_id)) in ("pending", "running"):
+        services.ec2.stop(step.instance_id)
+    return Work(kind="stop", begun=intent.at, may_be_over=True, intent="stop", answer={} if intent.id else _CALLED)
 
 
-def look_at_stop(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+def look_at_stop(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises StopTimedOutError."""
-    del doubt
     instance = services.ec2.describe_instance(wait.instance_id)
     state = state_of(instance)
     if state == "stopped" or is_gone(instance):

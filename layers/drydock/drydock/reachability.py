@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from drydock.ec2 import state_of
 from drydock.errors import (
@@ -11,7 +11,7 @@ from drydock.errors import (
     InstanceStoppedError,
     InstanceTerminatedError,
 )
-from drydock.policy import deadline_seconds
+from drydock.policy import deadline_of
 from drydock.power import is_gone
 from drydock.services import Services
 from drydock.ssm import Agent
@@ -55,7 +55,7 @@ def require_reachable(services: Services, step: Step) -> None:
     )
     if missing is None:
         return
-    deadline = step.entered + timedelta(seconds=deadline_seconds(step.policy, "startSeconds"))
+    deadline = step.entered + deadline_of(step.policy, "startSeconds")
     if services.now() >= deadline:
         raise AgentUnreachableError(f"{step.instance_id}: not reachable at the deadline: {missing}")
     raise AgentNotReadyError(f"{step.instance_id}: {missing}")

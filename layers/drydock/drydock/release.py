@@ -7,7 +7,7 @@ from typing import Any
 
 from drydock.admission import COMPLETED, COMPLETED_TAG, STATE_TAG
 from drydock.ec2 import state_of
-from drydock.errors import AwsCallFailedError, InstanceNotFoundError, ServiceUnavailableError
+from drydock.errors import AwsCallFailedError, InstanceNotFoundError, LeaseLostError, ServiceUnavailableError
 from drydock.failures import readable_failure
 from drydock.images import deprecate_images
 from drydock.leases import (
@@ -15,7 +15,6 @@ from drydock.leases import (
     Lease,
     claim_intent,
     end_lease_with_result,
-    find_lease,
 )
 from drydock.policy import Policy
 from drydock.results import find_result, make_result, put_result
@@ -36,10 +35,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     Returns outcome and failure (error and readable cause, or None).
     """
     failure = readable_failure(step.data.get("failure"))
-    lease = find_lease(services.table, step.instance_id)
-    if lease is None or lease.holder != step.holder:
+    try:
+        lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
+    except LeaseLostError:
         return _release_without_lease(services, step, failure)
-    claim_intent(services.table, step.holder, step.instance_id, "release", services.now())
     problems = [
         *deprecate_images(services, lease),
         *set_final_tags(services, lease, succeeded=failure is None),

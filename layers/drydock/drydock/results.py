@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.step import Holder
-from drydock.table import ConditionFailedError, Item, Key, Table
+from drydock.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 
 UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
@@ -50,7 +50,7 @@ def find_result(table: Table, instance_id: str, holder: Holder) -> Item | None:
 
 
 def untold_results(table: Table) -> list[Item]:
-    return table.look_up(UNTOLD)
+    return table.look_up(LOOKUP_INDEX, UNTOLD)
 
 
 def mark_result_told(table: Table, key: Key) -> None:

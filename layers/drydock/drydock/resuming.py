@@ -6,30 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from drydock.executions import invoke_later
-from drydock.leases import RESTORING, instance_key, read_lease
+from drydock.leases import ACTIVE, RESTORING, Lease, find_lease, find_leases_that_await
 from drydock.services import Services
 from drydock.waiting import settle_wait
-from drydock.waits import Wait, find_waits_for, read_wait, wait_key
 
 
 def resume_waiting(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Look again at what is waited for. The event is only a hint: it may be late, doubled or out of order."""
-    detail = event["detail"]
+    """Look again at what is waited for. The event is only a hint: it may be late, doubled or out of order.
+
+    A machine that is being given back gets another pass instead.
+    """
+    woken = []
+    for lease in _find_leases(services, event["detail"]):
+        if lease.phase == ACTIVE and lease.wait is not None:
+            settle_wait(services, lease.wait)
+            woken.append(lease.instance_id)
+        elif lease.phase == RESTORING:
+            invoke_later(services.environment.function("give_back"), {"instanceId": lease.instance_id})
+    return {"woken": woken}
+
+
+def _find_leases(services: Services, detail: Mapping[str, Any]) -> list[Lease]:
     if "ImageId" in detail:
-        waits = find_waits_for(services.table, detail["ImageId"])
-    else:
-        waits = _waits_of_instance(services, detail["instance-id"])
-    for wait in waits:
-        settle_wait(services, wait, doubt=True)
-    return {"waits": len(waits)}
-
-
-def _waits_of_instance(services: Services, instance_id: str) -> list[Wait]:
-    """The instance's wait. A machine that is being given back gets another pass instead."""
-    items = {item["sk"]: item for item in services.table.query(f"INSTANCE#{instance_id}", "LEASE")}
-    lease = items.get(instance_key(instance_id)["sk"])
-    if lease is not None and read_lease(lease).phase == RESTORING:
-        invoke_later(services.environment.function("give_back"), {"instanceId": instance_id})
-        return []
-    wait = items.get(wait_key(instance_id)["sk"])
-    return [read_wait(wait)] if wait is not None else []
+        return find_leases_that_await(services.table, detail["ImageId"])
+    lease = find_lease(services.table, detail["instance-id"])
+    return [lease] if lease is not None else []

@@ -13,7 +13,7 @@ from drydock.errors import CommandNotReadyError, CommandsNotSettledError
 from drydock.leases import Intent, Lease, claim_intent, find_lease
 from drydock.services import Services
 from drydock.step import Step
-from drydock.waits import Wait
+from drydock.waits import Wait, Work
 
 SETTLE_LIMIT = timedelta(hours=4)
 """Longer than any command lives: its delivery, and the execution time-out of its document."""
@@ -84,24 +84,18 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
     return CommandAtWork(intent.name, command_id, bool(invocation and invocation.is_undelivered)), None
 
 
-def begin_settling(services: Services, step: Step) -> datetime:
-    """Cancel what has not begun yet; returns when settling began.
-
-    Raises LeaseLostError.
-    """
-    intent, _ = claim_intent(services.table, step.holder, step.instance_id, "settle", services.now())
-    lease = find_lease(services.table, step.instance_id)
-    settlement = look_at_commands(services, lease) if lease else Settlement((), None)
-    for work in settlement.at_work:
+def begin_settling(services: Services, step: Step) -> Work:
+    """Cancel what has not begun yet. Raises LeaseLostError."""
+    claim = claim_intent(services.table, step.holder, step.instance_id, "settle", services.now())
+    for work in look_at_commands(services, claim.lease).at_work:
         if work.is_undelivered:
             claim_intent(services.table, step.holder, step.instance_id, f"{work.intent}Cancel", services.now())
             services.ssm.cancel_command(step.instance_id, work.command_id)
-    return intent.at
+    return Work(kind="settled", begun=claim.intent.at, may_be_over=True)
 
 
-def look_at_settled_commands(services: Services, wait: Wait, doubt: bool) -> Mapping[str, Any] | None:
+def look_at_settled_commands(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises CommandsNotSettledError."""
-    del doubt
     lease = find_lease(services.table, wait.instance_id)
     settlement = look_at_commands(services, lease) if lease else Settlement((), None)
     if settlement.is_settled:

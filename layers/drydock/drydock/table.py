@@ -1,4 +1,4 @@
-"""The calls to Drydock's DynamoDB table. What the items mean stands in `leases`, `waits` and `results`."""
+"""The calls to Drydock's DynamoDB table. What the items mean stands in `leases` and `results`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, TypedDict
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from drydock.aws import call, client
-from drydock.errors import NewerSchemaError
+from drydock.aws import call, client, error_text
+from drydock.errors import NewerSchemaError, ServiceUnavailableError
 
 SCHEMA = 1
-LOOKUP_INDEX = "by_lookup"
+LOOKUP_INDEX = "lookup"
+AWAITED_INDEX = "awaited"
+"""Each index is named after its only key."""
 
 Item = dict[str, Any]
 
@@ -68,23 +70,14 @@ class Table:
         answer = call(self._client.get_item, TableName=self.name, Key=_to_wire(key), ConsistentRead=True)
         return _from_wire(answer["Item"]) if "Item" in answer else None
 
-    def query(self, pk: str, sk_prefix: str) -> list[Item]:
-        """All items of a partition whose sort key begins so, consistently read."""
-        return self._pages(
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues=_to_wire({":pk": pk, ":sk": sk_prefix}),
-            ConsistentRead=True,
-        )
-
-    def look_up(self, lookup: str) -> list[Item]:
-        """All items filed for this look-up. The index is eventually consistent."""
-        return self._pages(
-            IndexName=LOOKUP_INDEX,
-            KeyConditionExpression="lookup = :lookup",
-            ExpressionAttributeValues=_to_wire({":lookup": lookup}),
-        )
-
-    def _pages(self, **query: Any) -> list[Item]:
+    def look_up(self, index: str, value: str) -> list[Item]:
+        """All items with this value in an index. Indexes are eventually consistent."""
+        query: dict[str, Any] = {
+            "IndexName": index,
+            "KeyConditionExpression": "#key = :value",
+            "ExpressionAttributeNames": {"#key": index},
+            "ExpressionAttributeValues": _to_wire({":value": value}),
+        }
         items: list[Item] = []
         while True:
             answer = call(self._client.query, TableName=self.name, **query)
@@ -136,7 +129,7 @@ class Table:
     ) -> None:
         """Put one item and delete another, both or neither. The names and values belong to the deletion.
 
-        Raises ConditionFailedError.
+        Raises ConditionFailedError, ServiceUnavailableError when another write was in the way.
         """
         try:
             call(
@@ -161,6 +154,9 @@ class Table:
                 ],
             )
         except ClientError as error:
+            reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" not in reasons:
+                raise ServiceUnavailableError(f"transaction cancelled: {error_text(error)}") from error
             raise ConditionFailedError(None) from error
 
     def _conditionally(self, method: Any, **parameters: Any) -> Any:

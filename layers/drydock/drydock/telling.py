@@ -8,18 +8,15 @@ from typing import Any
 
 from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
-from drydock.errors import InstanceNotFoundError
+from drydock.errors import DrydockError, InstanceNotFoundError, ServiceUnavailableError
 from drydock.failures import instance_of, readable_cause
-from drydock.leases import Lease, find_lease
+from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.messages import Place, failure_message, not_given_back_message, success_message
 from drydock.results import find_result, mark_result_told, result_key
 from drydock.services import Services
 from drydock.step import Holder, Step
 from drydock.table import ConditionFailedError, Item, Key
 from drydock.times import to_text
-
-_TELLING = timedelta(minutes=5)
-"""A message begun longer ago than this and not marked as told was never sent."""
 
 _KEPT = timedelta(days=365)
 
@@ -28,19 +25,25 @@ def _mark_key(holder: Holder, cause: str) -> Key:
     return {"pk": f"TOLD#{holder.execution}#{holder.redrive_count}", "sk": cause}
 
 
-def _begin_telling(services: Services, key: Key) -> bool:
-    """True for the one who shall tell this cause now."""
+def _begin_telling(services: Services, key: Key) -> str | None:
+    """Take it on to tell this cause: returns when that was, or None when it has been told.
+
+    Raises ServiceUnavailableError while another function is at it.
+    """
     now = services.now()
+    begun = to_text(now)
     try:
         services.table.put(
-            {**key, "begun": to_text(now), "told": False, "ttl": int((now + _KEPT).timestamp())},
+            {**key, "begun": begun, "told": False, "ttl": int((now + _KEPT).timestamp())},
             "attribute_not_exists(pk) OR (told = :no AND begun < :before)",
             {},
-            {":no": False, ":before": to_text(now - _TELLING)},
+            {":no": False, ":before": to_text(now - FUNCTION_LIFETIME)},
         )
-    except ConditionFailedError:
-        return False
-    return True
+    except ConditionFailedError as refused:
+        if refused.found is not None and refused.found["told"]:
+            return None
+        raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
+    return begun
 
 
 def _publish(services: Services, subject: str, text: str, attributes: Mapping[str, str]) -> None:
@@ -58,10 +61,16 @@ def _publish(services: Services, subject: str, text: str, attributes: Mapping[st
 def _tell_once(
     services: Services, holder: Holder, cause: str, subject: str, text: str, attributes: Mapping[str, str]
 ) -> None:
+    """Returns once this cause has been told, by this function or by another. Raises what kept it from being told."""
     key = _mark_key(holder, cause)
-    if not _begin_telling(services, key):
+    begun = _begin_telling(services, key)
+    if begun is None:
         return
-    _publish(services, subject, text, attributes)
+    try:
+        _publish(services, subject, text, attributes)
+    except DrydockError:
+        services.table.delete(key, "begun = :begun", {}, {":begun": begun})
+        raise
     services.table.update(key, "SET told = :yes", "attribute_exists(pk)", {}, {":yes": True})
 
 

@@ -1,28 +1,24 @@
-"""Waits: what an execution waits for, and the task token that wakes it.
-
-A machine has at most one wait at a time. It stands beside the lease and is found by the machine, or by the
-resource that it waits for.
-"""
+"""Waits: what an execution waits for, and the task token that wakes it. A machine's wait is part of its lease."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from drydock.step import Holder, Step
-from drydock.table import ConditionFailedError, Item, Key, Table
+from drydock.table import Item
 from drydock.times import from_text, to_text
-
-_KEPT = timedelta(days=14)
 
 
 @dataclass(frozen=True)
 class Wait:
+    """What one entry of an execution into a state waits for."""
+
     instance_id: str
-    holder: Holder
     token: str
+    sequence: str
+    """A newer entry has a greater one."""
     kind: str
     """Which look tells whether it is over: see `waiting`."""
     resource: str
@@ -30,44 +26,22 @@ class Wait:
     deadline: datetime
     facts: Mapping[str, Any]
 
-
-def wait_key(instance_id: str) -> Key:
-    return {"pk": f"INSTANCE#{instance_id}", "sk": "LEASE#WAIT"}
-
-
-def file_wait(table: Table, step: Step, wait: Wait, now: datetime) -> bool:
-    """Put the wait in place of an older one. False when a newer entry of the same execution has put its own."""
-    item = {
-        **wait_key(wait.instance_id),
-        "execution": wait.holder.execution,
-        "redriveCount": wait.holder.redrive_count,
-        "sequence": step.sequence,
-        "token": wait.token,
-        "kind": wait.kind,
-        "resource": wait.resource,
-        "deadline": to_text(wait.deadline),
-        "facts": dict(wait.facts),
-        "ttl": int((now + _KEPT).timestamp()),
-    }
-    if wait.resource:
-        item["lookup"] = f"RESOURCE#{wait.resource}"
-    try:
-        table.put(
-            item,
-            "attribute_not_exists(pk) OR execution <> :execution OR #sequence < :sequence",
-            {"#sequence": "sequence"},
-            {":execution": wait.holder.execution, ":sequence": step.sequence},
-        )
-    except ConditionFailedError:
-        return False
-    return True
+    def to_item(self) -> Item:
+        return {
+            "token": self.token,
+            "sequence": self.sequence,
+            "kind": self.kind,
+            "resource": self.resource,
+            "deadline": to_text(self.deadline),
+            "facts": dict(self.facts),
+        }
 
 
-def read_wait(item: Item) -> Wait:
+def read_wait(instance_id: str, item: Mapping[str, Any]) -> Wait:
     return Wait(
-        instance_id=item["pk"].partition("#")[2],
-        holder=Holder(item["execution"], item["redriveCount"]),
+        instance_id=instance_id,
         token=item["token"],
+        sequence=item["sequence"],
         kind=item["kind"],
         resource=item["resource"],
         deadline=from_text(item["deadline"]),
@@ -75,13 +49,16 @@ def read_wait(item: Item) -> Wait:
     )
 
 
-def find_waits_for(table: Table, resource: str) -> list[Wait]:
-    return [read_wait(item) for item in table.look_up(f"RESOURCE#{resource}")]
+@dataclass(frozen=True)
+class Work:
+    """Long work that was begun, now or by an earlier entry into the same state."""
 
-
-def forget_wait(table: Table, wait: Wait) -> None:
-    """Delete the wait if it is still the same one."""
-    try:
-        table.delete(wait_key(wait.instance_id), "#token = :token", {"#token": "token"}, {":token": wait.token})
-    except ConditionFailedError:
-        return
+    kind: str
+    begun: datetime
+    may_be_over: bool
+    """False for work begun just now whose end an event will report: looking at it at once would be in vain."""
+    resource: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    intent: str = ""
+    answer: Mapping[str, str] = field(default_factory=dict)
+    """What AWS answered to the call of the intent, when it was made just now: stored together with the wait."""

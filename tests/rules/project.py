@@ -1,0 +1,194 @@
+"""The project as the rules see it: the template and the state machines, read once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEMPLATE = ROOT / "template.yaml"
+LAYER = ROOT / "layers" / "drydock"
+
+_PARTS = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "ap-northeast-1",
+    "AWS::AccountId": "123456789012",
+    "AWS::StackName": "drydock",
+}
+_REFERENCES = {
+    "AWS::Serverless::Function": "arn:aws:lambda:ap-northeast-1:123456789012:function:{}",
+    "AWS::Serverless::StateMachine": "arn:aws:states:ap-northeast-1:123456789012:stateMachine:{}",
+    "AWS::SNS::Topic": "arn:aws:sns:ap-northeast-1:123456789012:{}",
+    "AWS::SQS::Queue": "arn:aws:sqs:ap-northeast-1:123456789012:{}",
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:ap-northeast-1:123456789012:table/{}",
+    "KmsKeyArns": "arn:aws:kms:ap-northeast-1:123456789012:key/{}",
+    "ResultsTopicArn": "arn:aws:sns:ap-northeast-1:123456789012:{}",
+}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the template, with what Globals adds."""
+
+    logical_id: str
+    properties: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        return Path(self.properties["CodeUri"]).name
+
+
+@dataclass(frozen=True)
+class State:
+    machine: str
+    name: str
+    body: Mapping[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.body["Type"])
+
+    @property
+    def waits_for_token(self) -> bool:
+        return str(self.body.get("Resource", "")).endswith(".waitForTaskToken")
+
+    @property
+    def function(self) -> Function:
+        """The function that a Task invokes."""
+        placeholder = self.body["Arguments"]["FunctionName"]
+        return next(one for one in functions() if placeholder == f"${{{one.logical_id}}}")
+
+    @property
+    def retriers(self) -> list[Mapping[str, Any]]:
+        return list(self.body.get("Retry", []))
+
+    @property
+    def catchers(self) -> list[Mapping[str, Any]]:
+        return list(self.body.get("Catch", []))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A state machine: what the template says of it, and its definition."""
+
+    logical_id: str
+    properties: Mapping[str, Any]
+    definition: Mapping[str, Any]
+
+    @property
+    def states(self) -> dict[str, State]:
+        return {name: State(self.logical_id, name, body) for name, body in self.definition["States"].items()}
+
+    @property
+    def first(self) -> State:
+        return self.states[self.definition["StartAt"]]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the policies of a function or machine. Where a condition chooses, it has both choices."""
+
+    owner: str
+    effect: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.effect} {', '.join(self.actions)} on {', '.join(self.resources)}"
+
+
+@cache
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse(TEMPLATE.read_text())
+    return parsed
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of one type, by logical id."""
+    return {name: body for name, body in template()["Resources"].items() if body["Type"] == kind}
+
+
+@cache
+def functions() -> tuple[Function, ...]:
+    shared = template()["Globals"]["Function"]
+    found = resources("AWS::Serverless::Function")
+    return tuple(Function(name, {**shared, **body["Properties"]}) for name, body in found.items())
+
+
+@cache
+def machines() -> tuple[Machine, ...]:
+    return tuple(
+        Machine(name, body["Properties"], yaml.safe_load((ROOT / body["Properties"]["DefinitionUri"]).read_text()))
+        for name, body in resources("AWS::Serverless::StateMachine").items()
+    )
+
+
+def machine(logical_id: str) -> Machine:
+    return next(one for one in machines() if one.logical_id == logical_id)
+
+
+def states(kind: str | None = None) -> list[State]:
+    """The states of all machines, or those of one type."""
+    return [state for one in machines() for state in one.states.values() if kind in (None, state.type)]
+
+
+def plain(value: Any) -> str:
+    """The text that CloudFormation makes of a Sub, Ref or GetAtt, with stand-ins for what is not known yet."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Fn::Sub":
+        text = argument if isinstance(argument, str) else argument[0]
+        return re.sub(r"\$\{([^}]+)\}", lambda match: _PARTS.get(match[1], "x"), text)
+    name = argument if isinstance(argument, str) else argument[0]
+    kind = template()["Resources"].get(name, {}).get("Type", name)
+    return _REFERENCES.get(kind, "{}").format(name)
+
+
+def choices(value: Any) -> list[Any]:
+    """A list or single value without its conditions: every choice of every If, and no NoValue."""
+    if isinstance(value, list):
+        return [choice for item in value for choice in choices(item)]
+    if isinstance(value, dict) and "Fn::If" in value:
+        return choices(value["Fn::If"][1:])
+    return [] if value == {"Ref": "AWS::NoValue"} else [value]
+
+
+@cache
+def statements() -> tuple[Statement, ...]:
+    """Every statement of every function and machine."""
+    owners: list[tuple[str, Mapping[str, Any]]] = [(one.logical_id, one.properties) for one in functions()]
+    owners += [(one.logical_id, one.properties) for one in machines()]
+    return tuple(
+        Statement(
+            owner,
+            statement["Effect"],
+            tuple(choices(statement["Action"])),
+            tuple(plain(resource) for resource in choices(statement["Resource"])),
+        )
+        for owner, properties in owners
+        for policy in properties["Policies"]
+        for statement in choices(policy["Statement"])
+    )
+
+
+def source_files(*folders: str) -> Iterator[Path]:
+    """The Python files below folders of the project."""
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))

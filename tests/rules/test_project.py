@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drydock.admission import read_request
+from tests.rules.project import ROOT
+
+MADE = {"__pycache__", ".git", ".hypothesis", ".venv", ".aws-sam", "build", "node_modules"}
+WORDS = {
+    "a folder of some machine": re.compile(r"/wo" r"rk/|(?<!layers/)\bshared" r"/"),
+    "work left for later": re.compile(r"\bTO" r"DO\b|\bFIX" r"ME\b"),
+    "a package index": re.compile(r"py" r"pi\.org|python" r"hosted\.org|--(extra-)?index" r"-url[= ]+\S*:/"),
+}
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+
+
+def _files() -> Iterator[Path]:
+    """The project's own text files: not what make, Python and its tools have made."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        made = any(part in MADE or part.endswith("_cache") or part.endswith(".egg-info") for part in parts)
+        if path.is_file() and not made:
+            yield path
+
+
+@pytest.mark.parametrize("what", WORDS)
+def test_no_file_mentions(what: str) -> None:
+    wrong = []
+    for path in _files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        wrong += [
+            f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}"
+            for match in WORDS[what].finditer(text)
+        ]
+    assert wrong == []
+
+
+def test_requirements_name_no_place_to_download_from() -> None:
+    lines = [line for path in (ROOT / "requirements").iterdir() for line in path.read_text().splitlines()]
+    assert lines
+    assert [line for line in lines if "://" in line] == []
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
+def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
+    given = json.loads(path.read_text())
+    request = read_request(given, "{}", "/drydock/policy", "arn:aws:states:ap-northeast-1:123456789012:execution:x:y")
+    assert request.instance_id == given["instanceId"]

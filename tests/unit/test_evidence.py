@@ -1,0 +1,238 @@
+"""Verdicts rest on evidence: fresh patch state, boots and agent; not on what a command reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drydock import errors
+from drydock.errors import PatchStateNotReadyError
+from drydock.evidence import (
+    NOTHING_KNOWN,
+    Evidence,
+    PatchCounts,
+    count_patches,
+    failure_of,
+    is_fresh,
+    judge,
+    read_patches,
+    verify_patches,
+)
+from drydock.policy import DEFAULTS, Verdict
+from tests.unit.fakes import patch_state
+from tests.unit.world import INSTANCE, SNAPSHOT, World
+
+SCAN: dict[str, Any] = {"operationEndedBefore": "2026-01-13T02:00:00+00:00", "succeeded": True}
+PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False}
+COUNTS: PatchCounts = {**NOTHING_KNOWN, "missing": 2, "missingPatches": ["KB1", "KB2"], "failedPatches": ["KB3"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ({}, "compliant"),
+        ({"is_fresh": False}, "unknown"),
+        ({"is_fresh": False, "missing": 3, "installation_succeeded": False}, "unknown"),
+        ({"is_fresh": False, "only_scanned": True}, "unknown"),
+        ({"only_scanned": True}, "scanned"),
+        ({"only_scanned": True, "missing": 7, "failed": 1, "pending_reboot": True}, "scanned"),
+        ({"missing": 1}, "still_missing"),
+        ({"missing": 1, "pending_reboot": True}, "still_missing"),
+        ({"missing": 1, "installation_succeeded": False}, "failed"),
+        ({"failed": 1}, "failed"),
+        ({"failed": 1, "missing": 1}, "failed"),
+        ({"failed": 1, "installation_succeeded": False}, "failed"),
+        ({"pending_reboot": True}, "pending_reboot"),
+        ({"pending_reboot": True, "installation_succeeded": False}, "pending_reboot"),
+        ({"installation_succeeded": False}, "patched_reported_failed"),
+    ],
+    ids=lambda value: ", ".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else value,
+)
+def test_the_verdict_follows_the_evidence(found: dict[str, Any], verdict: str) -> None:
+    nothing_wrong: dict[str, Any] = {
+        "is_fresh": True,
+        "missing": 0,
+        "failed": 0,
+        "pending_reboot": False,
+        "installation_succeeded": True,
+        "only_scanned": False,
+    }
+
+    assert judge(Evidence(**{**nothing_wrong, **found})) == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error"),
+    [
+        ("failed", "PatchingFailedError"),
+        ("still_missing", "PatchesStillMissingError"),
+        ("unknown", "VerdictUnknownError"),
+        ("pending_reboot", "RebootPendingError"),
+        ("patched_reported_failed", "PatchingReportedFailedError"),
+    ],
+)
+def test_a_verdict_fails_the_flow_where_the_policy_says_so(verdict: Verdict, error: str) -> None:
+    failure = failure_of(verdict, [verdict], COUNTS)
+
+    assert failure is not None and failure["error"] == error
+    assert issubclass(getattr(errors, error), errors.DrydockError)
+    assert failure_of(verdict, [], COUNTS) is None
+    assert (failure_of(verdict, DEFAULTS["failOn"], COUNTS) is not None) == (
+        verdict in ("failed", "still_missing", "unknown")
+    )
+
+
+@pytest.mark.parametrize("verdict", ["compliant", "scanned"])
+def test_a_good_verdict_never_fails_the_flow(verdict: Verdict) -> None:
+    assert failure_of(verdict, DEFAULTS["failOn"], COUNTS) is None
+
+
+def test_the_cause_names_the_patches() -> None:
+    for verdict in ("failed", "still_missing"):
+        failure = failure_of(verdict, [verdict], COUNTS)
+        assert failure is not None and "KB1, KB2" in failure["cause"]
+    failed = failure_of("failed", ["failed"], COUNTS)
+    assert failed is not None and "KB3" in failed["cause"]
+
+
+def test_the_cause_stays_short_however_much_is_missing() -> None:
+    many: PatchCounts = {**COUNTS, "missing": 300, "missingPatches": [f"KB{number:07}" for number in range(50)]}
+
+    failure = failure_of("still_missing", ["still_missing"], many)
+
+    assert failure is not None and len(failure["cause"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("state", "fresh"),
+    [
+        (patch_state(snapshot_id=SNAPSHOT), True),
+        (None, False),
+        (patch_state(snapshot_id=SNAPSHOT, operation="Install"), False),
+        (patch_state(snapshot_id="of another scan"), False),
+        (patch_state(snapshot_id=SNAPSHOT, ended=SCAN["operationEndedBefore"]), False),
+        (patch_state(snapshot_id=SNAPSHOT, ended="1999-01-01T00:00:00+00:00"), True),
+    ],
+    ids=["ours", "none", "of an installation", "of another scan", "of before", "ours, by a clock that is wrong"],
+)
+def test_only_the_state_of_our_own_scan_is_fresh(state: Any, fresh: bool) -> None:
+    assert is_fresh(state, SCAN, SNAPSHOT) is fresh
+
+
+def test_the_names_of_what_is_missing_or_failed_come_with_the_counts(world: World) -> None:
+    world.ssm.patches = {(INSTANCE, "Missing"): ["KB1"], (INSTANCE, "Failed"): ["KB2"]}
+
+    counts = count_patches(world.services, INSTANCE, patch_state(missing=1, failed=1, pending_reboot=2))
+
+    assert (counts["missing"], counts["missingPatches"]) == (1, ["KB1"])
+    assert (counts["failed"], counts["failedPatches"]) == (1, ["KB2"])
+    assert (counts["installed"], counts["pendingReboot"], counts["patchGroup"]) == (11, 2, "web")
+
+
+def test_of_a_machine_that_was_never_scanned_nothing_is_known(world: World) -> None:
+    assert count_patches(world.services, INSTANCE, None) == NOTHING_KNOWN
+
+
+def test_a_patch_state_that_is_not_there_yet_is_read_again_until_it_counts_as_unknown(world: World) -> None:
+    for retry_count in range(6):
+        with pytest.raises(PatchStateNotReadyError):
+            read_patches(world.services, world.step(data={"scan": SCAN}, retry_count=retry_count))
+
+    assert read_patches(world.services, world.step(data={"scan": SCAN}, retry_count=6)) == (NOTHING_KNOWN, False)
+
+
+def test_after_a_scan_that_failed_nobody_waits_for_a_patch_state(world: World) -> None:
+    scan = {**SCAN, "succeeded": False}
+
+    assert read_patches(world.services, world.step(data={"scan": scan})) == (NOTHING_KNOWN, False)
+
+
+def test_a_search_of_windows_update_is_its_own_evidence(world: World) -> None:
+    world.set_policy(document="AWS-InstallWindowsUpdates")
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT, missing=9)
+    scan = {"missingCount": 2, "missing": ["KB1", "KB2"], "endedAt": "2026-01-13T03:00:00+00:00"}
+
+    counts, fresh = read_patches(world.services, world.step(data={"scan": scan}))
+
+    assert fresh
+    assert (counts["missing"], counts["missingPatches"]) == (2, ["KB1", "KB2"])
+
+
+def verify(world: World, **data: Any) -> dict[str, Any]:
+    given = {"scan": SCAN, "probeBefore": PROBE, "probeAfter": PROBE, "installs": [{"succeeded": True}], **data}
+    return verify_patches(world.services, world.step(data=given, retry_count=6))
+
+
+@pytest.mark.parametrize(
+    ("counts", "data", "verdict", "fails"),
+    [
+        ({}, {}, "compliant", False),
+        ({"missing": 1}, {}, "still_missing", True),
+        ({"missing": 1}, {"installs": [{"succeeded": False}]}, "failed", True),
+        ({"missing": 1}, {"installs": [{"succeeded": True}, {"succeeded": False}]}, "failed", True),
+        ({}, {"installs": [{"succeeded": False}]}, "patched_reported_failed", False),
+        ({"pending_reboot": 1}, {}, "pending_reboot", False),
+        ({}, {"probeAfter": {**PROBE, "pendingReboot": True}}, "pending_reboot", False),
+        ({}, {"installs": []}, "compliant", False),
+    ],
+    ids=[
+        "nothing missing",
+        "success but missing",
+        "failure and missing",
+        "second run failed",
+        "failure but nothing missing",
+        "reboot pending by patch state",
+        "reboot pending by probe",
+        "nothing had to be installed",
+    ],
+)
+def test_a_machine_is_judged_by_its_scan(
+    world: World, counts: dict[str, Any], data: dict[str, Any], verdict: str, fails: bool
+) -> None:
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT, **counts)
+
+    verified = verify(world, **data)
+
+    assert verified["verdict"] == verdict
+    assert (verified["failure"] is not None) is fails
+
+
+def test_without_fresh_evidence_the_verdict_is_unknown_and_fails_by_default(world: World) -> None:
+    verified = verify(world)
+
+    assert verified["verdict"] == "unknown"
+    assert verified["failure"]["error"] == "VerdictUnknownError"
+    assert verified["patches"]["missing"] == -1
+
+
+def test_a_scan_that_finds_missing_patches_fails_nothing(world: World) -> None:
+    world.set_policy(operation="Scan", failOn=["still_missing", "failed", "unknown", "pending_reboot"])
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT, missing=5, failed=1, pending_reboot=1)
+
+    verified = verify(world, probeAfter=None, installs=[])
+
+    assert (verified["verdict"], verified["failure"], verified["rebooted"]) == ("scanned", None, False)
+    assert verified["patches"]["missing"] == 5
+
+
+@pytest.mark.parametrize(
+    ("after", "rebooted"),
+    [({**PROBE, "bootId": "boot-2"}, True), (PROBE, False), (None, False)],
+    ids=["another boot", "the same boot", "not probed"],
+)
+def test_rebooted_means_another_boot(world: World, after: Any, rebooted: bool) -> None:
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT)
+
+    assert verify(world, probeAfter=after)["rebooted"] is rebooted
+
+
+def test_the_failed_cause_does_not_claim_what_was_not_reported(world: World) -> None:
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT, failed=1)
+    world.ssm.patches = {(INSTANCE, "Failed"): ["KB3"]}
+
+    failure = verify(world)["failure"]
+
+    assert failure["error"] == "PatchingFailedError"
+    assert "KB3" in failure["cause"]
+    assert "the installation reported failure" not in failure["cause"]

@@ -1,0 +1,240 @@
+"""Leases: one holder at a time, and no change without a claimed intent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from drydock.errors import LeaseLostError
+from drydock.leases import (
+    ACTIVE,
+    ADMITTING,
+    RESTORING,
+    activate_lease,
+    all_leases,
+    begin_restoring,
+    claim_intent,
+    drop_lease,
+    end_lease_with_result,
+    find_lease,
+    record_intent,
+    renew_intent,
+    take_lease,
+)
+from drydock.results import find_result, make_result
+from drydock.step import Holder
+from drydock.table import Table
+from tests.unit.fakes import START
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
+
+OTHER = Holder(OTHER_EXECUTION, 0)
+REDRIVEN = Holder(HOLDER.execution, 1)
+LATER = START + timedelta(minutes=5)
+
+
+def activate(table: Table, holder: Holder = HOLDER) -> None:
+    assert take_lease(table, holder, INSTANCE, START) is None
+    activate_lease(table, holder, INSTANCE, {"power": "stopped"}, "tag", START)
+
+
+def phase(table: Table) -> str:
+    lease = find_lease(table, INSTANCE)
+    return lease.phase if lease else "none"
+
+
+def test_the_first_execution_takes_the_lease_and_nothing_is_allowed_yet(table: Table) -> None:
+    assert take_lease(table, HOLDER, INSTANCE, START) is None
+
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None
+    assert (lease.holder, lease.phase, lease.since, lease.intents) == (HOLDER, ADMITTING, START, {})
+    with pytest.raises(LeaseLostError):
+        claim_intent(table, HOLDER, INSTANCE, "stop", START)
+
+
+def test_taking_the_lease_again_while_admitting_is_taking_it_once(table: Table) -> None:
+    take_lease(table, HOLDER, INSTANCE, START)
+
+    assert take_lease(table, HOLDER, INSTANCE, LATER) is None
+    assert len(all_leases(table)) == 1
+
+
+@pytest.mark.parametrize("second", [OTHER, REDRIVEN], ids=["another execution", "the same one, redriven"])
+def test_a_second_execution_is_told_who_holds_the_machine(table: Table, second: Holder) -> None:
+    activate(table)
+
+    standing = take_lease(table, second, INSTANCE, LATER)
+
+    assert standing is not None
+    assert (standing.holder, standing.journal) == (HOLDER, {"power": "stopped"})
+
+
+def test_the_owner_of_an_active_lease_is_shown_its_own_journal(table: Table) -> None:
+    activate(table)
+
+    standing = take_lease(table, HOLDER, INSTANCE, LATER)
+
+    assert standing is not None
+    assert (standing.holder, standing.phase, standing.journal["power"]) == (HOLDER, ACTIVE, "stopped")
+
+
+def test_the_lease_is_activated_together_with_its_first_intent(table: Table) -> None:
+    activate(table)
+
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None
+    assert (lease.phase, list(lease.intents), lease.newest_intent_at()) == (ACTIVE, ["tag"], START)
+
+
+def test_a_lease_cannot_be_activated_twice(table: Table) -> None:
+    activate(table)
+
+    with pytest.raises(LeaseLostError, match="before it was active"):
+        activate_lease(table, HOLDER, INSTANCE, {"power": "running"}, "tag", LATER)
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None and lease.journal == {"power": "stopped"}
+
+
+def test_an_intent_is_claimed_once_and_then_found_again(table: Table) -> None:
+    activate(table)
+
+    first = claim_intent(table, HOLDER, INSTANCE, "install", START, document="D")
+    record_intent(table, HOLDER, INSTANCE, "install", {"id": "command-1", "expiresAt": "then"})
+    again = claim_intent(table, HOLDER, INSTANCE, "install", LATER, document="another")
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert (first.intent.id, again.intent.id, again.intent.at) == ("", "command-1", START)
+    assert again.intent.facts == {"document": "D", "expiresAt": "then"}
+    assert first.lease.intents["install"] == first.intent
+
+
+@pytest.mark.parametrize("holder", [OTHER, REDRIVEN], ids=["another execution", "another redrive"])
+def test_only_the_holder_may_claim_or_record(table: Table, holder: Holder) -> None:
+    activate(table)
+    claim_intent(table, HOLDER, INSTANCE, "start", START)
+
+    with pytest.raises(LeaseLostError, match="nothing was touched"):
+        claim_intent(table, holder, INSTANCE, "stop", START)
+    with pytest.raises(LeaseLostError, match="nothing was touched"):
+        claim_intent(table, holder, INSTANCE, "start", START)
+    with pytest.raises(LeaseLostError):
+        record_intent(table, holder, INSTANCE, "start", {"id": "called"})
+
+
+def test_no_intent_can_be_claimed_where_there_is_no_lease(table: Table) -> None:
+    with pytest.raises(LeaseLostError):
+        claim_intent(table, HOLDER, INSTANCE, "stop", START)
+    assert find_lease(table, INSTANCE) is None
+
+
+def test_from_restoring_on_the_owner_may_change_nothing_but_what_was_done_may_still_be_recorded(table: Table) -> None:
+    activate(table)
+    claim_intent(table, HOLDER, INSTANCE, "imageBefore", START)
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None
+
+    assert begin_restoring(table, lease, LATER)
+
+    assert phase(table) == RESTORING
+    with pytest.raises(LeaseLostError):
+        claim_intent(table, HOLDER, INSTANCE, "stop", LATER)
+    with pytest.raises(LeaseLostError):
+        claim_intent(table, HOLDER, INSTANCE, "imageBefore", LATER)
+    record_intent(table, HOLDER, INSTANCE, "imageBefore", {"id": "ami-1"})
+    found = find_lease(table, INSTANCE)
+    assert found is not None and found.intents["imageBefore"].id == "ami-1"
+
+
+def test_restoring_begins_once_and_its_time_stays(table: Table) -> None:
+    activate(table)
+    active = find_lease(table, INSTANCE)
+    assert active is not None
+    begin_restoring(table, active, START)
+    restoring = find_lease(table, INSTANCE)
+    assert restoring is not None
+
+    assert begin_restoring(table, restoring, LATER)
+
+    found = find_lease(table, INSTANCE)
+    assert found is not None and found.phase_since == START
+    assert not begin_restoring(table, active, LATER), "a pass that read the lease before the other one began is late"
+
+
+def test_a_claim_that_was_never_carried_out_is_renewed_by_one_function_only(table: Table) -> None:
+    activate(table)
+    intent = claim_intent(table, HOLDER, INSTANCE, "install", START, document="D").intent
+
+    renewed = renew_intent(table, HOLDER, INSTANCE, intent, LATER)
+
+    assert (renewed.at, renewed.facts) == (LATER, {"document": "D"})
+    with pytest.raises(LeaseLostError, match="another function"):
+        renew_intent(table, HOLDER, INSTANCE, intent, LATER)
+
+
+def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
+    activate(table)
+    intent = claim_intent(table, HOLDER, INSTANCE, "install", START).intent
+    record_intent(table, HOLDER, INSTANCE, "install", {"id": "command-1"})
+
+    with pytest.raises(LeaseLostError):
+        renew_intent(table, HOLDER, INSTANCE, intent, LATER)
+
+
+def test_the_newest_intent_tells_since_when_no_function_can_be_alive(table: Table) -> None:
+    activate(table)
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None and lease.newest_intent_at() == START
+
+    claim_intent(table, HOLDER, INSTANCE, "start", START)
+    claim_intent(table, HOLDER, INSTANCE, "stop", LATER)
+
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None and lease.newest_intent_at() == LATER
+
+
+@pytest.mark.parametrize(
+    ("holder", "wanted_phase", "goes"),
+    [(HOLDER, ACTIVE, True), (HOLDER, ADMITTING, False), (OTHER, ACTIVE, False)],
+    ids=["ours", "in another phase", "another's"],
+)
+def test_a_lease_is_dropped_only_by_its_holder_in_its_phase(
+    table: Table, holder: Holder, wanted_phase: str, goes: bool
+) -> None:
+    activate(table)
+
+    assert drop_lease(table, holder, INSTANCE, wanted_phase) is goes
+    assert (find_lease(table, INSTANCE) is None) is goes
+
+
+def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
+    activate(table)
+    result = make_result(INSTANCE, HOLDER, "succeeded", LATER, {"verdict": "compliant"})
+
+    assert end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, result)
+
+    assert find_lease(table, INSTANCE) is None
+    found = find_result(table, INSTANCE, HOLDER)
+    assert found is not None and found["verdict"] == "compliant"
+
+
+def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -> None:
+    activate(table, OTHER)
+    result = make_result(INSTANCE, HOLDER, "succeeded", LATER, {})
+
+    assert not end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, result)
+
+    assert phase(table) == ACTIVE
+    assert find_result(table, INSTANCE, HOLDER) is None
+
+
+def test_the_first_result_of_an_execution_stands(table: Table) -> None:
+    activate(table)
+    end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, make_result(INSTANCE, HOLDER, "failed", START, {}))
+    activate(table)
+
+    second = make_result(INSTANCE, HOLDER, "succeeded", LATER, {})
+
+    assert not end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, second)
+    found = find_result(table, INSTANCE, HOLDER)
+    assert found is not None and found["outcome"] == "failed"

@@ -1,0 +1,176 @@
+"""The effective policy: built-in defaults < the account's settings < the input; every mistake by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from drydock.errors import InvalidPolicyError
+from drydock.policy import (
+    DEFAULTS,
+    MOST_SECONDS,
+    deadline_of,
+    effective_policy,
+    read_settings,
+    require_no_mistakes,
+)
+from tests.unit.world import ROOT
+
+NAME = "/drydock/policy"
+EVENTS = sorted((ROOT / "events").glob("*.json"))
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from([*DEFAULTS, *DEFAULTS["deadlines"], *DEFAULTS["windowsUpdate"], "unknown"])
+policies = st.dictionaries(keys, json_values | st.dictionaries(keys, json_values, max_size=3), max_size=5)
+
+
+def mistakes_of(given: object, account: str = "{}") -> list[str]:
+    return effective_policy(account, NAME, given)[1]
+
+
+def test_without_settings_and_input_the_defaults_hold() -> None:
+    assert effective_policy("{}", NAME, {}) == (DEFAULTS, [])
+
+
+def test_the_input_stands_over_the_settings_and_these_over_the_defaults() -> None:
+    account = {"reboot": "NoReboot", "notify": "each", "backup": {"after": False, "deprecateAfterDays": 30}}
+
+    policy, mistakes = effective_policy(
+        json.dumps(account), NAME, {"notify": "summary", "backup": {"deprecateAfterDays": 7}}
+    )
+
+    assert mistakes == []
+    assert policy["reboot"] == "NoReboot"
+    assert policy["notify"] == "summary"
+    assert policy["backup"] == {"before": True, "after": False, "noReboot": False, "deprecateAfterDays": 7}
+
+
+def test_a_list_replaces_the_list_below_it() -> None:
+    policy, _ = effective_policy('{"failOn": ["failed"]}', NAME, {"failOn": []})
+
+    assert policy["failOn"] == []
+
+
+def test_the_defaults_are_never_changed() -> None:
+    policy, _ = effective_policy("{}", NAME, {})
+    policy["hooks"]["onExit"] = "JoinCluster"
+    policy["failOn"].append("pending_reboot")
+
+    assert effective_policy("{}", NAME, {})[0] == DEFAULTS
+    assert DEFAULTS["hooks"]["onExit"] == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "mistake"),
+    [
+        ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"),
+        ({"rebot": "NoReboot"}, "policy.rebot: unknown; known are operation, document, reboot"),
+        ({"operation": None}, "policy.operation: None is not one of Install, Scan"),
+        ({"document": "AWS-RunShellScript"}, "policy.document: 'AWS-RunShellScript' is not one of"),
+        ({"backup": True}, "policy.backup: True is not an object"),
+        ({"backup": {"before": "yes"}}, "policy.backup.before: 'yes' is not true or false"),
+        ({"backup": {"deprecateAfterDays": 0}}, "policy.backup.deprecateAfterDays: 0 is not a whole number from 1"),
+        ({"backup": {"deprecateAfterDays": True}}, "policy.backup.deprecateAfterDays: True is not a whole number"),
+        ({"deadlines": {"imageSeconds": 86401}}, "policy.deadlines.imageSeconds: 86401 is not a whole number from 60"),
+        ({"deadlines": {"patchSeconds": 59}}, "policy.deadlines.patchSeconds: 59 is not"),
+        ({"deadlines": {"hookSeconds": 600.5}}, "policy.deadlines.hookSeconds: 600.5 is not"),
+        ({"hooks": {"preInstal": "X"}}, "policy.hooks.preInstal: unknown; known are preInstall, postInstall, onExit"),
+        ({"hooks": {"onExit": "a b"}}, "policy.hooks.onExit: 'a b' is not the name of an SSM document"),
+        ({"healthProbe": 5}, "policy.healthProbe: 5 is not the name of an SSM document"),
+        ({"windowsUpdate": {"severityLevels": ["Severe"]}}, "policy.windowsUpdate.severityLevels[0]: 'Severe'"),
+        ({"windowsUpdate": {"includeKbs": "KB5034439"}}, "policy.windowsUpdate.includeKbs: 'KB5034439' is not a list"),
+        ({"windowsUpdate": {"excludeKbs": ["5034439", "x"]}}, "policy.windowsUpdate.excludeKbs[1]: 'x' is not a KB"),
+        ({"installOverrideList": "http://x"}, "policy.installOverrideList: 'http://x' is not"),
+        ({"failOn": ["compliant"]}, "policy.failOn[0]: 'compliant' is not one of"),
+        ({"notify": "always"}, "policy.notify: 'always' is not one of each, failures, summary"),
+        ({"startForScan": 1}, "policy.startForScan: 1 is not true or false"),
+        ([], "policy: [] is not an object"),
+        (None, "policy: None is not an object"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_mistake_is_named_with_its_path_and_its_value(given: object, mistake: str) -> None:
+    (found,) = mistakes_of(given)
+
+    assert found.startswith(mistake)
+
+
+def test_all_mistakes_are_told_together() -> None:
+    with pytest.raises(InvalidPolicyError) as refused:
+        require_no_mistakes(mistakes_of({"reboot": "maybe", "notify": 3, "what": 1}, '{"operation": "Look"}'))
+
+    for path in (f"{NAME}: policy.operation", "policy.reboot", "policy.notify", "policy.what"):
+        assert path in str(refused.value)
+
+
+def test_no_mistakes_raise_nothing() -> None:
+    require_no_mistakes([])
+
+
+@pytest.mark.parametrize("account", ["", "{", "nonsense", "[" * 4096], ids=["empty", "cut", "word", "deep"])
+def test_settings_that_are_not_json_are_a_mistake_of_the_settings(account: str) -> None:
+    (mistake,) = mistakes_of({}, account)
+
+    assert mistake.startswith(f"{NAME}: not JSON")
+
+
+def test_settings_with_a_mistake_are_left_out_whole() -> None:
+    found, mistakes = read_settings('{"reboot": "NoReboot", "notify": "always"}')
+
+    assert found == {}
+    assert len(mistakes) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"windowsUpdate": {"includeKbs": ["KB5034439"], "excludeKbs": ["KB5034439"]}}, ["KB5034439", "excludeKbs"]),
+        ({"windowsUpdate": {"includeKbs": ["5034439"], "excludeKbs": ["KB5034439"]}}, ["5034439", "excludeKbs"]),
+        ({"installOverrideList": "s3://b/k", "baselineOverride": "s3://b/k2"}, ["installOverrideList"]),
+        ({"document": "AWS-InstallWindowsUpdates", "installOverrideList": "s3://b/k"}, ["installOverrideList"]),
+        ({"document": "AWS-InstallWindowsUpdates", "baselineOverride": "s3://b/k"}, ["baselineOverride"]),
+    ],
+    ids=["KB in and out", "KB in and out, written otherwise", "two overrides", "WU with list", "WU with baseline"],
+)
+def test_what_no_run_could_carry_out_is_refused(given: dict[str, Any], names: list[str]) -> None:
+    (mistake,) = mistakes_of(given)
+
+    for name in names:
+        assert name in mistake
+
+
+def test_an_impossible_combination_of_settings_and_input_is_found() -> None:
+    (mistake,) = mistakes_of({"document": "AWS-InstallWindowsUpdates"}, '{"baselineOverride": "s3://bucket/key"}')
+
+    assert "policy.baselineOverride" in mistake
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=[path.stem for path in EVENTS])
+def test_every_sample_input_has_a_valid_policy(path: Path) -> None:
+    assert mistakes_of(json.loads(path.read_text()).get("policy", {})) == []
+
+
+@pytest.mark.parametrize("name", sorted(MOST_SECONDS))
+def test_every_deadline_lies_within_its_bounds_by_default(name: str) -> None:
+    assert 60 <= deadline_of(DEFAULTS, name).total_seconds() <= int(MOST_SECONDS[name])  # type: ignore[literal-required]
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, database=None)
+@given(account=st.one_of(policies.map(json.dumps), st.text(max_size=30)), own=json_values | policies)
+@example(account="NaN", own={})
+@example(account="{}", own={"windowsUpdate": {"includeKbs": [["KB5034439"]]}})
+def test_whatever_is_given_it_is_either_valid_or_each_mistake_names_its_place(account: str, own: object) -> None:
+    policy, mistakes = effective_policy(account, NAME, own)
+
+    assert all(mistake.startswith(("policy", f"{NAME}: ")) for mistake in mistakes)
+    if not mistakes:
+        assert effective_policy("{}", NAME, policy) == (policy, [])

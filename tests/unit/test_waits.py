@@ -1,0 +1,150 @@
+"""Waits stand in the lease: the newest entry of the holder waits, and a machine that is given back wakes nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import LeaseLostError
+from drydock.leases import (
+    activate_lease,
+    begin_restoring,
+    claim_intent,
+    file_wait,
+    find_lease,
+    find_leases_that_await,
+    take_lease,
+)
+from drydock.step import Holder
+from drydock.table import Table
+from drydock.waits import Wait, Work, read_wait
+from tests.unit.fakes import START
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
+
+DEADLINE = START + timedelta(hours=1)
+
+
+def a_wait(number: int = 1, resource: str = "ami-1", **more: Any) -> Wait:
+    given = {"kind": "image", "deadline": DEADLINE, "facts": {"name": "x", "seconds": 5}, **more}
+    return Wait(instance_id=INSTANCE, token=f"token-{number}", sequence=f"{number:04}", resource=resource, **given)
+
+
+def a_work(answer: dict[str, str] | None = None) -> Work:
+    return Work("image", START, True, resource="ami-1", intent="imageBefore", answer=answer or {})
+
+
+@pytest.fixture
+def held(table: Table) -> Table:
+    """A table in which the machine's lease is active and an image was announced."""
+    take_lease(table, HOLDER, INSTANCE, START)
+    activate_lease(table, HOLDER, INSTANCE, {"power": "running"}, "tag", START)
+    claim_intent(table, HOLDER, INSTANCE, "imageBefore", START)
+    return table
+
+
+def token(table: Table) -> str:
+    lease = find_lease(table, INSTANCE)
+    return lease.wait.token if lease and lease.wait else ""
+
+
+def restore(table: Table) -> None:
+    lease = find_lease(table, INSTANCE)
+    assert lease is not None and begin_restoring(table, lease, START)
+
+
+def test_a_wait_is_read_as_it_was_written() -> None:
+    wait = a_wait()
+
+    assert read_wait(INSTANCE, wait.to_item()) == wait
+
+
+def test_a_wait_is_filed_together_with_what_aws_answered(held: Table) -> None:
+    assert file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1", "expiresAt": "then"}))
+
+    lease = find_lease(held, INSTANCE)
+    assert lease is not None
+    assert lease.wait == a_wait()
+    assert (lease.intents["imageBefore"].id, lease.intents["imageBefore"].facts) == ("ami-1", {"expiresAt": "then"})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stands"),
+    [(1, 2, "token-2"), (2, 1, "token-2"), (1, 1, "token-1")],
+    ids=["newer", "older", "the same"],
+)
+def test_the_newest_entry_of_the_holder_waits(held: Table, first: int, second: int, stands: str) -> None:
+    file_wait(held, HOLDER, a_wait(first), a_work())
+
+    assert file_wait(held, HOLDER, a_wait(second), a_work()) is (second > first)
+    assert token(held) == stands
+
+
+def test_an_older_entry_does_not_wait_but_its_answer_is_kept(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(2), a_work())
+
+    assert not file_wait(held, HOLDER, a_wait(1), a_work({"id": "ami-1"}))
+
+    lease = find_lease(held, INSTANCE)
+    assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
+    assert token(held) == "token-2"
+
+
+@pytest.mark.parametrize("holder", [Holder(OTHER_EXECUTION, 0), Holder(HOLDER.execution, 1)], ids=["other", "redrive"])
+def test_only_the_holder_waits_for_its_machine(held: Table, holder: Holder) -> None:
+    assert not file_wait(held, holder, a_wait(), a_work())
+    with pytest.raises(LeaseLostError):
+        file_wait(held, holder, a_wait(), a_work({"id": "ami-9"}))
+
+    lease = find_lease(held, INSTANCE)
+    assert lease is not None
+    assert (lease.wait, lease.intents["imageBefore"].id) == (None, "")
+
+
+def test_the_next_intent_forgets_what_was_waited_for(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(), a_work())
+
+    claim_intent(held, HOLDER, INSTANCE, "start", START)
+
+    assert token(held) == ""
+    assert find_leases_that_await(held, "ami-1") == []
+
+
+def test_an_intent_that_is_found_again_leaves_the_wait(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(), a_work())
+
+    claim_intent(held, HOLDER, INSTANCE, "imageBefore", START)
+
+    assert token(held) == "token-1"
+
+
+def test_a_machine_that_is_being_given_back_wakes_nobody_any_more(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(), a_work())
+
+    restore(held)
+
+    assert token(held) == ""
+    assert not file_wait(held, HOLDER, a_wait(2), a_work())
+
+
+def test_an_image_asked_for_while_giving_back_began_is_still_known(held: Table) -> None:
+    restore(held)
+
+    assert not file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1"}))
+
+    lease = find_lease(held, INSTANCE)
+    assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
+
+
+def test_a_lease_is_found_by_what_its_owner_waits_for(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(1, "ami-1"), a_work())
+
+    assert [lease.instance_id for lease in find_leases_that_await(held, "ami-1")] == [INSTANCE]
+    assert find_leases_that_await(held, "ami-2") == []
+
+
+def test_a_wait_for_the_machine_itself_is_found_by_the_machine(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(1, "", kind="stop"), Work("stop", START, True))
+
+    assert [lease.instance_id for lease in find_leases_that_await(held, INSTANCE)] == [INSTANCE]

@@ -1,0 +1,227 @@
+"""One machine, one execution, and everything around them: what the tests of steps stand in."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import boto3
+import pytest
+from moto import mock_aws
+from samtranslator.yaml_helper import yaml_parse
+
+from drydock.environment import Environment
+from drydock.leases import Lease, activate_lease, find_lease, take_lease
+from drydock.policy import DEFAULTS, Policy
+from drydock.results import find_result
+from drydock.services import Services
+from drydock.step import Holder, Step
+from drydock.table import Item, Table
+from drydock.times import to_text
+from drydock.waits import Wait
+from tests.unit.fakes import START, Clock, FakeClients, FakeEc2, FakeExecutions, FakeSsm, SentCommand, agent
+
+ROOT = Path(__file__).parents[2]
+INSTANCE = "i-0123456789abcdef0"
+EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-1"
+OTHER_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-2"
+HOLDER = Holder(EXECUTION, 0)
+SNAPSHOT = "11111111-2222-3333-4444-555555555555"
+ENVIRONMENT = Environment("drydock", "drydock-State", "drydock-logs", "Asia/Tokyo", "ap-northeast-1")
+
+
+def load_function(name: str) -> ModuleType:
+    """The module of a function's folder, as the runtime would load it."""
+    spec = importlib.util.spec_from_file_location(f"function_{name}", ROOT / "functions" / name / "app.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def read_template() -> Mapping[str, Any]:
+    template: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return template
+
+
+def make_table(name: str) -> Table:
+    """The state table in DynamoDB, by the template's own definition."""
+    properties = read_template()["Resources"]["StateTable"]["Properties"]
+    dynamodb().create_table(
+        TableName=name,
+        **{
+            key: properties[key]
+            for key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+        },
+    )
+    return Table(name)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = deepcopy(dict(below))
+    for key, value in above.items():
+        merged[key] = merge(merged[key], value) if isinstance(value, Mapping) and key in merged else value
+    return merged
+
+
+class World:
+    """A stack's services with fakes behind them."""
+
+    def __init__(self, clients: FakeClients, table: Table) -> None:
+        self.clock = Clock(START)
+        self.clients = clients
+        self.ec2, self.ssm, self.executions = FakeEc2(self.clock), FakeSsm(self.clock), FakeExecutions()
+        self.services = Services(ENVIRONMENT, self.clock)
+        self.services.ec2, self.services.ssm, self.services.executions = self.ec2, self.ssm, self.executions
+        self.table = self.services.table = table
+        self.ssm.parameters = {
+            "/drydock/policy": "{}",
+            "/drydock/topic": "arn:aws:sns:ap-northeast-1:123456789012:drydock-results",
+        }
+        self.ec2.add(INSTANCE)
+        self.ssm.agents[INSTANCE] = agent(START)
+        self.policy: Policy = deepcopy(DEFAULTS)
+        self.power = "running"
+        self.platform = "Linux"
+        self._entries = 0
+
+    def machine(self) -> dict[str, Any]:
+        return {
+            "name": "web-1",
+            "platform": self.platform,
+            "power": self.power,
+            "account": "123456789012",
+            "patchGroup": "web",
+            "snapshotId": SNAPSHOT,
+            "runId": "",
+        }
+
+    def set_policy(self, **above: Any) -> None:
+        self.policy = cast(Policy, merge(self.policy, above))
+
+    def hold(self, power: str = "running", holder: Holder = HOLDER, **journal: Any) -> None:
+        """The machine is admitted, having come with this power."""
+        self.power = power
+        self.ec2.set_state(INSTANCE, power)
+        assert take_lease(self.table, holder, INSTANCE, self.clock()) is None
+        facts = {
+            **self.machine(),
+            "stateTag": "",
+            "notify": self.policy["notify"],
+            "operation": self.policy["operation"],
+            "startedAt": to_text(self.clock()),
+            **journal,
+        }
+        activate_lease(self.table, holder, INSTANCE, facts, "tag", self.clock())
+
+    def event(
+        self,
+        state: str = "Some State",
+        data: Mapping[str, Any] | None = None,
+        *,
+        entered: datetime | None = None,
+        retry_count: int = 0,
+        token: str | None = None,
+        holder: Holder = HOLDER,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """The payload that the state machine hands to a state's function."""
+        self._entries += 1
+        return {
+            "context": {
+                "Execution": {
+                    "Id": holder.execution,
+                    "Name": holder.name,
+                    "StartTime": to_text(START),
+                    "RedriveCount": holder.redrive_count,
+                },
+                "State": {
+                    "Name": state,
+                    "EnteredTime": to_text(entered or self.clock()),
+                    "RetryCount": retry_count,
+                },
+                "Task": {"Token": token or f"token-{self._entries}"},
+            },
+            "instanceId": INSTANCE,
+            "policy": self.policy,
+            "machine": self.machine(),
+            "data": dict(data or {}),
+            **more,
+        }
+
+    def step(self, state: str = "Some State", data: Mapping[str, Any] | None = None, **more: Any) -> Step:
+        return Step.read(self.event(state, data, **more))
+
+    def run(self, function: str, event: Mapping[str, Any]) -> Any:
+        """Invoke a function's handler in this world."""
+        app: Any = load_function(function)
+        app.Services = lambda: self.services
+        return app.handler(dict(event), object())
+
+    @property
+    def lease(self) -> Lease | None:
+        return find_lease(self.table, INSTANCE)
+
+    @property
+    def intents(self) -> dict[str, str]:
+        """Names and ids of what was announced."""
+        lease = self.lease
+        return {name: intent.id for name, intent in lease.intents.items()} if lease else {}
+
+    @property
+    def wait(self) -> Wait | None:
+        lease = self.lease
+        return lease.wait if lease else None
+
+    @property
+    def result(self) -> Item | None:
+        return find_result(self.table, INSTANCE, HOLDER)
+
+    @property
+    def command(self) -> SentCommand:
+        """The one command that was sent."""
+        (command,) = self.ssm.sent
+        return command
+
+    @property
+    def refusals(self) -> list[str]:
+        """The errors with which states were ended."""
+        return [type(error).__name__ for _, error in self.executions.refusals]
+
+    def end_execution(self, status: str = "ABORTED", **failure: str) -> None:
+        self.executions.statuses[EXECUTION] = status
+        self.executions.failures[EXECUTION] = failure
+
+    def resume(self, **detail: Any) -> Any:
+        """AWS reports that something happened; without details, to the machine."""
+        event = {"detail-type": "Something Happened", "detail": detail or {"instance-id": INSTANCE}}
+        return self.run("resume_waiting", event)
+
+
+@cache
+def dynamodb() -> Any:
+    """One client for all tests: making one takes longer than most tests."""
+    return boto3.client("dynamodb")
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    """The state table of a new account."""
+    monkeypatch.setattr("drydock.table.client", lambda service: dynamodb())
+    with mock_aws():
+        yield make_table(ENVIRONMENT.table)
+
+
+@pytest.fixture
+def world(table: Table, monkeypatch: pytest.MonkeyPatch) -> World:
+    clients = FakeClients()
+    for module in ("executions", "telling"):
+        monkeypatch.setattr(f"drydock.{module}.client", clients)
+    return World(clients, table)

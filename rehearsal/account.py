@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -70,9 +70,13 @@ class ExecutionView:
     cause: str | None
     started: datetime
     stopped: datetime | None
-    events: list[dict[str, Any]]
-    """The history."""
     transitions: int
+    _history: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The history, each event as a dictionary."""
+        return [{**event, "type": event["type"].value} for event in self._history]
 
 
 class EmbeddedAccount:
@@ -164,8 +168,8 @@ class EmbeddedAccount:
             cause=execution.cause,
             started=execution.start_date,
             stopped=execution.stop_date,
-            events=execution.exec_worker.env.event_manager._history_event_list,
             transitions=execution.transitions,
+            _history=execution.exec_worker.env.event_manager._history_event_list,
         )
 
     def executions(self) -> list[ExecutionView]:
@@ -206,6 +210,7 @@ class EmbeddedAccount:
         route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
         dynamodb.repair_transactions(patches)
         dynamodb.repair_queries(patches)
+        dynamodb.repair_repeated_parsing(patches)
         dynamodb.repair_item_copies(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.checks.append(self.permissions.check)

@@ -51,6 +51,8 @@ def rehearse(
     if json_out is not None and not json_out.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {json_out.parent}", param_hint="--json")
     console = Console(stderr=to_standard_output, highlight=False)
+    if fleet.is_relative_to(Path.cwd()):
+        fleet = fleet.relative_to(Path.cwd())
     try:
         fleet_file = load_fleet_file(fleet)
     except FleetFileError as error:

@@ -231,23 +231,24 @@ class FunctionHost:
             _take_streams()
             current_invocation.set(invocation)
             current_caller.set(Caller("function", function.folder, function.role, execution))
-            answers.append(self._run_handler(invocation, payload))
-
-        task = self._clock.spawn(work, function.name, Context())
+            try:
+                answers.append(self._run_handler(invocation, payload))
+            finally:
+                # Here and not after the wait, because who waits may be stopped before the function is over.
+                timer.cancel()
+                current_invocation.set(None)
+                if answers:
+                    self._record(invocation, payload, answers[0])
 
         def end() -> None:
             invocation.over = True
             answers.append(_describe_timeout(invocation))
             task.kill(FunctionKilled())
 
+        task = self._clock.spawn(work, function.name, Context())
         timer = self._clock.call_later(function.timeout, end)
         task.join()
-        timer.cancel()
-        outcome = answers[0]
-        if invocation.output:
-            self.logs.append((function.folder, invocation.request_id, "".join(invocation.output)))
-        self._on_invoked(function.folder, json.loads(payload), outcome)
-        return outcome
+        return answers[0]
 
     def invoke_later(self, name: str, payload: str, attempt: int = 0) -> None:
         """Run a function asynchronously, with Lambda's retries and dead letters."""
@@ -267,6 +268,12 @@ class FunctionHost:
                 self._send(function.on_failure, _describe_failure(function, payload, outcome, attempt))
 
         self._clock.spawn(work, function.name)
+
+    def _record(self, invocation: Invocation, payload: str, outcome: Outcome) -> None:
+        name = invocation.function.folder
+        if invocation.output:
+            self.logs.append((name, invocation.request_id, "".join(invocation.output)))
+        self._on_invoked(name, json.loads(payload), outcome)
 
     def check_alive(self) -> None:
         """End the running function if Lambda has ended it already, whatever its `finally` blocks still try."""

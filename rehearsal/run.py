@@ -61,8 +61,8 @@ class ExecutionOutcome:
 class MachineOutcome:
     """How one machine ended: what is true of it, and what Drydock recorded.
 
-    `minutes_out_of_service` is None for a machine that was not running at the beginning or is not at the end. `result` is Drydock's
-    newest record of the machine, `differences` what is not as the fleet file expects.
+    `minutes_out_of_service` is None for a machine that was not running at the beginning or is not at the end.
+    `result` is Drydock's newest record of the machine, `differences` what is not as the fleet file expects.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from moto.dynamodb import models
@@ -12,6 +13,7 @@ from moto.dynamodb.exceptions import ItemSizeToUpdateTooLarge
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 
 from rehearsal.repairs.patches import Patches
 
@@ -93,6 +95,15 @@ def _has_attributes(item: Item, wanted: dict[str, DynamoType]) -> bool:
         if found is None or found.type != expected.type or found.value != expected.value:
             return False
     return True
+
+
+def repair_repeated_parsing(patches: Patches) -> None:
+    """moto parses each update expression again for every call."""
+    # The parsed expression is shared: what changes it works on a copy.
+    patches.replace(UpdateExpressionParser, "make", staticmethod(_parse_update))
+
+
+_parse_update = lru_cache(maxsize=1024)(UpdateExpressionParser.make)
 
 
 def repair_item_copies(patches: Patches) -> None:

@@ -6,6 +6,8 @@ import json
 import sys
 from typing import Any
 
+from botocore.exceptions import ClientError
+from moto.core.exceptions import ServiceException
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.utils import boto_client
 
@@ -33,15 +35,26 @@ def repair_lambda_invocation(patches: Patches, calls: CallLog, host: FunctionHos
         payload = parameters.get("Payload") or b"{}"
         caller = current_caller.get()
         name = parameters["FunctionName"]
-        outcome = calls.perform(
-            "lambda",
-            "Invoke",
-            parameters,
-            lambda: host.invoke(name, payload.decode(), caller.execution if caller else None),
-        )
+        try:
+            outcome = calls.perform(
+                "lambda",
+                "Invoke",
+                parameters,
+                lambda: host.invoke(name, payload.decode(), caller.execution if caller else None),
+            )
+        except ServiceException as error:
+            raise _refuse(error.code, error.message) from error
+        except ClientError as error:
+            raise _refuse(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
         answer = {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": json.loads(outcome.payload)}
         if outcome.failed:
             answer["FunctionError"] = "Unhandled"
         return answer
 
     patches.replace(lambda_eval_utils, "_invoke_lambda_function", invoke)
+
+
+def _refuse(code: str, message: str) -> ClientError:
+    """Return an error of Lambda's API with all that the interpreter reads of it."""
+    about: Any = {"HTTPStatusCode": 400, "RequestId": "", "HostId": "", "HTTPHeaders": {}, "RetryAttempts": 0}
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": about}, "Invoke")

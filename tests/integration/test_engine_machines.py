@@ -119,7 +119,7 @@ def test_a_stop_takes_effect_at_once_and_keeps_error_and_cause(engine: EmbeddedA
     engine.run_until_quiet()
     view = engine.execution(arn)
     assert (view.status, view.error, view.cause) == ("ABORTED", "Operator", "enough")
-    assert view.events[-1]["type"].value == "ExecutionAborted"
+    assert view.events[-1]["type"] == "ExecutionAborted"
     assert engine.clock.now() - view.started < timedelta(seconds=62), "nothing waits on for it"
     described = engine.client("stepfunctions").describe_execution(executionArn=arn)
     assert (described["status"], described["error"], described["cause"]) == ("ABORTED", "Operator", "enough")
@@ -129,9 +129,12 @@ def test_a_stop_takes_effect_at_once_and_keeps_error_and_cause(engine: EmbeddedA
 def test_a_stopped_execution_leaves_its_function_running(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     arn = engine.start_execution("Machine", {"op": "sleep", "seconds": 5})
     engine.clock.call_later(2, lambda: engine.stop_execution(arn))
+    started = engine.clock.now()
     engine.run_until_quiet()
     assert engine.execution(arn).status == "ABORTED"
     assert engine.calls.counts["echo", "dynamodb", "GetItem"] == 1
+    assert [name for name, _, _ in engine.functions.logs] == ["echo"]
+    assert engine.clock.now() - started < timedelta(seconds=6), "nothing waits for the time-out of the function"
 
 
 def test_a_machine_past_its_timeout_is_timed_out_and_says_so(engine: EmbeddedAccount, engine_stack: Stack) -> None:

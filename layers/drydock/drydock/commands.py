@@ -161,23 +161,31 @@ def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[st
     }
 
 
-def _parse_output(wait: Wait, invocation: Invocation, keys: tuple[str, ...]) -> dict[str, Any]:
+def _parse_output(wait: Wait, invocation: Invocation, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """What a document of the stack answered: the last line of its output, as JSON. Raises ProbeFailedError."""
     if not invocation.succeeded:
         raise ProbeFailedError(
             f"{wait.instance_id}: {_what(wait)} ended as {invocation.status_details} "
             f"(exit code {invocation.response_code})"
         )
     try:
-        said = json.loads(invocation.output.strip().splitlines()[-1])
-        return {key: said[key] for key in keys}
+        return read(json.loads(invocation.output.strip().splitlines()[-1]))
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ProbeFailedError(
-            f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not {', '.join(keys)} as JSON"
+            f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not the JSON it should"
         ) from error
 
 
 def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
-    probed = _parse_output(wait, invocation, ("bootId", "agentVersion", "pendingReboot"))
+    probed = _parse_output(
+        wait,
+        invocation,
+        lambda said: {
+            "bootId": str(said["bootId"]),
+            "agentVersion": str(said["agentVersion"]),
+            "pendingReboot": bool(said["pendingReboot"]),
+        },
+    )
     return {**_conclude(services, wait, invocation), **probed}
 
 
@@ -192,7 +200,11 @@ def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> 
     """A search that failed has found nothing out: -1 missing."""
     found: Mapping[str, Any] = {"missingCount": -1, "missing": []}
     if invocation.succeeded:
-        found = _parse_output(wait, invocation, ("missingCount", "missing"))
+        found = _parse_output(
+            wait,
+            invocation,
+            lambda said: {"missingCount": int(said["missingCount"]), "missing": [str(kb) for kb in said["missing"]]},
+        )
     return {**_conclude(services, wait, invocation), **found}
 
 

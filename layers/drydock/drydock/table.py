@@ -46,10 +46,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _exact(value: Any) -> Any:
+    """DynamoDB's numbers are decimal."""
+    if isinstance(value, float):
+        return Decimal(str(value))
+    if isinstance(value, Mapping):
+        return {key: _exact(element) for key, element in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(element) for element in value]
+    return value
+
+
 def _to_wire(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _serialize(Decimal(str(value)) if isinstance(value, float) else value) for key, value in values.items()
-    }
+    return {key: _serialize(_exact(value)) for key, value in values.items()}
 
 
 def _from_wire(item: Mapping[str, Any]) -> Item:

@@ -1,0 +1,297 @@
+"""Admit Instance: lease, journal and tag, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import (
+    AwsCallFailedError,
+    DocumentError,
+    DrydockError,
+    InstanceBusyError,
+    InstanceExcludedError,
+    InstanceInGroupError,
+    InstanceNotFoundError,
+    InstanceNotPatchableError,
+    InstanceNotReadyError,
+    InstanceNotRunningError,
+    InstanceUnmanagedError,
+    InvalidInputError,
+    InvalidPolicyError,
+    ServiceUnavailableError,
+)
+from drydock.leases import ACTIVE, ADMITTING, group_key, take_lease
+from drydock.step import Holder
+from tests.unit.fakes import START, FunctionDiedError, patch_state
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
+
+OTHER = Holder(OTHER_EXECUTION, 0)
+
+
+def admit(world: World, *, holder: Holder = HOLDER, **given: Any) -> dict[str, Any]:
+    event = world.event("Admit Instance", holder=holder, input={"instanceId": INSTANCE, **given})
+    admitted: dict[str, Any] = world.run("admit_instance", event)
+    return admitted
+
+
+def name_tags(**more: str) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in {"Name": "web-1", **more}.items()]
+
+
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_an_admitted_machine_has_a_lease_a_journal_and_a_tag(world: World, power: str) -> None:
+    world.ec2.set_state(INSTANCE, power, Tags=name_tags(DrydockState="Completed", PatchGroup="web"))
+    world.ssm.patch_states[INSTANCE] = patch_state(missing=2)
+    world.ssm.patches = {(INSTANCE, "Missing"): ["KB1", "KB2"]}
+
+    admitted = admit(world)
+
+    assert world.lease is not None
+    assert (world.lease.phase, world.lease.holder) == (ACTIVE, HOLDER)
+    assert world.lease.journal["power"] == power
+    assert world.lease.journal["stateTag"] == "Completed"
+    assert world.lease.journal["patchGroup"] == "web"
+    assert world.ec2.tags(INSTANCE)["DrydockState"] == "InProgress"
+    assert admitted["instanceId"] == INSTANCE
+    assert (admitted["machine"]["power"], admitted["machine"]["name"]) == (power, "web-1")
+    assert admitted["patchesBefore"]["missingPatches"] == ["KB1", "KB2"]
+
+
+def test_admitting_twice_is_admitting_once(world: World) -> None:
+    first = admit(world)
+    world.clock.move(minutes=2)
+    world.ec2.set_state(INSTANCE, "stopped")
+
+    second = admit(world)
+
+    assert second == first, "the journal of the first time counts, whatever became of the machine since"
+    assert world.lease is not None and world.lease.since == START
+    assert world.lease.journal["power"] == "running"
+
+
+def test_the_state_tag_of_before_survives_a_second_admission(world: World) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(DrydockState="Failed")
+    admit(world)
+    admit(world)
+
+    assert world.lease is not None and world.lease.journal["stateTag"] == "Failed"
+
+
+@pytest.mark.parametrize("operation", ["describe_instance", "set_tags"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_in_admission_is_carried_on_by_the_next_one(
+    world: World, operation: str, moment: str
+) -> None:
+    getattr(world.ec2.faults, moment)[operation] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        admit(world)
+
+    admit(world)
+
+    assert world.lease is not None and world.lease.phase == ACTIVE
+    assert world.lease.journal["power"] == "running"
+    assert world.ec2.tags(INSTANCE)["DrydockState"] == "InProgress"
+
+
+@pytest.mark.parametrize("error", [AwsCallFailedError("denied"), ServiceUnavailableError("throttled")])
+def test_a_tag_that_cannot_be_written_fails_nothing(world: World, error: Exception) -> None:
+    world.ec2.faults.before["set_tags"] = error
+
+    assert admit(world)["instanceId"] == INSTANCE
+    assert world.lease is not None and world.lease.phase == ACTIVE
+
+
+def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -> None:
+    world.ec2.faults.before["describe_instance"] = ServiceUnavailableError("throttled")
+    with pytest.raises(ServiceUnavailableError):
+        admit(world)
+    assert world.lease is None
+
+    admit(world)
+    assert world.lease is not None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda world: world.ec2.instances.clear(), InstanceNotFoundError),
+        (lambda world: world.ec2.set_state(INSTANCE, "terminated"), InstanceNotFoundError),
+        (lambda world: world.ec2.set_state(INSTANCE, "stopping"), InstanceNotReadyError),
+        (lambda world: world.ec2.set_state(INSTANCE, "pending"), InstanceNotReadyError),
+        (lambda world: world.ec2.instances[INSTANCE].update(Tags=name_tags(DrydockExclude="x")), InstanceExcludedError),
+        (
+            lambda world: world.ec2.instances[INSTANCE].update(Tags=name_tags(**{"aws:autoscaling:groupName": "g"})),
+            InstanceInGroupError,
+        ),
+        (lambda world: world.ec2.instances[INSTANCE].update(RootDeviceType="instance-store"), InstanceNotPatchableError),
+        (lambda world: world.ssm.agents.clear(), InstanceUnmanagedError),
+        (
+            lambda world: (world.ec2.set_state(INSTANCE, "stopped"), world.ec2.stop_protected.add(INSTANCE)),
+            InstanceNotPatchableError,
+        ),
+    ],
+    ids=[
+        "unknown",
+        "terminated",
+        "stopping",
+        "pending",
+        "excluded",
+        "in a group",
+        "instance store",
+        "unmanaged",
+        "stop-protected and stopped",
+    ],
+)
+def test_a_machine_that_is_refused_is_not_touched(world: World, spoil: Any, error: type[DrydockError]) -> None:
+    spoil(world)
+
+    with pytest.raises(error):
+        admit(world)
+
+    assert world.lease is None
+    assert set(world.ec2.faults.made) <= {"describe_instance"}
+    assert world.ssm.sent == []
+
+
+def test_a_stop_protected_machine_that_runs_need_not_be_stopped(world: World) -> None:
+    world.ec2.stop_protected.add(INSTANCE)
+
+    assert admit(world)["machine"]["power"] == "running"
+
+
+def test_a_stopped_machine_need_not_be_known_to_systems_manager_yet(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "stopped")
+    world.ssm.agents.clear()
+
+    assert admit(world)["machine"]["power"] == "stopped"
+
+
+def test_a_scan_does_not_start_a_stopped_machine_unless_told_to(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "stopped")
+    with pytest.raises(InstanceNotRunningError):
+        admit(world, policy={"operation": "Scan"})
+    assert world.lease is None
+
+    admit(world, policy={"operation": "Scan", "startForScan": True})
+    assert world.lease is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "error"),
+    [
+        ({"policy": {"reboot": "maybe"}}, "{}", InvalidPolicyError),
+        ({}, '{"reboot": "maybe"}', InvalidPolicyError),
+        ({}, "not JSON", InvalidPolicyError),
+        ({"instanceID": "x"}, "{}", InvalidInputError),
+    ],
+    ids=["policy", "settings", "settings that are not JSON", "input"],
+)
+def test_a_wrong_input_takes_no_lease_and_asks_ec2_nothing(
+    world: World, given: dict[str, Any], settings: str, error: type[DrydockError]
+) -> None:
+    world.ssm.parameters["/drydock/policy"] = settings
+
+    with pytest.raises(error):
+        admit(world, **given)
+
+    assert world.lease is None
+    assert world.ec2.faults.made == []
+
+
+def test_the_settings_of_the_account_count(world: World) -> None:
+    world.ssm.parameters["/drydock/policy"] = json.dumps({"notify": "each", "backup": {"after": False}})
+
+    policy = admit(world, policy={"notify": "summary"})["policy"]
+
+    assert (policy["notify"], policy["backup"]["after"], policy["backup"]["before"]) == ("summary", False, True)
+
+
+def test_every_document_that_cannot_run_is_named_before_the_lease_is_active(world: World) -> None:
+    world.ssm.bad_documents = {"Hook-A": "document Hook-A: does not exist", "Probe-B": "document Probe-B: is for Windows"}
+
+    with pytest.raises(DocumentError) as refused:
+        admit(world, policy={"hooks": {"preInstall": "Hook-A", "onExit": "Good"}, "healthProbe": "Probe-B"})
+
+    assert "Hook-A" in str(refused.value) and "Probe-B" in str(refused.value)
+    assert world.lease is None
+
+
+def test_a_scan_runs_no_hooks_so_their_documents_do_not_matter(world: World) -> None:
+    world.ssm.bad_documents = {"Hook-A": "document Hook-A: does not exist"}
+
+    admit(world, policy={"operation": "Scan", "hooks": {"preInstall": "Hook-A"}})
+
+    assert world.lease is not None
+
+
+def test_a_machine_in_work_is_refused_and_its_lease_stays(world: World) -> None:
+    world.hold(holder=OTHER)
+
+    with pytest.raises(InstanceBusyError, match="night-2 has held it since 2026-01-13 01:00:00 UTC"):
+        admit(world)
+
+    assert world.lease is not None and world.lease.holder == OTHER
+    assert world.clients.invoked == []
+    assert "set_tags" not in world.ec2.faults.made
+
+
+def test_a_machine_whose_owner_is_over_is_refused_and_given_back(world: World) -> None:
+    world.hold(holder=OTHER)
+    world.executions.statuses[OTHER_EXECUTION] = "ABORTED"
+
+    with pytest.raises(InstanceBusyError, match="try again later"):
+        admit(world)
+
+    assert world.clients.invoked == [("drydock-give_back", {"instanceId": INSTANCE})]
+    assert world.lease is not None and world.lease.holder == OTHER
+
+
+def test_an_owner_that_step_functions_does_not_show_yet_is_not_taken_for_over(world: World) -> None:
+    world.hold(holder=OTHER)
+    world.executions.statuses[OTHER_EXECUTION] = "UNKNOWN"
+    world.clock.move(minutes=15)
+    with pytest.raises(InstanceBusyError):
+        admit(world)
+    assert world.clients.invoked == []
+
+    world.clock.move(seconds=1)
+    with pytest.raises(InstanceBusyError):
+        admit(world)
+    assert world.clients.invoked == [("drydock-give_back", {"instanceId": INSTANCE})]
+
+
+def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> None:
+    take_lease(world.table, OTHER, INSTANCE, START)
+
+    with pytest.raises(InstanceBusyError):
+        admit(world)
+
+    assert world.lease is not None
+    assert (world.lease.holder, world.lease.phase) == (OTHER, ADMITTING)
+
+
+@pytest.mark.parametrize(("named", "admitted"), [(INSTANCE, True), ("i-another", False), (None, False)])
+def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | None, admitted: bool) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
+    if named is not None:
+        world.table.put({**group_key("web"), "member": named}, "attribute_not_exists(pk)", {}, {})
+
+    if admitted:
+        admit(world, group="web")
+    else:
+        with pytest.raises(InstanceInGroupError):
+            admit(world, group="web")
+
+    assert (world.lease is not None) is admitted
+
+
+def test_a_redrive_does_not_take_over_the_lease_of_the_execution_before(world: World) -> None:
+    admit(world)
+    world.clock.move(seconds=timedelta(minutes=5).seconds)
+
+    with pytest.raises(InstanceBusyError):
+        admit(world, holder=Holder(HOLDER.execution, 1))

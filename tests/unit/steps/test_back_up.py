@@ -1,0 +1,121 @@
+"""Back Up Before, Back Up After: one image, however often the step runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import LeaseLostError
+from drydock.leases import begin_restoring
+from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.world import INSTANCE, World
+
+
+def back_up(world: World, moment: str = "Before", **more: Any) -> None:
+    world.run("back_up", world.event(f"Back Up {moment}", {"moment": moment}, **more))
+
+
+def the_image(world: World) -> dict[str, Any]:
+    (image,) = world.ec2.images.values()
+    return image
+
+
+@pytest.mark.parametrize("no_reboot", [True, False])
+def test_an_image_is_asked_for_and_waited_for(world: World, no_reboot: bool) -> None:
+    world.set_policy(backup={"noReboot": no_reboot})
+    world.hold()
+
+    back_up(world, token="T")
+
+    image = the_image(world)
+    assert image["Name"] == f"{INSTANCE}_UpdateBefore_night-1"
+    assert image["NoReboot"] is no_reboot
+    assert (image["Tags"]["DrydockInstance"], image["Tags"]["DrydockMoment"]) == (INSTANCE, "Before")
+    assert world.intents["imageBefore"] == image["ImageId"]
+    assert world.wait is not None
+    assert (world.wait.token, world.wait.resource) == ("T", image["ImageId"])
+    assert world.wait.deadline == START + timedelta(hours=1)
+    assert world.executions.answers == []
+
+
+def test_running_again_makes_no_second_image_and_the_newer_token_is_answered(world: World) -> None:
+    world.hold()
+    back_up(world, token="old")
+    world.clock.move(minutes=15)
+    back_up(world, token="new")
+    the_image(world)["State"] = "available"
+
+    world.resume(ImageId=the_image(world)["ImageId"], State="available")
+
+    ((token, output),) = world.executions.answers
+    assert token == "new"
+    assert (output["imageId"], output["askedAt"]) == (the_image(world)["ImageId"], START.isoformat())
+
+
+def test_an_image_that_became_available_unnoticed_is_found_by_the_next_entry(world: World) -> None:
+    world.hold()
+    back_up(world)
+    the_image(world)["State"] = "available"
+    world.clock.move(minutes=15)
+
+    back_up(world, token="retry")
+
+    assert [token for token, _ in world.executions.answers] == ["retry"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_around_the_call_is_carried_on_without_a_second_image(world: World, moment: str) -> None:
+    world.hold()
+    getattr(world.ec2.faults, moment)["create_image"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        back_up(world)
+    assert world.intents["imageBefore"] == ""
+
+    back_up(world)
+
+    assert world.intents["imageBefore"] == the_image(world)["ImageId"]
+
+
+def test_the_image_after_is_another_one(world: World) -> None:
+    world.hold()
+    back_up(world, "Before")
+    back_up(world, "After")
+
+    assert {image["Name"] for image in world.ec2.images.values()} == {
+        f"{INSTANCE}_UpdateBefore_night-1",
+        f"{INSTANCE}_UpdateAfter_night-1",
+    }
+
+
+def test_an_image_that_failed_ends_the_state_with_its_error(world: World) -> None:
+    world.hold()
+    back_up(world)
+    the_image(world)["State"] = "failed"
+
+    world.resume(ImageId=the_image(world)["ImageId"], State="failed")
+
+    assert world.refusals == ["ImageFailedError"]
+
+
+def test_the_deadline_counts_from_the_first_request_and_not_from_the_retry(world: World) -> None:
+    world.hold()
+    back_up(world)
+    world.clock.move(hours=1)
+
+    back_up(world)
+
+    assert world.refusals == ["ImageTimedOutError"]
+
+
+def test_without_an_active_lease_no_image_is_made(world: World) -> None:
+    with pytest.raises(LeaseLostError):
+        back_up(world)
+    world.hold()
+    assert world.lease is not None
+    begin_restoring(world.table, world.lease, world.clock())
+    with pytest.raises(LeaseLostError):
+        back_up(world)
+
+    assert world.ec2.images == {}

@@ -1,0 +1,83 @@
+"""Restore Power: a machine that came stopped is stopped again, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drydock.errors import LeaseLostError, PowerNotRestoredError
+from tests.unit.fakes import FunctionDiedError
+from tests.unit.world import INSTANCE, World
+
+
+def restore(world: World, **more: Any) -> None:
+    world.run("restore_power", world.event("Restore Power", **more))
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """A machine that came stopped and runs now."""
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, "running")
+    return world
+
+
+def test_a_running_machine_is_stopped_and_its_event_wakes_the_execution(running: World) -> None:
+    restore(running, token="T")
+    assert running.ec2.state(INSTANCE) == "stopping"
+    running.ec2.set_state(INSTANCE, "stopped")
+
+    running.resume()
+
+    assert running.executions.answers == [("T", {"power": "stopped"})]
+
+
+def test_stopping_twice_is_stopping_once(running: World) -> None:
+    restore(running)
+    restore(running)
+
+    assert running.ec2.faults.made.count("stop") == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_around_the_call_is_carried_on(running: World, moment: str) -> None:
+    getattr(running.ec2.faults, moment)["stop"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        restore(running)
+
+    restore(running)
+
+    assert running.ec2.state(INSTANCE) == "stopping"
+
+
+@pytest.mark.parametrize("state", ["stopped", "terminated"])
+def test_a_machine_that_is_stopped_or_gone_already_is_left_alone(running: World, state: str) -> None:
+    running.ec2.set_state(INSTANCE, state)
+
+    restore(running, token="T")
+
+    assert "stop" not in running.ec2.faults.made
+    assert running.executions.answers == [("T", {"power": state})]
+
+
+def test_a_machine_that_must_not_be_stopped_is_told(running: World) -> None:
+    running.ec2.stop_protected.add(INSTANCE)
+
+    with pytest.raises(PowerNotRestoredError):
+        restore(running)
+
+
+def test_a_stop_that_never_ends_fails_at_the_deadline(running: World) -> None:
+    restore(running)
+    running.clock.move(hours=1)
+
+    restore(running)
+
+    assert running.refusals == ["StopTimedOutError"]
+
+
+def test_without_the_lease_nothing_is_stopped(world: World) -> None:
+    with pytest.raises(LeaseLostError):
+        restore(world)
+    assert world.ec2.state(INSTANCE) == "running"

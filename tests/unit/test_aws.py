@@ -1,0 +1,90 @@
+"""Calls to AWS: what is expected, what passes by itself, and what is final."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+
+from drydock.aws import call
+from drydock.errors import AwsCallFailedError, ServiceUnavailableError
+
+
+def answering(error: Exception) -> Any:
+    def describe_things(**parameters: Any) -> None:
+        raise error
+
+    return describe_things
+
+
+def client_error(code: str, status: int = 400) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "said AWS"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "DescribeThings")
+
+
+def test_an_answer_is_passed_on() -> None:
+    assert call(lambda **given: given, Name="x") == {"Name": "x"}
+
+
+@pytest.mark.parametrize("code", ["NotThere", "Throttling"])
+def test_an_expected_error_is_the_callers_own(code: str) -> None:
+    with pytest.raises(ClientError):
+        call(answering(client_error(code)), "NotThere", "Throttling")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("Throttling", 400),
+        ("ThrottlingException", 400),
+        ("RequestLimitExceeded", 503),
+        ("ProvisionedThroughputExceededException", 400),
+        ("TransactionInProgressException", 400),
+        ("TransactionConflictException", 400),
+        ("TooManyRequestsException", 429),
+        ("InternalError", 500),
+        ("SomethingNew", 503),
+        ("SomethingNew", 500),
+    ],
+)
+def test_what_may_succeed_later_is_retried(code: str, status: int) -> None:
+    with pytest.raises(ServiceUnavailableError, match=f"describe_things: {code}: said AWS"):
+        call(answering(client_error(code, status)))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("AccessDeniedException", 400),
+        ("UnauthorizedOperation", 403),
+        ("ValidationException", 400),
+        ("InsufficientInstanceCapacity", 500),
+    ],
+)
+def test_a_refusal_is_final(code: str, status: int) -> None:
+    with pytest.raises(AwsCallFailedError, match=f"describe_things: {code}: said AWS"):
+        call(answering(client_error(code, status)))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (EndpointConnectionError(endpoint_url="https://x"), ServiceUnavailableError),
+        (ConnectTimeoutError(endpoint_url="https://x"), ServiceUnavailableError),
+        (ReadTimeoutError(endpoint_url="https://x"), ServiceUnavailableError),
+        (NoCredentialsError(), AwsCallFailedError),
+        (ParamValidationError(report="wrong"), AwsCallFailedError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
+)
+def test_a_connection_may_come_back_and_a_wrong_call_will_not(error: Exception, raised: type[Exception]) -> None:
+    with pytest.raises(raised, match="describe_things"):
+        call(answering(error))

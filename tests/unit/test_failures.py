@@ -1,0 +1,53 @@
+"""Failures as people read them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from drydock.failures import instance_of, readable_cause, readable_failure
+from tests.unit.world import INSTANCE
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (json.dumps({"errorMessage": "no agent", "errorType": "E", "stackTrace": ["x"]}), "no agent"),
+        ("plain words", "plain words"),
+        ("", ""),
+        ("null", "null"),
+        ("[1]", "[1]"),
+        ('{"other": 1}', '{"other": 1}'),
+        ("{", "{"),
+    ],
+)
+def test_a_functions_error_is_read_and_everything_else_stays(cause: str, text: str) -> None:
+    assert readable_cause(cause) == text
+
+
+@pytest.mark.parametrize("nothing", [None, {}], ids=["none", "empty"])
+def test_no_failure_is_none(nothing: Any) -> None:
+    assert readable_failure(nothing) is None
+
+
+def test_a_failure_without_a_cause_is_read() -> None:
+    assert readable_failure({"error": "States.Timeout", "cause": None}) == {"error": "States.Timeout", "cause": ""}
+
+
+@pytest.mark.parametrize(
+    ("detail", "instance_id"),
+    [
+        ({"input": json.dumps({"instanceId": INSTANCE})}, INSTANCE),
+        ({"input": json.dumps({})}, ""),
+        ({"input": "[]"}, ""),
+        ({"input": "{"}, ""),
+        ({"input": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_machine_of_an_execution_is_read_from_its_input_where_that_is_given(
+    detail: dict[str, Any], instance_id: str
+) -> None:
+    assert instance_of(detail) == instance_id

@@ -212,6 +212,8 @@ class EmbeddedAccount:
         dynamodb.repair_queries(patches)
         dynamodb.repair_repeated_parsing(patches)
         dynamodb.repair_item_copies(patches)
+        dynamodb.repair_item_sizes(patches)
+        dynamodb.repair_repeated_checks(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.checks.append(self.permissions.check)
         self.calls.observers.append(self._note_call)

@@ -192,6 +192,15 @@ def install_windows_updates(machine: Machine, parameters: Mapping[str, str], com
     return Outcome(log.text)
 
 
+def reboot_windows(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
+    """Reboot once if updates wait for it; the agent runs the document again afterwards, in another boot."""
+    yield Work(machine.spec.durations.command)
+    if machine.boot_id == parameters["BootId"] and machine.pending_reboot:
+        yield Reboot()
+        yield Work(machine.spec.durations.command)
+    return Outcome("")
+
+
 def _search_updates(machine: Machine, parameters: Mapping[str, str], log: _UpdateLog) -> list[Patch]:
     log.add("Searching for Windows Updates.")
     log.add(f"Found {len(machine.missing)} available Windows Updates.")
@@ -351,6 +360,8 @@ def read_account_document(name: str, content: Mapping[str, Any], owner: str, doc
         run = probe
     elif "SearchWindows" in names:
         run = search_windows_updates
+    elif "RebootWindows" in names:
+        run = reboot_windows
     else:
         run = run_account_document(name)
     return CommandDocument(name, owner, str(content["schemaVersion"]), steps, parameters, run, document_type)

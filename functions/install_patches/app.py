@@ -1,4 +1,4 @@
-"""Install Patches, Install Patches With Reboot: one installation by policy."""
+"""Install Patches: one installation by policy."""
 
 from __future__ import annotations
 

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from moto.dynamodb import models
+from moto.dynamodb import models, responses
 from moto.dynamodb.exceptions import ItemSizeToUpdateTooLarge
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models import table as tables
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.models.utilities import dynamo_to_dict
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.responses import DynamoHandler, DynamoResult
 
 from rehearsal.repairs.patches import Patches
 
@@ -46,21 +49,13 @@ def repair_transactions(patches: Patches) -> None:
                     table.items[hash_value] = before
             raise
 
-    class CopyOfItems:
-        """The `copy` of moto's module, but for tables, which stay as they are."""
-
-        @staticmethod
-        def deepcopy(value: Any) -> Any:
-            return value if type(value).__name__ == "Table" else copy.deepcopy(value)
-
-        copy = staticmethod(copy.copy)
-
-    patches.replace(models, "copy", CopyOfItems)
+    # What it copies besides is the item before an update, for a stream, which no table of the project has.
+    patches.replace(models, "copy", _NoCopies)
     patches.wrap(DynamoDBBackend, "transact_write_items", transact)
 
 
 def repair_queries(patches: Patches) -> None:
-    """moto sorts the whole table for every query."""
+    """moto sorts the whole table for every query, and copies what it finds although the answer is a copy again."""
     signature = inspect.signature(Table.query)
 
     def query(original: Callable[..., Any], self: Table, *arguments: Any, **keywords: Any) -> Any:
@@ -81,6 +76,7 @@ def repair_queries(patches: Patches) -> None:
             del self.all_items
 
     patches.wrap(Table, "query", query)
+    patches.replace(tables, "copy", _NoCopies)
 
 
 def _all_items(table: Table) -> list[Item]:
@@ -106,8 +102,18 @@ def repair_repeated_parsing(patches: Patches) -> None:
 _parse_update = lru_cache(maxsize=1024)(UpdateExpressionParser.make)
 
 
+class _NoCopies:
+    """The `copy` of a module that copies what nothing will change."""
+
+    @staticmethod
+    def deepcopy(value: Any) -> Any:
+        return value
+
+    copy = staticmethod(copy.copy)
+
+
 def repair_item_copies(patches: Patches) -> None:
-    """moto copies items by the general machinery, and measures the whole item again for each attribute it sets."""
+    """moto copies items by the general machinery, many times for each call."""
 
     def copy_value(self: DynamoType, memo: dict[int, Any] | None = None) -> DynamoType:
         result = DynamoType.__new__(DynamoType)
@@ -121,13 +127,88 @@ def repair_item_copies(patches: Patches) -> None:
             result.value = value
         return result
 
-    def update(original: Callable[..., Item], *arguments: Any, **keywords: Any) -> Item:
+    patches.replace(DynamoType, "__deepcopy__", copy_value)
+    patches.replace(DynamoType, "to_regular_json", print_value)
+    patches.replace(responses, "dynamo_to_dict", print_answer)
+
+
+def print_value(value: DynamoType) -> dict[str, Any]:
+    """Return an attribute value as the API prints it."""
+    content = value.value
+    if value.type == "M":
+        return {"M": {name: print_value(item) for name, item in content.items()}}
+    if value.type == "L":
+        return {"L": [print_value(item) for item in content]}
+    if value.type in ("B", "BS"):
+        raise NotImplementedError("binary attributes are not rehearsed")
+    return {value.type: list(content) if isinstance(content, list) else content}
+
+
+def print_answer(answer: Any) -> Any:
+    """Return an answer with every attribute value in it as the API prints it, sharing nothing with the table."""
+    kind = type(answer)
+    if kind is DynamoType:
+        return print_value(answer)
+    if kind is str or kind is int or kind is bool or answer is None:
+        return answer
+    if kind is dict or kind is LimitedSizeDict:
+        return {name: print_answer(item) for name, item in answer.items()}
+    if kind is list:
+        return [print_answer(item) for item in answer]
+    return dynamo_to_dict(answer)
+
+
+def repair_item_sizes(patches: Patches) -> None:
+    """moto measures the whole item again for each attribute that is set."""
+
+    def measure(original: Callable[..., Item], *arguments: Any, **keywords: Any) -> Item:
         item = original(*arguments, **keywords)
-        if item.size() > LARGEST_ITEM:
-            raise ItemSizeToUpdateTooLarge
+        given = keywords.get("expression_attribute_values")
+        # An item grows by what it is given at most.
+        bound = getattr(item, "size_bound", None)
+        bound = item.size() if bound is None else bound + sum(len(str(value)) for value in (given or {}).values())
+        if bound > LARGEST_ITEM:
+            bound = item.size()
+            if bound > LARGEST_ITEM:
+                raise ItemSizeToUpdateTooLarge
+        item.size_bound = bound
         return item
 
-    patches.replace(DynamoType, "__deepcopy__", copy_value)
     patches.replace(LimitedSizeDict, "__setitem__", dict.__setitem__)
-    patches.wrap(DynamoDBBackend, "update_item", update)
-    patches.wrap(Table, "put_item", update)
+    patches.wrap(DynamoDBBackend, "update_item", measure)
+    patches.wrap(Table, "put_item", measure)
+
+
+def repair_repeated_checks(patches: Patches) -> None:
+    """moto checks the expressions of an update three times, and copies the item for answers that nobody asked for.
+
+    Once the expressions of a request have passed, requests that differ in their values alone go straight to the table.
+    """
+
+    def update(original: Callable[..., DynamoResult], self: DynamoHandler) -> DynamoResult:
+        body = self.body
+        shape = (
+            body["TableName"],
+            body.get("UpdateExpression"),
+            body.get("ConditionExpression"),
+            tuple((body.get("ExpressionAttributeNames") or {}).items()),
+            tuple(body.get("ExpressionAttributeValues") or ()),
+            tuple(body["Key"]),
+        )
+        if body.get("ReturnValues", "NONE") != "NONE" or shape not in checked:
+            result = original(self)
+            checked.add(shape)
+            return result
+        self.dynamodb_backend.update_item(
+            body["TableName"],
+            body["Key"],
+            update_expression=body["UpdateExpression"].strip(),
+            expression_attribute_names=body.get("ExpressionAttributeNames", {}),
+            expression_attribute_values=self._get_expr_attr_values(),
+            condition_expression=body.get("ConditionExpression"),
+            return_values_on_condition_check_failure=body.get("ReturnValuesOnConditionCheckFailure"),
+        )
+        return DynamoResult({})
+
+    checked: set[Any] = set()
+    patches.wrap(DynamoHandler, "update_item", update)

@@ -52,9 +52,7 @@ class Scenario:
         given = {"instanceId": instance_id, **({"policy": policy} if policy is not None else {}), **more}
         return self.account.start_execution("PatchInstance", given)
 
-    def patch(
-        self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any
-    ) -> ExecutionView:
+    def patch(self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any) -> ExecutionView:
         """Start, and let everything happen until all is quiet."""
         arn = self.start(machine, policy, **more)
         self.settle()
@@ -82,12 +80,10 @@ class Scenario:
     def items(self) -> list[dict[str, Any]]:
         """Everything that Drydock remembers."""
         deserialize = TypeDeserializer().deserialize
-        pages = self.account.client("dynamodb").get_paginator("scan").paginate(
-            TableName=self.stack.resource("StateTable")
+        pages = (
+            self.account.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.resource("StateTable"))
         )
-        return [
-            {key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]
-        ]
+        return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
 
     def lease(self, machine: Machine) -> dict[str, Any] | None:
         pk = f"INSTANCE#{machine.instance_id}"

@@ -65,7 +65,7 @@ def test_the_message_of_a_success_says_what_happened_to_which_machine_and_where_
     execution = scene.patch(machine)
 
     (message,) = scene.told(machine)
-    assert message.topic == scene.stack.outputs["ResultsTopic"]
+    assert message.topic == scene.stack.outputs["ResultsTopicArn"]
     assert message.subject == f"Drydock: web-1 ({machine.instance_id}) was patched"
     lines = message.body.splitlines()
     assert lines[0] == f"web-1 ({machine.instance_id}) was patched: nothing is missing."

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -44,7 +45,9 @@ def test_the_result_names_each_command_with_its_parameters_and_its_log(scene: Sc
 
     scene.patch(machine, {"hooks": {"onExit": "Join"}}, snapshotId=RUN_SNAPSHOT)
 
-    commands = scene.result(machine)["commands"]
+    result = scene.result(machine)
+    commands = result["commands"]
+    logs = {entry["commandId"]: entry["logKey"] for entry in [*commands, *result["outcomes"]] if "logKey" in entry}
     assert [command["document"] for command in commands] == scene.commands(machine)
     assert [command["parameters"] for command in commands if command["document"] == BASELINE] == [
         {"Operation": "Install", "RebootOption": "RebootIfNeeded", "SnapshotId": RUN_SNAPSHOT},
@@ -54,8 +57,8 @@ def test_the_result_names_each_command_with_its_parameters_and_its_log(scene: Sc
         sent = scene.fleet.run_command.get(command["commandId"])
         assert sent is not None
         prefix = sent.request["OutputS3KeyPrefix"]
-        assert sent.request["OutputS3BucketName"] == scene.stack.outputs["LogBucket"]
-        assert command["logKey"] == f"{prefix}/{command['commandId']}/{machine.instance_id}/"
+        assert sent.request["OutputS3BucketName"] == scene.stack.outputs["LogBucketName"]
+        assert logs[command["commandId"]] == f"{prefix}/{command['commandId']}/{machine.instance_id}/"
 
 
 def test_the_scan_has_the_snapshot_of_the_installation_when_the_run_gives_none(scene: Scenario) -> None:
@@ -64,9 +67,7 @@ def test_the_scan_has_the_snapshot_of_the_installation_when_the_run_gives_none(s
     scene.patch(machine)
 
     result = scene.result(machine)
-    used = {
-        command["parameters"]["SnapshotId"] for command in result["commands"] if command["document"] == BASELINE
-    }
+    used = {command["parameters"]["SnapshotId"] for command in result["commands"] if command["document"] == BASELINE}
     assert used == {result["snapshotId"]}
 
 
@@ -84,7 +85,7 @@ def test_two_runs_of_the_baseline_are_at_least_two_minutes_apart(scene: Scenario
     ]
     pauses = [
         (later.started - earlier.finished).total_seconds()
-        for earlier, later in zip(runs, runs[1:], strict=False)
+        for earlier, later in pairwise(runs)
         if later.started and earlier.finished
     ]
     assert len(pauses) == 3
@@ -122,14 +123,8 @@ def test_a_patched_machine_is_tagged_with_the_day_in_the_zone_of_its_people(
     assert in_the_middle["DrydockState"] == "InProgress"
     assert scene.tags(machine)["DrydockState"] == "Completed"
     ended = datetime.fromisoformat(scene.result(machine)["endedAt"])
-    local = f"{ended.astimezone(tz=_tokyo()):%Y-%m-%d}"
-    assert scene.tags(machine)["DrydockCompleted"] == local
-
-
-def _tokyo() -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo("Asia/Tokyo")
+    local = ended.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert scene.tags(machine)["DrydockCompleted"] == f"{local:%Y-%m-%d}"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +144,7 @@ def test_after_a_failure_the_tags_are_what_they_were(scene: Scenario, tags: dict
 
 def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(scene: Scenario) -> None:
     machine = scene.machine("untaggable")
-    (strikes,) = scene.given(
-        FailCall("ec2:CreateTags", "UnauthorizedOperation", instance="untaggable", times=99)
-    )
+    (strikes,) = scene.given(FailCall("ec2:CreateTags", "UnauthorizedOperation", instance="untaggable", times=99))
 
     execution = scene.patch(machine)
 

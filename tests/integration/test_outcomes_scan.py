@@ -9,19 +9,17 @@ from tests.integration.scenario import Scenario, assert_given_back, assert_untou
 NO_DOCUMENTS = {"preInstall": "No-Such", "postInstall": "No-Such", "onExit": "No-Such"}
 
 
-@pytest.mark.parametrize("platform", ["Linux", "Windows"])
 @pytest.mark.parametrize(
-    ("document", "command"),
+    ("platform", "document", "command"),
     [
-        ("AWS-RunPatchBaseline", "AWS-RunPatchBaseline"),
-        ("AWS-InstallWindowsUpdates", "drydock-SearchWindowsUpdates"),
+        ("Linux", "AWS-RunPatchBaseline", "AWS-RunPatchBaseline"),
+        ("Windows", "AWS-RunPatchBaseline", "AWS-RunPatchBaseline"),
+        ("Windows", "AWS-InstallWindowsUpdates", "drydock-SearchWindowsUpdates"),
     ],
 )
 def test_a_scan_only_looks_and_does_not_fail_on_missing_patches(
     scene: Scenario, platform: str, document: str, command: str
 ) -> None:
-    if (platform, document) == ("Linux", "AWS-InstallWindowsUpdates"):
-        pytest.skip("Windows Update is for Windows")
     machine = scene.machine(f"{document}-{platform}", platform=platform, tags={"DrydockState": "Parked"})
 
     execution = scene.patch(machine, {"operation": "Scan", "document": document, "hooks": NO_DOCUMENTS})

@@ -112,9 +112,7 @@ def test_a_verdict_that_the_policy_does_not_mind_is_a_success(
         ("stays_pending_reboot", "pending_reboot", "RebootPendingError"),
     ],
 )
-def test_a_policy_may_mind_a_verdict_that_others_do_not(
-    scene: Scenario, wrong: str, verdict: str, error: str
-) -> None:
+def test_a_policy_may_mind_a_verdict_that_others_do_not(scene: Scenario, wrong: str, verdict: str, error: str) -> None:
     machine = scene.machine(f"minded-{wrong}", wrong=(wrong,))
 
     execution = scene.patch(machine, {"failOn": [verdict]})

@@ -263,9 +263,10 @@ PROBED = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": True}
     [
         ("probe", json.dumps(PROBED), PROBED),
         ("probe", "a banner\n" + json.dumps({**PROBED, "more": 1}) + "\r\n", PROBED),
+        ("probe", json.dumps({**PROBED, "agentVersion": 3.3}), {**PROBED, "agentVersion": "3.3"}),
         ("search", '{"missingCount": 1, "missing": ["KB1"]}', {"missingCount": 1, "missing": ["KB1"]}),
     ],
-    ids=["probe", "probe with a banner", "search"],
+    ids=["probe", "probe with a banner", "probe with a number", "search"],
 )
 def test_what_a_machine_says_of_itself_is_read_from_the_last_line(
     world: World, purpose: str, said: str, expected: dict[str, Any]
@@ -295,6 +296,16 @@ def test_a_probe_that_failed_is_not_read(world: World) -> None:
 
     with pytest.raises(ProbeFailedError, match="ended as Failed"):
         look_at_command(world.services, wait)
+
+
+def test_a_search_that_failed_has_found_nothing_out(world: World) -> None:
+    wait = a_wait(world, "search")
+    world.ssm.end(world.command, "Failed")
+
+    output = look_at_command(world.services, wait)
+
+    assert output is not None
+    assert (output["missingCount"], output["succeeded"]) == (-1, False)
 
 
 def test_a_throttled_look_says_nothing_about_the_command(world: World) -> None:

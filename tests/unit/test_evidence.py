@@ -159,6 +159,15 @@ def test_a_search_of_windows_update_is_its_own_evidence(world: World) -> None:
     assert (counts["missing"], counts["missingPatches"]) == (2, ["KB1", "KB2"])
 
 
+def test_a_search_that_found_nothing_out_is_no_evidence(world: World) -> None:
+    world.set_policy(document="AWS-InstallWindowsUpdates")
+    scan = {"missingCount": -1, "missing": [], "endedAt": "2026-01-13T03:00:00+00:00"}
+
+    verified = verify(world, scan=scan)
+
+    assert (verified["verdict"], verified["patches"]["missing"]) == ("unknown", -1)
+
+
 def verify(world: World, **data: Any) -> dict[str, Any]:
     given = {"scan": SCAN, "probeBefore": PROBE, "probeAfter": PROBE, "installs": [{"succeeded": True}], **data}
     return verify_patches(world.services, world.step(data=given, retry_count=6))

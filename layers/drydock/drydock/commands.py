@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.ec2 import state_of
@@ -24,7 +24,7 @@ from drydock.leases import FUNCTION_LIFETIME, Intent, claim_intent, renew_intent
 from drydock.power import is_gone
 from drydock.services import Services
 from drydock.ssm import Invocation
-from drydock.step import Step
+from drydock.step import Holder, Step
 from drydock.waits import Wait, Work
 
 _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
@@ -49,6 +49,15 @@ def _comment(services: Services, step: Step, command: Command) -> str:
     return f"{services.environment.stack}: {step.state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
 
 
+def _log_prefix(stack: str, instance_id: str, holder: Holder) -> str:
+    return f"{stack}/{instance_id}/{holder.name}"
+
+
+def log_key(stack: str, instance_id: str, holder: Holder, command_id: str) -> str:
+    """Where in the log bucket Run Command puts the output of a command on an instance."""
+    return f"{_log_prefix(stack, instance_id, holder)}/{command_id}/{instance_id}/"
+
+
 def begin_command(services: Services, step: Step, command: Command) -> Work:
     """Send the command unless this execution sent it before.
 
@@ -57,7 +66,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     """
     environment, now = services.environment, services.now()
     comment = _comment(services, step, command)
-    log_prefix = f"{environment.stack}/{step.instance_id}/{step.holder.name}"
+    log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
     claim = claim_intent(
         services.table,
         step.holder,
@@ -71,6 +80,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
         kept=dict(command.facts),
     )
     intent, command_id, answer = claim.intent, claim.intent.id, {}
+    expires_at = str(intent.facts.get("expiresAt", ""))
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
@@ -78,7 +88,8 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
         command_id, expires = sent or services.ssm.send_command(
             step.instance_id, command.document, command.parameters, comment, environment.log_bucket, log_prefix
         )
-        answer = {"id": command_id, "expiresAt": expires.isoformat()}
+        expires_at = expires.isoformat()
+        answer = {"id": command_id, "expiresAt": expires_at}
     return Work(
         kind="command",
         begun=intent.at,
@@ -90,8 +101,9 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
             "document": command.document,
             "parameters": dict(command.parameters),
             "sentAt": intent.at.isoformat(),
+            "expiresAt": expires_at,
             "platform": step.machine["platform"],
-            "logKey": f"{log_prefix}/{command_id}/{step.instance_id}/",
+            "logKey": log_key(environment.stack, step.instance_id, step.holder, command_id),
             **intent.facts["kept"],
         },
         intent=command.intent,
@@ -114,7 +126,7 @@ def look_at_command(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises the error that ends the state, by the command's purpose."""
     invocation = services.ssm.find_invocation(wait.instance_id, wait.resource, wait.facts["platform"])
     if invocation is not None and invocation.is_over:
-        _require_that_it_ran(wait, invocation)
+        _require_that_it_ran(services, wait, invocation)
         return _CONCLUSIONS[wait.facts["purpose"]](services, wait, invocation)
     if services.now() >= wait.deadline:
         raise CommandTimedOutError(
@@ -137,7 +149,11 @@ def _what(wait: Wait) -> str:
     return f"{wait.facts['intent']} ({wait.facts['document']}, command {wait.resource})"
 
 
-def _require_that_it_ran(wait: Wait, invocation: Invocation) -> None:
+def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation) -> None:
+    if invocation.never_ran and services.now() >= datetime.fromisoformat(wait.facts["expiresAt"]):
+        raise CommandTimedOutError(
+            f"{wait.instance_id}: {_what(wait)} was not over when it expired; it may still be at work"
+        )
     if invocation.never_ran:
         raise CommandNotDeliveredError(
             f"{wait.instance_id}: {_what(wait)} never reached the machine: {invocation.status_details}"
@@ -197,14 +213,15 @@ def _conclude_scan(services: Services, wait: Wait, invocation: Invocation) -> di
 
 
 def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
-    """A search that failed has found nothing out: -1 missing."""
-    found: Mapping[str, Any] = {"missingCount": -1, "missing": []}
-    if invocation.succeeded:
+    """A search that did not answer has found nothing out: -1 missing, and the verdict says so."""
+    try:
         found = _parse_output(
             wait,
             invocation,
             lambda said: {"missingCount": int(said["missingCount"]), "missing": [str(kb) for kb in said["missing"]]},
         )
+    except ProbeFailedError:
+        found = {"missingCount": -1, "missing": []}
     return {**_conclude(services, wait, invocation), **found}
 
 

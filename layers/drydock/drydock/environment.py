@@ -34,6 +34,10 @@ class Environment:
         return f"{self.stack}-SearchWindowsUpdates"
 
     @property
+    def reboot_document(self) -> str:
+        return f"{self.stack}-Reboot"
+
+    @property
     def policy_parameter(self) -> str:
         return f"/{self.stack}/policy"
 

@@ -23,8 +23,12 @@ def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None
 
 
 def instance_of(detail: Mapping[str, Any]) -> str:
-    """The instance that the execution was started for; input is a JSON text and may be left out when large."""
+    """The instance that an execution was started for, whatever its input says; empty when it says nothing.
+
+    The input in the event's detail is a JSON text, left out when it is large.
+    """
     try:
-        return str(json.loads(detail.get("input") or "{}")["instanceId"])
+        given = json.loads(detail.get("input") or "{}")["instanceId"]
     except (KeyError, TypeError, ValueError):
         return ""
+    return given if isinstance(given, str) else json.dumps(given, separators=(",", ":"))

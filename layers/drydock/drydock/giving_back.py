@@ -152,7 +152,7 @@ def _release(services: Services, lease: Lease) -> None:
         *(set_final_tags(services, lease, succeeded=False) if _exists(services, lease) else []),
     ]
     facts = {
-        **describe_work(lease),
+        **describe_work(services.environment.stack, lease),
         "failure": _failure_of(services, lease),
         "verdict": "unknown" if "install" in lease.intents else "not_patched",
         "problems": problems,

@@ -68,14 +68,24 @@ def probe_instance(services: Services, step: Step) -> None:
 
 
 def install_patches(services: Services, step: Step) -> None:
-    """Install what is missing. With hooks this runs twice: without a reboot first, with one at the end."""
-    reboot = bool(step.data["reboot"])
-    command = Command(
-        "installWithReboot" if step.data.get("isSecond") else "install",
-        "install",
-        step.policy["document"],
-        install_parameters(step.policy, step.machine["snapshotId"], reboot=reboot),
-    )
+    """Install what is missing; `data.reboot` says whether a reboot may follow at once."""
+    parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=bool(step.data["reboot"]))
+    command = Command("install", "install", step.policy["document"], parameters)
+    run_command(services, step, command, "patchSeconds")
+
+
+def finish_install(services: Services, step: Step) -> None:
+    """After a post-install hook: let the agent reboot the machine if that is needed.
+
+    AWS-RunPatchBaseline does that in a second run; AWS-InstallWindowsUpdates would find nothing to install and
+    leave the reboot pending.
+    """
+    if step.policy["document"] == INSTALL_WINDOWS_UPDATES:
+        boot_id = str(step.data["bootId"])
+        command = Command("installFinish", "install", services.environment.reboot_document, {"BootId": boot_id})
+    else:
+        parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=True)
+        command = Command("installFinish", "install", RUN_PATCH_BASELINE, parameters)
     run_command(services, step, command, "patchSeconds")
 
 

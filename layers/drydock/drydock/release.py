@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drydock.admission import COMPLETED, COMPLETED_TAG, STATE_TAG
+from drydock.commands import log_key
 from drydock.ec2 import state_of
 from drydock.errors import AwsCallFailedError, InstanceNotFoundError, LeaseLostError, ServiceUnavailableError
 from drydock.failures import readable_failure
@@ -20,6 +21,7 @@ from drydock.policy import Policy
 from drydock.results import find_result, make_result, put_result
 from drydock.services import Services
 from drydock.step import Step
+from drydock.times import day_in
 
 
 def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +47,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     ]
     outcome = "failed" if failure else "succeeded"
     facts = {
-        **describe_work(lease),
+        **describe_work(services.environment.stack, lease),
         **_facts(services, step),
         "failure": failure,
         "problems": problems,
@@ -69,6 +71,7 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
             "failure": failure,
             "startedAt": step.execution_started.isoformat(),
             "runId": str(step.data.get("runId") or ""),
+            "notify": str(step.data.get("notify") or ""),
         }
         put_result(
             services.table,
@@ -87,7 +90,7 @@ def set_final_tags(services: Services, lease: Lease, *, succeeded: bool) -> list
         if succeeded and lease.journal["operation"] == "Install":
             services.ec2.set_tags(
                 lease.instance_id,
-                {STATE_TAG: COMPLETED, COMPLETED_TAG: f"{services.now():%Y-%m-%d}"},
+                {STATE_TAG: COMPLETED, COMPLETED_TAG: day_in(services.now(), services.environment.time_zone)},
             )
         elif lease.journal["stateTag"]:
             services.ec2.set_tags(lease.instance_id, {STATE_TAG: lease.journal["stateTag"]})
@@ -105,7 +108,7 @@ def power_now(services: Services, instance_id: str) -> str:
         return "gone"
 
 
-def describe_work(lease: Lease) -> dict[str, Any]:
+def describe_work(stack: str, lease: Lease) -> dict[str, Any]:
     """What the lease itself tells of the work, also when its owner died."""
     intents = lease.intents
     return {
@@ -130,6 +133,7 @@ def describe_work(lease: Lease) -> dict[str, Any]:
                 "document": intent.facts["document"],
                 "parameters": intent.facts["parameters"],
                 "sentAt": intent.at.isoformat(),
+                "logKey": log_key(stack, lease.instance_id, lease.holder, intent.id) if intent.id else "",
             }
             for intent in sorted(intents.values(), key=lambda intent: intent.at)
             if "purpose" in intent.facts
@@ -164,7 +168,7 @@ def _facts(services: Services, step: Step) -> dict[str, Any]:
         },
         "hooks": hook_outcomes(step.policy, data.get("hooks") or {}),
         "outcomes": [
-            {key: outcome[key] for key in ("commandId", "status", "statusDetails", "responseCode", "endedAt", "logKey")}
+            {key: outcome[key] for key in ("commandId", "status", "statusDetails", "responseCode", "endedAt")}
             for outcome in (
                 *installs,
                 *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health")),

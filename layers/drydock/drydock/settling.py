@@ -75,11 +75,13 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
         if sent is None:
             return None, None
         command_id, expires_text = sent[0], sent[1].isoformat()
-    invocation = services.ssm.find_invocation(lease.instance_id, command_id, str(lease.journal.get("platform", "")))
-    if invocation is not None and invocation.is_over:
-        return None, None
     expires = datetime.fromisoformat(expires_text)
-    if services.now() >= expires:
+    has_expired = services.now() >= expires
+    invocation = services.ssm.find_invocation(lease.instance_id, command_id, str(lease.journal.get("platform", "")))
+    if invocation is not None and invocation.is_over and not (invocation.never_ran and has_expired):
+        return None, None
+    # What SSM itself gave up at its expiry may have begun: only the agent can tell that it is over.
+    if has_expired:
         return None, expires
     return CommandAtWork(intent.name, command_id, bool(invocation and invocation.is_undelivered)), None
 

@@ -112,7 +112,7 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str]:
 
 
 def _tell_failure(services: Services, holder: Holder, instance_id: str, detail: Mapping[str, Any] | None) -> None:
-    result = find_result(services.table, instance_id, holder) if instance_id else None
+    result = find_result(services.table, instance_id, holder)
     lease = find_lease(services.table, instance_id) if instance_id else None
     if lease is not None and lease.holder.execution != holder.execution:
         lease = None
@@ -128,7 +128,7 @@ def _tell_failure(services: Services, holder: Holder, instance_id: str, detail: 
         failure=failure,
         ended=ended,
         power=power,
-        state=_state_text(lease, result),
+        state=_state_text(lease, result, power),
         result=result,
         place=_place(services, holder),
     )
@@ -166,14 +166,16 @@ def _failure_and_end(
     return {"error": error, "cause": cause}, to_text(ended)
 
 
-def _state_text(lease: Lease | None, result: Item | None) -> str:
+def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
     if lease is not None:
         before = lease.journal.get("power", "")
+        if not before:
+            return "Nothing was touched."
+        if before == power:
+            return "So it was before. Drydock ends its lease once nothing of its own is at work on the machine."
         return (
             f"It was {before} before; Drydock gives it back as soon as that is safe. "
             "You will hear again only if that takes very long."
-            if before
-            else "Nothing was touched."
         )
     if result is None or result["outcome"] == "refused":
         return "Nothing was touched."

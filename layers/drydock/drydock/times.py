@@ -23,3 +23,8 @@ def for_people(moment: datetime, zone: str) -> str:
     local = moment.astimezone(ZoneInfo(zone))
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]} ({zone})"
+
+
+def day_in(moment: datetime, zone: str) -> str:
+    """The date in a time zone, `2026-01-13`."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d}"

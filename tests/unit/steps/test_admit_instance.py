@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -127,7 +126,7 @@ def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -
             lambda world: world.ec2.instances[INSTANCE].update(Tags=name_tags(**{"aws:autoscaling:groupName": "g"})),
             InstanceInGroupError,
         ),
-        (lambda world: world.ec2.instances[INSTANCE].update(RootDeviceType="instance-store"), InstanceNotPatchableError),
+        (lambda world: world.ec2.set_state(INSTANCE, "running", RootDeviceType="store"), InstanceNotPatchableError),
         (lambda world: world.ssm.agents.clear(), InstanceUnmanagedError),
         (
             lambda world: (world.ec2.set_state(INSTANCE, "stopped"), world.ec2.stop_protected.add(INSTANCE)),
@@ -211,7 +210,7 @@ def test_the_settings_of_the_account_count(world: World) -> None:
 
 
 def test_every_document_that_cannot_run_is_named_before_the_lease_is_active(world: World) -> None:
-    world.ssm.bad_documents = {"Hook-A": "document Hook-A: does not exist", "Probe-B": "document Probe-B: is for Windows"}
+    world.ssm.bad_documents = {"Hook-A": "Hook-A: does not exist", "Probe-B": "Probe-B: is for Windows"}
 
     with pytest.raises(DocumentError) as refused:
         admit(world, policy={"hooks": {"preInstall": "Hook-A", "onExit": "Good"}, "healthProbe": "Probe-B"})
@@ -291,7 +290,7 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
 
 def test_a_redrive_does_not_take_over_the_lease_of_the_execution_before(world: World) -> None:
     admit(world)
-    world.clock.move(seconds=timedelta(minutes=5).seconds)
+    world.clock.move(minutes=5)
 
     with pytest.raises(InstanceBusyError):
         admit(world, holder=Holder(HOLDER.execution, 1))

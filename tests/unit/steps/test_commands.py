@@ -57,11 +57,16 @@ CASES = {
         "drydock-SearchWindowsUpdates",
         {"document": "AWS-InstallWindowsUpdates"},
         '{"missingCount": 0, "missing": []}',
-        60,
-        "ProbeFailedError",
     ),
     "hook before": Case(
-        "run_hook", {"hook": "preInstall"}, "preInstallHook", "LeaveCluster", {"hooks": HOOKS}, "", 10, "HookFailedError"
+        "run_hook",
+        {"hook": "preInstall"},
+        "preInstallHook",
+        "LeaveCluster",
+        {"hooks": HOOKS},
+        "",
+        10,
+        "HookFailedError",
     ),
     "hook after": Case(
         "run_hook",
@@ -145,7 +150,7 @@ def test_a_command_that_ended_unnoticed_is_found_by_the_next_entry(held: World, 
     run(held, case)
     held.ssm.end(held.command, output=case.output)
 
-    run(held, case, token="retry")
+    run(held, case, token="retry", retry_count=1)
 
     assert [token for token, _ in held.executions.answers] == ["retry"]
 

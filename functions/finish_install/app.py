@@ -1,0 +1,13 @@
+"""Finish Install: after a post-install hook, the reboot that is still needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.patching import finish_install
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> None:
+    finish_install(Services(), read_step(event))

@@ -1,0 +1,539 @@
+"""The crash matrix: everything that can happen to every changing call of a flow, one run each.
+
+`python -m rehearsal.soak` makes each flow undisturbed once, lists the AWS calls by which its functions changed
+something, and repeats the flow for each of them and each way in which it can go wrong there. After each run all that
+Drydock promises must be true.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError
+
+from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.calls import Call, FunctionKilled, Interception
+from rehearsal.clock import TimeLimitError
+from rehearsal.deployment import Stack
+from rehearsal.faults import LoseEvents
+from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
+
+HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
+HEALTH_PROBE = "check-health"
+
+SETTLING = timedelta(hours=12)
+"""How long Drydock's schedules get to find what no event told them about."""
+
+HANG_SECONDS = 50.0
+"""A function that hangs so long is still within its time-out of 60 s."""
+
+_THROTTLED = {
+    "dynamodb": "ThrottlingException",
+    "ec2": "RequestLimitExceeded",
+    "lambda": "TooManyRequestsException",
+    "sns": "Throttled",
+    "ssm": "ThrottlingException",
+    "stepfunctions": "ThrottlingException",
+}
+_REFUSED = {"ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}
+_READING = ("Describe", "Get", "List", "Query", "Scan")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A kind of machine and the policy by which it is patched."""
+
+    name: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+
+FLOWS = {
+    flow.name: flow
+    for flow in (
+        Flow("running", {"missing": ("openssl-3.0.8", "kernel-6.1.90")}),
+        Flow("stopped", {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}),
+        Flow(
+            "hooked",
+            {"missing": ("openssl-3.0.8", "kernel-6.1.90")},
+            {"hooks": HOOKS, "healthProbe": HEALTH_PROBE},
+        ),
+    )
+}
+
+MODES = {
+    "dies_before": "the function dies before the call takes effect",
+    "dies_after": "the function dies after the effect, before the reply",
+    "stopped": "StopExecution comes before the effect, the function goes on",
+    "stopped_hung": f"as stopped, and the function hangs for {HANG_SECONDS:g} s before it goes on",
+    "redriven": "as stopped, and redriven 5 s later",
+    "redriven_late": "as stopped, and redriven when all is quiet",
+    "hangs": f"the function hangs for {HANG_SECONDS:g} s before the effect and goes on",
+    "throttled": "the call is throttled once, for longer than the client retries",
+    "refused": "the call is refused from then on, to this function",
+}
+"""What happens to the k-th changing call."""
+
+COMPLETES = ("dies_before", "dies_after", "hangs", "throttled")
+"""After these the flow goes on, and the machine must be finished."""
+
+ENDS = ("as found", "finished", "half-way")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: mode `clean` disturbs nothing, `number` counts the changing calls from 1."""
+
+    flow: str
+    mode: str
+    number: int
+    loses_events: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.flow}:{self.mode}:{self.number}" + (":lost" if self.loses_events else "")
+
+    @classmethod
+    def read(cls, text: str) -> Case:
+        """Read what `str` wrote. Raises ValueError."""
+        flow, mode, number, *lost = text.split(":")
+        if flow not in FLOWS or mode not in (*MODES, "clean") or lost not in ([], ["lost"]):
+            raise ValueError(f"{text}: is not FLOW:MODE:K or FLOW:MODE:K:lost")
+        return cls(flow, mode, int(number), bool(lost))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case. `end` is one of ENDS; `told_twice` says that a message was repeated where it may be."""
+
+    case: Case
+    what: str
+    end: str
+    violations: tuple[str, ...]
+    told_twice: bool = False
+    log: tuple[str, ...] = ()
+
+
+class Run:
+    """An account in which one case happens."""
+
+    def __init__(self, case: Case, account: EmbeddedAccount, fleet: Fleet) -> None:
+        self.case = case
+        self.account = account
+        self.fleet = fleet
+        self.flow = FLOWS[case.flow]
+        self.changes: list[Call] = []
+        self.struck: Call | None = None
+        self.redrives = 0
+        self.log: list[str] = []
+        self.stack: Stack = account.deploy()
+        for document in (*HOOKS.values(), HEALTH_PROBE):
+            fleet.add_document(document)
+        self.machine: Machine = fleet.machine(fleet.add(MachineSpec(name=self.flow.name, **self.flow.spec)))
+        self.missing = list(self.machine.missing)
+        self.execution = ""
+
+    def play(self) -> Verdict:
+        """Let the case happen, and judge it."""
+        if self.case.loses_events:
+            LoseEvents().arm(self.account, self.fleet)
+        self.account.calls.interceptors.append(self._intercept)
+        given = {"instanceId": self.machine.instance_id, "policy": dict(self.flow.policy)}
+        self.execution = self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
+        try:
+            self._settle()
+            if self.case.mode == "redriven_late" and self.struck and self.view.status != "SUCCEEDED":
+                self._redrive()
+                self._settle()
+            violations = list(_judge(self))
+        except TimeLimitError as error:
+            violations = [f"not quiet: {error}"]
+        what = "" if self.struck is None else _describe(self.struck)
+        told_twice = len(self.messages()) > 1 + self.redrives and self.may_tell_twice
+        return Verdict(self.case, what, self.end(), tuple(violations), told_twice, tuple(self.log))
+
+    @property
+    def view(self) -> ExecutionView:
+        return self.account.execution(self.execution)
+
+    @property
+    def may_tell_twice(self) -> bool:
+        """Whether the message was sent but not marked as told: SNS has no token by which it would know it again."""
+        struck = self.struck
+        if struck is None or struck.caller.name != "announce_success":
+            return False
+        after_publish = any(call.operation == "Publish" for call in self.changes[: self.case.number - 1])
+        published = struck.operation == "Publish" and self.case.mode == "dies_after"
+        return published or (after_publish and self.case.mode in ("dies_before", "throttled", "refused"))
+
+    def items(self) -> list[dict[str, Any]]:
+        """Everything that Drydock remembers."""
+        deserialize = TypeDeserializer().deserialize
+        scanned = self.account.client("dynamodb").scan(TableName=self.stack.resource("StateTable"))
+        return [{key: deserialize(value) for key, value in item.items()} for item in scanned["Items"]]
+
+    def messages(self) -> list[Any]:
+        """What people were told about the machine."""
+        return [message for message in self.account.messages if self.machine.instance_id in message.body]
+
+    def images(self) -> list[Image]:
+        """All images of the machine."""
+        return [image for image in self.fleet.images.by_id.values() if image.machine is self.machine]
+
+    def end(self) -> str:
+        """What the machine is like, whatever anybody says about it."""
+        if self.machine.pending_reboot:
+            return "half-way"
+        if not self.machine.missing:
+            return "finished"
+        return "as found" if self.machine.missing == self.missing else "half-way"
+
+    def note(self, text: str) -> None:
+        """Write down something for who replays the case."""
+        self.log.append(f"{self.account.clock.now():%H:%M:%S.%f} {text}")
+
+    def _intercept(self, call: Call) -> Interception | None:
+        if call.caller.kind != "function" or call.operation.startswith(_READING):
+            return None
+        self.changes.append(call)
+        self.note(_describe(call))
+        if self.struck is not None:
+            same = _kind(call) == _kind(self.struck) and self.case.mode == "refused"
+            return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if same else None
+        if len(self.changes) != self.case.number or self.case.mode == "clean":
+            return None
+        self.struck = call
+        self.note(f"*** {self.case.mode}")
+        return self._strike(call)
+
+    def _strike(self, call: Call) -> Interception | None:
+        mode = self.case.mode
+        if mode == "dies_before":
+            return Interception(before=FunctionKilled(mode))
+        if mode == "dies_after":
+            return Interception(after=FunctionKilled(mode))
+        if mode == "throttled":
+            return Interception(before=_error(_THROTTLED, "ThrottlingException", call))
+        if mode == "refused":
+            return Interception(before=_error(_REFUSED, "AccessDeniedException", call))
+        if mode == "hangs":
+            return Interception(delay=HANG_SECONDS)
+        self.account.clock.spawn(self._stop, "stop")
+        if mode == "redriven":
+            self.account.clock.call_later(5, self._redrive)
+        return Interception(delay=HANG_SECONDS) if mode == "stopped_hung" else None
+
+    def _stop(self) -> None:
+        self.account.stop_execution(self.execution, "Soak.Stopped", "somebody stopped the execution")
+
+    def _redrive(self) -> None:
+        self.redrives += 1
+        self.note("redriven")
+        self.account.client("stepfunctions").redrive_execution(executionArn=self.execution)
+
+    def _settle(self) -> None:
+        """Let everything happen, sweeps included, until nothing is left to do."""
+        self.account.run_until_quiet()
+        end = self.account.clock.now() + SETTLING
+        while self.account.clock.now() < end and any(
+            item["sk"] == "LEASE" or item.get("lookup") == "UNTOLD" for item in self.items()
+        ):
+            self.account.clock.call_later(150, lambda: None)
+            self.account.run_until_quiet()
+
+
+def _kind(call: Call) -> tuple[str, str, str]:
+    return call.caller.name, call.service, call.operation
+
+
+def _describe(call: Call) -> str:
+    parameters = call.parameters
+    values = parameters.get("ExpressionAttributeValues", {})
+    names = parameters.get("ExpressionAttributeNames", {})
+    key = parameters.get("Key") or parameters.get("Item") or {}
+    details = [
+        *(value["S"].split("#")[0] for name, value in key.items() if name in ("pk", "sk")),
+        *(names[name] for name in ("#name", "#intent", "#wait") if name in names),
+        *(value["S"] for name, value in values.items() if name in (":active", ":restoring") and "S" in value),
+        str(parameters.get("DocumentName", "")),
+        str(parameters.get("Name", "")),
+    ]
+    return f"{call.caller.name} {call.service}:{call.operation} {' '.join(detail for detail in details if detail)}"
+
+
+def _error(codes: Mapping[str, str], other: str, call: Call) -> ClientError:
+    code = codes.get(call.service, other)
+    response: Any = {"Error": {"Code": code, "Message": "soak"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(response, call.operation)
+
+
+def _judge(run: Run) -> Iterator[str]:
+    """All that is not as Drydock promises."""
+    yield from _judge_execution(run)
+    yield from _judge_machine(run)
+    yield from _judge_work(run)
+    yield from _judge_records(run)
+    yield from _judge_further_pass(run)
+
+
+def _judge_execution(run: Run) -> Iterator[str]:
+    status = run.view.status
+    if run.case.mode != "clean" and run.struck is None:
+        yield "the fault never struck"
+    if status == "RUNNING":
+        yield "execution: still running"
+    expected = {"stopped": "ABORTED", "stopped_hung": "ABORTED", "clean": "SUCCEEDED"}.get(run.case.mode)
+    if run.case.mode in COMPLETES and not (run.may_tell_twice or status == "SUCCEEDED"):
+        expected = "SUCCEEDED"
+    if expected and status != expected:
+        yield f"execution: {status} ({run.view.error}: {run.view.cause}), not {expected}"
+
+
+def _judge_machine(run: Run) -> Iterator[str]:
+    machine, end = run.machine, run.end()
+    if machine.power != machine.spec.power:
+        yield f"power: found {machine.spec.power}, left {machine.power}"
+    if machine.interrupted:
+        yield f"interrupted: {machine.interrupted}"
+    if end != "finished" and run.case.mode in (*COMPLETES, "clean"):
+        yield f"the machine is left {end}"
+
+
+def _judge_work(run: Run) -> Iterator[str]:
+    """Nothing may have been done twice, redrives apart."""
+    most = 1 + run.redrives
+    moments = Counter(run.fleet.tags(image.image_id).get("DrydockMoment", "?") for image in run.images())
+    for moment, count in moments.items():
+        if count > 1:
+            yield f"{count} images {moment}"
+    sent = run.fleet.run_command.list_visible(None, run.machine.instance_id)
+    for comment, count in Counter(command.request["Comment"] for command in sent).items():
+        if count > most:
+            yield f"{count} commands {comment!r}"
+    powers = Counter(power for _, power in run.machine.power_log)
+    for power in ("pending", "stopping"):
+        if powers[power] > most:
+            yield f"{powers[power]} times {power}"
+    if len(sent) and any(not invocation.over for command in sent for invocation in command.invocations):
+        yield "a command is still at work"
+
+
+def _judge_records(run: Run) -> Iterator[str]:
+    items = run.items()
+    if any(item["sk"] == "LEASE" for item in items):
+        yield "lease: left"
+    results = sorted(
+        (item for item in items if item["sk"].startswith("RESULT#")), key=lambda item: int(item["redriveCount"])
+    )
+    touched = any("journal" in _names_of(call) for call in run.changes)
+    counts = [int(item["redriveCount"]) for item in results]
+    if counts != list(range(1 + run.redrives)) and (touched or len(counts) > 1 + run.redrives):
+        yield f"results: of redrives {counts} of {list(range(1 + run.redrives))}"
+    yield from _judge_messages(run, items, results)
+    for result in results:
+        if result.get("lookup") == "UNTOLD":
+            yield f"result {result['redriveCount']}: untold"
+    if results:
+        yield from _judge_result(run, results)
+    problems = " ".join(problem for result in results for problem in result.get("problems", []))
+    for image in run.images():
+        if image.deprecated_at is None and image.image_id not in problems:
+            yield f"image {image.name} has no deprecation date, and nobody says so"
+        if image.state != "available":
+            yield f"image {image.name} is {image.state}"
+    if run.case.mode != "refused":
+        letters = run.account.queue(run.stack.resource("DeadLetterQueue"))
+        if letters:
+            yield f"dead letters: {letters}"
+
+
+def _names_of(call: Call) -> str:
+    return str(call.parameters.get("UpdateExpression", ""))
+
+
+def _judge_messages(run: Run, items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Iterator[str]:
+    told = len(run.messages())
+    expected = 1 + run.redrives
+    least = min(expected, len(results)) if run.case.loses_events else expected
+    if not least <= told <= expected + run.may_tell_twice:
+        subjects = [message.subject for message in run.messages()]
+        yield f"messages: {told}, not {expected}: {subjects}"
+    for item in items:
+        if item["pk"].startswith("TOLD#") and not item["told"] and not run.may_tell_twice:
+            yield f"mark {item['pk']} {item['sk']} is not told"
+
+
+def _judge_result(run: Run, results: list[dict[str, Any]]) -> Iterator[str]:
+    """The newest record that is no refusal says what is true of the machine."""
+    end = run.end()
+    done = [item for item in results if item["outcome"] != "refused"]
+    tag = run.fleet.tags(run.machine.instance_id).get("DrydockState")
+    problems = " ".join(problem for result in results for problem in result.get("problems", []))
+    if not done:
+        if end != "as found" or tag is not None:
+            yield f"refused, but the machine is {end}, tag {tag}"
+        return
+    verdict, outcome = done[-1]["verdict"], done[-1]["outcome"]
+    allowed = {
+        "finished": ("compliant", "unknown"),
+        "as found": ("not_patched", "unknown"),
+        "half-way": ("unknown", "pending_reboot", "missing"),
+    }[end]
+    verdicts = {item["verdict"] for item in done}
+    if verdict not in allowed and not (run.redrives and verdicts & set(allowed)):
+        yield f"verdict {verdict}, but the machine is {end}"
+    if outcome == "succeeded" and (end != "finished" or verdict != "compliant"):
+        yield f"outcome {outcome}, verdict {verdict}, the machine is {end}"
+    wanted = "Completed" if outcome == "succeeded" else None
+    if tag != wanted and "tag" not in problems:
+        yield f"tag DrydockState: {tag}, outcome {outcome}"
+    for result in done:
+        if result["powerAfter"] != run.machine.spec.power:
+            yield f"result {result['redriveCount']}: powerAfter {result['powerAfter']}"
+
+
+def _judge_further_pass(run: Run) -> Iterator[str]:
+    """give_back has nothing left to do."""
+    before = len(run.changes)
+    function = run.stack.resource("GiveBackFunction")
+    for event, expected in (
+        ({"instanceId": run.machine.instance_id}, {"move": "nothing"}),
+        ({}, {"suspects": 0, "untold": 0}),
+    ):
+        outcome = run.account.functions.invoke(function, json.dumps(event))
+        if outcome.failed or json.loads(outcome.payload) != expected:
+            yield f"a further pass: {outcome.payload}"
+    if len(run.changes) != before:
+        yield f"a further pass calls {[_describe(call) for call in run.changes[before:]]}"
+
+
+def play(case: Case) -> Verdict:
+    """Let a case happen in an account of its own."""
+    with EmbeddedAccount() as account, Fleet(account) as fleet:
+        return Run(case, account, fleet).play()
+
+
+def count_changes(flow: str) -> list[str]:
+    """What the functions change in an undisturbed run of a flow, in order."""
+    with EmbeddedAccount() as account, Fleet(account) as fleet:
+        run = Run(Case(flow, "clean", 0), account, fleet)
+        run.play()
+        return [_describe(call) for call in run.changes]
+
+
+def all_cases(changes: Mapping[str, int], modes: Iterable[str] = tuple(MODES)) -> list[Case]:
+    """The whole matrix, given how many changes each flow makes."""
+    return [
+        Case(flow, mode, number)
+        for flow, mode in product(changes, modes)
+        for number in range(1, changes[flow] + 1)
+    ]
+
+
+def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], None]) -> list[Verdict]:
+    """Play the cases in so many processes; `heard` gets each verdict as it comes. The order is that of the cases."""
+    verdicts = {}
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes) as pool:
+        for verdict in pool.imap_unordered(play, cases, chunksize=4):
+            verdicts[verdict.case] = verdict
+            heard(verdict)
+    return [verdicts[case] for case in cases]
+
+
+def format_table(verdicts: Sequence[Verdict]) -> str:
+    """Flow by mode: runs, how the machines ended, messages repeated, runs with violations."""
+    lines = [f"{'flow':<9}{'mode':<16}{'runs':>6}{'as found':>10}{'finished':>10}{'half-way':>10}{'twice':>7}{'wrong':>7}"]
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        case = verdict.case
+        groups.setdefault((case.flow, case.mode + (" *" if case.loses_events else "")), []).append(verdict)
+    for (flow, mode), group in sorted(groups.items(), key=lambda item: list(FLOWS).index(item[0][0])):
+        ends = Counter(verdict.end for verdict in group)
+        wrong = sum(bool(verdict.violations) for verdict in group)
+        twice = sum(verdict.told_twice for verdict in group)
+        lines.append(
+            f"{flow:<9}{mode:<16}{len(group):>6}" + "".join(f"{ends[end]:>10}" for end in ENDS) + f"{twice:>7}{wrong:>7}"
+        )
+    if any(verdict.case.loses_events for verdict in verdicts):
+        lines.append("* all events lost")
+    return "\n".join(lines)
+
+
+def replay_command(case: Case) -> str:
+    """The command that plays one case again and tells all about it."""
+    return f"python -m rehearsal.soak --replay {case}"
+
+
+def describe(verdict: Verdict) -> str:
+    """A case with what is wrong about it, and how to see it again."""
+    wrong = "".join(f"\n    {violation}" for violation in verdict.violations)
+    return f"{verdict.case}  at {verdict.what}  {verdict.end}{wrong}\n    {replay_command(verdict.case)}"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; the exit code is 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.soak", description=__doc__)
+    parser.add_argument("--sample", type=int, metavar="N", help="only N cases, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--lost", type=int, default=60, metavar="N", help="how many cases also run without any event")
+    parser.add_argument("--flow", choices=FLOWS, action="append", help="only this flow (may be repeated)")
+    parser.add_argument("--mode", choices=MODES, action="append", help="only this mode (may be repeated)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--replay", type=Case.read, metavar="FLOW:MODE:K", help="play one case and show it in detail")
+    options = parser.parse_args(arguments)
+    if options.replay:
+        verdict = play(options.replay)
+        print("\n".join(verdict.log))
+        print(describe(verdict))
+        return int(bool(verdict.violations))
+    began = time.perf_counter()
+    cases = choose_cases(options.flow or FLOWS, options.mode or MODES, options.sample, options.lost, options.seed)
+    done = 0
+
+    def hear(verdict: Verdict) -> None:
+        nonlocal done
+        done += 1
+        if verdict.violations:
+            print(describe(verdict), flush=True)
+        if done % 100 == 0:
+            print(f"{done} of {len(cases)} after {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+
+    verdicts = play_all(cases, options.processes, hear)
+    print(format_table(verdicts))
+    wrong = sum(bool(verdict.violations) for verdict in verdicts)
+    print(f"{len(verdicts)} runs, {wrong} with violations, {time.perf_counter() - began:.0f} s")
+    return int(wrong > 0)
+
+
+def choose_cases(
+    flows: Iterable[str], modes: Iterable[str], sample: int | None, lost: int, seed: int
+) -> list[Case]:
+    """The matrix or a sample of it, the clean runs, and so many cases without any event."""
+    changes = {flow: len(count_changes(flow)) for flow in flows}
+    matrix = all_cases(changes, modes)
+    chance = random.Random(seed)
+    silent = [
+        Case(case.flow, case.mode, case.number, True)
+        for case in chance.sample([case for case in matrix if case.mode != "redriven_late"], min(lost, len(matrix)))
+    ]
+    if sample is not None:
+        matrix = chance.sample(matrix, min(sample, len(matrix)))
+    clean = [Case(flow, "clean", 0, silent) for flow in changes for silent in (False, True)]
+    return [*clean, *matrix, *silent]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,319 @@
+"""Give Back: passes that converge, over one machine or all."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import AwsCallFailedError
+from drydock.leases import ACTIVE, RESTORING, claim_intent, record_intent, take_lease
+from drydock.results import make_result, put_result, untold_results
+from drydock.step import Holder
+from drydock.table import Key
+from tests.unit.fakes import START, FunctionDiedError, agent
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World
+
+LIFETIME = timedelta(seconds=75)
+ABORTED = {
+    "detail-type": "Step Functions Execution Status Change",
+    "detail": {"executionArn": EXECUTION, "status": "ABORTED", "input": json.dumps({"instanceId": INSTANCE})},
+}
+
+
+def give_back(world: World, event: dict[str, Any] | None = None) -> str:
+    done: dict[str, Any] = world.run("give_back", event or {"instanceId": INSTANCE})
+    return str(done["move"])
+
+
+@pytest.fixture
+def started(world: World) -> World:
+    """A machine that came stopped and runs since Drydock started it; its execution is over, no function lives."""
+    world.hold("stopped")
+    world.run("start_instance", world.event("Start Instance"))
+    world.ec2.set_state(INSTANCE, "running")
+    world.end_execution("ABORTED", cause="by hand")
+    world.clock.move(seconds=76)
+    return world
+
+
+def test_a_machine_whose_execution_runs_is_left_alone(world: World) -> None:
+    world.hold()
+    world.clock.move(hours=30)
+
+    assert give_back(world) == "nothing"
+    assert world.lease is not None and world.lease.phase == ACTIVE
+
+
+def test_a_machine_that_nobody_holds_is_left_alone(world: World) -> None:
+    assert give_back(world) == "nothing"
+    assert give_back(world, ABORTED) == "nothing"
+    assert world.ec2.faults.made == []
+
+
+def test_the_end_of_another_execution_does_not_end_this_one(world: World) -> None:
+    world.hold(holder=Holder(OTHER_EXECUTION, 0))
+
+    assert give_back(world, ABORTED) == "nothing"
+
+
+@pytest.mark.parametrize("detail", [{}, {"input": None}, {"input": "[]"}])
+def test_an_event_without_its_input_does_nothing_and_leaves_it_to_the_sweep(
+    world: World, detail: dict[str, Any]
+) -> None:
+    assert give_back(world, {"detail": {"executionArn": EXECUTION, "status": "ABORTED", **detail}}) == "nothing"
+
+
+def test_while_a_function_may_be_alive_nothing_is_done_but_the_owner_is_fenced_off(world: World) -> None:
+    world.hold("stopped")
+    world.run("start_instance", world.event("Start Instance"))
+    world.ec2.set_state(INSTANCE, "running")
+    world.end_execution()
+    world.clock.move(seconds=74)
+
+    assert give_back(world, ABORTED) == "wait_for_functions"
+
+    assert world.lease is not None
+    assert (world.lease.phase, world.lease.wait) == (RESTORING, None)
+    assert world.ec2.state(INSTANCE) == "running"
+
+
+def test_a_machine_that_drydock_started_is_stopped_and_then_released(started: World) -> None:
+    assert give_back(started) == "stop"
+    assert give_back(started) == "wait_until_stopped"
+    started.ec2.set_state(INSTANCE, "stopped")
+    assert give_back(started) == "release"
+
+    assert started.lease is None
+    assert started.result is not None
+    assert (started.result["outcome"], started.result["powerBefore"], started.result["powerAfter"]) == (
+        "failed",
+        "stopped",
+        "stopped",
+    )
+    assert started.result["failure"] == {"error": "ABORTED", "cause": "by hand"}
+    assert give_back(started) == "nothing"
+
+
+def test_a_machine_that_came_running_is_never_stopped(world: World) -> None:
+    world.hold("running")
+    world.end_execution("TIMED_OUT")
+    world.clock.move(seconds=76)
+
+    assert give_back(world) == "release"
+    assert world.ec2.state(INSTANCE) == "running"
+    assert world.result is not None and world.result["failure"]["error"] == "TIMED_OUT"
+
+
+def test_a_machine_that_somebody_started_before_drydock_did_is_left_running(world: World) -> None:
+    world.hold("stopped")
+    world.end_execution()
+    world.ec2.set_state(INSTANCE, "running")
+    world.clock.move(seconds=76)
+
+    assert give_back(world) == "release"
+    assert world.ec2.state(INSTANCE) == "running"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_pass_that_dies_around_the_stop_is_followed_by_one_that_ends_it(started: World, moment: str) -> None:
+    getattr(started.ec2.faults, moment)["stop"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        give_back(started)
+
+    assert give_back(started) in ("stop", "wait_until_stopped")
+    assert started.ec2.state(INSTANCE) == "stopping"
+
+
+def install(world: World) -> None:
+    world.run("install_patches", world.event("Install Patches", {"reboot": True}))
+    world.clock.move(seconds=76)
+
+
+def test_no_power_is_cut_under_an_installation(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    for _ in range(3):
+        assert give_back(started) == "wait_for_commands"
+        started.clock.move(minutes=10)
+    assert (started.ec2.state(INSTANCE), started.ssm.cancelled) == ("running", [])
+
+    started.ssm.end(started.command, "Success")
+
+    assert give_back(started) == "stop"
+
+
+def test_an_installation_that_has_not_begun_is_cancelled(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Pending")
+
+    assert give_back(started) == "wait_for_commands"
+
+    assert started.ssm.cancelled == [started.command.command_id]
+    assert started.ec2.state(INSTANCE) == "running"
+
+
+def test_an_installation_that_never_ends_is_waited_for_until_it_expired_and_the_agent_is_back(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.clock.at = started.command.expires
+    assert give_back(started) == "wait_for_commands"
+
+    started.ssm.agents[INSTANCE] = agent(started.clock() + timedelta(seconds=1))
+    assert give_back(started) == "stop"
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["installation begun", "not begun"])
+def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, begun: bool) -> None:
+    world.hold()
+    if begun:
+        install(world)
+        world.ssm.end(world.command)
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    assert world.result is not None
+    assert world.result["verdict"] == ("unknown" if begun else "not_patched")
+
+
+@pytest.mark.parametrize("journaled", ["", "Failed"])
+def test_the_state_tag_returns_to_what_the_journal_says(world: World, journaled: str) -> None:
+    world.hold(stateTag=journaled)
+    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
+
+
+def test_a_machine_that_was_terminated_is_released(started: World) -> None:
+    started.ec2.set_state(INSTANCE, "terminated")
+
+    assert give_back(started) == "release"
+    assert started.lease is None
+    assert started.result is not None and started.result["powerAfter"] == "terminated"
+
+
+def test_a_machine_that_ec2_has_forgotten_is_released(started: World) -> None:
+    started.ec2.instances.clear()
+
+    assert give_back(started) == "release"
+    assert started.result is not None and started.result["powerAfter"] == "gone"
+
+
+def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) -> None:
+    world.hold()
+    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), deprecateAfterDays=30)
+    record_intent(world.table, HOLDER, INSTANCE, "imageBefore", {"id": "ami-1"})
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    assert world.result is not None and world.result["images"]["before"] == "ami-1"
+    assert world.ec2.deprecated == {"ami-1": START + timedelta(days=30)}
+
+
+def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:
+    take_lease(world.table, HOLDER, INSTANCE, START)
+    world.end_execution("ABORTED")
+    assert give_back(world) == "wait_for_functions"
+    world.clock.move(seconds=75)
+
+    assert give_back(world) == "release"
+
+    assert world.lease is None
+    assert world.result is not None and world.result["outcome"] == "refused"
+    assert world.ec2.faults.made == [], "nothing was touched, so nothing is"
+
+
+def test_a_machine_that_must_not_be_stopped_is_told_after_six_hours_and_tried_again(started: World) -> None:
+    started.ec2.stop_protected.add(INSTANCE)
+    give_back(started)
+    started.clock.move(hours=6)
+    give_back(started)
+    assert started.clients.invoked == []
+    started.clock.move(minutes=2)
+
+    assert give_back(started) == "stop"
+
+    ((function, alert),) = started.clients.invoked
+    assert function == "drydock-alert_failure"
+    assert (alert["instanceId"], alert["execution"]) == (INSTANCE, EXECUTION)
+    assert "OperationNotPermitted" in alert["notGivenBack"]
+    started.ec2.stop_protected.clear()
+    assert give_back(started) == "stop"
+    assert started.ec2.state(INSTANCE) == "stopping"
+
+
+def test_an_owner_that_step_functions_does_not_know_is_over_after_a_quarter_of_an_hour(world: World) -> None:
+    world.hold()
+    world.end_execution("UNKNOWN")
+    world.clock.move(minutes=15)
+    assert give_back(world) == "nothing"
+
+    world.clock.move(seconds=1)
+    assert give_back(world) == "release"
+    assert world.result is not None and world.result["failure"]["error"] == "UNKNOWN"
+
+
+def sweep(world: World) -> list[str]:
+    world.clients.invoked.clear()
+    world.run("give_back", {"time": "2026-01-13T01:00:00Z"})
+    return [f"{function} {payload['instanceId']}" for function, payload in world.clients.invoked]
+
+
+def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(world: World) -> None:
+    world.hold()
+    assert sweep(world) == []
+
+    world.end_execution("ABORTED")
+    assert sweep(world) == [f"drydock-give_back {INSTANCE}"]
+
+    give_back(world)
+    assert world.lease is not None and world.lease.phase == RESTORING
+    assert sweep(world) == [f"drydock-give_back {INSTANCE}"]
+
+
+def untold(world: World) -> Key:
+    result = make_result(INSTANCE, HOLDER, "failed", world.clock(), {})
+    put_result(world.table, result)
+    return {"pk": result["pk"], "sk": result["sk"]}
+
+
+def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: World) -> None:
+    untold(world)
+    world.clock.move(minutes=2)
+    assert sweep(world) == []
+
+    world.clock.move(seconds=1)
+    assert sweep(world) == [f"drydock-alert_failure {INSTANCE}"]
+    assert world.clients.invoked[0][1] == {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0}
+
+
+def test_a_success_is_never_untold(world: World) -> None:
+    put_result(world.table, make_result(INSTANCE, HOLDER, "succeeded", world.clock(), {}))
+
+    assert untold_results(world.table) == []
+
+
+def test_a_tag_or_date_that_cannot_be_written_keeps_no_machine(world: World) -> None:
+    world.hold()
+    world.ec2.faults.before["remove_tags"] = AwsCallFailedError("denied")
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    assert give_back(world) == "release"
+    assert world.result is not None
+    (problem,) = world.result["problems"]
+    assert "DrydockState" in problem and "denied" in problem

@@ -1,0 +1,58 @@
+"""What a pass may do now: never cut power under an installation, undo only what Drydock did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drydock.giving_back import NextMove, Situation, next_move
+from drydock.settling import CommandAtWork, Settlement
+from tests.unit.fakes import START
+
+SETTLED = Settlement((), None)
+AT_WORK = Settlement((CommandAtWork("install", "c-1", False),), None)
+SILENT = Settlement((), START)
+
+
+@pytest.mark.parametrize(
+    ("found", "move"),
+    [
+        ({}, "release"),
+        ({"functions_may_be_alive": True}, "wait_for_functions"),
+        ({"functions_may_be_alive": True, "settlement": AT_WORK, "started": True}, "wait_for_functions"),
+        ({"settlement": AT_WORK}, "wait_for_commands"),
+        ({"settlement": AT_WORK, "started": True}, "wait_for_commands"),
+        ({"settlement": SILENT, "started": True}, "wait_for_commands"),
+        ({"started": True}, "stop"),
+        ({"started": True, "power": "pending"}, "stop"),
+        ({"started": True, "power": "stopping"}, "wait_until_stopped"),
+        ({"started": True, "power": "stopped"}, "release"),
+        ({"started": True, "power": "shutting-down"}, "release"),
+        ({"started": True, "power": "terminated"}, "release"),
+        ({"started": True, "power": "gone"}, "release"),
+        ({"power": "stopped"}, "release"),
+        ({"power": "stopping"}, "release"),
+    ],
+    ids=lambda value: ", ".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else value,
+)
+def test_the_next_move_is_the_one_that_is_safe_now(found: dict[str, Any], move: NextMove) -> None:
+    situation = Situation(
+        functions_may_be_alive=found.get("functions_may_be_alive", False),
+        was_started_by_drydock=found.get("started", False),
+        power=found.get("power", "running"),
+        settlement=found.get("settlement", SETTLED),
+    )
+
+    assert next_move(situation) == move
+
+
+@pytest.mark.parametrize("power", ["pending", "running", "stopping", "stopped", "terminated", "gone"])
+@pytest.mark.parametrize("settlement", [SETTLED, AT_WORK, SILENT], ids=["settled", "at work", "silent"])
+@pytest.mark.parametrize("alive", [True, False], ids=["alive", "over"])
+@pytest.mark.parametrize("started", [True, False], ids=["started", "found running"])
+def test_power_is_cut_only_where_drydock_started_it_and_nothing_is_at_work(
+    power: str, settlement: Settlement, alive: bool, started: bool
+) -> None:
+    if next_move(Situation(alive, started, power, settlement)) == "stop":
+        assert started and not alive and settlement.is_settled and power in ("pending", "running")

@@ -159,6 +159,9 @@ ACCESS: dict[tuple[str, str], tuple[Need, ...]] = {
     ),
     ("stepfunctions", "DescribeExecution"): (Need("states:DescribeExecution", _execution),),
     ("stepfunctions", "StopExecution"): (Need("states:StopExecution", _execution),),
+    ("stepfunctions", "ListExecutions"): (
+        Need("states:ListExecutions", lambda parameters: [parameters["stateMachineArn"]]),
+    ),
     ("lambda", "Invoke"): (Need("lambda:InvokeFunction", _named("lambda", "function:", "FunctionName")),),
     ("sns", "Publish"): (Need("sns:Publish", lambda parameters: [parameters["TopicArn"]]),),
     ("s3", "GetObject"): (

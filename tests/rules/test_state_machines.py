@@ -24,6 +24,7 @@ LONGEST_SECONDS: dict[str, float] = {
     "run_hook": MOST_SECONDS["hookSeconds"],
     "check_health": MOST_SECONDS["hookSeconds"],
     "install_patches": MOST_SECONDS["patchSeconds"],
+    "finish_install": MOST_SECONDS["patchSeconds"],
     "scan_patches": MOST_SECONDS["patchSeconds"],
     "restore_power": MOST_SECONDS["stopSeconds"],
     "settle_commands": SETTLE_LIMIT.total_seconds(),
@@ -279,6 +280,13 @@ def test_nothing_goes_round_for_ever() -> None:
         if patch.states[choice["Next"]].type == "Task" and choice["Next"] in on_loops(patch)
     }
     assert on_loops(patch, without=choices_again) == set()
+    judged = choices_again.pop("Probe Instance After")
+    probe = patch.states["Probe Instance After"]
+    for holder in (probe.body, *probe.catchers):
+        assert holder["Assign"]["isProbedAfter"] is True
+    failed = {"installs": [{}], "failure": {"error": "HookFailedError", "cause": ""}}
+    assert _value(judged, isProbedAfter=False, **failed) is True
+    assert _value(judged, isProbedAfter=True, **failed) is False
     for name, condition in choices_again.items():
         hook = patch.states[name]
         key = hook.body["Arguments"]["Payload"]["data"]["hook"]

@@ -1,0 +1,240 @@
+"""Release Instance: tags, dates, result, end of the lease; well or badly, once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import AwsCallFailedError
+from drydock.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
+from drydock.release import hook_outcomes
+from drydock.results import untold_results
+from drydock.step import Holder
+from drydock.table import Table
+from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
+
+FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
+INSTALL = {
+    "commandId": "c-1",
+    "status": "Success",
+    "statusDetails": "Success",
+    "responseCode": 0,
+    "endedAt": "2026-01-13T02:00:00+00:00",
+    "logKey": "key/",
+    "succeeded": True,
+}
+GOOD = {
+    "failure": None,
+    "patchesBefore": {"missing": 2, "missingPatches": ["KB1", "KB2"]},
+    "probeBefore": {"agentVersion": "3.1", "bootId": "a"},
+    "probeAfter": {"agentVersion": "3.3", "bootId": "b"},
+    "installs": [INSTALL, None],
+    "verified": {"verdict": "compliant", "rebooted": True, "patches": {"missing": 0, "missingPatches": []}},
+    "hooks": {},
+    "isPatching": True,
+}
+
+
+def release(world: World, **data: Any) -> dict[str, Any]:
+    released: dict[str, Any] = world.run("release_instance", world.event("Release Instance", {**GOOD, **data}))
+    return released
+
+
+def with_image(world: World) -> None:
+    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), deprecateAfterDays=90)
+    record_intent(world.table, HOLDER, INSTANCE, "imageBefore", {"id": "ami-1"})
+
+
+def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: World) -> None:
+    world.hold()
+    with_image(world)
+    world.clock.move(hours=1)
+
+    assert release(world) == {"outcome": "succeeded", "failure": None}
+
+    assert world.lease is None
+    assert world.ec2.deprecated == {"ami-1": START + timedelta(days=90)}
+    tags = world.ec2.tags(INSTANCE)
+    assert (tags["DrydockState"], tags["DrydockCompleted"]) == ("Completed", "2026-01-13")
+    result = world.result
+    assert result is not None
+    assert (result["verdict"], result["rebooted"], result["outcome"]) == ("compliant", True, "succeeded")
+    assert result["patches"]["installed"] == ["KB1", "KB2"]
+    assert result["agentVersions"] == {"before": "3.1", "after": "3.3"}
+    assert result["images"] == {"before": "ami-1", "after": ""}
+    assert (result["powerBefore"], result["powerAfter"]) == ("running", "running")
+    assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
+    assert untold_results(world.table) == []
+
+
+def test_releasing_twice_is_releasing_once(world: World) -> None:
+    world.hold()
+    first = release(world)
+    told = world.result
+    world.clock.move(minutes=5)
+    world.ec2.faults.made.clear()
+
+    second = release(world)
+
+    assert second == first
+    assert world.result == told
+    assert world.ec2.faults.made == []
+
+
+@pytest.mark.parametrize("failure", [None, FAILURE], ids=["well", "badly"])
+@pytest.mark.parametrize("operation", ["deprecate_image", "describe_instance"])
+def test_a_function_that_dies_in_the_middle_is_carried_on(world: World, operation: str, failure: Any) -> None:
+    world.hold()
+    with_image(world)
+    world.ec2.faults.after[operation] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        release(world, failure=failure)
+    assert world.lease is not None, "the lease goes last"
+
+    release(world, failure=failure)
+
+    assert world.lease is None
+    assert world.result is not None and world.result["outcome"] == ("failed" if failure else "succeeded")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_around_the_end_of_the_lease_is_carried_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    world.hold()
+    end = Table.put_and_delete
+
+    def die(self: Table, *arguments: Any) -> None:
+        monkeypatch.setattr(Table, "put_and_delete", end)
+        if moment == "after":
+            end(self, *arguments)
+        raise FunctionDiedError
+
+    monkeypatch.setattr(Table, "put_and_delete", die)
+    with pytest.raises(FunctionDiedError):
+        release(world)
+
+    assert release(world) == {"outcome": "succeeded", "failure": None}
+    assert world.lease is None
+    assert world.result is not None and world.result["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("journaled", ["", "Completed"])
+def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be_told(
+    world: World, journaled: str
+) -> None:
+    world.hold(stateTag=journaled)
+    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
+
+    released = release(world, failure=FAILURE, verified=None, isPatching=False, probeAfter=None, installs=[])
+
+    assert released == {
+        "outcome": "failed",
+        "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
+    }
+    assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
+    assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
+    assert [result["outcome"] for result in untold_results(world.table)] == ["failed"]
+    assert world.result is not None and world.result["verdict"] == "not_patched"
+
+
+def test_after_a_failure_in_the_middle_of_patching_the_verdict_is_unknown(world: World) -> None:
+    world.hold()
+
+    release(world, failure=FAILURE, verified=None)
+
+    assert world.result is not None and world.result["verdict"] == "unknown"
+
+
+def test_a_scan_does_not_call_the_machine_completed(world: World) -> None:
+    world.set_policy(operation="Scan")
+    world.hold(stateTag="")
+    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
+
+    release(world)
+
+    assert "DrydockState" not in world.ec2.tags(INSTANCE)
+    assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
+
+
+def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(world: World) -> None:
+    world.hold()
+    world.ec2.faults.before["set_tags"] = AwsCallFailedError("denied")
+
+    assert release(world)["outcome"] == "succeeded"
+    assert world.result is not None
+    (problem,) = world.result["problems"]
+    assert "denied" in problem
+
+
+def test_a_machine_that_was_refused_has_a_result_and_is_not_touched(world: World) -> None:
+    event = world.event("Release Instance", {"failure": FAILURE, "runId": "run-7"})
+    event.update(policy={}, machine={})
+
+    released = world.run("release_instance", event)
+
+    assert released["outcome"] == "refused"
+    assert world.result is not None
+    assert (world.result["outcome"], world.result["runId"]) == ("refused", "run-7")
+    assert world.ec2.faults.made == []
+    assert world.run("release_instance", event) == released
+
+
+def test_a_refused_execution_leaves_the_lease_and_tags_of_the_other_alone(world: World) -> None:
+    world.hold(holder=Holder(OTHER_EXECUTION, 0))
+
+    released = release(world, failure={"error": "InstanceBusyError", "cause": "busy"})
+
+    assert released["outcome"] == "refused"
+    assert world.lease is not None and world.lease.holder.execution == OTHER_EXECUTION
+    assert world.ec2.faults.made == []
+
+
+def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_lease_to_give_back(world: World) -> None:
+    take_lease(world.table, HOLDER, INSTANCE, START)
+
+    released = release(world, failure={"error": "States.Timeout", "cause": ""})
+
+    assert released["outcome"] == "refused"
+    assert world.lease is not None
+    assert world.ec2.faults.made == []
+
+
+def test_a_machine_that_is_being_given_back_is_not_released_by_the_flow(world: World) -> None:
+    world.hold()
+    assert world.lease is not None
+    begin_restoring(world.table, world.lease, world.clock())
+
+    release(world, failure=FAILURE)
+
+    assert world.lease is not None and world.lease.phase == RESTORING
+    assert world.ec2.faults.made == []
+
+
+HOOKS = {"preInstall": "A", "postInstall": "", "onExit": "C"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "reported", "outcomes"),
+    [
+        ({"operation": "Install", "hooks": HOOKS}, {}, {"preInstall": "failed", "onExit": "failed"}),
+        (
+            {"operation": "Install", "hooks": HOOKS},
+            {"preInstall": "ran", "onExit": "failed"},
+            {"preInstall": "ran", "onExit": "failed"},
+        ),
+        (
+            {"operation": "Install", "hooks": HOOKS},
+            {"preInstall": "not_needed", "postInstall": "not_needed", "onExit": "ran"},
+            {"preInstall": "not_needed", "onExit": "ran"},
+        ),
+        ({"operation": "Scan", "hooks": HOOKS}, {}, {}),
+        ({}, {}, {}),
+    ],
+    ids=["none ran", "one ran", "not needed", "scan", "refused"],
+)
+def test_every_hook_that_was_asked_for_has_an_outcome(policy: Any, reported: Any, outcomes: dict[str, str]) -> None:
+    assert hook_outcomes(policy, reported) == outcomes

@@ -1,0 +1,283 @@
+"""Announce Success and alert_failure: each cause is told once, and not lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from drydock.errors import AwsCallFailedError, ServiceUnavailableError
+from drydock.results import make_result, put_result, untold_results
+from drydock.step import Holder
+from drydock.table import Table
+from tests.unit.fakes import FunctionDiedError
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World
+
+FACTS: dict[str, Any] = {
+    "name": "web-1",
+    "runId": "",
+    "notify": "failures",
+    "startedAt": "2026-01-13T01:00:00Z",
+    "powerBefore": "stopped",
+    "powerAfter": "stopped",
+    "rebooted": True,
+    "verdict": "compliant",
+    "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
+}
+
+
+def end(world: World, outcome: str = "failed", **facts: Any) -> None:
+    """The execution has ended with this result."""
+    put_result(world.table, make_result(INSTANCE, HOLDER, outcome, world.clock(), {**FACTS, **facts}))
+
+
+def ended_event(status: str = "FAILED", **more: Any) -> dict[str, Any]:
+    given = json.dumps({"instanceId": INSTANCE})
+    detail = {"executionArn": EXECUTION, "status": status, "stopDate": 1768269600000, "input": given, **more}
+    return {"detail-type": "Step Functions Execution Status Change", "detail": detail}
+
+
+SWEPT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0}
+
+
+def alert(world: World, event: dict[str, Any] | None = None) -> None:
+    world.run("alert_failure", event or ended_event())
+
+
+def announce(world: World) -> None:
+    world.run("announce_success", world.event("Announce Success"))
+
+
+def subjects(world: World) -> list[str]:
+    return [message["Subject"] for message in world.clients.published]
+
+
+def attributes(world: World) -> dict[str, str]:
+    (message,) = world.clients.published
+    return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+
+
+def test_a_success_is_told_once_to_the_topic_of_the_settings(world: World) -> None:
+    end(world, "succeeded")
+
+    announce(world)
+    announce(world)
+
+    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was patched"]
+    assert world.clients.published[0]["TopicArn"] == "arn:aws:sns:ap-northeast-1:123456789012:drydock-results"
+    assert attributes(world) == {"outcome": "succeeded", "kind": "machine"}
+
+
+def test_without_a_result_there_is_nothing_to_announce(world: World) -> None:
+    announce(world)
+
+    assert world.clients.published == []
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [ended_event()],
+        [ended_event(), ended_event()],
+        [SWEPT],
+        [SWEPT, ended_event()],
+        [ended_event(), SWEPT, ended_event(), SWEPT],
+    ],
+    ids=["event", "event twice", "sweep", "sweep and a late event", "all of it twice"],
+)
+def test_a_failure_is_told_once_whoever_brings_it(world: World, events: list[dict[str, Any]]) -> None:
+    end(world)
+
+    for event in events:
+        alert(world, event)
+
+    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was not patched well: ImageFailedError"]
+    assert attributes(world) == {"outcome": "failed", "kind": "machine"}
+    assert untold_results(world.table) == []
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailableError("throttled"), AwsCallFailedError("denied")])
+@pytest.mark.parametrize("minutes", [0, 1, 60])
+def test_a_message_that_could_not_be_sent_is_sent_by_the_next_try(world: World, error: Exception, minutes: int) -> None:
+    end(world)
+    world.clients.faults.before["publish"] = error
+    with pytest.raises(type(error)):
+        alert(world)
+    assert len(untold_results(world.table)) == 1
+    world.clock.move(minutes=minutes)
+
+    alert(world)
+
+    assert len(subjects(world)) == 1
+    assert untold_results(world.table) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_while_telling_loses_no_message(world: World, moment: str) -> None:
+    end(world)
+    getattr(world.clients.faults, moment)["publish"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        alert(world)
+    with pytest.raises(ServiceUnavailableError):
+        alert(world)
+    assert len(untold_results(world.table)) == 1, "nobody knows yet whether it was sent"
+    world.clock.move(minutes=2)
+
+    alert(world)
+
+    assert subjects(world)
+    assert untold_results(world.table) == []
+
+
+def test_a_success_that_could_not_be_announced_is_announced_by_the_retry(world: World) -> None:
+    end(world, "succeeded")
+    world.clients.faults.before["publish"] = ServiceUnavailableError("throttled")
+    with pytest.raises(ServiceUnavailableError):
+        announce(world)
+
+    announce(world)
+
+    assert len(subjects(world)) == 1
+
+
+def test_a_function_that_dies_after_telling_does_not_tell_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    end(world)
+    update = Table.update
+
+    def die_at_the_last_call(self: Table, key: Any, change: str, *arguments: Any) -> Any:
+        if change == "REMOVE lookup":
+            monkeypatch.setattr(Table, "update", update)
+            raise FunctionDiedError
+        return update(self, key, change, *arguments)
+
+    monkeypatch.setattr(Table, "update", die_at_the_last_call)
+    with pytest.raises(FunctionDiedError):
+        alert(world)
+
+    alert(world, SWEPT)
+
+    assert len(subjects(world)) == 1
+    assert untold_results(world.table) == []
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
+@pytest.mark.parametrize(
+    ("power", "says"),
+    [
+        ("running", "The machine is running now. It was stopped before; Drydock gives it back as soon as that is safe."),
+        ("stopped", "The machine is stopped now. So it was before."),
+    ],
+)
+def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_again_after(
+    world: World, status: str, power: str, says: str
+) -> None:
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, power)
+
+    alert(world, ended_event(status))
+    end(world)
+    alert(world, SWEPT)
+
+    (message,) = world.clients.published
+    assert message["Subject"].endswith(status)
+    assert says in message["Message"]
+    assert "2026-01-13 11:00 +09:00" in message["Message"]
+    assert untold_results(world.table) == []
+
+
+def test_an_execution_that_was_killed_in_admission_touched_nothing(world: World) -> None:
+    alert(world, ended_event("ABORTED"))
+
+    (message,) = world.clients.published
+    assert "Nothing was touched." in message["Message"]
+
+
+def test_a_refusal_is_told_as_one(world: World) -> None:
+    put_result(
+        world.table,
+        make_result(
+            INSTANCE, HOLDER, "refused", world.clock(), {"failure": {"error": "InstanceBusyError", "cause": "busy"}}
+        ),
+    )
+
+    alert(world)
+
+    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was refused: InstanceBusyError"]
+    assert "Nothing was touched." in world.clients.published[0]["Message"]
+
+
+def test_the_lease_of_another_execution_says_nothing_about_this_one(world: World) -> None:
+    world.hold("stopped", holder=Holder(OTHER_EXECUTION, 0))
+
+    alert(world, ended_event("ABORTED"))
+
+    assert "gives it back" not in world.clients.published[0]["Message"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"runId": "", "notify": "summary"}, True),
+        ({"runId": "run-7", "notify": "summary"}, False),
+        ({"runId": "run-7", "notify": "failures"}, True),
+        ({"runId": "run-7", "notify": "each"}, True),
+    ],
+    ids=["by hand", "in a run with a summary", "in a run with failures", "in a run with each"],
+)
+@pytest.mark.parametrize("event", [ended_event(), SWEPT], ids=["event", "sweep"])
+def test_inside_a_run_the_policy_says_whether_a_machine_is_told_itself(
+    world: World, facts: dict[str, str], told: bool, event: dict[str, Any]
+) -> None:
+    end(world, **facts)
+
+    alert(world, event)
+
+    assert bool(world.clients.published) is told
+    assert untold_results(world.table) == [], "the sweep shall not come back to it"
+
+
+def test_the_run_is_an_attribute_to_filter_by(world: World) -> None:
+    end(world, runId="run-7")
+
+    alert(world)
+
+    assert attributes(world)["run"] == "run-7"
+
+
+def test_an_event_without_its_input_is_told_without_the_machine(world: World) -> None:
+    alert(world, ended_event("TIMED_OUT", input=None))
+
+    (subject,) = subjects(world)
+    assert "an unknown instance" in subject and "TIMED_OUT" in subject
+
+
+def test_a_machine_that_is_gone_can_be_told_of(world: World) -> None:
+    world.ec2.instances.clear()
+    end(world, powerAfter="gone")
+
+    alert(world)
+
+    (message,) = world.clients.published
+    assert "The machine is gone now." in message["Message"]
+
+
+def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
+    end(world)
+    alert(world)
+
+    put_result(world.table, make_result(INSTANCE, Holder(EXECUTION, 1), "failed", world.clock(), FACTS))
+    alert(world, ended_event(redriveCount=1))
+
+    assert len(subjects(world)) == 2
+
+
+def test_a_machine_that_cannot_be_given_back_is_told_once_beside_its_failure(world: World) -> None:
+    world.hold("stopped")
+    alert(world, ended_event("ABORTED"))
+
+    for _ in range(2):
+        alert(world, {**SWEPT, "notGivenBack": "stop-protected"})
+
+    assert len(subjects(world)) == 2
+    assert subjects(world)[1] == f"Drydock: web-1 ({INSTANCE}) could not be given back yet"

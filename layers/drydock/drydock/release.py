@@ -21,6 +21,7 @@ from drydock.policy import Policy
 from drydock.results import find_result, make_result, put_result
 from drydock.services import Services
 from drydock.step import Step
+from drydock.table import Item
 from drydock.times import day_in
 
 
@@ -34,51 +35,54 @@ def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]
 def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """End the work on a machine, well or badly. Running twice changes nothing.
 
-    Returns outcome and failure (error and readable cause, or None).
+    Returns the execution's own output: outcome, verdict, images, and failure (error and readable cause, or None).
     """
     failure = readable_failure(step.data.get("failure"))
     try:
         lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
-    except LeaseLostError:
-        return _release_without_lease(services, step, failure)
+    except LeaseLostError as lost:
+        return _release_without_lease(services, step, failure or {"error": "LeaseLostError", "cause": str(lost)})
     problems = [
         *deprecate_images(services, lease),
         *set_final_tags(services, lease, succeeded=failure is None),
     ]
-    outcome = "failed" if failure else "succeeded"
     facts = {
         **describe_work(services.environment.stack, lease),
-        **_facts(services, step),
+        **_facts(step),
         "failure": failure,
         "problems": problems,
         "powerAfter": power_now(services, step.instance_id),
     }
-    end_lease_with_result(
-        services.table,
-        step.holder,
-        step.instance_id,
-        ACTIVE,
-        make_result(step.instance_id, step.holder, outcome, services.now(), facts),
-    )
-    return {"outcome": outcome, "failure": failure}
+    outcome = "failed" if failure else "succeeded"
+    result = make_result(step.instance_id, step.holder, outcome, services.now(), facts)
+    end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result)
+    return _summarise(result)
 
 
-def _release_without_lease(services: Services, step: Step, failure: dict[str, str] | None) -> dict[str, Any]:
+def _release_without_lease(services: Services, step: Step, failure: dict[str, str]) -> dict[str, Any]:
     """The machine was refused and nothing touched, or it was released before."""
     result = find_result(services.table, step.instance_id, step.holder)
-    if result is None and failure is not None:
+    if result is None:
         facts = {
             "failure": failure,
             "startedAt": step.execution_started.isoformat(),
             "runId": str(step.data.get("runId") or ""),
             "notify": str(step.data.get("notify") or ""),
         }
-        put_result(
-            services.table,
-            make_result(step.instance_id, step.holder, "refused", services.now(), facts),
-        )
-        return {"outcome": "refused", "failure": failure}
-    return {"outcome": result["outcome"] if result else "succeeded", "failure": failure}
+        result = make_result(step.instance_id, step.holder, "refused", services.now(), facts)
+        put_result(services.table, result)
+    return _summarise(result)
+
+
+def _summarise(result: Item) -> dict[str, Any]:
+    """What the execution says of itself; the result item has everything."""
+    return {
+        "instanceId": result["instanceId"],
+        "outcome": result["outcome"],
+        "verdict": result.get("verdict", "not_patched"),
+        "images": result.get("images", {}),
+        "failure": result.get("failure"),
+    }
 
 
 def set_final_tags(services: Services, lease: Lease, *, succeeded: bool) -> list[str]:
@@ -141,7 +145,7 @@ def describe_work(stack: str, lease: Lease) -> dict[str, Any]:
     }
 
 
-def _facts(services: Services, step: Step) -> dict[str, Any]:
+def _facts(step: Step) -> dict[str, Any]:
     """What the state machine gathered on its way."""
     data = step.data
     verified = data.get("verified") or {}

@@ -31,7 +31,7 @@ from rehearsal.direct_calls import DIRECT_CALLS, call_directly
 from rehearsal.functions import FunctionHost, Outcome
 from rehearsal.messages import Message
 from rehearsal.permissions import Permissions
-from rehearsal.repairs import dynamodb, executions, integrations, jsonata
+from rehearsal.repairs import dynamodb, executions, integrations, jsonata, redrive
 from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches
 
@@ -252,6 +252,7 @@ class EmbeddedAccount:
         executions.repair_repeated_parsing(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
+        redrive.repair_redrive(patches, shared)
         executions.repair_descriptions(patches)
         executions.repair_state_context(patches)
         executions.repair_task_time(patches, shared)
@@ -292,8 +293,8 @@ class EmbeddedAccount:
             "cause": execution.cause,
             "stateMachineVersionArn": None,
             "stateMachineAliasArn": None,
-            "redriveCount": 0,
-            "redriveDate": None,
+            "redriveCount": getattr(execution, "redrive_count", 0),
+            "redriveDate": _milliseconds(getattr(execution, "redrive_date", None)),
             "redriveStatus": "NOT_REDRIVABLE" if status in ("RUNNING", "SUCCEEDED") else "REDRIVABLE",
             "redriveStatusReason": (
                 f"Execution is {status} and cannot be redriven" if status in ("RUNNING", "SUCCEEDED") else None

@@ -267,31 +267,14 @@ def repair_life_cycle(patches: Patches, executions: Executions) -> None:
 
     def start(self: Any) -> None:
         execution = self._execution_communication.execution
-        execution.tasks, execution.transitions = [], 0
-        execution.exec_status = ExecutionStatus.RUNNING
+        execution.transitions = 0
         self.env = self._get_evaluation_environment()
 
-        def run() -> None:
-            running.set(execution)
-            executions.enter(execution)
-            program = self._get_evaluation_entrypoint()
+        def enter(program: Any) -> None:
             self.env.next_state_name = program.start_at.start_at_name
             _record_start(self)
-            timer = None
-            if program.timeout_seconds is not None:
-                timer = executions.clock.call_later(
-                    program.timeout_seconds.timeout_seconds,
-                    lambda: executions.finish(execution, ExecutionStatus.TIMED_OUT, None, None),
-                )
-            try:
-                EvalComponent.eval(program, self.env)
-            finally:
-                if timer is not None:
-                    timer.cancel()
-            self._execution_communication.terminated()
 
-        execution.tasks.append(executions.clock.spawn(run, execution.name, Context()))
-        executions.on_status(execution)
+        begin(executions, self, enter)
 
     def terminate(original: Callable[..., None], self: Any) -> None:
         original(self)
@@ -329,6 +312,34 @@ def repair_life_cycle(patches: Patches, executions: Executions) -> None:
     patches.wrap(EventManager, "_publish_history_event", publish)
 
 
+def begin(executions: Executions, worker: Any, enter: Callable[[Any], None]) -> None:
+    """Let a worker evaluate its program in its environment; `enter(program)` says where it begins."""
+    execution = worker._execution_communication.execution
+    execution.tasks = []
+    execution.exec_status = ExecutionStatus.RUNNING
+
+    def run() -> None:
+        running.set(execution)
+        executions.enter(execution)
+        program = worker._get_evaluation_entrypoint()
+        enter(program)
+        timer = None
+        if program.timeout_seconds is not None:
+            timer = executions.clock.call_later(
+                program.timeout_seconds.timeout_seconds,
+                lambda: executions.finish(execution, ExecutionStatus.TIMED_OUT, None, None),
+            )
+        try:
+            EvalComponent.eval(program, worker.env)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        worker._execution_communication.terminated()
+
+    execution.tasks.append(executions.clock.spawn(run, execution.name, Context()))
+    executions.on_status(execution)
+
+
 def _record_start(worker: Any) -> None:
     details = worker._evaluation_details
     worker.env.event_manager.add_event(
@@ -358,7 +369,8 @@ def repair_descriptions(patches: Patches) -> None:
         answer.update(
             input=execution.execution_input,
             status=execution.status,
-            redriveCount=0,
+            redriveCount=getattr(execution, "redrive_count", 0),
+            redriveDate=getattr(execution, "redrive_date", None),
             redriveStatus="REDRIVABLE" if redrivable else "NOT_REDRIVABLE",
         )
         return ActionResult({name: value for name, value in answer.items() if value is not None})

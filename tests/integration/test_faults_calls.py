@@ -13,6 +13,7 @@ STEPS = (
     "announce_success",
     "back_up",
     "check_health",
+    "finish_install",
     "install_patches",
     "probe_instance",
     "read_patches",
@@ -48,7 +49,9 @@ def test_a_step_that_breaks_off_at_any_of_its_calls_is_carried_on_and_does_nothi
 
         for machine, execution, struck in zip(machines, executions, strikes, strict=True):
             assert struck.count == 1, struck
-            assert_went_as_ever(scene, kind, machine, execution)
+            # What dies between a message and the note that it was sent sends it again: nobody can know.
+            most_messages = 2 if function == "announce_success" else 1
+            assert_went_as_ever(scene, kind, machine, execution, most_messages=most_messages)
 
 
 @cache

@@ -44,7 +44,20 @@ def test_a_right_value_has_no_mistakes(check: Check, value: Any) -> None:
         (list_of(flag), "xy", "here: 'xy' is not a list"),
         (section({"a": flag}), [], "here: [] is not an object"),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=[
+        "not a choice",
+        "list for a choice",
+        "number for a flag",
+        "text for a flag",
+        "too small",
+        "too large",
+        "fraction",
+        "flag for a number",
+        "line break",
+        "number for a text",
+        "text for a list",
+        "list for an object",
+    ],
 )
 def test_a_wrong_value_is_one_sentence_with_path_and_value(check: Check, value: Any, mistake: str) -> None:
     assert check("here", value) == [mistake]

@@ -280,10 +280,9 @@ def test_what_a_machine_says_of_itself_is_read_from_the_last_line(
     assert {key: output[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("purpose", ["probe", "search"])
 @pytest.mark.parametrize("said", ["", "\n", "%%garbage", "[]", "null", "5", '"text"', '{"bootId": "x"}', "{" * 3])
-def test_what_cannot_be_read_fails_the_probe(world: World, purpose: str, said: str) -> None:
-    wait = a_wait(world, purpose)
+def test_what_cannot_be_read_fails_the_probe(world: World, said: str) -> None:
+    wait = a_wait(world, "probe")
     world.ssm.end(world.command, output=said)
 
     with pytest.raises(ProbeFailedError):
@@ -298,14 +297,19 @@ def test_a_probe_that_failed_is_not_read(world: World) -> None:
         look_at_command(world.services, wait)
 
 
-def test_a_search_that_failed_has_found_nothing_out(world: World) -> None:
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("Failed", ""), ("Success", ""), ("Success", "%%garbage"), ("Success", '{"missingCount": "many"}')],
+    ids=["failed", "nothing said", "garbage", "no number"],
+)
+def test_a_search_that_did_not_answer_has_found_nothing_out(world: World, status: str, said: str) -> None:
     wait = a_wait(world, "search")
-    world.ssm.end(world.command, "Failed")
+    world.ssm.end(world.command, status, output=said)
 
     output = look_at_command(world.services, wait)
 
     assert output is not None
-    assert (output["missingCount"], output["succeeded"]) == (-1, False)
+    assert (output["missingCount"], output["succeeded"]) == (-1, status == "Success")
 
 
 def test_a_throttled_look_says_nothing_about_the_command(world: World) -> None:

@@ -100,6 +100,18 @@ def test_an_expired_command_is_settled_only_after_a_sign_of_life_since(world: Wo
     assert look(world).is_settled
 
 
+def test_what_systems_manager_gave_up_at_its_expiry_is_settled_only_after_a_sign_of_life(world: World) -> None:
+    world.hold()
+    command = send(world)
+    world.ssm.end(command, "TimedOut", status_details="DeliveryTimedOut")
+    assert look(world).is_settled, "before its expiry this means that it never began"
+
+    world.clock.at = command.expires
+    assert look(world).silent_since == command.expires
+    world.ssm.agents[INSTANCE] = agent(command.expires + timedelta(seconds=1))
+    assert look(world).is_settled
+
+
 def test_a_command_of_which_only_the_intent_is_known_may_be_at_work_until_it_could_be_seen(world: World) -> None:
     world.hold()
     world.ssm.faults.before["send_command"] = FunctionDiedError()

@@ -160,7 +160,9 @@ def _release(services: Services, lease: Lease) -> None:
         "givenBack": True,
     }
     result = make_result(lease.instance_id, lease.holder, "failed", services.now(), facts)
-    end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result)
+    if not end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result):
+        # A result stands already, and the first one counts; the lease must go all the same.
+        drop_lease(services.table, lease.holder, lease.instance_id, RESTORING)
 
 
 def _exists(services: Services, lease: Lease) -> bool:

@@ -13,9 +13,11 @@ from drydock.failures import readable_failure
 from drydock.images import deprecate_images
 from drydock.leases import (
     ACTIVE,
+    ADMITTING,
     Lease,
     claim_intent,
     end_lease_with_result,
+    find_lease,
 )
 from drydock.policy import Policy
 from drydock.results import find_result, make_result, put_result
@@ -60,9 +62,15 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _release_without_lease(services: Services, step: Step, failure: dict[str, str]) -> dict[str, Any]:
-    """The machine was refused and nothing touched, or it was released before."""
+    """The machine was refused and nothing touched, or it was released before.
+
+    Raises LeaseLostError when give_back has taken it over: then that writes the result.
+    """
     result = find_result(services.table, step.instance_id, step.holder)
     if result is None:
+        lease = find_lease(services.table, step.instance_id)
+        if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
+            raise LeaseLostError(f"{step.instance_id}: is being given back already")
         facts = {
             "failure": failure,
             "startedAt": step.execution_started.isoformat(),

@@ -38,8 +38,13 @@ CASES = {
         "probe_instance", {"moment": "After"}, "probeAfter", "drydock-Probe", {}, PROBED, 10, "ProbeFailedError"
     ),
     "install": Case("install_patches", {"reboot": True}, "install", "AWS-RunPatchBaseline"),
-    "second install": Case(
-        "install_patches", {"reboot": True, "isSecond": True}, "installWithReboot", "AWS-RunPatchBaseline"
+    "finish install": Case("finish_install", {"bootId": "boot-1"}, "installFinish", "AWS-RunPatchBaseline"),
+    "finish install with Windows Update": Case(
+        "finish_install",
+        {"bootId": "boot-1"},
+        "installFinish",
+        "drydock-Reboot",
+        {"document": "AWS-InstallWindowsUpdates"},
     ),
     "install with Windows Update": Case(
         "install_patches",
@@ -202,13 +207,42 @@ def test_a_throttled_send_is_tried_again_and_sent_once(held: World) -> None:
     assert held.intents["install"] == held.command.command_id
 
 
-def test_the_first_of_two_installations_does_not_reboot_and_the_second_does(held: World) -> None:
+def test_before_a_post_install_hook_nothing_reboots_and_after_it_the_agent_may(held: World) -> None:
     held.run("install_patches", held.event("Install Patches", {"reboot": False}))
     held.ssm.end(held.ssm.sent[0])
-    held.run("install_patches", held.event("Install Patches With Reboot", {"reboot": True, "isSecond": True}))
+    held.run("finish_install", held.event("Finish Install", {"bootId": "boot-1"}))
 
     assert [command.parameters["RebootOption"] for command in held.ssm.sent] == ["NoReboot", "RebootIfNeeded"]
     assert {command.parameters["SnapshotId"] for command in held.ssm.sent} == {SNAPSHOT}
+
+
+def test_after_windows_update_the_reboot_document_is_told_of_which_boot_it_shall_be_the_end(held: World) -> None:
+    run(held, CASES["finish install with Windows Update"])
+
+    assert held.command.parameters == {"BootId": "boot-1"}
+
+
+@every_case
+def test_a_command_that_never_reached_the_machine_ends_the_state(held: World, case: Case) -> None:
+    run(held, case)
+    held.clock.move(minutes=5)
+    run(held, case)
+    held.ssm.end(held.command, "TimedOut", status_details="DeliveryTimedOut")
+
+    held.resume()
+
+    assert held.refusals == ["CommandNotDeliveredError"]
+
+
+@every_case
+def test_a_command_that_systems_manager_gave_up_at_its_expiry_may_still_be_at_work(held: World, case: Case) -> None:
+    run(held, case)
+    held.clock.at = held.command.expires
+    held.ssm.end(held.command, "TimedOut", status_details="DeliveryTimedOut")
+
+    held.resume()
+
+    assert held.refusals == ["CommandTimedOutError"]
 
 
 def test_a_scan_remembers_the_patch_state_of_the_time_when_it_was_first_sent(held: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drydock.errors import AwsCallFailedError
+from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.leases import ACTIVE, RESTORING, claim_intent, record_intent, take_lease
 from drydock.results import make_result, put_result, untold_results
 from drydock.step import Holder
@@ -125,6 +125,46 @@ def test_a_pass_that_dies_around_the_stop_is_followed_by_one_that_ends_it(starte
 
     assert give_back(started) in ("stop", "wait_until_stopped")
     assert started.ec2.state(INSTANCE) == "stopping"
+
+
+def test_an_intent_that_is_claimed_while_a_pass_begins_is_waited_for(
+    started: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = started.executions.status
+
+    def claim_meanwhile(execution: str) -> Any:
+        monkeypatch.setattr(started.executions, "status", status)
+        claim_intent(started.table, HOLDER, INSTANCE, "stop", started.clock())
+        return status(execution)
+
+    monkeypatch.setattr(started.executions, "status", claim_meanwhile)
+
+    assert give_back(started) == "wait_for_functions"
+
+
+def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hold("stopped")
+    world.ec2.faults.before["start"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        world.run("start_instance", world.event("Start Instance"))
+    world.clock.move(minutes=3)
+    start, moves = world.ec2.start, []
+
+    def kill_meanwhile(instance_id: str) -> None:
+        world.end_execution("ABORTED")
+        moves.append(give_back(world))
+        start(instance_id)
+
+    monkeypatch.setattr(world.ec2, "start", kill_meanwhile)
+    with pytest.raises(LeaseLostError):
+        world.run("start_instance", world.event("Start Instance", retry_count=1))
+
+    assert moves == ["wait_for_functions"]
+    world.ec2.set_state(INSTANCE, "running")
+    world.clock.move(seconds=76)
+    assert give_back(world) == "stop"
 
 
 def install(world: World) -> None:

@@ -53,8 +53,10 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     with_image(world)
     world.clock.move(hours=1)
 
-    assert release(world) == {"outcome": "succeeded", "failure": None}
+    released = release(world)
 
+    assert (released["outcome"], released["failure"], released["verdict"]) == ("succeeded", None, "compliant")
+    assert released["images"] == {"before": "ami-1", "after": ""}
     assert world.lease is None
     assert world.ec2.deprecated == {"ami-1": START + timedelta(days=90)}
     tags = world.ec2.tags(INSTANCE)
@@ -68,6 +70,32 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     assert (result["powerBefore"], result["powerAfter"]) == ("running", "running")
     assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
     assert untold_results(world.table) == []
+
+
+def test_the_day_of_completion_is_that_of_the_people_who_read_it(world: World) -> None:
+    world.hold()
+    world.clock.at = START.replace(hour=16)
+
+    release(world)
+
+    assert world.ec2.tags(INSTANCE)["DrydockCompleted"] == "2026-01-14"
+
+
+def test_every_command_has_its_log_key(world: World) -> None:
+    world.hold()
+    world.run("install_patches", world.event("Install Patches", {"reboot": True}))
+
+    release(world, failure=FAILURE, verified=None)
+
+    assert world.result is not None
+    (command,) = world.result["commands"]
+    sent = world.command
+    assert command["logKey"] == f"drydock/{INSTANCE}/night-1/{sent.command_id}/{INSTANCE}/"
+    assert (command["step"], command["document"], command["parameters"]) == (
+        "install",
+        sent.document,
+        sent.parameters,
+    )
 
 
 def test_releasing_twice_is_releasing_once(world: World) -> None:
@@ -117,7 +145,9 @@ def test_a_function_that_dies_around_the_end_of_the_lease_is_carried_on(
     with pytest.raises(FunctionDiedError):
         release(world)
 
-    assert release(world) == {"outcome": "succeeded", "failure": None}
+    released = release(world)
+
+    assert (released["outcome"], released["failure"]) == ("succeeded", None)
     assert world.lease is None
     assert world.result is not None and world.result["outcome"] == "succeeded"
 
@@ -131,10 +161,8 @@ def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be
 
     released = release(world, failure=FAILURE, verified=None, isPatching=False, probeAfter=None, installs=[])
 
-    assert released == {
-        "outcome": "failed",
-        "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
-    }
+    assert released["outcome"] == "failed"
+    assert released["failure"] == {"error": "ImageFailedError", "cause": "image ami-1 is failed"}
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
     assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
     assert [result["outcome"] for result in untold_results(world.table)] == ["failed"]
@@ -212,6 +240,11 @@ def test_a_machine_that_is_being_given_back_is_not_released_by_the_flow(world: W
 
     assert world.lease is not None and world.lease.phase == RESTORING
     assert world.ec2.faults.made == []
+    world.end_execution("ABORTED")
+    world.clock.move(seconds=76)
+    world.run("give_back", {"instanceId": INSTANCE})
+    assert world.lease is None
+    assert world.result is not None and world.result["outcome"] == "failed", "it was touched, so it was not refused"
 
 
 HOOKS = {"preInstall": "A", "postInstall": "", "onExit": "C"}

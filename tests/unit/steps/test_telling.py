@@ -165,8 +165,8 @@ def test_a_function_that_dies_after_telling_does_not_tell_again(world: World, mo
 @pytest.mark.parametrize(
     ("power", "says"),
     [
-        ("running", "The machine is running now. It was stopped before; Drydock gives it back as soon as that is safe."),
-        ("stopped", "The machine is stopped now. So it was before."),
+        ("running", "running now. It was stopped before; Drydock gives it back as soon as that is safe."),
+        ("stopped", "stopped now. So it was before."),
     ],
 )
 def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_again_after(
@@ -250,6 +250,17 @@ def test_an_event_without_its_input_is_told_without_the_machine(world: World) ->
 
     (subject,) = subjects(world)
     assert "an unknown instance" in subject and "TIMED_OUT" in subject
+
+
+def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None:
+    nowhere = make_result("", HOLDER, "refused", world.clock(), {"failure": FACTS["failure"]})
+    put_result(world.table, nowhere)
+
+    alert(world, ended_event(input="{}"))
+    alert(world, {**SWEPT, "instanceId": ""})
+
+    assert len(subjects(world)) == 1
+    assert untold_results(world.table) == []
 
 
 def test_a_machine_that_is_gone_can_be_told_of(world: World) -> None:

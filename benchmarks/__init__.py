@@ -1,0 +1,1 @@
+"""What Drydock costs beside the flows that it replaces."""

@@ -1,0 +1,227 @@
+"""Patches machines with Drydock, or with a flow that it replaces, and measures what that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rehearsal.account import PROJECT, EmbeddedAccount, ExecutionView, Observer
+from rehearsal.agents import Invocation
+from rehearsal.fleet import Durations, Fleet, Machine, MachineSpec
+from rehearsal.functions import Outcome
+from rehearsal.ssm_documents import PATCH_BASELINE_PAUSE
+
+SPEEDS = (0.81, 0.93, 1.0, 1.07, 1.19)
+"""One machine of a kind for each: everything on it takes its usual time by this factor, so that no flow's rhythm fits."""
+
+
+def make_machines(kind: MachineSpec) -> tuple[MachineSpec, ...]:
+    """Return a machine of each speed."""
+    return tuple(
+        replace(
+            kind,
+            name=f"{kind.name} {number}",
+            durations=Durations(**{name: seconds * speed for name, seconds in asdict(kind.durations).items()}),
+        )
+        for number, speed in enumerate(SPEEDS, 1)
+    )
+
+
+LINUX = MachineSpec("running Linux", missing=("openssl-3.0.8", "kernel-6.1.90"))
+WINDOWS = MachineSpec("stopped Windows", platform="Windows", power="stopped", missing=("KB5034439", "KB5035857"))
+
+SWEEP = "give_back"
+"""The one function of Drydock's that runs by schedule; in a clean run it finds nothing to do."""
+OWN_SECONDS = 0.1
+"""What an invocation is taken to last besides its AWS calls."""
+_LIMIT = timedelta(days=1)
+_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A way to patch a machine: a state machine of the stack in `project`, and the input it gets besides the id."""
+
+    title: str
+    machine: str
+    project: Path = PROJECT
+    stack: str = "drydock"
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+DRYDOCK = Flow("Drydock", "PatchInstance")
+POLLING_CHAIN = Flow("polling chain", "PollingChain", Path(__file__).parent, "replaced")
+FIXED_SLEEPS = replace(POLLING_CHAIN, title="fixed sleeps", machine="FixedSleeps")
+
+_BASELINE = {"document": "AWS-RunPatchBaseline", "parameters": {"Operation": ["Install"]}}
+_WINDOWS_UPDATE = {
+    "document": "AWS-InstallWindowsUpdates",
+    "parameters": {
+        "Action": ["Install"],
+        "AllowReboot": ["True"],
+        "SeverityLevels": ["Critical,Important,Moderate,Low"],
+    },
+}
+
+RUNS = (
+    (LINUX, DRYDOCK),
+    (LINUX, replace(POLLING_CHAIN, input=_BASELINE)),
+    (LINUX, FIXED_SLEEPS),
+    (WINDOWS, DRYDOCK),
+    (WINDOWS, replace(POLLING_CHAIN, input=_WINDOWS_UPDATE)),
+)
+"""What is compared. The runbook with fixed sleeps starts no machine, so it gets none that is stopped."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One machine's run: virtual seconds, and what is true of the machine at the end.
+
+    `work` is the time in which something was done to or by the machine: power changes, boots, images, commands.
+    `pause` is what AWS-RunPatchBaseline demands between two of its runs, as far as there was no work.
+    """
+
+    succeeded: bool
+    missing: int
+    power: str
+    transitions: int
+    duration: float
+    work: float
+    pause: float
+
+    @property
+    def idle(self) -> float:
+        """How long the run held the machine for no reason but its own."""
+        return self.duration - self.work - self.pause
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a flow took for all machines of a kind. Calls and invocations of Drydock's schedule are left out."""
+
+    kind: str
+    flow: str
+    runs: tuple[Run, ...]
+    function_calls: int
+    machine_calls: int
+    table_writes: int
+    invocations: int
+    gigabyte_seconds: float
+
+    @property
+    def is_success(self) -> bool:
+        """Say whether every machine was patched."""
+        return all(run.succeeded and not run.missing for run in self.runs)
+
+    def average(self, measure: str) -> float:
+        """Return the mean of a property of the runs, or an even share of a sum."""
+        if hasattr(self, measure):
+            return float(getattr(self, measure)) / len(self.runs)
+        return sum(float(getattr(run, measure)) for run in self.runs) / len(self.runs)
+
+
+def measure(kind: MachineSpec, flow: Flow) -> Cost:
+    """Patch machines of a kind, all at once, in an account of their own."""
+    with EmbeddedAccount(project=flow.project) as account, Fleet(account) as fleet:
+        account.deploy(stack=flow.stack)
+        machines = [fleet.machine(fleet.add(spec)) for spec in make_machines(kind)]
+        counter = _InvocationCounter()
+        account.observers.append(counter)
+        started = [
+            account.start_execution(flow.machine, {"instanceId": machine.instance_id, **flow.input})
+            for machine in machines
+        ]
+        account.run_until_quiet(_LIMIT)
+        calls = [call for call in account.calls.calls if call.caller.name != SWEEP]
+        by_functions = [call for call in calls if call.caller.kind == "function"]
+        memory = {function.folder: function.memory / 1024 for function in account.functions.functions.values()}
+        return Cost(
+            kind=kind.name,
+            flow=flow.title,
+            runs=tuple(
+                _describe_run(fleet, machine, account.execution(arn))
+                for machine, arn in zip(machines, started, strict=True)
+            ),
+            function_calls=len(by_functions),
+            machine_calls=len(calls) - len(by_functions),
+            table_writes=sum(call.operation in _WRITES for call in calls),
+            invocations=len(counter.names),
+            gigabyte_seconds=sum(memory[name] * OWN_SECONDS for name in counter.names)
+            + sum(memory[call.caller.name] * account.calls.seconds for call in by_functions),
+        )
+
+
+class _InvocationCounter(Observer):
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def function_invoked(self, name: str, event: Any, outcome: Outcome) -> None:
+        """Note which function ran."""
+        if name != SWEEP:
+            self.names.append(name)
+
+
+Span = tuple[datetime, datetime]
+
+
+def _describe_run(fleet: Fleet, machine: Machine, execution: ExecutionView) -> Run:
+    assert execution.stopped is not None, "the run did not end"
+    whole = (execution.started, execution.stopped)
+    work = list(_list_work(fleet, machine, execution.stopped))
+    worked = _measure(work, whole)
+    return Run(
+        succeeded=execution.status == "SUCCEEDED",
+        missing=len(machine.missing),
+        power=machine.power,
+        transitions=execution.transitions,
+        duration=(execution.stopped - execution.started).total_seconds(),
+        work=worked,
+        pause=_measure([*work, *_list_pauses(fleet, machine)], whole) - worked,
+    )
+
+
+def _measure(spans: Iterable[Span], whole: Span) -> float:
+    """Return the seconds of `whole` that at least one span covers."""
+    covered = 0.0
+    begin, end = whole
+    for since, until in sorted(spans):
+        since, until = max(since, begin), min(until, end)
+        if until > since:
+            covered += (until - since).total_seconds()
+            begin = until
+    return covered
+
+
+def _list_work(fleet: Fleet, machine: Machine, end: datetime) -> Iterator[Span]:
+    durations = machine.spec.durations
+    for image in fleet.images.by_id.values():
+        if image.machine is machine:
+            yield image.created, image.created + timedelta(seconds=durations.image)
+    for invocation in _list_invocations(fleet, machine):
+        if invocation.started:
+            yield invocation.started, invocation.finished or end
+    changes = machine.power_log
+    for (at, state), (later, _) in zip(changes, [*changes[1:], (end, "")], strict=True):
+        if state == "pending":
+            yield at, at + timedelta(seconds=durations.boot)
+        elif state == "stopping":
+            yield at, later
+        elif state == "running" and at > changes[0][0]:
+            yield at, at + timedelta(seconds=durations.agent)
+
+
+def _list_pauses(fleet: Fleet, machine: Machine) -> Iterator[Span]:
+    baseline = [one for one in _list_invocations(fleet, machine) if one.document == "AWS-RunPatchBaseline"]
+    for first, second in pairwise(baseline):
+        if first.finished and second.started:
+            yield first.finished, min(second.started, first.finished + timedelta(seconds=PATCH_BASELINE_PAUSE))
+
+
+def _list_invocations(fleet: Fleet, machine: Machine) -> list[Invocation]:
+    """Return the commands of a machine, oldest first."""
+    commands = reversed(fleet.run_command.list_visible(None, machine.instance_id))
+    return [invocation for command in commands for invocation in command.invocations]

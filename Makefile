@@ -1,11 +1,11 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check lint bench build deploy requirements clean
+.PHONY: help rehearse test check lint soak bench build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
 TESTED := .venv/.tested
-SOURCES := $(shell find template.yaml events functions layers rehearsal statemachines tests -type f -not -name '*.pyc')
+SOURCES := $(shell find template.yaml events functions layers rehearsal benchmarks statemachines tests -type f -not -name '*.pyc')
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
@@ -37,7 +37,11 @@ lint: $(READY)
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
 
-bench: $(READY) ## Measure the embedded account with 10, 100 and 1,000 instances
+soak: $(READY) ## Disturb every changing call of every flow in every way, a run each (half an hour on two cores)
+	@$(BIN)/python -m rehearsal.soak
+
+bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
+	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m rehearsal.bench
 
 build: $(READY) ## Build what is deployed (needs Python 3.13)

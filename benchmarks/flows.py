@@ -16,7 +16,7 @@ from rehearsal.functions import Outcome
 from rehearsal.ssm_documents import PATCH_BASELINE_PAUSE
 
 SPEEDS = (0.81, 0.93, 1.0, 1.07, 1.19)
-"""One machine of a kind for each: everything on it takes its usual time by this factor, so that no flow's rhythm fits."""
+"""A machine for each: all that it does takes its usual time by this factor, so that no flow's rhythm fits."""
 
 
 def make_machines(kind: MachineSpec) -> tuple[MachineSpec, ...]:
@@ -101,12 +101,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a flow took for all machines of a kind. Calls and invocations of Drydock's schedule are left out."""
+    """What a flow took for all machines of a kind. Calls and invocations of Drydock's schedule are left out.
+
+    The functions' calls are `table_calls` to Drydock's own table and `service_calls` to all else.
+    """
 
     kind: str
     flow: str
     runs: tuple[Run, ...]
-    function_calls: int
+    service_calls: int
+    table_calls: int
     machine_calls: int
     table_writes: int
     invocations: int
@@ -138,6 +142,7 @@ def measure(kind: MachineSpec, flow: Flow) -> Cost:
         account.run_until_quiet(_LIMIT)
         calls = [call for call in account.calls.calls if call.caller.name != SWEEP]
         by_functions = [call for call in calls if call.caller.kind == "function"]
+        to_table = [call for call in by_functions if call.service == "dynamodb"]
         memory = {function.folder: function.memory / 1024 for function in account.functions.functions.values()}
         return Cost(
             kind=kind.name,
@@ -146,9 +151,10 @@ def measure(kind: MachineSpec, flow: Flow) -> Cost:
                 _describe_run(fleet, machine, account.execution(arn))
                 for machine, arn in zip(machines, started, strict=True)
             ),
-            function_calls=len(by_functions),
+            service_calls=len(by_functions) - len(to_table),
+            table_calls=len(to_table),
             machine_calls=len(calls) - len(by_functions),
-            table_writes=sum(call.operation in _WRITES for call in calls),
+            table_writes=sum(call.operation in _WRITES for call in to_table),
             invocations=len(counter.names),
             gigabyte_seconds=sum(memory[name] * OWN_SECONDS for name in counter.names)
             + sum(memory[call.caller.name] * account.calls.seconds for call in by_functions),

@@ -202,6 +202,8 @@ class EmbeddedAccount:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         patches.enter_context(patch.dict(os.environ, variables, clear=True))
         os.environ["AWS_DEFAULT_REGION"] = REGION
+        # moto would make, and keep, more than a thousand images of Amazon's for every account.
+        os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         patches.enter_context(
             mock_aws(config={"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}})
         )

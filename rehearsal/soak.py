@@ -21,6 +21,7 @@ from datetime import timedelta
 from itertools import product
 from typing import Any
 
+import typer
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
@@ -28,7 +29,7 @@ from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.calls import Call, FunctionKilled, Interception
 from rehearsal.clock import TimeLimitError
 from rehearsal.deployment import Stack
-from rehearsal.faults import LoseEvents
+from rehearsal.faults import LoseEvents, Moment, StopExecution
 from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
@@ -54,23 +55,38 @@ _READING = ("Describe", "Get", "List", "Query", "Scan")
 
 @dataclass(frozen=True)
 class Flow:
-    """A kind of machine and the policy by which it is patched."""
+    """A kind of machine, the policy by which it is patched, and how that goes when nothing is disturbed."""
 
     name: str
     spec: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
+    stopped_in: Moment | None = None
+    """When somebody stops the execution, so that give_back and alert_failure are what is disturbed."""
+    status: str = "SUCCEEDED"
+    end: str = "finished"
 
+
+_LINUX = {"missing": ("openssl-3.0.8", "kernel-6.1.90")}
+_WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
 
 FLOWS = {
     flow.name: flow
     for flow in (
-        Flow("running", {"missing": ("openssl-3.0.8", "kernel-6.1.90")}),
-        Flow("stopped", {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}),
+        Flow("running", _LINUX),
+        Flow("stopped", _WINDOWS),
         Flow(
             "hooked",
-            {"missing": ("openssl-3.0.8", "kernel-6.1.90")},
+            _LINUX,
             {"hooks": HOOKS, "healthProbe": HEALTH_PROBE},
         ),
+        Flow(
+            "failing",
+            {**_WINDOWS, "wrong": (f"hook_fails:{HOOKS['preInstall']}",)},
+            {"hooks": HOOKS},
+            status="FAILED",
+            end="as found",
+        ),
+        Flow("aborted", _WINDOWS, stopped_in=Moment(30, "Install Patches"), status="ABORTED"),
     )
 }
 
@@ -87,8 +103,11 @@ MODES = {
 }
 """What happens to the k-th changing call."""
 
-COMPLETES = ("dies_before", "dies_after", "hangs", "throttled")
-"""After these the flow goes on, and the machine must be finished."""
+COMPLETES = ("clean", "dies_before", "dies_after", "hangs", "throttled")
+"""After these the flow goes on, and ends as it does undisturbed."""
+
+STOPS = ("stopped", "stopped_hung", "redriven", "redriven_late")
+"""These stop the execution, so they are not for a flow that is stopped anyway."""
 
 ENDS = ("as found", "finished", "half-way")
 
@@ -136,6 +155,8 @@ class Run:
         self.flow = FLOWS[case.flow]
         self.changes: list[Call] = []
         self.struck: Call | None = None
+        self.was_open = False
+        """Whether the execution was running when the fault struck."""
         self.redrives = 0
         self.log: list[str] = []
         self.stack: Stack = account.deploy()
@@ -149,12 +170,14 @@ class Run:
         """Let the case happen, and judge it."""
         if self.case.loses_events:
             LoseEvents().arm(self.account, self.fleet)
+        if self.flow.stopped_in:
+            StopExecution(self.flow.name, self.flow.stopped_in).arm(self.account, self.fleet)
         self.account.calls.interceptors.append(self._intercept)
         given = {"instanceId": self.machine.instance_id, "policy": dict(self.flow.policy)}
         self.execution = self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
         try:
             self._settle()
-            if self.case.mode == "redriven_late" and self.struck and self.view.status != "SUCCEEDED":
+            if self.case.mode == "redriven_late":
                 self._redrive()
                 self._settle()
             violations = list(_judge(self))
@@ -172,7 +195,7 @@ class Run:
     def may_tell_twice(self) -> bool:
         """Whether the message was sent but not marked as told: SNS has no token by which it would know it again."""
         struck = self.struck
-        if struck is None or struck.caller.name != "announce_success":
+        if struck is None or struck.caller.name not in ("announce_success", "alert_failure"):
             return False
         after_publish = any(call.operation == "Publish" for call in self.changes[: self.case.number - 1])
         published = struck.operation == "Publish" and self.case.mode == "dies_after"
@@ -214,7 +237,7 @@ class Run:
             return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if same else None
         if len(self.changes) != self.case.number or self.case.mode == "clean":
             return None
-        self.struck = call
+        self.struck, self.was_open = call, self.view.status == "RUNNING"
         self.note(f"*** {self.case.mode}")
         return self._strike(call)
 
@@ -239,6 +262,8 @@ class Run:
         self.account.stop_execution(self.execution, "Soak.Stopped", "somebody stopped the execution")
 
     def _redrive(self) -> None:
+        if self.view.status != "ABORTED":
+            return
         self.redrives += 1
         self.note("redriven")
         self.account.client("stepfunctions").redrive_execution(executionArn=self.execution)
@@ -294,9 +319,9 @@ def _judge_execution(run: Run) -> Iterator[str]:
         yield "the fault never struck"
     if status == "RUNNING":
         yield "execution: still running"
-    expected = {"stopped": "ABORTED", "stopped_hung": "ABORTED", "clean": "SUCCEEDED"}.get(run.case.mode)
-    if run.case.mode in COMPLETES and not (run.may_tell_twice or status == "SUCCEEDED"):
-        expected = "SUCCEEDED"
+    expected = "ABORTED" if run.was_open and run.case.mode in ("stopped", "stopped_hung") else None
+    if run.case.mode in COMPLETES:
+        expected = run.flow.status
     if expected and status != expected:
         yield f"execution: {status} ({run.view.error}: {run.view.cause}), not {expected}"
 
@@ -307,7 +332,7 @@ def _judge_machine(run: Run) -> Iterator[str]:
         yield f"power: found {machine.spec.power}, left {machine.power}"
     if machine.interrupted:
         yield f"interrupted: {machine.interrupted}"
-    if end != "finished" and run.case.mode in (*COMPLETES, "clean"):
+    if end != run.flow.end and run.case.mode in COMPLETES:
         yield f"the machine is left {end}"
 
 
@@ -438,6 +463,7 @@ def all_cases(changes: Mapping[str, int], modes: Iterable[str] = tuple(MODES)) -
     return [
         Case(flow, mode, number)
         for flow, mode in product(changes, modes)
+        if not (FLOWS[flow].stopped_in and mode in STOPS)
         for number in range(1, changes[flow] + 1)
     ]
 
@@ -446,7 +472,7 @@ def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], N
     """Play the cases in so many processes; `heard` gets each verdict as it comes. The order is that of the cases."""
     verdicts = {}
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes) as pool:
+    with context.Pool(processes, maxtasksperchild=10) as pool:
         for verdict in pool.imap_unordered(play, cases, chunksize=4):
             verdicts[verdict.case] = verdict
             heard(verdict)
@@ -455,7 +481,7 @@ def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], N
 
 def format_table(verdicts: Sequence[Verdict]) -> str:
     """Flow by mode: runs, how the machines ended, messages repeated, runs with violations."""
-    lines = [f"{'flow':<9}{'mode':<16}{'runs':>6}{'as found':>10}{'finished':>10}{'half-way':>10}{'twice':>7}{'wrong':>7}"]
+    rows: list[tuple[str, ...]] = [("flow", "mode", "runs", *ENDS, "twice", "wrong")]
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         case = verdict.case
@@ -464,9 +490,9 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
         ends = Counter(verdict.end for verdict in group)
         wrong = sum(bool(verdict.violations) for verdict in group)
         twice = sum(verdict.told_twice for verdict in group)
-        lines.append(
-            f"{flow:<9}{mode:<16}{len(group):>6}" + "".join(f"{ends[end]:>10}" for end in ENDS) + f"{twice:>7}{wrong:>7}"
-        )
+        counts = (len(group), *(ends[end] for end in ENDS), twice, wrong)
+        rows.append((flow, mode, *(str(count) for count in counts)))
+    lines = [f"{flow:<9}{mode:<17}" + "".join(f"{cell:>10}" for cell in cells) for flow, mode, *cells in rows]
     if any(verdict.case.loses_events for verdict in verdicts):
         lines.append("* all events lost")
     return "\n".join(lines)
@@ -496,8 +522,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.replay:
         verdict = play(options.replay)
-        print("\n".join(verdict.log))
-        print(describe(verdict))
+        typer.echo("\n".join(verdict.log))
+        typer.echo(describe(verdict))
         return int(bool(verdict.violations))
     began = time.perf_counter()
     cases = choose_cases(options.flow or FLOWS, options.mode or MODES, options.sample, options.lost, options.seed)
@@ -507,20 +533,18 @@ def main(arguments: list[str]) -> int:
         nonlocal done
         done += 1
         if verdict.violations:
-            print(describe(verdict), flush=True)
+            typer.echo(describe(verdict))
         if done % 100 == 0:
-            print(f"{done} of {len(cases)} after {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+            typer.echo(f"{done} of {len(cases)} after {time.perf_counter() - began:.0f} s", err=True)
 
     verdicts = play_all(cases, options.processes, hear)
-    print(format_table(verdicts))
+    typer.echo(format_table(verdicts))
     wrong = sum(bool(verdict.violations) for verdict in verdicts)
-    print(f"{len(verdicts)} runs, {wrong} with violations, {time.perf_counter() - began:.0f} s")
+    typer.echo(f"{len(verdicts)} runs, {wrong} with violations, {time.perf_counter() - began:.0f} s")
     return int(wrong > 0)
 
 
-def choose_cases(
-    flows: Iterable[str], modes: Iterable[str], sample: int | None, lost: int, seed: int
-) -> list[Case]:
+def choose_cases(flows: Iterable[str], modes: Iterable[str], sample: int | None, lost: int, seed: int) -> list[Case]:
     """The matrix or a sample of it, the clean runs, and so many cases without any event."""
     changes = {flow: len(count_changes(flow)) for flow in flows}
     matrix = all_cases(changes, modes)

@@ -49,6 +49,8 @@ class CleanRun:
     images: int
     outcome: str
     verdict: str
+    error: str
+    """The name of the failure, if there is one."""
     missing: int
 
 
@@ -95,6 +97,7 @@ def clean_run(kind: Kind) -> CleanRun:
             images=len(scene.images(machine)),
             outcome=result["outcome"],
             verdict=result["verdict"],
+            error=execution.error or "",
             missing=len(machine.missing),
         )
 

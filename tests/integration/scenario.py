@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -23,10 +24,12 @@ SWEEPS = timedelta(hours=12)
 class Scenario:
     """An account with Drydock deployed, and machines in it."""
 
-    def __init__(self, account: EmbeddedAccount, fleet: Fleet, parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, account: EmbeddedAccount, fleet: Fleet, parameters: Mapping[str, str], template: Path | None = None
+    ) -> None:
         self.account = account
         self.fleet = fleet
-        self.stack = account.deploy(parameters)
+        self.stack = account.deploy(parameters, template=template)
 
     def machine(self, name: str = "web-1", **spec: Any) -> Machine:
         """A machine that misses two patches, unless the scenario says otherwise."""
@@ -130,10 +133,12 @@ class Scenario:
 
 
 @contextmanager
-def scenario(*, parameters: Mapping[str, str] | None = None, seed: int = 0) -> Iterator[Scenario]:
-    """An account of its own for one test."""
+def scenario(
+    *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0
+) -> Iterator[Scenario]:
+    """An account of its own for one test, with the project's template unless it gives another."""
     with EmbeddedAccount(seed=seed) as account, Fleet(account) as fleet:
-        yield Scenario(account, fleet, parameters or {})
+        yield Scenario(account, fleet, parameters or {}, template)
 
 
 def assert_given_back(scene: Scenario, machine: Machine, power: str) -> None:

@@ -22,8 +22,8 @@ def test_a_call_that_the_role_does_not_allow_is_denied_as_aws_does(
     assert view.error == "ClientError"
     assert "AccessDeniedException" in str(view.cause)
     assert "is not authorized to perform: dynamodb:PutItem on resource" in str(view.cause)
-    assert [(action, resource.split(":")[-1]) for _, action, resource in engine.permissions.denied] == [
-        ("dynamodb:PutItem", "table/drydock-State")
+    assert [str(request) for request in engine.permissions.denied] == [
+        "echo may not dynamodb:PutItem on arn:aws:dynamodb:ap-northeast-1:123456789012:table/drydock-State"
     ]
 
 

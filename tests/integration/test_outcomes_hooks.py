@@ -90,15 +90,29 @@ def test_hooks_run_around_windows_update_too(scene: Scenario) -> None:
         HOOKS["preInstall"],
         f"{UPDATE} False",
         HOOKS["postInstall"],
-        f"{UPDATE} True",
+        "drydock-Reboot",
         HOOKS["onExit"],
         PROBE,
         SEARCH,
     ]
     result = scene.result(machine)
     assert result["hooks"] == {"preInstall": "ran", "postInstall": "ran", "onExit": "ran"}
-    assert machine.missing == []
-    assert result["verdict"] == ("pending_reboot" if machine.pending_reboot else "compliant")
+    assert (result["verdict"], result["rebooted"]) == ("compliant", True)
+    assert (machine.missing, machine.pending_reboot) == ([], False)
+    assert_given_back(scene, machine, "running")
+
+
+@pytest.mark.parametrize("document", [BASELINE, UPDATE])
+def test_without_reboot_the_hooks_run_and_the_patches_wait_for_one(scene: Scenario, document: str) -> None:
+    machine = scene.machine(f"no-reboot-{document}", platform="Windows")
+
+    execution = scene.patch(machine, {"document": document, "reboot": "NoReboot", "hooks": HOOKS, "backup": ONLY})
+
+    assert execution.status == "SUCCEEDED"
+    result = scene.result(machine)
+    assert result["hooks"] == {"preInstall": "ran", "postInstall": "ran", "onExit": "ran"}
+    assert (result["verdict"], result["rebooted"]) == ("pending_reboot", False)
+    assert (machine.boots, machine.pending_reboot) == (1, True)
     assert_given_back(scene, machine, "running")
 
 
@@ -146,15 +160,15 @@ def test_a_single_hook_runs_alone(scene: Scenario, hook: str) -> None:
 
 @pytest.mark.parametrize("spec", MACHINES)
 @pytest.mark.parametrize(
-    ("hook", "outcomes", "installed"),
+    ("hook", "outcomes", "installed", "verdict"),
     [
-        ("preInstall", ("failed", "failed", "ran"), False),
-        ("postInstall", ("ran", "failed", "ran"), True),
-        ("onExit", ("ran", "ran", "failed"), True),
+        ("preInstall", ("failed", "failed", "ran"), False, "not_patched"),
+        ("postInstall", ("ran", "failed", "ran"), True, "pending_reboot"),
+        ("onExit", ("ran", "ran", "failed"), True, "compliant"),
     ],
 )
 def test_a_hook_that_fails_fails_the_flow_and_the_hook_on_exit_runs_all_the_same(
-    scene: Scenario, hook: str, outcomes: tuple[str, ...], installed: bool, spec: dict[str, Any]
+    scene: Scenario, hook: str, outcomes: tuple[str, ...], installed: bool, verdict: str, spec: dict[str, Any]
 ) -> None:
     machine = scene.machine(f"fails-{hook}-{spec['platform']}", wrong=(f"hook_fails:{hook}",), **spec)
 
@@ -162,6 +176,7 @@ def test_a_hook_that_fails_fails_the_flow_and_the_hook_on_exit_runs_all_the_same
 
     assert (execution.status, execution.error) == ("FAILED", "HookFailedError")
     assert tuple(scene.result(machine)["hooks"][name] for name in HOOKS) == outcomes
+    assert scene.result(machine)["verdict"] == verdict
     assert scene.commands(machine).count(HOOKS["onExit"]) == 1
     assert (machine.missing == []) == installed
     (message,) = scene.told(machine)

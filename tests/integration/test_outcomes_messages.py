@@ -59,6 +59,19 @@ def test_a_failure_is_told_unless_the_run_tells_it_in_its_summary(
     assert "lookup" not in scene.result(machine)
 
 
+@pytest.mark.parametrize(("given", "count"), [(BY_HAND, 1), (RUN, 0)], ids=["by-hand", "in-a-run"])
+def test_a_refusal_is_told_unless_the_run_tells_it_in_its_summary(
+    scene: Scenario, request: pytest.FixtureRequest, given: dict[str, str], count: int
+) -> None:
+    machine = scene.machine(f"refusal-{request.node.callspec.id}", tags={"DrydockExclude": "frozen"})
+
+    execution = scene.patch(machine, {"notify": "summary"}, **given)
+
+    assert execution.error == "InstanceExcludedError"
+    assert len(scene.told(machine)) == count
+    assert "lookup" not in scene.result(machine)
+
+
 def test_the_message_of_a_success_says_what_happened_to_which_machine_and_where_to_look(scene: Scenario) -> None:
     machine = scene.machine("web-1")
 

@@ -233,6 +233,15 @@ def test_windows_update_is_judged_by_a_search_and_not_by_its_report(
     assert_given_back(scene, machine, "running")
 
 
+def test_a_search_that_fails_is_minded_only_where_the_policy_minds_what_is_unknown(scene: Scenario) -> None:
+    machine = scene.machine("update-unminded", platform="Windows", wrong=("scan_fails",))
+
+    execution = scene.patch(machine, {"document": "AWS-InstallWindowsUpdates", "failOn": ["failed"]})
+
+    assert (execution.status, scene.result(machine)["verdict"]) == ("SUCCEEDED", "unknown")
+    assert_given_back(scene, machine, "running")
+
+
 def test_windows_update_without_reboot_leaves_the_reboot_pending(scene: Scenario) -> None:
     machine = scene.machine("update-no-reboot", platform="Windows")
     policy = {"document": "AWS-InstallWindowsUpdates", "reboot": "NoReboot", "backup": {"noReboot": True}}

@@ -18,6 +18,8 @@ from moto.cloudformation import parsing
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.responses import DynamoHandler
 from moto.iam.models import iam_backends
 from moto.ssm.models import Document
 from moto.stepfunctions.parser import models, utils
@@ -87,6 +89,8 @@ PUBLISHED = {
     "query": source(Table.query),
     "all_items": source(Table.all_items),
     "sizes": source(LimitedSizeDict.__setitem__),
+    "update": source(DynamoHandler.update_item),
+    "make": source(UpdateExpressionParser.make),
     "clean": source(parsing.clean_json),
     "document": source(Document.create_from_cloudformation_json),
 }
@@ -359,6 +363,44 @@ def test_an_item_is_measured_once(engine: EmbeddedAccount, engine_stack: Stack) 
     with pytest.raises(client.exceptions.ClientError, match="size"):
         item = {"pk": {"S": "a"}, "large": {"S": "x" * 410_000}}
         client.put_item(TableName="drydock-State", Item=item)
+
+
+def test_the_expressions_of_an_update_are_checked_once_and_hold_every_time(
+    engine: EmbeddedAccount, engine_stack: Stack
+) -> None:
+    assert "cls(token_list).parse()" in PUBLISHED["make"]
+    assert "existing_item = copy.deepcopy(" in PUBLISHED["update"]
+    client = engine.client("dynamodb")
+
+    def count(name: str, seen: str, extra: dict[str, Any] | None = None) -> None:
+        client.update_item(
+            TableName="drydock-State",
+            Key={"pk": {"S": "a"}},
+            UpdateExpression=f"SET {name} = :n",
+            ConditionExpression="attribute_not_exists(pk) OR n = :seen",
+            ExpressionAttributeValues={":n": {"N": str(int(seen) + 1)}, ":seen": {"N": seen}, **(extra or {})},
+        )
+
+    for number in range(3):
+        count("n", str(number))
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        count("n", "7")
+    with pytest.raises(client.exceptions.ClientError, match="unused in expressions"):
+        count("n", "3", {":unused": {"N": "1"}})
+    assert client.get_item(TableName="drydock-State", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "3"}
+
+
+def test_an_answer_shares_nothing_with_the_table(engine: EmbeddedAccount, engine_stack: Stack) -> None:
+    client = engine.client("dynamodb")
+    client.put_item(TableName="drydock-State", Item={"pk": {"S": "a"}, "deep": {"M": {"b": {"L": [{"S": "c"}]}}}})
+    query = {
+        "TableName": "drydock-State",
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": "a"}},
+    }
+    answer = client.query(**query)["Items"][0]
+    answer["deep"]["M"]["b"]["L"].append({"S": "d"})
+    assert client.query(**query)["Items"][0]["deep"] == {"M": {"b": {"L": [{"S": "c"}]}}}
 
 
 def test_a_refused_condition_gives_the_old_item(engine: EmbeddedAccount, engine_stack: Stack) -> None:

@@ -5,29 +5,29 @@ import re
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from rehearsal.permissions import read_table
 from tests.rules.project import LAYER, TEMPLATE, Statement, statements
-
-METHODS = {"lambda:InvokeFunction": "invoke"}
-"""The names of client methods that are not those of their actions."""
 
 
 @cache
-def _table() -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "permissions.yaml").read_text())
-    return table
+def _needed() -> dict[str, set[str]]:
+    """The actions that the table's calls need, and the types of resources that each is needed on."""
+    needed: dict[str, set[str]] = {}
+    for needs in read_table()["calls"].values():
+        for need in needs:
+            needed.setdefault(need["action"], set()).update(set(need) & set(read_table()["resource_types"]))
+    return needed
 
 
-def _actions() -> dict[str, dict[str, Any]]:
-    return _table()["actions"]
+def _exceptions() -> dict[str, dict[str, Any]]:
+    return read_table()["exceptions"]
 
 
-def _granted() -> set[str]:
-    return {action for statement in _allowing() for action in statement.actions}
+def _resources(action: str) -> set[str]:
+    """The types of resources that an action can be limited to; none when IAM only knows "*" for it."""
+    return _needed().get(action) or set(_exceptions().get(action, {}).get("resources", []))
 
 
 def _allowing() -> list[Statement]:
@@ -36,9 +36,19 @@ def _allowing() -> list[Statement]:
     return found
 
 
-def test_every_action_is_named_in_full_and_only_what_is_in_the_table_is_granted() -> None:
+def _granted() -> set[str]:
+    return {action for statement in _allowing() for action in statement.actions}
+
+
+def _is_called(operation: str) -> bool:
+    code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").glob("*.py")))
+    method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+    return re.search(rf"\.{method}\b|[\"']{method}[\"']", code) is not None
+
+
+def test_every_action_is_named_in_full_and_is_one_that_a_call_needs_or_an_exception() -> None:
     assert [action for action in _granted() if "*" in action] == []
-    assert _granted() == set(_actions())
+    assert sorted(_granted() - set(_needed()) - set(_exceptions())) == []
 
 
 def test_anything_is_granted_only_where_resources_cannot_be_named() -> None:
@@ -47,42 +57,46 @@ def test_anything_is_granted_only_where_resources_cannot_be_named() -> None:
         for statement in _allowing()
         if "*" in statement.resources
         for action in statement.actions
-        if _actions()[action]["resources"] and not _actions()[action].get("anywhere")
+        if _resources(action) and "anywhere" not in _exceptions().get(action, {})
     ]
     assert wrong == []
 
 
 def test_resources_are_named_only_where_every_action_knows_them() -> None:
-    patterns = _table()["resource_types"]
+    patterns = {kind: re.sub(r"{.+?}", "*", arn) for kind, arn in read_table()["resource_types"].items()}
     for statement in _allowing():
         for resource in statement.resources:
             for action in statement.actions if resource != "*" else ():
-                known = [patterns[kind] for kind in _actions()[action]["resources"]]
+                known = [patterns[kind] for kind in _resources(action)]
                 assert any(fnmatchcase(resource, pattern) for pattern in known), f"{statement.owner}: {action}"
 
 
-def test_every_exception_of_the_table_is_used() -> None:
-    for action, entry in _actions().items():
+def test_every_exception_is_used_and_has_its_reason() -> None:
+    for action, entry in _exceptions().items():
+        assert action in _granted(), action
         anywhere = any("*" in one.resources for one in _allowing() if action in one.actions)
-        assert not entry.get("anywhere") or (anywhere and entry["resources"]), action
+        assert ("anywhere" in entry) == (anywhere and bool(_resources(action))), action
+        assert ("without" in entry) == (action not in _needed()), action
 
 
 def test_the_table_agrees_with_the_service_authorization_reference() -> None:
     reference = json.loads((files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text())
-    for action, entry in _actions().items():
+    for action in {*_needed(), *_exceptions()}:
         service, name = action.split(":")
         known = {key.lower(): value for key, value in reference[service]["Actions"].items()}[name.lower()]
         named = set(known.get("Resources", []))
-        assert set(entry["resources"]) <= named, action
-        assert bool(entry["resources"]) == bool(named), action
+        assert _resources(action) <= named, action
+        assert bool(_resources(action)) == bool(named), action
 
 
-def test_what_is_granted_is_called_somewhere() -> None:
-    code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").glob("*.py")))
-    for action, entry in _actions().items():
-        method = METHODS.get(action) or re.sub(r"(?<!^)(?=[A-Z])", "_", action.split(":")[1]).lower()
-        called = re.search(rf"\.{method}\b|[\"']{method}[\"']", code) is not None
-        assert called != bool(entry.get("without")), action
+def test_what_a_call_needs_is_granted_exactly_where_some_code_makes_the_call() -> None:
+    granted = _granted()
+    for call, needs in read_table()["calls"].items():
+        operation = call.split()[1]
+        wanted = {need["action"] for need in needs} & granted
+        assert _is_called(operation) == bool(wanted), call
+    for action in _exceptions():
+        assert _is_called(action.split(":")[1]) == (action in _needed()), action
 
 
 def test_every_statement_says_in_a_comment_what_it_allows() -> None:

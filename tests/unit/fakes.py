@@ -123,6 +123,9 @@ class FakeEc2(Ec2):
             }
         return image_id
 
+    def find_own_image(self, name: str) -> str | None:
+        return next((image_id for image_id, image in self.images.items() if image["Name"] == name), None)
+
     def find_image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
 

@@ -104,7 +104,7 @@ def test_an_image_may_be_invisible_for_two_minutes_only(world: World) -> None:
 def with_images(world: World) -> None:
     world.hold()
     for intent, image_id in (("imageBefore", "ami-1"), ("imageAfter", "ami-2")):
-        claim_intent(world.table, HOLDER, INSTANCE, intent, world.clock(), deprecateAfterDays=30)
+        claim_intent(world.table, HOLDER, INSTANCE, intent, world.clock(), imageName=intent, deprecateAfterDays=30)
         record_intent(world.table, HOLDER, INSTANCE, intent, {"id": image_id})
 
 
@@ -129,9 +129,20 @@ def test_a_date_that_cannot_be_set_is_reported_and_the_next_image_gets_its_own(w
     assert list(world.ec2.deprecated) == ["ami-2"]
 
 
+def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(world: World) -> None:
+    world.hold()
+    image_id = world.ec2.create_image(INSTANCE, "n", "", no_reboot=False, tags={})
+    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
+    assert world.lease is not None
+
+    deprecate_images(world.services, world.lease)
+
+    assert world.ec2.deprecated == {image_id: START + timedelta(days=30)}
+
+
 def test_an_image_that_was_never_made_gets_no_date(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), deprecateAfterDays=30)
+    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
     assert world.lease is not None
 
     assert deprecate_images(world.services, world.lease) == []

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from drydock.errors import AwsCallFailedError
+from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
 from drydock.release import hook_outcomes
-from drydock.results import untold_results
+from drydock.results import make_result, put_result, untold_results
 from drydock.step import Holder
 from drydock.table import Table
 from tests.unit.fakes import START, FunctionDiedError
@@ -44,7 +44,7 @@ def release(world: World, **data: Any) -> dict[str, Any]:
 
 
 def with_image(world: World) -> None:
-    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), deprecateAfterDays=90)
+    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=90)
     record_intent(world.table, HOLDER, INSTANCE, "imageBefore", {"id": "ami-1"})
 
 
@@ -231,12 +231,24 @@ def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_leas
     assert world.ec2.faults.made == []
 
 
+def test_a_result_that_stands_already_does_not_keep_the_lease(world: World) -> None:
+    put_result(world.table, make_result(INSTANCE, HOLDER, "refused", world.clock(), {}))
+    world.hold()
+    world.end_execution("ABORTED")
+    world.clock.move(seconds=76)
+
+    world.run("give_back", {"instanceId": INSTANCE})
+
+    assert world.lease is None
+
+
 def test_a_machine_that_is_being_given_back_is_not_released_by_the_flow(world: World) -> None:
     world.hold()
     assert world.lease is not None
     begin_restoring(world.table, world.lease, world.clock())
 
-    release(world, failure=FAILURE)
+    with pytest.raises(LeaseLostError, match="given back"):
+        release(world, failure=FAILURE)
 
     assert world.lease is not None and world.lease.phase == RESTORING
     assert world.ec2.faults.made == []

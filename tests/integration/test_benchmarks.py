@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
+from rehearsal.fleet import MachineSpec
+
+REPLACED = [run for run in RUNS if run[1] is not DRYDOCK]
+
+
+# The limits are a little above today's counts: whoever adds a state or a call to every run is to know.
+@pytest.mark.parametrize(
+    ("kind", "states", "service_calls", "table_calls"),
+    [(LINUX, 25, 40, 26), (WINDOWS, 30, 54, 32)],
+    ids=["running Linux", "stopped Windows"],
+)
+def test_a_clean_run_stays_within_its_states_and_calls(
+    kind: MachineSpec, states: int, service_calls: int, table_calls: int
+) -> None:
+    cost = measure(kind, DRYDOCK)
+
+    assert cost.is_success
+    assert {run.power for run in cost.runs} == {kind.power}
+    assert cost.average("transitions") <= states
+    assert cost.average("service_calls") <= service_calls
+    assert cost.average("table_calls") <= table_calls
+
+
+@pytest.mark.parametrize(("kind", "flow"), REPLACED, ids=[f"{flow.title}, {kind.name}" for kind, flow in REPLACED])
+def test_a_flow_that_drydock_replaces_patches_its_machines(kind: MachineSpec, flow: Flow) -> None:
+    cost = measure(kind, flow)
+
+    assert cost.is_success
+    assert {run.power for run in cost.runs} == {"running"}

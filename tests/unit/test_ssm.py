@@ -1,0 +1,204 @@
+"""What Systems Manager answers, read: statuses, plugins of other platforms, pages, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from drydock.errors import CommandNotDeliveredError, DocumentError
+from drydock.ssm import Invocation, Ssm
+from tests.unit.fakes import START
+from tests.unit.world import INSTANCE
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ssm]:
+    """Systems Manager that answers calls with the given functions."""
+
+    def answer(**calls: Any) -> Ssm:
+        monkeypatch.setattr("drydock.ssm.client", lambda service: SimpleNamespace(**calls))
+        return Ssm()
+
+    return answer
+
+
+def refusing(code: str) -> Callable[..., None]:
+    def refuse(**request: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "said AWS"}}, "Call")
+
+    return refuse
+
+
+def an_invocation(status: str, details: str = "") -> Invocation:
+    return Invocation("c-1", "D", status, details or status, 0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "over", "undelivered", "succeeded"),
+    [
+        ("Pending", False, True, False),
+        ("Delayed", False, True, False),
+        ("InProgress", False, False, False),
+        ("In Progress", False, False, False),
+        ("Cancelling", False, False, False),
+        ("Success", True, False, True),
+        ("Failed", True, False, False),
+        ("TimedOut", True, False, False),
+        ("Timed Out", True, False, False),
+        ("Cancelled", True, False, False),
+    ],
+)
+def test_a_status_is_read_with_and_without_spaces(status: str, over: bool, undelivered: bool, succeeded: bool) -> None:
+    invocation = an_invocation(status)
+
+    assert (invocation.is_over, invocation.is_undelivered, invocation.succeeded) == (over, undelivered, succeeded)
+    assert invocation.was_cancelled is (status == "Cancelled")
+
+
+@pytest.mark.parametrize(
+    ("details", "never_ran"),
+    [
+        ("DeliveryTimedOut", True),
+        ("Delivery Timed Out", True),
+        ("Undeliverable", True),
+        ("Terminated", True),
+        ("Invalid Platform", True),
+        ("AccessDenied", True),
+        ("ExecutionTimedOut", False),
+        ("Execution Timed Out", False),
+        ("Failed", False),
+        ("Success", False),
+    ],
+)
+def test_the_details_say_whether_a_command_ran(details: str, never_ran: bool) -> None:
+    assert an_invocation("Failed", details).never_ran is never_ran
+
+
+PLUGINS = [
+    {"Name": "PatchWindows", "ResponseCode": 0, "Output": "skipped"},
+    {"Name": "PatchLinux", "ResponseCode": 194, "Output": "installed"},
+]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "platform", "output", "code"),
+    [
+        (PLUGINS, "Linux", "installed", 194),
+        (PLUGINS, "Windows", "skipped", 0),
+        ([{"Name": "run", "ResponseCode": 1, "Output": "only"}], "Linux", "only", 1),
+        ([], "Linux", "", -1),
+    ],
+    ids=["Linux", "Windows", "one for all", "none"],
+)
+def test_only_the_step_of_the_machines_own_platform_counts(
+    answering: Callable[..., Ssm], plugins: Any, platform: str, output: str, code: int
+) -> None:
+    found = {"Status": "Success", "StatusDetails": "Success", "CommandPlugins": plugins}
+    ssm = answering(list_command_invocations=lambda **request: {"CommandInvocations": [found]})
+
+    invocation = ssm.find_invocation(INSTANCE, "c-1", platform)
+
+    assert invocation is not None
+    assert (invocation.output, invocation.response_code) == (output, code)
+
+
+def test_an_invocation_that_cannot_be_seen_yet_is_none(answering: Callable[..., Ssm]) -> None:
+    ssm = answering(list_command_invocations=lambda **request: {"CommandInvocations": []})
+
+    assert ssm.find_invocation(INSTANCE, "c-1", "Linux") is None
+
+
+def test_a_command_is_known_again_by_its_whole_comment_on_any_page(answering: Callable[..., Ssm]) -> None:
+    pages = {
+        None: {
+            "Commands": [{"CommandId": "c-1", "Comment": "drydock: mine2", "ExpiresAfter": START}],
+            "NextToken": "2",
+        },
+        "2": {"Commands": [{"CommandId": "c-2", "Comment": "drydock: mine", "ExpiresAfter": START}]},
+    }
+    ssm = answering(list_commands=lambda **request: pages[request.get("NextToken")])
+
+    assert ssm.find_command(INSTANCE, "drydock: mine", START) == ("c-2", START)
+    assert ssm.find_command(INSTANCE, "drydock: min", START) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"DocumentType": "Command", "Status": "Active", "PlatformTypes": ["Linux"]}, None),
+        ({"DocumentType": "Command"}, None),
+        ({"DocumentType": "Automation"}, "its type is Automation, not Command"),
+        ({"DocumentType": "Command", "Status": "Creating"}, "its status is Creating"),
+        ({"DocumentType": "Command", "PlatformTypes": ["Windows"]}, "is for Windows, not for Linux"),
+    ],
+    ids=["good", "for all", "automation", "not active", "for another platform"],
+)
+def test_a_document_is_checked_before_it_is_needed(
+    answering: Callable[..., Ssm], document: dict[str, Any], says: str | None
+) -> None:
+    ssm = answering(describe_document=lambda **request: {"Document": document})
+
+    reason = ssm.check_command_document("My-Hook", "Linux")
+
+    assert reason is None if says is None else says in (reason or "") and "My-Hook" in (reason or "")
+
+
+def test_a_document_that_does_not_exist_is_named(answering: Callable[..., Ssm]) -> None:
+    ssm = answering(describe_document=refusing("InvalidDocument"))
+
+    assert ssm.check_command_document("My-Hook", "Linux") == (
+        "document My-Hook: does not exist in this account and Region"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("InvalidInstanceId", CommandNotDeliveredError),
+        ("InvalidDocument", DocumentError),
+        ("InvalidParameters", DocumentError),
+        ("UnsupportedPlatformType", DocumentError),
+    ],
+)
+def test_a_command_that_is_not_taken_says_why(answering: Callable[..., Ssm], code: str, error: type[Exception]) -> None:
+    ssm = answering(send_command=refusing(code))
+
+    with pytest.raises(error, match=f"{INSTANCE}: My-Document: {code}: said AWS"):
+        ssm.send_command(INSTANCE, "My-Document", {}, "comment", "bucket", "prefix")
+
+
+def test_a_machine_that_systems_manager_does_not_know_has_no_agent(answering: Callable[..., Ssm]) -> None:
+    ssm = answering(describe_instance_information=lambda **request: {"InstanceInformationList": []})
+
+    assert ssm.find_agent(INSTANCE) is None
+
+
+@pytest.mark.parametrize(("ping", "online"), [("Online", True), ("ConnectionLost", False), ("Inactive", False)])
+def test_an_agent_is_online_or_not(answering: Callable[..., Ssm], ping: str, online: bool) -> None:
+    found = {"PingStatus": ping, "LastPingDateTime": START}
+    ssm = answering(describe_instance_information=lambda **request: {"InstanceInformationList": [found]})
+
+    agent = ssm.find_agent(INSTANCE)
+
+    assert agent is not None and agent.online is online
+
+
+def test_a_patch_state_without_counts_has_zeros(answering: Callable[..., Ssm]) -> None:
+    found = {"Operation": "Scan", "OperationEndTime": START, "BaselineId": "pb-1", "PatchGroup": ""}
+    ssm = answering(describe_instance_patch_states=lambda **request: {"InstancePatchStates": [found]})
+
+    state = ssm.find_patch_state(INSTANCE)
+
+    assert state is not None
+    assert (state.missing, state.failed, state.snapshot_id) == (0, 0, "")
+
+
+def test_patches_are_named_by_their_kb_or_their_title(answering: Callable[..., Ssm]) -> None:
+    patches = [{"KBId": "KB1", "Title": "t"}, {"KBId": "", "Title": "kernel-6.1"}, {"Title": "openssl"}]
+    ssm = answering(describe_instance_patches=lambda **request: {"Patches": patches})
+
+    assert ssm.list_patches(INSTANCE, "Missing") == ["KB1", "kernel-6.1", "openssl"]

@@ -1,9 +1,10 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check lint soak bench build deploy requirements clean
+.PHONY: help rehearse test check lint scan soak bench build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
+SCANNER := .venv-scan/.ready
 TESTED := .venv/.tested
 SOURCES := $(shell find template.yaml events functions layers rehearsal benchmarks statemachines tests -type f -not -name '*.pyc')
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
@@ -11,7 +12,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-ver
 
 # The build and the linters neither call home nor need an account.
 export SAM_CLI_TELEMETRY := 0
-deploy build check lint: export AWS_DEFAULT_REGION ?= ap-northeast-1
+deploy build check lint scan: export AWS_DEFAULT_REGION ?= ap-northeast-1
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -23,7 +24,7 @@ test: $(READY) ## Run the tests
 	@$(BIN)/pytest --numprocesses auto
 	@touch $(TESTED)
 
-check: lint $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
+check: lint scan $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
 	@$(BIN)/python tools/build.py --check
 
 lint: $(READY)
@@ -33,6 +34,9 @@ lint: $(READY)
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
 	@$(BIN)/python tools/check_asl.py
+
+scan: $(SCANNER)
+	@.venv-scan/bin/checkov --config-file .checkov.yaml
 
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
@@ -53,9 +57,13 @@ deploy: build ## Build and deploy, asking what is not in samconfig.toml
 requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for the newest versions)
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/development.in --output-file requirements/development.txt
 	@$(UV_COMPILE) requirements/layer.in --constraint requirements/development.txt --output-file layers/drydock/requirements.txt
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 
 clean: ## Remove all that make made
-	rm -rf .venv .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis ./*.egg-info
+	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis ./*.egg-info
 
 $(READY): tools/set_up requirements/development.txt pyproject.toml
 	@tools/set_up
+
+$(SCANNER): tools/set_up requirements/scan.txt
+	@tools/set_up scan

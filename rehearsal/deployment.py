@@ -260,7 +260,10 @@ def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, 
         if "Default" in parameter
     }
     values = {**defaults, **dict(parameters)}
-    translated: dict[str, Any] = Translator({}, Parser()).translate(template, values)
+    translator = Translator({}, Parser())
+    translated: dict[str, Any] = translator.translate(template, values)
+    # To nobody: the translator warns of metrics that were not published.
+    translator.metrics.publish()
     return translated
 
 

@@ -140,7 +140,7 @@ def rehearse(
             fleet.add_document(document.name, platforms=document.platforms)
         if fleet_file.policy:
             account.client("ssm").put_parameter(
-                Name=stack.resource("PolicyParameter"),
+                Name=stack.outputs["PolicyParameterName"],
                 Value=json.dumps(fleet_file.policy),
                 Type="String",
                 Overwrite=True,

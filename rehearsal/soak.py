@@ -41,6 +41,9 @@ SETTLING = timedelta(hours=12)
 HANG_SECONDS = 50.0
 """A function that hangs so long is still within its time-out of 60 s."""
 
+REFUSED_HOURS = 3
+"""How long it takes until somebody gives a function its permission back."""
+
 _THROTTLED = {
     "dynamodb": "ThrottlingException",
     "ec2": "RequestLimitExceeded",
@@ -99,7 +102,7 @@ MODES = {
     "redriven_late": "as stopped, and redriven when all is quiet",
     "hangs": f"the function hangs for {HANG_SECONDS:g} s before the effect and goes on",
     "throttled": "the call is throttled once, for longer than the client retries",
-    "refused": "the call is refused from then on, to this function",
+    "refused": f"the call is refused to this function for {REFUSED_HOURS} hours",
 }
 """What happens to the k-th changing call."""
 
@@ -158,6 +161,8 @@ class Run:
         self.was_open = False
         """Whether the execution was running when the fault struck."""
         self.redrives = 0
+        self.ends = 1
+        """How many ends of the execution have a result and a message of their own."""
         self.log: list[str] = []
         self.stack: Stack = account.deploy()
         for document in (*HOOKS.values(), HEALTH_PROBE):
@@ -184,7 +189,7 @@ class Run:
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
         what = "" if self.struck is None else _describe(self.struck)
-        told_twice = len(self.messages()) > 1 + self.redrives and self.may_tell_twice
+        told_twice = len(self.messages()) > self.ends and self.may_tell_twice
         return Verdict(self.case, what, self.end(), tuple(violations), told_twice, tuple(self.log))
 
     @property
@@ -233,8 +238,12 @@ class Run:
         self.changes.append(call)
         self.note(_describe(call))
         if self.struck is not None:
-            same = _kind(call) == _kind(self.struck) and self.case.mode == "refused"
-            return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if same else None
+            is_refused = (
+                self.case.mode == "refused"
+                and _kind(call) == _kind(self.struck)
+                and call.at - self.struck.at < timedelta(hours=REFUSED_HOURS)
+            )
+            return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if is_refused else None
         if len(self.changes) != self.case.number or self.case.mode == "clean":
             return None
         self.struck, self.was_open = call, self.view.status == "RUNNING"
@@ -265,6 +274,8 @@ class Run:
         if self.view.status != "ABORTED":
             return
         self.redrives += 1
+        # Once the machine is released as patched, a redrive has nothing to do and nothing to tell.
+        self.ends += not any(item.get("outcome") == "succeeded" for item in self.items())
         self.note("redriven")
         self.account.client("stepfunctions").redrive_execution(executionArn=self.execution)
 
@@ -364,8 +375,8 @@ def _judge_records(run: Run) -> Iterator[str]:
     )
     touched = any("journal" in _names_of(call) for call in run.changes)
     counts = [int(item["redriveCount"]) for item in results]
-    if counts != list(range(1 + run.redrives)) and (touched or len(counts) > 1 + run.redrives):
-        yield f"results: of redrives {counts} of {list(range(1 + run.redrives))}"
+    if counts != list(range(run.ends)) and (touched or len(counts) > run.ends):
+        yield f"results: of redrives {counts} of {list(range(run.ends))}"
     yield from _judge_messages(run, items, results)
     for result in results:
         if result.get("lookup") == "UNTOLD":
@@ -390,11 +401,15 @@ def _names_of(call: Call) -> str:
 
 def _judge_messages(run: Run, items: list[dict[str, Any]], results: list[dict[str, Any]]) -> Iterator[str]:
     told = len(run.messages())
-    expected = 1 + run.redrives
+    expected = run.ends
     least = min(expected, len(results)) if run.case.loses_events else expected
     if not least <= told <= expected + run.may_tell_twice:
         subjects = [message.subject for message in run.messages()]
         yield f"messages: {told}, not {expected}: {subjects}"
+    if results and results[-1]["outcome"] == "succeeded":
+        for message in run.messages():
+            if message.attributes["outcome"] != "succeeded" or "not patched" in message.subject:
+                yield f"succeeded, but people are told: {message.subject}"
     for item in items:
         if item["pk"].startswith("TOLD#") and not item["told"] and not run.may_tell_twice:
             yield f"mark {item['pk']} {item['sk']} is not told"

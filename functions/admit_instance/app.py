@@ -10,4 +10,4 @@ from drydock.services import Services
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return admit_instance(Services(), read_step(event), event["input"])
+    return admit_instance(Services(), read_step(event))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drydock.giving_back import give_back
-from drydock.handling import logger
+from drydock.log import logger
 from drydock.services import Services
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import logger
+from drydock.log import logger
 from drydock.resuming import resume_waiting
 from drydock.services import Services
 

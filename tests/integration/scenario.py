@@ -39,7 +39,7 @@ class Scenario:
     def settings(self, policy: Mapping[str, Any] | str) -> None:
         """What the operators have written into Parameter Store."""
         self.account.client("ssm").put_parameter(
-            Name=self.stack.resource("PolicyParameter"),
+            Name=self.stack.outputs["PolicyParameterName"],
             Value=policy if isinstance(policy, str) else json.dumps(policy),
             Type="String",
             Overwrite=True,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rehearsal.account import PROJECT
 from rehearsal.faults import FailCall, KillFunction, LoseEvents
 from rehearsal.machines import Durations
 from rehearsal.permissions import Request, Statement, is_allowed, read_table
@@ -241,3 +244,30 @@ def _without(statements: list[Statement], grant: Grant) -> Iterator[Statement]:
             "Action": [grant.action],
             "Resource": [resource for resource in resources if resource != grant.resource],
         }
+
+
+@pytest.mark.parametrize(
+    ("comment", "denied"),
+    [
+        ("# Allows to start instances of this account.", "start_instance may not ec2:StartInstances on arn:"),
+        ("# Allows its own steps.", "drydock-PatchInstance may not lambda:InvokeFunction on arn:"),
+    ],
+    ids=["function", "machine"],
+)
+def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, comment: str, denied: str) -> None:
+    with scenario(template=_write_without_statement(tmp_path, comment)) as scene:
+        execution = scene.patch(scene.machine("windows", **WINDOWS))
+
+        assert execution.status == "FAILED"
+        assert str(scene.account.permissions.denied[0]).startswith(denied)
+
+
+def _write_without_statement(folder: Path, comment: str) -> Path:
+    """Write a copy of the template without the statement under a comment."""
+    text = (PROJECT / "template.yaml").read_text()
+    begin = text.index(comment)
+    end = re.compile(r"^ {0,12}\S", re.MULTILINE).search(text, text.index("- Effect", begin) + 1)
+    assert end is not None
+    copy = folder / "template.yaml"
+    copy.write_text(text[:begin] + text[end.start() :].lstrip())
+    return copy

@@ -30,6 +30,7 @@ from drydock.leases import (
     ADMITTING,
     Lease,
     activate_lease,
+    claim_intent,
     drop_lease,
     group_key,
     take_lease,
@@ -87,7 +88,7 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
         instance_id=str(values["instanceId"]),
         policy=policy,
         run_id=str(values.get("runId", "")),
-        snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)),
+        snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         group=str(values.get("group", "")),
     )
 
@@ -106,6 +107,8 @@ def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) ->
         )
     if state in ("pending", "stopping"):
         return InstanceNotReadyError(f"{instance_id}: is {state}")
+    if "mac" in str(instance.get("PlatformDetails", "")).lower():
+        return InstanceNotPatchableError(f"{instance_id}: Drydock patches Windows and Linux, not macOS")
     if instance.get("RootDeviceType", "ebs") != "ebs":
         return InstanceNotPatchableError(f"{instance_id}: its root device is an instance store: no image, no stop")
     if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
@@ -121,20 +124,16 @@ def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) ->
     return None
 
 
-def admit_instance(services: Services, step: Step, given: object) -> dict[str, Any]:
+def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     """Take the lease, write the journal, and return what later steps rely on.
 
     Raises one of the errors above; then nothing is touched and no lease is left behind. Admitting twice for the
     same execution is admitting once.
     """
     environment = services.environment
-    request = read_request(
-        given,
-        services.ssm.parameter(environment.policy_parameter),
-        environment.policy_parameter,
-        step.holder.execution,
-    )
-    standing = take_lease(services.table, step.holder, request.instance_id, services.now())
+    settings = services.ssm.parameter(environment.policy_parameter)
+    request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
+    standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
     try:
@@ -170,20 +169,23 @@ def _admit(services: Services, step: Step, request: Request, standing: Lease | N
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
     }
-    state = services.ssm.find_patch_state(request.instance_id)
+    # Windows Update measures by another yardstick than the patch baseline.
+    by_baseline = request.policy["document"] != INSTALL_WINDOWS_UPDATES
+    state = services.ssm.find_patch_state(request.instance_id) if by_baseline else None
     admitted = {
         "instanceId": request.instance_id,
         "policy": request.policy,
         "machine": machine,
         "patchesBefore": count_patches(services, request.instance_id, state),
     }
-    if standing is None:
+    if standing is not None:
+        claim_intent(services.table, step.holder, request.instance_id, "tag", services.now())
+    else:
         journal = {
             **machine,
             "stateTag": tags.get(STATE_TAG, ""),
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
-            "startedAt": step.execution_started.isoformat(),
         }
         activate_lease(services.table, step.holder, request.instance_id, journal, "tag", services.now())
     _tag_in_progress(services, request)
@@ -196,9 +198,9 @@ def _require_admissible(services: Services, request: Request, instance: Instance
         raise reason
     if state_of(instance) == "running":
         agent = services.ssm.find_agent(request.instance_id)
-        if agent is None:
+        if agent is None or not agent.online:
             raise InstanceUnmanagedError(
-                f"{request.instance_id}: Systems Manager does not manage it: check the SSM Agent, the instance "
+                f"{request.instance_id}: Systems Manager does not reach it: check the SSM Agent, the instance "
                 "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
             )
     elif services.ec2.is_stop_protected(request.instance_id):

@@ -14,24 +14,33 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 
 # A function lives 60 s at most: time-outs and attempts together stay below that.
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=10)
+_ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 4, 5, 10
 
-_TRANSIENT_CODES = frozenset(
+_THROTTLES = frozenset(
     {
         "EC2ThrottledException",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
-        "RequestTimeout",
-        "ServiceException",
-        "ServiceUnavailable",
         "SlowDown",
         "Throttled",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+    }
+)
+
+_TRANSIENT_CODES = _THROTTLES | frozenset(
+    {
+        # EC2's own limits on snapshots at work, which pass.
+        "ConcurrentCreateImageNoRebootLimitExceeded",
+        "ConcurrentSnapshotLimitExceeded",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestTimeout",
+        "ServiceException",
+        "ServiceUnavailable",
+        "SnapshotCreationPerVolumeRateExceeded",
         "TransactionConflictException",
         "TransactionInProgressException",
         "Unavailable",
@@ -40,9 +49,17 @@ _TRANSIENT_CODES = frozenset(
 
 
 @cache
-def client(service: str) -> Any:
-    """The boto3 client of a service, made when it is first needed."""
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+def client(service: str, attempts: int = _ATTEMPTS) -> Any:
+    """The boto3 client of a service, made when it is first needed.
+
+    One attempt is for calls that AWS would carry out twice: botocore also repeats those whose answer was lost.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+    )
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 def error_code(error: ClientError) -> str:
@@ -68,7 +85,9 @@ def call(method: Callable[..., Any], *expected: str, **parameters: Any) -> Any:
             raise
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _TRANSIENT_CODES or (status >= 500 and not code.startswith("Insufficient")):
-            raise ServiceUnavailableError(f"{name}: {code}: {error_text(error)}") from error
+            raise ServiceUnavailableError(
+                f"{name}: {code}: {error_text(error)}", was_refused=code in _THROTTLES
+            ) from error
         raise AwsCallFailedError(f"{name}: {code}: {error_text(error)}") from error
     except (BotoConnectionError, HTTPClientError) as error:
         raise ServiceUnavailableError(f"{name}: {error}") from error

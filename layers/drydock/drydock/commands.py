@@ -10,27 +10,34 @@ from typing import Any
 
 from drydock.ec2 import state_of
 from drydock.errors import (
+    AwsCallFailedError,
     CommandCancelledError,
     CommandNotDeliveredError,
     CommandNotReadyError,
     CommandTimedOutError,
+    DocumentError,
     HealthCheckFailedError,
     HookFailedError,
     InstanceStoppedError,
     InstanceTerminatedError,
     ProbeFailedError,
+    ServiceUnavailableError,
 )
-from drydock.leases import FUNCTION_LIFETIME, Intent, claim_intent, renew_intent
+from drydock.leases import FUNCTION_LIFETIME, REFUSED, Intent, claim_or_find_intent, record_intent, renew_intent
 from drydock.power import is_gone
 from drydock.services import Services
 from drydock.ssm import Invocation
 from drydock.step import Holder, Step
+from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work
 
 _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
 """A command that ListCommands does not show by then was never sent."""
 
 _MOST_COMMENT = 100
+
+_ERROR_MARK = "----------ERROR-------"
+"""Run Command puts what a script wrote to its standard error behind this line."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     environment, now = services.environment, services.now()
     comment = _comment(services, step, command)
     log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
-    claim = claim_intent(
+    claim = claim_or_find_intent(
         services.table,
         step.holder,
         step.instance_id,
@@ -85,10 +92,8 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
             intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
-        command_id, expires = sent or services.ssm.send_command(
-            step.instance_id, command.document, command.parameters, comment, environment.log_bucket, log_prefix
-        )
-        expires_at = expires.isoformat()
+        command_id, expires = sent or _send(services, step, command, comment, log_prefix)
+        expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
     return Work(
         kind="command",
@@ -100,7 +105,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
             "purpose": command.purpose,
             "document": command.document,
             "parameters": dict(command.parameters),
-            "sentAt": intent.at.isoformat(),
+            "sentAt": to_text(intent.at),
             "expiresAt": expires_at,
             "platform": step.machine["platform"],
             "logKey": log_key(environment.stack, step.instance_id, step.holder, command_id),
@@ -111,12 +116,31 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     )
 
 
-def find_sent_command(services: Services, instance_id: str, intent: Intent) -> tuple[str, Any] | None:
+def _send(services: Services, step: Step, command: Command, comment: str, log_prefix: str) -> tuple[str, datetime]:
+    """Send a command. When AWS surely did not, that is noted, so that nobody looks for it later."""
+    try:
+        return services.ssm.send_command(
+            step.instance_id,
+            command.document,
+            command.parameters,
+            comment,
+            services.environment.log_bucket,
+            log_prefix,
+        )
+    except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
+        if not isinstance(error, ServiceUnavailableError) or error.was_refused:
+            record_intent(services.table, step.holder, step.instance_id, command.intent, {REFUSED: str(error)[:500]})
+        raise
+
+
+def find_sent_command(services: Services, instance_id: str, intent: Intent) -> tuple[str, datetime] | None:
     """The command of an intent that has no id: sent, or None when it never was.
 
     Raises CommandNotReadyError while that cannot be told.
     """
-    sent = services.ssm.find_command(instance_id, intent.facts["comment"], intent.at)
+    if REFUSED in intent.facts:
+        return None
+    sent = services.ssm.find_command(instance_id, str(intent.facts["comment"]), intent.at)
     if sent is None and services.now() - intent.at < _SEEN_AFTER:
         raise CommandNotReadyError(f"{instance_id}: {intent.name}: it cannot be seen yet whether it was sent")
     return sent
@@ -150,7 +174,7 @@ def _what(wait: Wait) -> str:
 
 
 def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation) -> None:
-    if invocation.never_ran and services.now() >= datetime.fromisoformat(wait.facts["expiresAt"]):
+    if invocation.gave_up and services.now() >= from_text(wait.facts["expiresAt"]):
         raise CommandTimedOutError(
             f"{wait.instance_id}: {_what(wait)} was not over when it expired; it may still be at work"
         )
@@ -168,7 +192,7 @@ def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[st
         "document": wait.facts["document"],
         "parameters": wait.facts["parameters"],
         "sentAt": wait.facts["sentAt"],
-        "endedAt": services.now().isoformat(timespec="seconds"),
+        "endedAt": to_text(services.now()),
         "status": invocation.status,
         "statusDetails": invocation.status_details,
         "responseCode": invocation.response_code,
@@ -185,8 +209,9 @@ def _parse_output(wait: Wait, invocation: Invocation, read: Callable[[Any], dict
             f"(exit code {invocation.response_code})"
         )
     try:
-        return read(json.loads(invocation.output.strip().splitlines()[-1]))
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        said = invocation.output.partition(_ERROR_MARK)[0].splitlines()
+        return read(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
+    except (KeyError, StopIteration, TypeError, ValueError) as error:
         raise ProbeFailedError(
             f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not the JSON it should"
         ) from error

@@ -9,7 +9,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws import call, client, error_code, error_text
-from drydock.errors import InstanceNotFoundError, InstanceStartFailedError, PowerNotRestoredError
+from drydock.errors import (
+    ImageFailedError,
+    InstanceNotFoundError,
+    InstanceStartFailedError,
+    PowerNotRestoredError,
+    ServiceUnavailableError,
+)
+from drydock.times import from_text
 
 Instance = Mapping[str, Any]
 Image = Mapping[str, Any]
@@ -57,8 +64,11 @@ class Ec2:
             for status in answer["InstanceStatuses"]
         )
 
-    def start(self, instance_id: str) -> None:
-        """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
+    def start(self, instance_id: str) -> str:
+        """Start the instance; returns the state it was in before.
+
+        Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it.
+        """
         refusals = (
             "IncorrectInstanceState",
             "InsufficientInstanceCapacity",
@@ -68,11 +78,12 @@ class Ec2:
             "UnsupportedOperation",
         )
         try:
-            call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
+            answer = call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
                 f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
             ) from error
+        return str(answer["StartingInstances"][0]["PreviousState"]["Name"])
 
     def stop(self, instance_id: str) -> None:
         """Raises PowerNotRestoredError when EC2 refuses, because of stop protection for example."""
@@ -85,9 +96,18 @@ class Ec2:
             ) from error
 
     def create_image(
-        self, instance_id: str, name: str, description: str, no_reboot: bool, tags: Mapping[str, str]
+        self,
+        instance_id: str,
+        name: str,
+        description: str,
+        no_reboot: bool,
+        tags: Mapping[str, str],
+        since: datetime,
     ) -> str:
-        """The id of the image of this name: of the one that exists, when it was asked for before."""
+        """The id of the image of this name: of the one that exists, when it was asked for since then.
+
+        Raises ImageFailedError when an older image has the name, ServiceUnavailableError while EC2 does not show it.
+        """
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         try:
             answer = call(
@@ -103,16 +123,19 @@ class Ec2:
                 ],
             )
         except ClientError as error:
-            existing = self._find_own_image(name)
+            existing = self.find_own_image(name)
             if existing is None:
-                raise
-            del error
-            return existing
+                raise ServiceUnavailableError(f"{instance_id}: image {name} exists and is not shown yet") from error
+            if from_text(str(existing["CreationDate"])) < since:
+                raise ImageFailedError(
+                    f"{instance_id}: the name {name} is taken by an older image, {existing['ImageId']}"
+                ) from error
+            return str(existing["ImageId"])
         return str(answer["ImageId"])
 
-    def _find_own_image(self, name: str) -> str | None:
+    def find_own_image(self, name: str) -> Image | None:
         answer = call(self._client.describe_images, Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
-        return next((str(image["ImageId"]) for image in answer["Images"]), None)
+        return next(iter(answer["Images"]), None)
 
     def find_image(self, image_id: str) -> Image | None:
         """None when EC2 does not show it: not yet, or no more."""

@@ -11,6 +11,7 @@ class Environment:
     stack: str
     table: str
     log_bucket: str
+    topic: str
     time_zone: str
     region: str
 
@@ -21,6 +22,7 @@ class Environment:
             stack=os.environ["STACK"],
             table=os.environ["TABLE"],
             log_bucket=os.environ["LOG_BUCKET"],
+            topic=os.environ["TOPIC"],
             time_zone=os.environ["TIME_ZONE"],
             region=os.environ["AWS_REGION"],
         )

@@ -160,7 +160,14 @@ class PowerNotRestoredError(DrydockError):
 
 
 class ServiceUnavailableError(DrydockError):
-    """Raised when AWS throttled a call or failed to answer, after the client's own retries."""
+    """Raised when AWS throttled a call or failed to answer, after the client's own retries.
+
+    `was_refused` says that AWS surely did not carry the call out.
+    """
+
+    def __init__(self, message: str, *, was_refused: bool = False) -> None:
+        super().__init__(message)
+        self.was_refused = was_refused
 
 
 class AwsCallFailedError(DrydockError):

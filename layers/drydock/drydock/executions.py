@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,13 +19,15 @@ class Executions:
     def __init__(self) -> None:
         self._client = client("stepfunctions")
 
-    def status(self, execution: str) -> tuple[str, datetime | None]:
-        """Status and end of an execution; `UNKNOWN` when Step Functions does not know it (any more)."""
+    def find(self, execution: str) -> Mapping[str, Any] | None:
+        """An execution as it is; None when Step Functions does not know it (any more)."""
         try:
-            answer = call(self._client.describe_execution, "ExecutionDoesNotExist", executionArn=execution)
+            found: Mapping[str, Any] = call(
+                self._client.describe_execution, "ExecutionDoesNotExist", executionArn=execution
+            )
         except ClientError:
-            return "UNKNOWN", None
-        return str(answer["status"]), answer.get("stopDate")
+            return None
+        return found
 
     def running_beside(self, execution: str) -> set[str]:
         """All running executions of the same state machine, in a few calls however many they are."""
@@ -39,10 +40,6 @@ class Executions:
             if not answer.get("nextToken"):
                 return running
             query["nextToken"] = answer["nextToken"]
-
-    def describe(self, execution: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = call(self._client.describe_execution, executionArn=execution)
-        return found
 
     def answer(self, token: str, output: Mapping[str, Any]) -> None:
         """Wake the execution that waits with this token. A token that is closed already is fine."""

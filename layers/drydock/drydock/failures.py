@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+MOST_ID = 100
+"""What is given as an instance id may be anything, and becomes part of a key."""
+
 
 def readable_cause(cause: str) -> str:
     """The message of a function's error; Step Functions passes it on as JSON with a stack trace."""
@@ -31,4 +34,4 @@ def instance_of(detail: Mapping[str, Any]) -> str:
         given = json.loads(detail.get("input") or "{}")["instanceId"]
     except (KeyError, TypeError, ValueError):
         return ""
-    return given if isinstance(given, str) else json.dumps(given, separators=(",", ":"))
+    return (given if isinstance(given, str) else json.dumps(given, separators=(",", ":")))[:MOST_ID]

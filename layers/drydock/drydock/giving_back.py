@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from drydock.ec2 import state_of
-from drydock.errors import InstanceNotFoundError, PowerNotRestoredError
+from drydock.errors import DrydockError
 from drydock.executions import invoke_later
 from drydock.failures import instance_of, readable_cause
-from drydock.images import deprecate_images
+from drydock.images import deprecate_images, find_images
 from drydock.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -23,22 +22,27 @@ from drydock.leases import (
     Lease,
     all_leases,
     begin_restoring,
+    claim_giving_back,
     drop_lease,
     end_lease_with_result,
     find_lease,
 )
-from drydock.release import describe_work, power_now, set_final_tags
+from drydock.power import was_started_here
+from drydock.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.results import make_result, put_result, untold_results
 from drydock.services import Services
 from drydock.settling import Settlement, look_at_commands
 from drydock.staleness import is_stale
-from drydock.times import from_text
+from drydock.times import from_text, to_text
 
 RESTORE_LIMIT = timedelta(hours=6)
 """After this people are told that a machine could not be given back; the passes go on."""
 
 TOLD_LATE = timedelta(minutes=2)
 """A result that is still untold after this has lost its event."""
+
+_MOST_ALERTS = 20
+"""So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
 
@@ -80,7 +84,7 @@ def sweep(services: Services) -> dict[str, Any]:
         result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
     ]
     for result in untold:
-        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount")}
+        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount", "startedAt")}
         invoke_later(function("alert_failure"), alert)
     return {"suspects": len(suspects), "untold": len(untold)}
 
@@ -101,33 +105,42 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
         return {"move": "nothing"}
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
-    if not begin_restoring(services.table, lease, services.now()):
+    lease = begin_restoring(services.table, lease, services.now())
+    if lease is None:
         return {"move": "nothing"}
+    try:
+        move, hindrance = _make_next_move(services, lease)
+    except DrydockError as error:
+        _tell_when_late(services, lease, str(error))
+        raise
+    if move != "release":
+        _tell_when_late(services, lease, hindrance)
+    return {"move": move}
+
+
+def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
+    """Do what is safe now; returns what that was, and what stands in the way of the rest."""
     situation = _look(services, lease)
     move = next_move(situation)
     if move == "wait_for_commands":
         for work in situation.settlement.at_work:
             if work.is_undelivered:
-                services.ssm.cancel_command(instance_id, work.command_id)
+                services.ssm.cancel_command(lease.instance_id, work.command_id)
     elif move == "stop":
-        try:
-            services.ec2.stop(instance_id)
-        except PowerNotRestoredError as error:
-            _tell_when_late(services, lease, str(error))
-            return {"move": move, "problem": str(error)}
+        # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
+        if claim_giving_back(services.table, lease, "giveBackStop", services.now()):
+            services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
-    if move != "release":
-        _tell_when_late(services, lease, f"{move.replace('_', ' ')}: {situation.settlement}")
-    return {"move": move}
+    return move, f"{move.replace('_', ' ')}: {situation.settlement}"
 
 
 def _look(services: Services, lease: Lease) -> Situation:
     alive = services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME
-    power = power_now(services, lease.instance_id)
+    power = power_of(find_instance(services, lease.instance_id))
     return Situation(
         functions_may_be_alive=alive,
-        was_started_by_drydock="start" in lease.intents and lease.journal["power"] == "stopped",
+        was_started_by_drydock=was_started_here(lease),
         power=power,
         settlement=Settlement((), None) if alive or power != "running" else look_at_commands(services, lease),
     )
@@ -138,49 +151,41 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
     if drop_lease(services.table, lease.holder, lease.instance_id, ADMITTING):
-        facts = {"failure": _failure_of(services, lease), "startedAt": lease.since.isoformat()}
-        put_result(
-            services.table,
-            make_result(lease.instance_id, lease.holder, "refused", services.now(), facts),
-        )
+        facts = {"failure": _failure_of(services, lease)}
+        result = make_result(lease.instance_id, lease.holder, lease.started, "refused", services.now(), facts)
+        put_result(services.table, result)
     return {"move": "release"}
 
 
 def _release(services: Services, lease: Lease) -> None:
+    instance = find_instance(services, lease.instance_id)
+    images = find_images(services, lease)
     problems = [
-        *deprecate_images(services, lease),
-        *(set_final_tags(services, lease, succeeded=False) if _exists(services, lease) else []),
+        *deprecate_images(services, lease, images),
+        *set_final_tags(services, lease, instance, succeeded=False),
     ]
     facts = {
-        **describe_work(services.environment.stack, lease),
+        **describe_work(services.environment.stack, lease, images),
         "failure": _failure_of(services, lease),
         "verdict": "unknown" if "install" in lease.intents else "not_patched",
         "problems": problems,
-        "powerAfter": power_now(services, lease.instance_id),
+        "powerAfter": power_of(instance),
         "givenBack": True,
     }
-    result = make_result(lease.instance_id, lease.holder, "failed", services.now(), facts)
+    result = make_result(lease.instance_id, lease.holder, lease.started, "failed", services.now(), facts)
     if not end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
         drop_lease(services.table, lease.holder, lease.instance_id, RESTORING)
 
 
-def _exists(services: Services, lease: Lease) -> bool:
-    try:
-        state = state_of(services.ec2.describe_instance(lease.instance_id))
-    except InstanceNotFoundError:
-        return False
-    return state not in ("shutting-down", "terminated")
-
-
 def _failure_of(services: Services, lease: Lease) -> dict[str, str]:
-    status, _ = services.executions.status(lease.holder.execution)
-    if status == "UNKNOWN":
+    execution = services.executions.find(lease.holder.execution)
+    if execution is None:
         return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
-    described: Mapping[str, Any] = services.executions.describe(lease.holder.execution)
+    status = str(execution["status"])
     return {
-        "error": str(described.get("error") or status),
-        "cause": readable_cause(str(described.get("cause") or f"the execution ended as {status}")),
+        "error": str(execution.get("error") or status),
+        "cause": readable_cause(str(execution.get("cause") or f"the execution ended as {status}")),
     }
 
 
@@ -193,6 +198,7 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
                 "instanceId": lease.instance_id,
                 "execution": lease.holder.execution,
                 "redriveCount": lease.holder.redrive_count,
+                "startedAt": to_text(lease.started),
                 "notGivenBack": hindrance,
             },
         )

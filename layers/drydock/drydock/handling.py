@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
+from drydock.log import logger
 from drydock.step import Step
-
-logger = Logger(service="drydock")
 
 
 def read_step(event: Mapping[str, Any]) -> Step:
-    """The step of a state of PatchInstance. Task tokens and policies are never logged."""
+    """The step of a state of PatchInstance."""
     step = Step.read(event)
     logger.append_keys(
         execution=step.holder.name, redrive_count=step.holder.redrive_count, instance_id=step.instance_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from drydock.errors import (
@@ -17,6 +17,7 @@ from drydock.errors import (
 from drydock.leases import Lease, claim_intent
 from drydock.services import Services
 from drydock.step import Step
+from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work
 
 IMAGE_INTENTS = {"Before": "imageBefore", "After": "imageAfter"}
@@ -55,22 +56,25 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
     image_id = claim.intent.id or services.ec2.create_image(
         step.instance_id,
         name,
-        f"{step.machine['name']}: {moment.lower()} patching by {services.environment.stack}",
+        # EC2 takes 255 ASCII characters here: no name that people gave.
+        f"{step.instance_id} {moment.lower()} patching by {services.environment.stack}",
         no_reboot=step.policy["backup"]["noReboot"],
         tags={
             "Name": name,
             "DrydockInstance": step.instance_id,
+            "DrydockMachine": step.machine["name"],
             "DrydockExecution": step.holder.name,
             "DrydockMoment": moment,
             "DrydockStack": services.environment.stack,
         },
+        since=step.execution_started,
     )
     return Work(
         kind="image",
         begun=claim.intent.at,
         may_be_over=not claim.is_new,
         resource=image_id,
-        facts={"imageName": name, "askedAt": claim.intent.at.isoformat()},
+        facts={"imageName": name, "askedAt": to_text(claim.intent.at)},
         intent=claim.intent.name,
         answer={} if claim.intent.id else {"id": image_id},
     )
@@ -80,14 +84,14 @@ def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises ImageFailedError, ImageTimedOutError. An image is made whatever becomes of its instance."""
     image = services.ec2.find_image(wait.resource)
     now = services.now()
-    asked_at = datetime.fromisoformat(wait.facts["askedAt"])
+    asked_at = from_text(wait.facts["askedAt"])
     state = str(image["State"]) if image else "unseen"
     if state == "available":
         return {
             "imageId": wait.resource,
             "imageName": wait.facts["imageName"],
             "askedAt": wait.facts["askedAt"],
-            "availableAt": now.isoformat(),
+            "availableAt": to_text(now),
         }
     if state in ("failed", "invalid", "error", "deregistered", "disabled") or (
         state == "unseen" and now - asked_at > _SETTLES
@@ -104,16 +108,30 @@ def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     return None
 
 
-def deprecate_images(services: Services, lease: Lease) -> list[str]:
-    """Give the lease's images their deprecation dates. Returns what went wrong: it fails nothing."""
-    problems = []
+def find_images(services: Services, lease: Lease) -> dict[str, str]:
+    """The ids of the lease's images by intent, also of one whose function died before it could store the id."""
+    found = {}
     for name in IMAGE_INTENTS.values():
         intent = lease.intents.get(name)
-        if intent is None or not intent.id:
+        if intent is None:
             continue
+        image_id = intent.id
+        if not image_id:
+            image = services.ec2.find_own_image(str(intent.facts["imageName"]))
+            image_id = str(image["ImageId"]) if image else ""
+        if image_id:
+            found[name] = image_id
+    return found
+
+
+def deprecate_images(services: Services, lease: Lease, images: Mapping[str, str]) -> list[str]:
+    """Give the lease's images their deprecation dates. Returns what went wrong: it fails nothing."""
+    problems = []
+    for name, image_id in images.items():
+        intent = lease.intents[name]
         at = intent.at + timedelta(days=int(intent.facts["deprecateAfterDays"]))
         try:
-            services.ec2.deprecate_image(intent.id, at)
+            services.ec2.deprecate_image(image_id, at)
         except (AwsCallFailedError, ServiceUnavailableError) as error:
-            problems.append(f"image {intent.id} got no deprecation date: {error}")
+            problems.append(f"image {image_id} got no deprecation date: {error}")
     return problems

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.errors import LeaseLostError
+from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.step import Holder
 from drydock.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work, read_wait
+
+REFUSED = "refused"
+"""The fact of an intent whose call AWS has surely not carried out."""
 
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 ALL_LEASES = "LEASES"
@@ -54,6 +57,8 @@ class Lease:
     instance_id: str
     holder: Holder
     phase: str
+    started: datetime
+    """When the owner's execution was started."""
     since: datetime
     phase_since: datetime
     journal: Mapping[str, Any]
@@ -84,6 +89,7 @@ def read_lease(item: Item) -> Lease:
         instance_id=instance_id,
         holder=Holder(item["owner"], item["redriveCount"]),
         phase=item["phase"],
+        started=from_text(item["startedAt"]),
         since=from_text(item["since"]),
         phase_since=from_text(item["phaseSince"]),
         journal=item.get("journal", {}),
@@ -106,11 +112,12 @@ def all_leases(table: Table) -> list[Lease]:
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
-    """The leases whose owners wait for an image or a command."""
-    return [read_lease(item) for item in table.look_up(AWAITED_INDEX, resource)]
+    """The leases whose owners wait for an image. The index lags; the leases are read as they are now."""
+    found = (find_lease(table, read_lease(item).instance_id) for item in table.look_up(AWAITED_INDEX, resource))
+    return [lease for lease in found if lease is not None]
 
 
-def take_lease(table: Table, holder: Holder, instance_id: str, now: datetime) -> Lease | None:
+def take_lease(table: Table, holder: Holder, instance_id: str, started: datetime, now: datetime) -> Lease | None:
     """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
     item = {
         **instance_key(instance_id),
@@ -118,6 +125,7 @@ def take_lease(table: Table, holder: Holder, instance_id: str, now: datetime) ->
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "phase": ADMITTING,
+        "startedAt": to_text(started),
         "since": to_text(now),
         "phaseSince": to_text(now),
         "intents": {},
@@ -156,14 +164,28 @@ def activate_lease(
             },
         )
     except ConditionFailedError as refused:
-        raise LeaseLostError(f"{instance_id}: the lease was lost before it was active") from refused
+        lease = read_lease(refused.found) if refused.found else None
+        if lease is None or lease.holder != holder or lease.phase != ACTIVE:
+            raise LeaseLostError(f"{instance_id}: the lease was lost before it was active") from refused
 
 
 def claim_intent(table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any) -> Claim:
     """Announce a changing call, and forget what was waited for before.
 
+    An intent that stands without an answer is announced anew: its function is dead, and whoever carries it on must
+    be seen to be alive. Commands are carried on by `commands` alone, which looks for them first.
     Raises LeaseLostError, and then nothing may be touched.
     """
+    claim = claim_or_find_intent(table, holder, instance_id, name, now, **facts)
+    if claim.is_new or claim.intent.id:
+        return claim
+    return Claim(renew_intent(table, holder, instance_id, claim.intent, now), is_new=False, lease=claim.lease)
+
+
+def claim_or_find_intent(
+    table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any
+) -> Claim:
+    """As `claim_intent`, but an intent that stands is left as it is."""
     try:
         item = table.update(
             instance_key(instance_id),
@@ -182,11 +204,11 @@ def claim_intent(table: Table, holder: Holder, instance_id: str, name: str, now:
 
 
 def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent, now: datetime) -> Intent:
-    """Announce anew a call that evidently never happened. Only one function can win this.
+    """Announce anew a call that never happened, as far as anybody knows. Only one function can win this.
 
-    Raises LeaseLostError.
+    Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
     """
-    renewed = {**intent.facts, "at": to_text(now)}
+    renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(now)}
     try:
         table.update(
             instance_key(instance_id),
@@ -201,7 +223,10 @@ def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent,
             },
         )
     except ConditionFailedError as refused:
-        raise LeaseLostError(f"{instance_id}: {intent.name}: another function carries this on") from refused
+        lease = read_lease(refused.found) if refused.found else None
+        if lease and lease.holder == holder and lease.phase == ACTIVE:
+            raise ServiceUnavailableError(f"{instance_id}: {intent.name}: another function carries this on") from None
+        raise LeaseLostError(f"{instance_id}: {intent.name}: the lease is no longer ours") from None
     return _read_intent(intent.name, renewed)
 
 
@@ -225,12 +250,14 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
     False when a newer entry of the same execution has put its own, or the machine is being given back.
     Raises LeaseLostError.
     """
+    # The event of an image does not name the instance.
+    awaited = ["awaited = :awaited"] if wait.kind == "image" else []
     changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
     try:
         table.update(
             instance_key(wait.instance_id),
-            ", ".join(["SET #wait = :wait", "awaited = :awaited", *changes]),
-            f"{_HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence < :sequence)",
+            ", ".join(["SET #wait = :wait", *awaited, *changes]),
+            f"{_HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
             {
                 **_NAMES,
                 "#wait": "wait",
@@ -242,7 +269,7 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
                 **_holder_values(holder),
                 ":active": ACTIVE,
                 ":wait": wait.to_item(),
-                ":awaited": wait.resource or wait.instance_id,
+                **({":awaited": wait.resource} if awaited else {}),
                 ":sequence": wait.sequence,
                 **{f":{key}": value for key, value in changes.values()},
             },
@@ -254,12 +281,12 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
     return True
 
 
-def begin_restoring(table: Table, lease: Lease, now: datetime) -> bool:
-    """Fence off the owner and wake it no more. False when the lease has changed hands meanwhile."""
+def begin_restoring(table: Table, lease: Lease, now: datetime) -> Lease | None:
+    """Fence off the owner and wake it no more. The lease as it is then, or None when it has changed hands."""
     if lease.phase == RESTORING:
-        return True
+        return lease
     try:
-        table.update(
+        item = table.update(
             instance_key(lease.instance_id),
             "SET phase = :restoring, phaseSince = :now REMOVE #wait, awaited",
             f"{_HELD} AND phase = :before",
@@ -269,6 +296,26 @@ def begin_restoring(table: Table, lease: Lease, now: datetime) -> bool:
                 ":restoring": RESTORING,
                 ":before": lease.phase,
                 ":now": to_text(now),
+            },
+        )
+    except ConditionFailedError:
+        return None
+    return read_lease(item)
+
+
+def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime) -> bool:
+    """Announce a change by `give_back`. False while another pass may be at it, or the lease has changed hands."""
+    try:
+        table.update(
+            instance_key(lease.instance_id),
+            "SET intents.#name = :intent",
+            f"{_HELD} AND phase = :restoring AND (attribute_not_exists(intents.#name) OR intents.#name.#at < :before)",
+            {**_NAMES, "#name": name, "#at": "at"},
+            {
+                **_holder_values(lease.holder),
+                ":restoring": RESTORING,
+                ":intent": {"at": to_text(now)},
+                ":before": to_text(now - FUNCTION_LIFETIME),
             },
         )
     except ConditionFailedError:

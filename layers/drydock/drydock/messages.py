@@ -23,6 +23,7 @@ VERDICTS = {
 }
 
 _ADVICE = {
+    "AgentNotReadyError": "Check the SSM Agent and the instance profile, then start the execution again.",
     "AgentUnreachableError": "Check the SSM Agent and the instance profile, then start the execution again.",
     "AwsCallFailedError": "Read the refused call above; often a permission or a quota. Then start it again.",
     "CommandNotDeliveredError": "Check the SSM Agent on the machine, then start the execution again.",
@@ -35,7 +36,7 @@ _ADVICE = {
     "ImageTimedOutError": "No patch without a good backup: raise policy.deadlines.imageSeconds if volumes are large.",
     "InstanceBusyError": "Wait for the other execution, then start this one again.",
     "InstanceExcludedError": "Remove the tag DrydockExclude if the machine may be patched.",
-    "InstanceInGroupError": "Patch the Auto Scaling group instead.",
+    "InstanceInGroupError": "Drydock does not patch members of Auto Scaling groups yet.",
     "InstanceStartFailedError": "Start the machine by hand to see EC2's reason; check KMS keys and capacity.",
     "InstanceStoppedError": "Somebody stopped the machine; Drydock left it so. Start the execution again later.",
     "InstanceTerminatedError": "The machine is gone. Nothing is left to do for Drydock.",
@@ -54,6 +55,7 @@ _ADVICE = {
 class Place:
     """Where the machine is, and in which zone people read times."""
 
+    partition: str
     account: str
     region: str
     time_zone: str
@@ -68,12 +70,16 @@ def machine_text(instance_id: str, name: str) -> str:
     return f"{name} ({instance_id})" if name else instance_id
 
 
-def console_link(execution: str, region: str) -> str:
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
+_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+
+
+def console_link(execution: str, place: Place) -> str:
+    console = _CONSOLES.get(place.partition, "console.aws.amazon.com")
+    return f"https://{place.region}.{console}/states/home?region={place.region}#/v2/executions/details/{execution}"
 
 
 def _where(place: Place, execution: str) -> list[str]:
-    return ["", "Where to look", f"  Execution: {console_link(execution, place.region)}"]
+    return ["", "Where to look", f"  Execution: {console_link(execution, place)}"]
 
 
 def _counts(result: Mapping[str, Any]) -> list[str]:

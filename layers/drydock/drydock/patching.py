@@ -21,16 +21,11 @@ def install_parameters(policy: Policy, snapshot_id: str, *, reboot: bool) -> dic
             "AllowReboot": "True" if reboots else "False",
             **_windows_update_filters(policy),
         }
-    parameters = {
+    return {
         "Operation": "Install",
         "SnapshotId": snapshot_id,
         "RebootOption": "RebootIfNeeded" if reboots else "NoReboot",
     }
-    if policy["installOverrideList"]:
-        parameters["InstallOverrideList"] = policy["installOverrideList"]
-    if policy["baselineOverride"]:
-        parameters["BaselineOverride"] = policy["baselineOverride"]
-    return parameters
 
 
 def _windows_update_filters(policy: Policy) -> dict[str, str]:
@@ -51,8 +46,6 @@ def scan_command(environment: Environment, policy: Policy, snapshot_id: str, int
     if policy["document"] == INSTALL_WINDOWS_UPDATES:
         return Command(intent, "search", environment.search_document, _windows_update_filters(policy))
     parameters = {"Operation": "Scan", "SnapshotId": snapshot_id}
-    if policy["baselineOverride"]:
-        parameters["BaselineOverride"] = policy["baselineOverride"]
     return Command(intent, "scan", RUN_PATCH_BASELINE, parameters, {"operationEndedBefore": ended_before})
 
 

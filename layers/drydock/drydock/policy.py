@@ -60,8 +60,6 @@ class Policy(TypedDict):
     document: str
     reboot: Literal["RebootIfNeeded", "NoReboot"]
     windowsUpdate: WindowsUpdatePolicy
-    installOverrideList: str
-    baselineOverride: str
     backup: BackupPolicy
     hooks: HookPolicy
     healthProbe: str
@@ -82,8 +80,6 @@ DEFAULTS: Policy = {
         "excludeKbs": [],
         "publishedDaysOld": 0,
     },
-    "installOverrideList": "",
-    "baselineOverride": "",
     "backup": {"before": True, "after": True, "noReboot": False, "deprecateAfterDays": 90},
     "hooks": {"preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
@@ -101,24 +97,19 @@ DEFAULTS: Policy = {
 
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
 _CATEGORIES = (
-    "Application",
-    "Connectors",
     "CriticalUpdates",
     "DefinitionUpdates",
-    "DeveloperKits",
     "Drivers",
     "FeaturePacks",
-    "Guidance",
-    "Microsoft",
     "SecurityUpdates",
     "ServicePacks",
-    "Tools",
     "UpdateRollups",
     "Updates",
 )
+"""Those whose language-free ids the stack's search knows."""
+
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
 _document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
-_override = text(r"|https://.+|s3://[^/]+/.+", "'' or an https:// or s3:// address")
 
 MOST_SECONDS: DeadlinePolicy = {
     "imageSeconds": 86_400,
@@ -143,8 +134,6 @@ _check_policy = section(
                 "publishedDaysOld": whole_number(0, 3650),
             }
         ),
-        "installOverrideList": _override,
-        "baselineOverride": _override,
         "backup": section(
             {
                 "before": flag,
@@ -181,12 +170,6 @@ def _impossible(policy: Policy) -> list[str]:
     both = [f"KB{kb}" for kb in sorted(included & excluded)]
     if both:
         mistakes.append(f"policy.windowsUpdate: {', '.join(both)} stands in includeKbs and in excludeKbs")
-    if policy["installOverrideList"] and policy["baselineOverride"]:
-        mistakes.append("policy.installOverrideList: AWS-RunPatchBaseline takes no baselineOverride beside it")
-    if policy["document"] == INSTALL_WINDOWS_UPDATES:
-        for key in ("installOverrideList", "baselineOverride"):
-            if policy[key]:
-                mistakes.append(f"policy.{key}: {INSTALL_WINDOWS_UPDATES} has no such thing")
     return mistakes
 
 

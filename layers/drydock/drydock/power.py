@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from drydock.ec2 import Instance, state_of
@@ -13,12 +13,12 @@ from drydock.errors import (
     StartTimedOutError,
     StopTimedOutError,
 )
-from drydock.leases import claim_intent
+from drydock.leases import Lease, claim_intent
 from drydock.services import Services
 from drydock.step import Step
+from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work
 
-_CALLED = {"id": "called"}
 _GONE = ("shutting-down", "terminated")
 _SETTLES = timedelta(seconds=30)
 """DescribeInstances may show the state of before for a while (EC2 is eventually consistent)."""
@@ -28,21 +28,26 @@ def is_gone(instance: Instance) -> bool:
     return state_of(instance) in _GONE
 
 
+def was_started_here(lease: Lease) -> bool:
+    """Whether the machine runs because of this lease. A start whose answer was lost counts as one."""
+    start = lease.intents.get("start")
+    return start is not None and start.facts.get("before", "stopped") in ("stopping", "stopped")
+
+
 def begin_start(services: Services, step: Step) -> Work:
     """Start the instance. Starting one that is running changes nothing.
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
     intent = claim_intent(services.table, step.holder, step.instance_id, "start", services.now()).intent
-    if not intent.id:
-        services.ec2.start(step.instance_id)
+    answer = {} if intent.id else {"id": "called", "before": services.ec2.start(step.instance_id)}
     return Work(
         kind="start",
         begun=intent.at,
         may_be_over=True,
-        facts={"calledAt": intent.at.isoformat()},
+        facts={"calledAt": to_text(intent.at)},
         intent="start",
-        answer={} if intent.id else _CALLED,
+        answer=answer,
     )
 
 
@@ -51,10 +56,12 @@ def look_at_start(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     instance = services.ec2.describe_instance(wait.instance_id)
     state, now = state_of(instance), services.now()
     if state == "running":
-        return {"startedAt": instance["LaunchTime"].isoformat()}
+        return {"startedAt": to_text(instance["LaunchTime"])}
     if is_gone(instance):
         raise InstanceTerminatedError(f"{wait.instance_id}: was terminated while it started")
-    if state in ("stopped", "stopping") and now - datetime.fromisoformat(wait.facts["calledAt"]) > _SETTLES:
+    called_at = from_text(wait.facts["calledAt"])
+    has_launched = instance["LaunchTime"] >= called_at - timedelta(seconds=2)
+    if state == "stopped" and (has_launched or now - called_at > _SETTLES):
         raise InstanceStartFailedError(f"{wait.instance_id}: {_why_it_fell_back(instance)}")
     if now >= wait.deadline:
         raise StartTimedOutError(f"{wait.instance_id}: is still {state} at the deadline")
@@ -73,21 +80,29 @@ def _why_it_fell_back(instance: Instance) -> str:
 
 
 def begin_stop(services: Services, step: Step) -> Work:
-    """Stop the instance. Stopping one that is stopped changes nothing.
+    """Stop the instance if this execution has started it. Stopping one that is stopped changes nothing.
 
     Raises LeaseLostError, PowerNotRestoredError.
     """
-    intent = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now()).intent
-    if not intent.id and state_of(services.ec2.describe_instance(step.instance_id)) in ("pending", "running"):
+    claim = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now())
+    is_ours = was_started_here(claim.lease)
+    if is_ours and not claim.intent.id and state_of(services.ec2.describe_instance(step.instance_id)) == "running":
         services.ec2.stop(step.instance_id)
-    return Work(kind="stop", begun=intent.at, may_be_over=True, intent="stop", answer={} if intent.id else _CALLED)
+    return Work(
+        kind="stop",
+        begun=claim.intent.at,
+        may_be_over=True,
+        facts={"isOurs": is_ours},
+        intent="stop",
+        answer={} if claim.intent.id else {"id": "called"},
+    )
 
 
 def look_at_stop(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises StopTimedOutError."""
     instance = services.ec2.describe_instance(wait.instance_id)
     state = state_of(instance)
-    if state == "stopped" or is_gone(instance):
+    if state == "stopped" or is_gone(instance) or not wait.facts["isOurs"]:
         return {"power": state}
     if services.now() >= wait.deadline:
         raise StopTimedOutError(f"{wait.instance_id}: is still {state} at the deadline")

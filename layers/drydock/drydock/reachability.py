@@ -16,6 +16,7 @@ from drydock.power import is_gone
 from drydock.services import Services
 from drydock.ssm import Agent
 from drydock.step import Step
+from drydock.times import from_text
 
 
 def what_is_missing(state: str, passes_checks: bool, agent: Agent | None, ping_after: datetime | None) -> str | None:
@@ -51,7 +52,7 @@ def require_reachable(services: Services, step: Step) -> None:
         state,
         passes_checks,
         services.ssm.find_agent(step.instance_id) if passes_checks else None,
-        datetime.fromisoformat(ping_after) if ping_after else None,
+        from_text(ping_after) if ping_after else None,
     )
     if missing is None:
         return

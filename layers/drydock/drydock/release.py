@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drydock.admission import COMPLETED, COMPLETED_TAG, STATE_TAG
+from drydock.admission import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STATE_TAG
 from drydock.commands import log_key
-from drydock.ec2 import state_of
+from drydock.ec2 import Instance, state_of, tags_of
 from drydock.errors import AwsCallFailedError, InstanceNotFoundError, LeaseLostError, ServiceUnavailableError
 from drydock.failures import readable_failure
-from drydock.images import deprecate_images
+from drydock.images import deprecate_images, find_images
 from drydock.leases import (
     ACTIVE,
     ADMITTING,
@@ -20,11 +20,12 @@ from drydock.leases import (
     find_lease,
 )
 from drydock.policy import Policy
+from drydock.power import is_gone
 from drydock.results import find_result, make_result, put_result
 from drydock.services import Services
 from drydock.step import Step
 from drydock.table import Item
-from drydock.times import day_in
+from drydock.times import day_in, to_text
 
 
 def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]:
@@ -44,19 +45,21 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": "LeaseLostError", "cause": str(lost)})
+    instance = find_instance(services, step.instance_id)
+    images = find_images(services, lease)
     problems = [
-        *deprecate_images(services, lease),
-        *set_final_tags(services, lease, succeeded=failure is None),
+        *deprecate_images(services, lease, images),
+        *set_final_tags(services, lease, instance, succeeded=failure is None),
     ]
     facts = {
-        **describe_work(services.environment.stack, lease),
+        **describe_work(services.environment.stack, lease, images),
         **_facts(step),
         "failure": failure,
         "problems": problems,
-        "powerAfter": power_now(services, step.instance_id),
+        "powerAfter": power_of(instance),
     }
     outcome = "failed" if failure else "succeeded"
-    result = make_result(step.instance_id, step.holder, outcome, services.now(), facts)
+    result = make_result(step.instance_id, step.holder, step.execution_started, outcome, services.now(), facts)
     end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result)
     return _summarise(result)
 
@@ -66,18 +69,17 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
 
     Raises LeaseLostError when give_back has taken it over: then that writes the result.
     """
-    result = find_result(services.table, step.instance_id, step.holder)
+    result = find_result(services.table, step.instance_id, step.holder, step.execution_started)
     if result is None:
         lease = find_lease(services.table, step.instance_id)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
             raise LeaseLostError(f"{step.instance_id}: is being given back already")
         facts = {
             "failure": failure,
-            "startedAt": step.execution_started.isoformat(),
             "runId": str(step.data.get("runId") or ""),
             "notify": str(step.data.get("notify") or ""),
         }
-        result = make_result(step.instance_id, step.holder, "refused", services.now(), facts)
+        result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
         put_result(services.table, result)
     return _summarise(result)
 
@@ -93,17 +95,17 @@ def _summarise(result: Item) -> dict[str, Any]:
     }
 
 
-def set_final_tags(services: Services, lease: Lease, *, succeeded: bool) -> list[str]:
+def set_final_tags(services: Services, lease: Lease, instance: Instance | None, *, succeeded: bool) -> list[str]:
     """After success the machine says so; otherwise its state tag is what the journal says.
 
-    Returns what went wrong: it fails nothing.
+    A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
     """
+    if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG) != IN_PROGRESS:
+        return []
     try:
         if succeeded and lease.journal["operation"] == "Install":
-            services.ec2.set_tags(
-                lease.instance_id,
-                {STATE_TAG: COMPLETED, COMPLETED_TAG: day_in(services.now(), services.environment.time_zone)},
-            )
+            day = day_in(services.now(), services.environment.time_zone)
+            services.ec2.set_tags(lease.instance_id, {STATE_TAG: COMPLETED, COMPLETED_TAG: day})
         elif lease.journal["stateTag"]:
             services.ec2.set_tags(lease.instance_id, {STATE_TAG: lease.journal["stateTag"]})
         else:
@@ -113,14 +115,18 @@ def set_final_tags(services: Services, lease: Lease, *, succeeded: bool) -> list
     return []
 
 
-def power_now(services: Services, instance_id: str) -> str:
+def find_instance(services: Services, instance_id: str) -> Instance | None:
     try:
-        return state_of(services.ec2.describe_instance(instance_id))
+        return services.ec2.describe_instance(instance_id)
     except InstanceNotFoundError:
-        return "gone"
+        return None
 
 
-def describe_work(stack: str, lease: Lease) -> dict[str, Any]:
+def power_of(instance: Instance | None) -> str:
+    return state_of(instance) if instance is not None else "gone"
+
+
+def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[str, Any]:
     """What the lease itself tells of the work, also when its owner died."""
     intents = lease.intents
     return {
@@ -131,20 +137,16 @@ def describe_work(stack: str, lease: Lease) -> dict[str, Any]:
         "runId": lease.journal["runId"],
         "notify": lease.journal["notify"],
         "operation": lease.journal["operation"],
-        "startedAt": lease.journal["startedAt"],
         "powerBefore": lease.journal["power"],
-        "times": {intent.name: intent.at.isoformat() for intent in intents.values()},
-        "images": {
-            moment: intents[name].id if name in intents else ""
-            for moment, name in (("before", "imageBefore"), ("after", "imageAfter"))
-        },
+        "times": {intent.name: to_text(intent.at) for intent in intents.values()},
+        "images": {"before": images.get("imageBefore", ""), "after": images.get("imageAfter", "")},
         "commands": [
             {
                 "step": intent.name,
                 "commandId": intent.id,
                 "document": intent.facts["document"],
                 "parameters": intent.facts["parameters"],
-                "sentAt": intent.at.isoformat(),
+                "sentAt": to_text(intent.at),
                 "logKey": log_key(stack, lease.instance_id, lease.holder, intent.id) if intent.id else "",
             }
             for intent in sorted(intents.values(), key=lambda intent: intent.at)
@@ -171,7 +173,7 @@ def _facts(step: Step) -> dict[str, Any]:
                 - set(after.get("missingPatches") or [])
                 - set(after.get("failedPatches") or [])
             )
-            if after
+            if after and step.policy["operation"] == "Install"
             else [],
         },
         "agentVersions": {

@@ -8,27 +8,33 @@ from typing import Any
 
 from drydock.step import Holder
 from drydock.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.times import to_text
 
 UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
 
 
-def result_key(instance_id: str, holder: Holder) -> Key:
+def result_key(instance_id: str, holder: Holder, started: datetime) -> Key:
+    """Sorted by the start of the execution: Step Functions frees names after 90 days, so a name is not enough."""
+    begun = int(started.timestamp())
     return {
         "pk": f"INSTANCE#{instance_id}",
-        "sk": f"RESULT#{holder.name}#{holder.redrive_count}",
+        "sk": f"RESULT#{begun:012d}#{holder.machine}#{holder.name}#{holder.redrive_count}",
     }
 
 
-def make_result(instance_id: str, holder: Holder, outcome: str, ended: datetime, facts: Mapping[str, Any]) -> Item:
+def make_result(
+    instance_id: str, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
+) -> Item:
     """`outcome` is succeeded, failed or refused. What did not succeed is filed as untold until it is told."""
     item: Item = {
-        **result_key(instance_id, holder),
+        **result_key(instance_id, holder, started),
         "instanceId": instance_id,
         "execution": holder.execution,
         "redriveCount": holder.redrive_count,
         "outcome": outcome,
-        "endedAt": ended.isoformat(timespec="seconds"),
+        "startedAt": to_text(started),
+        "endedAt": to_text(ended),
         "ttl": int((ended + _KEPT).timestamp()),
         **facts,
     }
@@ -45,8 +51,8 @@ def put_result(table: Table, result: Item) -> None:
         return
 
 
-def find_result(table: Table, instance_id: str, holder: Holder) -> Item | None:
-    return table.get(result_key(instance_id, holder))
+def find_result(table: Table, instance_id: str, holder: Holder, started: datetime) -> Item | None:
+    return table.get(result_key(instance_id, holder, started))
 
 
 def untold_results(table: Table) -> list[Item]:

@@ -10,13 +10,14 @@ from typing import Any
 from drydock.commands import find_sent_command
 from drydock.ec2 import state_of
 from drydock.errors import CommandNotReadyError, CommandsNotSettledError
-from drydock.leases import Intent, Lease, claim_intent, find_lease
+from drydock.leases import Intent, Lease, claim_or_find_intent, find_lease
 from drydock.services import Services
 from drydock.step import Step
+from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work
 
 SETTLE_LIMIT = timedelta(hours=4)
-"""Longer than any command lives: its delivery, and the execution time-out of its document."""
+"""Longer than commands of AWS's own documents live. What lives longer is left to give_back."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
             return CommandAtWork(intent.name, "not seen yet", False), None
         if sent is None:
             return None, None
-        command_id, expires_text = sent[0], sent[1].isoformat()
-    expires = datetime.fromisoformat(expires_text)
+        command_id, expires_text = sent[0], to_text(sent[1])
+    expires = from_text(expires_text)
     has_expired = services.now() >= expires
     invocation = services.ssm.find_invocation(lease.instance_id, command_id, str(lease.journal.get("platform", "")))
-    if invocation is not None and invocation.is_over and not (invocation.never_ran and has_expired):
+    if invocation is not None and invocation.is_over and not (invocation.gave_up and has_expired):
         return None, None
     # What SSM itself gave up at its expiry may have begun: only the agent can tell that it is over.
     if has_expired:
@@ -88,12 +89,13 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet. Raises LeaseLostError."""
-    claim = claim_intent(services.table, step.holder, step.instance_id, "settle", services.now())
+    claim = claim_or_find_intent(services.table, step.holder, step.instance_id, "settle", services.now())
     for work in look_at_commands(services, claim.lease).at_work:
         if work.is_undelivered:
-            claim_intent(services.table, step.holder, step.instance_id, f"{work.intent}Cancel", services.now())
+            claim_or_find_intent(services.table, step.holder, step.instance_id, f"{work.intent}Cancel", services.now())
             services.ssm.cancel_command(step.instance_id, work.command_id)
-    return Work(kind="settled", begun=claim.intent.at, may_be_over=True)
+    # An execution may settle twice; each time counts anew.
+    return Work(kind="settled", begun=step.entered, may_be_over=True)
 
 
 def look_at_settled_commands(services: Services, wait: Wait) -> Mapping[str, Any] | None:

@@ -25,8 +25,6 @@ class Agent:
 
     online: bool
     last_ping: datetime
-    version: str
-    platform: str
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,10 @@ class Invocation:
     """A command on one instance. `output` is that of the plugin which ran on its platform."""
 
     command_id: str
-    document: str
     status: str
     status_details: str
     response_code: int
     output: str
-    output_url: str
 
     @property
     def is_over(self) -> bool:
@@ -58,10 +54,14 @@ class Invocation:
         return _normal(self.status) == "cancelled"
 
     @property
+    def gave_up(self) -> bool:
+        """SSM itself ended it: before its expiry it was never delivered, at its expiry nobody knows."""
+        return _normal(self.status_details) == "deliverytimedout"
+
+    @property
     def never_ran(self) -> bool:
         """It never reached the agent. AWS writes the details with and without spaces."""
-        return _normal(self.status_details) in {
-            "deliverytimedout",
+        return self.gave_up or _normal(self.status_details) in {
             "undeliverable",
             "terminated",
             "invalidplatform",
@@ -98,23 +98,28 @@ class PatchState:
 class Ssm:
     def __init__(self) -> None:
         self._client = client("ssm")
+        # A command has no client token: AWS would carry out a repeated call again.
+        self._sender = client("ssm", attempts=1)
 
-    def parameter(self, name: str) -> str:
-        return str(call(self._client.get_parameter, Name=name)["Parameter"]["Value"])
+    def parameter(self, name: str) -> str | None:
+        """The value of a parameter; None when nobody has made it."""
+        try:
+            return str(call(self._client.get_parameter, "ParameterNotFound", Name=name)["Parameter"]["Value"])
+        except ClientError:
+            return None
 
     def find_agent(self, instance_id: str) -> Agent | None:
         """None when Systems Manager does not know the instance, or it is not running."""
-        answer = call(
-            self._client.describe_instance_information,
-            Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
-        )
-        for found in answer["InstanceInformationList"]:
-            return Agent(
-                online=found["PingStatus"] == "Online",
-                last_ping=found["LastPingDateTime"],
-                version=found.get("AgentVersion", ""),
-                platform=found.get("PlatformType", ""),
+        try:
+            answer = call(
+                self._client.describe_instance_information,
+                "InvalidInstanceId",
+                Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
             )
+        except ClientError:
+            return None
+        for found in answer["InstanceInformationList"]:
+            return Agent(online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"])
         return None
 
     def check_command_document(self, name: str, platform: str) -> str | None:
@@ -147,7 +152,7 @@ class Ssm:
         """
         try:
             command = call(
-                self._client.send_command,
+                self._sender.send_command,
                 "InvalidInstanceId",
                 "InvalidDocument",
                 "InvalidParameters",
@@ -200,12 +205,10 @@ class Ssm:
             plugin = _platform_plugin(found.get("CommandPlugins", []), platform)
             return Invocation(
                 command_id=command_id,
-                document=found.get("DocumentName", ""),
                 status=found["Status"],
                 status_details=found.get("StatusDetails", found["Status"]),
                 response_code=int(plugin.get("ResponseCode", -1)),
                 output=plugin.get("Output", ""),
-                output_url=plugin.get("StandardOutputUrl", ""),
             )
         return None
 
@@ -233,10 +236,15 @@ class Ssm:
 
     def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
         """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""
-        answer = call(
-            self._client.describe_instance_patches,
-            InstanceId=instance_id,
-            Filters=[{"Key": "State", "Values": [state]}],
-            MaxResults=most,
-        )
-        return [str(patch.get("KBId") or patch["Title"]) for patch in answer["Patches"]]
+        query: dict[str, Any] = {
+            "InstanceId": instance_id,
+            "Filters": [{"Key": "State", "Values": [state]}],
+            "MaxResults": most,
+        }
+        patches: list[str] = []
+        while True:
+            answer = call(self._client.describe_instance_patches, **query)
+            patches += [str(patch.get("KBId") or patch["Title"]) for patch in answer["Patches"]]
+            if len(patches) >= most or not answer.get("NextToken"):
+                return patches[:most]
+            query["NextToken"] = answer["NextToken"]

@@ -14,7 +14,7 @@ _OPEN = ("RUNNING", "PENDING_REDRIVE")
 
 
 def is_stale(services: Services, lease: Lease) -> bool:
-    status, _ = services.executions.status(lease.holder.execution)
-    if status == "UNKNOWN":
+    execution = services.executions.find(lease.holder.execution)
+    if execution is None:
         return services.now() - lease.since > UNKNOWN_OWNER
-    return status not in _OPEN
+    return execution["status"] not in _OPEN

@@ -54,6 +54,8 @@ class Step:
     """One entry of an execution into a state, as the state machine reports it."""
 
     holder: Holder
+    given: object
+    """The execution's input."""
     execution_started: datetime
     state: str
     entered: datetime
@@ -80,12 +82,13 @@ class Step:
         milliseconds = int(entered.timestamp() * 1000)
         return cls(
             holder=holder,
+            given=execution.get("Input"),
             execution_started=from_text(execution["StartTime"]),
             state=state["Name"],
             entered=entered,
             retry_count=int(state["RetryCount"]),
             sequence=f"{holder.redrive_count:04d}-{milliseconds:015d}-{int(state['RetryCount']):06d}",
-            token=context.get("Task", {}).get("Token", ""),
+            token=(context.get("Task") or {}).get("Token") or "",
             instance_id=event["instanceId"],
             policy=cast(Policy, event.get("policy") or {}),
             machine=cast(Machine, event.get("machine") or {}),
@@ -94,8 +97,4 @@ class Step:
 
     def mark(self, intent: str) -> str:
         """A short text that only this execution writes for this intent: it makes a command or image known again."""
-        return mark(self.holder, intent)
-
-
-def mark(holder: Holder, intent: str) -> str:
-    return hashlib.sha256(f"{holder.execution}/{intent}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.holder.execution}/{intent}".encode()).hexdigest()[:16]

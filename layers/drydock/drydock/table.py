@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from drydock.aws import call, client, error_text
 from drydock.errors import NewerSchemaError, ServiceUnavailableError
+from drydock.log import logger
 
 SCHEMA = 1
 LOOKUP_INDEX = "lookup"
@@ -90,7 +91,12 @@ class Table:
         items: list[Item] = []
         while True:
             answer = call(self._client.query, TableName=self.name, **query)
-            items += [_from_wire(item) for item in answer["Items"]]
+            for item in answer["Items"]:
+                try:
+                    items.append(_from_wire(item))
+                except NewerSchemaError as error:
+                    # One item of a newer Drydock must not keep all the others waiting.
+                    logger.warning("left to a newer version", reason=str(error))
             if "LastEvaluatedKey" not in answer:
                 return items
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

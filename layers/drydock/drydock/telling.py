@@ -12,13 +12,14 @@ from drydock.errors import DrydockError, InstanceNotFoundError, ServiceUnavailab
 from drydock.failures import instance_of, readable_cause
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.messages import Place, failure_message, not_given_back_message, success_message
-from drydock.results import find_result, mark_result_told, result_key
+from drydock.results import find_result, mark_result_told
 from drydock.services import Services
 from drydock.step import Holder, Step
 from drydock.table import ConditionFailedError, Item, Key
-from drydock.times import to_text
+from drydock.times import from_text, to_text
 
-_KEPT = timedelta(days=365)
+_KEPT = timedelta(days=60)
+"""Shorter than the 90 days after which Step Functions gives an execution's name out again."""
 
 
 def _mark_key(holder: Holder, cause: str) -> Key:
@@ -49,7 +50,7 @@ def _begin_telling(services: Services, key: Key) -> str | None:
 def _publish(services: Services, subject: str, text: str, attributes: Mapping[str, str]) -> None:
     call(
         client("sns").publish,
-        TopicArn=services.ssm.parameter(services.environment.topic_parameter),
+        TopicArn=services.ssm.parameter(services.environment.topic_parameter) or services.environment.topic,
         Subject=subject,
         Message=text,
         MessageAttributes={
@@ -75,17 +76,21 @@ def _tell_once(
 
 
 def _place(services: Services, holder: Holder) -> Place:
-    return Place(holder.account, services.environment.region, services.environment.time_zone)
+    return Place(holder.partition, holder.account, services.environment.region, services.environment.time_zone)
 
 
 def announce_success(services: Services, step: Step) -> None:
     """Tell that a machine went well."""
-    result = find_result(services.table, step.instance_id, step.holder)
+    result = find_result(services.table, step.instance_id, step.holder, step.execution_started)
     if result is None:
         return
-    subject, text = success_message(result, _place(services, step.holder))
+    _tell_success(services, step.holder, result)
+
+
+def _tell_success(services: Services, holder: Holder, result: Item) -> None:
+    subject, text = success_message(result, _place(services, holder))
     attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
-    _tell_once(services, step.holder, "outcome", subject, text, attributes)
+    _tell_once(services, holder, "outcome", subject, text, attributes)
 
 
 def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
@@ -93,13 +98,14 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
     if "detail" in event:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
-        _tell_failure(services, holder, instance_of(detail), detail)
+        started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+        _tell_failure(services, holder, started, instance_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
     if "notGivenBack" in event:
         _tell_not_given_back(services, holder, event["instanceId"], event["notGivenBack"])
     else:
-        _tell_failure(services, holder, event["instanceId"], None)
+        _tell_failure(services, holder, from_text(event["startedAt"]), event["instanceId"], None)
 
 
 def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str]:
@@ -111,13 +117,21 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str]:
     return tags_of(instance).get("Name", ""), state_of(instance)
 
 
-def _tell_failure(services: Services, holder: Holder, instance_id: str, detail: Mapping[str, Any] | None) -> None:
-    result = find_result(services.table, instance_id, holder)
+def _tell_failure(
+    services: Services, holder: Holder, started: datetime, instance_id: str, detail: Mapping[str, Any] | None
+) -> None:
+    result = find_result(services.table, instance_id, holder, started)
+    if result is not None and result["outcome"] == "succeeded":
+        # Stopped when all was done: what people want to know is that the machine is well.
+        _tell_success(services, holder, result)
+        return
     lease = find_lease(services.table, instance_id) if instance_id else None
     if lease is not None and lease.holder.execution != holder.execution:
         lease = None
+    if result is None and lease is not None and _is_being_released(services, lease):
+        raise ServiceUnavailableError(f"{instance_id}: is being released just now; its result will tell more")
     if not _is_wanted(result, lease):
-        _finish(services, holder, instance_id, result)
+        _finish(services, result)
         return
     failure, ended = _failure_and_end(services, detail, result)
     name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
@@ -138,7 +152,13 @@ def _tell_failure(services: Services, holder: Holder, instance_id: str, detail: 
         "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
     }
     _tell_once(services, holder, "outcome", subject, text, attributes)
-    _finish(services, holder, instance_id, result)
+    _finish(services, result)
+
+
+def _is_being_released(services: Services, lease: Lease) -> bool:
+    """Whether a function that outlives its execution may still write the result."""
+    release = lease.intents.get("release")
+    return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 
 def _is_wanted(result: Item | None, lease: Lease | None) -> bool:
@@ -147,9 +167,9 @@ def _is_wanted(result: Item | None, lease: Lease | None) -> bool:
     return not (facts.get("runId") and facts.get("notify") == "summary")
 
 
-def _finish(services: Services, holder: Holder, instance_id: str, result: Item | None) -> None:
+def _finish(services: Services, result: Item | None) -> None:
     if result is not None:
-        mark_result_told(services.table, result_key(instance_id, holder))
+        mark_result_told(services.table, {"pk": result["pk"], "sk": result["sk"]})
 
 
 def _failure_and_end(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def utc_now() -> datetime:
@@ -18,13 +18,22 @@ def from_text(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def find_zone(name: str) -> tzinfo:
+    """A time zone by its IANA name; UTC for one that is not known, since a message must not fail over it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
 def for_people(moment: datetime, zone: str) -> str:
     """`2026-01-13 01:40 +09:00 (Asia/Tokyo)`"""
-    local = moment.astimezone(ZoneInfo(zone))
+    found = find_zone(zone)
+    local = moment.astimezone(found)
     offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]} ({zone})"
+    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]} ({found})"
 
 
 def day_in(moment: datetime, zone: str) -> str:
     """The date in a time zone, `2026-01-13`."""
-    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+    return f"{moment.astimezone(find_zone(zone)):%Y-%m-%d}"

@@ -196,6 +196,11 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
     if reason is not None:
         raise reason
+    guard = services.environment.guard_tag
+    if guard and tags_of(instance).get(guard) != "true":
+        raise InstanceNotPatchableError(
+            f"{request.instance_id}: this stack changes only instances with the tag {guard} = true"
+        )
     if state_of(instance) == "running":
         agent = services.ssm.find_agent(request.instance_id)
         if agent is None or not agent.online:

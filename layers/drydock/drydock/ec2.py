@@ -57,12 +57,21 @@ class Ec2:
         answer = call(self._client.describe_instance_attribute, InstanceId=instance_id, Attribute="disableApiStop")
         return bool(answer.get("DisableApiStop", {}).get("Value", False))
 
-    def passes_status_checks(self, instance_id: str) -> bool:
-        answer = call(self._client.describe_instance_status, InstanceIds=[instance_id])
-        return any(
-            status["InstanceStatus"]["Status"] == "ok" and status["SystemStatus"]["Status"] == "ok"
-            for status in answer["InstanceStatuses"]
-        )
+    def look_at_status(self, instance_id: str) -> tuple[str, bool]:
+        """The instance's state, and whether its status checks have passed. Raises InstanceNotFoundError."""
+        try:
+            answer = call(
+                self._client.describe_instance_status,
+                *_UNKNOWN_INSTANCE,
+                InstanceIds=[instance_id],
+                IncludeAllInstances=True,
+            )
+        except ClientError as error:
+            raise InstanceNotFoundError(f"{instance_id}: {error_text(error)}") from error
+        for status in answer["InstanceStatuses"]:
+            checks = (status["InstanceStatus"]["Status"], status["SystemStatus"]["Status"])
+            return str(status["InstanceState"]["Name"]), checks == ("ok", "ok")
+        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
 
     def start(self, instance_id: str) -> str:
         """Start the instance; returns the state it was in before.

@@ -14,6 +14,8 @@ class Environment:
     topic: str
     time_zone: str
     region: str
+    guard_tag: str = ""
+    """Key of the tag that an instance needs to be changed; empty when none is needed."""
 
     @classmethod
     def read(cls) -> Environment:
@@ -25,6 +27,7 @@ class Environment:
             topic=os.environ["TOPIC"],
             time_zone=os.environ["TIME_ZONE"],
             region=os.environ["AWS_REGION"],
+            guard_tag=os.environ["GUARD_TAG_KEY"],
         )
 
     @property

@@ -19,13 +19,13 @@ from drydock.step import Step
 from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work
 
-_GONE = ("shutting-down", "terminated")
+GONE = ("shutting-down", "terminated")
 _SETTLES = timedelta(seconds=30)
 """DescribeInstances may show the state of before for a while (EC2 is eventually consistent)."""
 
 
 def is_gone(instance: Instance) -> bool:
-    return state_of(instance) in _GONE
+    return state_of(instance) in GONE
 
 
 def was_started_here(lease: Lease) -> bool:

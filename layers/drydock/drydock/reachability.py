@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from drydock.ec2 import state_of
 from drydock.errors import (
     AgentNotReadyError,
     AgentUnreachableError,
@@ -12,7 +11,7 @@ from drydock.errors import (
     InstanceTerminatedError,
 )
 from drydock.policy import deadline_of
-from drydock.power import is_gone
+from drydock.power import GONE
 from drydock.services import Services
 from drydock.ssm import Agent
 from drydock.step import Step
@@ -40,14 +39,12 @@ def what_is_missing(state: str, passes_checks: bool, agent: Agent | None, ping_a
 def require_reachable(services: Services, step: Step) -> None:
     """Raises AgentNotReadyError while the instance is not reachable, AgentUnreachableError at the deadline,
     InstanceStoppedError and InstanceTerminatedError when somebody took it away."""
-    instance = services.ec2.describe_instance(step.instance_id)
-    state = state_of(instance)
-    if is_gone(instance):
+    state, passes_checks = services.ec2.look_at_status(step.instance_id)
+    if state in GONE:
         raise InstanceTerminatedError(f"{step.instance_id}: was terminated while Drydock waited for it")
     if state in ("stopping", "stopped"):
         raise InstanceStoppedError(f"{step.instance_id}: was stopped by somebody else")
     ping_after = step.data.get("pingAfter")
-    passes_checks = state == "running" and services.ec2.passes_status_checks(step.instance_id)
     missing = what_is_missing(
         state,
         passes_checks,

@@ -23,7 +23,7 @@ from drydock.policy import Policy
 from drydock.power import is_gone
 from drydock.results import find_result, make_result, put_result
 from drydock.services import Services
-from drydock.step import Step
+from drydock.step import Holder, Step
 from drydock.table import Item
 from drydock.times import day_in, to_text
 
@@ -69,7 +69,9 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
 
     Raises LeaseLostError when give_back has taken it over: then that writes the result.
     """
-    result = find_result(services.table, step.instance_id, step.holder, step.execution_started)
+    result = _find_earlier_success(services, step) or find_result(
+        services.table, step.instance_id, step.holder, step.execution_started
+    )
     if result is None:
         lease = find_lease(services.table, step.instance_id)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
@@ -82,6 +84,16 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
         result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
         put_result(services.table, result)
     return _summarise(result)
+
+
+def _find_earlier_success(services: Services, step: Step) -> Item | None:
+    """The result of this execution before it was redriven, when the machine was released well then."""
+    for count in range(step.holder.redrive_count):
+        earlier = Holder(step.holder.execution, count)
+        result = find_result(services.table, step.instance_id, earlier, step.execution_started)
+        if result is not None and result["outcome"] == "succeeded":
+            return result
+    return None
 
 
 def _summarise(result: Item) -> dict[str, Any]:

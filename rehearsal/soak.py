@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -117,23 +118,58 @@ ENDS = ("as found", "finished", "half-way")
 
 @dataclass(frozen=True)
 class Case:
-    """One run: mode `clean` disturbs nothing, `number` counts the changing calls from 1."""
+    """One run: mode `clean` disturbs nothing, `number` counts the changing calls from 1.
+
+    `then` is a second disturbance: mode and number. What follows the first one may be another call than in a clean
+    run, or none at all.
+    """
 
     flow: str
     mode: str
     number: int
     loses_events: bool = False
+    then: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        return f"{self.flow}:{self.mode}:{self.number}" + (":lost" if self.loses_events else "")
+        second = f"+{self.then[0]}:{self.then[1]}" if self.then else ""
+        return f"{self.flow}:{self.mode}:{self.number}{second}" + (":lost" if self.loses_events else "")
 
     @classmethod
     def read(cls, text: str) -> Case:
         """Read what `str` wrote. Raises ValueError."""
-        flow, mode, number, *lost = text.split(":")
-        if flow not in FLOWS or mode not in (*MODES, "clean") or lost not in ([], ["lost"]):
-            raise ValueError(f"{text}: is not FLOW:MODE:K or FLOW:MODE:K:lost")
-        return cls(flow, mode, int(number), bool(lost))
+        found = re.fullmatch(r"(\w+):(\w+):(\d+)(?:\+(\w+):(\d+))?(:lost)?", text)
+        if found is None:
+            raise ValueError(f"{text}: is not FLOW:MODE:K, FLOW:MODE:K+MODE:K, or one of these with :lost")
+        flow, mode, number, second, second_number, lost = found.groups()
+        if flow not in FLOWS or mode not in (*MODES, "clean") or (second and second not in MODES):
+            raise ValueError(f"{text}: known are the flows {', '.join(FLOWS)} and the modes {', '.join(MODES)}")
+        return cls(flow, mode, int(number), bool(lost), (second, int(second_number)) if second else None)
+
+    @property
+    def modes(self) -> dict[int, str]:
+        """What happens to which call."""
+        first = {} if self.mode == "clean" else {self.number: self.mode}
+        return first | ({self.then[1]: self.then[0]} if self.then else {})
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A disturbance that happened; `was_open` says whether the execution was running."""
+
+    mode: str
+    call: Call
+    earlier: tuple[Call, ...]
+    was_open: bool
+
+    @property
+    def may_tell_twice(self) -> bool:
+        """Whether a message was sent but not marked as told: SNS has no token by which it would know it again."""
+        if self.call.caller.name not in ("announce_success", "alert_failure"):
+            return False
+        if self.call.operation == "Publish":
+            return self.mode == "dies_after"
+        was_published = any(call.operation == "Publish" for call in self.earlier)
+        return was_published and self.mode in ("dies_before", "throttled", "refused")
 
 
 @dataclass(frozen=True)
@@ -157,9 +193,7 @@ class Run:
         self.fleet = fleet
         self.flow = FLOWS[case.flow]
         self.changes: list[Call] = []
-        self.struck: Call | None = None
-        self.was_open = False
-        """Whether the execution was running when the fault struck."""
+        self.strikes: list[Strike] = []
         self.redrives = 0
         self.ends = 1
         """How many ends of the execution have a result and a message of their own."""
@@ -182,13 +216,13 @@ class Run:
         self.execution = self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
         try:
             self._settle()
-            if self.case.mode == "redriven_late":
+            if "redriven_late" in self.case.modes.values():
                 self._redrive()
                 self._settle()
             violations = list(_judge(self))
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
-        what = "" if self.struck is None else _describe(self.struck)
+        what = ", ".join(_describe(strike.call) for strike in self.strikes)
         told_twice = len(self.messages()) > self.ends and self.may_tell_twice
         return Verdict(self.case, what, self.end(), tuple(violations), told_twice, tuple(self.log))
 
@@ -198,13 +232,13 @@ class Run:
 
     @property
     def may_tell_twice(self) -> bool:
-        """Whether the message was sent but not marked as told: SNS has no token by which it would know it again."""
-        struck = self.struck
-        if struck is None or struck.caller.name not in ("announce_success", "alert_failure"):
-            return False
-        after_publish = any(call.operation == "Publish" for call in self.changes[: self.case.number - 1])
-        published = struck.operation == "Publish" and self.case.mode == "dies_after"
-        return published or (after_publish and self.case.mode in ("dies_before", "throttled", "refused"))
+        """Whether a message may have been sent twice."""
+        return any(strike.may_tell_twice for strike in self.strikes)
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the flow must end as it does undisturbed."""
+        return all(mode in COMPLETES for mode in self.case.modes.values())
 
     def items(self) -> list[dict[str, Any]]:
         """Everything that Drydock remembers."""
@@ -237,21 +271,15 @@ class Run:
             return None
         self.changes.append(call)
         self.note(_describe(call))
-        if self.struck is not None:
-            is_refused = (
-                self.case.mode == "refused"
-                and _kind(call) == _kind(self.struck)
-                and call.at - self.struck.at < timedelta(hours=REFUSED_HOURS)
-            )
+        mode = self.case.modes.get(len(self.changes))
+        if mode is None:
+            is_refused = any(strike.mode == "refused" and _is_same(call, strike.call) for strike in self.strikes)
             return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if is_refused else None
-        if len(self.changes) != self.case.number or self.case.mode == "clean":
-            return None
-        self.struck, self.was_open = call, self.view.status == "RUNNING"
-        self.note(f"*** {self.case.mode}")
-        return self._strike(call)
+        self.note(f"*** {mode}")
+        self.strikes.append(Strike(mode, call, tuple(self.changes[:-1]), self.view.status == "RUNNING"))
+        return self._strike(mode, call)
 
-    def _strike(self, call: Call) -> Interception | None:
-        mode = self.case.mode
+    def _strike(self, mode: str, call: Call) -> Interception | None:
         if mode == "dies_before":
             return Interception(before=FunctionKilled(mode))
         if mode == "dies_after":
@@ -290,8 +318,10 @@ class Run:
             self.account.run_until_quiet()
 
 
-def _kind(call: Call) -> tuple[str, str, str]:
-    return call.caller.name, call.service, call.operation
+def _is_same(call: Call, refused: Call) -> bool:
+    """Whether a function still misses the permission for a call."""
+    kinds = {(each.caller.name, each.service, each.operation) for each in (call, refused)}
+    return len(kinds) == 1 and call.at - refused.at < timedelta(hours=REFUSED_HOURS)
 
 
 def _describe(call: Call) -> str:
@@ -326,12 +356,15 @@ def _judge(run: Run) -> Iterator[str]:
 
 def _judge_execution(run: Run) -> Iterator[str]:
     status = run.view.status
-    if run.case.mode != "clean" and run.struck is None:
+    if run.case.mode != "clean" and not run.strikes:
         yield "the fault never struck"
     if status == "RUNNING":
         yield "execution: still running"
-    expected = "ABORTED" if run.was_open and run.case.mode in ("stopped", "stopped_hung") else None
-    if run.case.mode in COMPLETES:
+    stops = ("stopped", "stopped_hung")
+    expected = "ABORTED" if any(strike.mode in stops and strike.was_open for strike in run.strikes) else None
+    if run.redrives:
+        expected = None
+    if run.is_completed:
         expected = run.flow.status
     if expected and status != expected:
         yield f"execution: {status} ({run.view.error}: {run.view.cause}), not {expected}"
@@ -343,7 +376,7 @@ def _judge_machine(run: Run) -> Iterator[str]:
         yield f"power: found {machine.spec.power}, left {machine.power}"
     if machine.interrupted:
         yield f"interrupted: {machine.interrupted}"
-    if end != run.flow.end and run.case.mode in COMPLETES:
+    if end != run.flow.end and run.is_completed:
         yield f"the machine is left {end}"
 
 
@@ -389,7 +422,7 @@ def _judge_records(run: Run) -> Iterator[str]:
             yield f"image {image.name} has no deprecation date, and nobody says so"
         if image.state != "available":
             yield f"image {image.name} is {image.state}"
-    if run.case.mode != "refused":
+    if "refused" not in run.case.modes.values():
         letters = run.account.queue(run.stack.resource("DeadLetterQueue"))
         if letters:
             yield f"dead letters: {letters}"
@@ -406,7 +439,7 @@ def _judge_messages(run: Run, items: list[dict[str, Any]], results: list[dict[st
     if not least <= told <= expected + run.may_tell_twice:
         subjects = [message.subject for message in run.messages()]
         yield f"messages: {told}, not {expected}: {subjects}"
-    if results and results[-1]["outcome"] == "succeeded":
+    if run.ends == 1 and results and results[0]["outcome"] == "succeeded":
         for message in run.messages():
             if message.attributes["outcome"] != "succeeded" or "not patched" in message.subject:
                 yield f"succeeded, but people are told: {message.subject}"
@@ -500,7 +533,8 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         case = verdict.case
-        groups.setdefault((case.flow, case.mode + (" *" if case.loses_events else "")), []).append(verdict)
+        mode = "two of them" if case.then else case.mode
+        groups.setdefault((case.flow, mode + (" *" if case.loses_events else "")), []).append(verdict)
     for (flow, mode), group in sorted(groups.items(), key=lambda item: list(FLOWS).index(item[0][0])):
         ends = Counter(verdict.end for verdict in group)
         wrong = sum(bool(verdict.violations) for verdict in group)
@@ -530,6 +564,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only N cases, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--lost", type=int, default=60, metavar="N", help="how many cases also run without any event")
+    parser.add_argument("--pairs", type=int, default=200, metavar="N", help="how many cases disturb twice")
     parser.add_argument("--flow", choices=FLOWS, action="append", help="only this flow (may be repeated)")
     parser.add_argument("--mode", choices=MODES, action="append", help="only this mode (may be repeated)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -541,7 +576,14 @@ def main(arguments: list[str]) -> int:
         typer.echo(describe(verdict))
         return int(bool(verdict.violations))
     began = time.perf_counter()
-    cases = choose_cases(options.flow or FLOWS, options.mode or MODES, options.sample, options.lost, options.seed)
+    cases = choose_cases(
+        options.flow or FLOWS,
+        options.mode or tuple(MODES),
+        options.sample,
+        options.lost,
+        options.pairs,
+        options.seed,
+    )
     done = 0
 
     def hear(verdict: Verdict) -> None:
@@ -559,8 +601,10 @@ def main(arguments: list[str]) -> int:
     return int(wrong > 0)
 
 
-def choose_cases(flows: Iterable[str], modes: Iterable[str], sample: int | None, lost: int, seed: int) -> list[Case]:
-    """The matrix or a sample of it, the clean runs, and so many cases without any event."""
+def choose_cases(
+    flows: Iterable[str], modes: Sequence[str], sample: int | None, lost: int, pairs: int, seed: int
+) -> list[Case]:
+    """The clean runs, the matrix or a sample of it, so many cases without any event, and so many disturbed twice."""
     changes = {flow: len(count_changes(flow)) for flow in flows}
     matrix = all_cases(changes, modes)
     chance = random.Random(seed)
@@ -568,10 +612,20 @@ def choose_cases(flows: Iterable[str], modes: Iterable[str], sample: int | None,
         Case(case.flow, case.mode, case.number, True)
         for case in chance.sample([case for case in matrix if case.mode != "redriven_late"], min(lost, len(matrix)))
     ]
+    doubled = [draw_pair(chance, changes) for _ in range(pairs)]
     if sample is not None:
         matrix = chance.sample(matrix, min(sample, len(matrix)))
     clean = [Case(flow, "clean", 0, silent) for flow in changes for silent in (False, True)]
-    return [*clean, *matrix, *silent]
+    return [*clean, *matrix, *silent, *doubled]
+
+
+def draw_pair(chance: random.Random, changes: Mapping[str, int]) -> Case:
+    """A case in which a flow that gets over the first disturbance meets another one soon after."""
+    flow = chance.choice(list(changes))
+    number = chance.randint(1, changes[flow])
+    first = chance.choice([mode for mode in COMPLETES if mode != "clean"])
+    second = chance.choice([mode for mode in MODES if not (FLOWS[flow].stopped_in and mode in STOPS)])
+    return Case(flow, first, number, then=(second, number + chance.randint(1, 4)))
 
 
 if __name__ == "__main__":

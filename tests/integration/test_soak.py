@@ -18,6 +18,7 @@ from rehearsal.soak import (
     choose_cases,
     count_changes,
     describe,
+    draw_pair,
     format_table,
     main,
     play,
@@ -79,7 +80,8 @@ def test_a_flow_keeps_what_is_promised_when_every_event_is_lost(flow: str) -> No
 def test_a_seeded_sample_keeps_what_is_promised(sample: int) -> None:
     sys.stdout.write(f"SOAK_SEED={SEED}\n")
     chance = random.Random(f"{SEED} {sample}")
-    cases = chance.sample(all_cases({flow: len(changes_of(flow)) for flow in FLOWS}), DRAWN)
+    changes = {flow: len(changes_of(flow)) for flow in FLOWS}
+    cases = [*chance.sample(all_cases(changes), DRAWN), draw_pair(chance, changes)]
 
     broken = [describe(verdict) for case in cases if (verdict := play(case)).violations]
 
@@ -87,9 +89,15 @@ def test_a_seeded_sample_keeps_what_is_promised(sample: int) -> None:
 
 
 def test_a_case_reads_what_it_writes_and_refuses_what_is_none() -> None:
-    for text in ("running:dies_before:12", "hooked:clean:0:lost"):
+    for text in ("running:dies_before:12", "hooked:clean:0:lost", "stopped:hangs:3+stopped:5"):
         assert str(Case.read(text)) == text
-    for text in ("running:dies:1", "walking:hangs:1", "running:hangs:1:found", "running:hangs"):
+    for text in (
+        "running:dies:1",
+        "walking:hangs:1",
+        "running:hangs:1:found",
+        "running:hangs",
+        "running:hangs:1+dies:2",
+    ):
         with pytest.raises(ValueError):
             Case.read(text)
 
@@ -101,11 +109,11 @@ def test_the_matrix_has_every_call_of_every_flow_in_every_mode() -> None:
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_has_all_clean_runs() -> None:
-    drawn = [choose_cases(["running"], MODES, 5, 3, seed=7) for _ in range(2)]
+    drawn = [choose_cases(["running"], tuple(MODES), 5, 3, 4, seed=7) for _ in range(2)]
 
     assert drawn[0] == drawn[1]
     assert [case.mode for case in drawn[0][:2]] == ["clean", "clean"]
-    assert len(drawn[0]) == 2 + 5 + 3
+    assert len(drawn[0]) == 2 + 5 + 3 + 4
     assert sum(case.loses_events for case in drawn[0]) == 1 + 3
 
 

@@ -95,10 +95,12 @@ class FakeEc2(Ec2):
     def passes_status_checks(self, instance_id: str) -> bool:
         return instance_id not in self.failing_checks
 
-    def start(self, instance_id: str) -> None:
+    def start(self, instance_id: str) -> str:
         with self.faults.around("start"):
-            if self.state(instance_id) != "running":
+            before = self.state(instance_id)
+            if before != "running":
                 self.set_state(instance_id, "pending", LaunchTime=self.clock())
+        return before
 
     def stop(self, instance_id: str) -> None:
         with self.faults.around("stop"):
@@ -107,24 +109,31 @@ class FakeEc2(Ec2):
             self.set_state(instance_id, "stopping")
 
     def create_image(
-        self, instance_id: str, name: str, description: str, no_reboot: bool, tags: Mapping[str, str]
+        self,
+        instance_id: str,
+        name: str,
+        description: str,
+        no_reboot: bool,
+        tags: Mapping[str, str],
+        since: datetime,
     ) -> str:
         with self.faults.around("create_image"):
-            for image_id, image in self.images.items():
-                if image["Name"] == name:
-                    return image_id
+            existing = self.find_own_image(name)
+            if existing is not None:
+                return str(existing["ImageId"])
             image_id = f"ami-{len(self.images) + 1:017x}"
             self.images[image_id] = {
                 "ImageId": image_id,
                 "Name": name,
                 "State": "pending",
+                "Description": description,
                 "NoReboot": no_reboot,
                 "Tags": dict(tags),
             }
         return image_id
 
-    def find_own_image(self, name: str) -> str | None:
-        return next((image_id for image_id, image in self.images.items() if image["Name"] == name), None)
+    def find_own_image(self, name: str) -> Image | None:
+        return next((image for image in self.images.values() if image["Name"] == name), None)
 
     def find_image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
@@ -178,9 +187,9 @@ class FakeSsm(Ssm):
         details = {"status": status, "status_details": status, "response_code": 0 if status == "Success" else 1}
         self.invocations[command.command_id] = replace(running, **{**details, **more})
 
-    def parameter(self, name: str) -> str:
+    def parameter(self, name: str) -> str | None:
         with self.faults.around("parameter"):
-            return self.parameters[name]
+            return self.parameters.get(name)
 
     def find_agent(self, instance_id: str) -> Agent | None:
         return self.agents.get(instance_id)
@@ -210,9 +219,7 @@ class FakeSsm(Ssm):
                 self.clock() + timedelta(seconds=DELIVERY_SECONDS + 3600),
             )
             self.sent.append(command)
-            self.invocations[command.command_id] = Invocation(
-                command.command_id, document, "InProgress", "InProgress", -1, "", ""
-            )
+            self.invocations[command.command_id] = Invocation(command.command_id, "InProgress", "InProgress", -1, "")
         return command.command_id, command.expires
 
     def find_command(self, instance_id: str, comment: str, since: datetime) -> tuple[str, datetime] | None:
@@ -242,18 +249,19 @@ class FakeExecutions(Executions):
     def __init__(self) -> None:
         self.faults = Faults()
         self.statuses: dict[str, str] = {}
+        self.unknown: set[str] = set()
         self.failures: dict[str, Mapping[str, str]] = {}
         self.answers: list[tuple[str, Mapping[str, Any]]] = []
         self.refusals: list[tuple[str, DrydockError]] = []
 
-    def status(self, execution: str) -> tuple[str, datetime | None]:
-        return self.statuses.get(execution, "RUNNING"), None
+    def find(self, execution: str) -> Mapping[str, Any] | None:
+        if execution in self.unknown:
+            return None
+        return {"status": self.statuses.get(execution, "RUNNING"), **self.failures.get(execution, {})}
 
     def running_beside(self, execution: str) -> set[str]:
-        return {execution for execution in (*self.statuses, execution) if self.status(execution)[0] == "RUNNING"}
-
-    def describe(self, execution: str) -> Mapping[str, Any]:
-        return {"status": self.status(execution)[0], **self.failures.get(execution, {})}
+        known = {*self.statuses, execution} - self.unknown
+        return {execution for execution in known if self.statuses.get(execution, "RUNNING") == "RUNNING"}
 
     def answer(self, token: str, output: Mapping[str, Any]) -> None:
         with self.faults.around("answer"):
@@ -288,7 +296,7 @@ class FakeClients:
 
 
 def agent(last_ping: datetime, *, online: bool = True) -> Agent:
-    return Agent(online, last_ping, "3.3.1611.0", "Linux")
+    return Agent(online, last_ping)
 
 
 def patch_state(

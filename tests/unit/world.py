@@ -33,7 +33,8 @@ EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchI
 OTHER_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-2"
 HOLDER = Holder(EXECUTION, 0)
 SNAPSHOT = "11111111-2222-3333-4444-555555555555"
-ENVIRONMENT = Environment("drydock", "drydock-State", "drydock-logs", "Asia/Tokyo", "ap-northeast-1")
+TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:drydock-Results"
+ENVIRONMENT = Environment("drydock", "drydock-State", "drydock-logs", TOPIC, "Asia/Tokyo", "ap-northeast-1")
 
 
 def load_function(name: str) -> ModuleType:
@@ -81,10 +82,6 @@ class World:
         self.services = Services(ENVIRONMENT, self.clock)
         self.services.ec2, self.services.ssm, self.services.executions = self.ec2, self.ssm, self.executions
         self.table = self.services.table = table
-        self.ssm.parameters = {
-            "/drydock/policy": "{}",
-            "/drydock/topic": "arn:aws:sns:ap-northeast-1:123456789012:drydock-results",
-        }
         self.ec2.add(INSTANCE)
         self.ssm.agents[INSTANCE] = agent(START)
         self.policy: Policy = deepcopy(DEFAULTS)
@@ -110,13 +107,12 @@ class World:
         """The machine is admitted, having come with this power."""
         self.power = power
         self.ec2.set_state(INSTANCE, power)
-        assert take_lease(self.table, holder, INSTANCE, self.clock()) is None
+        assert take_lease(self.table, holder, INSTANCE, START, self.clock()) is None
         facts = {
             **self.machine(),
             "stateTag": "",
             "notify": self.policy["notify"],
             "operation": self.policy["operation"],
-            "startedAt": to_text(self.clock()),
             **journal,
         }
         activate_lease(self.table, holder, INSTANCE, facts, "tag", self.clock())
@@ -130,6 +126,7 @@ class World:
         retry_count: int = 0,
         token: str | None = None,
         holder: Holder = HOLDER,
+        given: object = None,
         **more: Any,
     ) -> dict[str, Any]:
         """The payload that the state machine hands to a state's function."""
@@ -138,6 +135,7 @@ class World:
             "context": {
                 "Execution": {
                     "Id": holder.execution,
+                    "Input": given,
                     "Name": holder.name,
                     "StartTime": to_text(START),
                     "RedriveCount": holder.redrive_count,
@@ -182,7 +180,7 @@ class World:
 
     @property
     def result(self) -> Item | None:
-        return find_result(self.table, INSTANCE, HOLDER)
+        return find_result(self.table, INSTANCE, HOLDER, START)
 
     @property
     def command(self) -> SentCommand:

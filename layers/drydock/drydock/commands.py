@@ -122,6 +122,7 @@ def _send(services: Services, step: Step, command: Command, comment: str, log_pr
         return services.ssm.send_command(
             step.instance_id,
             command.document,
+            services.environment.document_version(command.document),
             command.parameters,
             comment,
             services.environment.log_bucket,

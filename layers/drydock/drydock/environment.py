@@ -42,6 +42,11 @@ class Environment:
     def reboot_document(self) -> str:
         return f"{self.stack}-Reboot"
 
+    def document_version(self, name: str) -> str:
+        """The newest of the stack's own documents: a stack update makes versions, but no defaults, of them."""
+        own = (self.probe_document, self.search_document, self.reboot_document)
+        return "$LATEST" if name in own else "$DEFAULT"
+
     @property
     def policy_parameter(self) -> str:
         return f"/{self.stack}/policy"

@@ -119,16 +119,27 @@ def _start(scene: Scenario, *cases: Case) -> list[str]:
 
 def _disturb(scene: Scenario) -> None:
     """Without events; and the first answer of every command that is sent is lost."""
-    lost = [FailCall("ssm:SendCommand", "ThrottlingException", caller=sender, after_effect=True) for sender in SENDERS]
+    lost = [FailCall("ssm:SendCommand", "InternalError", caller=sender, after_effect=True) for sender in SENDERS]
     scene.given(LoseEvents(), *lost)
     _start(scene, *DISTURBED)
     scene.account.run_until_quiet()
     scene.account.bus.interceptors.clear()
 
 
-def _refuse_after_sending(instance: str) -> FailCall:
-    """The installation is sent, and the function that sent it believes that it was not."""
-    return FailCall("ssm:SendCommand", "AccessDenied", caller="install_patches", after_effect=True, instance=instance)
+def _lose_answer(call: str, look: str, caller: str, instance: str) -> list[FailCall]:
+    """A call is done without an answer, and the look whether it was is denied: its function cannot tell."""
+    return [
+        FailCall(call, "InternalError", caller=caller, after_effect=True, instance=instance),
+        FailCall(look, "AccessDenied", caller=caller, instance=instance),
+    ]
+
+
+def _lose_command(instance: str) -> list[FailCall]:
+    return _lose_answer("ssm:SendCommand", "ssm:ListCommands", "install_patches", instance)
+
+
+def _lose_image(instance: str) -> list[FailCall]:
+    return _lose_answer("ec2:CreateImage", "ec2:DescribeImages", "back_up", instance)
 
 
 def _go_well(scene: Scenario) -> None:
@@ -156,10 +167,11 @@ def _lose(scene: Scenario) -> None:
     """Machines that are taken away, and commands of which nobody hears again."""
     taken = scene.machine("taken")
     execution = scene.start(taken)
-    scene.given(_refuse_after_sending("unseen"), _refuse_after_sending("undelivered"))
+    scene.given(*_lose_command("unseen"), *_lose_command("undelivered"), *_lose_image("imaged"))
     _start(
         scene,
         Case("unseen", WINDOWS),
+        Case("imaged"),
         _failing("undelivered", "delivery_timeout:AWS-RunPatchBaseline", WINDOWS),
         _failing("silent", "agent_lost", WINDOWS),
     )
@@ -171,7 +183,9 @@ def _lose(scene: Scenario) -> None:
 
 def _kill(scene: Scenario) -> None:
     """Executions that are stopped in the middle of something."""
-    scene.given(KillFunction("admit_instance", call=3, instance="untouched"), _refuse_after_sending("sent"))
+    scene.given(
+        KillFunction("admit_instance", call=3, instance="untouched"), *_lose_command("sent"), *_lose_image("cut-off")
+    )
     tagged = Case("tagged", {**WINDOWS, "tags": {"DrydockState": "Completed"}})
     executions = _start(
         scene,

@@ -36,7 +36,7 @@ lint: $(READY)
 	@$(BIN)/python tools/check_asl.py
 
 scan: $(SCANNER)
-	@.venv-scan/bin/checkov --config-file .checkov.yaml
+	@LOG_LEVEL=ERROR .venv-scan/bin/checkov --config-file .checkov.yaml
 
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test

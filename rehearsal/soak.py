@@ -223,7 +223,7 @@ class Run:
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
         what = ", ".join(_describe(strike.call) for strike in self.strikes)
-        told_twice = len(self.messages()) > self.ends and self.may_tell_twice
+        told_twice = self.ends < len(self.messages()) <= self.ends + self.repeats
         return Verdict(self.case, what, self.end(), tuple(violations), told_twice, tuple(self.log))
 
     @property
@@ -231,9 +231,9 @@ class Run:
         return self.account.execution(self.execution)
 
     @property
-    def may_tell_twice(self) -> bool:
-        """Whether a message may have been sent twice."""
-        return any(strike.may_tell_twice for strike in self.strikes)
+    def repeats(self) -> int:
+        """How often a message may have been repeated; more often than twice it never is."""
+        return min(2, sum(2 if strike.mode == "refused" else 1 for strike in self.strikes if strike.may_tell_twice))
 
     @property
     def is_completed(self) -> bool:
@@ -376,7 +376,7 @@ def _judge_machine(run: Run) -> Iterator[str]:
         yield f"power: found {machine.spec.power}, left {machine.power}"
     if machine.interrupted:
         yield f"interrupted: {machine.interrupted}"
-    if end != run.flow.end and run.is_completed:
+    if end != run.flow.end and run.is_completed and not run.flow.stopped_in:
         yield f"the machine is left {end}"
 
 
@@ -436,7 +436,7 @@ def _judge_messages(run: Run, items: list[dict[str, Any]], results: list[dict[st
     told = len(run.messages())
     expected = run.ends
     least = min(expected, len(results)) if run.case.loses_events else expected
-    if not least <= told <= expected + run.may_tell_twice:
+    if not least <= told <= expected + run.repeats:
         subjects = [message.subject for message in run.messages()]
         yield f"messages: {told}, not {expected}: {subjects}"
     if run.ends == 1 and results and results[0]["outcome"] == "succeeded":
@@ -444,7 +444,7 @@ def _judge_messages(run: Run, items: list[dict[str, Any]], results: list[dict[st
             if message.attributes["outcome"] != "succeeded" or "not patched" in message.subject:
                 yield f"succeeded, but people are told: {message.subject}"
     for item in items:
-        if item["pk"].startswith("TOLD#") and not item["told"] and not run.may_tell_twice:
+        if item["pk"].startswith("TOLD#") and not item["told"] and not run.repeats:
             yield f"mark {item['pk']} {item['sk']} is not told"
 
 

@@ -5,18 +5,12 @@ from typing import Any
 
 import pytest
 
-from rehearsal.account import PROJECT
 from tests.integration.kinds import HEALTH, HOOKS
 from tests.integration.scenario import Scenario, assert_given_back, assert_untouched, scenario
 
 GUARD = "MayBePatched"
 GUARDED: dict[str, Any] = {"tags": {GUARD: "true"}}
 WINDOWS: dict[str, Any] = {"platform": "Windows", "power": "stopped"}
-
-
-pytestmark = pytest.mark.skipif(
-    "GuardTagKey" not in (PROJECT / "template.yaml").read_text(), reason="the template has no guard tag yet"
-)
 
 
 def guarded_scenario() -> AbstractContextManager[Scenario]:

@@ -193,9 +193,11 @@ def _kill(scene: Scenario) -> None:
         Case("sent", WINDOWS),
         _failing("pending", "delivery_timeout:AWS-RunPatchBaseline", WINDOWS),
     )
-    (untouched,) = _start(scene, Case("untouched"))
+    untouched, cut_off = _start(scene, Case("untouched"), Case("cut-off"))
     scene.run_for(0.01)
     scene.account.stop_execution(untouched)
+    scene.run_until(cut_off, "Back Up Before", seconds=1)
+    scene.account.stop_execution(cut_off)
     for execution in executions:
         scene.run_until(execution, "Install Patches", seconds=1)
         scene.account.stop_execution(execution)

@@ -43,7 +43,14 @@ def test_every_step_is_for_one_platform_and_named_after_it() -> None:
 
 
 def test_the_functions_find_the_documents_of_the_stack() -> None:
-    environment = Environment("drydock", "drydock-State", "logs", "Asia/Tokyo", "ap-northeast-1")
+    environment = Environment(
+        "drydock",
+        "drydock-State",
+        "logs",
+        "arn:aws:sns:ap-northeast-1:123456789012:drydock-Results",
+        "Asia/Tokyo",
+        "ap-northeast-1",
+    )
     assert set(_documents()) == {
         environment.probe_document,
         environment.reboot_document,

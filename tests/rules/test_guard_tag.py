@@ -3,12 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from rehearsal.permissions import read_table
-from tests.rules.project import TEMPLATE, plain, resources, statements, template
-
-pytestmark = pytest.mark.skipif("GuardTagKey" not in TEMPLATE.read_text(), reason="the template has no guard tag yet")
+from tests.rules.project import plain, resources, statements, template
 
 ANY_INSTANCE = "arn:aws:ec2:ap-northeast-1:123456789012:instance/*"
 

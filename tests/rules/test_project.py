@@ -10,7 +10,7 @@ import pytest
 from drydock.admission import read_request
 from tests.rules.project import ROOT
 
-MADE = {"__pycache__", ".git", ".hypothesis", ".venv", ".aws-sam", "build", "node_modules"}
+MADE = {"__pycache__", ".git", ".hypothesis", ".venv", ".venv-scan", ".aws-sam", "build", "node_modules"}
 WORDS = {
     "a folder of some machine": re.compile(r"/wo" r"rk/|(?<!layers/)\bshared" r"/"),
     "work left for later": re.compile(r"\bTO" r"DO\b|\bFIX" r"ME\b"),

@@ -83,6 +83,11 @@ class FakeEc2(Ec2):
     def tags(self, instance_id: str) -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in self.instances[instance_id]["Tags"]}
 
+    def put_tags(self, instance_id: str, **tags: str) -> None:
+        """Somebody tags the instance."""
+        merged = {**self.tags(instance_id), **tags}
+        self.instances[instance_id]["Tags"] = [{"Key": key, "Value": value} for key, value in merged.items()]
+
     def describe_instance(self, instance_id: str) -> Instance:
         with self.faults.around("describe_instance"):
             if instance_id not in self.instances:
@@ -92,8 +97,11 @@ class FakeEc2(Ec2):
     def is_stop_protected(self, instance_id: str) -> bool:
         return instance_id in self.stop_protected
 
-    def passes_status_checks(self, instance_id: str) -> bool:
-        return instance_id not in self.failing_checks
+    def look_at_status(self, instance_id: str) -> tuple[str, bool]:
+        with self.faults.around("look_at_status"):
+            if instance_id not in self.instances:
+                raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+            return self.state(instance_id), instance_id not in self.failing_checks
 
     def start(self, instance_id: str) -> str:
         with self.faults.around("start"):
@@ -144,8 +152,7 @@ class FakeEc2(Ec2):
 
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
         with self.faults.around("set_tags"):
-            merged = {**self.tags(instance_id), **tags}
-            self.instances[instance_id]["Tags"] = [{"Key": key, "Value": value} for key, value in merged.items()]
+            self.put_tags(instance_id, **tags)
 
     def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
         with self.faults.around("remove_tags"):
@@ -158,6 +165,7 @@ class SentCommand:
     command_id: str
     instance_id: str
     document: str
+    version: str
     parameters: dict[str, str]
     comment: str
     log_prefix: str
@@ -201,6 +209,7 @@ class FakeSsm(Ssm):
         self,
         instance_id: str,
         document: str,
+        version: str,
         parameters: Mapping[str, str],
         comment: str,
         log_bucket: str,
@@ -212,6 +221,7 @@ class FakeSsm(Ssm):
                 f"00000000-0000-0000-0000-{number:012d}",
                 instance_id,
                 document,
+                version,
                 dict(parameters),
                 comment,
                 log_prefix,

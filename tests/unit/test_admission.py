@@ -86,6 +86,12 @@ def test_a_wrong_policy_alone_is_an_invalid_policy() -> None:
         read({"instanceId": INSTANCE, "policy": {"reboot": "maybe"}})
 
 
+def test_a_snapshot_id_is_compared_in_small_letters() -> None:
+    given = SNAPSHOT[:-1] + "A"
+
+    assert read({"instanceId": INSTANCE, "snapshotId": given}).snapshot_id == given.lower()
+
+
 def test_mistakes_of_input_policy_and_settings_are_told_together() -> None:
     with pytest.raises(InvalidInputError) as refused:
         read({"instance": INSTANCE, "policy": {"reboot": "maybe"}}, '{"notify": "never"}')
@@ -107,13 +113,14 @@ GROUP = {"aws:autoscaling:groupName": "web"}
     ("instance", "policy"),
     [
         (an_instance(), {}),
+        (an_instance(PlatformDetails="Linux/UNIX"), {}),
         (an_instance("stopped"), {}),
         (an_instance(Platform="windows"), WINDOWS_UPDATE),
         (an_instance(InstanceLifecycle="spot"), {}),
         (an_instance("running"), {"operation": "Scan"}),
         (an_instance("stopped"), {"operation": "Scan", "startForScan": True}),
     ],
-    ids=["running", "stopped", "Windows Update", "running Spot", "scan", "scan with start"],
+    ids=["running", "Linux", "stopped", "Windows Update", "running Spot", "scan", "scan with start"],
 )
 def test_a_usual_machine_is_admitted(instance: dict[str, Any], policy: dict[str, Any]) -> None:
     assert refusal(instance, cast(Policy, merge(DEFAULTS, policy)), False) is None
@@ -131,6 +138,7 @@ def test_a_usual_machine_is_admitted(instance: dict[str, Any], policy: dict[str,
         (an_instance("stopping", tags={"DrydockExclude": "x"}), {}, InstanceExcludedError, "x"),
         (an_instance(tags=GROUP), {}, InstanceInGroupError, "Auto Scaling group web"),
         (an_instance(RootDeviceType="instance-store"), {}, InstanceNotPatchableError, "instance store"),
+        (an_instance(PlatformDetails="macOS"), {}, InstanceNotPatchableError, "not macOS"),
         (an_instance("stopped", InstanceLifecycle="spot"), {}, InstanceNotPatchableError, "Spot"),
         (an_instance(), WINDOWS_UPDATE, InstanceNotPatchableError, "the instance runs Linux"),
         (an_instance("stopped"), {"operation": "Scan"}, InstanceNotRunningError, "startForScan"),

@@ -14,7 +14,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from drydock.aws import call
+from drydock.aws import call, client
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 
 
@@ -51,6 +51,9 @@ def test_an_expected_error_is_the_callers_own(code: str) -> None:
         ("TransactionConflictException", 400),
         ("TooManyRequestsException", 429),
         ("InternalError", 500),
+        ("ConcurrentSnapshotLimitExceeded", 400),
+        ("SnapshotCreationPerVolumeRateExceeded", 400),
+        ("ConcurrentCreateImageNoRebootLimitExceeded", 400),
         ("SomethingNew", 503),
         ("SomethingNew", 500),
     ],
@@ -58,6 +61,33 @@ def test_an_expected_error_is_the_callers_own(code: str) -> None:
 def test_what_may_succeed_later_is_retried(code: str, status: int) -> None:
     with pytest.raises(ServiceUnavailableError, match=f"describe_things: {code}: said AWS"):
         call(answering(client_error(code, status)))
+
+
+@pytest.mark.parametrize(
+    ("error", "was_refused"),
+    [
+        (client_error("ThrottlingException"), True),
+        (client_error("RequestLimitExceeded", 503), True),
+        (client_error("InternalError", 500), False),
+        (client_error("ServiceUnavailable", 503), False),
+        (ReadTimeoutError(endpoint_url="https://x"), False),
+        (ConnectTimeoutError(endpoint_url="https://x"), False),
+    ],
+    ids=["throttled", "limited", "internal", "unavailable", "read timeout", "connect timeout"],
+)
+def test_only_a_throttled_call_has_surely_not_been_carried_out(error: Exception, was_refused: bool) -> None:
+    with pytest.raises(ServiceUnavailableError) as unavailable:
+        call(answering(error))
+
+    assert unavailable.value.was_refused is was_refused
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_a_client_makes_as_many_attempts_as_it_is_told(monkeypatch: pytest.MonkeyPatch, attempts: int) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
+
+    assert client("ssm", attempts).meta.config.retries["total_max_attempts"] == attempts
+    assert client("ssm", attempts) is client("ssm", attempts)
 
 
 @pytest.mark.parametrize(

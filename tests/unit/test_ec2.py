@@ -12,9 +12,11 @@ from botocore.exceptions import ClientError
 from drydock.ec2 import Ec2, platform_of, state_of, tags_of
 from drydock.errors import (
     AwsCallFailedError,
+    ImageFailedError,
     InstanceNotFoundError,
     InstanceStartFailedError,
     PowerNotRestoredError,
+    ServiceUnavailableError,
 )
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE
@@ -75,7 +77,7 @@ def test_an_image_and_its_snapshots_get_the_same_tags(monkeypatch: pytest.Monkey
 
     ec2 = answering(monkeypatch, create_image=create_image)
 
-    assert ec2.create_image(INSTANCE, "backup", "text", True, {"DrydockMoment": "Before"}) == "ami-1"
+    assert ec2.create_image(INSTANCE, "backup", "text", True, {"DrydockMoment": "Before"}, START) == "ami-1"
     assert asked["NoReboot"] is True
     assert {tags["ResourceType"]: tags["Tags"] for tags in asked["TagSpecifications"]} == {
         "image": [{"Key": "DrydockMoment", "Value": "Before"}],
@@ -83,14 +85,49 @@ def test_an_image_and_its_snapshots_get_the_same_tags(monkeypatch: pytest.Monkey
     }
 
 
+def shows(created: str) -> Callable[..., dict[str, Any]]:
+    return lambda **request: {"Images": [{"ImageId": "ami-1", "CreationDate": created}]}
+
+
 def test_a_name_that_is_taken_is_the_image_that_was_asked_for_before(monkeypatch: pytest.MonkeyPatch) -> None:
     ec2 = answering(
         monkeypatch,
         create_image=refusing("InvalidAMIName.Duplicate"),
-        describe_images=lambda **request: {"Images": [{"ImageId": "ami-1"}]},
+        describe_images=shows("2026-01-13T01:00:00.000Z"),
     )
 
-    assert ec2.create_image(INSTANCE, "backup", "text", False, {}) == "ami-1"
+    assert ec2.create_image(INSTANCE, "backup", "text", False, {}, START) == "ami-1"
+
+
+def test_an_older_image_of_the_same_name_is_not_taken_for_the_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    ec2 = answering(
+        monkeypatch,
+        create_image=refusing("InvalidAMIName.Duplicate"),
+        describe_images=shows("2025-10-13T01:00:00.000Z"),
+    )
+
+    with pytest.raises(ImageFailedError, match="taken by an older image, ami-1"):
+        ec2.create_image(INSTANCE, "backup", "text", False, {}, START)
+
+
+def test_an_image_whose_name_is_taken_but_which_is_not_shown_yet_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ec2 = answering(
+        monkeypatch,
+        create_image=refusing("InvalidAMIName.Duplicate"),
+        describe_images=lambda **request: {"Images": []},
+    )
+
+    with pytest.raises(ServiceUnavailableError, match="not shown yet"):
+        ec2.create_image(INSTANCE, "backup", "text", False, {}, START)
+
+
+@pytest.mark.parametrize("before", ["stopped", "stopping", "pending", "running"])
+def test_a_start_says_what_the_machine_was_before(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    started = {"StartingInstances": [{"PreviousState": {"Name": before}, "CurrentState": {"Name": "pending"}}]}
+
+    assert answering(monkeypatch, start_instances=lambda **request: started).start(INSTANCE) == before
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "IncorrectInstanceState", "UnsupportedOperation"])
@@ -119,17 +156,46 @@ def test_a_missing_permission_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, 
         ([("ok", "ok")], True),
         ([("initializing", "ok")], False),
         ([("ok", "impaired")], False),
-        ([], False),
     ],
-    ids=["both", "initializing", "impaired", "none"],
+    ids=["both", "initializing", "impaired"],
 )
 def test_both_status_checks_have_to_pass(
     monkeypatch: pytest.MonkeyPatch, statuses: list[tuple[str, str]], passes: bool
 ) -> None:
-    listed = [{"InstanceStatus": {"Status": own}, "SystemStatus": {"Status": system}} for own, system in statuses]
+    listed = [
+        {
+            "InstanceState": {"Name": "running"},
+            "InstanceStatus": {"Status": own},
+            "SystemStatus": {"Status": system},
+        }
+        for own, system in statuses
+    ]
     ec2 = answering(monkeypatch, describe_instance_status=lambda **request: {"InstanceStatuses": listed})
 
-    assert ec2.passes_status_checks(INSTANCE) is passes
+    assert ec2.look_at_status(INSTANCE) == ("running", passes)
+
+
+def test_the_status_of_a_machine_that_does_not_run_is_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    def describe_instance_status(**request: Any) -> dict[str, Any]:
+        if not request.get("IncludeAllInstances"):
+            return {"InstanceStatuses": []}
+        unknown = {"Status": "not-applicable"}
+        found = {"InstanceState": {"Name": "stopped"}, "InstanceStatus": unknown, "SystemStatus": unknown}
+        return {"InstanceStatuses": [found]}
+
+    ec2 = answering(monkeypatch, describe_instance_status=describe_instance_status)
+
+    assert ec2.look_at_status(INSTANCE) == ("stopped", False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refusing("InvalidInstanceID.NotFound"), lambda **request: {"InstanceStatuses": []}],
+    ids=["not there", "forgotten"],
+)
+def test_an_instance_without_a_status_is_not_there(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any]) -> None:
+    with pytest.raises(InstanceNotFoundError, match=INSTANCE):
+        answering(monkeypatch, describe_instance_status=answer).look_at_status(INSTANCE)
 
 
 @pytest.mark.parametrize(

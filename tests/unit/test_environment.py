@@ -11,7 +11,9 @@ VARIABLES = {
     "STACK": "drydock",
     "TABLE": "drydock-State",
     "LOG_BUCKET": "drydock-logs",
+    "TOPIC": "arn:aws:sns:ap-northeast-1:123456789012:drydock-Results",
     "TIME_ZONE": "Asia/Tokyo",
+    "GUARD_TAG_KEY": "",
     "AWS_REGION": "ap-northeast-1",
 }
 
@@ -39,8 +41,23 @@ def test_the_template_gives_every_variable_that_lambda_does_not() -> None:
     assert set(VARIABLES) - {"AWS_REGION"} <= set(given)
 
 
+@pytest.mark.parametrize(
+    ("document", "version"),
+    [
+        ("drydock-Probe", "$LATEST"),
+        ("drydock-SearchWindowsUpdates", "$LATEST"),
+        ("drydock-Reboot", "$LATEST"),
+        ("AWS-RunPatchBaseline", "$DEFAULT"),
+        ("My-Hook", "$DEFAULT"),
+    ],
+)
+def test_only_of_the_stacks_own_documents_the_newest_version_is_sent(document: str, version: str) -> None:
+    assert ENVIRONMENT.document_version(document) == version
+
+
 def test_names_are_made_from_the_stacks() -> None:
     assert ENVIRONMENT.probe_document == "drydock-Probe"
+    assert ENVIRONMENT.reboot_document == "drydock-Reboot"
     assert ENVIRONMENT.search_document == "drydock-SearchWindowsUpdates"
     assert ENVIRONMENT.policy_parameter == "/drydock/policy"
     assert ENVIRONMENT.topic_parameter == "/drydock/topic"

@@ -60,10 +60,23 @@ def test_an_error_ends_a_state_by_its_class_name_and_a_cause_that_fits(monkeypat
     assert len(request["cause"]) <= 32_768
 
 
-def test_an_execution_that_is_not_known_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_execution_that_is_not_known_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     executions = answering(monkeypatch, describe_execution=refusing("ExecutionDoesNotExist"))
 
-    assert executions.status(EXECUTION) == ("UNKNOWN", None)
+    assert executions.find(EXECUTION) is None
+
+
+def test_an_execution_is_found_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    executions = answering(
+        monkeypatch, describe_execution=lambda executionArn: {"executionArn": executionArn, "status": "RUNNING"}
+    )
+
+    assert executions.find(EXECUTION) == {"executionArn": EXECUTION, "status": "RUNNING"}
+
+
+def test_an_execution_that_cannot_be_asked_for_is_not_taken_for_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServiceUnavailableError):
+        answering(monkeypatch, describe_execution=refusing("ThrottlingException")).find(EXECUTION)
 
 
 def test_all_running_executions_of_the_same_machine_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:

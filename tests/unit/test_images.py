@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
-from drydock.images import deprecate_images, image_name, look_at_image
+from drydock.images import deprecate_images, find_images, image_name, look_at_image
 from drydock.leases import claim_intent, record_intent
+from drydock.times import to_text
 from drydock.waits import Wait
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, World
@@ -46,12 +47,12 @@ def test_names_that_are_cut_at_the_same_place_stay_apart() -> None:
 
 
 def a_wait(world: World, image_id: str) -> Wait:
-    facts = {"imageName": "name", "askedAt": START.isoformat()}
+    facts = {"imageName": "name", "askedAt": to_text(START)}
     return Wait(INSTANCE, "token", "1", "image", image_id, START + timedelta(hours=1), facts)
 
 
 def an_image(world: World, state: str, reason: str = "") -> str:
-    image_id = world.ec2.create_image(INSTANCE, "name", "", no_reboot=False, tags={})
+    image_id = world.ec2.create_image(INSTANCE, "name", "", no_reboot=False, tags={}, since=START)
     world.ec2.images[image_id].update({"State": state, "StateReason": {"Message": reason}})
     return image_id
 
@@ -63,8 +64,8 @@ def test_an_available_image_is_the_backup(world: World) -> None:
     output = look_at_image(world.services, a_wait(world, image_id))
 
     assert output is not None
-    assert (output["imageId"], output["askedAt"]) == (image_id, START.isoformat())
-    assert output["availableAt"] == (START + timedelta(minutes=5)).isoformat()
+    assert (output["imageId"], output["askedAt"]) == (image_id, to_text(START))
+    assert output["availableAt"] == to_text(START + timedelta(minutes=5))
 
 
 @pytest.mark.parametrize("state", ["failed", "invalid", "error", "deregistered"])
@@ -108,12 +109,30 @@ def with_images(world: World) -> None:
         record_intent(world.table, HOLDER, INSTANCE, intent, {"id": image_id})
 
 
+def deprecate(world: World) -> list[str]:
+    assert world.lease is not None
+    return deprecate_images(world.services, world.lease, find_images(world.services, world.lease))
+
+
+def test_images_whose_ids_are_stored_are_not_asked_for(world: World) -> None:
+    with_images(world)
+    assert world.lease is not None
+
+    assert find_images(world.services, world.lease) == {"imageBefore": "ami-1", "imageAfter": "ami-2"}
+
+
+def test_where_no_image_was_announced_none_is_looked_for(world: World) -> None:
+    world.hold()
+    assert world.lease is not None
+
+    assert find_images(world.services, world.lease) == {}
+
+
 def test_images_are_deprecated_the_days_of_the_policy_after_they_were_made(world: World) -> None:
     with_images(world)
     world.clock.move(hours=3)
-    assert world.lease is not None
 
-    assert deprecate_images(world.services, world.lease) == []
+    assert deprecate(world) == []
     assert world.ec2.deprecated == {image: START + timedelta(days=30) for image in ("ami-1", "ami-2")}
 
 
@@ -121,9 +140,8 @@ def test_images_are_deprecated_the_days_of_the_policy_after_they_were_made(world
 def test_a_date_that_cannot_be_set_is_reported_and_the_next_image_gets_its_own(world: World, error: Exception) -> None:
     with_images(world)
     world.ec2.faults.before["deprecate_image"] = error
-    assert world.lease is not None
 
-    (problem,) = deprecate_images(world.services, world.lease)
+    (problem,) = deprecate(world)
 
     assert "ami-1" in problem and str(error) in problem
     assert list(world.ec2.deprecated) == ["ami-2"]
@@ -131,19 +149,16 @@ def test_a_date_that_cannot_be_set_is_reported_and_the_next_image_gets_its_own(w
 
 def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(world: World) -> None:
     world.hold()
-    image_id = world.ec2.create_image(INSTANCE, "n", "", no_reboot=False, tags={})
+    image_id = world.ec2.create_image(INSTANCE, "n", "", no_reboot=False, tags={}, since=START)
     claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
-    assert world.lease is not None
 
-    deprecate_images(world.services, world.lease)
-
+    assert deprecate(world) == []
     assert world.ec2.deprecated == {image_id: START + timedelta(days=30)}
 
 
 def test_an_image_that_was_never_made_gets_no_date(world: World) -> None:
     world.hold()
     claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
-    assert world.lease is not None
 
-    assert deprecate_images(world.services, world.lease) == []
+    assert deprecate(world) == []
     assert world.ec2.deprecated == {}

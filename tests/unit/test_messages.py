@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from drydock.messages import (
 )
 from tests.unit.world import EXECUTION, INSTANCE
 
-PLACE = Place("123456789012", "ap-northeast-1", "Asia/Tokyo")
+PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 RESULT: dict[str, Any] = {
     "instanceId": INSTANCE,
     "name": "web-1",
@@ -67,11 +68,31 @@ def test_a_success_tells_all_that_people_ask() -> None:
         "Hook onExit: ran",
         "Image before: ami-1",
         "Note: the tag could not be written",
-        console_link(EXECUTION, "ap-northeast-1"),
+        console_link(EXECUTION, PLACE),
     ):
         assert part in text
     assert "Image after" not in text
     assert "{" not in text
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "console"),
+    [
+        ("aws", "ap-northeast-1", "https://ap-northeast-1.console.aws.amazon.com/"),
+        ("aws-cn", "cn-north-1", "https://cn-north-1.console.amazonaws.cn/"),
+        ("aws-us-gov", "us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com/"),
+    ],
+)
+def test_people_are_led_to_the_console_of_their_partition(partition: str, region: str, console: str) -> None:
+    link = console_link(EXECUTION, Place(partition, "123456789012", region, "UTC"))
+
+    assert link.startswith(console) and link.endswith(EXECUTION)
+
+
+def test_a_zone_that_is_not_known_keeps_no_message_back() -> None:
+    _, text = success_message(RESULT, replace(PLACE, time_zone="Asia/Tokio"))
+
+    assert "2026-01-13 01:00 +00:00 (UTC)" in text
 
 
 def test_a_scan_is_not_called_patched() -> None:
@@ -100,7 +121,7 @@ def test_a_failure_tells_the_cause_the_state_and_what_to_do() -> None:
         "Verdict: nothing was installed",
         "What to do next",
         "No patch without a good backup",
-        console_link(EXECUTION, "ap-northeast-1"),
+        console_link(EXECUTION, PLACE),
     ):
         assert part in text
     assert "{" not in text

@@ -28,16 +28,6 @@ def windows_update(**filters: Any) -> Policy:
         (by_policy(), True, {**BASELINE, "RebootOption": "RebootIfNeeded"}),
         (by_policy(), False, {**BASELINE, "RebootOption": "NoReboot"}),
         (by_policy(reboot="NoReboot"), True, {**BASELINE, "RebootOption": "NoReboot"}),
-        (
-            by_policy(installOverrideList="s3://b/list.yaml"),
-            True,
-            {**BASELINE, "RebootOption": "RebootIfNeeded", "InstallOverrideList": "s3://b/list.yaml"},
-        ),
-        (
-            by_policy(baselineOverride="s3://b/baseline.json"),
-            True,
-            {**BASELINE, "RebootOption": "RebootIfNeeded", "BaselineOverride": "s3://b/baseline.json"},
-        ),
         (windows_update(), True, {"Action": "Install", "AllowReboot": "True", "SeverityLevels": LEVELS}),
         (windows_update(), False, {"Action": "Install", "AllowReboot": "False", "SeverityLevels": LEVELS}),
         (
@@ -63,8 +53,6 @@ def windows_update(**filters: Any) -> Policy:
         "defaults",
         "first of two runs",
         "no reboot by policy",
-        "override list",
-        "baseline override",
         "Windows Update",
         "first of two with Windows Update",
         "all filters",
@@ -83,16 +71,10 @@ def test_windows_update_never_reboots_where_the_policy_forbids_it() -> None:
 
 
 def test_a_baseline_is_scanned_with_the_snapshot_of_the_run_and_the_state_of_before_is_remembered() -> None:
-    policy = by_policy(baselineOverride="s3://b/baseline.json", installOverrideList="")
-
-    command = scan_command(ENVIRONMENT, policy, SNAPSHOT, "scanAfter", "2026-01-01")
+    command = scan_command(ENVIRONMENT, by_policy(), SNAPSHOT, "scanAfter", "2026-01-01")
 
     assert (command.document, command.purpose) == ("AWS-RunPatchBaseline", "scan")
-    assert command.parameters == {
-        "Operation": "Scan",
-        "SnapshotId": SNAPSHOT,
-        "BaselineOverride": "s3://b/baseline.json",
-    }
+    assert command.parameters == {"Operation": "Scan", "SnapshotId": SNAPSHOT}
     assert command.facts == {"operationEndedBefore": "2026-01-01"}
 
 

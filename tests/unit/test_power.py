@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from drydock.errors import InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError, StopTimedOutError
-from drydock.power import look_at_start, look_at_stop
+from drydock.leases import claim_intent
+from drydock.power import look_at_start, look_at_stop, was_started_here
 from drydock.waits import Wait
 from tests.unit.fakes import START
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import HOLDER, INSTANCE, World
 
 DEADLINE = START + timedelta(hours=1)
 
 
 def a_wait(kind: str) -> Wait:
-    return Wait(INSTANCE, "token", "1", kind, "", DEADLINE, {"calledAt": START.isoformat()})
+    return Wait(INSTANCE, "token", "1", kind, "", DEADLINE, {"calledAt": START.isoformat(), "isOurs": True})
 
 
 def test_a_running_machine_has_started_at_its_launch_time(world: World) -> None:
     world.ec2.set_state(INSTANCE, "running", LaunchTime=START + timedelta(seconds=3))
 
-    assert look_at_start(world.services, a_wait("start")) == {"startedAt": (START + timedelta(seconds=3)).isoformat()}
+    assert look_at_start(world.services, a_wait("start")) == {"startedAt": "2026-01-13T01:00:03.000Z"}
 
 
 def test_a_pending_machine_is_waited_for_until_the_deadline(world: World) -> None:
@@ -34,15 +36,31 @@ def test_a_pending_machine_is_waited_for_until_the_deadline(world: World) -> Non
         look_at_start(world.services, a_wait("start"))
 
 
-@pytest.mark.parametrize("state", ["stopped", "stopping"])
-def test_ec2_may_show_the_state_of_before_for_half_a_minute(world: World, state: str) -> None:
-    world.ec2.set_state(INSTANCE, state)
+BEFORE = START - timedelta(days=1)
+
+
+def test_ec2_may_show_the_state_of_before_for_half_a_minute(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "stopped", LaunchTime=BEFORE)
     world.clock.move(seconds=30)
     assert look_at_start(world.services, a_wait("start")) is None
 
     world.clock.move(seconds=1)
     with pytest.raises(InstanceStartFailedError, match="fell back to stopped"):
         look_at_start(world.services, a_wait("start"))
+
+
+def test_a_machine_that_launched_and_fell_back_is_noticed_at_once(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "stopped", LaunchTime=START)
+
+    with pytest.raises(InstanceStartFailedError, match="fell back to stopped"):
+        look_at_start(world.services, a_wait("start"))
+
+
+def test_a_machine_that_still_stops_is_not_taken_for_one_that_fell_back(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "stopping", LaunchTime=BEFORE)
+    world.clock.move(minutes=1)
+
+    assert look_at_start(world.services, a_wait("start")) is None
 
 
 @pytest.mark.parametrize(
@@ -84,6 +102,37 @@ def test_a_stop_is_over_when_the_machine_is_stopped(world: World) -> None:
 
     world.ec2.set_state(INSTANCE, "stopped")
     assert look_at_stop(world.services, a_wait("stop")) == {"power": "stopped"}
+
+
+@pytest.mark.parametrize("state", ["running", "stopping", "stopped", "terminated"])
+def test_a_machine_that_drydock_has_not_started_is_not_waited_for(world: World, state: str) -> None:
+    world.ec2.set_state(INSTANCE, state)
+    wait = replace(a_wait("stop"), facts={"isOurs": False})
+
+    assert look_at_stop(world.services, wait) == {"power": state}
+
+
+@pytest.mark.parametrize(
+    ("facts", "ours"),
+    [
+        (None, False),
+        ({}, True),
+        ({"before": "stopped"}, True),
+        ({"before": "stopping"}, True),
+        ({"before": "pending"}, False),
+        ({"before": "running"}, False),
+    ],
+    ids=["no start", "a start whose answer was lost", "stopped", "stopping", "pending", "running"],
+)
+def test_a_machine_was_started_here_only_if_it_did_not_run_before(
+    world: World, facts: dict[str, str] | None, ours: bool
+) -> None:
+    world.hold("stopped")
+    if facts is not None:
+        claim_intent(world.table, HOLDER, INSTANCE, "start", world.clock(), **facts)
+
+    assert world.lease is not None
+    assert was_started_here(world.lease) is ours
 
 
 @pytest.mark.parametrize("state", ["stopping", "running"])

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from drydock.commands import Command, begin_command
-from drydock.errors import CommandsNotSettledError
+from drydock.errors import CommandNotDeliveredError, CommandsNotSettledError
 from drydock.leases import claim_intent, file_wait
 from drydock.settling import SETTLE_LIMIT, CommandAtWork, Settlement, look_at_commands, look_at_settled_commands
 from drydock.waits import Wait
@@ -109,6 +109,25 @@ def test_what_systems_manager_gave_up_at_its_expiry_is_settled_only_after_a_sign
     world.clock.at = command.expires
     assert look(world).silent_since == command.expires
     world.ssm.agents[INSTANCE] = agent(command.expires + timedelta(seconds=1))
+    assert look(world).is_settled
+
+
+@pytest.mark.parametrize("details", ["Undeliverable", "AccessDenied", "InvalidPlatform", "Terminated"])
+def test_what_surely_never_began_is_settled_without_a_sign_of_life(world: World, details: str) -> None:
+    world.hold()
+    command = send(world)
+    world.ssm.end(command, "Failed", status_details=details)
+    world.clock.at = command.expires
+
+    assert look(world).is_settled
+
+
+def test_a_command_that_aws_refused_is_settled_at_once(world: World) -> None:
+    world.hold()
+    world.ssm.faults.before["send_command"] = CommandNotDeliveredError("InvalidInstanceId")
+    with pytest.raises(CommandNotDeliveredError):
+        send(world)
+
     assert look(world).is_settled
 
 

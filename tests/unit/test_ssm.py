@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drydock.errors import CommandNotDeliveredError, DocumentError
+from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError
 from drydock.ssm import Invocation, Ssm
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE
@@ -20,7 +20,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ssm]:
     """Systems Manager that answers calls with the given functions."""
 
     def answer(**calls: Any) -> Ssm:
-        monkeypatch.setattr("drydock.ssm.client", lambda service: SimpleNamespace(**calls))
+        monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: SimpleNamespace(**calls))
         return Ssm()
 
     return answer
@@ -34,7 +34,7 @@ def refusing(code: str) -> Callable[..., None]:
 
 
 def an_invocation(status: str, details: str = "") -> Invocation:
-    return Invocation("c-1", "D", status, details or status, 0, "", "")
+    return Invocation("c-1", status, details or status, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,24 @@ def test_a_status_is_read_with_and_without_spaces(status: str, over: bool, undel
 
 
 @pytest.mark.parametrize(
-    ("details", "never_ran"),
+    ("details", "never_ran", "gave_up"),
     [
-        ("DeliveryTimedOut", True),
-        ("Delivery Timed Out", True),
-        ("Undeliverable", True),
-        ("Terminated", True),
-        ("Invalid Platform", True),
-        ("AccessDenied", True),
-        ("ExecutionTimedOut", False),
-        ("Execution Timed Out", False),
-        ("Failed", False),
-        ("Success", False),
+        ("DeliveryTimedOut", True, True),
+        ("Delivery Timed Out", True, True),
+        ("Undeliverable", True, False),
+        ("Terminated", True, False),
+        ("Invalid Platform", True, False),
+        ("AccessDenied", True, False),
+        ("ExecutionTimedOut", False, False),
+        ("Execution Timed Out", False, False),
+        ("Failed", False, False),
+        ("Success", False, False),
     ],
 )
-def test_the_details_say_whether_a_command_ran(details: str, never_ran: bool) -> None:
-    assert an_invocation("Failed", details).never_ran is never_ran
+def test_the_details_say_whether_a_command_ran(details: str, never_ran: bool, gave_up: bool) -> None:
+    invocation = an_invocation("Failed", details)
+
+    assert (invocation.never_ran, invocation.gave_up) == (never_ran, gave_up)
 
 
 PLUGINS = [
@@ -168,13 +170,62 @@ def test_a_command_that_is_not_taken_says_why(answering: Callable[..., Ssm], cod
     ssm = answering(send_command=refusing(code))
 
     with pytest.raises(error, match=f"{INSTANCE}: My-Document: {code}: said AWS"):
-        ssm.send_command(INSTANCE, "My-Document", {}, "comment", "bucket", "prefix")
+        ssm.send_command(INSTANCE, "My-Document", "$DEFAULT", {}, "comment", "bucket", "prefix")
 
 
-def test_a_machine_that_systems_manager_does_not_know_has_no_agent(answering: Callable[..., Ssm]) -> None:
-    ssm = answering(describe_instance_information=lambda **request: {"InstanceInformationList": []})
+def test_a_command_is_sent_in_one_attempt_and_all_else_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: dict[str, int] = {}
 
-    assert ssm.find_agent(INSTANCE) is None
+    class Client:
+        def __init__(self, most: int) -> None:
+            self.most = most
+
+        def send_command(self, **request: Any) -> dict[str, Any]:
+            attempts["send_command"] = self.most
+            return {"Command": {"CommandId": "c-1", "ExpiresAfter": START}}
+
+        def list_commands(self, **request: Any) -> dict[str, Any]:
+            attempts["list_commands"] = self.most
+            return {"Commands": []}
+
+    monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: Client(attempts))
+    ssm = Ssm()
+
+    assert ssm.send_command(INSTANCE, "My-Document", "$DEFAULT", {}, "comment", "bucket", "prefix") == ("c-1", START)
+    ssm.find_command(INSTANCE, "comment", START)
+
+    assert attempts["send_command"] == 1
+    assert attempts["list_commands"] > 1
+
+
+@pytest.mark.parametrize(("code", "was_refused"), [("ThrottlingException", True), ("InternalServerError", False)])
+def test_only_of_a_throttled_command_it_is_certain_that_it_was_not_sent(
+    answering: Callable[..., Ssm], code: str, was_refused: bool
+) -> None:
+    with pytest.raises(ServiceUnavailableError) as unavailable:
+        answering(send_command=refusing(code)).send_command(INSTANCE, "D", "1", {}, "comment", "bucket", "prefix")
+
+    assert unavailable.value.was_refused is was_refused
+
+
+def test_a_parameter_that_nobody_has_made_is_none(answering: Callable[..., Ssm]) -> None:
+    assert answering(get_parameter=refusing("ParameterNotFound")).parameter("/drydock/policy") is None
+
+
+def test_a_parameter_that_may_not_be_read_is_not_taken_for_missing(answering: Callable[..., Ssm]) -> None:
+    with pytest.raises(AwsCallFailedError):
+        answering(get_parameter=refusing("AccessDeniedException")).parameter("/drydock/policy")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda **request: {"InstanceInformationList": []}, refusing("InvalidInstanceId")],
+    ids=["not listed", "refused"],
+)
+def test_a_machine_that_systems_manager_does_not_know_has_no_agent(
+    answering: Callable[..., Ssm], answer: Callable[..., Any]
+) -> None:
+    assert answering(describe_instance_information=answer).find_agent(INSTANCE) is None
 
 
 @pytest.mark.parametrize(("ping", "online"), [("Online", True), ("ConnectionLost", False), ("Inactive", False)])
@@ -202,3 +253,15 @@ def test_patches_are_named_by_their_kb_or_their_title(answering: Callable[..., S
     ssm = answering(describe_instance_patches=lambda **request: {"Patches": patches})
 
     assert ssm.list_patches(INSTANCE, "Missing") == ["KB1", "kernel-6.1", "openssl"]
+
+
+def test_patches_are_read_page_by_page_up_to_the_most_that_is_wanted(answering: Callable[..., Ssm]) -> None:
+    def describe_instance_patches(**request: Any) -> dict[str, Any]:
+        page = int(request.get("NextToken", "0"))
+        titles = [{"Title": f"p{page}-{number}"} for number in range(3)] if page != 1 else []
+        return {"Patches": titles, "NextToken": str(page + 1)} if page < 3 else {"Patches": titles}
+
+    ssm = answering(describe_instance_patches=describe_instance_patches)
+
+    assert len(ssm.list_patches(INSTANCE, "Missing")) == 9, "an empty page is not the last one"
+    assert ssm.list_patches(INSTANCE, "Missing", 4) == ["p0-0", "p0-1", "p0-2", "p2-0"]

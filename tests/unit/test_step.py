@@ -7,18 +7,25 @@ from typing import Any
 
 import pytest
 
-from drydock.step import Holder, Step, mark
+from drydock.step import Holder, Step
 from tests.unit.world import EXECUTION, INSTANCE, OTHER_EXECUTION
 
 ENTERED = "2026-01-13T01:00:00.123Z"
 
 
-def an_event(*, entered: str = ENTERED, retry_count: int = 0, redrive_count: int | None = None, **more: Any) -> Any:
-    execution: dict[str, Any] = {"Id": EXECUTION, "Name": "night-1", "StartTime": "2026-01-13T00:59:00Z"}
+def an_event(
+    *,
+    execution: str = EXECUTION,
+    entered: str = ENTERED,
+    retry_count: int = 0,
+    redrive_count: int | None = None,
+    **more: Any,
+) -> Any:
+    about: dict[str, Any] = {"Id": execution, "Name": "night-1", "StartTime": "2026-01-13T00:59:00Z"}
     if redrive_count is not None:
-        execution["RedriveCount"] = redrive_count
+        about["RedriveCount"] = redrive_count
     state = {"Name": "Back Up Before", "EnteredTime": entered, "RetryCount": retry_count}
-    return {"context": {"Execution": execution, "State": state, **more}, "instanceId": INSTANCE}
+    return {"context": {"Execution": about, "State": state, **more}, "instanceId": INSTANCE}
 
 
 def test_a_step_says_who_asks_where_and_since_when() -> None:
@@ -42,6 +49,24 @@ def test_what_a_state_does_not_pass_on_is_empty(missing: dict[str, None]) -> Non
     assert step.data == {}
 
 
+@pytest.mark.parametrize(
+    "task", [{}, {"Task": None}, {"Task": {}}, {"Task": {"Token": None}}], ids=["absent", "null", "empty", "null token"]
+)
+def test_a_state_that_waits_for_no_token_has_none(task: dict[str, Any]) -> None:
+    assert Step.read(an_event(**task)).token == ""
+
+
+def test_a_step_says_what_the_execution_was_given_and_when_it_began() -> None:
+    event = an_event()
+    event["context"]["Execution"]["Input"] = {"instanceId": "anything"}
+
+    step = Step.read(event)
+
+    assert step.given == {"instanceId": "anything"}
+    assert step.execution_started.isoformat() == "2026-01-13T00:59:00+00:00"
+    assert Step.read(an_event()).given is None
+
+
 def test_the_sequence_grows_with_every_entry_retry_and_redrive() -> None:
     events = [
         an_event(),
@@ -62,15 +87,14 @@ def test_a_holder_knows_its_name_and_account() -> None:
     holder = Step.read(an_event(redrive_count=2)).holder
 
     assert (holder.name, holder.account, holder.redrive_count) == ("night-1", "123456789012", 2)
+    assert (holder.machine, holder.partition) == ("drydock-PatchInstance", "aws")
 
 
 def test_a_mark_is_the_same_for_the_same_execution_and_intent_only() -> None:
-    marks = [
-        mark(Holder(execution, 0), intent)
-        for execution in (EXECUTION, OTHER_EXECUTION)
-        for intent in ("install", "scanAfter")
-    ]
+    steps = [Step.read(an_event(execution=execution)) for execution in (EXECUTION, OTHER_EXECUTION)]
+
+    marks = [step.mark(intent) for step in steps for intent in ("install", "scanAfter")]
 
     assert len(set(marks)) == 4
-    assert Step.read(an_event()).mark("install") == marks[0]
+    assert Step.read(an_event(retry_count=3)).mark("install") == marks[0]
     assert all(len(found) == 16 for found in marks)

@@ -120,3 +120,10 @@ def test_items_are_found_by_an_index_however_many_they_are(table: Table, index: 
 
     assert {item["pk"] for item in found} == {f"INSTANCE#i-{number}" for number in range(12)}
     assert len(found) == 12
+
+
+def test_one_item_of_a_newer_drydock_does_not_keep_the_others_waiting(table: Table) -> None:
+    put(table, {"pk": "INSTANCE#i-1", "sk": "LEASE"}, lookup="wanted", schema=2)
+    put(table, {"pk": "INSTANCE#i-2", "sk": "LEASE"}, lookup="wanted")
+
+    assert [item["pk"] for item in table.look_up("lookup", "wanted")] == ["INSTANCE#i-2"]

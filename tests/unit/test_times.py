@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from drydock.times import for_people, from_text, to_text
+from drydock.times import day_in, for_people, from_text, to_text
 
 MOMENT = datetime(2026, 1, 13, 1, 0, 5, 123_000, tzinfo=UTC)
 
@@ -33,3 +33,14 @@ def test_times_sort_as_their_texts_do() -> None:
 )
 def test_people_read_the_zone_and_its_offset(zone: str, text: str) -> None:
     assert for_people(MOMENT, zone) == text
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokio", "", "../etc/passwd", "/etc/passwd", "Asia", "a\x00b"])
+def test_a_zone_that_is_not_known_is_read_as_utc_and_said_so(zone: str) -> None:
+    assert for_people(MOMENT, zone) == "2026-01-13 01:00 +00:00 (UTC)"
+    assert day_in(MOMENT, zone) == "2026-01-13"
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Asia/Tokyo", "2026-01-14"), ("UTC", "2026-01-13")])
+def test_a_day_is_that_of_the_zone(zone: str, day: str) -> None:
+    assert day_in(MOMENT + timedelta(hours=15), zone) == day

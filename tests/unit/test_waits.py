@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -38,7 +39,7 @@ def a_work(answer: dict[str, str] | None = None) -> Work:
 @pytest.fixture
 def held(table: Table) -> Table:
     """A table in which the machine's lease is active and an image was announced."""
-    take_lease(table, HOLDER, INSTANCE, START)
+    take_lease(table, HOLDER, INSTANCE, START, START)
     activate_lease(table, HOLDER, INSTANCE, {"power": "running"}, "tag", START)
     claim_intent(table, HOLDER, INSTANCE, "imageBefore", START)
     return table
@@ -71,14 +72,22 @@ def test_a_wait_is_filed_together_with_what_aws_answered(held: Table) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "stands"),
-    [(1, 2, "token-2"), (2, 1, "token-2"), (1, 1, "token-1")],
-    ids=["newer", "older", "the same"],
+    [(1, 2, "token-2"), (2, 1, "token-2")],
+    ids=["newer", "older"],
 )
 def test_the_newest_entry_of_the_holder_waits(held: Table, first: int, second: int, stands: str) -> None:
     file_wait(held, HOLDER, a_wait(first), a_work())
 
     assert file_wait(held, HOLDER, a_wait(second), a_work()) is (second > first)
     assert token(held) == stands
+
+
+def test_an_entry_that_cannot_be_told_from_the_one_before_waits_with_its_own_token(held: Table) -> None:
+    file_wait(held, HOLDER, a_wait(1), a_work())
+
+    assert file_wait(held, HOLDER, replace(a_wait(1), token="another"), a_work())
+
+    assert token(held) == "another"
 
 
 def test_an_older_entry_does_not_wait_but_its_answer_is_kept(held: Table) -> None:
@@ -109,6 +118,14 @@ def test_the_next_intent_forgets_what_was_waited_for(held: Table) -> None:
 
     assert token(held) == ""
     assert find_leases_that_await(held, "ami-1") == []
+
+
+@pytest.mark.parametrize("kind", ["command", "settled", "start", "stop"])
+def test_only_images_are_looked_up_by_what_is_waited_for(held: Table, kind: str) -> None:
+    file_wait(held, HOLDER, a_wait(1, "some-id", kind=kind), Work(kind, START, True))
+
+    assert token(held) == "token-1"
+    assert find_leases_that_await(held, "some-id") == []
 
 
 def test_an_intent_that_is_found_again_leaves_the_wait(held: Table) -> None:
@@ -142,9 +159,3 @@ def test_a_lease_is_found_by_what_its_owner_waits_for(held: Table) -> None:
 
     assert [lease.instance_id for lease in find_leases_that_await(held, "ami-1")] == [INSTANCE]
     assert find_leases_that_await(held, "ami-2") == []
-
-
-def test_a_wait_for_the_machine_itself_is_found_by_the_machine(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(1, "", kind="stop"), Work("stop", START, True))
-
-    assert [lease.instance_id for lease in find_leases_that_await(held, INSTANCE)] == [INSTANCE]

@@ -116,6 +116,7 @@ class World:
             **journal,
         }
         activate_lease(self.table, holder, INSTANCE, facts, "tag", self.clock())
+        self.ec2.put_tags(INSTANCE, DrydockState="InProgress")
 
     def event(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,16 +24,19 @@ from drydock.errors import (
     InvalidPolicyError,
     ServiceUnavailableError,
 )
+from drydock.evidence import NOTHING_KNOWN
 from drydock.leases import ACTIVE, ADMITTING, group_key, take_lease
+from drydock.policy import DEFAULTS
 from drydock.step import Holder
-from tests.unit.fakes import START, FunctionDiedError, patch_state
+from drydock.table import Table
+from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 
 
 def admit(world: World, *, holder: Holder = HOLDER, **given: Any) -> dict[str, Any]:
-    event = world.event("Admit Instance", holder=holder, input={"instanceId": INSTANCE, **given})
+    event = world.event("Admit Instance", holder=holder, given={"instanceId": INSTANCE, **given})
     admitted: dict[str, Any] = world.run("admit_instance", event)
     return admitted
 
@@ -127,7 +131,12 @@ def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -
             InstanceInGroupError,
         ),
         (lambda world: world.ec2.set_state(INSTANCE, "running", RootDeviceType="store"), InstanceNotPatchableError),
+        (
+            lambda world: world.ec2.set_state(INSTANCE, "running", PlatformDetails="macOS"),
+            InstanceNotPatchableError,
+        ),
         (lambda world: world.ssm.agents.clear(), InstanceUnmanagedError),
+        (lambda world: world.ssm.agents.update({INSTANCE: agent(START, online=False)}), InstanceUnmanagedError),
         (
             lambda world: (world.ec2.set_state(INSTANCE, "stopped"), world.ec2.stop_protected.add(INSTANCE)),
             InstanceNotPatchableError,
@@ -141,7 +150,9 @@ def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -
         "excluded",
         "in a group",
         "instance store",
+        "macOS",
         "unmanaged",
+        "agent not online",
         "stop-protected and stopped",
     ],
 )
@@ -167,6 +178,46 @@ def test_a_stopped_machine_need_not_be_known_to_systems_manager_yet(world: World
     world.ssm.agents.clear()
 
     assert admit(world)["machine"]["power"] == "stopped"
+
+
+def test_what_was_missing_before_windows_update_is_not_known_from_the_patch_baseline(world: World) -> None:
+    world.ec2.set_state(INSTANCE, "running", Platform="windows")
+    world.ssm.patch_states[INSTANCE] = patch_state(missing=2)
+
+    admitted = admit(world, policy={"document": "AWS-InstallWindowsUpdates"})
+
+    assert admitted["patchesBefore"] == NOTHING_KNOWN
+
+
+@pytest.mark.parametrize(
+    ("tags", "admitted"),
+    [({"Patching": "true"}, True), ({"Patching": "no"}, False), ({}, False)],
+    ids=["tagged", "tagged otherwise", "not tagged"],
+)
+def test_a_stack_with_a_guard_tag_admits_only_what_has_it(world: World, tags: dict[str, str], admitted: bool) -> None:
+    world.services.environment = replace(world.services.environment, guard_tag="Patching")
+    world.ec2.put_tags(INSTANCE, **tags)
+
+    if admitted:
+        admit(world)
+    else:
+        with pytest.raises(InstanceNotPatchableError, match="the tag Patching = true"):
+            admit(world)
+
+    assert (world.lease is not None) is admitted
+
+
+def test_the_answer_of_the_activation_may_be_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Table.update
+
+    def update_twice(self: Table, *arguments: Any) -> Any:
+        update(self, *arguments)
+        return update(self, *arguments)
+
+    monkeypatch.setattr(Table, "update", update_twice)
+
+    assert admit(world)["instanceId"] == INSTANCE
+    assert world.lease is not None and world.lease.phase == ACTIVE
 
 
 def test_a_scan_does_not_start_a_stopped_machine_unless_told_to(world: World) -> None:
@@ -199,6 +250,12 @@ def test_a_wrong_input_takes_no_lease_and_asks_ec2_nothing(
 
     assert world.lease is None
     assert world.ec2.faults.made == []
+
+
+def test_without_settings_the_defaults_count(world: World) -> None:
+    assert world.ssm.parameters == {}
+
+    assert admit(world)["policy"] == DEFAULTS
 
 
 def test_the_settings_of_the_account_count(world: World) -> None:
@@ -251,7 +308,7 @@ def test_a_machine_whose_owner_is_over_is_refused_and_given_back(world: World) -
 
 def test_an_owner_that_step_functions_does_not_show_yet_is_not_taken_for_over(world: World) -> None:
     world.hold(holder=OTHER)
-    world.executions.statuses[OTHER_EXECUTION] = "UNKNOWN"
+    world.executions.unknown.add(OTHER_EXECUTION)
     world.clock.move(minutes=15)
     with pytest.raises(InstanceBusyError):
         admit(world)
@@ -264,7 +321,7 @@ def test_an_owner_that_step_functions_does_not_show_yet_is_not_taken_for_over(wo
 
 
 def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> None:
-    take_lease(world.table, OTHER, INSTANCE, START)
+    take_lease(world.table, OTHER, INSTANCE, START, START)
 
     with pytest.raises(InstanceBusyError):
         admit(world)

@@ -9,6 +9,7 @@ import pytest
 
 from drydock.errors import LeaseLostError
 from drydock.leases import begin_restoring
+from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import INSTANCE, World
 
@@ -51,7 +52,7 @@ def test_running_again_makes_no_second_image_and_the_newer_token_is_answered(wor
 
     ((token, output),) = world.executions.answers
     assert token == "new"
-    assert (output["imageId"], output["askedAt"]) == (the_image(world)["ImageId"], START.isoformat())
+    assert (output["imageId"], output["askedAt"]) == (the_image(world)["ImageId"], to_text(START))
 
 
 def test_an_image_that_became_available_unnoticed_is_found_by_the_next_entry(world: World) -> None:
@@ -76,6 +77,50 @@ def test_a_function_that_dies_around_the_call_is_carried_on_without_a_second_ima
     back_up(world)
 
     assert world.intents["imageBefore"] == the_image(world)["ImageId"]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "基幹サーバー", "Ünïcödé"], ids=["long", "kanji", "umlauts"])
+def test_the_description_fits_whatever_the_machine_is_called(world: World, name: str) -> None:
+    world.hold()
+    event = world.event("Back Up Before", {"moment": "Before"})
+    event["machine"]["name"] = name
+
+    world.run("back_up", event)
+
+    image = the_image(world)
+    assert image["Description"].isascii() and 0 < len(image["Description"]) <= 255
+    assert image["Tags"]["DrydockMachine"] == name
+
+
+def test_an_image_of_the_same_name_counts_only_if_this_execution_can_have_made_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hold()
+    create_image, since = world.ec2.create_image, []
+
+    def note(*arguments: Any, **more: Any) -> str:
+        since.append(more["since"])
+        return create_image(*arguments, **more)
+
+    monkeypatch.setattr(world.ec2, "create_image", note)
+    world.clock.move(minutes=10)
+
+    back_up(world)
+
+    assert since == [START]
+
+
+def test_who_carries_on_an_image_is_seen_to_be_alive(world: World) -> None:
+    world.hold()
+    world.ec2.faults.after["create_image"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        back_up(world)
+    world.clock.move(minutes=15)
+
+    back_up(world)
+
+    assert world.lease is not None
+    assert world.lease.newest_intent_at() == START + timedelta(minutes=15)
 
 
 def test_the_image_after_is_another_one(world: World) -> None:

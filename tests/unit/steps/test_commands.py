@@ -196,15 +196,59 @@ def test_a_machine_that_cannot_be_reached_fails_the_step(held: World) -> None:
         run(held, CASES["install"])
 
 
-def test_a_throttled_send_is_tried_again_and_sent_once(held: World) -> None:
-    held.ssm.faults.before["send_command"] = ServiceUnavailableError("throttled")
+def test_a_send_without_an_answer_is_tried_again_once_it_is_certain_that_it_never_happened(held: World) -> None:
+    held.ssm.faults.before["send_command"] = ServiceUnavailableError("no answer")
     with pytest.raises(ServiceUnavailableError):
         run(held, CASES["install"])
+    with pytest.raises(CommandNotReadyError):
+        run(held, CASES["install"])
+    assert held.ssm.sent == []
     held.clock.move(minutes=2)
 
     run(held, CASES["install"])
 
     assert held.intents["install"] == held.command.command_id
+
+
+def test_a_send_whose_answer_was_lost_is_found_and_not_repeated(held: World) -> None:
+    held.ssm.faults.after["send_command"] = ServiceUnavailableError("no answer")
+    with pytest.raises(ServiceUnavailableError):
+        run(held, CASES["install"])
+
+    run(held, CASES["install"])
+
+    assert held.intents["install"] == held.command.command_id
+
+
+def test_a_throttled_send_is_repeated_at_once(held: World) -> None:
+    for _ in range(3):
+        held.ssm.faults.before["send_command"] = ServiceUnavailableError("throttled", was_refused=True)
+        with pytest.raises(ServiceUnavailableError):
+            run(held, CASES["install"])
+
+    run(held, CASES["install"])
+
+    assert held.intents["install"] == held.command.command_id
+
+
+def test_a_send_that_got_no_answer_after_one_that_was_throttled_is_looked_for(held: World) -> None:
+    held.ssm.faults.before["send_command"] = ServiceUnavailableError("throttled", was_refused=True)
+    with pytest.raises(ServiceUnavailableError):
+        run(held, CASES["install"])
+    held.ssm.faults.after["send_command"] = ServiceUnavailableError("no answer")
+    with pytest.raises(ServiceUnavailableError):
+        run(held, CASES["install"])
+
+    run(held, CASES["install"])
+
+    assert held.intents["install"] == held.command.command_id, "the refusal of before says nothing any more"
+
+
+@every_case
+def test_of_the_stacks_own_documents_the_newest_is_sent(held: World, case: Case) -> None:
+    run(held, case)
+
+    assert held.command.version == ("$LATEST" if case.document.startswith("drydock-") else "$DEFAULT")
 
 
 def test_before_a_post_install_hook_nothing_reboots_and_after_it_the_agent_may(held: World) -> None:

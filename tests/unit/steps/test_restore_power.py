@@ -17,8 +17,9 @@ def restore(world: World, **more: Any) -> None:
 
 @pytest.fixture
 def running(world: World) -> World:
-    """A machine that came stopped and runs now."""
+    """A machine that came stopped and runs since Drydock started it."""
     world.hold("stopped")
+    world.run("start_instance", world.event("Start Instance"))
     world.ec2.set_state(INSTANCE, "running")
     return world
 
@@ -75,6 +76,48 @@ def test_a_stop_that_never_ends_fails_at_the_deadline(running: World) -> None:
     restore(running)
 
     assert running.refusals == ["StopTimedOutError"]
+
+
+def test_a_machine_that_drydock_did_not_start_is_left_running(world: World) -> None:
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, "running")
+
+    restore(world, token="T")
+
+    assert world.ec2.state(INSTANCE) == "running"
+    assert world.executions.answers == [("T", {"power": "running"})]
+
+
+def test_a_machine_that_somebody_started_just_before_drydock_did_is_left_running(world: World) -> None:
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, "running")
+    world.run("start_instance", world.event("Start Instance"))
+
+    restore(world, token="T")
+
+    assert world.ec2.state(INSTANCE) == "running"
+    assert world.executions.answers[-1] == ("T", {"power": "running"})
+
+
+def test_a_machine_whose_start_nobody_knows_the_answer_of_is_stopped(world: World) -> None:
+    world.hold("stopped")
+    world.ec2.faults.after["start"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        world.run("start_instance", world.event("Start Instance"))
+    world.ec2.set_state(INSTANCE, "running")
+
+    restore(world)
+
+    assert world.ec2.state(INSTANCE) == "stopping"
+
+
+def test_a_machine_that_is_still_pending_is_not_told_to_stop_yet(running: World) -> None:
+    running.ec2.set_state(INSTANCE, "pending")
+
+    restore(running)
+
+    assert "stop" not in running.ec2.faults.made
+    assert running.executions.answers == [], "it is not stopped, so nobody says so"
 
 
 def test_without_the_lease_nothing_is_stopped(world: World) -> None:

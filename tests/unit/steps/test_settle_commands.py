@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError
 from tests.unit.fakes import FunctionDiedError, agent
 from tests.unit.world import INSTANCE, World
 
@@ -84,6 +85,38 @@ def test_a_command_that_never_ends_is_over_when_it_has_expired_and_the_agent_cal
     settle(installing, token="T")
 
     assert installing.executions.answers == [("T", {})]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CommandNotDeliveredError("InvalidInstanceId"),
+        DocumentError("InvalidParameters"),
+        AwsCallFailedError("AccessDenied"),
+        ServiceUnavailableError("throttled", was_refused=True),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_command_that_aws_refused_is_not_waited_for(world: World, error: Exception) -> None:
+    world.hold()
+    world.ssm.faults.before["send_command"] = error
+    with pytest.raises(type(error)):
+        world.run("install_patches", world.event("Install Patches", {"reboot": True}))
+
+    settle(world, token="T")
+
+    assert world.executions.answers == [("T", {})]
+
+
+def test_a_second_settling_has_all_its_time(installing: World) -> None:
+    settle(installing)
+    installing.clock.move(hours=3, minutes=59)
+
+    settle(installing)
+    installing.clock.move(minutes=10)
+    installing.resume()
+
+    assert installing.refusals == []
 
 
 def test_after_four_hours_of_silence_the_machine_is_left_running(installing: World) -> None:

@@ -55,5 +55,5 @@ def test_steps_that_only_look_need_no_lease_and_change_nothing(world: World) -> 
     world.run("read_patches", world.event("Read Patches Before", {"scan": SCAN}))
 
     assert world.lease is None
-    assert set(world.ec2.faults.made) == {"describe_instance"}
+    assert set(world.ec2.faults.made) == {"look_at_status"}
     assert world.ssm.sent == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from drydock.errors import InstanceStartFailedError, LeaseLostError
-from tests.unit.fakes import FunctionDiedError
+from drydock.leases import find_lease
+from drydock.times import to_text
+from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import INSTANCE, World
 
 
@@ -24,7 +27,7 @@ def test_a_stopped_machine_is_started_and_its_event_wakes_the_execution(world: W
 
     world.resume()
 
-    launched = world.ec2.instances[INSTANCE]["LaunchTime"].isoformat()
+    launched = to_text(world.ec2.instances[INSTANCE]["LaunchTime"])
     assert world.executions.answers == [("T", {"startedAt": launched})]
 
 
@@ -47,6 +50,39 @@ def test_a_function_that_dies_around_the_call_is_carried_on(world: World, moment
     start(world)
 
     assert world.ec2.state(INSTANCE) == "pending"
+
+
+@pytest.mark.parametrize("before", ["stopped", "running"])
+def test_what_the_machine_was_before_the_start_is_kept(world: World, before: str) -> None:
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, before)
+
+    start(world)
+
+    assert world.lease is not None
+    assert world.lease.intents["start"].facts["before"] == before
+
+
+def test_who_carries_on_a_start_is_seen_to_be_alive_before_it_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hold("stopped")
+    world.ec2.faults.before["start"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        start(world)
+    world.clock.move(minutes=3)
+    call, announced = world.ec2.start, []
+
+    def look_first(instance_id: str) -> str:
+        lease = find_lease(world.table, INSTANCE)
+        assert lease is not None
+        announced.append(lease.newest_intent_at())
+        return call(instance_id)
+
+    monkeypatch.setattr(world.ec2, "start", look_first)
+    start(world)
+
+    assert announced == [START + timedelta(minutes=3)]
 
 
 def test_a_machine_that_is_not_started_again_after_it_fell_back(world: World) -> None:

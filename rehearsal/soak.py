@@ -422,7 +422,7 @@ def _judge_records(run: Run) -> Iterator[str]:
             yield f"image {image.name} has no deprecation date, and nobody says so"
         if image.state != "available":
             yield f"image {image.name} is {image.state}"
-    if "refused" not in run.case.modes.values():
+    if "refused" not in run.case.modes.values() and not run.case.then:
         letters = run.account.queue(run.stack.resource("DeadLetterQueue"))
         if letters:
             yield f"dead letters: {letters}"
@@ -535,7 +535,8 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
         case = verdict.case
         mode = "two of them" if case.then else case.mode
         groups.setdefault((case.flow, mode + (" *" if case.loses_events else "")), []).append(verdict)
-    for (flow, mode), group in sorted(groups.items(), key=lambda item: list(FLOWS).index(item[0][0])):
+    for flow, mode in sorted(groups, key=_place_in_table):
+        group = groups[flow, mode]
         ends = Counter(verdict.end for verdict in group)
         wrong = sum(bool(verdict.violations) for verdict in group)
         twice = sum(verdict.told_twice for verdict in group)
@@ -545,6 +546,13 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
     if any(verdict.case.loses_events for verdict in verdicts):
         lines.append("* all events lost")
     return "\n".join(lines)
+
+
+def _place_in_table(row: tuple[str, str]) -> tuple[int, bool, int]:
+    """Flow by flow, with events first, in the order of the modes."""
+    flow, mode = row
+    modes = ["clean", *MODES, "two of them"]
+    return list(FLOWS).index(flow), mode.endswith("*"), modes.index(mode.removesuffix(" *"))
 
 
 def replay_command(case: Case) -> str:

@@ -82,7 +82,7 @@ def _faults(kind: Kind, function: str, mishap: str) -> Iterator[FailCall | KillF
             same = [other for other in calls if (other.service, other.operation) == (call.service, call.operation)]
             yield FailCall(
                 f"{call.service}:{call.operation}",
-                "ThrottlingException",
+                "InternalServerError" if mishap == "answer lost" else "ThrottlingException",
                 caller=function,
                 occurrence=same.index(call) + 1,
                 after_effect=mishap == "answer lost",
@@ -122,7 +122,8 @@ REFUSALS = {
     ),
     "throttled starts": (_fail_for_good("ec2:StartInstances", "RequestLimitExceeded"), "ServiceUnavailableError", 1),
     "no commands": (_fail_for_good("ssm:SendCommand", "AccessDeniedException"), "AwsCallFailedError", 1),
-    "throttled commands": (_fail_for_good("ssm:SendCommand", "ThrottlingException"), "CommandNotReadyError", 1),
+    "throttled commands": (_fail_for_good("ssm:SendCommand", "ThrottlingException"), "ServiceUnavailableError", 1),
+    "commands unanswered": (_fail_for_good("ssm:SendCommand", "InternalServerError"), "CommandNotReadyError", 1),
     "no patch state": (
         _fail_for_good("ssm:DescribeInstancePatchStates", "ThrottlingException"),
         "ServiceUnavailableError",

@@ -1,7 +1,20 @@
-"""Fixtures of the property tests: those of the unit tests."""
+"""Fixtures of the property tests: those of the unit tests, and silence."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
+import pytest
+
 from tests.unit.world import table, world
 
-__all__ = ["table", "world"]
+__all__ = ["quiet", "table", "world"]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of requests would each leave their log lines behind."""
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)

@@ -6,8 +6,9 @@ decides is decided; everything else may go either way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.rules.project import Machine, State
 
@@ -28,12 +29,16 @@ def decide(condition: str, failed: bool) -> bool | None:
     return True if all(values) else None
 
 
+def _remembers(catcher: Mapping[str, Any]) -> bool:
+    return "failure" in catcher.get("Assign", {})
+
+
 def following(machine: Machine, node: Node) -> set[Node]:
     """The nodes that may follow a node."""
     state = machine.states[node.state]
     if state.type == "Choice":
         return _chosen(state, node.failed)
-    found = {Node(catcher["Next"], True) for catcher in state.catchers}
+    found = {Node(catcher["Next"], node.failed or _remembers(catcher)) for catcher in state.catchers}
     if "Next" in state.body:
         found.add(Node(state.body["Next"], node.failed))
         if state.name != machine.first.name and "failure" in state.body.get("Assign", {}):
@@ -68,7 +73,7 @@ def failures(machine: Machine) -> dict[str, set[Node]]:
     """Where each state goes when it fails: by a Catch, or by a failure that it returns as data."""
     found: dict[str, set[Node]] = {}
     for state in machine.states.values():
-        targets = {Node(catcher["Next"], True) for catcher in state.catchers}
+        targets = {Node(catcher["Next"], True) for catcher in state.catchers if _remembers(catcher)}
         if state.type != "Choice":
             targets |= {node for node in following(machine, Node(state.name, False)) if node.failed}
         if targets:

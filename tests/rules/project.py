@@ -111,6 +111,15 @@ def template() -> dict[str, Any]:
     return parsed
 
 
+def retries_seconds(retrier: Mapping[str, Any]) -> float:
+    """How long the intervals of a retrier last, all together, without jitter."""
+    interval, total = float(retrier["IntervalSeconds"]), 0.0
+    for _ in range(retrier["MaxAttempts"]):
+        total += min(interval, retrier.get("MaxDelaySeconds", interval))
+        interval *= retrier["BackoffRate"]
+    return total
+
+
 def resources(kind: str) -> dict[str, dict[str, Any]]:
     """The resources of one type, by logical id."""
     return {name: body for name, body in template()["Resources"].items() if body["Type"] == kind}

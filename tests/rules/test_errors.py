@@ -5,7 +5,8 @@ import re
 
 from drydock import errors, messages
 from drydock.errors import DrydockError
-from tests.rules.project import LAYER, states
+from drydock.leases import FUNCTION_LIFETIME
+from tests.rules.project import LAYER, ROOT, retries_seconds, states
 
 AWS_ERRORS = {
     "Lambda.AWSLambdaException",
@@ -31,6 +32,9 @@ TRANSIENT = {
     "Sandbox.Timedout",
     "ServiceUnavailableError",
 }
+
+OUTLIVES_A_FUNCTION = {"Announce Success"}
+"""The states that meet ServiceUnavailableError as long as another function may be at the same work."""
 
 OWN = {
     name: one
@@ -68,11 +72,22 @@ def test_states_all_is_never_retried_and_stands_alone_and_last_where_it_is_caugh
 
 def test_every_task_retries_what_is_transient_with_full_jitter() -> None:
     for state in states("Task"):
-        (transient,) = [retrier for retrier in state.retriers if "ServiceUnavailableError" in retrier["ErrorEquals"]]
+        transient = [retrier for retrier in state.retriers if TRANSIENT & set(retrier["ErrorEquals"])]
         expected = TRANSIENT if state.waits_for_token else TRANSIENT | {"States.Timeout"}
-        assert set(transient["ErrorEquals"]) == expected, state.name
-        assert transient["JitterStrategy"] == "FULL", state.name
-        assert transient["BackoffRate"] > 1, state.name
+        assert {name for retrier in transient for name in retrier["ErrorEquals"]} == expected, state.name
+        for retrier in transient:
+            assert retrier["BackoffRate"] > 1, state.name
+            outlives = state.name in OUTLIVES_A_FUNCTION and retrier["ErrorEquals"] == ["ServiceUnavailableError"]
+            assert retrier.get("JitterStrategy") == (None if outlives else "FULL"), state.name
+
+
+def test_what_another_function_may_be_at_is_tried_again_until_that_function_is_dead() -> None:
+    """Full jitter may wait for no time at all, so these retriers have none."""
+    for state in states("Task"):
+        if state.name in OUTLIVES_A_FUNCTION:
+            (retrier,) = [one for one in state.retriers if "ServiceUnavailableError" in one["ErrorEquals"]]
+            assert "JitterStrategy" not in retrier, state.name
+            assert retries_seconds(retrier) > FUNCTION_LIFETIME.total_seconds(), state.name
 
 
 def test_no_error_is_named_by_two_retriers_of_a_state() -> None:
@@ -92,6 +107,12 @@ def test_every_error_says_when_it_is_raised_and_is_raised() -> None:
         assert (error.__doc__ or "").startswith("Raised when "), name
         assert error.__bases__ == (DrydockError,), name
         assert re.search(rf"\b{name}\b", code), f"{name} is raised nowhere"
+
+
+def test_people_find_every_error_in_the_operations_page_and_no_other() -> None:
+    rows = [line for line in (ROOT / "docs" / "operations.md").read_text().splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+Error)`", row.split("|")[1])]
+    assert sorted(named) == sorted(OWN)
 
 
 def test_advice_is_given_for_errors_that_exist() -> None:

@@ -49,6 +49,12 @@ def test_requirements_name_no_place_to_download_from() -> None:
     assert [line for line in lines if "://" in line] == []
 
 
+def test_the_layer_brings_its_own_time_zones() -> None:
+    """Not every image of the runtime has them."""
+    for name in ("layer.in", "layer.txt"):
+        assert re.search(r"(?m)^tzdata\b", (ROOT / "requirements" / name).read_text()), name
+
+
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
 def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
     given = json.loads(path.read_text())

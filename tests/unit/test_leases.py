@@ -193,7 +193,7 @@ def test_restoring_begins_once_and_its_time_stays(table: Table) -> None:
 
     found = find_lease(table, INSTANCE)
     assert found is not None and found.phase_since == START
-    assert begin_restoring(table, active, LATER) is None, "a pass that read the lease before the other one began is late"
+    assert begin_restoring(table, active, LATER) is None, "a pass that read the lease before is late"
 
 
 def test_a_claim_that_was_never_carried_out_is_renewed_by_one_function_only(table: Table) -> None:

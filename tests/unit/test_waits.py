@@ -10,16 +10,18 @@ import pytest
 
 from drydock.errors import LeaseLostError
 from drydock.leases import (
+    ACTIVE,
     activate_lease,
     begin_restoring,
     claim_intent,
+    drop_lease,
     file_wait,
     find_lease,
     find_leases_that_await,
     take_lease,
 )
 from drydock.step import Holder
-from drydock.table import Table
+from drydock.table import AWAITED_INDEX, Table
 from drydock.waits import Wait, Work, read_wait
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
@@ -152,6 +154,21 @@ def test_an_image_asked_for_while_giving_back_began_is_still_known(held: Table) 
 
     lease = find_lease(held, INSTANCE)
     assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
+
+
+def test_the_index_is_only_a_hint_and_the_lease_is_read_as_it_is_now(
+    held: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_wait(held, HOLDER, a_wait(1), a_work())
+    stale = held.look_up(AWAITED_INDEX, "ami-1")
+    monkeypatch.setattr(held, "look_up", lambda index, value: stale)
+
+    file_wait(held, HOLDER, a_wait(2), a_work())
+    (lease,) = find_leases_that_await(held, "ami-1")
+    assert lease.wait is not None and lease.wait.token == "token-2"
+
+    drop_lease(held, HOLDER, INSTANCE, ACTIVE)
+    assert find_leases_that_await(held, "ami-1") == []
 
 
 def test_a_lease_is_found_by_what_its_owner_waits_for(held: Table) -> None:

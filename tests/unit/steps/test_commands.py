@@ -196,6 +196,25 @@ def test_a_machine_that_cannot_be_reached_fails_the_step(held: World) -> None:
         run(held, CASES["install"])
 
 
+@pytest.mark.parametrize(("seconds", "noticed"), [(3, True), (1, False)], ids=["slow", "quick"])
+def test_a_command_that_ended_before_its_wait_was_filed_is_noticed_at_once(
+    held: World, monkeypatch: pytest.MonkeyPatch, seconds: int, noticed: bool
+) -> None:
+    send = held.ssm.send_command
+
+    def send_slowly(*given: Any) -> Any:
+        sent = send(*given)
+        held.ssm.end(held.command)
+        held.clock.move(seconds=seconds)
+        return sent
+
+    monkeypatch.setattr(held.ssm, "send_command", send_slowly)
+
+    run(held, CASES["install"], token="T")
+
+    assert [token for token, _ in held.executions.answers] == (["T"] if noticed else [])
+
+
 def test_a_send_without_an_answer_is_tried_again_once_it_is_certain_that_it_never_happened(held: World) -> None:
     held.ssm.faults.before["send_command"] = ServiceUnavailableError("no answer")
     with pytest.raises(ServiceUnavailableError):

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from drydock.errors import AwsCallFailedError
-from drydock.leases import ACTIVE, RESTORING, claim_intent, record_intent, take_lease
+from drydock.errors import AwsCallFailedError, PowerNotRestoredError
+from drydock.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
 from drydock.results import make_result, put_result, untold_results
 from drydock.step import Holder
 from drydock.table import Key
+from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World
 
@@ -82,6 +83,8 @@ def test_while_a_function_may_be_alive_nothing_is_done_but_the_owner_is_fenced_o
 
 def test_a_machine_that_drydock_started_is_stopped_and_then_released(started: World) -> None:
     assert give_back(started) == "stop"
+    assert give_back(started) == "wait_for_functions"
+    started.clock.move(seconds=75)
     assert give_back(started) == "wait_until_stopped"
     started.ec2.set_state(INSTANCE, "stopped")
     assert give_back(started) == "release"
@@ -122,22 +125,69 @@ def test_a_pass_that_dies_around_the_stop_is_followed_by_one_that_ends_it(starte
     getattr(started.ec2.faults, moment)["stop"] = FunctionDiedError()
     with pytest.raises(FunctionDiedError):
         give_back(started)
+    assert give_back(started) == "wait_for_functions", "nobody knows yet whether the other pass is dead"
+    started.clock.move(seconds=76)
 
-    assert give_back(started) in ("stop", "wait_until_stopped")
+    assert give_back(started) == ("stop" if moment == "before" else "wait_until_stopped")
     assert started.ec2.state(INSTANCE) == "stopping"
+
+
+def test_of_two_passes_at_once_only_one_stops_the_machine(started: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, moves = started.ec2.stop, []
+
+    def another_pass_meanwhile(instance_id: str) -> None:
+        moves.append(give_back(started))
+        stop(instance_id)
+
+    monkeypatch.setattr(started.ec2, "stop", another_pass_meanwhile)
+
+    assert give_back(started) == "stop"
+    assert moves == ["wait_for_functions"]
+    assert started.ec2.faults.made.count("stop") == 1
+
+
+def test_a_slow_pass_does_not_stop_a_machine_that_has_a_new_owner_meanwhile(
+    started: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = started.ec2.describe_instance
+
+    def given_back_and_taken_meanwhile(instance_id: str) -> Any:
+        monkeypatch.setattr(started.ec2, "describe_instance", describe)
+        found = dict(describe(instance_id))
+        drop_lease(started.table, HOLDER, INSTANCE, RESTORING)
+        started.hold("running", holder=Holder(OTHER_EXECUTION, 0))
+        return found
+
+    monkeypatch.setattr(started.ec2, "describe_instance", given_back_and_taken_meanwhile)
+
+    give_back(started)
+
+    assert started.ec2.state(INSTANCE) == "running"
+    assert "stop" not in started.ec2.faults.made
+
+
+def test_a_machine_that_somebody_started_just_before_drydock_did_is_left_running(world: World) -> None:
+    world.hold("stopped")
+    world.ec2.set_state(INSTANCE, "running")
+    world.run("start_instance", world.event("Start Instance"))
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    assert give_back(world) == "release"
+    assert world.ec2.state(INSTANCE) == "running"
 
 
 def test_an_intent_that_is_claimed_while_a_pass_begins_is_waited_for(
     started: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status = started.executions.status
+    find = started.executions.find
 
     def claim_meanwhile(execution: str) -> Any:
-        monkeypatch.setattr(started.executions, "status", status)
+        monkeypatch.setattr(started.executions, "find", find)
         claim_intent(started.table, HOLDER, INSTANCE, "stop", started.clock())
-        return status(execution)
+        return find(execution)
 
-    monkeypatch.setattr(started.executions, "status", claim_meanwhile)
+    monkeypatch.setattr(started.executions, "find", claim_meanwhile)
 
     assert give_back(started) == "wait_for_functions"
 
@@ -152,10 +202,10 @@ def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
     world.clock.move(minutes=3)
     start, moves = world.ec2.start, []
 
-    def kill_meanwhile(instance_id: str) -> None:
+    def kill_meanwhile(instance_id: str) -> str:
         world.end_execution("ABORTED")
         moves.append(give_back(world))
-        start(instance_id)
+        return start(instance_id)
 
     monkeypatch.setattr(world.ec2, "start", kill_meanwhile)
     world.run("start_instance", world.event("Start Instance", retry_count=1))
@@ -226,13 +276,35 @@ def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, beg
 @pytest.mark.parametrize("journaled", ["", "Failed"])
 def test_the_state_tag_returns_to_what_the_journal_says(world: World, journaled: str) -> None:
     world.hold(stateTag=journaled)
-    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
     world.end_execution()
     world.clock.move(seconds=76)
 
     give_back(world)
 
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
+
+
+def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World) -> None:
+    world.hold(stateTag="Failed")
+    world.ec2.put_tags(INSTANCE, DrydockState="Quarantine")
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    assert world.ec2.tags(INSTANCE)["DrydockState"] == "Quarantine"
+
+
+def test_a_completed_that_a_release_wrote_before_it_was_overtaken_is_taken_back(world: World) -> None:
+    world.hold(stateTag="Failed")
+    claim_intent(world.table, HOLDER, INSTANCE, "release", world.clock())
+    world.ec2.put_tags(INSTANCE, DrydockState="Completed")
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    assert world.ec2.tags(INSTANCE)["DrydockState"] == "Failed"
 
 
 def test_a_machine_that_was_terminated_is_released(started: World) -> None:
@@ -263,8 +335,23 @@ def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) ->
     assert world.ec2.deprecated == {"ami-1": START + timedelta(days=30)}
 
 
+def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: World) -> None:
+    world.hold()
+    world.ec2.faults.after["create_image"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        world.run("back_up", world.event("Back Up Before", {"moment": "Before"}))
+    world.end_execution()
+    world.clock.move(seconds=76)
+
+    give_back(world)
+
+    (image_id,) = world.ec2.images
+    assert world.result is not None and world.result["images"]["before"] == image_id
+    assert list(world.ec2.deprecated) == [image_id]
+
+
 def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:
-    take_lease(world.table, HOLDER, INSTANCE, START)
+    take_lease(world.table, HOLDER, INSTANCE, START, START)
     world.end_execution("ABORTED")
     assert give_back(world) == "wait_for_functions"
     world.clock.move(seconds=75)
@@ -278,26 +365,30 @@ def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: 
 
 def test_a_machine_that_must_not_be_stopped_is_told_after_six_hours_and_tried_again(started: World) -> None:
     started.ec2.stop_protected.add(INSTANCE)
-    give_back(started)
-    started.clock.move(hours=6)
-    give_back(started)
+    for _ in range(2):
+        with pytest.raises(PowerNotRestoredError):
+            give_back(started)
+        started.clock.move(hours=3)
     assert started.clients.invoked == []
     started.clock.move(minutes=2)
 
-    assert give_back(started) == "stop"
+    with pytest.raises(PowerNotRestoredError):
+        give_back(started)
 
     ((function, alert),) = started.clients.invoked
     assert function == "drydock-alert_failure"
     assert (alert["instanceId"], alert["execution"]) == (INSTANCE, EXECUTION)
+    assert alert["startedAt"] == to_text(START)
     assert "OperationNotPermitted" in alert["notGivenBack"]
     started.ec2.stop_protected.clear()
+    started.clock.move(minutes=2)
     assert give_back(started) == "stop"
     assert started.ec2.state(INSTANCE) == "stopping"
 
 
 def test_an_owner_that_step_functions_does_not_know_is_over_after_a_quarter_of_an_hour(world: World) -> None:
     world.hold()
-    world.end_execution("UNKNOWN")
+    world.executions.unknown.add(EXECUTION)
     world.clock.move(minutes=15)
     assert give_back(world) == "nothing"
 
@@ -325,7 +416,7 @@ def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(wor
 
 
 def untold(world: World) -> Key:
-    result = make_result(INSTANCE, HOLDER, "failed", world.clock(), {})
+    result = make_result(INSTANCE, HOLDER, START, "failed", world.clock(), {})
     put_result(world.table, result)
     return {"pk": result["pk"], "sk": result["sk"]}
 
@@ -337,11 +428,24 @@ def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: 
 
     world.clock.move(seconds=1)
     assert sweep(world) == [f"drydock-alert_failure {INSTANCE}"]
-    assert world.clients.invoked[0][1] == {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0}
+    assert world.clients.invoked[0][1] == {
+        "instanceId": INSTANCE,
+        "execution": EXECUTION,
+        "redriveCount": 0,
+        "startedAt": to_text(START),
+    }
+
+
+def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(world: World) -> None:
+    for number in range(25):
+        put_result(world.table, make_result(f"i-{number:017x}", HOLDER, START, "failed", START, {}))
+    world.clock.move(minutes=3)
+
+    assert len(sweep(world)) <= 20
 
 
 def test_a_success_is_never_untold(world: World) -> None:
-    put_result(world.table, make_result(INSTANCE, HOLDER, "succeeded", world.clock(), {}))
+    put_result(world.table, make_result(INSTANCE, HOLDER, START, "succeeded", world.clock(), {}))
 
     assert untold_results(world.table) == []
 

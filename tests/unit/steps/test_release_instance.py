@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -157,7 +158,6 @@ def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be
     world: World, journaled: str
 ) -> None:
     world.hold(stateTag=journaled)
-    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
 
     released = release(world, failure=FAILURE, verified=None, isPatching=False, probeAfter=None, installs=[])
 
@@ -180,12 +180,82 @@ def test_after_a_failure_in_the_middle_of_patching_the_verdict_is_unknown(world:
 def test_a_scan_does_not_call_the_machine_completed(world: World) -> None:
     world.set_policy(operation="Scan")
     world.hold(stateTag="")
-    world.ec2.set_tags(INSTANCE, {"DrydockState": "InProgress"})
 
     release(world)
 
     assert "DrydockState" not in world.ec2.tags(INSTANCE)
     assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
+
+
+def test_a_scan_has_installed_nothing_whatever_is_missing_no_more(world: World) -> None:
+    world.set_policy(operation="Scan")
+    world.hold()
+
+    release(world)
+
+    assert world.result is not None and world.result["patches"]["installed"] == []
+
+
+@pytest.mark.parametrize("failure", [None, FAILURE], ids=["well", "badly"])
+@pytest.mark.parametrize("tag", ["Quarantine", "Failed"])
+def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World, failure: Any, tag: str) -> None:
+    world.hold(stateTag="before")
+    world.ec2.put_tags(INSTANCE, DrydockState=tag)
+
+    release(world, failure=failure)
+
+    assert world.ec2.tags(INSTANCE)["DrydockState"] == tag
+    assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
+
+
+def test_a_zone_that_is_not_known_fails_no_release(world: World) -> None:
+    world.services.environment = replace(world.services.environment, time_zone="Asia/Tokio")
+    world.hold()
+    world.clock.at = START.replace(hour=16)
+
+    assert release(world)["outcome"] == "succeeded"
+    assert world.ec2.tags(INSTANCE)["DrydockCompleted"] == "2026-01-13"
+
+
+def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: World) -> None:
+    world.hold()
+    world.ec2.faults.after["create_image"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        world.run("back_up", world.event("Back Up Before", {"moment": "Before"}))
+
+    released = release(world, failure=FAILURE)
+
+    (image_id,) = world.ec2.images
+    assert released["images"] == {"before": image_id, "after": ""}
+    assert list(world.ec2.deprecated) == [image_id]
+
+
+def test_an_execution_whose_name_was_used_before_is_released_with_a_result_of_its_own(world: World) -> None:
+    in_autumn = START - timedelta(days=91)
+    put_result(world.table, make_result(INSTANCE, HOLDER, in_autumn, "succeeded", in_autumn, {"verdict": "compliant"}))
+    world.hold()
+
+    released = release(world, failure=FAILURE)
+
+    assert released["outcome"] == "failed"
+    assert world.lease is None
+    assert world.result is not None and world.result["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "released_as"), [("succeeded", "succeeded"), ("failed", "refused")], ids=["well", "badly"]
+)
+def test_a_redrive_of_an_execution_that_released_its_machine_well_succeeds(
+    world: World, outcome: str, released_as: str
+) -> None:
+    world.hold()
+    release(world, failure=None if outcome == "succeeded" else FAILURE)
+    event = world.event("Release Instance", {**GOOD, "failure": FAILURE}, holder=Holder(HOLDER.execution, 1))
+
+    released = world.run("release_instance", event)
+
+    assert released["outcome"] == released_as
+    assert len(untold_results(world.table)) == (0 if outcome == "succeeded" else 2)
 
 
 def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(world: World) -> None:
@@ -222,7 +292,7 @@ def test_a_refused_execution_leaves_the_lease_and_tags_of_the_other_alone(world:
 
 
 def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_lease_to_give_back(world: World) -> None:
-    take_lease(world.table, HOLDER, INSTANCE, START)
+    take_lease(world.table, HOLDER, INSTANCE, START, START)
 
     released = release(world, failure={"error": "States.Timeout", "cause": ""})
 
@@ -232,7 +302,7 @@ def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_leas
 
 
 def test_a_result_that_stands_already_does_not_keep_the_lease(world: World) -> None:
-    put_result(world.table, make_result(INSTANCE, HOLDER, "refused", world.clock(), {}))
+    put_result(world.table, make_result(INSTANCE, HOLDER, START, "refused", world.clock(), {}))
     world.hold()
     world.end_execution("ABORTED")
     world.clock.move(seconds=76)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drydock.errors import LeaseLostError, PowerNotRestoredError
+from drydock.leases import begin_restoring
 from tests.unit.fakes import FunctionDiedError
 from tests.unit.world import INSTANCE, World
 
@@ -50,6 +51,26 @@ def test_a_function_that_dies_around_the_call_is_carried_on(running: World, mome
     restore(running)
 
     assert running.ec2.state(INSTANCE) == "stopping"
+
+
+def test_who_carries_on_a_stop_is_seen_to_be_alive_and_a_machine_given_back_meanwhile_is_not_stopped(
+    running: World,
+) -> None:
+    running.ec2.faults.before["stop"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        restore(running)
+    running.clock.move(minutes=5)
+    running.ec2.faults.before["stop"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        restore(running)
+    lease = running.lease
+    assert lease is not None and lease.newest_intent_at() == running.clock()
+
+    begin_restoring(running.table, lease, running.clock())
+    with pytest.raises(LeaseLostError):
+        restore(running)
+
+    assert running.ec2.state(INSTANCE) == "running"
 
 
 @pytest.mark.parametrize("state", ["stopped", "terminated"])

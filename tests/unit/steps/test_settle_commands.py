@@ -120,10 +120,11 @@ def test_a_second_settling_has_all_its_time(installing: World) -> None:
 
 
 def test_after_four_hours_of_silence_the_machine_is_left_running(installing: World) -> None:
-    settle(installing)
+    entered = installing.clock()
+    settle(installing, entered=entered)
     installing.clock.move(hours=4)
 
-    settle(installing)
+    settle(installing, entered=entered, retry_count=1)
 
     assert installing.refusals == ["CommandsNotSettledError"]
     assert installing.ec2.state(INSTANCE) == "running"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
+from drydock.leases import claim_intent
 from drydock.results import make_result, put_result, untold_results
 from drydock.step import Holder
 from drydock.table import Table
-from tests.unit.fakes import FunctionDiedError
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World
+from drydock.times import to_text
+from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, TOPIC, World, dynamodb
 
 FACTS: dict[str, Any] = {
     "name": "web-1",
     "runId": "",
     "notify": "failures",
-    "startedAt": "2026-01-13T01:00:00Z",
     "powerBefore": "stopped",
     "powerAfter": "stopped",
     "rebooted": True,
@@ -29,16 +31,24 @@ FACTS: dict[str, Any] = {
 
 def end(world: World, outcome: str = "failed", **facts: Any) -> None:
     """The execution has ended with this result."""
-    put_result(world.table, make_result(INSTANCE, HOLDER, outcome, world.clock(), {**FACTS, **facts}))
+    put_result(world.table, make_result(INSTANCE, HOLDER, START, outcome, world.clock(), {**FACTS, **facts}))
 
 
 def ended_event(status: str = "FAILED", **more: Any) -> dict[str, Any]:
     given = json.dumps({"instanceId": INSTANCE})
-    detail = {"executionArn": EXECUTION, "status": status, "stopDate": 1768269600000, "input": given, **more}
+    began = int(START.timestamp() * 1000)
+    detail = {
+        "executionArn": EXECUTION,
+        "status": status,
+        "startDate": began,
+        "stopDate": began + 3_600_000,
+        "input": given,
+        **more,
+    }
     return {"detail-type": "Step Functions Execution Status Change", "detail": detail}
 
 
-SWEPT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0}
+SWEPT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
 
 
 def alert(world: World, event: dict[str, Any] | None = None) -> None:
@@ -58,7 +68,16 @@ def attributes(world: World) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
 
 
+def test_without_settings_people_are_told_through_the_topic_of_the_stack(world: World) -> None:
+    end(world, "succeeded")
+
+    announce(world)
+
+    assert world.clients.published[0]["TopicArn"] == TOPIC
+
+
 def test_a_success_is_told_once_to_the_topic_of_the_settings(world: World) -> None:
+    world.ssm.parameters["/drydock/topic"] = "arn:aws:sns:ap-northeast-1:123456789012:drydock-results"
     end(world, "succeeded")
 
     announce(world)
@@ -186,6 +205,53 @@ def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_aga
     assert untold_results(world.table) == []
 
 
+@pytest.mark.parametrize("event", [ended_event("ABORTED"), SWEPT], ids=["event", "sweep"])
+def test_an_execution_that_was_stopped_when_all_was_done_is_told_as_a_success(
+    world: World, event: dict[str, Any]
+) -> None:
+    end(world, "succeeded", failure=None)
+
+    alert(world, event)
+    announce(world)
+
+    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was patched"]
+    assert attributes(world) == {"outcome": "succeeded", "kind": "machine"}
+
+
+def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(world: World) -> None:
+    world.hold()
+    claim_intent(world.table, HOLDER, INSTANCE, "release", world.clock())
+    world.clock.move(seconds=74)
+    with pytest.raises(ServiceUnavailableError, match="being released"):
+        alert(world, ended_event("ABORTED"))
+    assert world.clients.published == []
+
+    world.clock.move(seconds=1)
+    alert(world, ended_event("ABORTED"))
+
+    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was not patched well: ABORTED"]
+
+
+def test_an_execution_whose_name_was_used_before_is_not_told_with_the_result_of_then(world: World) -> None:
+    in_autumn = START - timedelta(days=91)
+    put_result(world.table, make_result(INSTANCE, HOLDER, in_autumn, "succeeded", in_autumn, FACTS))
+
+    announce(world)
+    assert world.clients.published == []
+    alert(world)
+    assert len(subjects(world)) == 1 and "was not patched well" in subjects(world)[0]
+
+
+def test_what_was_told_is_forgotten_before_the_name_of_the_execution_can_come_back(world: World) -> None:
+    end(world)
+    alert(world)
+
+    (mark,) = [
+        item for item in dynamodb().scan(TableName=world.table.name)["Items"] if item["pk"]["S"].startswith("TOLD#")
+    ]
+    assert int(mark["ttl"]["N"]) < (world.clock() + timedelta(days=90)).timestamp()
+
+
 def test_an_execution_that_was_killed_in_admission_touched_nothing(world: World) -> None:
     alert(world, ended_event("ABORTED"))
 
@@ -197,7 +263,12 @@ def test_a_refusal_is_told_as_one(world: World) -> None:
     put_result(
         world.table,
         make_result(
-            INSTANCE, HOLDER, "refused", world.clock(), {"failure": {"error": "InstanceBusyError", "cause": "busy"}}
+            INSTANCE,
+            HOLDER,
+            START,
+            "refused",
+            world.clock(),
+            {"failure": {"error": "InstanceBusyError", "cause": "busy"}},
         ),
     )
 
@@ -253,7 +324,7 @@ def test_an_event_without_its_input_is_told_without_the_machine(world: World) ->
 
 
 def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None:
-    nowhere = make_result("", HOLDER, "refused", world.clock(), {"failure": FACTS["failure"]})
+    nowhere = make_result("", HOLDER, START, "refused", world.clock(), {"failure": FACTS["failure"]})
     put_result(world.table, nowhere)
 
     alert(world, ended_event(input="{}"))
@@ -277,7 +348,7 @@ def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
     end(world)
     alert(world)
 
-    put_result(world.table, make_result(INSTANCE, Holder(EXECUTION, 1), "failed", world.clock(), FACTS))
+    put_result(world.table, make_result(INSTANCE, Holder(EXECUTION, 1), START, "failed", world.clock(), FACTS))
     alert(world, ended_event(redriveCount=1))
 
     assert len(subjects(world)) == 2

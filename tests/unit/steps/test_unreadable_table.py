@@ -1,0 +1,228 @@
+"""A table that this Drydock cannot work with: items of a newer one, or no table at all."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.errors import AwsCallFailedError, NewerSchemaError
+from drydock.leases import begin_restoring, find_lease, instance_key, take_lease
+from drydock.results import make_result, put_result, untold_results
+from drydock.step import Holder
+from drydock.table import Key
+from drydock.times import to_text
+from tests.unit.fakes import START, patch_state
+from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World, dynamodb
+
+OTHER_INSTANCE = "i-0fedcba9876543210"
+OTHER = Holder(OTHER_EXECUTION, 0)
+
+
+@dataclass(frozen=True)
+class Case:
+    function: str
+    data: dict[str, Any] = field(default_factory=dict)
+    power: str = "running"
+
+
+STEPS = {
+    "back up": Case("back_up", {"moment": "Before"}),
+    "start": Case("start_instance", power="stopped"),
+    "probe": Case("probe_instance", {"moment": "Before"}),
+    "scan": Case("scan_patches", {"moment": "After"}),
+    "hook": Case("run_hook", {"hook": "preInstall"}),
+    "install": Case("install_patches", {"reboot": True}),
+    "restore power": Case("restore_power", power="stopped"),
+    "settle commands": Case("settle_commands"),
+    "release": Case("release_instance", {"failure": {"error": "ImageFailedError", "cause": "x"}}),
+}
+EVENTS = {
+    "give back": ("give_back", {"instanceId": INSTANCE}),
+    "end of an execution": (
+        "give_back",
+        {"detail": {"executionArn": EXECUTION, "status": "ABORTED", "input": f'{{"instanceId": "{INSTANCE}"}}'}},
+    ),
+    "event of the instance": ("resume_waiting", {"detail-type": "x", "detail": {"instance-id": INSTANCE}}),
+}
+ALERT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
+
+
+def raw(key: Key) -> dict[str, Any]:
+    answer = dynamodb().get_item(
+        TableName=ENVIRONMENT.table, Key={name: {"S": value} for name, value in key.items()}, ConsistentRead=True
+    )
+    item: dict[str, Any] = answer["Item"]
+    return item
+
+
+def make_newer(key: Key) -> dict[str, Any]:
+    """A newer Drydock writes the item; returns it."""
+    dynamodb().put_item(TableName=ENVIRONMENT.table, Item={**raw(key), "schema": {"N": "2"}})
+    return raw(key)
+
+
+def touched(world: World) -> list[str]:
+    """The changing calls that were made, to whomever."""
+    made = [*world.ec2.faults.made, *world.ssm.faults.made, *world.executions.faults.made, *world.clients.faults.made]
+    return [call for call in made if call not in ("describe_instance", "parameter", "find_invocation")]
+
+
+def hold(world: World, case: Case) -> dict[str, Any]:
+    """The machine is in the middle of its execution; returns it as EC2 describes it."""
+    world.set_policy(hooks={"preInstall": "LeaveCluster"})
+    world.hold(case.power)
+    world.ssm.patch_states[INSTANCE] = patch_state()
+    return deepcopy(world.ec2.instances[INSTANCE])
+
+
+@pytest.mark.parametrize("case", STEPS.values(), ids=STEPS)
+def test_a_step_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(world: World, case: Case) -> None:
+    instance = hold(world, case)
+    before = make_newer(instance_key(INSTANCE))
+
+    with pytest.raises(NewerSchemaError, match=f"INSTANCE#{INSTANCE} LEASE has schema 2"):
+        world.run(case.function, world.event("A State", case.data))
+
+    assert touched(world) == []
+    assert world.ec2.instances[INSTANCE] == instance
+    assert raw(instance_key(INSTANCE)) == before
+
+
+@pytest.mark.parametrize(("function", "event"), EVENTS.values(), ids=EVENTS)
+def test_an_event_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(
+    world: World, function: str, event: dict[str, Any]
+) -> None:
+    world.hold("stopped")
+    world.end_execution("ABORTED")
+    world.clock.move(hours=1)
+    before = make_newer(instance_key(INSTANCE))
+
+    with pytest.raises(NewerSchemaError):
+        world.run(function, event)
+
+    assert touched(world) == []
+    assert raw(instance_key(INSTANCE)) == before
+
+
+@pytest.mark.parametrize("holder", [HOLDER, OTHER], ids=["of this execution", "of another"])
+def test_a_machine_that_a_newer_drydock_holds_is_not_admitted(world: World, holder: Holder) -> None:
+    world.hold(holder=holder)
+    before = make_newer(instance_key(INSTANCE))
+
+    with pytest.raises(NewerSchemaError):
+        world.run("admit_instance", world.event("Admit Instance", given={"instanceId": INSTANCE}))
+
+    assert touched(world) == []
+    assert raw(instance_key(INSTANCE)) == before
+
+
+def test_a_refusal_for_a_newer_lease_is_recorded_and_told_like_any_other(world: World) -> None:
+    world.hold(holder=OTHER)
+    before = make_newer(instance_key(INSTANCE))
+    failure = {"error": "NewerSchemaError", "cause": "has schema 2"}
+
+    world.run("release_instance", world.event("Release Instance", {"failure": failure}, machine={}, policy={}))
+    world.run("alert_failure", ALERT)
+
+    assert world.result is not None
+    assert (world.result["outcome"], world.result["failure"]) == ("refused", failure)
+    (message,) = world.clients.published
+    assert "has schema 2" in message["Message"]
+    assert raw(instance_key(INSTANCE)) == before
+
+
+def test_an_end_in_the_middle_of_work_under_a_newer_lease_is_told_without_saying_that_nothing_was_touched(
+    world: World,
+) -> None:
+    world.hold()
+    before = make_newer(instance_key(INSTANCE))
+
+    world.run("alert_failure", ALERT)
+
+    (message,) = world.clients.published
+    assert INSTANCE in message["Message"]
+    assert "Nothing was touched" not in message["Message"]
+    assert raw(instance_key(INSTANCE)) == before
+
+
+def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
+    world.hold()
+    make_newer(instance_key(INSTANCE))
+    assert take_lease(world.table, OTHER, OTHER_INSTANCE, START, world.clock()) is None
+    for holder in (HOLDER, OTHER):
+        put_result(world.table, make_result(INSTANCE, holder, START, "failed", world.clock(), {}))
+    newer, older = sorted(untold_results(world.table), key=lambda result: str(result["execution"]))
+    make_newer({"pk": newer["pk"], "sk": newer["sk"]})
+    world.end_execution("ABORTED")
+    world.executions.statuses[OTHER_EXECUTION] = "FAILED"
+    world.clock.move(minutes=10)
+
+    assert world.run("give_back", {}) == {"suspects": 1, "untold": 1}
+
+    assert [(function.rsplit("-", 1)[-1], event["instanceId"]) for function, event in world.clients.invoked] == [
+        ("give_back", OTHER_INSTANCE),
+        ("alert_failure", INSTANCE),
+    ]
+    assert world.clients.invoked[1][1]["execution"] == older["execution"]
+
+
+def test_a_result_of_a_newer_drydock_is_neither_told_nor_marked(world: World) -> None:
+    result = make_result(INSTANCE, HOLDER, START, "failed", world.clock(), {"failure": {"error": "E", "cause": "c"}})
+    put_result(world.table, result)
+    key: Key = {"pk": result["pk"], "sk": result["sk"]}
+    before = make_newer(key)
+
+    with pytest.raises(NewerSchemaError):
+        world.run("alert_failure", ALERT)
+
+    assert world.clients.published == []
+    assert raw(key) == before
+
+
+@pytest.mark.parametrize("case", STEPS.values(), ids=STEPS)
+def test_without_its_table_a_step_touches_nothing_and_says_which_table_it_misses(world: World, case: Case) -> None:
+    instance = hold(world, case)
+    dynamodb().delete_table(TableName=ENVIRONMENT.table)
+
+    with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):
+        world.run(case.function, world.event("A State", case.data))
+
+    assert touched(world) == []
+    assert world.ec2.instances[INSTANCE] == instance
+
+
+@pytest.mark.parametrize(("function", "event"), [*EVENTS.values(), ("give_back", {})], ids=[*EVENTS, "sweep"])
+def test_without_its_table_an_event_touches_nothing_and_says_which_table_it_misses(
+    world: World, function: str, event: dict[str, Any]
+) -> None:
+    dynamodb().delete_table(TableName=ENVIRONMENT.table)
+
+    with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):
+        world.run(function, event)
+
+    assert touched(world) == []
+
+
+def test_without_its_table_nothing_is_admitted(world: World) -> None:
+    dynamodb().delete_table(TableName=ENVIRONMENT.table)
+
+    with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):
+        world.run("admit_instance", world.event("Admit Instance", given={"instanceId": INSTANCE}))
+
+    assert touched(world) == []
+
+
+def test_a_lease_that_became_newer_meanwhile_is_not_taken_over(world: World) -> None:
+    world.hold()
+    lease = find_lease(world.table, INSTANCE)
+    assert lease is not None
+    before = make_newer(instance_key(INSTANCE))
+
+    with pytest.raises(NewerSchemaError):
+        begin_restoring(world.table, lease, world.clock() + timedelta(hours=1))
+
+    assert raw(instance_key(INSTANCE)) == before

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from moto.cloudformation import parsing
+from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
 from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -138,6 +139,8 @@ class Deployer:
         patches.replace(parsing, "get_model_list", lambda: list(known.values()))
         patches.replace(parsing, "get_name_type_map", lambda: names)
         patches.replace(parsing, "resource_name_property_from_type", names.get)
+        # What SAM made is JSON; moto reads it as YAML, which takes a hundred times as long.
+        patches.replace(MotoStack, "parse_template", staticmethod(json.loads))
         repair_no_value_in_lists(patches)
         repair_document_content(patches)
 
@@ -233,6 +236,11 @@ def resolve_definition(text: str, substitutions: Mapping[str, Any]) -> str:
     left = sorted(set(re.findall(r"\$\{([A-Za-z0-9_]+)\}", text)))
     if left:
         raise DeploymentError(f"DefinitionSubstitutions lack {', '.join(left)}")
+    return _to_json(text)
+
+
+@lru_cache(maxsize=32)
+def _to_json(text: str) -> str:
     return json.dumps(yaml.safe_load(text))
 
 

@@ -73,11 +73,8 @@ class Ec2:
             return str(status["InstanceState"]["Name"]), checks == ("ok", "ok")
         raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
 
-    def start(self, instance_id: str) -> str:
-        """Start the instance; returns the state it was in before.
-
-        Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it.
-        """
+    def start(self, instance_id: str) -> None:
+        """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
         refusals = (
             "IncorrectInstanceState",
             "InsufficientInstanceCapacity",
@@ -87,12 +84,11 @@ class Ec2:
             "UnsupportedOperation",
         )
         try:
-            answer = call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
+            call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
                 f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
             ) from error
-        return str(answer["StartingInstances"][0]["PreviousState"]["Name"])
 
     def stop(self, instance_id: str) -> None:
         """Raises PowerNotRestoredError when EC2 refuses, because of stop protection for example."""

@@ -35,17 +35,22 @@ def was_started_here(lease: Lease) -> bool:
 
 
 def begin_start(services: Services, step: Step) -> Work:
-    """Start the instance. Starting one that is running changes nothing.
+    """Start the instance, unless somebody else has. Starting one that is running changes nothing.
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
-    intent = claim_intent(services.table, step.holder, step.instance_id, "start", services.now()).intent
-    answer = {} if intent.id else {"id": "called", "before": services.ec2.start(step.instance_id)}
+    claim = claim_intent(services.table, step.holder, step.instance_id, "start", services.now())
+    answer = {}
+    if not claim.intent.id:
+        # Carried on, the start of before may have had its effect: then the state tells nothing.
+        before = state_of(services.ec2.describe_instance(step.instance_id)) if claim.is_new else "stopped"
+        services.ec2.start(step.instance_id)
+        answer = {"id": "called", "before": before}
     return Work(
         kind="start",
-        begun=intent.at,
+        begun=claim.intent.at,
         may_be_over=True,
-        facts={"calledAt": to_text(intent.at)},
+        facts={"calledAt": to_text(claim.intent.at)},
         intent="start",
         answer=answer,
     )

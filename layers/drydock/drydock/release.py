@@ -112,8 +112,8 @@ def set_final_tags(services: Services, lease: Lease, instance: Instance | None, 
 
     A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
     """
-    ours = (IN_PROGRESS, COMPLETED) if "release" in lease.intents else (IN_PROGRESS,)
-    if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG) not in ours:
+    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if "release" in lease.intents else set())
+    if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG, "") not in ours:
         return []
     try:
         if succeeded and lease.journal["operation"] == "Install":

@@ -26,7 +26,7 @@ def result_key(instance_id: str, holder: Holder, started: datetime) -> Key:
 def make_result(
     instance_id: str, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
 ) -> Item:
-    """`outcome` is succeeded, failed or refused. What did not succeed is filed as untold until it is told."""
+    """`outcome` is succeeded, failed or refused. What people shall hear of is filed as untold until it is told."""
     item: Item = {
         **result_key(instance_id, holder, started),
         "instanceId": instance_id,
@@ -38,7 +38,7 @@ def make_result(
         "ttl": int((ended + _KEPT).timestamp()),
         **facts,
     }
-    if outcome != "succeeded":
+    if outcome != "succeeded" or not item["runId"] or item["notify"] == "each":
         item["lookup"] = UNTOLD
     return item
 

@@ -15,8 +15,11 @@ from drydock.messages import Place, failure_message, not_given_back_message, suc
 from drydock.results import find_result, mark_result_told
 from drydock.services import Services
 from drydock.step import Holder, Step
-from drydock.table import ConditionFailedError, Item, Key
+from drydock.table import SCHEMA, ConditionFailedError, Item, Key
 from drydock.times import from_text, to_text
+
+_MOST_ATTEMPTS = 3
+"""So many functions may die, or fail to note that they have told, before a cause counts as told."""
 
 _KEPT = timedelta(days=60)
 """Shorter than the 90 days after which Step Functions gives an execution's name out again."""
@@ -34,14 +37,24 @@ def _begin_telling(services: Services, key: Key) -> str | None:
     now = services.now()
     begun = to_text(now)
     try:
-        services.table.put(
-            {**key, "begun": begun, "told": False, "ttl": int((now + _KEPT).timestamp())},
-            "attribute_not_exists(pk) OR (told = :no AND begun < :before)",
-            {},
-            {":no": False, ":before": to_text(now - FUNCTION_LIFETIME)},
+        services.table.update(
+            key,
+            "SET begun = :begun, told = :no, #schema = :schema, #ttl = :ttl ADD attempts :one",
+            "attribute_not_exists(pk) OR (told = :no AND begun < :before AND attempts < :most)",
+            {"#schema": "schema", "#ttl": "ttl"},
+            {
+                ":begun": begun,
+                ":no": False,
+                ":schema": SCHEMA,
+                ":ttl": int((now + _KEPT).timestamp()),
+                ":one": 1,
+                ":before": to_text(now - FUNCTION_LIFETIME),
+                ":most": _MOST_ATTEMPTS,
+            },
         )
     except ConditionFailedError as refused:
-        if refused.found is not None and refused.found["told"]:
+        found = refused.found or {}
+        if found.get("told") or found.get("attempts", 0) >= _MOST_ATTEMPTS:
             return None
         raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
     return begun
@@ -91,6 +104,7 @@ def _tell_success(services: Services, holder: Holder, result: Item) -> None:
     subject, text = success_message(result, _place(services, holder))
     attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
     _tell_once(services, holder, "outcome", subject, text, attributes)
+    _finish(services, result)
 
 
 def alert_failure(services: Services, event: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ from rehearsal.clock import VirtualClock
 from rehearsal.deployment import Deployer, Stack
 from rehearsal.direct_calls import DIRECT_CALLS, call_directly
 from rehearsal.functions import FunctionHost, Outcome
+from rehearsal.limits import Limits
 from rehearsal.messages import Message
 from rehearsal.permissions import Permissions
 from rehearsal.repairs import dynamodb, executions, integrations, jsonata, redrive
@@ -80,7 +81,10 @@ class ExecutionView:
 
 
 class EmbeddedAccount:
-    """An AWS account in this process, one at a time; it leaves the process as it was."""
+    """An AWS account in this process, one at a time; it leaves the process as it was.
+
+    With `limits`, AWS refuses calls that come faster than its documented rates.
+    """
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class EmbeddedAccount:
         start: datetime = START,
         call_seconds: float = 0.05,
         enforce_permissions: bool = True,
+        limits: bool = False,
         project: Path = PROJECT,
     ) -> None:
         self.project = project
@@ -96,6 +101,8 @@ class EmbeddedAccount:
         self._identifiers = random.Random(f"{seed} identifiers")
         self.clock = VirtualClock(start)
         self.calls = CallLog(self.clock, call_seconds)
+        if limits:
+            self.calls.limits = Limits(self.clock.time, random.Random(f"{seed} limits"))
         self.permissions = Permissions(enforce_permissions)
         self.observers: list[Observer] = []
         self.messages: list[Message] = []

@@ -14,6 +14,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from rehearsal.clock import VirtualClock
+from rehearsal.limits import Limits
 from rehearsal.repairs.patches import Patches
 
 REGION = "ap-northeast-1"
@@ -79,14 +80,26 @@ class CallLog:
         self.checks: list[Callable[[Call], None]] = []
         self.observers: list[Callable[[Call], None]] = []
         self.seconds = seconds
+        self.limits: Limits | None = None
+        """AWS's limits on the rate of calls, when they are rehearsed."""
         self.check_alive: Callable[[], None] = lambda: None
         """Raises in a caller that may not do anything any more."""
         self.immediate = False
         """While true, calls take no time: a module that is being imported must not give way."""
         self._clock = clock
 
-    def perform(self, service: str, operation: str, parameters: dict[str, Any], act: Callable[[], Result]) -> Result:
-        """Make a call by `act`; raises what a check or an interceptor says, or what `act` raises."""
+    def perform(
+        self,
+        service: str,
+        operation: str,
+        parameters: dict[str, Any],
+        act: Callable[[], Result],
+        attempts: int = 1,
+    ) -> Result:
+        """Make a call by `act`; raises what a check or an interceptor says, or what `act` raises.
+
+        `attempts` is how often the caller's client makes a call that is throttled.
+        """
         caller = current_caller.get()
         if caller is None:
             return act()
@@ -103,6 +116,8 @@ class CallLog:
         for found in interceptions:
             if found.before is not None:
                 raise found.before
+        if self.limits is not None and not self.immediate:
+            self.limits.admit(call, attempts, self._repeat)
         # What the account does for a call is not done by the caller.
         token = current_caller.set(None)
         try:
@@ -114,6 +129,9 @@ class CallLog:
             if found.after is not None:
                 raise found.after
         return result
+
+    def _repeat(self, backoff: float) -> None:
+        self._pass(self.seconds + backoff)
 
     def _pass(self, seconds: float) -> None:
         if not self.immediate:
@@ -152,7 +170,9 @@ def route_calls(
     def call(original: Callable[..., Any], self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
         service = self.meta.service_model.service_name
         answer = call_directly if call_directly and (service, operation) in direct else original
-        return log.perform(service, operation, parameters, lambda: answer(self, operation, parameters))
+        retries: dict[str, Any] = self.meta.config.retries or {}  # type: ignore[attr-defined]
+        attempts = retries.get("total_max_attempts", 1)
+        return log.perform(service, operation, parameters, lambda: answer(self, operation, parameters), attempts)
 
     def client(
         self: boto3.Session,

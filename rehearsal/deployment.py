@@ -139,7 +139,7 @@ class Deployer:
         patches.replace(parsing, "get_model_list", lambda: list(known.values()))
         patches.replace(parsing, "get_name_type_map", lambda: names)
         patches.replace(parsing, "resource_name_property_from_type", names.get)
-        # What SAM made is JSON; moto reads it as YAML, which takes a hundred times as long.
+        # What SAM made is JSON; moto reads it as YAML, which takes most of the time of a deployment.
         patches.replace(MotoStack, "parse_template", staticmethod(json.loads))
         repair_no_value_in_lists(patches)
         repair_document_content(patches)

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from rehearsal.calls import Call
 from rehearsal.faults import FailCall, Fault, KillFunction
 from tests.integration.kinds import (
     KINDS,
@@ -69,11 +70,12 @@ def _simplest_kind_with(function: str) -> Kind:
 def _faults(kind: Kind, function: str, mishap: str) -> Iterator[FailCall | KillFunction]:
     """One fault for each changing call of a function in a clean run, or for each call when it changes nothing.
 
-    Each strikes a machine of its own.
+    Each strikes a machine of its own. A function that dies before a call dies after the one before it, so only the
+    first call has both.
     """
-    calls = [call for call in clean_run(kind).calls if call.caller.name == function]
+    calls = _calls_of_one_visit(kind, function)
     changing = [call for call in calls if not call.operation.startswith(("Describe", "Get", "List", "Query"))]
-    for call in changing or calls:
+    for call in (changing or calls)[: 1 if mishap == "killed before" else None]:
         number = calls.index(call) + 1
         machine = f"{mishap} at {number} {call.operation}"
         if mishap.startswith("killed"):
@@ -88,6 +90,16 @@ def _faults(kind: Kind, function: str, mishap: str) -> Iterator[FailCall | KillF
                 after_effect=mishap == "answer lost",
                 instance=machine,
             )
+
+
+def _calls_of_one_visit(kind: Kind, function: str) -> list[Call]:
+    """What a function calls in a clean run, without what it repeats in later states."""
+    calls = [call for call in clean_run(kind).calls if call.caller.name == function]
+    names = [call.operation for call in calls]
+    for length in range(1, len(names)):
+        if names == names[:length] * (len(names) // length):
+            return calls[:length]
+    return calls
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,11 +21,11 @@ LASTING = [
 ]
 """The states that take time: in the others nobody can stop an execution."""
 
-INSTANTS = {
-    "delivered": {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31},
-    "lost": {"in the function": 0.12},
-}
+INSTANTS = {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31}
 """When an execution is stopped, in seconds after it entered the state; a function makes a call every 0.05 s."""
+
+SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
+"""Another one each time, unless the environment names it."""
 
 
 @pytest.mark.parametrize("events", ["delivered", "lost"])
@@ -32,22 +35,32 @@ def test_an_execution_stopped_in_a_state_gives_its_machine_back_and_is_told_of_o
         if events == "lost":
             scene.given(LoseEvents())
         started = [
-            (kind, add(scene, kind, f"{kind.name} {instant}"), after)
-            for kind in [kind for kind in KINDS if state in clean_run(kind).states][:2]
-            for instant, after in INSTANTS[events].items()
+            (kind, add(scene, kind, f"{kind.name} {instant}"), INSTANTS[instant])
+            for kind, instant in _choose_kills(state, events)
         ]
         stops = scene.given(*(StopExecution(machine.name, Moment(after, state)) for _, machine, after in started))
         executions = [scene.start(machine, kind.policy) for kind, machine, _ in started]
 
         scene.settle()
 
-        assert stops, f"no kind of machine comes through {state}"
         assert any(strikes.count for strikes in stops)
         for (kind, machine, _), execution, strikes in zip(started, executions, stops, strict=True):
             assert scene.account.execution(execution).status == ("ABORTED" if strikes.count else clean_run(kind).status)
             assert_is_given_back(scene, kind, machine)
             _assert_done_at_most_once(scene, kind, machine)
             _assert_told_of_once(scene, kind, machine, is_lost=events == "lost")
+
+
+def _choose_kills(state: str, events: str) -> list[tuple[Kind, str]]:
+    """In the function with the stopped machine if it comes there; and, with events, one more by chance."""
+    kinds = sorted((kind for kind in KINDS if state in clean_run(kind).states), key=lambda kind: kind != STOPPED)
+    assert kinds, f"no kind of machine comes through {state}"
+    usual = (kinds[0], "in the function")
+    if events == "lost":
+        return [usual]
+    sys.stdout.write(f"KILL_SEED={SEED}\n")
+    others = [(kind, instant) for kind in kinds for instant in INSTANTS if (kind, instant) != usual]
+    return [usual, random.Random(f"{SEED} {state}").choice(others)]
 
 
 def _assert_done_at_most_once(scene: Scenario, kind: Kind, machine: Machine) -> None:
@@ -134,30 +147,6 @@ def test_a_command_that_has_not_begun_is_cancelled_when_its_execution_is_stopped
         assert scene.account.calls.counts["give_back", "ssm", "CancelCommand"] == 1
         assert_given_back(scene, win, "stopped")
         assert len(scene.told(win)) == 1
-
-
-def test_a_machine_whose_agent_went_silent_is_left_running_and_people_hear_of_it_once_after_the_limit() -> None:
-    with scenario() as scene:
-        win = scene.machine(platform="Windows", power="stopped", wrong=("agent_lost",))
-        execution = scene.start(win)
-        scene.run_until(execution, "Install Patches", seconds=120)
-        scene.account.stop_execution(execution)
-
-        scene.run_for(5 * 60)
-        assert [message.attributes["outcome"] for message in scene.told(win)] == ["failed"]
-        scene.run_for(4 * 60)
-
-        assert win.power == "running"
-        assert win.interrupted == []
-        lease = scene.lease(win)
-        assert lease and lease["phase"] == "RESTORING"
-        assert [message.attributes["outcome"] for message in scene.told(win)] == ["failed", "not_given_back"]
-
-        scene.fleet.stop_behind_the_back(win.instance_id)
-        scene.settle()
-
-        assert_given_back(scene, win, "stopped")
-        assert len(scene.told(win)) == 2
 
 
 @pytest.mark.parametrize("what", ["stopped", "terminated"])

@@ -165,31 +165,39 @@ def test_a_command_that_never_ends_keeps_its_power_until_it_has_expired(
     assert_given_back(scene, machine, spec["power"])
 
 
-def test_an_agent_lost_in_the_reboot_leaves_the_machine_running_and_people_are_told_once_of_either(
+def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_people_are_told_once_of_either(
     scene: Scenario,
 ) -> None:
-    machine = scene.machine("agent-lost", platform="Windows", power="stopped", wrong=("agent_lost",))
+    gone: dict[str, Any] = {"platform": "Windows", "power": "stopped", "wrong": ("agent_lost",)}
+    left_alone, killed = machines = [scene.machine(name, **gone) for name in ("agent-lost", "agent-lost-and-killed")]
+    executions = [scene.start(machine) for machine in machines]
+    scene.run_until(executions[1], "Install Patches", seconds=120)
+    scene.account.stop_execution(executions[1])
 
-    execution = scene.start(machine)
+    scene.run_for(minutes=5 * 60)
+    assert [message.attributes["outcome"] for message in scene.told(killed)] == ["failed"]
     for _ in range(24):
         scene.run_for(minutes=30)
-        if len(scene.told(machine)) > 1:
+        if len(scene.told(left_alone)) > 1:
             break
     scene.run_for(minutes=30)
 
-    assert scene.account.execution(execution).status == "FAILED"
-    assert machine.power == "running"
-    assert scene.lease(machine) is not None
-    assert machine.interrupted == []
-    told = [message.attributes["outcome"] for message in scene.told(machine)]
-    assert told == ["failed", "not_given_back"]
+    assert [scene.account.execution(execution).status for execution in executions] == ["FAILED", "ABORTED"]
+    for machine in machines:
+        assert machine.power == "running"
+        lease = scene.lease(machine)
+        assert lease and lease["phase"] == "RESTORING"
+        assert machine.interrupted == []
+        assert [message.attributes["outcome"] for message in scene.told(machine)] == ["failed", "not_given_back"]
 
-    scene.fleet.stop_behind_the_back(machine.instance_id)
+    for machine in machines:
+        scene.fleet.stop_behind_the_back(machine.instance_id)
     scene.settle()
 
-    assert_given_back(scene, machine, "stopped")
-    assert scene.result(machine)["outcome"] == "failed"
-    assert len(scene.told(machine)) == 2
+    for machine in machines:
+        assert_given_back(scene, machine, "stopped")
+        assert scene.result(machine)["outcome"] == "failed"
+        assert len(scene.told(machine)) == 2
 
 
 @pytest.mark.parametrize("spec", TWO_MACHINES)

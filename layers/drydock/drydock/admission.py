@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from drydock.checking import section, text
+from drydock.checking import join_mistakes, section, text
 from drydock.ec2 import Instance, platform_of, state_of, tags_of
 from drydock.errors import (
     AwsCallFailedError,
@@ -82,7 +82,7 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
         mistakes.append("input.instanceId: is required, an instance id such as i-0123456789abcdef0")
     policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
     if mistakes:
-        raise InvalidInputError("; ".join([*mistakes, *policy_mistakes]))
+        raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))
     require_no_mistakes(policy_mistakes)
     return Request(
         instance_id=str(values["instanceId"]),

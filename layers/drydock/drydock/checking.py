@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,24 +11,42 @@ Check = Callable[[str, Any], list[str]]
 """Takes the path of a value and the value; returns the mistakes, each one sentence that names the path."""
 
 
+_MOST = 100
+_MOST_MISTAKES = 50
+
+_briefly = reprlib.Repr()
+_briefly.maxlevel, _briefly.maxstring, _briefly.maxother, _briefly.maxlong = 4, _MOST, _MOST, 40
+
+
+def brief(value: Any) -> str:
+    """A value as a mistake names it: whatever was given, the sentence stays short."""
+    return _briefly.repr(value)
+
+
+def join_mistakes(mistakes: list[str]) -> str:
+    """All mistakes in one text that fits into a message, whatever was given."""
+    more = len(mistakes) - _MOST_MISTAKES
+    return "; ".join(mistakes[:_MOST_MISTAKES]) + (f"; and {more:,} more" if more > 0 else "")
+
+
 def one_of(*allowed: str) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, str) and value in allowed:
             return []
-        return [f"{path}: {value!r} is not one of {', '.join(allowed)}"]
+        return [f"{path}: {brief(value)} is not one of {', '.join(allowed)}"]
 
     return check
 
 
 def flag(path: str, value: Any) -> list[str]:
-    return [] if isinstance(value, bool) else [f"{path}: {value!r} is not true or false"]
+    return [] if isinstance(value, bool) else [f"{path}: {brief(value)} is not true or false"]
 
 
 def whole_number(least: int, most: int) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return []
-        return [f"{path}: {value!r} is not a whole number from {least} to {most}"]
+        return [f"{path}: {brief(value)} is not a whole number from {least} to {most}"]
 
     return check
 
@@ -38,7 +57,7 @@ def text(pattern: str, expected: str) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, str) and matcher.fullmatch(value):
             return []
-        return [f"{path}: {value!r} is not {expected}"]
+        return [f"{path}: {brief(value)} is not {expected}"]
 
     return check
 
@@ -46,7 +65,7 @@ def text(pattern: str, expected: str) -> Check:
 def list_of(item: Check) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, list):
-            return [f"{path}: {value!r} is not a list"]
+            return [f"{path}: {brief(value)} is not a list"]
         return [mistake for index, element in enumerate(value) for mistake in item(f"{path}[{index}]", element)]
 
     return check
@@ -57,13 +76,13 @@ def section(keys: Mapping[str, Check]) -> Check:
 
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, Mapping):
-            return [f"{path}: {value!r} is not an object"]
+            return [f"{path}: {brief(value)} is not an object"]
         mistakes = []
         for key, element in value.items():
             if key in keys:
                 mistakes += keys[key](f"{path}.{key}", element)
             else:
-                mistakes.append(f"{path}.{key}: unknown; known are {', '.join(keys)}")
+                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
         return mistakes
 
     return check

@@ -83,7 +83,7 @@ def sweep(services: Services) -> dict[str, Any]:
     untold = [
         result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
     ]
-    for result in untold:
+    for result in untold[:_MOST_ALERTS]:
         alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount", "startedAt")}
         invoke_later(function("alert_failure"), alert)
     return {"suspects": len(suspects), "untold": len(untold)}

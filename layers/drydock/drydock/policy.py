@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast
 
-from drydock.checking import flag, list_of, one_of, section, text, whole_number
+from drydock.checking import flag, join_mistakes, list_of, one_of, section, text, whole_number
 from drydock.errors import InvalidPolicyError
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
@@ -160,17 +160,19 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _impossible(policy: Policy) -> list[str]:
-    """Combinations that no run could carry out."""
-    mistakes = []
-    windows_update = policy["windowsUpdate"]
-    included, excluded = (
-        {kb.removeprefix("KB") for kb in kbs} for kbs in (windows_update["includeKbs"], windows_update["excludeKbs"])
-    )
-    both = [f"KB{kb}" for kb in sorted(included & excluded)]
-    if both:
-        mistakes.append(f"policy.windowsUpdate: {', '.join(both)} stands in includeKbs and in excludeKbs")
-    return mistakes
+def _impossible(policy: Mapping[str, Any]) -> list[str]:
+    """Combinations that no run could carry out, also in a policy that has other mistakes."""
+    both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
+    if not both:
+        return []
+    names = ", ".join(f"KB{kb}" for kb in both[:10])
+    return [f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs"]
+
+
+def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:
+    wanted = policy.get("windowsUpdate")
+    kbs = wanted.get(key) if isinstance(wanted, Mapping) else None
+    return {kb.removeprefix("KB") for kb in kbs if isinstance(kb, str)} if isinstance(kbs, list) else set()
 
 
 def read_settings(settings: str) -> tuple[Mapping[str, Any], list[str]]:
@@ -191,15 +193,14 @@ def effective_policy(settings: str, settings_name: str, given: object) -> tuple[
     account, mistakes = read_settings(settings)
     mistakes = [f"{settings_name}: {mistake}" for mistake in mistakes]
     given_mistakes = _check_policy("policy", given)
-    own = cast("Mapping[str, Any]", given) if not given_mistakes else {}
-    policy = cast(Policy, _merge(_merge(deepcopy(DEFAULTS), account), own))
-    return policy, [*mistakes, *given_mistakes, *_impossible(policy)]
+    merged = _merge(_merge(deepcopy(DEFAULTS), account), given if isinstance(given, Mapping) else {})
+    return cast(Policy, merged), [*mistakes, *given_mistakes, *_impossible(merged)]
 
 
 def require_no_mistakes(mistakes: list[str]) -> None:
     """Raises InvalidPolicyError that names every mistake."""
     if mistakes:
-        raise InvalidPolicyError("; ".join(mistakes))
+        raise InvalidPolicyError(join_mistakes(mistakes))
 
 
 def deadline_of(policy: Policy, name: str) -> timedelta:

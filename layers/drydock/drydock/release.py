@@ -8,7 +8,13 @@ from typing import Any
 from drydock.admission import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STATE_TAG
 from drydock.commands import log_key
 from drydock.ec2 import Instance, state_of, tags_of
-from drydock.errors import AwsCallFailedError, InstanceNotFoundError, LeaseLostError, ServiceUnavailableError
+from drydock.errors import (
+    AwsCallFailedError,
+    InstanceNotFoundError,
+    LeaseLostError,
+    NewerSchemaError,
+    ServiceUnavailableError,
+)
 from drydock.failures import readable_failure
 from drydock.images import deprecate_images, find_images
 from drydock.leases import (
@@ -45,6 +51,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": "LeaseLostError", "cause": str(lost)})
+    except NewerSchemaError:
+        if failure is None or step.machine:
+            raise
+        return _write_refusal(services, step, failure)
     instance = find_instance(services, step.instance_id)
     images = find_images(services, lease)
     problems = [
@@ -76,13 +86,18 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
         lease = find_lease(services.table, step.instance_id)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
             raise LeaseLostError(f"{step.instance_id}: is being given back already")
-        facts = {
-            "failure": failure,
-            "runId": str(step.data.get("runId") or ""),
-            "notify": str(step.data.get("notify") or ""),
-        }
-        result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
-        put_result(services.table, result)
+        return _write_refusal(services, step, failure)
+    return _summarise(result)
+
+
+def _write_refusal(services: Services, step: Step, failure: dict[str, str]) -> dict[str, Any]:
+    facts = {
+        "failure": failure,
+        "runId": str(step.data.get("runId") or ""),
+        "notify": str(step.data.get("notify") or ""),
+    }
+    result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
+    put_result(services.table, result)
     return _summarise(result)
 
 

@@ -10,7 +10,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from drydock.aws import call, client, error_text
-from drydock.errors import NewerSchemaError, ServiceUnavailableError
+from drydock.errors import AwsCallFailedError, NewerSchemaError, ServiceUnavailableError
 from drydock.log import logger
 
 SCHEMA = 1
@@ -19,6 +19,8 @@ AWAITED_INDEX = "awaited"
 """Each index is named after its only key."""
 
 Item = dict[str, Any]
+
+_KNOWN = "attribute_not_exists(#schema) OR #schema <= :schema"
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -77,7 +79,7 @@ class Table:
         self._client = client("dynamodb")
 
     def get(self, key: Key) -> Item | None:
-        answer = call(self._client.get_item, TableName=self.name, Key=_to_wire(key), ConsistentRead=True)
+        answer = self._call(self._client.get_item, Key=_to_wire(key), ConsistentRead=True)
         return _from_wire(answer["Item"]) if "Item" in answer else None
 
     def look_up(self, index: str, value: str) -> list[Item]:
@@ -90,7 +92,7 @@ class Table:
         }
         items: list[Item] = []
         while True:
-            answer = call(self._client.query, TableName=self.name, **query)
+            answer = self._call(self._client.query, **query)
             for item in answer["Items"]:
                 try:
                     items.append(_from_wire(item))
@@ -103,12 +105,8 @@ class Table:
 
     def put(self, item: Item, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Raises ConditionFailedError."""
-        self._conditionally(
-            self._client.put_item,
-            Item=_to_wire({"schema": SCHEMA, **item}),
-            ConditionExpression=condition,
-            **_expression(names, values),
-        )
+        new = _to_wire({"schema": SCHEMA, **item})
+        self._conditionally(self._client.put_item, condition, names, values, Item=new)
 
     def update(
         self, key: Key, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
@@ -116,22 +114,18 @@ class Table:
         """The item as it is afterwards. Raises ConditionFailedError."""
         answer = self._conditionally(
             self._client.update_item,
+            condition,
+            names,
+            values,
             Key=_to_wire(key),
             UpdateExpression=update,
-            ConditionExpression=condition,
             ReturnValues="ALL_NEW",
-            **_expression(names, values),
         )
         return _from_wire(answer["Attributes"])
 
     def delete(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Raises ConditionFailedError."""
-        self._conditionally(
-            self._client.delete_item,
-            Key=_to_wire(key),
-            ConditionExpression=condition,
-            **_expression(names, values),
-        )
+        self._conditionally(self._client.delete_item, condition, names, values, Key=_to_wire(key))
 
     def put_and_delete(
         self,
@@ -174,18 +168,28 @@ class Table:
                 raise ServiceUnavailableError(f"transaction cancelled: {error_text(error)}") from error
             raise ConditionFailedError(None) from error
 
-    def _conditionally(self, method: Any, **parameters: Any) -> Any:
+    def _conditionally(
+        self, method: Any, condition: str, names: Mapping[str, str], values: Mapping[str, Any], **parameters: Any
+    ) -> Any:
+        """Write, unless the condition does not hold or a newer Drydock wrote what stands there."""
         try:
-            return call(
+            return self._call(
                 method,
                 "ConditionalCheckFailedException",
-                TableName=self.name,
+                ConditionExpression=f"({condition}) AND ({_KNOWN})",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_expression({**names, "#schema": "schema"}, {**values, ":schema": SCHEMA}),
                 **parameters,
             )
         except ClientError as error:
             found: Any = error.response.get("Item")
             raise ConditionFailedError(_from_wire(found) if found else None) from error
+
+    def _call(self, method: Any, *expected: str, **parameters: Any) -> Any:
+        try:
+            return call(method, *expected, TableName=self.name, **parameters)
+        except AwsCallFailedError as error:
+            raise AwsCallFailedError(f"table {self.name}: {error}") from error
 
 
 def _expression(names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:

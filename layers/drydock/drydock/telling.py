@@ -8,14 +8,14 @@ from typing import Any
 
 from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
-from drydock.errors import DrydockError, InstanceNotFoundError, ServiceUnavailableError
+from drydock.errors import DrydockError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
 from drydock.failures import instance_of, readable_cause
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.messages import Place, failure_message, not_given_back_message, success_message
 from drydock.results import find_result, mark_result_told
 from drydock.services import Services
 from drydock.step import Holder, Step
-from drydock.table import SCHEMA, ConditionFailedError, Item, Key
+from drydock.table import ConditionFailedError, Item, Key
 from drydock.times import from_text, to_text
 
 _MOST_ATTEMPTS = 3
@@ -41,11 +41,10 @@ def _begin_telling(services: Services, key: Key) -> str | None:
             key,
             "SET begun = :begun, told = :no, #schema = :schema, #ttl = :ttl ADD attempts :one",
             "attribute_not_exists(pk) OR (told = :no AND begun < :before AND attempts < :most)",
-            {"#schema": "schema", "#ttl": "ttl"},
+            {"#ttl": "ttl"},
             {
                 ":begun": begun,
                 ":no": False,
-                ":schema": SCHEMA,
                 ":ttl": int((now + _KEPT).timestamp()),
                 ":one": 1,
                 ":before": to_text(now - FUNCTION_LIFETIME),
@@ -139,7 +138,7 @@ def _tell_failure(
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
-    lease = find_lease(services.table, instance_id) if instance_id else None
+    lease = _find_readable_lease(services, instance_id) if instance_id else None
     if lease is not None and lease.holder.execution != holder.execution:
         lease = None
     if result is None and lease is not None and _is_being_released(services, lease):
@@ -167,6 +166,14 @@ def _tell_failure(
     }
     _tell_once(services, holder, "outcome", subject, text, attributes)
     _finish(services, result)
+
+
+def _find_readable_lease(services: Services, instance_id: str) -> Lease | None:
+    """The lease, unless a newer Drydock holds it: people must hear of the failure all the same."""
+    try:
+        return find_lease(services.table, instance_id)
+    except NewerSchemaError:
+        return None
 
 
 def _is_being_released(services: Services, lease: Lease) -> bool:

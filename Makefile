@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check lint scan soak bench build deploy requirements clean
+.PHONY: help rehearse test check lint scan soak properties bench build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -43,6 +43,9 @@ $(TESTED): $(READY) $(SOURCES)
 
 soak: $(READY) ## Disturb every changing call of every flow in every way, a run each (half an hour on two cores)
 	@$(BIN)/python -m rehearsal.soak
+
+properties: $(READY) ## Refuse ten thousand broken inputs, and admit five thousand valid ones
+	@DRYDOCK_EXAMPLES=10000 $(BIN)/pytest --numprocesses auto tests/properties
 
 bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
 	@$(BIN)/python -m benchmarks

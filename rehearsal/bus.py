@@ -90,7 +90,7 @@ class EventBus:
 
     def _match(self, event: Event) -> None:
         for rule in self._rules():
-            if rule.event_pattern.get_pattern() and rule.event_pattern.matches_event(copy.deepcopy(event)):
+            if rule.event_pattern.get_pattern() and rule.event_pattern.matches_event(event):
                 self._send_to_targets(rule, event)
 
     def _plan(self, rule: Rule) -> None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from moto.dynamodb import models, responses
+from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.exceptions import ItemSizeToUpdateTooLarge
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models import table as tables
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.models.utilities import dynamo_to_dict
+from moto.dynamodb.parsing.ast_nodes import Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.parsing.validators import (
+    ActionCountValidator,
+    OverlappingPathsValidator,
+    UpdateExpressionValidator,
+    UpdateHashRangeKeyValidator,
+)
 from moto.dynamodb.responses import DynamoHandler, DynamoResult
 
 from rehearsal.repairs.patches import Patches
@@ -97,8 +106,31 @@ def repair_repeated_parsing(patches: Patches) -> None:
     """moto parses each update expression again for every call."""
     # The parsed expression is shared: what changes it works on a copy.
     patches.replace(UpdateExpressionParser, "make", staticmethod(_parse_update))
+    patches.replace(Node, "__deepcopy__", _copy_node)
+    patches.replace(ConditionExpressionParser, "_lex_condition_expression", _lex_condition)
 
 
+def _copy_node(node: Node, memo: dict[int, Any] | None = None) -> Node:
+    result = type(node).__new__(type(node))
+    vars(result).update(vars(node))
+    if node.children is not None:
+        result.children = [_copy_node(child) if isinstance(child, Node) else child for child in node.children]
+        for child in result.children:
+            if isinstance(child, Node):
+                child.set_parent(result)
+    return result
+
+
+def _lex_condition(parser: ConditionExpressionParser) -> deque[Any]:
+    return deque(_lex(parser.condition_expression))
+
+
+@lru_cache(maxsize=1024)
+def _lex(expression: str) -> tuple[Any, ...]:
+    return tuple(_lex_once(ConditionExpressionParser(expression, {}, {})))
+
+
+_lex_once = ConditionExpressionParser._lex_condition_expression
 _parse_update = lru_cache(maxsize=1024)(UpdateExpressionParser.make)
 
 
@@ -182,12 +214,21 @@ def repair_item_sizes(patches: Patches) -> None:
 def repair_repeated_checks(patches: Patches) -> None:
     """moto checks the expressions of an update three times, and copies the item for answers that nobody asked for.
 
-    Once the expressions of a request have passed, requests that differ in their values alone go straight to the table.
+    Once the expressions of a request have passed, requests that differ in their values alone go straight to the table,
+    without the checks that their values cannot fail.
     """
+    passed = False
+
+    def find_processors(original: Callable[..., list[Any]], self: Any) -> list[Any]:
+        processors = original(self)
+        return [one for one in processors if not isinstance(one, _SHAPE_CHECKS)] if passed else processors
 
     def update(original: Callable[..., DynamoResult], self: DynamoHandler) -> DynamoResult:
+        nonlocal passed
         body = self.body
+        wanted = body.get("ReturnValues", "NONE")
         shape = (
+            wanted,
             body["TableName"],
             body.get("UpdateExpression"),
             body.get("ConditionExpression"),
@@ -195,20 +236,28 @@ def repair_repeated_checks(patches: Patches) -> None:
             tuple(body.get("ExpressionAttributeValues") or ()),
             tuple(body["Key"]),
         )
-        if body.get("ReturnValues", "NONE") != "NONE" or shape not in checked:
+        if wanted not in ("NONE", "ALL_NEW") or shape not in checked:
             result = original(self)
             checked.add(shape)
             return result
-        self.dynamodb_backend.update_item(
-            body["TableName"],
-            body["Key"],
-            update_expression=body["UpdateExpression"].strip(),
-            expression_attribute_names=body.get("ExpressionAttributeNames", {}),
-            expression_attribute_values=self._get_expr_attr_values(),
-            condition_expression=body.get("ConditionExpression"),
-            return_values_on_condition_check_failure=body.get("ReturnValuesOnConditionCheckFailure"),
-        )
-        return DynamoResult({})
+        passed = True
+        try:
+            item = self.dynamodb_backend.update_item(
+                body["TableName"],
+                body["Key"],
+                update_expression=body["UpdateExpression"].strip(),
+                expression_attribute_names=body.get("ExpressionAttributeNames", {}),
+                expression_attribute_values=self._get_expr_attr_values(),
+                condition_expression=body.get("ConditionExpression"),
+                return_values_on_condition_check_failure=body.get("ReturnValuesOnConditionCheckFailure"),
+            )
+        finally:
+            passed = False
+        return DynamoResult({"Attributes": item.to_json()["Attributes"]} if wanted == "ALL_NEW" else {})
 
     checked: set[Any] = set()
     patches.wrap(DynamoHandler, "update_item", update)
+    patches.wrap(UpdateExpressionValidator, "get_ast_processors", find_processors)
+
+
+_SHAPE_CHECKS = (ActionCountValidator, OverlappingPathsValidator, UpdateHashRangeKeyValidator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +34,8 @@ def repair_redrive(patches: Patches, executions: Executions) -> None:
     def enter(original: Callable[..., None], self: Any, env: Any) -> None:
         execution = running.get()
         if execution is not None and env is execution.exec_worker.env:
-            variables = copy.deepcopy(env.variable_store._inner_scope)
+            # A variable is assigned anew, never changed.
+            variables = dict(env.variable_store._inner_scope)
             execution.entry = Entry(self.name, env.states.get_input(), variables)
         original(self, env)
 

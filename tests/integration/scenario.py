@@ -36,14 +36,21 @@ class Scenario:
         missing = spec.pop("missing", MISSING[spec.get("platform", "Linux")])
         return self.fleet.machine(self.fleet.add(MachineSpec(name=name, missing=missing, **spec)))
 
-    def settings(self, policy: Mapping[str, Any] | str) -> None:
-        """What the operators have written into Parameter Store."""
-        self.account.client("ssm").put_parameter(
-            Name=self.stack.outputs["PolicyParameterName"],
-            Value=policy if isinstance(policy, str) else json.dumps(policy),
-            Type="String",
-            Overwrite=True,
-        )
+    def settings(self, policy: Mapping[str, Any] | str | None) -> None:
+        """What the operators have written into Parameter Store; None: nothing, as in a new account."""
+        text = json.dumps(policy) if isinstance(policy, Mapping) else policy
+        self._set_parameter(self.stack.outputs["PolicyParameterName"], text)
+
+    def topic(self, arn: str | None) -> None:
+        """Another topic for results that the operators have written into Parameter Store; None: no other."""
+        self._set_parameter(self.stack.outputs["TopicParameterName"], arn)
+
+    def _set_parameter(self, name: str, value: str | None) -> None:
+        ssm = self.account.client("ssm")
+        if value is None:
+            ssm.delete_parameter(Name=name)
+        else:
+            ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
 
     def given(self, *faults: Fault) -> list[Strikes]:
         """Arm faults; they strike when their time comes."""

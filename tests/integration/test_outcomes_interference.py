@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rehearsal.fleet import Machine
-from tests.integration.scenario import Scenario
+from tests.integration.scenario import Scenario, assert_given_back
 
 NOTICED = 120
 """Seconds within which an event is noticed, without any heartbeat or deadline."""
@@ -89,6 +89,36 @@ def test_a_machine_taken_away_while_it_is_imaged_is_not_patched(scene: Scenario,
     assert machine.power == ("terminated" if terminate else "stopped")
     assert len(scene.told(machine)) == 1
     assert scene.lease(machine) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "killed", "status"),
+    [
+        pytest.param((), False, "SUCCEEDED", id="and-is-patched"),
+        pytest.param(("image_fails",), False, "FAILED", id="and-is-not-imaged"),
+        pytest.param((), True, "ABORTED", id="and-whose-execution-is-stopped"),
+    ],
+)
+def test_a_machine_that_somebody_else_starts_meanwhile_is_not_stopped(
+    scene: Scenario, request: pytest.FixtureRequest, wrong: tuple[str, ...], killed: bool, status: str
+) -> None:
+    machine = scene.machine(request.node.callspec.id, platform="Windows", power="stopped", wrong=wrong)
+    execution = scene.start(machine)
+    scene.run_until(execution, "Back Up Before", seconds=10)
+
+    scene.account.client("ec2").start_instances(InstanceIds=[machine.instance_id])
+    if killed:
+        scene.run_until(execution, "Install Patches", seconds=30)
+        scene.account.stop_execution(execution)
+    scene.settle()
+
+    assert scene.account.execution(execution).status == status
+    assert [power for _, power in machine.power_log] == ["stopped", "pending", "running"]
+    assert len(machine.missing) == (2 if wrong else 0)
+    result = scene.result(machine)
+    assert (result["powerBefore"], result["powerAfter"]) == ("stopped", "running")
+    assert len(scene.told(machine)) == 1
+    assert_given_back(scene, machine, "running")
 
 
 def test_a_machine_that_somebody_stops_before_drydock_does_is_a_success(scene: Scenario) -> None:

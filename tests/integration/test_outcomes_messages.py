@@ -91,6 +91,20 @@ def test_the_message_of_a_success_says_what_happened_to_which_machine_and_where_
     assert "{" not in message.body
 
 
+@pytest.mark.parametrize(("wrong", "outcome"), [((), "succeeded"), (("image_fails",), "failed")])
+def test_a_topic_in_parameter_store_gets_the_messages_instead(
+    scene: Scenario, wrong: tuple[str, ...], outcome: str
+) -> None:
+    machine = scene.machine(f"elsewhere-{outcome}", wrong=wrong)
+    other = scene.account.client("sns").create_topic(Name="drydock-Night-Shift")["TopicArn"]
+    scene.topic(other)
+
+    scene.patch(machine)
+
+    scene.topic(None)
+    assert [(message.topic, message.attributes["outcome"]) for message in scene.told(machine)] == [(other, outcome)]
+
+
 def test_the_message_of_a_failure_says_the_state_of_the_machine_and_what_to_do_next(scene: Scenario) -> None:
     machine = scene.machine("db-1", platform="Windows", power="stopped", wrong=("success_but_missing",))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from drydock.policy import DEFAULTS
 from tests.integration.scenario import Scenario, assert_given_back, assert_untouched
 
 GROUP_TAG = "aws:autoscaling:groupName"
@@ -35,6 +36,9 @@ WINDOWS_UPDATE = {"document": UPDATE}
             id="stop-protected-and-stopped",
         ),
         pytest.param({"managed": False}, {}, "InstanceUnmanagedError", "AmazonSSMManagedInstanceCore", id="unmanaged"),
+        pytest.param(
+            {"wrong": ("agent_never_online",)}, {}, "InstanceUnmanagedError", "check the SSM Agent", id="agent-offline"
+        ),
         pytest.param({}, WINDOWS_UPDATE, "InstanceNotPatchableError", "the instance runs Linux", id="update-of-linux"),
     ],
 )
@@ -231,8 +235,9 @@ def test_an_execution_without_an_instance_id_fails_and_people_hear_of_it_once(
 class TestSettings:
     @pytest.fixture(autouse=True)
     def _reset(self, scene: Scenario) -> Any:
-        yield
         scene.settings({})
+        yield
+        scene.settings(None)
 
     @pytest.mark.parametrize(
         ("settings", "mistake"),
@@ -255,6 +260,17 @@ class TestSettings:
         assert "/drydock/policy" in message.body
         assert mistake in message.body
         assert_untouched(scene, machine)
+
+    def test_without_settings_the_defaults_hold(self, scene: Scenario) -> None:
+        machine = scene.machine("no-settings")
+        scene.settings(None)
+
+        execution = scene.patch(machine)
+
+        scene.settings({})
+        assert execution.status == "SUCCEEDED"
+        assert scene.result(machine)["policy"] == DEFAULTS
+        assert_given_back(scene, machine, "running")
 
     def test_mistakes_of_settings_and_input_are_named_together(self, scene: Scenario) -> None:
         machine = scene.machine("settings-and-input")

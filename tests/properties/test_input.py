@@ -29,15 +29,21 @@ from tests.unit.fakes import START, agent
 from tests.unit.world import INSTANCE, World
 
 EXAMPLES = int(os.environ.get("DRYDOCK_EXAMPLES", "200"))
-"""`make properties` generates more."""
+"""How many broken requests are generated, and half as many valid ones. `make properties` generates more."""
 
-examples: Callable[[Any], Any] = settings(
-    max_examples=EXAMPLES,
-    derandomize=EXAMPLES <= 200,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+
+def examples(most: int) -> Callable[[Any], Any]:
+    return settings(
+        max_examples=most,
+        derandomize="DRYDOCK_EXAMPLES" not in os.environ,
+        deadline=None,
+        database=None,
+        suppress_health_check=[
+            HealthCheck.filter_too_much,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+        ],
+    )
 
 
 class UntouchableTable:
@@ -66,7 +72,7 @@ def end_lease(table: Table, lease: Lease) -> None:
     table.delete({"pk": f"INSTANCE#{lease.instance_id}", "sk": "LEASE"}, "attribute_exists(pk)", {}, {})
 
 
-@examples
+@examples(EXAMPLES)
 @generated(request=broken_requests())
 def test_a_broken_request_is_refused_with_every_mistake_named_and_nothing_touched(
     world: World, request: Request
@@ -84,7 +90,7 @@ def test_a_broken_request_is_refused_with_every_mistake_named_and_nothing_touche
     assert world.clients.faults.made == []
 
 
-@examples
+@examples(EXAMPLES // 2)
 @generated(request=valid_requests(), power=st.sampled_from(["running", "stopped"]), windows=st.booleans())
 def test_a_valid_request_is_admitted_under_the_policy_it_asks_for_or_refused_for_the_machine_alone(
     world: World, request: Request, power: str, windows: bool

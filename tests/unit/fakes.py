@@ -103,12 +103,10 @@ class FakeEc2(Ec2):
                 raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
             return self.state(instance_id), instance_id not in self.failing_checks
 
-    def start(self, instance_id: str) -> str:
+    def start(self, instance_id: str) -> None:
         with self.faults.around("start"):
-            before = self.state(instance_id)
-            if before != "running":
+            if self.state(instance_id) not in ("pending", "running"):
                 self.set_state(instance_id, "pending", LaunchTime=self.clock())
-        return before
 
     def stop(self, instance_id: str) -> None:
         with self.faults.around("stop"):

@@ -123,13 +123,6 @@ def test_an_image_whose_name_is_taken_but_which_is_not_shown_yet_is_asked_for_ag
         ec2.create_image(INSTANCE, "backup", "text", False, {}, START)
 
 
-@pytest.mark.parametrize("before", ["stopped", "stopping", "pending", "running"])
-def test_a_start_says_what_the_machine_was_before(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
-    started = {"StartingInstances": [{"PreviousState": {"Name": before}, "CurrentState": {"Name": "pending"}}]}
-
-    assert answering(monkeypatch, start_instances=lambda **request: started).start(INSTANCE) == before
-
-
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "IncorrectInstanceState", "UnsupportedOperation"])
 def test_a_start_that_ec2_refuses_is_a_failed_start(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     with pytest.raises(InstanceStartFailedError, match=code):

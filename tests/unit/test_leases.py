@@ -36,6 +36,7 @@ from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
 OTHER = Holder(OTHER_EXECUTION, 0)
 REDRIVEN = Holder(HOLDER.execution, 1)
 LATER = START + timedelta(minutes=5)
+FACTS = {"runId": "run-7", "notify": "failures"}
 
 
 def activate(table: Table, holder: Holder = HOLDER) -> None:
@@ -325,7 +326,7 @@ def test_a_lease_is_dropped_only_by_its_holder_in_its_phase(
 
 def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
     activate(table)
-    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {"verdict": "compliant"})
+    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {**FACTS, "verdict": "compliant"})
 
     assert end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, result)
 
@@ -336,7 +337,7 @@ def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
 
 def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -> None:
     activate(table, OTHER)
-    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {})
+    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, FACTS)
 
     assert not end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, result)
 
@@ -349,7 +350,7 @@ def test_the_first_result_of_an_execution_stands(table: Table) -> None:
     end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, make_result(INSTANCE, HOLDER, START, "failed", START, {}))
     activate(table)
 
-    second = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {})
+    second = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, FACTS)
 
     assert not end_lease_with_result(table, HOLDER, INSTANCE, ACTIVE, second)
     found = find_result(table, INSTANCE, HOLDER, START)

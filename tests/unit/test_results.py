@@ -13,11 +13,24 @@ from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE
 
 LATER = START + timedelta(hours=1)
+FACTS = {"runId": "run-7", "notify": "failures"}
 
 
-@pytest.mark.parametrize(("outcome", "untold"), [("failed", 1), ("refused", 1), ("succeeded", 0)])
-def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, untold: int) -> None:
-    put_result(table, make_result(INSTANCE, HOLDER, START, outcome, LATER, {}))
+@pytest.mark.parametrize("outcome", ["failed", "refused"])
+@pytest.mark.parametrize("notify", ["each", "failures", "summary"])
+@pytest.mark.parametrize("run", ["", "run-7"], ids=["by hand", "in a run"])
+def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, notify: str, run: str) -> None:
+    put_result(table, make_result(INSTANCE, HOLDER, START, outcome, LATER, {"runId": run, "notify": notify}))
+
+    assert len(untold_results(table)) == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "notify", "untold"),
+    [("", "failures", 1), ("", "summary", 1), ("run-7", "each", 1), ("run-7", "failures", 0), ("run-7", "summary", 0)],
+)
+def test_a_success_waits_to_be_told_where_it_is_announced(table: Table, run: str, notify: str, untold: int) -> None:
+    put_result(table, make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {"runId": run, "notify": notify}))
 
     assert len(untold_results(table)) == untold
 
@@ -41,7 +54,7 @@ def test_marking_what_does_not_exist_makes_nothing(table: Table) -> None:
 
 def test_the_first_result_stands(table: Table) -> None:
     put_result(table, make_result(INSTANCE, HOLDER, START, "failed", LATER, {}))
-    put_result(table, make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {}))
+    put_result(table, make_result(INSTANCE, HOLDER, START, "succeeded", LATER, FACTS))
 
     found = find_result(table, INSTANCE, HOLDER, START)
     assert found is not None and found["outcome"] == "failed"
@@ -50,7 +63,7 @@ def test_the_first_result_stands(table: Table) -> None:
 def test_every_redrive_has_its_own_result(table: Table) -> None:
     again = Holder(HOLDER.execution, 1)
     put_result(table, make_result(INSTANCE, HOLDER, START, "failed", LATER, {}))
-    put_result(table, make_result(INSTANCE, again, START, "succeeded", LATER, {}))
+    put_result(table, make_result(INSTANCE, again, START, "succeeded", LATER, FACTS))
 
     found = find_result(table, INSTANCE, again, START)
     assert found is not None and found["outcome"] == "succeeded"
@@ -58,7 +71,7 @@ def test_every_redrive_has_its_own_result(table: Table) -> None:
 
 
 def test_a_result_is_kept_for_a_year() -> None:
-    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, {})
+    result = make_result(INSTANCE, HOLDER, START, "succeeded", LATER, FACTS)
 
     assert result["ttl"] == int((LATER + timedelta(days=365)).timestamp())
     assert (result["startedAt"], result["endedAt"]) == ("2026-01-13T01:00:00.000Z", "2026-01-13T02:00:00.000Z")
@@ -69,7 +82,7 @@ def test_an_execution_whose_name_was_used_before_has_a_result_of_its_own(table: 
     put_result(table, make_result(INSTANCE, HOLDER, START, "failed", LATER, {}))
     assert find_result(table, INSTANCE, HOLDER, in_spring) is None
 
-    put_result(table, make_result(INSTANCE, HOLDER, in_spring, "succeeded", in_spring, {}))
+    put_result(table, make_result(INSTANCE, HOLDER, in_spring, "succeeded", in_spring, FACTS))
 
     outcomes = [find_result(table, INSTANCE, HOLDER, started) for started in (START, in_spring)]
     assert [result and result["outcome"] for result in outcomes] == ["failed", "succeeded"]

@@ -38,7 +38,7 @@ def make_result(
         "ttl": int((ended + _KEPT).timestamp()),
         **facts,
     }
-    if outcome != "succeeded" or not item["runId"] or item["notify"] == "each":
+    if outcome != "succeeded" or not item.get("runId") or item.get("notify") == "each":
         item["lookup"] = UNTOLD
     return item
 

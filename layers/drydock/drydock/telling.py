@@ -18,6 +18,8 @@ from drydock.step import Holder, Step
 from drydock.table import ConditionFailedError, Item, Key
 from drydock.times import from_text, to_text
 
+_NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
+
 _MOST_ATTEMPTS = 3
 """So many functions may die, or fail to note that they have told, before a cause counts as told."""
 
@@ -138,9 +140,7 @@ def _tell_failure(
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
-    lease = _find_readable_lease(services, instance_id) if instance_id else None
-    if lease is not None and lease.holder.execution != holder.execution:
-        lease = None
+    lease, is_newer = _find_own_lease(services, holder, instance_id)
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{instance_id}: is being released just now; its result will tell more")
     if not _is_wanted(result, lease):
@@ -155,7 +155,7 @@ def _tell_failure(
         failure=failure,
         ended=ended,
         power=power,
-        state=_state_text(lease, result, power),
+        state=_NEWER if is_newer and result is None else _state_text(lease, result, power),
         result=result,
         place=_place(services, holder),
     )
@@ -168,12 +168,13 @@ def _tell_failure(
     _finish(services, result)
 
 
-def _find_readable_lease(services: Services, instance_id: str) -> Lease | None:
-    """The lease, unless a newer Drydock holds it: people must hear of the failure all the same."""
+def _find_own_lease(services: Services, holder: Holder, instance_id: str) -> tuple[Lease | None, bool]:
+    """The lease of this execution, and whether a newer Drydock holds the machine: people must hear all the same."""
     try:
-        return find_lease(services.table, instance_id)
+        lease = find_lease(services.table, instance_id) if instance_id else None
     except NewerSchemaError:
-        return None
+        return None, True
+    return (lease if lease is not None and lease.holder.execution == holder.execution else None), False
 
 
 def _is_being_released(services: Services, lease: Lease) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from drydock.errors import AwsCallFailedError, PowerNotRestoredError
 from drydock.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
-from drydock.results import make_result, put_result, untold_results
+from drydock.results import make_result, put_result
 from drydock.step import Holder
 from drydock.table import Key
 from drydock.times import to_text
@@ -202,10 +202,10 @@ def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
     world.clock.move(minutes=3)
     start, moves = world.ec2.start, []
 
-    def kill_meanwhile(instance_id: str) -> str:
+    def kill_meanwhile(instance_id: str) -> None:
         world.end_execution("ABORTED")
         moves.append(give_back(world))
-        return start(instance_id)
+        start(instance_id)
 
     monkeypatch.setattr(world.ec2, "start", kill_meanwhile)
     world.run("start_instance", world.event("Start Instance", retry_count=1))
@@ -444,10 +444,23 @@ def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(
     assert len(sweep(world)) <= 20
 
 
-def test_a_success_is_never_untold(world: World) -> None:
-    put_result(world.table, make_result(INSTANCE, HOLDER, START, "succeeded", world.clock(), {}))
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({"runId": "", "notify": "failures"}, True),
+        ({"runId": "run-7", "notify": "each"}, True),
+        ({"runId": "run-7", "notify": "failures"}, False),
+        ({"runId": "run-7", "notify": "summary"}, False),
+    ],
+    ids=["by hand", "in a run with each", "in a run with failures", "in a run with a summary"],
+)
+def test_the_sweep_finds_successes_that_should_have_been_announced(
+    world: World, facts: dict[str, str], found: bool
+) -> None:
+    put_result(world.table, make_result(INSTANCE, HOLDER, START, "succeeded", world.clock(), facts))
+    world.clock.move(minutes=3)
 
-    assert untold_results(world.table) == []
+    assert sweep(world) == ([f"drydock-alert_failure {INSTANCE}"] if found else [])
 
 
 def test_a_tag_or_date_that_cannot_be_written_keeps_no_machine(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from drydock.errors import InstanceStartFailedError, LeaseLostError
 from drydock.leases import find_lease
+from drydock.power import was_started_here
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import INSTANCE, World
@@ -63,6 +64,22 @@ def test_what_the_machine_was_before_the_start_is_kept(world: World, before: str
     assert world.lease.intents["start"].facts["before"] == before
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_start_that_is_carried_on_counts_as_drydocks_own_whatever_the_machine_is_by_then(
+    world: World, moment: str
+) -> None:
+    world.hold("stopped")
+    getattr(world.ec2.faults, moment)["start"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        start(world)
+    world.ec2.set_state(INSTANCE, "running")
+
+    start(world)
+
+    assert world.lease is not None
+    assert was_started_here(world.lease)
+
+
 def test_who_carries_on_a_start_is_seen_to_be_alive_before_it_calls(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,11 +90,11 @@ def test_who_carries_on_a_start_is_seen_to_be_alive_before_it_calls(
     world.clock.move(minutes=3)
     call, announced = world.ec2.start, []
 
-    def look_first(instance_id: str) -> str:
+    def look_first(instance_id: str) -> None:
         lease = find_lease(world.table, INSTANCE)
         assert lease is not None
         announced.append(lease.newest_intent_at())
-        return call(instance_id)
+        call(instance_id)
 
     monkeypatch.setattr(world.ec2, "start", look_first)
     start(world)

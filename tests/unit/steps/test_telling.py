@@ -88,6 +88,40 @@ def test_a_success_is_told_once_to_the_topic_of_the_settings(world: World) -> No
     assert attributes(world) == {"outcome": "succeeded", "kind": "machine"}
 
 
+def test_a_success_that_was_announced_is_no_longer_untold(world: World) -> None:
+    end(world, "succeeded")
+    assert len(untold_results(world.table)) == 1
+
+    announce(world)
+
+    assert untold_results(world.table) == []
+
+
+def test_a_message_of_which_nobody_can_note_that_it_was_sent_goes_out_three_times_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(world)
+    update = Table.update
+
+    def refuse_to_note(self: Table, key: Any, change: str, *arguments: Any) -> Any:
+        if change == "SET told = :yes":
+            raise AwsCallFailedError("denied")
+        return update(self, key, change, *arguments)
+
+    monkeypatch.setattr(Table, "update", refuse_to_note)
+    for _ in range(3):
+        with pytest.raises(AwsCallFailedError):
+            alert(world, SWEPT)
+        world.clock.move(minutes=2)
+
+    for _ in range(3):
+        alert(world, SWEPT)
+        world.clock.move(minutes=2)
+
+    assert len(subjects(world)) == 3
+    assert untold_results(world.table) == []
+
+
 def test_without_a_result_there_is_nothing_to_announce(world: World) -> None:
     announce(world)
 

@@ -36,32 +36,39 @@ class Kind:
 
     valid: Values
     broken: Values
-    item: Values | None = None
-    """Of a list: an element that it may not hold."""
+    wrong: tuple[Any, ...]
+    """Of what is broken, that which lies close by."""
+    extreme: tuple[Any, ...] = ()
+    """Of what is valid, that which only just is."""
+    item: Kind | None = None
+    """Of a list: its elements."""
 
 
 def choice(*allowed: str) -> Kind:
-    near = [*(word.lower() for word in allowed), *(f"{word} " for word in allowed), *([word] for word in allowed)]
-    broken = (st.sampled_from(near) | trees).filter(lambda value: not isinstance(value, str) or value not in allowed)
-    return Kind(st.sampled_from(allowed), broken)
+    near = [change(word) for word in allowed for change in (str.upper, " {}".format, "{} ".format, lambda word: [word])]
+    wrong = (*(value for value in near if value not in allowed), "", None, True, 0)
+    others = trees.filter(lambda value: not isinstance(value, str) or value not in allowed)
+    return Kind(st.sampled_from(allowed), st.sampled_from(wrong) | others, wrong, allowed)
 
 
 def number(least: int, most: int) -> Kind:
-    inside = st.integers(least, most)
-    edges = st.sampled_from([least - 1, most + 1, -least, most * 10**20, float(least), str(least), True, False])
-    broken = edges | inside.map(float) | inside.map(lambda value: [value]) | trees.filter(lambda v: type(v) is not int)
-    return Kind(inside | st.sampled_from([least, most]), broken)
+    inside, extreme = st.integers(least, most), (least, most)
+    wrong = (least - 1, most + 1, -most, most * 10**20, float(most), str(most), [most], True, False, None)
+    others = inside.map(float) | trees.filter(lambda value: type(value) is not int)
+    return Kind(inside | st.sampled_from(extreme), st.sampled_from(wrong) | others, wrong, extreme)
 
 
 def listing(item: Kind, *, most: int = 4) -> Kind:
-    broken = (item.valid | trees).filter(lambda value: not isinstance(value, list))
-    return Kind(st.lists(item.valid, max_size=most), broken, item.broken)
+    wrong = ({}, "", None, False, *item.extreme)
+    others = (item.valid | trees).filter(lambda value: not isinstance(value, list))
+    return Kind(st.lists(item.valid, max_size=most), st.sampled_from(wrong) | others, wrong, ([],), item)
 
 
-def pattern(valid: str, *broken: str) -> Kind:
-    """Text that fits a pattern. Of the words that hypothesis makes up, only those that surely do not fit."""
-    wrong = trees.filter(lambda value: not isinstance(value, str)) | st.sampled_from(broken)
-    return Kind(st.from_regex(valid, fullmatch=True), wrong)
+def pattern(valid: str, extreme: tuple[str, ...], *wrong: str) -> Kind:
+    """Text that fits a pattern. Of the words that hypothesis makes up, none: they might fit."""
+    values = (*wrong, None, True, 0, list(extreme), {})
+    others = trees.filter(lambda value: not isinstance(value, str))
+    return Kind(st.from_regex(valid, fullmatch=True), st.sampled_from(values) | others, values, extreme)
 
 
 def knowledge_base(last_digits: str) -> Kind:
@@ -78,15 +85,20 @@ def knowledge_base(last_digits: str) -> Kind:
         "",
         "*",
     )
-    return pattern(f"(KB)?[0-9]{{5,6}}[{last_digits}]", *wrong)
+    return pattern(f"(KB)?[0-9]{{5,6}}[{last_digits}]", ("KB123450", "1234505"), *wrong)
 
 
+_no_switches = (0, 1, "true", "false", "yes", "", None, [])
 switch = Kind(
     st.booleans(),
-    (st.sampled_from([0, 1, "true", "false", "yes", ""]) | trees).filter(lambda v: v is not True and v is not False),
+    st.sampled_from(_no_switches) | trees.filter(lambda value: not isinstance(value, bool)),
+    _no_switches,
+    (True, False),
 )
 document = pattern(
-    r"|[a-zA-Z0-9_\-.]{3,128}", "ab", "a b c", "x" * 129, "Hook\n", "Höök", "arn;aws;ssm", "Hook;rm", " ", "../hook!"
+    r"|[a-zA-Z0-9_\-.]{3,128}",
+    ("", "A.b", "x" * 128),
+    *("ab", "a b c", "x" * 129, "Hook\n", "Höök", "arn;aws;ssm", "Hook;rm", " ", "../hook!"),
 )
 SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
 CATEGORIES = (
@@ -130,14 +142,35 @@ SECTIONS: tuple[Path, ...] = tuple(dict.fromkeys(path[:-1] for path in POLICY))
 """The policy itself, which is the empty path, and every object in it."""
 
 _HEX = "[0-9a-fA-F]"
+_GUID = f"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
+_ID = INSTANCE_IDS[0]
 INPUT: Mapping[Path, Kind] = {
-    ("instanceId",): Kind(
-        st.sampled_from(INSTANCE_IDS),
-        pattern("", "", "i-", "i-123", "i-0123456789ABCDEF0", "mi-0123456789abcdef0", "i-0123456789abcdef0\n").broken,
+    ("instanceId",): pattern(
+        "|".join(INSTANCE_IDS),
+        INSTANCE_IDS,
+        "",
+        "i-",
+        "i-123",
+        _ID.upper(),
+        f"m{_ID}",
+        f"{_ID}0",
+        f"{_ID}\n",
+        f" {_ID}",
     ),
-    ("runId",): pattern("[a-zA-Z0-9_-]{1,80}", "", "a b", "x" * 81, "run/1", "läuf", "run\n"),
-    ("snapshotId",): pattern(f"{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}", "", "1", "g" * 36, "0" * 32, "0" * 36),
-    ("group",): pattern("[a-zA-Z0-9 _./-]{1,255}", "", "x" * 256, "web\n"),
+    ("runId",): pattern("[a-zA-Z0-9_-]{1,80}", ("r", "x" * 80), "", "a b", "x" * 81, "run/1", "läuf", "run\n"),
+    ("snapshotId",): pattern(
+        _GUID,
+        ("01234567-89ab-cdef-ABCD-EF0123456789",),
+        "",
+        "g" * 36,
+        "0" * 32,
+        "0" * 36,
+        f"{'0000-' * 7}0",
+        "latest",
+        "01234567-89ab-cdef-abcd-ef01234567890",
+        "01234567-89ab-cdef-abcd-ef012345678",
+    ),
+    ("group",): pattern("[a-zA-Z0-9 _./-]{1,255}", ("g", "x" * 255), "", "x" * 256, "web\n"),
 }
 
 
@@ -233,7 +266,7 @@ def _values(draw: st.DrawFn, kinds: Mapping[Path, Kind], root: str) -> Breakage:
         return Breakage(path, path, draw(kind.broken), _name(root, path))
     elements = draw(kind.valid)
     position = draw(st.integers(0, len(elements)))
-    elements.insert(position, draw(kind.item))
+    elements.insert(position, draw(kind.item.broken))
     return Breakage(path, path, elements, f"{_name(root, path)}[{position}]")
 
 

@@ -12,16 +12,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
+from drydock.admission import read_request
 from drydock.errors import InstanceNotPatchableError, InstanceNotRunningError, InvalidInputError, InvalidPolicyError
 from drydock.leases import ACTIVE, Lease, find_lease
 from drydock.table import Table
 from tests.properties.generators import (
+    INPUT,
     INSTANCE_IDS,
+    POLICY,
     SETTINGS,
+    Kind,
+    Path,
     Request,
     broken_requests,
     effective,
     leaves,
+    put,
     sentences,
     valid_requests,
 )
@@ -30,6 +36,9 @@ from tests.unit.world import INSTANCE, World
 
 EXAMPLES = int(os.environ.get("DRYDOCK_EXAMPLES", "200"))
 """How many broken requests are generated, and half as many valid ones. `make properties` generates more."""
+
+
+KEYS: dict[Path, Kind] = {**INPUT, **{("policy", *path): kind for path, kind in POLICY.items()}}
 
 
 def examples(most: int) -> Callable[[Any], Any]:
@@ -119,6 +128,36 @@ def test_a_valid_request_is_admitted_under_the_policy_it_asks_for_or_refused_for
     assert lease is not None
     assert (lease.phase, lease.journal["power"]) == (ACTIVE, power)
     end_lease(fresh.table, lease)
+
+
+def alone(path: Path, value: Any) -> Request:
+    """A request in which nothing is said but this."""
+    given: dict[str, Any] = {"instanceId": INSTANCE}
+    put(given, path, value)
+    return Request(given, "{}")
+
+
+def test_what_lies_just_outside_is_refused_for_every_key_and_every_element(world: World) -> None:
+    fresh = new_world(world, UntouchableTable())
+    cases = [(path, value, "") for path, kind in KEYS.items() for value in kind.wrong]
+    for path, kind in KEYS.items():
+        if kind.item is not None:
+            good = list(kind.item.extreme[:2])
+            cases += [(path, [*good, value], f"[{len(good)}]") for value in kind.item.wrong]
+
+    for path, value, element in cases:
+        name = ".".join(path if path[0] == "policy" else ("input", *path)) + element
+        with pytest.raises((InvalidInputError, InvalidPolicyError)) as refused:
+            admit(fresh, alone(path, value))
+            pytest.fail(f"{name}: {value!r} was admitted")
+        assert str(refused.value).startswith(f"{name}: ")
+
+
+def test_what_lies_just_inside_is_valid_for_every_key_and_every_element() -> None:
+    for path, kind in KEYS.items():
+        for value in (*kind.extreme, *([each] for each in (kind.item.extreme if kind.item else ()))):
+            request = alone(path, value)
+            assert read_request(request.given, request.settings, SETTINGS, "an execution").instance_id, path
 
 
 @pytest.mark.parametrize(

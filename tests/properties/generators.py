@@ -66,7 +66,7 @@ def listing(item: Kind, *, most: int = 4) -> Kind:
 
 def pattern(valid: str, extreme: tuple[str, ...], *wrong: str) -> Kind:
     """Text that fits a pattern. Of the words that hypothesis makes up, none: they might fit."""
-    values = (*wrong, None, True, 0, list(extreme), {})
+    values: tuple[Any, ...] = (*wrong, None, True, 0, list(extreme), {})
     others = trees.filter(lambda value: not isinstance(value, str))
     return Kind(st.from_regex(valid, fullmatch=True), st.sampled_from(values) | others, values, extreme)
 
@@ -88,7 +88,7 @@ def knowledge_base(last_digits: str) -> Kind:
     return pattern(f"(KB)?[0-9]{{5,6}}[{last_digits}]", ("KB123450", "1234505"), *wrong)
 
 
-_no_switches = (0, 1, "true", "false", "yes", "", None, [])
+_no_switches: tuple[Any, ...] = (0, 1, "true", "false", "yes", "", None, [])
 switch = Kind(
     st.booleans(),
     st.sampled_from(_no_switches) | trees.filter(lambda value: not isinstance(value, bool)),

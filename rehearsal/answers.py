@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from botocore.client import BaseClient
+from botocore.useragent import UserAgentString
 
 from rehearsal.repairs.patches import Patches
 
@@ -52,6 +53,8 @@ def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | No
         return SimpleNamespace(status_code=200), body | _describe_response(200)
 
     patches.wrap(BaseClient, "_convert_to_request_dict", convert)
+    # Composed anew for every call, which takes longer than most answers.
+    patches.replace(UserAgentString, "to_string", lambda user_agent: "rehearsal")
     patches.wrap(BaseClient, "_make_request", request)
 
 

@@ -1,6 +1,6 @@
 """How fast the embedded account is: `python -m rehearsal.bench [N...]` patches fleets of N machines.
 
-`python -m rehearsal.bench --at-once [N]` starts N machines at the same moment, within AWS's limits on the rate of calls.
+`python -m rehearsal.bench --at-once [N]` starts N machines at the same moment, within AWS's limits on calls.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Document:
 
 @dataclass(frozen=True)
 class FleetFile:
-    """A fleet file, read and checked."""
+    """A fleet file, read and checked. With `throttling`, AWS refuses calls that come too fast."""
 
     path: Path
     description: str
@@ -140,6 +140,7 @@ class FleetFile:
     seed: int = 0
     begins: datetime = BEGINS
     limit: timedelta = LIMIT
+    throttling: bool = False
 
 
 class _Loader(yaml.SafeLoader):
@@ -498,6 +499,7 @@ def _build(source: _Text, path: Path) -> FleetFile:
         seed=data.get("seed", 0),
         begins=datetime.fromisoformat(data["begins"]) if "begins" in data else BEGINS,
         limit=timedelta(seconds=seconds(data["limit"])) if "limit" in data else LIMIT,
+        throttling=data.get("throttling", False),
     )
 
 

@@ -132,7 +132,8 @@ def rehearse(
     """Rehearse a fleet and return what came of it; `watch` hears of every change as it happens."""
     real_start = time.perf_counter()
     used_seed = fleet_file.seed if seed is None else seed
-    with EmbeddedAccount(seed=used_seed, start=fleet_file.begins) as account, Fleet(account) as fleet:
+    options: dict[str, Any] = {"start": fleet_file.begins, "limits": fleet_file.throttling}
+    with EmbeddedAccount(seed=used_seed, **options) as account, Fleet(account) as fleet:
         stack = account.deploy(fleet_file.parameters)
         for machine in fleet_file.machines:
             fleet.add(machine.spec)

@@ -111,7 +111,7 @@ def repair_repeated_parsing(patches: Patches) -> None:
 
 
 def _copy_node(node: Node, memo: dict[int, Any] | None = None) -> Node:
-    result = type(node).__new__(type(node))
+    result: Node = object.__new__(type(node))
     vars(result).update(vars(node))
     if node.children is not None:
         result.children = [_copy_node(child) if isinstance(child, Node) else child for child in node.children]
@@ -191,7 +191,15 @@ def print_answer(answer: Any) -> Any:
 
 
 def repair_item_sizes(patches: Patches) -> None:
-    """moto measures the whole item again for each attribute that is set."""
+    """moto measures the whole item again for each attribute that is set, and wraps each value again to measure it."""
+
+    def measure_value(original: Callable[..., int], self: DynamoType) -> int:
+        if self.type == "S":
+            return len(self.value.encode())
+        if self.type == "M":
+            values = [value if type(value) is DynamoType else DynamoType(value) for value in self.value.values()]
+            return sum(len(name.encode()) for name in self.value) + sum(value.size() for value in values)
+        return original(self)
 
     def measure(original: Callable[..., Item], *arguments: Any, **keywords: Any) -> Item:
         item = original(*arguments, **keywords)
@@ -206,6 +214,7 @@ def repair_item_sizes(patches: Patches) -> None:
         item.size_bound = bound
         return item
 
+    patches.wrap(DynamoType, "size", measure_value)
     patches.replace(LimitedSizeDict, "__setitem__", dict.__setitem__)
     patches.wrap(DynamoDBBackend, "update_item", measure)
     patches.wrap(Table, "put_item", measure)

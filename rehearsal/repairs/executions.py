@@ -76,6 +76,8 @@ from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches
 
 HISTORY_LIMIT = 25_000
+LARGEST_DATA = 262_144
+"""Bytes of an input or an output."""
 EXECUTION_NAME = re.compile(r"[0-9A-Za-z._@+!='()-]{1,80}")
 
 running: ContextVar[Any] = ContextVar("running", default=None)
@@ -228,8 +230,8 @@ _parse = lru_cache(maxsize=256)(AmazonStateLanguageParser.parse)
 
 
 def repair_start(patches: Patches, executions: Executions) -> None:
-    """moto calls an execution without a name "None", takes any name, and gives $states.context.Execution.StartTime
-    as a datetime.
+    """moto calls an execution without a name "None", takes any name and an input of any size, and gives
+    $states.context.Execution.StartTime as a datetime.
     """
 
     def start(
@@ -237,13 +239,17 @@ def repair_start(patches: Patches, executions: Executions) -> None:
         self: Any,
         state_machine_arn: str,
         name: str | None = None,
+        execution_input: str = "{}",
         *arguments: Any,
         **keywords: Any,
     ) -> Any:
         name = name or executions.make_uuid()
         if not EXECUTION_NAME.fullmatch(name):
             raise service_error("stepfunctions", "InvalidName", f"Invalid Name: '{name}'")
-        return original(self, state_machine_arn, name, *arguments, **keywords)
+        if len(execution_input.encode()) > LARGEST_DATA:
+            text = f"Invalid Execution Input: larger than {LARGEST_DATA} bytes"
+            raise service_error("stepfunctions", "InvalidExecutionInput", text)
+        return original(self, state_machine_arn, name, execution_input, *arguments, **keywords)
 
     def environment(original: Callable[..., Any], self: Any) -> Any:
         env = original(self)
@@ -490,6 +496,9 @@ def repair_task_tokens(patches: Patches, executions: Executions) -> None:
 
     def send_success(self: Any) -> EmptyResult:
         output = self._get_param("output")
+        if len(output.encode()) > LARGEST_DATA:
+            text = f"Invalid Output: larger than {LARGEST_DATA} bytes"
+            raise service_error("stepfunctions", "InvalidOutput", text)
         try:
             json.loads(output)
         except ValueError as error:

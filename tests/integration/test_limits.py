@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.account import EmbeddedAccount
+from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.bench import start_at_once
+from rehearsal.deployment import Stack
 from rehearsal.limits import SSM_RATE, Limits, Rate
+from rehearsal.repairs.executions import LARGEST_DATA
 
 
 @dataclass
@@ -117,11 +120,30 @@ def test_a_client_repeats_a_refused_call_until_it_is_let_through() -> None:
     assert 0 < client.now <= 1 + 2 + 4
 
 
-def test_fast_calls_of_a_function_are_repeated_in_virtual_time() -> None:
-    with EmbeddedAccount(limits=True) as account:
-        limits = account.calls.limits
-        assert limits is not None
-        assert limits.refused == {}
+@pytest.mark.parametrize(
+    ("length", "status", "error"),
+    [
+        pytest.param(120_000, "SUCCEEDED", None, id="fits"),
+        pytest.param(262_000, "FAILED", "States.DataLimitExceeded", id="too large with what the function adds"),
+    ],
+)
+def test_what_passes_between_states_has_a_largest_size(
+    run_machine: Callable[..., ExecutionView], length: int, status: str, error: str | None
+) -> None:
+    view = run_machine(op="echo", padding="x" * length)
+
+    assert (view.status, view.error) == (status, error)
+
+
+def test_an_input_that_is_too_large_is_refused(engine: EmbeddedAccount, engine_stack: Stack) -> None:
+    with pytest.raises(ClientError, match="InvalidExecutionInput"):
+        engine.start_execution("Machine", {"padding": "x" * LARGEST_DATA})
+
+
+def test_a_name_has_a_largest_length(engine: EmbeddedAccount, engine_stack: Stack) -> None:
+    engine.start_execution("Machine", {}, name="n" * 80)
+    with pytest.raises(ClientError, match="InvalidName"):
+        engine.start_execution("Machine", {}, name="n" * 81)
 
 
 def test_a_fleet_that_is_started_at_once_is_patched_in_spite_of_the_limits() -> None:

@@ -123,7 +123,7 @@ bogus: 1
         'or a number of seconds, got "soon"',
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: begins, description, documents, faults, instances, limit, "
-        "parameters, policy, seed, start",
+        "parameters, policy, seed, start, throttling",
     )
 
 

@@ -50,6 +50,7 @@ properties: $(READY) ## Refuse ten thousand broken inputs, and admit five thousa
 bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m rehearsal.bench
+	@$(BIN)/python -m rehearsal.bench --at-once
 
 build: $(READY) ## Build what is deployed (needs Python 3.13)
 	@$(BIN)/python tools/build.py

@@ -198,7 +198,7 @@ def repair_item_sizes(patches: Patches) -> None:
             return len(self.value.encode())
         if self.type == "M":
             values = [value if type(value) is DynamoType else DynamoType(value) for value in self.value.values()]
-            return sum(len(name.encode()) for name in self.value) + sum(value.size() for value in values)
+            return int(sum(len(name.encode()) for name in self.value) + sum(value.size() for value in values))
         return original(self)
 
     def measure(original: Callable[..., Item], *arguments: Any, **keywords: Any) -> Item:

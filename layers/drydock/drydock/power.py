@@ -91,15 +91,20 @@ def begin_stop(services: Services, step: Step) -> Work:
     """
     claim = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now())
     is_ours = was_started_here(claim.lease)
-    if is_ours and not claim.intent.id and state_of(services.ec2.describe_instance(step.instance_id)) == "running":
-        services.ec2.stop(step.instance_id)
+    answer = {}
+    if not claim.intent.id:
+        state = state_of(services.ec2.describe_instance(step.instance_id)) if is_ours else ""
+        if state == "running":
+            services.ec2.stop(step.instance_id)
+        # EC2 refuses to stop what is pending: the next entry into the state tries again.
+        answer = {} if state == "pending" else {"id": "called"}
     return Work(
         kind="stop",
         begun=claim.intent.at,
         may_be_over=True,
         facts={"isOurs": is_ours},
         intent="stop",
-        answer={} if claim.intent.id else {"id": "called"},
+        answer=answer,
     )
 
 

@@ -42,6 +42,17 @@ def test_stopping_twice_is_stopping_once(running: World) -> None:
     assert running.ec2.faults.made.count("stop") == 1
 
 
+def test_a_machine_that_is_still_pending_is_stopped_at_the_next_entry(running: World) -> None:
+    running.ec2.set_state(INSTANCE, "pending")
+    restore(running)
+    assert running.ec2.faults.made.count("stop") == 0
+    running.ec2.set_state(INSTANCE, "running")
+
+    restore(running)
+
+    assert running.ec2.state(INSTANCE) == "stopping"
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_function_that_dies_around_the_call_is_carried_on(running: World, moment: str) -> None:
     getattr(running.ec2.faults, moment)["stop"] = FunctionDiedError()

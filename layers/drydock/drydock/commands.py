@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from drydock.ec2 import state_of
@@ -16,6 +17,7 @@ from drydock.errors import (
     CommandNotReadyError,
     CommandTimedOutError,
     DocumentError,
+    DrydockError,
     HealthCheckFailedError,
     HookFailedError,
     InstanceStoppedError,
@@ -251,27 +253,21 @@ def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> 
     return {**_conclude(services, wait, invocation), **found}
 
 
-def _conclude_hook(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+def _conclude_own_document(
+    what: str, error: type[DrydockError], services: Services, wait: Wait, invocation: Invocation
+) -> dict[str, Any]:
+    """The end of a document of the account's own: it succeeds, or it fails the step."""
     if not invocation.succeeded:
-        raise HookFailedError(
-            f"{wait.instance_id}: hook {_what(wait)} ended as {invocation.status_details} "
-            f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
-        )
-    return _conclude(services, wait, invocation)
-
-
-def _conclude_health(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
-    if not invocation.succeeded:
-        raise HealthCheckFailedError(
-            f"{wait.instance_id}: health probe {_what(wait)} ended as {invocation.status_details} "
+        raise error(
+            f"{wait.instance_id}: {what} {_what(wait)} ended as {invocation.status_details} "
             f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
         )
     return _conclude(services, wait, invocation)
 
 
 _CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, Any]]] = {
-    "health": _conclude_health,
-    "hook": _conclude_hook,
+    "health": partial(_conclude_own_document, "health probe", HealthCheckFailedError),
+    "hook": partial(_conclude_own_document, "hook", HookFailedError),
     "install": _conclude,
     "probe": _conclude_probe,
     "scan": _conclude_scan,

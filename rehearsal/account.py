@@ -9,7 +9,7 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,19 +22,25 @@ from moto import mock_aws
 from moto.moto_api._internal import mock_random
 from moto.sqs.models import sqs_backends
 
-from rehearsal import messages
+from rehearsal import keys, messages
+from rehearsal.answers import answer_calls
 from rehearsal.bus import EventBus
 from rehearsal.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
 from rehearsal.clock import VirtualClock
 from rehearsal.deployment import Deployer, Stack
 from rehearsal.direct_calls import DIRECT_CALLS, call_directly
 from rehearsal.functions import FunctionHost, Outcome
+from rehearsal.gates import Gates
 from rehearsal.limits import Limits
 from rehearsal.messages import Message
+from rehearsal.objects import MissingObjects
 from rehearsal.permissions import Permissions
-from rehearsal.repairs import dynamodb, executions, integrations, jsonata, redrive
+from rehearsal.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
 from rehearsal.repairs.errors import service_error
 from rehearsal.repairs.patches import Patches
+from rehearsal.urls import FunctionUrls
+from rehearsal.window_calls import WindowCalls
+from rehearsal.windows import Windows
 
 PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
@@ -72,6 +78,8 @@ class ExecutionView:
     started: datetime
     stopped: datetime | None
     transitions: int
+    parent: str | None
+    """ARN of the execution that started it, as a child of its Distributed Map or by a task."""
     _history: list[dict[str, Any]] = field(repr=False)
 
     @property
@@ -83,7 +91,9 @@ class ExecutionView:
 class EmbeddedAccount:
     """An AWS account in this process, one at a time; it leaves the process as it was.
 
-    With `limits`, AWS refuses calls that come faster than its documented rates.
+    With `limits`, AWS refuses calls that come faster than its documented rates. With `window_waits`, an execution of a
+    maintenance window lasts until the state machines that it started have ended. With `map_child_events`, the children
+    of a Distributed Map tell EventBridge of their status.
     """
 
     def __init__(
@@ -94,6 +104,8 @@ class EmbeddedAccount:
         call_seconds: float = 0.05,
         enforce_permissions: bool = True,
         limits: bool = False,
+        window_waits: bool = True,
+        map_child_events: bool = False,
         project: Path = PROJECT,
     ) -> None:
         self.project = project
@@ -107,8 +119,22 @@ class EmbeddedAccount:
         self.observers: list[Observer] = []
         self.messages: list[Message] = []
         self.bus = EventBus(self.clock, self.random, self.make_uuid, self._deliver)
+        self.gates = Gates(self.clock, self.bus)
+        self.calendars = self.gates.calendars
+        self.alarms = self.gates.alarms
         self.functions = FunctionHost(self.clock, self.calls, self.make_uuid, self._note_invocation, self._send)
-        self._deployer = Deployer(project, self.functions)
+        self.urls = FunctionUrls(self.clock, self.functions, self.make_uuid)
+        self._deployer = Deployer(project, self.functions, self.urls)
+        self.windows = Windows(self, waits=window_waits)
+        self._window_calls = WindowCalls(self.windows, self.clock.now, self.make_uuid)
+        self._deployer.types.update(self._window_calls.resource_types())
+        self._deployer.types.update(keys.resource_types(self.make_uuid))
+        self.map_child_events = map_child_events
+        self.lose_cancellations: Callable[[str], bool] = lambda arn: False
+        """Says, by ARN, which executions run on although the one that started them, and waited for them, is over.
+
+        AWS stops them some seconds later, but as a best effort only.
+        """
         self._executions: dict[str, Any] = {}
         self._patches = Patches()
         self._seed = seed
@@ -176,6 +202,7 @@ class EmbeddedAccount:
             started=execution.start_date,
             stopped=execution.stop_date,
             transitions=execution.transitions,
+            parent=getattr(execution, "parent_arn", None),
             _history=execution.exec_worker.env.event_manager._history_event_list,
         )
 
@@ -225,10 +252,13 @@ class EmbeddedAccount:
         dynamodb.repair_repeated_checks(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.checks.append(self.permissions.check)
+        self.calls.checks.append(MissingObjects(self.permissions).check)
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
         self.functions.install(patches)
         self._deployer.install(patches)
+        answer_calls(patches, self._window_calls.find_answer)
+        answer_calls(patches, self.gates.find_answer)
         messages.keep_messages(patches, self.clock, self._note_message)
         self._repair_interpreter(patches)
 
@@ -255,14 +285,15 @@ class EmbeddedAccount:
             self._note_status,
             self._note_state,
             self._enter_execution,
+            lambda arn: self.lose_cancellations(arn),
         )
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
-        executions.repair_repeated_parsing(patches)
+        executions.repair_parsing(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)
-        executions.repair_descriptions(patches)
+        executions.repair_descriptions(patches, shared)
         executions.repair_state_context(patches)
         executions.repair_task_time(patches, shared)
         executions.repair_task_tokens(patches, shared)
@@ -272,11 +303,16 @@ class EmbeddedAccount:
         executions.repair_assigned_variables(patches)
         jsonata.repair_jsonata_evaluation(patches, self.make_uuid)
         jsonata.repair_query_language_stack(patches)
+        nested.repair_nested_executions(patches, shared, self.calls)
+        distributed_map.repair_map_settings(patches)
+        distributed_map.repair_distributed_map(patches, shared, self.calls)
         integrations.repair_clients(patches)
         integrations.repair_lambda_invocation(patches, self.calls, self.functions)
 
     def _enter_execution(self, execution: Any) -> None:
-        current_caller.set(Caller("machine", execution.state_machine.name, execution.role_arn, execution.exec_arn))
+        # A child of a Distributed Map works for the machine that the Map is in.
+        name = execution.state_machine.name.split("/")[0]
+        current_caller.set(Caller("machine", name, execution.role_arn, execution.exec_arn))
 
     def _note_state(self, execution: Any, state: str) -> None:
         for observer in self.observers:
@@ -287,6 +323,9 @@ class EmbeddedAccount:
         status = str(execution.exec_status.value)
         for observer in self.observers:
             observer.execution_changed(execution.exec_arn, status)
+        self.windows.note_execution(execution.exec_arn, status)
+        if hasattr(execution, "map_run_arn") and not self.map_child_events:
+            return
         detail = {
             "executionArn": execution.exec_arn,
             "stateMachineArn": execution.state_machine.arn,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore import xform_name
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
@@ -21,17 +22,16 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from rehearsal.calls import ACCOUNT, REGION
+from rehearsal.calls import ACCOUNT, REGION, make_client
 from rehearsal.functions import DeployedFunction, FunctionHost
 from rehearsal.repairs.patches import Patches
+from rehearsal.urls import FunctionUrls, Grant
 
 PACKAGES = "packages"
 """Bucket that local code is said to be in; its keys are paths in the project."""
 
 RECORDED_TYPES = frozenset(
     {
-        "AWS::CloudWatch::Alarm",
-        "AWS::CloudWatch::CompositeAlarm",
         "AWS::CloudWatch::Dashboard",
         "AWS::Logs::MetricFilter",
         "AWS::Logs::LogGroup",
@@ -117,11 +117,14 @@ def _model(kind: str, name_property: str, make: Make) -> type:
 class Deployer:
     """Deploys templates into the account."""
 
-    def __init__(self, project: Path, host: FunctionHost) -> None:
+    def __init__(self, project: Path, host: FunctionHost, urls: FunctionUrls) -> None:
         self._project = project
         self._host = host
+        self._urls = urls
         self.permissions: list[tuple[str, str, str]] = []
         """Function name, principal and source ARN of each permission to invoke a function."""
+        self.types: dict[str, Make] = {}
+        """How resources of further types are made."""
 
     def install(self, patches: Patches) -> None:
         """Teach moto's CloudFormation the types that it lacks or gets wrong."""
@@ -130,7 +133,11 @@ class Deployer:
             _model("AWS::Lambda::LayerVersion", "LayerName", self._make_layer),
             _model("AWS::Lambda::Permission", "", self._make_permission),
             _model("AWS::Lambda::EventInvokeConfig", "", self._make_invoke_config),
+            _model("AWS::Lambda::Url", "", self._make_url),
+            _model("AWS::CloudWatch::Alarm", "AlarmName", _make_alarm),
+            _model("AWS::CloudWatch::CompositeAlarm", "AlarmName", _make_composite_alarm),
             _model("AWS::StepFunctions::StateMachine", "StateMachineName", self._make_machine),
+            *(_model(kind, "", make) for kind, make in self.types.items()),
             *(_model(kind, "", _record) for kind in sorted(RECORDED_TYPES)),
         ]
         known = {**parsing.get_model_map(), **{model.cloudformation_type(): model for model in models}}  # type: ignore[attr-defined]
@@ -197,7 +204,17 @@ class Deployer:
     def _make_permission(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         function = self._host.find(properties["FunctionName"])
         self.permissions.append((function.name, properties["Principal"], properties.get("SourceArn", "*")))
+        self._urls.grants.append(
+            Grant(function.name, properties["Action"], properties["Principal"], properties.get("FunctionUrlAuthType"))
+        )
         return StackResource(name)
+
+    def _make_url(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        if properties.get("InvokeMode", "BUFFERED") != "BUFFERED" or "Qualifier" in properties:
+            raise DeploymentError(f"{logical_id}: only buffered URLs of unpublished functions are supported")
+        url = self._urls.add(properties["TargetFunctionArn"], properties["AuthType"])
+        arn = self._host.find(url.function).arn
+        return StackResource(arn, {"FunctionArn": arn, "FunctionUrl": url.address})
 
     def _make_invoke_config(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         function = self._host.find(properties["FunctionName"])
@@ -225,8 +242,40 @@ class Deployer:
 
 
 def _record(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
-    named = next((properties[key] for key in ("AlarmName", "LogGroupName") if key in properties), name)
+    named = properties.get("LogGroupName", name)
     return StackResource(named, {"Arn": f"arn:aws:recorded:{REGION}:{ACCOUNT}:{named}"})
+
+
+def _make_alarm(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+    return _put_alarm("PutMetricAlarm", {**properties, "AlarmName": name})
+
+
+def _make_composite_alarm(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+    return _put_alarm("PutCompositeAlarm", {**properties, "AlarmName": name})
+
+
+def _put_alarm(operation: str, properties: dict[str, Any]) -> StackResource:
+    client = make_client("cloudwatch")
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    getattr(client, xform_name(operation))(**_convert(properties, shape))
+    name = properties["AlarmName"]
+    return StackResource(name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"})
+
+
+def _convert(value: Any, shape: Any) -> Any:
+    """Return a property as the API takes it: what parameters and functions of a template yield is always text."""
+    if shape.type_name == "structure":
+        return {key: _convert(item, shape.members[key]) for key, item in value.items()}
+    if shape.type_name == "list":
+        return [_convert(item, shape.member) for item in value]
+    if shape.type_name == "boolean":
+        return _is_true(value)
+    kinds: dict[str, type] = {"integer": int, "double": float, "string": str}
+    return kinds[shape.type_name](value)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
 
 
 def resolve_definition(text: str, substitutions: Mapping[str, Any]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.answers import AWSError, Parameters, take_page
-from rehearsal.calls import ACCOUNT, REGION
+from rehearsal.calls import ACCOUNT
 from rehearsal.images import Image
 from rehearsal.machines import STATE_CODES, Machine
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from rehearsal.fleet import Fleet
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_SMALLEST_PAGE, _LARGEST_PAGE = 5, 1000
+_MOST_FILTER_VALUES = 200
+_AMAZON = "137112412989"
+_ARM = re.compile(r"(?:[a-z]+\d+g|a1)[a-z]*\.")
+"""The types of instances with a processor of Amazon's own."""
 
 
 class EC2Calls:
@@ -26,11 +31,14 @@ class EC2Calls:
         self._fleet = fleet
 
     def describe_instances(self, parameters: Parameters) -> dict[str, Any]:
-        """Serve DescribeInstances."""
-        machines = self._find_machines(parameters.get("InstanceIds", []))
-        for condition in parameters.get("Filters", []):
+        """Serve DescribeInstances: instances that are named come on one page, all others on as many as it takes."""
+        ids, conditions = parameters.get("InstanceIds", []), parameters.get("Filters", [])
+        _check_page(parameters, "instancesSet", ids)
+        _check_filters(conditions)
+        machines = self._find_machines(ids)
+        for condition in conditions:
             machines = [machine for machine in machines if self._passes(machine, condition)]
-        page, token = take_page(machines, parameters, 1000)
+        page, token = take_page(machines, parameters, len(ids) or _LARGEST_PAGE)
         reservations = [
             {
                 "ReservationId": "r" + machine.instance_id[1:],
@@ -45,16 +53,18 @@ class EC2Calls:
         """Serve DescribeInstanceStatus: running instances only, unless all are asked for."""
         if parameters.get("Filters"):
             raise NotImplementedError("the filters of DescribeInstanceStatus are not simulated")
-        machines = self._find_machines(parameters.get("InstanceIds", []))
+        ids = parameters.get("InstanceIds", [])
+        _check_page(parameters, "instancesSet", ids)
+        machines = self._find_machines(ids)
         if not parameters.get("IncludeAllInstances"):
             machines = [machine for machine in machines if machine.state == "running"]
-        page, token = take_page(machines, parameters, 1000)
+        page, token = take_page(machines, parameters, len(ids) or _LARGEST_PAGE)
         statuses = []
         for machine in page:
             check = {"Status": machine.status_check}
             statuses.append(
                 {
-                    "AvailabilityZone": f"{REGION}a",
+                    "AvailabilityZone": machine.spec.zone,
                     "InstanceId": machine.instance_id,
                     "InstanceState": _describe_state(machine.state),
                     "InstanceStatus": check,
@@ -146,18 +156,20 @@ class EC2Calls:
         return {"ImageId": image.image_id}
 
     def describe_images(self, parameters: Parameters) -> dict[str, Any]:
-        """Serve DescribeImages for the account's own images."""
-        ids = parameters.get("ImageIds", [])
-        images = [self._fleet.images.find(image_id) for image_id in ids] or list(
-            [] if ids else self._fleet.images.by_id.values()
-        )
+        """Serve DescribeImages for the account's own images, and for those of others that machines came from by id."""
         owners = parameters.get("Owners", [])
+        foreign = [] if owners else self._describe_foreign_images(parameters.get("ImageIds", []))
+        known = [image["ImageId"] for image in foreign]
+        ids = [image_id for image_id in parameters.get("ImageIds", []) if image_id not in known]
+        images = [self._fleet.images.find(image_id) for image_id in ids] or list(
+            [] if ids or foreign else self._fleet.images.by_id.values()
+        )
         if owners and not {"self", ACCOUNT} & set(owners):
             images = []
         for condition in parameters.get("Filters", []):
             images = [image for image in images if self._image_passes(image, condition)]
         page, token = take_page(images, parameters, 1000)
-        return {"Images": [self._describe_image(image) for image in page], "NextToken": token}
+        return {"Images": [*foreign, *(self._describe_image(image) for image in page)], "NextToken": token}
 
     def enable_image_deprecation(self, parameters: Parameters) -> dict[str, Any]:
         """Serve EnableImageDeprecation."""
@@ -226,9 +238,9 @@ class EC2Calls:
             key = name.removeprefix("tag:")
             return key in tags and _matches(tags[key], values)
         if name == "instance-state-name":
-            return machine.state in values
+            return _matches(machine.state, values)
         if name == "instance-id":
-            return machine.instance_id in values
+            return _matches(machine.instance_id, values)
         raise NotImplementedError(f"the filter {name} of DescribeInstances is not simulated")
 
     def _image_passes(self, image: Image, condition: Mapping[str, Any]) -> bool:
@@ -237,9 +249,9 @@ class EC2Calls:
         if name == "name":
             return _matches(image.name, values)
         if name == "state":
-            return image.state in values
+            return _matches(image.state, values)
         if name == "image-id":
-            return image.image_id in values
+            return _matches(image.image_id, values)
         if name.startswith("tag:"):
             key = name.removeprefix("tag:")
             return key in tags and _matches(tags[key], values)
@@ -251,13 +263,13 @@ class EC2Calls:
         address = f"10.0.{machine.number // 250}.{machine.number % 250 + 4}"
         instance: dict[str, Any] = {
             "InstanceId": machine.instance_id,
-            "ImageId": "ami-0000000000000cafe",
+            "ImageId": machine.spec.image_id,
             "State": _describe_state(machine.state),
             "StateTransitionReason": machine.transition_reason,
-            "InstanceType": "t3.medium",
+            "InstanceType": machine.spec.instance_type,
             "LaunchTime": machine.launch_time,
-            "Placement": {"AvailabilityZone": f"{REGION}a", "GroupName": "", "Tenancy": "default"},
-            "Architecture": "x86_64",
+            "Placement": {"AvailabilityZone": machine.spec.zone, "GroupName": "", "Tenancy": "default"},
+            "Architecture": _find_architecture(machine.spec.instance_type),
             "RootDeviceType": machine.spec.root_device,
             "RootDeviceName": "/dev/sda1" if windows else "/dev/xvda",
             "PlatformDetails": "Windows" if windows else "Linux/UNIX",
@@ -286,6 +298,29 @@ class EC2Calls:
             instance["StateReason"] = {"Code": code, "Message": message}
         return instance
 
+    def _describe_foreign_images(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the images among these that are not the account's own, but that machines or templates name."""
+        named = {machine.spec.image_id: machine.spec.instance_type for machine in self._fleet.machines}
+        windows = {machine.spec.image_id for machine in self._fleet.machines if machine.spec.platform == "Windows"}
+        for template in self._fleet.launch_templates.all():
+            for version in template.versions:
+                named.setdefault(version.image_id, version.instance_type)
+        return [
+            {
+                "ImageId": image_id,
+                "Name": f"from-elsewhere-{image_id}",
+                "OwnerId": _AMAZON,
+                "State": "available",
+                "Public": True,
+                "Architecture": _find_architecture(named[image_id]),
+                "ImageType": "machine",
+                "RootDeviceType": "ebs",
+                **({"Platform": "windows"} if image_id in windows else {}),
+            }
+            for image_id in ids
+            if image_id in named and image_id not in self._fleet.images.by_id
+        ]
+
     def _describe_image(self, image: Image) -> dict[str, Any]:
         windows = image.machine.spec.platform == "Windows"
         answer: dict[str, Any] = {
@@ -296,7 +331,7 @@ class EC2Calls:
             "State": image.state,
             "CreationDate": image.created.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
             "Public": False,
-            "Architecture": "x86_64",
+            "Architecture": _find_architecture(image.machine.spec.instance_type),
             "ImageType": "machine",
             "RootDeviceType": "ebs",
             "RootDeviceName": "/dev/sda1" if windows else "/dev/xvda",
@@ -318,8 +353,45 @@ class EC2Calls:
         return answer
 
 
+def _check_page(parameters: Parameters, ids_name: str, ids: Sequence[str]) -> None:
+    size = parameters.get("MaxResults")
+    if size is None:
+        return
+    if ids:
+        raise AWSError(
+            "InvalidParameterCombination",
+            f"The parameter {ids_name} cannot be used with the parameter maxResults",
+        )
+    if not _SMALLEST_PAGE <= size <= _LARGEST_PAGE:
+        raise AWSError(
+            "InvalidParameterValue",
+            f"Value ( {size} ) for parameter maxResults is invalid. "
+            f"Expecting a value between {_SMALLEST_PAGE} and {_LARGEST_PAGE}.",
+        )
+
+
+def _check_filters(conditions: Sequence[Mapping[str, Any]]) -> None:
+    if sum(len(condition.get("Values", [])) for condition in conditions) > _MOST_FILTER_VALUES:
+        raise AWSError(
+            "FilterLimitExceeded",
+            f"The maximum number of filter values specified on a single call is {_MOST_FILTER_VALUES}",
+        )
+
+
 def _matches(text: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)
+    """Say whether some filter value matches: `*` and `?` are wildcards, a backslash makes them ordinary."""
+    return any(pattern == text or _compile(pattern).fullmatch(text) for pattern in patterns)
+
+
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str]:
+    wildcards = {"*": ".*", "?": "."}
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    return re.compile("".join(wildcards.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
+
+
+def _find_architecture(instance_type: str) -> str:
+    return "arm64" if _ARM.match(instance_type) else "x86_64"
 
 
 def _describe_state(state: str) -> dict[str, Any]:

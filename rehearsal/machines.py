@@ -23,6 +23,8 @@ STATE_CODES = {
     "stopping": 64,
     "stopped": 80,
 }
+FIRST_IMAGE = "ami-0000000000000cafe"
+"""The image that machines come from unless something else is said. It is not the account's own."""
 PING_INTERVAL = 300.0
 """Seconds between two pings of an agent."""
 
@@ -45,11 +47,14 @@ WRONGS = (
     "probe_garbage",
     "stays_pending_reboot",
     "scan_fails",
+    "agent_update_fails",
+    "agent_update_reports_failure",
 )
 """What can go wrong with a machine.
 
 `hook_fails:preInstall` (or postInstall, onExit, or the document's name) names the hook;
-`delivery_timeout:AWS-RunPatchBaseline` narrows it to the documents whose name starts so.
+`delivery_timeout:AWS-RunPatchBaseline` narrows it to the documents whose name starts so;
+`agent_update_fails:AmazonCloudWatchAgent` and `agent_update_reports_failure:AmazonSSMAgent` name the agent.
 """
 
 
@@ -81,12 +86,17 @@ class MachineSpec:
     durations: Durations = field(default_factory=Durations)
     wrong: tuple[str, ...] = ()
     agent_version: str = "3.3.1611.0"
+    cloudwatch_agent_version: str = "1.300049.1b929"
+    """Empty where there is no CloudWatch Agent."""
     clock_skew_seconds: float = 0
     managed: bool = True
     root_device: Literal["ebs", "instance-store"] = "ebs"
     lifecycle: Literal["spot"] | None = None
     group: str | None = None
     stop_protection: bool = False
+    zone: str = f"{REGION}a"
+    image_id: str = FIRST_IMAGE
+    instance_type: str = "t3.medium"
 
 
 class Job(Protocol):
@@ -124,6 +134,8 @@ class Agent:
 
     def __init__(self, account: EmbeddedAccount, version: str) -> None:
         self.version = version
+        self.updates_itself = False
+        """A command that it takes meanwhile is lost."""
         self.when_connected: list[Callable[[], None]] = []
         self._account = account
         self._online_since: float | None = None
@@ -163,9 +175,11 @@ class Agent:
 
 
 class Machine:
-    """One instance as it really is, whatever AWS says about it."""
+    """One instance as it really is, whatever AWS says about it. It was there yesterday, unless it is `new`."""
 
-    def __init__(self, spec: MachineSpec, instance_id: str, account: EmbeddedAccount, number: int) -> None:
+    def __init__(
+        self, spec: MachineSpec, instance_id: str, account: EmbeddedAccount, number: int, *, new: bool = False
+    ) -> None:
         for wrong in spec.wrong:
             if wrong.partition(":")[0] not in WRONGS:
                 raise ValueError(f"{spec.name}: wrong: {wrong!r} is not one of {', '.join(WRONGS)}")
@@ -175,16 +189,17 @@ class Machine:
         self.number = number
         now = account.clock.now().replace(microsecond=0)
         published = now.date() - timedelta(days=35)
-        self.state: str = spec.power
+        self.state: str = "pending" if new else spec.power
         self.state_reason: tuple[str, str] | None = None
         self.transition_reason = ""
-        self.launch_time = now - timedelta(days=1)
+        self.launch_time = now if new else now - timedelta(days=1)
         self.power_log: list[tuple[datetime, str]] = [(now, self.state)]
-        self.boots = 1
+        self.boots = 0 if new else 1
         self.missing = [parse_patch(text, spec.platform, published) for text in spec.missing]
         self.installed = list_old_patches(spec.platform, published - timedelta(days=90))
         self.pending: list[Patch] = [self.installed.pop()] if spec.pending_reboot else []
         self.agent = Agent(account, spec.agent_version)
+        self.cloudwatch_agent_version = spec.cloudwatch_agent_version
         self.jobs: list[Job] = []
         self.commands: list[str] = []
         self.interrupted: list[Interruption] = []
@@ -195,7 +210,12 @@ class Machine:
         self.service_log: list[tuple[datetime, bool]] = [(now, self.state == "running")]
         self._epoch = 0
         self._agent_dead = False
-        if spec.managed:
+        self.when_changed: list[Callable[[Machine], None]] = []
+        """Called when the instance's state changes, and when what runs on it goes away or comes back."""
+        if new:
+            self._announce()
+            self._later(min(_PENDING_SECONDS, spec.durations.boot), self._run)
+        elif spec.managed:
             self._remember_yesterday()
 
     @property
@@ -219,6 +239,11 @@ class Machine:
     def agent_online(self) -> bool:
         """Say whether commands reach the machine's agent now."""
         return self.agent.online
+
+    @property
+    def serves(self) -> bool:
+        """Say whether what runs on the machine can be reached now."""
+        return self.state == "running" and self.service_log[-1][1]
 
     @property
     def pending_reboot(self) -> bool:
@@ -286,6 +311,12 @@ class Machine:
 
         self._later(self.spec.durations.reboot, come_back)
 
+    def restart_agent(self) -> None:
+        """Restart the agent, as its update does; it calls in at once, unless it is lost."""
+        self._agent_dead = self._agent_dead or self.goes_wrong("agent_lost")
+        self.agent.disconnect()
+        self._connect()
+
     def record_scan(self, started: datetime, snapshot_id: str, reboot_option: str) -> None:
         """Report to Systems Manager what is really there."""
         patches: list[tuple[Patch, PatchState]] = [
@@ -349,6 +380,7 @@ class Machine:
     def _boot(self) -> None:
         self.boots += 1
         self.service_log.append((self.account.clock.now(), True))
+        self._tell()
         if not self.goes_wrong("stays_pending_reboot"):
             self.installed += self.pending
             self.pending = []
@@ -375,16 +407,26 @@ class Machine:
                 now = self.account.clock.now()
                 self.interrupted.append(Interruption(job.command_id, job.document, job.installs, now, cause))
                 job.interrupt()
+        self._tell()
 
     def _change_state(self, state: str) -> None:
         self.state = state
         self.power_log.append((self.account.clock.now(), state))
+        self._tell()
+        self._announce()
+
+    def _announce(self) -> None:
+        state = self.state
         self.account.bus.put(
             "aws.ec2",
             "EC2 Instance State-change Notification",
             {"instance-id": self.instance_id, "state": state},
             [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{self.instance_id}"],
         )
+
+    def _tell(self) -> None:
+        for action in list(self.when_changed):
+            action(self)
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something later unless the power changed in between."""

@@ -101,31 +101,24 @@ class SSMCalls:
 
     def describe_instance_information(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstanceInformation: no stopped or terminated nodes, and no strangers."""
-        machines = [
-            machine
-            for machine in self._fleet.machines
-            if machine.agent.last_ping is not None and machine.state not in ("stopped", "terminated")
-        ]
+        self._check_information_request(parameters)
         conditions = [(condition["Key"], condition["Values"]) for condition in parameters.get("Filters", [])] + [
             (condition["key"], condition["valueSet"])
             for condition in parameters.get("InstanceInformationFilterList", [])
         ]
+        named = [values for key, values in conditions if key == "InstanceIds"]
+        for values in named:
+            self._refuse_unknown(values)
+        machines = [self._fleet.machine(name) for name in dict.fromkeys(named[0])] if named else self._fleet.machines
+        nodes = [
+            machine
+            for machine in machines
+            if machine.agent.last_ping is not None and machine.state not in ("stopped", "terminated")
+        ]
         for key, values in conditions:
-            if key == "InstanceIds":
-                self._refuse_unknown(values)
-                machines = [machine for machine in machines if machine.instance_id in values]
-        described = [self._describe_agent(machine) for machine in machines]
-        for key, values in conditions:
-            if key == "InstanceIds":
-                continue
-            if key in ("PingStatus", "AgentVersion", "ResourceType"):
-                described = [answer for answer in described if answer[key] in values]
-            elif key == "PlatformTypes":
-                described = [answer for answer in described if answer["PlatformType"] in values]
-            else:
-                raise AWSError("InvalidFilterKey", f"The filter key {key} isn't valid.")
-        page, token = take_page(described, parameters, 10)
-        return {"InstanceInformationList": page, "NextToken": token}
+            nodes = [machine for machine in nodes if self._node_passes(machine, key, values)]
+        page, token = take_page(nodes, parameters, 10)
+        return {"InstanceInformationList": [self._describe_agent(machine) for machine in page], "NextToken": token}
 
     def describe_instance_patch_states(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstancePatchStates: instances that never reported are left out."""
@@ -203,6 +196,31 @@ class SSMCalls:
         for instance_id in ids:
             if not self._fleet.knows(instance_id):
                 raise AWSError("InvalidInstanceId", f"{instance_id} is not a node of this account")
+
+    def _check_information_request(self, parameters: Parameters) -> None:
+        if not 5 <= parameters.get("MaxResults", 10) <= 50:
+            raise AWSError("ValidationException", "MaxResults must be between 5 and 50.")
+        new, old = parameters.get("Filters", []), parameters.get("InstanceInformationFilterList", [])
+        if new and old:
+            raise AWSError("ValidationException", "Filters and InstanceInformationFilterList exclude each other.")
+        if any(len(condition["Values"]) > 100 for condition in new):
+            raise AWSError("ValidationException", "A filter takes at most 100 values.")
+        by_tag = [condition["Key"].startswith("tag") for condition in new]
+        if any(by_tag) and not all(by_tag):
+            raise AWSError("InvalidInstanceInformationFilterValue", "Filters by tag can't be combined with others.")
+
+    def _node_passes(self, machine: Machine, key: str, values: Sequence[str]) -> bool:
+        tags = self._fleet.tags(machine.instance_id)
+        if key == "InstanceIds":
+            return machine.instance_id in values
+        if key == "tag-key":
+            return any(value in tags for value in values)
+        if key.startswith("tag:"):
+            return tags.get(key.removeprefix("tag:")) in values
+        described = {"PlatformTypes": "PlatformType"}.get(key, key)
+        if described not in ("PingStatus", "AgentVersion", "ResourceType", "PlatformType"):
+            raise AWSError("InvalidFilterKey", f"The filter key {key} isn't valid.")
+        return self._describe_agent(machine)[described] in values
 
     def _describe_agent(self, machine: Machine) -> dict[str, Any]:
         ping = machine.agent.last_ping

@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from greenlet import GreenletExit
@@ -25,6 +25,7 @@ from moto.stepfunctions.parser import models, utils
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType, TaskTimedOutEventDetails
 from moto.stepfunctions.parser.asl.component import eval_component
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
     FailureEventException,
@@ -78,6 +79,8 @@ from rehearsal.repairs.patches import Patches
 HISTORY_LIMIT = 25_000
 LARGEST_DATA = 262_144
 """Bytes of an input or an output."""
+CANCELLATION_SECONDS = (1.0, 5.0)
+"""How long it takes until a child is stopped whose parent is over."""
 EXECUTION_NAME = re.compile(r"[0-9A-Za-z._@+!='()-]{1,80}")
 
 running: ContextVar[Any] = ContextVar("running", default=None)
@@ -110,7 +113,8 @@ class Executions:
     """What the repairs share: the clock, the tokens, the tasks of each execution, and who hears of changes.
 
     `on_status(execution)` is called on every change of status, `on_entered(execution, state)` on every state.
-    `enter(execution)` sets the context variables of a new execution's first task.
+    `enter(execution)` sets the context variables of a new execution's first task. `loses_cancellation(arn)` says of a
+    child whose parent is over whether it runs on nevertheless.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Executions:
         on_status: Callable[[Any], None],
         on_entered: Callable[[Any, str], None],
         enter: Callable[[Any], None],
+        loses_cancellation: Callable[[str], bool],
     ) -> None:
         self.clock = clock
         self.chance = chance
@@ -128,7 +133,11 @@ class Executions:
         self.on_status = on_status
         self.on_entered = on_entered
         self.enter = enter
+        self.loses_cancellation = loses_cancellation
         self.tokens: dict[str, TaskToken] = {}
+        self.by_arn: dict[str, Any] = {}
+        """Every execution (of moto), children of a Distributed Map included."""
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
 
     def adopt(self, task: Task) -> None:
         """Note that a task belongs to the running execution, to end with it."""
@@ -152,6 +161,32 @@ class Executions:
                 "stepfunctions", "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'"
             )
         return token
+
+    def watch(self, execution: Any, action: Callable[[], None]) -> None:
+        """Call `action` once when a running execution has ended."""
+        self._watchers.setdefault(execution.exec_arn, []).append(action)
+
+    def wait_for(self, execution: Any) -> None:
+        """Let the calling task wait until an execution has ended."""
+        while execution.exec_status == ExecutionStatus.RUNNING:
+            waiters: list[Waiter] = []
+            self.watch(execution, partial(wake_all, waiters))
+            self.clock.wait(waiters)
+
+    def tell_end(self, execution: Any) -> None:
+        """Tell everybody who watches an execution that it has ended."""
+        for action in self._watchers.pop(execution.exec_arn, []):
+            action()
+
+    def cancel(self, child: Any, stop: Callable[[], None] | None = None) -> None:
+        """Stop a child whose parent does not wait for it any more, by `stop` when given: soon, and best effort."""
+        if child.exec_status != ExecutionStatus.RUNNING or self.loses_cancellation(child.exec_arn):
+            return
+
+        def abort() -> None:
+            self.finish(child, ExecutionStatus.ABORTED, None, None)
+
+        self.clock.call_later(self.chance.uniform(*CANCELLATION_SECONDS), stop or abort)
 
     def finish(self, execution: Any, status: ExecutionStatus, error: str | None, cause: str | None) -> None:
         """End a running execution from outside, at once."""
@@ -178,6 +213,7 @@ class Executions:
             if task is not current:
                 task.kill()
         self.on_status(execution)
+        self.tell_end(execution)
         if current in tasks:
             raise GreenletExit
 
@@ -219,14 +255,22 @@ def repair_identifiers(patches: Patches, executions: Executions) -> None:
 _part_numbers = itertools.count()
 
 
-def repair_repeated_parsing(patches: Patches) -> None:
-    """moto parses a definition again for every execution, which takes longer than to run it."""
+def repair_parsing(patches: Patches) -> None:
+    """moto parses a definition again for every execution, which takes longer than to run it, and refuses an integer as
+    ToleratedFailurePercentage.
+    """
     patches.replace(AmazonStateLanguageParser, "parse", staticmethod(_parse))
     patches.replace(result_path, "parse", _parse_path)
 
 
 _parse_path = lru_cache(maxsize=256)(result_path.parse)
-_parse = lru_cache(maxsize=256)(AmazonStateLanguageParser.parse)
+_parse_definition = AmazonStateLanguageParser.parse
+
+
+@lru_cache(maxsize=256)
+def _parse(definition: str) -> Any:
+    # moto's grammar only takes a percentage with a fraction.
+    return _parse_definition(re.sub(r'("ToleratedFailurePercentage"\s*:\s*\d+)(?=\s*[,}])', r"\1.0", definition))
 
 
 def repair_start(patches: Patches, executions: Executions) -> None:
@@ -286,6 +330,7 @@ def repair_life_cycle(patches: Patches, executions: Executions) -> None:
         original(self)
         self.execution.tasks = []
         executions.on_status(self.execution)
+        executions.tell_end(self.execution)
 
     def stop(self: Any, execution_arn: str, error: str | None = None, cause: str | None = None) -> Any:
         execution = self.describe_execution(execution_arn)
@@ -323,6 +368,7 @@ def begin(executions: Executions, worker: Any, enter: Callable[[Any], None]) -> 
     execution = worker._execution_communication.execution
     execution.tasks = []
     execution.exec_status = ExecutionStatus.RUNNING
+    executions.by_arn[execution.exec_arn] = execution
 
     def run() -> None:
         running.set(execution)
@@ -362,9 +408,9 @@ def _record_start(worker: Any) -> None:
     )
 
 
-def repair_descriptions(patches: Patches) -> None:
+def repair_descriptions(patches: Patches, executions: Executions) -> None:
     """moto leaves the stop date of a timed-out execution, quotation marks of a string output and the redrive fields
-    out of DescribeExecution.
+    out of DescribeExecution, goes through all executions for it, and does not find the children of a Distributed Map.
     """
 
     def describe(self: Any) -> ActionResult:
@@ -378,10 +424,16 @@ def repair_descriptions(patches: Patches) -> None:
             redriveCount=getattr(execution, "redrive_count", 0),
             redriveDate=getattr(execution, "redrive_date", None),
             redriveStatus="REDRIVABLE" if redrivable else "NOT_REDRIVABLE",
+            redriveStatusReason=None if redrivable else f"Execution is {execution.status} and cannot be redriven",
+            mapRunArn=getattr(execution, "map_run_arn", None),
         )
         return ActionResult({name: value for name, value in answer.items() if value is not None})
 
+    def find(original: Callable[..., Any], self: Any, execution_arn: str) -> Any:
+        return executions.by_arn.get(execution_arn) or original(self, execution_arn)
+
     patches.replace(StepFunctionResponse, "describe_execution", describe)
+    patches.wrap(StepFunctionsParserBackend, "describe_execution", find)
 
 
 def repair_state_context(patches: Patches) -> None:
@@ -553,14 +605,27 @@ def repair_waits(patches: Patches, executions: Executions) -> None:
 
 
 def repair_error_names(patches: Patches) -> None:
-    """moto breaks off when a Fail state, a function or SendTaskFailure reports an error that begins with "States."."""
+    """moto breaks off when a Fail state, a function or SendTaskFailure reports an error that begins with "States.", and
+    lets States.ALL stand for States.DataLimitExceeded, which has to be named.
+    """
 
     class AnyErrorName(CustomErrorName):
         def __init__(self, error_name: str | None) -> None:
             self.error_name = error_name
 
+    def match(original: Callable[..., None], self: Any, env: Any) -> None:
+        error_name = env.stack[-1]
+        original(self, env)
+        if error_name == _DATA_LIMIT_EXCEEDED and _ALL in self.error_names:
+            env.stack[-1] = False
+
+    patches.wrap(ErrorEqualsDecl, "_eval_body", match)
     for module in (state_fail, state_task_service_callback, state_task_service_lambda):
         patches.replace(module, "CustomErrorName", AnyErrorName)
+
+
+_ALL = StatesErrorName(typ=StatesErrorNameType.StatesALL)
+_DATA_LIMIT_EXCEEDED = StatesErrorName(typ=StatesErrorNameType.StatesStatesDataLimitExceeded)
 
 
 def repair_jitter(patches: Patches, executions: Executions) -> None:

@@ -41,17 +41,21 @@ def repair_redrive(patches: Patches, executions: Executions) -> None:
 
     def respond(self: Any) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+        if hasattr(execution, "map_run_arn"):
+            text = f"Execution '{execution.exec_arn}' is redriven with the execution that started it."
+            raise service_error("stepfunctions", "ExecutionNotRedrivable", text)
         if execution.exec_status not in _REDRIVABLE:
             text = f"Execution '{execution.exec_arn}' is {execution.exec_status.value} and cannot be redriven."
             raise service_error("stepfunctions", "ExecutionNotRedrivable", text)
-        _redrive(executions, execution)
+        redrive(executions, execution)
         return ActionResult({"redriveDate": execution.redrive_date})
 
     patches.wrap(CommonStateField, "_eval_body", enter)
     patches.replace(StepFunctionResponse, "redrive_execution", respond)
 
 
-def _redrive(executions: Executions, execution: Any) -> None:
+def redrive(executions: Executions, execution: Any) -> None:
+    """Let an execution that ended badly go on from the state that it was in."""
     execution.redrive_count = getattr(execution, "redrive_count", 0) + 1
     execution.redrive_date = executions.clock.now()
     execution.stop_date = execution.error = execution.cause = execution.output = None
@@ -67,7 +71,7 @@ def _redrive(executions: Executions, execution: Any) -> None:
     )
 
     def enter(program: Any) -> None:
-        env.next_state_name = entry.state
+        env.next_state_name = execution.resumed_state = entry.state
         history.add_event(
             context=env.event_history_context,
             event_type=HistoryEventType.ExecutionRedriven,

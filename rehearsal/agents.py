@@ -141,6 +141,9 @@ class Invocation:
             self.machine, self.command.parameters, str(self.command.request.get("Comment", ""))
         )
         self.events(self)
+        if self.machine.agent.updates_itself:
+            # https://github.com/aws/amazon-ssm-agent/issues/430
+            self._behaviour = None
         self._advance()
 
     def _held_back(self) -> bool:

@@ -1,25 +1,37 @@
 """How fast the embedded account is: `python -m rehearsal.bench [N...]` patches fleets of N machines.
 
 `python -m rehearsal.bench --at-once [N]` starts N machines at the same moment, within AWS's limits on calls.
+`python -m rehearsal.bench --run [N]` carries out one run of N machines of which 5 % fail, `--plan [N]` only plans one.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rehearsal.account import EmbeddedAccount
 from rehearsal.fleet import Fleet, MachineSpec
 from rehearsal.fleet_file import read_fleet
+from rehearsal.promises import broken_promises
 from rehearsal.run import RehearsalOutcome, rehearse
 
 SIZES = (10, 100, 1000)
 CROWD = 500
+RUN = 1_000
+PLAN = 10_000
+CONCURRENCY = 50
+FAILING = 20
+"""Every so many-th machine of a run fails."""
 
 LINUX = "{{name: linux, count: {}, missing: 5}}"
+_TAGS = {"Patch Group": "everything"}
 WINDOWS = "{{name: windows, count: {}, platform: Windows, power: stopped, missing: 5}}"
 
 
@@ -81,10 +93,83 @@ def show_crowd(machines: int) -> bool:
     return not crowd.failed and crowd.given_back
 
 
+@dataclass(frozen=True)
+class LargeRun:
+    """What became of a run of many machines. `told` counts messages by kind, `calls` those of the plan function."""
+
+    real_seconds: float
+    minutes: float
+    status: str
+    report: Mapping[str, Any]
+    most_events: int
+    told: Mapping[str, int]
+    plan_calls: int
+    plan_seconds: float
+    """Virtual, of the plan function."""
+    largest_object: int
+    """Bytes of the largest file that the plan consists of."""
+    broken: tuple[str, ...]
+
+
+def carry_out(machines: int, *, plan_only: bool = False) -> LargeRun:
+    """One run of so many machines, half of them running Linux, half of them stopped Windows."""
+    began = time.perf_counter()
+    with EmbeddedAccount() as account, Fleet(account) as fleet:
+        stack = account.deploy()
+        for number in range(machines):
+            # One after the other in turn, so that both kinds fail.
+            wrong = ("install_error",) if number % FAILING == number // FAILING % FAILING else ()
+            spec = MachineSpec(f"linux-{number}", missing=("openssl-3.0.8",), wrong=wrong, tags=_TAGS)
+            if number % 2:
+                spec = MachineSpec(f"windows-{number}", "Windows", "stopped", _TAGS, ("KB5035857",), wrong=wrong)
+            fleet.add(spec)
+        given = {
+            "targets": [{"key": f"tag:{key}", "values": [value]} for key, value in _TAGS.items()],
+            "policy": {"deadlineMinutes": 4_320, "maxConcurrency": CONCURRENCY, "maxErrors": "10%"},
+            "planOnly": plan_only,
+        }
+        arn = account.start_execution("MaintenanceRun", given, f"run-of-{machines}")
+        account.run_until_quiet(timedelta(days=4))
+        view = account.execution(arn)
+        calls = [call for call in account.calls.calls if call.caller.name == "plan_run"]
+        bucket = stack.resource("LogBucket")
+        objects = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"runs/{view.name}/")["Contents"]
+        report = account.client("s3").get_object(Bucket=bucket, Key=f"runs/{view.name}/report.json")["Body"].read()
+        return LargeRun(
+            real_seconds=time.perf_counter() - began,
+            minutes=((view.stopped or view.started) - view.started).total_seconds() / 60,
+            status=view.status,
+            report=json.loads(report),
+            most_events=max(len(one.events) for one in account.executions()),
+            told=Counter(message.attributes["kind"] for message in account.messages),
+            plan_calls=len(calls),
+            plan_seconds=(calls[-1].at - calls[0].at).total_seconds(),
+            largest_object=max(item["Size"] for item in objects),
+            broken=tuple(broken_promises(account, fleet, stack, view.name)),
+        )
+
+
+def show_run(machines: int, *, plan_only: bool = False) -> bool:
+    """Print how a large run went; false when it did not go as it should."""
+    run = carry_out(machines, plan_only=plan_only)
+    counts = {outcome: count for outcome, count in run.report["counts"].items() if count}
+    print(f"a run of {machines:,} machines, {CONCURRENCY} at a time: {counts}, {run.real_seconds:.0f} s here")
+    print(f"  {run.minutes:,.0f} minutes, {run.plan_calls:,} calls in {run.plan_seconds:.0f} s for the plan")
+    print(f"  {run.most_events:,} events in the longest history, {run.largest_object:,} bytes in the largest file")
+    print(f"  messages: {dict(run.told)}")
+    for broken in run.broken[:10]:
+        print(f"  broken: {broken}")
+    return not run.broken
+
+
 def main(arguments: list[str]) -> int:
     """Print a line for each size; the exit code is 1 when a machine did not end as it should."""
     if arguments[:1] == ["--at-once"]:
         return int(not show_crowd(int(arguments[1]) if arguments[1:] else CROWD))
+    for option, size in (("--run", RUN), ("--plan", PLAN)):
+        if arguments[:1] == [option]:
+            machines = int(arguments[1]) if arguments[1:] else size
+            return int(not show_run(machines, plan_only=option == "--plan"))
     sizes = [int(argument) for argument in arguments] or list(SIZES)
     print(f"{'machines':>8}  {'real s':>7}  {'states/s':>8}  {'calls/s':>8}  {'states':>7}  {'calls':>8}")
     failed = False

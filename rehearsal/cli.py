@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from rehearsal.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
-from rehearsal.report import Progress, print_report, to_json
-from rehearsal.run import rehearse as run_rehearsal
+from rehearsal.commands.verbs import VERBS, Setting
+
+if TYPE_CHECKING:
+    from rehearsal.fleet_file import FleetFile
 
 UNEXPECTED = 1
 BAD_FLEET_FILE = 2
+INTERRUPTED = 130
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()
@@ -23,11 +32,15 @@ def drydock() -> None:
     """Patch fleets of EC2 instances, and rehearse it first."""
 
 
+for _verb in VERBS:
+    app.command()(_verb)
+
+
 @app.command()
 def rehearse(
     fleet: Annotated[
-        Path, typer.Argument(help="The fleet file (YAML).", show_default="the fleet that comes with Drydock")
-    ] = DEFAULT_FLEET,
+        Path | None, typer.Argument(help="The fleet file (YAML).", show_default="the fleet that comes with Drydock")
+    ] = None,
     json_out: Annotated[
         Path | None,
         typer.Option(
@@ -42,11 +55,33 @@ def rehearse(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Chance, such as jitter, for this rehearsal; the file's own by default.")
     ] = None,
+    serve_approval: Annotated[
+        bool,
+        typer.Option(
+            "--serve-approval",
+            help="Let runs wait for your approval, on a page on 127.0.0.1 whose address is printed.",
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of that page.", show_default="any that is free")
+    ] = 0,
+    patience: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="Real minutes without a click that the page is kept.")
+    ] = 30,
 ) -> None:
-    """Patch a simulated fleet with the real template, state machine and functions, in virtual time.
+    """Patch a simulated fleet with the real template, state machines and functions, in virtual time.
 
-    The exit code is 0 when every machine ended as the fleet file expects, 1 when not, 2 when the file is wrong.
+    The exit code is 0 when every machine and run ended as the fleet file expects, 1 when not, 2 when the file is wrong.
     """
+    # The verbs need nothing of this.
+    from rich.console import Console
+
+    from rehearsal.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
+    from rehearsal.report import Progress, print_report, to_json
+    from rehearsal.run import Serving
+    from rehearsal.run import rehearse as run_rehearsal
+
+    fleet = fleet or DEFAULT_FLEET
     to_standard_output = json_out is not None and str(json_out) == "-"
     if json_out is not None and not json_out.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {json_out.parent}", param_hint="--json")
@@ -60,10 +95,17 @@ def rehearse(
             f"This fleet cannot be rehearsed:\n{error}", markup=False
         )
         raise typer.Exit(BAD_FLEET_FILE) from error
+    if serve_approval:
+        _check_serving(fleet_file, port)
     machines = "1 machine" if len(fleet_file.machines) == 1 else f"{len(fleet_file.machines)} machines"
     console.print(f"Rehearsing {fleet}: {machines}", soft_wrap=True, markup=False)
-    with Progress(console, fleet_file) as progress:
-        outcome = run_rehearsal(fleet_file, seed, progress)
+    try:
+        with Progress(console, fleet_file) as progress:
+            serving = Serving(progress.announce, port, timedelta(minutes=patience)) if serve_approval else None
+            outcome = run_rehearsal(fleet_file, seed, progress, serving)
+    except KeyboardInterrupt:
+        console.print("Ended before its time. Nothing is left of the embedded account.")
+        raise typer.Exit(INTERRUPTED) from None
     print_report(console, outcome)
     if to_standard_output:
         typer.echo(to_json(outcome), nl=False)
@@ -73,6 +115,32 @@ def rehearse(
         raise typer.Exit(UNEXPECTED)
 
 
+def _check_serving(fleet_file: FleetFile, port: int) -> None:
+    """Raises typer.BadParameter when nobody would be asked, or the port is taken."""
+    if fleet_file.runs.is_empty:
+        raise typer.BadParameter("the fleet file has no window and no runs", param_hint="--serve-approval")
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise typer.BadParameter(f"{port}: {error.strerror}", param_hint="--port") from error
+
+
+def carry_out(arguments: Sequence[str], setting: Setting | None = None) -> int:
+    """Carry out a command line; the exit code. Wrong usage is one line."""
+    setting = setting or Setting()
+    try:
+        return app(list(arguments), prog_name="drydock", standalone_mode=False, obj=setting) or 0
+    except typer.TyperException as error:
+        setting.terminal.note(_one_line(error))
+        return error.exit_code
+
+
+def _one_line(error: typer.TyperException) -> str:
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{text[:1].lower()}{text[1:]}" + (f" (see {context.command_path} --help)" if context else "")
+
+
 def main() -> None:
     """Run the command line."""
-    app(prog_name="drydock")
+    sys.exit(carry_out(sys.argv[1:]))

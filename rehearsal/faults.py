@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rehearsal.fleet import Fleet
 
 
+LONGER_THAN_A_FUNCTION_LIVES = 15 * 60.0
+"""Seconds; AWS allows a function no more."""
+
+
 @dataclass
 class Strikes:
     """How often an armed fault struck; `heard` is called each time."""
@@ -120,7 +124,8 @@ class FailCall:
 
     `call` is service and operation ('ec2:CreateImage'), `error` AWS's code ('RequestLimitExceeded'). With
     `after_effect` the call is done and only its answer is lost. `caller` is a function's folder or a machine's name
-    (with `*` and `?`); `instance` counts only the calls made on behalf of that machine's executions.
+    (with `*` and `?`); `instance` counts only the calls made on behalf of that machine's executions, `run` only those
+    made on behalf of the run of this name and its Map's children.
     """
 
     call: str
@@ -131,6 +136,7 @@ class FailCall:
     times: int = 1
     after_effect: bool = False
     instance: str | None = None
+    run: str | None = None
 
     def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
         """Count the matching calls from now on and fail those that are meant."""
@@ -143,6 +149,8 @@ class FailCall:
             if f"{call.service}:{call.operation}" != self.call or call.caller.kind not in ("function", "machine"):
                 return None
             if not fnmatchcase(call.caller.name, self.caller) or not executions.are_of(call, self.instance, fleet):
+                return None
+            if not executions.are_of_run(call, self.run):
                 return None
             seen += 1
             if not self.occurrence <= seen < self.occurrence + self.times:
@@ -160,7 +168,8 @@ class KillFunction:
 
     Calls are counted over all invocations of the function; with `invocation` only within that one (the first is 1;
     invocations count in the order in which they end). With `after_effect` the call it dies at is still done.
-    `instance` counts only what is done on behalf of that machine's executions.
+    `instance` counts only what is done on behalf of that machine's executions, `run` only what is done on behalf of the
+    run of this name and its Map's children. With `hangs` the function does not die of the call, but of its time-out.
     """
 
     function: str
@@ -168,6 +177,8 @@ class KillFunction:
     invocation: int | None = None
     after_effect: bool = False
     instance: str | None = None
+    run: str | None = None
+    hangs: bool = False
 
     def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
         """Count the function's calls from now on and kill it once."""
@@ -185,12 +196,14 @@ class KillFunction:
             nonlocal calls
             if call.caller.kind != "function" or call.caller.name != self.function or strikes.count:
                 return None
-            if not executions.are_of(call, self.instance, fleet):
+            if not executions.are_of(call, self.instance, fleet) or not executions.are_of_run(call, self.run):
                 return None
             calls += 1
             if calls != self.call or (self.invocation is not None and ended + 1 != self.invocation):
                 return None
             strikes.add()
+            if self.hangs:
+                return Interception(delay=LONGER_THAN_A_FUNCTION_LIVES)
             return _interception(FunctionKilled(f"{self.function} was killed"), self.after_effect)
 
         account.observers.append(_EndObserver(notice_end))
@@ -220,6 +233,59 @@ class StopExecution:
                 )
 
         return _at_moment(self, self.moment, self.instance, stop, account, fleet)
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """Somebody stops the execution of a run. The moment's state is one of the run's own, or of its Map's children."""
+
+    what: ClassVar[str] = "run stopped"
+
+    run: str
+    """The name of the execution."""
+    moment: Moment
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Stop the run when the moment comes, if it is running then."""
+        strikes = Strikes(self)
+        executions = _Executions.of(account)
+        armed = True
+
+        def stop() -> None:
+            for view in account.executions():
+                if view.name == self.run and view.status == "RUNNING":
+                    strikes.add()
+                    account.stop_execution(view.arn, "Rehearsal.Stopped", "somebody stopped the run")
+
+        def notice(execution: str, state: str) -> None:
+            nonlocal armed
+            if armed and state == self.moment.state and executions.is_of_run(execution, self.run):
+                armed = False
+                account.clock.call_later(self.moment.after, stop)
+
+        if self.moment.state is None:
+            account.clock.call_later(self.moment.after, stop)
+        else:
+            executions.entered.append(notice)
+        return strikes
+
+
+@dataclass(frozen=True)
+class LoseCancellations:
+    """What an execution has started, and waits for, runs on when that execution is stopped."""
+
+    what: ClassVar[str] = "cancellations lost"
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Lose every cancellation from now on."""
+        strikes = Strikes(self)
+
+        def lose(arn: str) -> bool:
+            strikes.add()
+            return True
+
+        account.lose_cancellations = lose
+        return strikes
 
 
 @dataclass(frozen=True)
@@ -286,6 +352,19 @@ class _Executions(Observer):
             self._instances[execution] = str(given.get("instanceId", "")) if isinstance(given, dict) else ""
         return self._instances[execution]
 
+    def machine_of(self, execution: str) -> str:
+        """Return the id of the instance that an execution, or a child of a run's Map, works for, or nothing."""
+        given = self._account.execution(execution).input
+        item = given.get("item") if isinstance(given, dict) else None
+        return str(item.get("instanceId", "")) if isinstance(item, dict) else self.instance_of(execution)
+
+    def is_of_run(self, execution: str, run: str) -> bool:
+        """Say whether an execution is that of a run, or a child of its Map."""
+        view = self._account.execution(execution)
+        if "/" in view.machine and view.parent is not None:
+            view = self._account.execution(view.parent)
+        return view.name == run
+
     def running(self, instance_id: str) -> str | None:
         """Return the newest open execution for an instance."""
         mine = [execution for execution in self._open if self.instance_of(execution) == instance_id]
@@ -296,7 +375,11 @@ class _Executions(Observer):
         if machine is None:
             return True
         execution = call.caller.execution
-        return execution is not None and self.instance_of(execution) == _instance_id(fleet, machine)
+        return execution is not None and self.machine_of(execution) == _instance_id(fleet, machine)
+
+    def are_of_run(self, call: Call, run: str | None) -> bool:
+        """Say whether a call was made on behalf of a run; any call is when none is asked for."""
+        return run is None or (call.caller.execution is not None and self.is_of_run(call.caller.execution, run))
 
     def state_entered(self, execution_arn: str, state: str) -> None:
         """Tell the armed faults."""
@@ -368,4 +451,9 @@ def describe(fault: Fault) -> str:
         case StopExecution() | StopInstance() | TerminateInstance():
             when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
             return f"{fault.instance}: {fault.what} by somebody {when}"
+        case StopRun():
+            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
+            return f"{fault.run}: {fault.what} by somebody {when}"
+        case LoseCancellations():
+            return fault.what
     return str(fault)

@@ -1,4 +1,4 @@
-"""Reads a fleet file: the machines, settings, starts and faults of one rehearsal, in YAML.
+"""Reads a fleet file: the machines, settings, starts, runs and faults of one rehearsal, in YAML.
 
 The shape of a fleet file is `fleets/fleet.schema.json`. Everything that is wrong with a file is told at once,
 each with its line and with what was expected there.
@@ -12,10 +12,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import jsonschema
 import yaml
@@ -26,16 +27,18 @@ from rehearsal.faults import (
     FailCall,
     Fault,
     KillFunction,
+    LoseCancellations,
     LoseEvents,
     Moment,
     StopExecution,
     StopInstance,
+    StopRun,
     TerminateInstance,
 )
+from rehearsal.fleet_runs import NO_RUNS, PROJECT, KeyPath, RunsSpec, build_runs, find_wrong_runs, run_names, seconds
 from rehearsal.machines import Durations, MachineSpec
 from rehearsal.patch_states import parse_patch
 
-PROJECT = Path(__file__).resolve().parent.parent
 FLEETS = Path(__file__).parent / "fleets"
 DEFAULT_FLEET = FLEETS / "default.yaml"
 BEGINS = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
@@ -71,8 +74,6 @@ AIMED_FAULTS: Mapping[str, Callable[[str, Moment], Fault]] = {
 }
 """What somebody does to one machine at some moment."""
 
-KeyPath = tuple[str | int, ...]
-
 
 class FleetFileError(Exception):
     """Raised when a fleet file cannot be rehearsed; the message has one line per mistake, `file:line: what`."""
@@ -86,7 +87,8 @@ class FleetFileError(Exception):
 class Expectation:
     """What a machine's entry says about its end; None means that anything will do.
 
-    `verdict` and `outcome` are 'none' when Drydock is expected to leave no result for the machine.
+    `verdict` and `outcome` are 'none' when Drydock is expected to leave no result for the machine. `run` is what the
+    last run that found the machine says of it: its outcome there, or 'left_out'; 'none' when no run found it.
     """
 
     verdict: str | None = None
@@ -96,16 +98,21 @@ class Expectation:
     missing: int | None = None
     error: str | None = None
     messages: int | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)
 class FleetMachine:
-    """One machine of the fleet and how it is expected to end."""
+    """One machine of the fleet and how it is expected to end.
+
+    `history` are the durations of its last successes, newest first, from before the rehearsal.
+    """
 
     spec: MachineSpec
     expect: Expectation
     entry: str
     line: int
+    history: tuple[timedelta, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,13 @@ class FleetFile:
     begins: datetime = BEGINS
     limit: timedelta = LIMIT
     throttling: bool = False
+    runs: RunsSpec = NO_RUNS
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Return the time zone in which people read times: the stack's where the file gives one."""
+        name = self.parameters.get("TimeZone")
+        return ZoneInfo(name) if name else self.begins.tzinfo
 
 
 class _Loader(yaml.SafeLoader):
@@ -221,21 +235,15 @@ def read_fleet(text: str, path: Path) -> FleetFile:
     source = _Text(text, str(path))
     mistakes = source.mistakes + list(_find_mistakes(source))
     if not mistakes:
-        mistakes = [*_find_wrong_names(source), *_find_wrong_settings(source), *_find_wrong_patches(source)]
+        mistakes = [
+            *_find_wrong_names(source),
+            *_find_wrong_settings(source),
+            *_find_wrong_patches(source),
+            *find_wrong_runs(source.value, _members(source.value), source.at),
+        ]
     if mistakes:
         raise FleetFileError(sorted(mistakes, key=_line_of))
     return _build(source, path)
-
-
-def seconds(text: str | int) -> int:
-    """Return the seconds of a duration such as '90s', '1h30m' or 90."""
-    if isinstance(text, int):
-        return text
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not parts or not text:
-        raise ValueError(f"{text!r} is not a duration")
-    hours, minutes, rest = (int(part or 0) for part in parts.groups())
-    return hours * 3600 + minutes * 60 + rest
 
 
 @cache
@@ -342,7 +350,10 @@ def _find_wrong_names(source: _Text) -> Iterator[str]:
             yield source.at(
                 (*path, "instance"), f"{_dotted(path)}.instance: {_unknown_machine(settings['instance'], names)}"
             )
-        if kind in AIMED_FAULTS and ("state" in settings) == ("at" in settings):
+        if kind == "stopRun" and settings["run"] not in (runs := run_names(source.value)):
+            unknown = f"there is no run {_not_among(settings['run'], runs)}"
+            yield source.at((*path, "run"), f"{_dotted(path)}.run: {unknown}")
+        if kind in (*AIMED_FAULTS, "stopRun") and ("state" in settings) == ("at" in settings):
             yield source.at(path, f"{_dotted(path)}: expected either 'state' or 'at'")
         if kind == "killFunction" and "call" not in settings and "invocation" not in settings:
             yield source.at(path, f"{_dotted(path)}: expected 'call', 'invocation' or both")
@@ -357,6 +368,8 @@ def _find_wrong_settings(source: _Text) -> Iterator[str]:
             yield source.at(("parameters", key), f"parameters: the template has no {unknown}")
         elif wrong := _wrong_parameter(_parameter(value), known[key]):
             yield source.at(("parameters", key), f"parameters.{key}: {wrong}, got {_shown(value)}")
+        elif key == "TimeZone" and value not in available_timezones():
+            yield source.at(("parameters", key), f"parameters.{key}: expected an IANA time zone, got {_shown(value)}")
     for index, fault in enumerate(source.value.get("faults", [])):
         [(kind, settings)] = fault.items()
         if "state" in settings and settings["state"] not in (states := _state_names()):
@@ -463,30 +476,39 @@ def _names(entry: Mapping[str, Any]) -> list[str]:
     return [f"{entry['name']}-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
 
 
+def _members(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the machines that each name stands for: an entry's, a machine's own, and 'all'."""
+    members: dict[str, list[str]] = {}
+    for entry in data["instances"]:
+        members[entry["name"]] = _names(entry)
+        members.update({name: [name] for name in _names(entry) if name != entry["name"]})
+    return {**members, "all": [name for entry in data["instances"] for name in _names(entry)]}
+
+
 def _build(source: _Text, path: Path) -> FleetFile:
     data = source.value
     machines: list[FleetMachine] = []
-    members: dict[str, list[str]] = {}
+    members = _members(data)
+    runs = build_runs(data, members)
+    # Where there are runs, they say which machines are worked on.
+    starts = data.get("start", [{"instances": "all"}] if runs.is_empty else [])
     started = {
         name
-        for start in data.get("start", [{"instances": "all"}])
+        for start in starts
         for name in ([start["instances"]] if isinstance(start["instances"], str) else start["instances"])
     }
     for index, entry in enumerate(data["instances"]):
         line = source.lines[("instances", index, "name")]
         for name in _names(entry):
             is_started = bool(started & {"all", entry["name"], name})
-            expect = _expectation(entry, is_started)
-            machines.append(FleetMachine(_spec(name, entry), expect, entry["name"], line))
-            members.setdefault(entry["name"], []).append(name)
-            if name != entry["name"]:
-                members[name] = [name]
-    members["all"] = [machine.spec.name for machine in machines]
+            expect = _expectation(entry, is_started, runs)
+            history = tuple(timedelta(seconds=seconds(one)) for one in entry.get("history", []))
+            machines.append(FleetMachine(_spec(name, entry), expect, entry["name"], line, history))
     return FleetFile(
         path=path,
         description=data.get("description", "").strip(),
         machines=tuple(machines),
-        starts=tuple(_starts(data.get("start", [{"instances": "all"}]), members)),
+        starts=tuple(_starts(starts, members)),
         faults=tuple(
             _fault(kind, settings, members) for fault in data.get("faults", []) for kind, settings in fault.items()
         ),
@@ -500,6 +522,7 @@ def _build(source: _Text, path: Path) -> FleetFile:
         begins=datetime.fromisoformat(data["begins"]) if "begins" in data else BEGINS,
         limit=timedelta(seconds=seconds(data["limit"])) if "limit" in data else LIMIT,
         throttling=data.get("throttling", False),
+        runs=runs,
     )
 
 
@@ -507,9 +530,13 @@ def _parameter(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _expectation(entry: Mapping[str, Any], is_started: bool) -> Expectation:
+def _expectation(entry: Mapping[str, Any], is_started: bool, runs: RunsSpec) -> Expectation:
     """Return what is expected of a machine: as its entry says, and otherwise a success in the power state it had."""
-    usual = {"outcome": "succeeded" if is_started else "none", "power": entry.get("power", "running")}
+    usual: dict[str, Any] = {"power": entry.get("power", "running")}
+    if is_started or runs.is_empty:
+        usual["outcome"] = "succeeded" if is_started else "none"
+    elif "outcome" not in entry.get("expect", {}):
+        usual["run"] = "succeeded"
     return Expectation(**{**usual, **entry.get("expect", {})})
 
 
@@ -518,6 +545,7 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
         "power": "power",
         "pendingReboot": "pending_reboot",
         "agentVersion": "agent_version",
+        "cloudWatchAgentVersion": "cloudwatch_agent_version",
         "clockSkew": "clock_skew_seconds",
         "managed": "managed",
         "rootDevice": "root_device",
@@ -534,12 +562,17 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
     return MachineSpec(
         name=name,
         platform=platform,
-        tags=entry.get("tags", {}),
+        tags=_tags(entry),
         missing=_patches(entry.get("missing", 0), platform),
         durations=Durations(**durations),
         wrong=tuple(entry.get("wrong", ())),
         **settings,
     )
+
+
+def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
+    order = {"DrydockOrder": str(entry["order"])} if "order" in entry else {}
+    return {**order, **entry.get("tags", {})}
 
 
 def _patches(missing: int | list[str], platform: str) -> tuple[str, ...]:
@@ -595,6 +628,10 @@ def _fault(kind: str, settings: Mapping[str, Any], members: Mapping[str, list[st
                 after_effect=settings.get("when", "before") == "after",
                 instance=_machine(settings, members),
             )
+        case "stopRun":
+            return StopRun(settings["run"], _moment(settings))
+        case "loseCancellations":
+            return LoseCancellations()
     machine = _machine(settings, members) or ""
     return AIMED_FAULTS[kind](machine, _moment(settings))
 

@@ -17,12 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from rehearsal.fleet_file import FleetFile
-from rehearsal.run import Change, MachineOutcome, MessageOutcome, RehearsalOutcome
+from rehearsal.machine_outcomes import MachineOutcome
+from rehearsal.run import Change, MessageOutcome, RehearsalOutcome
+from rehearsal.run_report import print_run, run_value
 
 MOST_ROWS = 16
 """With more machines than this, progress shows how many are in which step, not each of them."""
 MOST_BODIES = 12
 """With more messages than this, only their subjects are shown; `--json` has all of them."""
+WIDE = 100
+"""From so many columns on, each machine has one line."""
 _FRAME_SECONDS = 0.1
 _SUMMARY_EVERY = timedelta(minutes=10)
 
@@ -39,12 +43,15 @@ class Progress:
 
     def __init__(self, console: Console, fleet: FleetFile) -> None:
         self._console = console
-        self._zone = fleet.begins.tzinfo
-        self._begins = fleet.begins
+        self._zone = fleet.zone
+        self._began: datetime | None = None
         self._steps: dict[str, Change | None] = {machine.spec.name: None for machine in fleet.machines}
-        self._width = max(len(name) for name in self._steps)
+        self._runs: dict[str, Change] = {}
+        labels = ["window run"] if fleet.runs.window else []
+        labels += [f"run {run.name}" for run in fleet.runs.by_hand]
+        self._width = max(len(name) for name in [*self._steps, *labels])
         self._now = fleet.begins
-        self._faults: list[str] = []
+        self._news: list[str] = []
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._next_frame = 0.0
         self._next_summary = fleet.begins
@@ -64,25 +71,34 @@ class Progress:
     def __call__(self, change: Change) -> None:
         """Show a change."""
         self._now = change.at
-        if change.is_fault:
-            self._faults.append(f"{self._clock(change.at)}  ! {change.step}")
+        self._began = self._began or change.at
+        if change.is_fault or change.is_news:
+            self._news.append(f"{self._clock(change.at)}  {'!' if change.is_fault else '*'} {change.step}")
             if self._live is None:
-                self._line(self._faults[-1])
+                self._line(self._news[-1])
             return
-        before = self._steps.get(change.machine)
-        self._steps[change.machine] = change
+        is_machine = change.machine in self._steps
+        before = (self._steps if is_machine else self._runs).get(change.machine)
+        if is_machine:
+            self._steps[change.machine] = change
+        else:
+            self._runs[change.machine] = change
         if self._live is not None:
             # Real time: the clock that `datetime` shows is virtual.
             if time.perf_counter() >= self._next_frame:
                 self._live.update(self._picture(), refresh=True)
                 self._next_frame = time.perf_counter() + _FRAME_SECONDS
-        elif len(self._steps) > MOST_ROWS:
+        elif is_machine and len(self._steps) > MOST_ROWS:
             if change.at >= self._next_summary:
                 self._line(f"{self._clock(change.at)}  {self._summary()}")
                 self._next_summary = change.at + _SUMMARY_EVERY
         elif before is None or before.step != change.step:
             step = f"execution {change.step}" if change.is_over else change.step
             self._line(f"{self._clock(change.at)}  {change.machine:{self._width}}  {step}")
+
+    def announce(self, text: str) -> None:
+        """Say something that stays on the screen."""
+        self._line(text)
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -91,15 +107,14 @@ class Progress:
         return f"{at.astimezone(self._zone):%H:%M:%S}"
 
     def _picture(self) -> Group:
-        elapsed = duration(self._now - self._begins)
+        elapsed = duration(self._now - (self._began or self._now))
         title = Text(
             f"Virtual time {self._now.astimezone(self._zone):%Y-%m-%d %H:%M:%S}, {elapsed} since the beginning"
         )
-        faults = Text("\n".join(self._faults[-5:]), style="yellow")
-        if len(self._steps) > MOST_ROWS:
-            return Group(title, Text(self._summary()), faults)
+        news = Text("\n".join(self._news[-5:]), style="yellow")
         rows = Table.grid(padding=(0, 2))
-        for name, change in self._steps.items():
+        many = len(self._steps) > MOST_ROWS
+        for name, change in [*self._runs.items(), *([] if many else self._steps.items())]:
             if change is None:
                 rows.add_row(f"  {name}", Text("not started", style="dim"), "")
             elif change.is_over:
@@ -108,7 +123,7 @@ class Progress:
             else:
                 waited = duration(self._now - change.at)
                 rows.add_row(f"  {name}", Text(change.step, style="cyan"), Text(f"for {waited}", style="dim"))
-        return Group(title, rows, faults)
+        return Group(title, rows, *([Text(self._summary())] if many else []), news)
 
     def _summary(self) -> str:
         changes = [change for change in self._steps.values() if change is not None]
@@ -122,22 +137,37 @@ class Progress:
 
 
 def print_report(console: Console, outcome: RehearsalOutcome) -> None:
-    """Print the table of machines, the messages, the totals, and what is not as expected."""
-    console.print(_machine_table(outcome))
-    if outcome.messages:
-        console.print(Text(f"Messages that people would have got: {len(outcome.messages)}", style="bold"))
-        whole = len(outcome.messages) <= MOST_BODIES
-        for message in outcome.messages:
-            _print_message(console, message, outcome.fleet.begins.tzinfo, whole=whole)
-        if not whole:
-            console.print(Text("(with their texts in what --json writes)\n", style="dim"))
+    """Print the messages, the story of each run, the table of machines, the totals, and what is not as expected.
+
+    What is last is what is on the screen when all is over.
+    """
+    _print_messages(console, outcome)
+    for run in outcome.runs:
+        print_run(console, run, outcome.fleet.zone)
+    console.print(_machine_table(outcome, is_wide=console.width >= WIDE))
     console.print(_totals(outcome))
     _print_verdict(console, outcome)
 
 
-def _machine_table(outcome: RehearsalOutcome) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column("Machine", no_wrap=True, max_width=30)
+def _print_messages(console: Console, outcome: RehearsalOutcome) -> None:
+    """Print every subject, and the texts of those that are read: of the runs' summaries, where there are runs."""
+    if not outcome.messages:
+        return
+    console.print(Text(f"Messages that people would have got: {len(outcome.messages)}", style="bold"))
+    told = {id(message) for message in outcome.messages if message.attributes.get("kind") == "run"}
+    if not outcome.runs and len(outcome.messages) <= MOST_BODIES:
+        told = {id(message) for message in outcome.messages}
+    for message in outcome.messages:
+        _print_message(console, message, outcome.fleet.zone, whole=id(message) in told)
+    if len(told) < len(outcome.messages):
+        console.print(Text("(with all their texts in what --json writes)\n", style="dim"))
+
+
+def _machine_table(outcome: RehearsalOutcome, *, is_wide: bool) -> Table:
+    """Return the table of machines: a line for each, or two where that would be too wide."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1) if is_wide else 0)
+    between = "  " if is_wide else "\n"
+    table.add_column("Machine", no_wrap=True, max_width=48 if is_wide else 30)
     table.add_column("Power", no_wrap=True)
     table.add_column("Missing\npatches", justify="right", no_wrap=True)
     table.add_column("Verdict", overflow="fold")
@@ -147,10 +177,10 @@ def _machine_table(outcome: RehearsalOutcome) -> Table:
     for machine in outcome.machines:
         usable = sum(image.state == "available" for image in machine.images)
         table.add_row(
-            Text.assemble(machine.name, "\n", (machine.platform, "dim")),
-            _power(machine),
+            Text.assemble(machine.name, between, (machine.platform, "dim")),
+            _power(machine, " " if is_wide else "\n"),
             f"{machine.missing_before} → {machine.missing_after}",
-            _verdict(machine),
+            _verdict(machine, between),
             "-" if machine.minutes_out_of_service is None else f"{machine.minutes_out_of_service:.1f}",
             str(usable),
             Text("no", style="bold red") if machine.differences else Text("yes", style="green"),
@@ -158,19 +188,21 @@ def _machine_table(outcome: RehearsalOutcome) -> Table:
     return table
 
 
-def _power(machine: MachineOutcome) -> Text:
+def _power(machine: MachineOutcome, between: str) -> Text:
     style = "" if machine.first_power == machine.last_power else "yellow"
-    return Text(f"{machine.first_power} →\n{machine.last_power}", style=style)
+    return Text(f"{machine.first_power} →{between}{machine.last_power}", style=style)
 
 
-def _verdict(machine: MachineOutcome) -> Text:
-    """Return the verdict, and under it the error of what failed."""
+def _verdict(machine: MachineOutcome, between: str) -> Text:
+    """Return the verdict, and after it the error of what failed."""
     verdict = machine.verdict.replace("_", " ")
     style = "green" if machine.verdict in _GOOD else "yellow" if machine.verdict in _WARN else "red"
     if machine.verdict == "none":
         verdict = "refused" if machine.outcome == "refused" else "no result" if machine.executions else "not started"
         style = "" if not machine.executions else style
-    return Text.assemble((verdict, style), *([("\n" + machine.error, "dim")] if machine.error else []))
+    if not machine.executions and machine.run in ("left_out", "not_attempted"):
+        verdict, style = machine.run.replace("_", " "), "yellow" if machine.run == "not_attempted" else ""
+    return Text.assemble((verdict, style), *([(between + machine.error, "dim")] if machine.error else []))
 
 
 def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | None, *, whole: bool) -> None:
@@ -181,8 +213,9 @@ def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | Non
             indent = " " * (len(line) - len(line.lstrip()))
             # An address stays in one piece, however long.
             wrapped = textwrap.wrap(
-                line,
+                line.strip(),
                 max(console.width - 4, 40),
+                initial_indent=indent,
                 subsequent_indent=indent,
                 break_long_words=False,
                 break_on_hyphens=False,
@@ -194,7 +227,7 @@ def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | Non
 
 def _totals(outcome: RehearsalOutcome) -> Table:
     machines = len(outcome.machines)
-    began, ended = (at.astimezone(outcome.fleet.begins.tzinfo) for at in (outcome.began, outcome.ended))
+    began, ended = (at.astimezone(outcome.fleet.zone) for at in (outcome.began, outcome.ended))
     totals = Table.grid(padding=(0, 2))
     totals.add_row("Virtual time", f"{duration(ended - began)} (from {began:%Y-%m-%d %H:%M} to {ended:%Y-%m-%d %H:%M})")
     totals.add_row("Real time", f"{outcome.real_seconds:.1f} s")
@@ -207,7 +240,8 @@ def _totals(outcome: RehearsalOutcome) -> Table:
 def _print_verdict(console: Console, outcome: RehearsalOutcome) -> None:
     console.print()
     if outcome.is_as_expected:
-        console.print(Text(f"All {len(outcome.machines)} machines ended as expected.", style="bold green"))
+        runs = f" and {_many(len(outcome.runs), 'run')}" if outcome.runs else ""
+        console.print(Text(f"All {len(outcome.machines)} machines{runs} ended as expected.", style="bold green"))
         return
     console.print(Text("Not as expected:", style="bold red"))
     lines = {entry.spec.name: entry.line for entry in outcome.fleet.machines}
@@ -218,6 +252,10 @@ def _print_verdict(console: Console, outcome: RehearsalOutcome) -> None:
             console.print(Text(f"    {difference}"), soft_wrap=True)
     for difference in outcome.differences:
         console.print(Text(f"  {difference}"), soft_wrap=True)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"the {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(length: timedelta) -> str:
@@ -239,6 +277,7 @@ def to_json(outcome: RehearsalOutcome) -> str:
         "seed": outcome.seed,
         "asExpected": outcome.is_as_expected,
         "differences": list(outcome.differences),
+        "runs": [run_value(run) for run in outcome.runs],
         "machines": [_machine_value(machine) for machine in outcome.machines],
         "messages": [
             {
@@ -273,6 +312,7 @@ def _machine_value(machine: MachineOutcome) -> dict[str, Any]:
         "platform": machine.platform,
         "power": {"first": machine.first_power, "last": machine.last_power},
         "missingPatches": {"before": machine.missing_before, "after": machine.missing_after},
+        "run": machine.run,
         "outcome": machine.outcome,
         "verdict": machine.verdict,
         "error": machine.error,

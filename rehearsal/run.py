@@ -4,88 +4,44 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.clock import TimeLimitError
-from rehearsal.faults import EventFault, Fault, StopInstance, Strikes, TerminateInstance, describe
+from rehearsal.faults import EventFault, Fault, StopInstance, StopRun, Strikes, TerminateInstance, describe
 from rehearsal.fleet import Fleet, Machine
-from rehearsal.fleet_file import FleetFile, FleetMachine
+from rehearsal.fleet_file import FleetFile
+from rehearsal.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
+from rehearsal.gates import Calendar
+from rehearsal.machine_outcomes import MachineOutcome, describe_execution, describe_machine, find_differences
+from rehearsal.people import APPROVAL, People, Visitors, arn_of
+from rehearsal.run_outcomes import RUN_MACHINE, RunOutcome, collect_runs
 
 MACHINE = "PatchInstance"
 SETTLING = timedelta(hours=8)
 """How long Drydock's schedules may take to give back what no event told it about."""
 _LOOK_AGAIN = timedelta(minutes=5)
+_UNFINISHED = ("UNTOLD", "RUNS", "UNTOLD_RUNS")
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that people watch a rehearsal for: an execution entered a state or ended, or a fault struck."""
+    """Something that people watch a rehearsal for: an execution entered a state or ended, or a fault struck.
+
+    News, too: the window opens, people answer, an alarm rings.
+    """
 
     at: datetime
     machine: str
     step: str
     is_over: bool = False
     is_fault: bool = False
-
-
-@dataclass(frozen=True)
-class ImageOutcome:
-    """An image of a machine, as EC2 has it at the end."""
-
-    image_id: str
-    name: str
-    state: str
-
-
-@dataclass(frozen=True)
-class ExecutionOutcome:
-    """One execution and the states it went through, each with the time of its entry."""
-
-    name: str
-    status: str
-    started: datetime
-    stopped: datetime | None
-    error: str
-    cause: str
-    states: tuple[tuple[datetime, str], ...]
-    transitions: int
-
-
-@dataclass(frozen=True)
-class MachineOutcome:
-    """How one machine ended: what is true of it, and what Drydock recorded.
-
-    `minutes_out_of_service` is None for a machine that was not running at the beginning or is not at the end.
-    `result` is Drydock's newest record of the machine, `differences` what is not as the fleet file expects.
-    """
-
-    name: str
-    instance_id: str
-    platform: str
-    first_power: str
-    last_power: str
-    missing_before: int
-    missing_after: int
-    outcome: str
-    verdict: str
-    error: str
-    cause: str
-    minutes_out_of_service: float | None
-    images: tuple[ImageOutcome, ...]
-    interrupted_installs: int
-    is_given_back: bool
-    messages: int
-    aws_calls: int
-    transitions: int
-    executions: tuple[ExecutionOutcome, ...]
-    result: Mapping[str, Any]
-    differences: tuple[str, ...] = ()
+    is_news: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +64,7 @@ class RehearsalOutcome:
     began: datetime
     ended: datetime
     real_seconds: float
+    runs: tuple[RunOutcome, ...]
     machines: tuple[MachineOutcome, ...]
     messages: tuple[MessageOutcome, ...]
     calls: Mapping[str, int]
@@ -117,7 +74,7 @@ class RehearsalOutcome:
 
     @property
     def is_as_expected(self) -> bool:
-        """Say whether every machine ended as its entry expects, and every fault struck."""
+        """Say whether every machine and run ended as the file expects, and every fault struck."""
         return not self.differences and not any(machine.differences for machine in self.machines)
 
     @property
@@ -126,76 +83,290 @@ class RehearsalOutcome:
         return sum(self.calls.values())
 
 
+@dataclass(frozen=True)
+class Serving:
+    """How real people are asked for approval: `announce` hears of the page's address."""
+
+    announce: Callable[[str], None]
+    port: int = 0
+    patience: timedelta = timedelta(minutes=30)
+
+
 def rehearse(
-    fleet_file: FleetFile, seed: int | None = None, watch: Callable[[Change], None] | None = None
+    fleet_file: FleetFile,
+    seed: int | None = None,
+    watch: Callable[[Change], None] | None = None,
+    serving: Serving | None = None,
 ) -> RehearsalOutcome:
-    """Rehearse a fleet and return what came of it; `watch` hears of every change as it happens."""
+    """Rehearse a fleet and return what came of it; `watch` hears of every change as it happens.
+
+    With `serving`, every run needs approval, and real people answer instead of the file's.
+    """
     real_start = time.perf_counter()
     used_seed = fleet_file.seed if seed is None else seed
     options: dict[str, Any] = {"start": fleet_file.begins, "limits": fleet_file.throttling}
     with EmbeddedAccount(seed=used_seed, **options) as account, Fleet(account) as fleet:
-        stack = account.deploy(fleet_file.parameters)
+        rehearsal = _Rehearsal(account, fleet, fleet_file, watch or (lambda change: None), serving)
+        rehearsal.run()
+        return rehearsal.collect(used_seed, time.perf_counter() - real_start)
+
+
+class _Rehearsal:
+    """One rehearsal on an account of its own."""
+
+    def __init__(
+        self,
+        account: EmbeddedAccount,
+        fleet: Fleet,
+        fleet_file: FleetFile,
+        tell: Callable[[Change], None],
+        serving: Serving | None,
+    ) -> None:
+        self._account = account
+        self._fleet = fleet
+        self._file = fleet_file
+        self._runs = fleet_file.runs
+        self._tell = tell
+        self._strikes: list[Strikes] = []
+        self._problems: list[str] = []
+        self._expected: dict[str, RunExpectation] = {}
+        self._labels: dict[str, str] = {}
+        self._visitors: Visitors | None = None
+        schedule = {"ScheduleEnabled": "true"} if self._runs.window else {}
+        links = {"ApprovalAuth": "LINK"} if serving else {}
+        self._stack = account.deploy({**schedule, **fleet_file.parameters, **links})
+        self._table = self._stack.resource("StateTable")
         for machine in fleet_file.machines:
             fleet.add(machine.spec)
         for document in fleet_file.documents:
             fleet.add_document(document.name, platforms=document.platforms)
-        if fleet_file.policy:
-            account.client("ssm").put_parameter(
-                Name=stack.outputs["PolicyParameterName"],
-                Value=json.dumps(fleet_file.policy),
-                Type="String",
-                Overwrite=True,
+        self._ids = {machine.spec.name: machine.instance_id for machine in fleet.machines}
+        self._write_settings(serving)
+        self._write_history()
+        self._recorder = _Recorder(account, fleet, self._labels, tell)
+        account.observers.append(self._recorder)
+        people = () if serving else self._runs.people
+        self._people = People(account, people, self._stack, lambda answer: self._tell_news(answer.text))
+        account.observers.append(self._people)
+        if serving:
+            self._visitors = Visitors(
+                account, self._stack, self._is_decided, serving.announce, serving.port, serving.patience
             )
-        tell = watch or (lambda change: None)
-        recorder = _Recorder(account, fleet, tell)
-        account.observers.append(recorder)
-        strikes = [_arm(fault, account, fleet, tell) for fault in fleet_file.faults]
-        _plan_starts(account, fleet, fleet_file)
-        table = stack.resource("StateTable")
-        problems = _run(account, table, fleet_file.limit)
-        problems += [f"a fault never struck: {describe(one.fault)}" for one in strikes if not one.count]
+            account.observers.append(self._visitors)
+        self._began = account.clock.now()
+
+    def run(self) -> None:
+        """Let the window open, start what is started by hand, and go on until nothing is left to do."""
+        self._make_gates_and_groups()
+        if self._runs.window is None:
+            self._begin()
+            self._settle()
+        else:
+            self._open_window(self._runs.window)
+        self._problems += [f"a fault never struck: {describe(one.fault)}" for one in self._strikes if not one.count]
+
+    def _open_window(self, window: WindowSpec) -> None:
+        window_id = self._stack.outputs["MaintenanceWindowId"]
+        self._register_targets(window_id, window)
+        for number, expect in enumerate(window.executions, 1):
+            try:
+                name = self._account.windows.run_next(window_id)
+            except LookupError as error:
+                self._problems.append(f"window: {error}")
+                return
+            self._expected[name] = expect
+            self._labels[name] = "window run" if number == 1 else f"window run {number}"
+            if number == 1:
+                self._begin()
+            self._tell_news(f"the maintenance window opens (execution {name})")
+            self._settle()
+            if self._problems:
+                return
+
+    def _write_settings(self, serving: Serving | None) -> None:
+        policy = dict(self._file.policy)
+        if serving:
+            policy["approval"] = {**policy.get("approval", {}), "required": True}
+        approvers = [arn_of(person.name) for person in self._runs.people if person.is_approver]
+        settings = {"PolicyParameterName": policy, "ApproversParameterName": approvers}
+        for output, value in settings.items():
+            if value:
+                self._account.client("ssm").put_parameter(
+                    Name=self._stack.outputs[output], Value=json.dumps(value), Type="String", Overwrite=True
+                )
+
+    def _write_history(self) -> None:
+        """Remember successes of four weeks ago, as Drydock does."""
+        done = self._account.clock.now() - timedelta(weeks=4)
+        for entry, machine in zip(self._file.machines, self._fleet.machines, strict=True):
+            if not entry.history:
+                continue
+            item = {
+                "pk": "HISTORY",
+                "sk": f"Install#{machine.instance_id}",
+                "schema": 1,
+                "platform": entry.spec.platform,
+                "patchGroup": entry.spec.tags.get("Patch Group") or entry.spec.tags.get("PatchGroup") or "",
+                "doneAt": done.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "doneBy": "",
+                "doneRun": "",
+                **{f"s{number}": int(one.total_seconds()) for number, one in enumerate(entry.history, 1)},
+            }
+            wire = {key: TypeSerializer().serialize(value) for key, value in item.items()}
+            self._account.client("dynamodb").put_item(TableName=self._table, Item=wire)
+
+    def _make_gates_and_groups(self) -> None:
+        for calendar in self._runs.calendars:
+            self._account.calendars[calendar.name] = Calendar("DEFAULT_OPEN" if calendar.is_open else "DEFAULT_CLOSED")
+        for alarm in self._runs.alarms:
+            self._account.client("cloudwatch").put_metric_alarm(
+                AlarmName=alarm.name, EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", Threshold=1
+            )
+            self._account.alarms.set_state(alarm.name, alarm.state)
+        for group in self._runs.groups:
+            ids = None if group.machines is None else [self._ids[name] for name in group.machines]
+            self._fleet.add_resource_group(group.name, group.tags, ids)
+
+    def _register_targets(self, window_id: str, window: WindowSpec) -> None:
+        """Add targets to the window as people do."""
+        members = {name: [instance_id] for name, instance_id in self._ids.items()}
+        for group in window.targets:
+            is_group = any(target["key"].startswith("resource-groups:") for target in group)
+            self._account.client("ssm").register_target_with_maintenance_window(
+                WindowId=window_id,
+                ResourceType="RESOURCE_GROUP" if is_group else "INSTANCE",
+                Targets=[{"Key": target["key"], "Values": target["values"]} for target in with_ids(group, members)],
+            )
+
+    def _begin(self) -> None:
+        """Arm everything that happens at a time of the file; they count from now."""
+        account, clock = self._account, self._account.clock
+        self._began = clock.now()
+        self._strikes = [self._arm(fault) for fault in self._file.faults]
+        self._plan_starts()
+        for calendar in self._runs.calendars:
+            kind = account.calendars[calendar.name].kind
+            account.calendars[calendar.name] = Calendar(kind, _periods(calendar, self._began))
+            for at, is_open in calendar.changes:
+                self._tell_later(at, f"the calendar {calendar.name} {'opens' if is_open else 'closes'}")
+        for alarm in self._runs.alarms:
+            for at, state in alarm.changes:
+                account.alarms.set_state(alarm.name, state, self._began + at)
+                self._tell_later(at, f"the alarm {alarm.name} is {state}")
+
+    def _tell_later(self, at: timedelta, text: str) -> None:
+        self._account.clock.call_at(self._began + at, lambda: self._tell_news(text), background=True)
+
+    def _tell_news(self, text: str) -> None:
+        self._tell(Change(self._account.clock.now(), "", text, is_news=True))
+
+    def _arm(self, fault: Fault) -> Strikes:
+        """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
+        if isinstance(fault, StopRun) and fault.run == WINDOW:
+            fault = replace(fault, run=next(iter(self._expected)))
+        strikes = fault.arm(self._account, self._fleet)
+        if not isinstance(fault, EventFault):
+            strikes.heard = lambda: self._tell(Change(self._account.clock.now(), "", describe(fault), is_fault=True))
+        return strikes
+
+    def _plan_starts(self) -> None:
+        def plan(machine: str, at: timedelta, given: Mapping[str, Any], name: str) -> None:
+            def begin() -> None:
+                self._account.start_execution(machine, given, name)
+
+            self._account.clock.call_later(at.total_seconds(), begin)
+
+        for number, start in enumerate(self._file.starts, 1):
+            given = {"instanceId": self._ids[start.machine], **start.input}
+            plan(MACHINE, start.at, given, f"{start.machine}-{number}")
+        members = {name: [instance_id] for name, instance_id in self._ids.items()}
+        for run in self._runs.by_hand:
+            given = dict(run.input)
+            if "targets" in given:
+                given["targets"] = with_ids(given["targets"], members)
+            self._expected[run.name] = run.expect
+            self._labels[run.name] = f"run {run.name}"
+            plan(RUN_MACHINE, run.at, given, run.name)
+
+    def _settle(self) -> None:
+        """Run until nothing happens any more and nothing is left for Drydock's schedules to find."""
+        account, limit = self._account, self._file.limit
+        try:
+            self._run_until_quiet()
+            end = account.clock.now() + SETTLING
+            while account.clock.now() < end and _is_unfinished(account, self._table):
+                again = account.clock.now() + _LOOK_AGAIN
+                account.clock.call_at(again, lambda: None)
+                account.run_until_quiet(limit)
+        except TimeLimitError as error:
+            self._problems.append(f"the rehearsal was {error}")
+
+    def _run_until_quiet(self) -> None:
+        visitors = self._visitors
+        while visitors is not None:
+            self._account.clock.run(lambda: visitors.are_asked, self._file.limit)
+            if not visitors.are_asked:
+                return
+            visitors.receive()
+        self._account.run_until_quiet(self._file.limit)
+
+    def _is_decided(self, run_id: str) -> bool:
+        key = {"pk": {"S": f"RUN#{run_id}"}, "sk": {"S": "RUN"}}
+        item = self._account.client("dynamodb").get_item(TableName=self._table, Key=key).get("Item", {})
+        approval = item.get("approval", {}).get("M", {})
+        return bool(approval.get("decision", {}).get("S"))
+
+    def collect(self, seed: int, real_seconds: float) -> RehearsalOutcome:
+        """Return what came of it."""
+        items = _scan(self._account, self._table)
+        runs = collect_runs(
+            self._account,
+            self._stack.outputs["LogBucketName"],
+            items,
+            self._expected,
+            self._labels,
+            self._people.answers,
+        )
+        began = {run.run_id for run in runs}
+        problems = [
+            *self._problems,
+            *(
+                f"{self._labels[name]} ({name}): no run began"
+                for name, expect in self._expected.items()
+                if name not in began and expect.outcome != "none"
+            ),
+            *(f"{run.label} ({run.run_id}): {difference}" for run in runs for difference in run.differences),
+        ]
         return _collect(
-            account, fleet, fleet_file, recorder, table, tuple(problems), used_seed, time.perf_counter() - real_start
+            self._account,
+            self._fleet,
+            self._file,
+            self._recorder,
+            items,
+            runs,
+            tuple(problems),
+            self._began,
+            seed,
+            real_seconds,
         )
 
 
-def _arm(fault: Fault, account: EmbeddedAccount, fleet: Fleet, tell: Callable[[Change], None]) -> Strikes:
-    """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
-    strikes = fault.arm(account, fleet)
-    if not isinstance(fault, EventFault):
-        strikes.heard = lambda: tell(Change(account.clock.now(), "", describe(fault), is_fault=True))
-    return strikes
-
-
-def _plan_starts(account: EmbeddedAccount, fleet: Fleet, fleet_file: FleetFile) -> None:
-    ids = {machine.spec.name: machine.instance_id for machine in fleet.machines}
-    for number, start in enumerate(fleet_file.starts, 1):
-        given = {"instanceId": ids[start.machine], **start.input}
-        name = f"{start.machine}-{number}"
-
-        def begin(given: Mapping[str, Any] = given, name: str = name) -> None:
-            account.start_execution(MACHINE, given, name)
-
-        account.clock.call_later(start.at.total_seconds(), begin)
-
-
-def _run(account: EmbeddedAccount, table: str, limit: timedelta) -> list[str]:
-    """Run until nothing happens any more and nothing is left for Drydock's schedules to find."""
-    try:
-        account.run_until_quiet(limit)
-        end = account.clock.now() + SETTLING
-        while account.clock.now() < end and _is_unfinished(account, table):
-            again = account.clock.now() + _LOOK_AGAIN
-            account.clock.call_at(again, lambda: None)
-            account.run_until_quiet(limit)
-    except TimeLimitError as error:
-        return [f"the rehearsal was {error}"]
-    return []
+def _periods(calendar: CalendarSpec, began: datetime) -> list[tuple[datetime, datetime]]:
+    """Return when a calendar is the opposite of what it is at first; the last time for ever."""
+    periods: list[tuple[datetime, datetime]] = []
+    since: datetime | None = None
+    for at, is_open in sorted(calendar.changes):
+        if is_open != calendar.is_open:
+            since = since or began + at
+        elif since is not None:
+            periods.append((since, began + at))
+            since = None
+    return periods if since is None else [*periods, (since, datetime.max.replace(tzinfo=UTC))]
 
 
 def _is_unfinished(account: EmbeddedAccount, table: str) -> bool:
     items = _scan(account, table)
-    return any(item["sk"] == "LEASE" or item.get("lookup") == "UNTOLD" for item in items)
+    return any(item["sk"] == "LEASE" or item.get("lookup") in _UNFINISHED for item in items)
 
 
 def _scan(account: EmbeddedAccount, table: str) -> list[dict[str, Any]]:
@@ -222,17 +393,25 @@ def _plain(value: Any) -> Any:
 class _Recorder(Observer):
     """Writes down which execution went where, and passes the changes on."""
 
-    def __init__(self, account: EmbeddedAccount, fleet: Fleet, watch: Callable[[Change], None]) -> None:
+    def __init__(
+        self,
+        account: EmbeddedAccount,
+        fleet: Fleet,
+        labels: Mapping[str, str],
+        watch: Callable[[Change], None],
+    ) -> None:
         self.states: dict[str, list[tuple[datetime, str]]] = {}
         self.machines: dict[str, str] = {}
         self.invocations = 0
         self._account = account
         self._names = {machine.instance_id: machine.spec.name for machine in fleet.machines}
+        self._labels = labels
         self._watch = watch
 
     def state_entered(self, execution_arn: str, state: str) -> None:
         """Note the state."""
-        self._note(execution_arn)
+        if not self._note(execution_arn):
+            return
         now = self._account.clock.now()
         self.states[execution_arn].append((now, state))
         if state.endswith("?") or state in ("Succeed", "Fail"):
@@ -241,19 +420,24 @@ class _Recorder(Observer):
 
     def execution_changed(self, arn: str, status: str) -> None:
         """Note the execution, and its end."""
-        self._note(arn)
-        if status != "RUNNING":
+        if self._note(arn) and status != "RUNNING":
             self._watch(Change(self._account.clock.now(), self.machines[arn], status.lower(), is_over=True))
 
     def function_invoked(self, name: str, event: Any, outcome: Any) -> None:
         """Count the invocations."""
         self.invocations += 1
 
-    def _note(self, arn: str) -> None:
+    def _note(self, arn: str) -> bool:
+        """Remember an execution; false for one that people do not watch, a child of a run's Map."""
         if arn not in self.states:
-            given = self._account.execution(arn).input
+            view = self._account.execution(arn)
+            if "/" in view.machine:
+                return False
+            given = view.input if isinstance(view.input, dict) else {}
             self.states[arn] = []
-            self.machines[arn] = self._names.get(given.get("instanceId", ""), arn.rsplit(":", 1)[-1])
+            name = self._labels.get(view.name, view.name)
+            self.machines[arn] = self._names.get(str(given.get("instanceId", "")), name)
+        return True
 
 
 def _collect(
@@ -261,12 +445,13 @@ def _collect(
     fleet: Fleet,
     fleet_file: FleetFile,
     recorder: _Recorder,
-    table: str,
+    items: list[dict[str, Any]],
+    runs: tuple[RunOutcome, ...],
     problems: tuple[str, ...],
+    began: datetime,
     seed: int,
     real_seconds: float,
 ) -> RehearsalOutcome:
-    items = _scan(account, table)
     messages = tuple(
         MessageOutcome(
             message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes)
@@ -284,123 +469,42 @@ def _collect(
     executions: dict[str, list[str]] = {}
     for arn, name in recorder.machines.items():
         executions.setdefault(name, []).append(arn)
-    views = {arn: _describe_execution(account, arn, recorder.states[arn]) for arn in recorder.machines}
+    views = {arn: describe_execution(account, arn, recorder.states[arn]) for arn in recorder.machines}
     outcomes = []
     # Where somebody cuts the power, Drydock cannot help that an installation is cut short.
     meddled = {fault.instance for fault in fleet_file.faults if isinstance(fault, StopInstance | TerminateInstance)}
     for entry, machine in zip(fleet_file.machines, fleet.machines, strict=True):
         arns = executions.get(entry.spec.name, [])
-        outcome = _describe_machine(
+        outcome = describe_machine(
             fleet,
             machine,
             [item for item in items if item["pk"] == f"INSTANCE#{machine.instance_id}"],
             tuple(views[arn] for arn in arns),
-            sum(machine.instance_id in message.body for message in messages),
+            sum(_is_about(message, machine) for message in messages),
             sum(by_execution.get(arn, 0) for arn in arns),
         )
-        differences = list(_differences(entry, outcome))
+        said = [run.outcome_of(machine.instance_id) for run in runs]
+        outcome = replace(outcome, run=next((one for one in reversed(said) if one), "none"))
+        differences = list(find_differences(entry, outcome))
         if outcome.interrupted_installs and entry.spec.name not in meddled:
             differences.append("installation: it was interrupted by a change of power")
         outcomes.append(replace(outcome, differences=tuple(differences)))
     return RehearsalOutcome(
         fleet=fleet_file,
         seed=seed,
-        began=fleet_file.begins.astimezone(UTC),
+        began=began,
         ended=account.clock.now(),
         real_seconds=real_seconds,
+        runs=runs,
         machines=tuple(outcomes),
         messages=messages,
         calls=dict(sorted(counts.items())),
         function_invocations=recorder.invocations,
-        transitions=sum(view.transitions for view in views.values()),
+        transitions=sum(view.transitions for view in account.executions()),
         differences=problems,
     )
 
 
-def _describe_execution(account: EmbeddedAccount, arn: str, states: list[tuple[datetime, str]]) -> ExecutionOutcome:
-    view = account.execution(arn)
-    return ExecutionOutcome(
-        name=arn.rsplit(":", 1)[-1],
-        status=view.status,
-        started=view.started,
-        stopped=view.stopped,
-        error=view.error or "",
-        cause=view.cause or "",
-        states=tuple(states),
-        transitions=view.transitions,
-    )
-
-
-def _describe_machine(
-    fleet: Fleet,
-    machine: Machine,
-    items: list[dict[str, Any]],
-    executions: tuple[ExecutionOutcome, ...],
-    messages: int,
-    aws_calls: int,
-) -> MachineOutcome:
-    results = sorted((item for item in items if item["sk"].startswith("RESULT#")), key=lambda item: item["endedAt"])
-    # What an execution found that was refused because another one was at work is not news of the machine.
-    carried_out = [item for item in results if item["outcome"] != "refused"]
-    result = (carried_out or results or [{}])[-1]
-    failure = result.get("failure") or {}
-    images = [image for image in fleet.images.by_id.values() if image.machine is machine]
-    return MachineOutcome(
-        name=machine.spec.name,
-        instance_id=machine.instance_id,
-        platform=machine.spec.platform,
-        first_power=machine.spec.power,
-        last_power=machine.power,
-        missing_before=len(machine.spec.missing),
-        missing_after=len(machine.missing),
-        outcome=result.get("outcome", "none"),
-        verdict=result.get("verdict", "none"),
-        error=failure.get("error", ""),
-        cause=failure.get("cause", ""),
-        minutes_out_of_service=_minutes_out_of_service(machine),
-        images=tuple(ImageOutcome(image.image_id, image.name, image.state) for image in images),
-        interrupted_installs=len(machine.interrupted_installs),
-        is_given_back=not any(item["sk"] == "LEASE" for item in items),
-        messages=messages,
-        aws_calls=aws_calls,
-        transitions=sum(execution.transitions for execution in executions),
-        executions=executions,
-        result=result,
-    )
-
-
-def _minutes_out_of_service(machine: Machine) -> float | None:
-    """Return the minutes in which a machine that was found running, and still runs, was down."""
-    if machine.spec.power != "running" or machine.power != "running":
-        return None
-    down = timedelta(0)
-    since: datetime | None = None
-    for at, serves in [*machine.service_log, (machine.account.clock.now(), True)]:
-        if not serves and since is None:
-            since = at
-        elif serves and since is not None:
-            down += at - since
-            since = None
-    return round(down.total_seconds() / 60, 1)
-
-
-def _differences(entry: FleetMachine, outcome: MachineOutcome) -> Iterator[str]:
-    """Compare a machine's end with what its entry expects."""
-    expect = entry.expect
-    usable = sum(image.state == "available" for image in outcome.images)
-    pairs = (
-        ("outcome", expect.outcome, outcome.outcome),
-        ("verdict", expect.verdict, outcome.verdict),
-        ("power", expect.power, outcome.last_power),
-        ("images", expect.images, usable),
-        ("missing patches", expect.missing, outcome.missing_after),
-        ("error", expect.error, outcome.error or "none"),
-        ("messages", expect.messages, outcome.messages),
-    )
-    for what, expected, got in pairs:
-        if expected is not None and expected != got:
-            yield f"{what}: expected {expected}, got {got}"
-    if not outcome.is_given_back:
-        yield "lease: expected none at the end, but Drydock still holds one"
-    if outcome.verdict == "compliant" and outcome.missing_after and expect.missing is None:
-        yield f"verdict: compliant, but {outcome.missing_after} patches are missing"
+def _is_about(message: MessageOutcome, machine: Machine) -> bool:
+    """Say whether a message tells of one machine; those of whole runs name machines, too."""
+    return machine.instance_id in message.body and message.attributes.get("kind") not in ("run", APPROVAL)

@@ -32,6 +32,7 @@ from rehearsal.clock import TimeLimitError
 from rehearsal.deployment import Stack
 from rehearsal.faults import LoseEvents, Moment, StopExecution
 from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
+from rehearsal.promises import Allowance, broken_promises
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
 HEALTH_PROBE = "check-health"
@@ -49,12 +50,15 @@ _THROTTLED = {
     "dynamodb": "ThrottlingException",
     "ec2": "RequestLimitExceeded",
     "lambda": "TooManyRequestsException",
+    "s3": "SlowDown",
     "sns": "Throttled",
     "ssm": "ThrottlingException",
     "stepfunctions": "ThrottlingException",
 }
 _REFUSED = {"ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}
 _READING = ("Describe", "Get", "List", "Query", "Scan")
+_OF_A_RUN = ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")
+"""The functions of MaintenanceRun; what they start is disturbed in flows of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Flow:
     """When somebody stops the execution, so that give_back and alert_failure are what is disturbed."""
     status: str = "SUCCEEDED"
     end: str = "finished"
+    others: tuple[Mapping[str, Any], ...] = ()
+    """More machines: then it is a run of them all, and the functions of the run are what is disturbed."""
 
 
 _LINUX = {"missing": ("openssl-3.0.8", "kernel-6.1.90")}
@@ -91,6 +97,18 @@ FLOWS = {
             end="as found",
         ),
         Flow("aborted", _WINDOWS, stopped_in=Moment(30, "Install Patches"), status="ABORTED"),
+        Flow(
+            "run",
+            _LINUX,
+            {
+                "backup": {"before": False, "after": False},
+                "deadlineMinutes": 720,
+                "maxConcurrency": 2,
+                "canary": {"count": 1},
+                "soakMinutes": 1,
+            },
+            others=(_WINDOWS, _LINUX),
+        ),
     )
 }
 
@@ -164,7 +182,7 @@ class Strike:
     @property
     def may_tell_twice(self) -> bool:
         """Whether a message was sent but not marked as told: SNS has no token by which it would know it again."""
-        if self.call.caller.name not in ("announce_success", "alert_failure"):
+        if self.call.caller.name not in ("announce_success", "alert_failure", "summarise_run"):
             return False
         if self.call.operation == "Publish":
             return self.mode == "dies_after"
@@ -201,7 +219,14 @@ class Run:
         self.stack: Stack = account.deploy()
         for document in (*HOOKS.values(), HEALTH_PROBE):
             fleet.add_document(document)
-        self.machine: Machine = fleet.machine(fleet.add(MachineSpec(name=self.flow.name, **self.flow.spec)))
+        specs = [self.flow.spec, *self.flow.others]
+        self.machines: list[Machine] = [
+            fleet.machine(
+                fleet.add(MachineSpec(name=f"{self.flow.name}-{number}" if number else self.flow.name, **spec))
+            )
+            for number, spec in enumerate(specs)
+        ]
+        self.machine = self.machines[0]
         self.missing = list(self.machine.missing)
         self.execution = ""
 
@@ -212,19 +237,28 @@ class Run:
         if self.flow.stopped_in:
             StopExecution(self.flow.name, self.flow.stopped_in).arm(self.account, self.fleet)
         self.account.calls.interceptors.append(self._intercept)
-        given = {"instanceId": self.machine.instance_id, "policy": dict(self.flow.policy)}
-        self.execution = self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
+        self.execution = self._start()
         try:
             self._settle()
             if "redriven_late" in self.case.modes.values():
                 self._redrive()
                 self._settle()
-            violations = list(_judge(self))
+            violations = list(self._judge())
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
         what = ", ".join(_describe(strike.call) for strike in self.strikes)
         told_twice = self.ends < len(self.messages()) <= self.ends + self.repeats
         return Verdict(self.case, what, self.end(), tuple(violations), told_twice, tuple(self.log))
+
+    def _start(self) -> str:
+        given = {"instanceId": self.machine.instance_id, "policy": dict(self.flow.policy)}
+        return self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
+
+    def _judge(self) -> Iterator[str]:
+        return _judge(self)
+
+    def _is_disturbed(self, call: Call) -> bool:
+        return call.caller.kind == "function" and not call.operation.startswith(_READING)
 
     @property
     def view(self) -> ExecutionView:
@@ -267,7 +301,7 @@ class Run:
         self.log.append(f"{self.account.clock.now():%H:%M:%S.%f} {text}")
 
     def _intercept(self, call: Call) -> Interception | None:
-        if call.caller.kind != "function" or call.operation.startswith(_READING):
+        if not self._is_disturbed(call):
             return None
         self.changes.append(call)
         self.note(_describe(call))
@@ -312,10 +346,50 @@ class Run:
         self.account.run_until_quiet()
         end = self.account.clock.now() + SETTLING
         while self.account.clock.now() < end and any(
-            item["sk"] == "LEASE" or item.get("lookup") == "UNTOLD" for item in self.items()
+            item["sk"] == "LEASE" or item.get("lookup") in ("UNTOLD", "RUNS", "UNTOLD_RUNS") for item in self.items()
         ):
             self.account.clock.call_later(150, lambda: None)
             self.account.run_until_quiet()
+
+
+class RunOfMachines(Run):
+    """An account in which one case happens to a run of several machines."""
+
+    def messages(self) -> list[Any]:
+        """What people were told about the run as a whole."""
+        return [message for message in self.account.messages if message.attributes.get("kind") == "run"]
+
+    def end(self) -> str:
+        """What the machines are like, all of them."""
+        if any(machine.pending_reboot for machine in self.machines):
+            return "half-way"
+        patched = [not machine.missing for machine in self.machines]
+        return "finished" if all(patched) else "half-way" if any(patched) else "as found"
+
+    def _start(self) -> str:
+        ids = [machine.instance_id for machine in self.machines]
+        given = {"targets": [{"key": "InstanceIds", "values": ids}], "policy": dict(self.flow.policy)}
+        return self.account.start_execution("MaintenanceRun", given, f"soak-{self.flow.name}")
+
+    def _is_disturbed(self, call: Call) -> bool:
+        return super()._is_disturbed(call) and call.caller.name in _OF_A_RUN
+
+    def _judge(self) -> Iterator[str]:
+        yield from _judge_execution(self)
+        if self.is_completed and self.end() != self.flow.end:
+            yield f"the machines are left {self.end()}"
+        stops = [strike.call.at for strike in self.strikes if strike.mode in STOPS and strike.was_open]
+        allowance = Allowance(
+            repeats=self.repeats,
+            stopped=stops[0] if stops else None,
+            in_flight=int(self.flow.policy["maxConcurrency"]),
+            silent=self.case.loses_events,
+        )
+        yield from broken_promises(self.account, self.fleet, self.stack, self.view.name, allowance)
+        if "refused" not in self.case.modes.values() and not self.case.then:
+            letters = self.account.queue(self.stack.resource("DeadLetterQueue"))
+            if letters:
+                yield f"dead letters: {letters}"
 
 
 def _is_same(call: Call, refused: Call) -> bool:
@@ -328,9 +402,12 @@ def _describe(call: Call) -> str:
     parameters = call.parameters
     values = parameters.get("ExpressionAttributeValues", {})
     names = parameters.get("ExpressionAttributeNames", {})
+    # The key of an object in S3 is a text.
     key = parameters.get("Key") or parameters.get("Item") or {}
+    items: Mapping[str, Any] = key if isinstance(key, Mapping) else {}
     details = [
-        *(value["S"].split("#")[0] for name, value in key.items() if name in ("pk", "sk")),
+        *(value["S"].split("#")[0] for name, value in items.items() if name in ("pk", "sk")),
+        *([key.rpartition("/")[2]] if isinstance(key, str) else []),
         *(names[name] for name in ("#name", "#intent", "#wait") if name in names),
         *(value["S"] for name, value in values.items() if name in (":active", ":restoring") and "S" in value),
         str(parameters.get("DocumentName", "")),
@@ -483,7 +560,7 @@ def _judge_further_pass(run: Run) -> Iterator[str]:
     function = run.stack.resource("GiveBackFunction")
     for event, expected in (
         ({"instanceId": run.machine.instance_id}, {"move": "nothing"}),
-        ({}, {"suspects": 0, "untold": 0}),
+        ({}, {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}),
     ):
         outcome = run.account.functions.invoke(function, json.dumps(event))
         if outcome.failed or json.loads(outcome.payload) != expected:
@@ -495,13 +572,17 @@ def _judge_further_pass(run: Run) -> Iterator[str]:
 def play(case: Case) -> Verdict:
     """Let a case happen in an account of its own."""
     with EmbeddedAccount() as account, Fleet(account) as fleet:
-        return Run(case, account, fleet).play()
+        return _make_run(case, account, fleet).play()
+
+
+def _make_run(case: Case, account: EmbeddedAccount, fleet: Fleet) -> Run:
+    return RunOfMachines(case, account, fleet) if FLOWS[case.flow].others else Run(case, account, fleet)
 
 
 def count_changes(flow: str) -> list[str]:
     """What the functions change in an undisturbed run of a flow, in order."""
     with EmbeddedAccount() as account, Fleet(account) as fleet:
-        run = Run(Case(flow, "clean", 0), account, fleet)
+        run = _make_run(Case(flow, "clean", 0), account, fleet)
         run.play()
         return [_describe(call) for call in run.changes]
 

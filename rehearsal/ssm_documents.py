@@ -82,7 +82,7 @@ class CommandDocument:
 
 
 def probe(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
-    """Print boot id, agent version and pending reboot as JSON."""
+    """Print boot id, versions of agents and pending reboot as JSON."""
     yield Work(machine.spec.durations.command)
     if machine.goes_wrong("probe_garbage"):
         return Outcome("bash: line 7: uptime: command not found\n{bootId:")
@@ -91,6 +91,7 @@ def probe(machine: Machine, parameters: Mapping[str, str], comment: str) -> Beha
             {
                 "bootId": machine.boot_id,
                 "agentVersion": machine.agent.version,
+                "cloudWatchAgentVersion": machine.cloudwatch_agent_version,
                 "pendingReboot": machine.pending_reboot,
             }
         )
@@ -232,11 +233,57 @@ class _UpdateLog:
 
 
 def update_agent(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
-    """Bring the agent to the newest version; it reconnects."""
+    """Bring the agent to the newest version, as AWS-UpdateSSMAgent does. What it takes meanwhile is lost."""
+    before, wanted = machine.agent.version, parameters["version"] or NEWEST_AGENT
+    log = f"Updating amazon-ssm-agent from {before} to {parameters['version'] or 'latest'}\n"
+    if machine.goes_wrong("never_ends"):
+        yield Forever()
     yield Work(machine.spec.durations.command)
-    wanted = parameters.get("version") or NEWEST_AGENT
-    before, machine.agent.version = machine.agent.version, wanted
-    return Outcome(f"Updating amazon-ssm-agent from {before} to {wanted}\n")
+    if _update_goes_wrong(machine, "agent_update_fails", "AmazonSSMAgent"):
+        return Outcome(log + "failed to download the manifest\n", 1)
+    if _read_version(wanted) < _read_version(before) and parameters["allowDowngrade"] != "true":
+        return Outcome(log + f"please enable allow downgrade to proceed from {before} to {wanted}\n", 1)
+    if wanted == before:
+        return Outcome(log + f"amazon-ssm-agent {before} has already been installed, update skipped\n")
+    machine.agent.updates_itself = True
+    try:
+        yield Work(_AGENT_UPDATE_SECONDS)
+    finally:
+        machine.agent.updates_itself = False
+    machine.agent.version = wanted
+    machine.restart_agent()
+    if _update_goes_wrong(machine, "agent_update_reports_failure", "AmazonSSMAgent"):
+        return Outcome(log + "failed to verify the installation\n", 1)
+    return Outcome(log + f"amazon-ssm-agent updated successfully to {wanted}\n")
+
+
+def configure_package(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
+    """Bring the CloudWatch Agent to the newest version, as AWS-ConfigureAWSPackage does."""
+    name, wanted = parameters["name"], parameters["version"] or NEWEST_CLOUDWATCH_AGENT
+    if machine.goes_wrong("never_ends"):
+        yield Forever()
+    yield Work(machine.spec.durations.command)
+    if name != "AmazonCloudWatchAgent" or parameters["action"] != "Install":
+        return Outcome(f"failed to find {name}: the rehearsal only installs AmazonCloudWatchAgent\n", 1)
+    if _update_goes_wrong(machine, "agent_update_fails", name):
+        return Outcome(f"failed to download installation package reliably: {name}\n", 1)
+    if machine.cloudwatch_agent_version == wanted:
+        return Outcome(f"{name} {wanted} is already installed\n")
+    if parameters["installationType"] == "Uninstall and reinstall":
+        machine.cloudwatch_agent_version = ""
+    yield Work(_AGENT_UPDATE_SECONDS)
+    machine.cloudwatch_agent_version = wanted
+    if _update_goes_wrong(machine, "agent_update_reports_failure", name):
+        return Outcome(f"failed to validate the installation of {name} {wanted}\n", 1)
+    return Outcome(f"Successfully installed {name} {wanted}\n")
+
+
+def _update_goes_wrong(machine: Machine, wrong: str, agent: str) -> bool:
+    return machine.goes_wrong(wrong) or machine.goes_wrong(f"{wrong}:{agent}")
+
+
+def _read_version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split("."))
 
 
 def search_windows_updates(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
@@ -280,6 +327,8 @@ _HOOK_STATES = {
 
 
 NEWEST_AGENT = "3.3.2299.0"
+NEWEST_CLOUDWATCH_AGENT = "1.300057.3b1197"
+_AGENT_UPDATE_SECONDS = 45.0
 _LINUX: frozenset[Platform] = frozenset({"Linux"})
 _WINDOWS: frozenset[Platform] = frozenset({"Windows"})
 _MAC: frozenset[Platform] = frozenset()
@@ -329,6 +378,22 @@ AWS_DOCUMENTS: Mapping[str, CommandDocument] = {
             (("aws:updateSsmAgent", _EVERYWHERE),),
             {"version": Parameter(), "allowDowngrade": Parameter("false", ("true", "false"))},
             update_agent,
+        ),
+        CommandDocument(
+            "AWS-ConfigureAWSPackage",
+            "Amazon",
+            "2.2",
+            (("configurePackage", _EVERYWHERE),),
+            {
+                "action": Parameter(None, ("Install", "Uninstall")),
+                "installationType": Parameter(
+                    "Uninstall and reinstall", ("Uninstall and reinstall", "In-place update")
+                ),
+                "name": Parameter(None),
+                "version": Parameter(),
+                "additionalArguments": Parameter("{}"),
+            },
+            configure_package,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Tell people of an execution that failed, was aborted, or timed out: once for each cause."""
+"""Tell people of an execution that ended badly, or a window that started none: once for each cause."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 from drydock.log import logger
 from drydock.services import Services
 from drydock.telling import alert_failure
+from drydock.window_alerts import alert_window
 
 
 def handler(event: dict[str, Any], context: object) -> None:
     logger.info("alert", detail_type=event.get("detail-type", "sweep"))
-    alert_failure(Services(), event)
+    if event.get("source") == "aws.ssm":
+        alert_window(Services(), event)
+    else:
+        alert_failure(Services(), event)

@@ -1,13 +1,15 @@
-"""Verify Patches: judge the machine by evidence."""
+"""Verify Patches: judge the machine by evidence; where agents were updated, by their versions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from drydock.agents import verify_agents
 from drydock.evidence import verify_patches
 from drydock.handling import read_step
 from drydock.services import Services
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    return verify_patches(Services(), read_step(event))
+    step = read_step(event)
+    return verify_agents(step) if step.policy["operation"] == "UpdateAgents" else verify_patches(Services(), step)

@@ -69,7 +69,7 @@ class Scenario:
         return self.account.execution(arn)
 
     def settle(self) -> None:
-        """Let everything happen, sweeps included, until no lease and nothing untold is left."""
+        """Let everything happen, sweeps included, until no lease, no open run and nothing untold is left."""
         self.account.run_until_quiet()
         end = self.account.clock.now() + SWEEPS
         while self.account.clock.now() < end and self._is_unfinished():
@@ -136,7 +136,8 @@ class Scenario:
         ]
 
     def _is_unfinished(self) -> bool:
-        return any(item["sk"] == "LEASE" or item.get("lookup") == "UNTOLD" for item in self.items())
+        unfinished = ("UNTOLD", "RUNS", "UNTOLD_RUNS")
+        return any(item["sk"] == "LEASE" or item.get("lookup") in unfinished for item in self.items())
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def small_rehearsal() -> RehearsalOutcome:
 def test_the_default_fleet_ends_as_its_file_expects(default_rehearsal: tuple[Result, dict[str, Any]]) -> None:
     result, value = default_rehearsal
     assert [difference for machine in value["machines"] for difference in machine["differences"]] == []
-    assert "All 10 machines ended as expected." in result.output
+    assert value["differences"] == []
+    assert "All 12 machines and the run ended as expected." in result.output
     assert result.exit_code == 0
 
 
@@ -62,14 +63,45 @@ def test_progress_table_messages_and_totals_are_plain_text_when_nobody_watches(
     default_rehearsal: tuple[Result, dict[str, Any]],
 ) -> None:
     output = default_rehearsal[0].output
-    assert "01:00:00  web-linux         Admit Instance" in output
+    assert "22:00:00  * the maintenance window opens" in output
+    assert "22:00:02  window run        Ask For Approval" in output
+    assert "* Yuki Tanaka approves: " in output
+    assert "* Ben Ortiz sleeps, and does not answer" in output
+    assert "22:04:04  web-linux         Admit Instance" in output
     assert "! build-linux: execution stopped by somebody in state 'Install Patches'" in output
     assert "build-linux       execution aborted" in output
-    for words in ("Verdict", "patched reported", "still missing", "Messages that people would have got: 9"):
+    for words in ("Verdict", "patched reported", "still missing", "Messages that people would have got: 8"):
         assert words in output
     for words in ("Virtual time", "Real time", "State transitions", "AWS calls"):
         assert words in output
     assert "\x1b" not in output
+
+
+def test_the_story_of_the_window_stands_in_one_place(default_rehearsal: tuple[Result, dict[str, Any]]) -> None:
+    output = default_rehearsal[0].output
+    story = [line.rstrip() for line in output[output.index("Window run  ") :].splitlines()][1:12]
+    assert story == [
+        "  Window    drydock-MaintenanceWindow, Wed 2026-01-14 22:00 to Thu 02:00 (UTC+09:00)",
+        "  Plan      7 machines in 3 waves, done by Thu 00:00 as predicted",
+        "  Left out  laboratory-linux: tag DrydockExclude says: measures until Friday",
+        "            kiosk-windows: is running, and Systems Manager does not reach it: check the SSM Agent,",
+        "            the instance profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager",
+        "  Approval  asked at 22:00; approved by yuki.tanaka at 22:04 by a signed request (change 4711)",
+        "  Wave 1    22:04 to 22:29  canary, 1 machine: 1 succeeded",
+        "  Wave 2    22:39 to 23:04  1 machine: 1 succeeded",
+        "  Wave 3    23:04 to Thu 00:28  5 machines: 2 succeeded, 3 failed",
+        "  Outcome   failed  4 succeeded, 3 failed",
+        "",
+    ]
+
+
+def test_the_summary_of_a_run_is_shown_as_people_get_it_and_other_messages_by_their_subjects(
+    default_rehearsal: tuple[Result, dict[str, Any]],
+) -> None:
+    output = default_rehearsal[0].output
+    assert "Look at this now: 3 of 7 machines failed." in output
+    assert "waiting for approval" in output
+    assert "Without an answer by then nothing is touched" not in output
 
 
 def test_a_machine_whose_execution_is_stopped_is_given_back_without_interrupting_the_installation(
@@ -95,6 +127,17 @@ def test_json_has_everything_for_programs(default_rehearsal: tuple[Result, dict[
     assert value["totals"]["stateTransitions"] > 100
 
 
+def test_json_has_plan_approval_waves_and_report_of_a_run(default_rehearsal: tuple[Result, dict[str, Any]]) -> None:
+    [run] = default_rehearsal[1]["runs"]
+    assert (run["startedBy"], run["outcome"], run["status"]) == ("window", "failed", "FAILED")
+    assert [wave["isCanary"] for wave in run["waves"]] == [True, False, False]
+    assert [machine["name"] for machine in run["plan"]["machines"]][:2] == ["web-linux", "gateway-linux"]
+    assert run["report"]["approval"]["decision"] == "approved"
+    assert [answer["person"] for answer in run["answers"]] == ["Yuki Tanaka", "Ben Ortiz"]
+    [reports] = [one for one in run["plan"]["machines"] if one["name"] == "reports-windows"]
+    assert (reports["seconds"], reports["basis"]) == (4800, "own history")
+
+
 def test_the_same_file_and_seed_give_the_same_bytes(small_rehearsal: RehearsalOutcome) -> None:
     again = rehearse(read_fleet(SMALL, Path("small.yaml")))
     assert _without_real_time(to_json(again)) == _without_real_time(to_json(small_rehearsal))
@@ -117,7 +160,9 @@ def test_a_stopped_machine_does_not_go_out_of_service(small_rehearsal: Rehearsal
 def test_the_report_fits_the_screen(small_rehearsal: RehearsalOutcome, width: int) -> None:
     out = io.StringIO()
     print_report(Console(file=out, width=width), small_rehearsal)
-    table = out.getvalue().split("Messages")[0]
+    lines = out.getvalue().splitlines()
+    [first] = [number for number, line in enumerate(lines) if "Machine" in line and "Verdict" in line]
+    table = "\n".join(lines[first - 2 :])
     assert max(len(line) for line in table.splitlines()) <= width
     assert "compliant" in table
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rehearsal.account import PROJECT
-from rehearsal.faults import FailCall, KillFunction, LoseEvents
+from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents
+from rehearsal.fleet_runs import Person
+from rehearsal.gates import Calendar
 from rehearsal.machines import Durations
+from rehearsal.people import People, arn_of, write_parameter
 from rehearsal.permissions import Request, Statement, is_allowed, read_table
 from tests.integration.kinds import HEALTH, HOOKS
-from tests.integration.scenario import Scenario, scenario
+from tests.integration.runs import FAILING, QUICKLY, RunScenario, run_scenario
+from tests.integration.scenario import Scenario, assert_untouched, scenario
 
 SAMS_OWN_POLICY = "DeadLetterQueuePolicy"
 """By which SAM lets Lambda leave the events that a function could not carry out."""
@@ -43,7 +48,7 @@ class Record:
     denied: tuple[Request, ...]
     policies: Mapping[str, list[Statement]]
     owners: Mapping[str, str]
-    """Folder name of the function, or name of the machine, by role."""
+    """Folder name of the function, or name of the machine or of another role, by role."""
 
     def of(self, role: str) -> list[Request]:
         return [request for request in self.requests if request.role == role]
@@ -62,9 +67,18 @@ def _as_list(value: Any) -> list[Any]:
 
 WINDOWS = {"platform": "Windows", "power": "stopped"}
 BASELINE = {"hooks": HOOKS, "healthProbe": HEALTH}
+AGENTS = {"operation": "UpdateAgents"}
 UPDATES = {**BASELINE, "document": "AWS-InstallWindowsUpdates"}
 
-SENDERS = ("probe_instance", "install_patches", "finish_install", "scan_patches", "run_hook", "check_health")
+SENDERS = (
+    "check_health",
+    "finish_install",
+    "install_patches",
+    "probe_instance",
+    "run_hook",
+    "scan_patches",
+    "update_agent",
+)
 """The functions that send commands."""
 
 
@@ -84,6 +98,8 @@ def _failing(name: str, wrong: str, spec: Mapping[str, Any] = {}, policy: Mappin
 DISTURBED = (
     Case("deaf-linux", {"durations": Durations(command=400)}, BASELINE),
     Case("deaf-windows", WINDOWS, UPDATES),
+    Case("deaf-agents", {"durations": Durations(command=400)}, AGENTS),
+    _failing("no-agent", "delivery_timeout:AWS-UpdateSSMAgent", {}, AGENTS),
     _failing("no-image", "image_fails"),
     _failing("no-start", "start_falls_back", WINDOWS),
     _failing("no-probe", "probe_garbage"),
@@ -100,7 +116,7 @@ DISTURBED = (
 @pytest.fixture(scope="module")
 def record() -> Record:
     """What scenarios ask for that take every path on which a function calls something, with nothing refused."""
-    with scenario() as scene:
+    with run_scenario(parameters={"ApprovalAuth": "LINK", "ScheduleEnabled": "true"}) as scene:
         scene.account.permissions.enforce = False
         for document in (*HOOKS.values(), HEALTH):
             scene.fleet.add_document(document)
@@ -109,6 +125,11 @@ def record() -> Record:
         _refuse(scene)
         _lose(scene)
         _kill(scene)
+        scene.settle()
+        _run_in_every_way(scene)
+        _run_from_windows(scene)
+        _ask(scene)
+        _stop_runs(scene)
         scene.settle()
         return _record(scene)
 
@@ -150,6 +171,7 @@ def _go_well(scene: Scenario) -> None:
         Case("linux", policy=BASELINE),
         Case("windows", WINDOWS, UPDATES),
         Case("scanned", policy={"operation": "Scan"}),
+        Case("updated", policy=AGENTS),
     )
     scene.start(scene.account.execution(linux).input["instanceId"])
     scene.account.run_until_quiet()
@@ -196,13 +218,113 @@ def _kill(scene: Scenario) -> None:
     untouched, cut_off = _start(scene, Case("untouched"), Case("cut-off"))
     scene.run_for(0.01)
     scene.account.stop_execution(untouched)
-    scene.run_until(cut_off, "Back Up Before", seconds=1)
+    _run_until_called(scene, cut_off, "CreateImage")
     scene.account.stop_execution(cut_off)
     for execution in executions:
         scene.run_until(execution, "Install Patches", seconds=1)
         scene.account.stop_execution(execution)
     scene.start(scene.account.execution(executions[0]).input["instanceId"])
     scene.account.run_until_quiet()
+
+
+def _run_until_called(scene: Scenario, execution: str, operation: str) -> None:
+    calls = scene.account.calls.calls
+    scene.account.clock.run(
+        until=lambda: any(call.caller.execution == execution and call.operation == operation for call in calls)
+    )
+
+
+def _run_in_every_way(scene: RunScenario) -> None:
+    """By tags, by a resource group and by a plan; with gates, failures and what is left; and unable to write."""
+    scene.account.calendars["freeze"] = Calendar()
+    scene.account.client("cloudwatch").put_metric_alarm(
+        AlarmName="errors", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", Threshold=0
+    )
+    gates = {"gates": {"alarms": ["errors"], "calendars": ["freeze"]}}
+    scene.machines("shop", 3, **FAILING)
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="summarise_run"))
+    scene.start_run("shop", {**QUICKLY, **gates, "waveSize": 1})
+    scene.run_for(5)
+    scene.fleet.add_resource_group("shops", {"Patch Group": "shop"})
+    scene.run([{"key": "resource-groups:Name", "values": ["shops"]}], QUICKLY)
+
+    planned = scene.run("shop", QUICKLY, planOnly=True)
+    scene.run(None, {}, plan=planned.run_id)
+    for caller, call in (("plan_run", "dynamodb:PutItem"), ("record_outcome", "dynamodb:TransactWriteItems")):
+        scene.given(FailCall(call, "AccessDenied", caller=caller))
+        scene.run("shop", QUICKLY)
+
+
+def _run_from_windows(scene: RunScenario) -> None:
+    """The stack's window, while its run works again, when it is skipped, and one whose task cannot start anything."""
+    scene.machine("windowed", tags={"WinUpdate": "ON"})
+    execution = scene.start_window()
+    scene.run_until(execution, "Carry Out Wave", seconds=60)
+    scene.account.start_execution("MaintenanceRun", scene.account.execution(execution).input)
+    window_id = scene.stack.outputs["MaintenanceWindowId"]
+    skipped = {
+        "window-id": window_id,
+        "window-execution-id": scene.account.make_uuid(),
+        "status": "SKIPPED_OVERLAPPING",
+    }
+    arn = f"arn:aws:ssm:ap-northeast-1:123456789012:maintenancewindow/{window_id}"
+    scene.account.bus.put("aws.ssm", "Maintenance Window Execution State-change Notification", skipped, [arn])
+    scene.settle()
+
+    ssm = scene.account.client("ssm")
+    other = ssm.create_maintenance_window(
+        Name="another", Schedule="rate(1 day)", Duration=2, Cutoff=0, AllowUnassociatedTargets=False
+    )["WindowId"]
+    ssm.register_task_with_maintenance_window(
+        WindowId=other,
+        TaskType="STEP_FUNCTIONS",
+        TaskArn=scene.stack.outputs["MaintenanceRunArn"],
+        ServiceRoleArn=scene.stack.outputs["MaintenanceWindowRoleArn"],
+        TaskInvocationParameters={"StepFunctions": {"Name": "not a name", "Input": "{}"}},
+    )
+    scene.account.windows.run_next(other)
+    scene.settle()
+    ssm.delete_maintenance_window(WindowId=other)
+
+
+def _ask(scene: RunScenario) -> None:
+    """Approved and rejected by link and by parameter, at once and when the event was lost; and nobody answers."""
+    scene.machines("asked", 1)
+    scene.approvers("anna")
+    policy = {**QUICKLY, "approval": {"required": True}}
+    people = [Person("anna", deed, by=way) for way in ("link", "parameter") for deed in ("approve", "reject")]
+    for person in people:
+        asked = People(scene.account, [person], scene.stack, lambda answer: None)
+        scene.account.observers.append(asked)
+        scene.run("asked", policy)
+        scene.account.observers.remove(asked)
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="ask_for_approval"))
+    scene.run("asked", policy)
+
+    unheard = scene.start_run("asked", policy)
+    scene.run_until(unheard, "Ask For Approval", seconds=30)
+    scene.given(LoseEvents())
+    run = scene.account.execution(unheard).name
+    decision = f"approve {scene.run_item(run)['planHash']}"
+    write_parameter(scene.account, f"/drydock/decisions/{run}", decision, arn_of("anna"))
+    scene.account.run_until_quiet()
+    scene.account.bus.interceptors.clear()
+
+
+def _stop_runs(scene: RunScenario) -> None:
+    """Gently, while they wait for approval; and hard, so that the engine stops what they started, or Drydock does."""
+    scene.machines("stopped", 2)
+    waiting = scene.start_run("stopped", {"approval": {"required": True}})
+    scene.run_until(waiting, "Ask For Approval", seconds=30)
+    scene.stop_run(scene.account.execution(waiting).name, "enough")
+    scene.settle()
+    for fault in (LoseEvents(), LoseCancellations()):
+        scene.given(fault)
+        execution = scene.start_run("stopped")
+        scene.run_until(execution, "Carry Out Wave", seconds=300)
+        scene.account.stop_execution(execution)
+        scene.settle()
+        scene.account.bus.interceptors.clear()
 
 
 def _record(scene: Scenario) -> Record:
@@ -232,13 +354,22 @@ def test_nothing_is_asked_for_that_is_not_granted(record: Record) -> None:
 
 
 def test_without_any_one_grant_some_call_is_denied(record: Record) -> None:
-    exceptions = read_table()["exceptions"]
-    unneeded = [
-        str(grant)
-        for grant in record.grants()
-        if "without" not in exceptions.get(grant.action, {}) and not _find_denied(record, grant)
-    ]
+    unneeded = [str(grant) for grant in record.grants() if not _is_excepted(grant) and not _find_denied(record, grant)]
     assert not unneeded, "\n".join(unneeded)
+
+
+def test_every_role_of_the_stack_is_asked_for(record: Record) -> None:
+    with scenario() as scene:
+        roles = {name for name in scene.stack.resources if name.endswith("Role")}
+    assert {role.split("-")[1] for role in record.owners} == roles
+
+
+def _is_excepted(grant: Grant) -> bool:
+    table = read_table()
+    return "without" in table["exceptions"].get(grant.action, {}) or any(
+        grant.action in entry["actions"] and fnmatchcase(grant.resource, pattern)
+        for pattern, entry in table["unreached"].items()
+    )
 
 
 def _find_denied(record: Record, grant: Grant) -> list[Request]:
@@ -276,6 +407,30 @@ def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, commen
 
         assert execution.status == "FAILED"
         assert str(scene.account.permissions.denied[0]).startswith(denied)
+
+
+@pytest.mark.parametrize(
+    ("comment", "denied"),
+    [
+        ("# Allows the machines of a wave.", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
+        (
+            "# Allows an execution of its own for each machine of a wave.",
+            "drydock-MaintenanceRun may not states:StartExecution on arn:",
+        ),
+    ],
+    ids=["reads", "starts"],
+)
+def test_a_run_that_lacks_a_statement_touches_nothing_and_its_people_hear_of_it(
+    tmp_path: Path, comment: str, denied: str
+) -> None:
+    with run_scenario(template=_write_without_statement(tmp_path, comment)) as scene:
+        machine, *_ = scene.machines("web", 1)
+        run = scene.run("web")
+
+        assert (run.status, run.outcomes) == ("FAILED", {machine.name: "not_attempted"})
+        assert str(scene.account.permissions.denied[0]).startswith(denied)
+        assert "failed" in str(run.summary.subject)
+        assert_untouched(scene, machine)
 
 
 def _write_without_statement(folder: Path, comment: str) -> Path:

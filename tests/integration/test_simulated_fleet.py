@@ -348,7 +348,7 @@ def test_an_agent_that_never_comes_online_stays_lost(world: World) -> None:
 def test_an_agent_is_updated(world: World) -> None:
     machine = world.add(agent_version="3.2.0.0")
     world.send(machine, "AWS-UpdateSSMAgent", version="3.3.1611.0")
-    world.wait(10)
+    world.wait(60)
     assert world.agents()[machine]["AgentVersion"] == "3.3.1611.0"
 
 

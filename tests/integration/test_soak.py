@@ -59,6 +59,13 @@ def case_at(flow: str, mode: str, call: str, *, loses_events: bool = False) -> C
         pytest.param("running", "redriven", "install_patches ssm:SendCommand", "finished", id="redriven-at-once"),
         pytest.param("stopped", "redriven_late", "admit_instance dynamodb:PutItem", "finished", id="redriven-late"),
         pytest.param("aborted", "dies_before", "give_back ec2:StopInstances", "finished", id="giving-back-dies"),
+        pytest.param("run", "dies_before", "plan_run dynamodb:UpdateItem", "finished", id="plan-written-not-recorded"),
+        pytest.param("run", "dies_after", "admit_machine dynamodb:UpdateItem", "finished", id="counted-without-place"),
+        pytest.param("run", "stopped_hung", "admit_machine dynamodb:PutItem", "as found", id="let-in-after-the-stop"),
+        pytest.param("run", "hangs", "record_outcome dynamodb:TransactWriteItems", "finished", id="outcome-late"),
+        pytest.param("run", "redriven", "check_gates dynamodb:UpdateItem", "as found", id="run-redriven"),
+        pytest.param("run", "refused", "summarise_run s3:PutObject", "finished", id="report-refused"),
+        pytest.param("run", "dies_after", "summarise_run sns:Publish", "finished", id="told-without-a-note"),
     ],
 )
 def test_a_disturbed_flow_keeps_what_is_promised(flow: str, mode: str, call: str, end: str) -> None:

@@ -29,6 +29,7 @@ _REFERENCES = {
     "AWS::SNS::Topic": "arn:aws:sns:ap-northeast-1:123456789012:{}",
     "AWS::SQS::Queue": "arn:aws:sqs:ap-northeast-1:123456789012:{}",
     "AWS::DynamoDB::Table": "arn:aws:dynamodb:ap-northeast-1:123456789012:table/{}",
+    "AWS::KMS::Key": "arn:aws:kms:ap-northeast-1:123456789012:key/{}",
     "KmsKeyArns": "arn:aws:kms:ap-northeast-1:123456789012:key/{}",
     "ResultsTopicArn": "arn:aws:sns:ap-northeast-1:123456789012:{}",
 }
@@ -48,13 +49,25 @@ class Function:
 
 @dataclass(frozen=True)
 class State:
-    machine: str
+    flow: str
+    """The machine that it stands in; for a state of a Map's items also the Map, after a slash."""
     name: str
     body: Mapping[str, Any]
 
     @property
     def type(self) -> str:
         return str(self.body["Type"])
+
+    @property
+    def calls(self) -> str:
+        """What a Task calls, as in its Resource: `lambda:invoke`, `states:startExecution`; empty for other states."""
+        integration = str(self.body.get("Resource", "")).partition(":states:::")[2]
+        return integration.split(".")[0]
+
+    @property
+    def invokes(self) -> bool:
+        """Whether it is a Task that invokes a function."""
+        return self.calls == "lambda:invoke"
 
     @property
     def waits_for_token(self) -> bool:
@@ -76,6 +89,37 @@ class State:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """States that run in one execution and share its variables: those of a machine, or of the items of a Map."""
+
+    name: str
+    definition: Mapping[str, Any]
+
+    @property
+    def states(self) -> dict[str, State]:
+        return {name: State(self.name, name, body) for name, body in self.definition["States"].items()}
+
+    @property
+    def first(self) -> State:
+        return self.states[self.definition["StartAt"]]
+
+    @property
+    def is_of_items(self) -> bool:
+        """Whether it is what a Map does with each of its items."""
+        return "/" in self.name
+
+    @property
+    def inner(self) -> list[Flow]:
+        """The flows of the items of its Maps, and of the Maps in those."""
+        own = [
+            Flow(f"{self.name}/{state.name}", state.body["ItemProcessor"])
+            for state in self.states.values()
+            if state.type == "Map"
+        ]
+        return [flow for one in own for flow in (one, *one.inner)]
+
+
+@dataclass(frozen=True)
 class Machine:
     """A state machine: what the template says of it, and its definition."""
 
@@ -84,17 +128,23 @@ class Machine:
     definition: Mapping[str, Any]
 
     @property
-    def states(self) -> dict[str, State]:
-        return {name: State(self.logical_id, name, body) for name, body in self.definition["States"].items()}
+    def flow(self) -> Flow:
+        """Its own states, without those of Maps' items."""
+        return Flow(self.logical_id, self.definition)
 
     @property
-    def first(self) -> State:
-        return self.states[self.definition["StartAt"]]
+    def flows(self) -> list[Flow]:
+        return [self.flow, *self.flow.inner]
+
+    @property
+    def states(self) -> list[State]:
+        """All states, those of Maps' items included."""
+        return [state for flow in self.flows for state in flow.states.values()]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement of the policies of a function or machine. Where a condition chooses, it has both choices."""
+    """A statement of the policies of a function, machine or role. Where a condition chooses, it has both choices."""
 
     owner: str
     effect: str
@@ -128,8 +178,12 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 @cache
 def functions() -> tuple[Function, ...]:
     shared = template()["Globals"]["Function"]
-    found = resources("AWS::Serverless::Function")
-    return tuple(Function(name, {**shared, **body["Properties"]}) for name, body in found.items())
+    found = []
+    for name, body in resources("AWS::Serverless::Function").items():
+        own = body["Properties"]
+        variables = {**shared["Environment"]["Variables"], **own.get("Environment", {}).get("Variables", {})}
+        found.append(Function(name, {**shared, **own, "Environment": {"Variables": variables}}))
+    return tuple(found)
 
 
 @cache
@@ -144,9 +198,18 @@ def machine(logical_id: str) -> Machine:
     return next(one for one in machines() if one.logical_id == logical_id)
 
 
+def flows() -> list[Flow]:
+    """The flows of all machines, those of Maps' items included."""
+    return [flow for one in machines() for flow in one.flows]
+
+
+def flow(name: str) -> Flow:
+    return next(one for one in flows() if one.name == name)
+
+
 def states(kind: str | None = None) -> list[State]:
     """The states of all machines, or those of one type."""
-    return [state for one in machines() for state in one.states.values() if kind in (None, state.type)]
+    return [state for one in machines() for state in one.states if kind in (None, state.type)]
 
 
 def plain(value: Any) -> str:
@@ -173,9 +236,13 @@ def choices(value: Any) -> list[Any]:
 
 @cache
 def statements() -> tuple[Statement, ...]:
-    """Every statement of every function and machine."""
-    owners: list[tuple[str, Mapping[str, Any]]] = [(one.logical_id, one.properties) for one in functions()]
-    owners += [(one.logical_id, one.properties) for one in machines()]
+    """Every statement of every function, machine and role."""
+    owners: list[tuple[str, list[Any]]] = [(one.logical_id, one.properties.get("Policies", [])) for one in functions()]
+    owners += [(one.logical_id, one.properties["Policies"]) for one in machines()]
+    owners += [
+        (name, [policy["PolicyDocument"] for policy in body["Properties"]["Policies"]])
+        for name, body in resources("AWS::IAM::Role").items()
+    ]
     return tuple(
         Statement(
             owner,
@@ -183,8 +250,8 @@ def statements() -> tuple[Statement, ...]:
             tuple(choices(statement["Action"])),
             tuple(plain(resource) for resource in choices(statement["Resource"])),
         )
-        for owner, properties in owners
-        for policy in properties["Policies"]
+        for owner, policies in owners
+        for policy in policies
         for statement in choices(policy["Statement"])
     )
 

@@ -8,6 +8,9 @@ from typing import Any
 from drydock.environment import Environment
 from tests.rules.project import plain, resources
 
+PROBED = {"bootId", "agentVersion", "cloudWatchAgentVersion", "pendingReboot"}
+"""What both probes say."""
+
 ACTIONS = {"aws:runShellScript": "Linux", "aws:runPowerShellScript": "Windows"}
 
 
@@ -68,7 +71,7 @@ def test_both_probes_answer_with_the_same_keys() -> None:
     content = _documents()["drydock-Probe"]
     for platform in ("Linux", "Windows"):
         last = _lines(content, platform)[-1]
-        for key in ("bootId", "agentVersion", "pendingReboot"):
+        for key in PROBED:
             assert key in last, platform
 
 
@@ -77,7 +80,7 @@ def test_the_probe_of_linux_prints_one_line_of_json() -> None:
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=30)
     (line,) = done.stdout.splitlines()
     said = json.loads(line)
-    assert set(said) == {"bootId", "agentVersion", "pendingReboot"}
+    assert set(said) == PROBED
     assert re.fullmatch(r"[0-9a-f-]{36}", said["bootId"])
     assert isinstance(said["pendingReboot"], bool)
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from rehearsal.permissions import read_table
-from tests.rules.project import LAYER, TEMPLATE, Statement, statements
+from tests.rules.project import LAYER, TEMPLATE, Statement, statements, states
 
 
 @cache
@@ -40,7 +40,22 @@ def _granted() -> set[str]:
     return {action for statement in _allowing() for action in statement.actions}
 
 
+def _called_by_states() -> set[str]:
+    """The operations that state machines call: those of their tasks, of Maps, and of what Maps read."""
+    called = set()
+    for state in states():
+        integrations = [state.calls, str(state.body.get("ItemReader", {}).get("Resource", "")).split(":::")[-1]]
+        called |= {name.split(":")[1][:1].upper() + name.split(":")[1][1:] for name in integrations if name}
+        if str(state.body.get("Resource", "")).endswith((".sync", ".sync:2")):
+            called |= {"DescribeExecution", "StopExecution"}
+        if state.body.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+            called |= {"StartExecution", "DescribeExecution", "StopExecution"}
+    return called
+
+
 def _is_called(operation: str) -> bool:
+    if operation in _called_by_states():
+        return True
     code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").glob("*.py")))
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     return re.search(rf"\.{method}\b|[\"']{method}[\"']", code) is not None
@@ -77,6 +92,14 @@ def test_every_exception_is_used_and_has_its_reason() -> None:
         anywhere = any("*" in one.resources for one in _allowing() if action in one.actions)
         assert ("anywhere" in entry) == (anywhere and bool(_resources(action))), action
         assert ("without" in entry) == (action not in _needed()), action
+
+
+def test_what_the_embedded_account_never_reaches_is_granted_and_has_its_reason() -> None:
+    for pattern, entry in read_table()["unreached"].items():
+        assert entry["reason"].endswith(".")
+        for action in entry["actions"]:
+            granted = [resource for one in _allowing() if action in one.actions for resource in one.resources]
+            assert any(fnmatchcase(resource, pattern) for resource in granted), action
 
 
 def test_the_table_agrees_with_the_service_authorization_reference() -> None:

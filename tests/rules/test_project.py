@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drydock.admission import read_request
-from tests.rules.project import ROOT
+from drydock.run_request import read_run_request
+from tests.rules.project import ROOT, machines
 
 MADE = {"__pycache__", ".git", ".hypothesis", ".venv", ".venv-scan", ".aws-sam", "build", "node_modules"}
 WORDS = {
@@ -55,8 +57,28 @@ def test_the_layer_brings_its_own_time_zones() -> None:
         assert re.search(r"(?m)^tzdata\b", path.read_text()), path
 
 
+def _entry_point(given: dict[str, Any]) -> str:
+    """What a sample input is for, by what it names."""
+    if "instanceId" in given:
+        return "PatchInstance"
+    return "MaintenanceRun" if {"targets", "window", "plan", "resume"} & set(given) else "stop_run"
+
+
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
 def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
     given = json.loads(path.read_text())
-    request = read_request(given, "{}", "/drydock/policy", "arn:aws:states:ap-northeast-1:123456789012:execution:x:y")
-    assert request.instance_id == given["instanceId"]
+    settings = ("{}", "/drydock/policy")
+    match _entry_point(given):
+        case "PatchInstance":
+            execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
+            assert read_request(given, *settings, execution).instance_id == given["instanceId"]
+        case "MaintenanceRun":
+            assert read_run_request(given, *settings, "run-1").source in given
+        case "stop_run":
+            assert set(given) <= {"runId", "reason"}
+            assert isinstance(given["runId"], str)
+
+
+def test_every_machine_has_sample_inputs() -> None:
+    entry_points = {_entry_point(json.loads(path.read_text())) for path in EVENTS}
+    assert entry_points >= {machine.logical_id for machine in machines()}

@@ -1,18 +1,44 @@
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from drydock.commands import _SEEN_AFTER
 from drydock.evidence import _MOST_READS
-from drydock.policy import MOST_SECONDS
+from drydock.failures import readable_failure
+from drydock.policy import MOST_SECONDS, effective_policy
+from drydock.reports import outcome_of_run
 from drydock.settling import SETTLE_LIMIT
+from drydock.summarising import _GOOD
 from rehearsal.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
-from tests.rules.project import ROOT, State, choices, functions, machine, machines, plain, retries_seconds, states
+from tests.rules.project import (
+    LAYER,
+    ROOT,
+    Flow,
+    Machine,
+    State,
+    choices,
+    flow,
+    flows,
+    functions,
+    machine,
+    machines,
+    parse,
+    plain,
+    retries_seconds,
+    states,
+)
+from tests.rules.test_errors import OWN
 
 PATCH_INSTANCE = "PatchInstance"
+MAINTENANCE_RUN = "MaintenanceRun"
+ITEMS = "MaintenanceRun/Carry Out Wave"
 WAIT_ENDS = ["States.HeartbeatTimeout", "States.Timeout"]
 EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
 
@@ -26,25 +52,54 @@ LONGEST_SECONDS: dict[str, float] = {
     "install_patches": MOST_SECONDS["patchSeconds"],
     "finish_install": MOST_SECONDS["patchSeconds"],
     "scan_patches": MOST_SECONDS["patchSeconds"],
+    "update_agent": MOST_SECONDS["agentSeconds"],
     "restore_power": MOST_SECONDS["stopSeconds"],
     "settle_commands": SETTLE_LIMIT.total_seconds(),
+    "ask_for_approval": 86_400,
 }
 """The longest that a step may last by its own deadline, under any policy, by function."""
+
+LONGEST_RUN_SECONDS = 4320 * 60
+"""No machine of a run begins later than this, under any policy; a maintenance window lasts 24 hours at the most."""
 
 POLLED_SECONDS = {
     "AgentNotReadyError": float(MOST_SECONDS["startSeconds"]),
     "CommandNotReadyError": _SEEN_AFTER.total_seconds(),
     "InstanceNotReadyError": 600.0,
+    "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
 }
-"""How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes."""
+"""How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes; a run
+waits for the executions of its machines as long as these may last."""
 
-SENDS_COMMANDS = {"probe_instance", "run_hook", "install_patches", "scan_patches", "check_health"}
+SENDS_COMMANDS = {
+    "check_health",
+    "install_patches",
+    "probe_instance",
+    "run_hook",
+    "scan_patches",
+    "update_agent",
+}
 
 ENDED_BY_GIVE_BACK = {"Settle Commands", "Restore Power", "Release Instance"}
 """What fails straight away: the lease stays, and give_back ends the work; or the lease is gone already."""
 
 FORGIVEN = {"Announce Success"}
 """What may fail without failing the execution: the machine is well and released by then."""
+
+UNCAUGHT = {
+    "Record Outcome": "its item fails, which the Map tolerates; the summary asks the machine's execution itself",
+    "Summarise Run": "the execution fails with it, and give_back has the run reported",
+}
+"""The tasks that catch nothing, and what happens then."""
+
+NO_STEPS = {
+    "alert_failure": "EventBridge invokes it when an execution ends badly, and the sweep",
+    "decide_run": "approvers invoke it by the function URL, and EventBridge when they write a parameter",
+    "give_back": "EventBridge invokes it when an execution ends badly, and the schedule",
+    "resume_waiting": "EventBridge invokes it when something happened that a step may wait for",
+    "stop_run": "`drydock stop` invokes it",
+}
+"""The functions of no state, and who invokes them."""
 
 
 def _value(text: str, **variables: Any) -> Any:
@@ -54,7 +109,21 @@ def _value(text: str, **variables: Any) -> Any:
 
 
 def _tasks() -> list[State]:
-    found = states("Task")
+    """The states that invoke a function."""
+    found = [state for state in states("Task") if state.invokes]
+    assert found
+    return found
+
+
+def _starting() -> list[State]:
+    """The states that start an execution and wait for its end."""
+    found = [state for state in states("Task") if state.calls == "states:startExecution"]
+    assert found
+    return found
+
+
+def _maps() -> list[State]:
+    found = states("Map")
     assert found
     return found
 
@@ -73,6 +142,28 @@ def _lasts(state: State) -> float:
         return 0
     own = LONGEST_SECONDS.get(state.function.folder, state.body["TimeoutSeconds"])
     return float(own) + float(state.body.get("HeartbeatSeconds", 0))
+
+
+def _longest(one: Machine) -> float:
+    """The longest that a machine may last. What a run waits for before its last machine, ends by its deadline."""
+    if one.logical_id != MAINTENANCE_RUN:
+        return sum(map(_lasts, one.states))
+    last_machine = max(state.body["TimeoutSeconds"] for state in one.states if state in _starting())
+    steps = [state for state in one.states if state.type == "Task" and state.invokes and not state.waits_for_token]
+    return float(LONGEST_RUN_SECONDS + last_machine + sum(map(_lasts, steps)))
+
+
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a state, and where it stands; what stands in the states of a Map's items is theirs."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key != "ItemProcessor":
+                yield from _texts(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, path)
 
 
 def test_every_state_machine_is_used_by_the_template() -> None:
@@ -98,6 +189,12 @@ def test_every_task_has_a_timeout_longer_than_its_function_may_run() -> None:
         state.name for state in _tasks() if state.body.get("TimeoutSeconds", 0) <= state.function.properties["Timeout"]
     ]
     assert wrong == []
+
+
+def test_every_task_invokes_a_function_or_starts_an_execution_that_it_waits_for() -> None:
+    assert {state.name for state in states("Task")} == {state.name for state in [*_tasks(), *_starting()]}
+    for state in _starting():
+        assert state.body["Resource"].endswith(":states:startExecution.sync:2"), state.name
 
 
 def test_every_wait_for_a_token_hears_a_heartbeat_at_least_twice_as_long_as_its_function_may_run() -> None:
@@ -145,7 +242,19 @@ def test_a_patch_state_is_read_as_often_as_the_step_asks_for() -> None:
 
 def test_a_state_machine_lasts_longer_than_all_its_states_together() -> None:
     for one in machines():
-        assert one.definition["TimeoutSeconds"] > sum(map(_lasts, one.states.values())), one.logical_id
+        assert one.definition["TimeoutSeconds"] > _longest(one), one.logical_id
+
+
+@pytest.mark.parametrize(
+    ("key", "seconds", "policy"),
+    [
+        ("ask_for_approval", LONGEST_SECONDS["ask_for_approval"], lambda most: {"approval": {"seconds": most}}),
+        ("deadline", LONGEST_RUN_SECONDS, lambda most: {"deadlineMinutes": most // 60}),
+    ],
+)
+def test_no_policy_lets_a_run_last_longer_than_its_states_wait(key: str, seconds: int, policy: Any) -> None:
+    assert effective_policy("{}", "", policy(seconds))[1] == []
+    assert effective_policy("{}", "", policy(seconds + 60))[1] != [], key
 
 
 def test_states_of_one_function_wait_and_retry_alike() -> None:
@@ -158,15 +267,22 @@ def test_states_of_one_function_wait_and_retry_alike() -> None:
         assert len(ways) <= 1, function.folder
 
 
-def test_every_task_catches_everything() -> None:
-    wrong = [
-        state.name for state in _tasks() if not state.catchers or state.catchers[-1]["ErrorEquals"] != ["States.ALL"]
-    ]
-    assert wrong == []
+def test_every_task_and_map_catches_everything_unless_what_happens_then_is_known() -> None:
+    wrong = {
+        state.name
+        for state in [*states("Task"), *_maps()]
+        if not state.catchers or state.catchers[-1]["ErrorEquals"] != ["States.ALL"]
+    }
+    assert wrong == set(UNCAUGHT)
+    for state in states("Task"):
+        if state.name in UNCAUGHT:
+            assert not state.catchers, state.name
+            is_last = reached(flow(state.flow), following(flow(state.flow), Node(state.name, False)))
+            assert flow(state.flow).is_of_items or "Succeed" in {node.state for node in is_last}, state.name
 
 
 def test_all_variables_are_assigned_in_the_first_state_however_it_ends() -> None:
-    for one in machines():
+    for one in flows():
         everywhere = {
             name
             for state in one.states.values()
@@ -181,7 +297,7 @@ def test_all_variables_are_assigned_in_the_first_state_however_it_ends() -> None
 
 def test_a_catch_remembers_the_error_and_its_cause() -> None:
     error = {"Error": "ImageFailedError", "Cause": "no"}
-    for state in _tasks():
+    for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
                 value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
@@ -190,22 +306,21 @@ def test_a_catch_remembers_the_error_and_its_cause() -> None:
 
 def test_an_error_without_a_cause_is_remembered_and_told_without_one() -> None:
     error = {"Error": "States.HeartbeatTimeout"}
-    for state in _tasks():
+    for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
                 value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
                 assert value["error"] == "States.HeartbeatTimeout", state.name
                 assert not value.get("cause"), state.name
     for fail in states("Fail"):
-        assert _value(fail.body["Error"], failure={"error": "States.Timeout"}) == "States.Timeout"
-        assert _value(fail.body["Cause"], failure={"error": "States.Timeout"}) == ""
+        assert _ends_with(fail, {"error": "States.Timeout"}) == ("States.Timeout", "")
 
 
 def test_what_is_forgiven_is_said_in_the_output_beside_all_the_rest() -> None:
     for state in _tasks():
         if state.name in FORGIVEN:
             (catcher,) = state.catchers
-            assert machine(state.machine).states[catcher["Next"]].type == "Succeed", state.name
+            assert flow(state.flow).states[catcher["Next"]].type == "Succeed", state.name
             assert "failure" not in catcher["Assign"], state.name
             states_variable = {"errorOutput": {"Error": "AwsCallFailedError", "Cause": "denied"}}
             outcome = _value(catcher["Assign"]["outcome"], outcome={"verdict": "compliant"}, states=states_variable)
@@ -213,41 +328,75 @@ def test_what_is_forgiven_is_said_in_the_output_beside_all_the_rest() -> None:
             assert list(outcome.values()) == ["AwsCallFailedError"], state.name
 
 
+def _ends_with(fail: State, failure: dict[str, str]) -> tuple[str, str]:
+    """Error and cause of a Fail state, after the failure that its flow remembers, or that its summary took over."""
+    known = {"failure": failure, "summary": {"failure": readable_failure(failure)}}
+    return _value(fail.body["Error"], **known), _value(fail.body["Cause"], **known)
+
+
 def test_nothing_overwrites_the_first_failure() -> None:
     first = {"error": "HookFailedError", "cause": "the first"}
     later = {"errorOutput": {"Error": "ImageFailedError", "Cause": "no"}, "result": {"Payload": {"failure": None}}}
-    for one in machines():
+    seen = 0
+    for one in flows():
+        # Where a run has failed, it goes straight to its summary: no state before that may meet another failure.
+        starts = {node for targets in failures(one).values() for node in targets}
+        after_a_failure = {node.state for node in reached(one, starts)}
         for state in one.states.values():
-            if state == one.first:
+            if state == one.first or (one.name != PATCH_INSTANCE and state.name not in after_a_failure):
                 continue
             for catcher in state.catchers:
                 if "failure" in catcher["Assign"]:
+                    seen += 1
                     assert _value(catcher["Assign"]["failure"], failure=first, states=later) == first, state.name
             own = state.body.get("Assign", {}).get("failure")
             given = state.body.get("Arguments", {}).get("Payload", {}).get("data", {}).get("failure")
             if own and given != "{% $failure %}":
                 assert _value(own, failure=first, states=later) == first, state.name
+    assert seen
+
+
+def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
+    run = flow(MAINTENANCE_RUN)
+    found = failures(run)
+    assert found.pop("Summarise Run") == {Node("Did It Succeed?", True)}
+    assert {node for targets in found.values() for node in targets} == {Node("Summarise Run", True)}
+    assert run.states["Summarise Run"].body["Arguments"]["Payload"]["data"]["failure"] == "{% $failure %}"
+
+
+@pytest.mark.parametrize("error", sorted({*OWN, "States.Timeout", "ABORTED"}))
+def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
+    outcomes: list[Any] = [{"outcome": "not_attempted"}]
+    failure = {"error": error, "cause": ""}
+    assert outcome_of_run(outcomes, {}, failure) not in _GOOD
+    assert outcome_of_run([], {}, failure) not in _GOOD or error in ("MachinesFailedError", "RunIncompleteError")
 
 
 def test_a_machine_fails_with_the_first_error_and_cause() -> None:
     first = {"error": "HookFailedError", "cause": "the first"}
+    assert {state.flow for state in states("Fail")} == {one.logical_id for one in machines()}
     for state in states("Fail"):
-        assert _value(state.body["Error"], failure=first) == "HookFailedError"
-        assert _value(state.body["Cause"], failure=first) == "the first"
+        assert _ends_with(state, first) == ("HookFailedError", "the first")
+
+
+def _ends(one: Flow, nodes: set[Node]) -> set[str]:
+    """The types of the states in which paths from nodes end."""
+    ends = {one.states[node.state].type for node in reached(one, nodes)}
+    return ends & {"Succeed", "Fail"}
 
 
 def test_every_failure_path_ends_in_fail() -> None:
     for one in machines():
-        found = failures(one)
-        assert {state.name for state in one.states.values() if state.type == "Task"} <= set(found) | FORGIVEN
+        found = failures(one.flow)
+        unknown = {state.name for state in one.flow.states.values() if state.type in ("Task", "Map")} - set(found)
+        assert unknown <= FORGIVEN, one.logical_id
         assert FORGIVEN.isdisjoint(found)
         for name, starts in found.items():
-            ends = {node.state for node in reached(one, starts) if one.states[node.state].type in ("Succeed", "Fail")}
-            assert {one.states[end].type for end in ends} == {"Fail"}, f"after {name} fails"
+            assert _ends(one.flow, starts) == {"Fail"}, f"after {name} fails"
 
 
 def test_a_machine_without_a_failure_succeeds() -> None:
-    for one in machines():
+    for one in flows():
         ends = {
             node.state
             for node in reached(one, [Node(one.first.name, False)])
@@ -256,8 +405,88 @@ def test_a_machine_without_a_failure_succeeds() -> None:
         assert {one.states[end].type for end in ends} == {"Succeed"}
 
 
+def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> None:
+    items = flow(ITEMS)
+    assert {state.type for state in items.states.values()} == {"Task", "Choice", "Succeed"}
+    started = {state.name for state in _starting() if state.flow == ITEMS}
+    caught = failures(items)
+    assert set(caught) == {items.first.name} | started
+    for name in caught:
+        after = caught[name] | (following(items, Node(name, False)) if name in started else set())
+        assert reached(items, after, without=["Record Outcome"]) == set(), f"after {name}"
+    recording = items.states["Record Outcome"].body["Arguments"]["Payload"]["data"]
+    assert recording["failure"] == "{% $failure %}"
+    assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
+
+
+def test_a_map_of_machines_tolerates_all_failures_and_begins_nothing_twice() -> None:
+    for state in _maps():
+        body = state.body
+        assert body["ToleratedFailurePercentage"] == 100, state.name
+        assert "ToleratedFailureCount" not in body, state.name
+        assert state.retriers == [], state.name
+        assert body["Label"], state.name
+        assert body["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+        assert "ItemBatcher" not in body, state.name
+
+
+def test_a_map_of_machines_always_works_on_one_at_least_and_never_on_all() -> None:
+    """Step Functions takes a MaxConcurrency of 0 for no limit."""
+    for state in _maps():
+        assert state.body["MaxConcurrency"] == "{% $plan.maxConcurrency %}", state.name
+    computed = [
+        value
+        for node in ast.walk(parse(LAYER / "drydock" / "planning.py"))
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == "maxConcurrency"
+    ]
+    assert computed
+    for value in computed:
+        assert isinstance(value, ast.Call) and ast.unparse(value.func) == "slots_of"
+        assert ast.unparse(value.args[2]) == "1"
+
+
+def test_what_the_items_of_a_map_return_is_small_however_many_they_are() -> None:
+    for one in flows():
+        if one.is_of_items:
+            for state in one.states.values():
+                if state.type == "Succeed":
+                    assert state.body["Output"] == {}, state.name
+
+
+def test_every_execution_that_a_state_starts_has_the_name_that_admission_gave_it() -> None:
+    for state in _starting():
+        assert state.body["Arguments"]["Name"] == "{% $admission.childName %}", state.name
+        assert state.retriers == [], state.name
+        admission = flow(state.flow).first
+        assert admission.function.folder == "admit_machine"
+        assert admission.body["Assign"]["admission"] == "{% $states.result.Payload %}"
+        path = reached(flow(state.flow), [Node(admission.name, False)], without=["Was It Admitted?"])
+        assert state.name not in {node.state for node in path}, "it is started without admission"
+
+
+def test_a_state_waits_longer_for_an_execution_than_that_may_last() -> None:
+    for state in _starting():
+        placeholder = state.body["Arguments"]["StateMachineArn"]
+        (started,) = [one for one in machines() if placeholder == f"${{{one.logical_id}Arn}}"]
+        assert state.body["TimeoutSeconds"] > started.definition["TimeoutSeconds"], state.name
+
+
+def test_no_task_token_gets_into_the_data_of_states() -> None:
+    """The context object holds it: functions are given the whole of it, data only parts without it."""
+    for state in states():
+        for path, text in _texts(state.body):
+            if path == "Arguments.Payload.context":
+                assert text == "{% $states.context %}", state.name
+            elif path != "Resource":
+                assert not re.search(r"states\.context(?!\.(Execution|Map|State)\.)", text), f"{state.name}: {path}"
+                assert not re.search(r"token|https?:|url", text, re.IGNORECASE), f"{state.name}: {path}"
+        assert "context" not in str(state.body.get("Assign", {})), state.name
+
+
 def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
-    patch = machine(PATCH_INSTANCE)
+    patch = flow(PATCH_INSTANCE)
     ending = {name for name, starts in failures(patch).items() if Node("Fail", True) in starts}
     assert ending == ENDED_BY_GIVE_BACK
     for name, starts in failures(patch).items():
@@ -269,13 +498,13 @@ def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
 
 
 def test_a_success_passes_the_release() -> None:
-    patch = machine(PATCH_INSTANCE)
+    patch = flow(PATCH_INSTANCE)
     around = reached(patch, [Node(patch.first.name, False)], without=["Release Instance"])
     assert "Succeed" not in {node.state for node in around}
 
 
 def test_a_refused_machine_is_not_touched() -> None:
-    patch = machine(PATCH_INSTANCE)
+    patch = flow(PATCH_INSTANCE)
     after = reached(patch, failures(patch)[patch.first.name])
     assert {patch.states[node.state].function.folder for node in after if patch.states[node.state].type == "Task"} == {
         "release_instance"
@@ -283,7 +512,7 @@ def test_a_refused_machine_is_not_touched() -> None:
 
 
 def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
-    patch = machine(PATCH_INSTANCE)
+    patch = flow(PATCH_INSTANCE)
     senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS}
     first = [Node(name, False) for name in senders]
     ended = reached(patch, [Node("Is Power To Be Restored?", False), Node("Is Power To Be Restored?", True)])
@@ -295,7 +524,7 @@ def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
 
 
 def test_nothing_goes_round_for_ever() -> None:
-    patch = machine(PATCH_INSTANCE)
+    patch = flow(PATCH_INSTANCE)
     choices_again = {
         choice["Next"]: choice["Condition"]
         for choice in patch.states["What Follows Patching?"].body["Choices"]
@@ -320,6 +549,31 @@ def test_nothing_goes_round_for_ever() -> None:
         assert _value(condition, hooks={key: "failed"}, **known) is False, name
 
 
+def test_a_run_goes_on_to_another_wave_or_ends() -> None:
+    run = flow(MAINTENANCE_RUN)
+    assert on_loops(run, without=["Carry Out Wave"]) == set()
+    assert _value(run.states["Carry Out Wave"].body["Assign"]["wave"], wave=1) == 2
+    leaving, *_ = run.states["Is Another Wave Left?"].body["Choices"]
+    assert leaving["Next"] == "Summarise Run"
+    for wave in (1, 2, 3):
+        assert _value(leaving["Condition"], wave=wave, waves=[{}, {}]) is (wave >= 2)
+
+
+def test_a_run_waits_after_the_waves_that_the_plan_says() -> None:
+    another = flow(MAINTENANCE_RUN).states["Is Another Wave Left?"].body["Choices"]
+    (soaking,) = [choice["Condition"] for choice in another if choice["Next"] == "Soak"]
+    waves = [{"soaks": False}, {"soaks": True}, {"soaks": False}, {"soaks": False}]
+    soaks = [_value(soaking, wave=wave, waves=waves, plan={"soakSeconds": 60}) for wave in range(1, len(waves))]
+    assert soaks == [False, True, False]
+    assert _value(soaking, wave=2, waves=waves, plan={"soakSeconds": 0}) is False
+
+
+def test_every_function_is_a_step_or_it_is_known_who_else_invokes_it() -> None:
+    steps = {state.function.folder for state in _tasks()}
+    assert {function.folder for function in functions()} - steps == set(NO_STEPS)
+    assert steps.isdisjoint(NO_STEPS)
+
+
 def test_the_name_of_a_task_begins_with_its_function() -> None:
     wrong = {
         state.name: state.function.folder
@@ -335,12 +589,13 @@ def test_choices_are_questions_and_nothing_else_is() -> None:
 
 def test_a_machine_substitutes_and_may_invoke_exactly_the_functions_of_its_states() -> None:
     for one in machines():
-        used = {state.function.logical_id for state in one.states.values() if state.type == "Task"}
-        substitutions = one.properties["DefinitionSubstitutions"]
-        assert {name: value for name, value in substitutions.items() if name != "Partition"} == {
-            name: {"Fn::GetAtt": [name, "Arn"]} for name in used
+        used = {state.function.logical_id for state in one.states if state in _tasks()}
+        started = {state.body["Arguments"]["StateMachineArn"][2:-1] for state in one.states if state in _starting()}
+        assert one.properties["DefinitionSubstitutions"] == {
+            "Partition": {"Ref": "AWS::Partition"},
+            **{name: {"Fn::GetAtt": [name, "Arn"]} for name in used},
+            **{name: {"Ref": name.removesuffix("Arn")} for name in started},
         }
-        assert substitutions["Partition"] == {"Ref": "AWS::Partition"}
         invoked = [
             resource["Fn::GetAtt"]
             for policy in one.properties["Policies"]
@@ -355,8 +610,16 @@ def test_every_step_is_told_which_execution_asks_and_for_which_instance() -> Non
     for state in _tasks():
         payload = state.body["Arguments"]["Payload"]
         assert payload["context"] == "{% $states.context %}", state.name
+        if state.flow == MAINTENANCE_RUN:
+            assert set(payload) <= {"context", "data"}, f"{state.name} is about no single instance"
+            continue
         assert "instanceId" in payload, state.name
-        if state != machine(state.machine).first:
+        if flow(state.flow).is_of_items:
+            # Such an execution has a name of its own: only by its data does it know its run.
+            assert (
+                _value(payload["data"]["runId"], run={"runId": "1"}, states={"input": {"run": {"runId": "1"}}}) == "1"
+            )
+        elif state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 
 from drydock.environment import Environment
+from drydock.run_request import read_run_request
 from tests.rules.project import ROOT, TEMPLATE, choices, functions, machines, plain, resources, statements, template
 
 QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
 BOUNDARY = {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]}
+TOLD_BY_THEMSELVES = {"MaintenanceRun"}
+"""The machines of whose bad ends summarise_run tells, also once they are dead, and not alert_failure."""
+
 CONSTRAINTS = {"AllowedPattern", "AllowedValues", "MinLength", "MinValue", "MaxLength", "MaxValue"}
 
 
@@ -58,7 +63,9 @@ def test_no_function_runs_longer_than_a_minute() -> None:
 def test_every_function_has_a_role_of_its_own_within_the_boundary() -> None:
     for function in functions():
         assert "Role" not in function.properties, function.folder
-        assert function.properties["Policies"], function.folder
+        # A function that has no use for AWS is allowed nothing.
+        calls = "Services" in (ROOT / function.properties["CodeUri"] / "app.py").read_text()
+        assert bool(function.properties.get("Policies")) == calls, function.folder
         assert function.properties["PermissionsBoundary"] == BOUNDARY, function.folder
 
 
@@ -122,19 +129,82 @@ def test_rules_are_named_after_the_stack_so_that_the_queue_lets_them_in() -> Non
 
 
 def test_rules_on_executions_listen_to_every_machine_and_every_bad_end() -> None:
-    listening = [
-        event["Properties"]["Pattern"]["detail"]
-        for event in _rules().values()
+    listening = {
+        name: event["Properties"]["Pattern"]["detail"]
+        for name, event in _rules().items()
         if "aws.states" in event["Properties"].get("Pattern", {}).get("source", [])
-    ]
-    wanted = {
-        f"arn:aws:states:ap-northeast-1:123456789012:stateMachine:{plain(machine.properties['Name'])}"
-        for machine in machines()
     }
-    assert len(listening) == 2
-    for detail in listening:
+    beginning = "arn:aws:states:ap-northeast-1:123456789012:stateMachine:"
+    every = {machine.logical_id: beginning + plain(machine.properties["Name"]) for machine in machines()}
+    for detail in listening.values():
         assert set(detail["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
-        assert {plain(arn) for arn in detail["stateMachineArn"]} == wanted
+    heard = {name: {plain(arn) for arn in detail["stateMachineArn"]} for name, detail in listening.items()}
+    assert heard == {
+        "give_back: ExecutionFailed": set(every.values()),
+        "alert_failure: ExecutionFailed": {arn for name, arn in every.items() if name not in TOLD_BY_THEMSELVES},
+    }
+
+
+def _window_task() -> dict[str, Any]:
+    (task,) = resources("AWS::SSM::MaintenanceWindowTask").values()
+    assert task["Condition"] == "SchedulesRuns"
+    properties: dict[str, Any] = task["Properties"]
+    return properties
+
+
+def test_the_task_of_the_window_has_no_targets_so_that_it_starts_one_run() -> None:
+    """With targets, Systems Manager starts one execution for each; the other two are refused without targets."""
+    assert {"Targets", "MaxConcurrency", "MaxErrors"}.isdisjoint(_window_task())
+
+
+def test_the_task_of_the_window_starts_a_run_of_that_window_only_once() -> None:
+    task = _window_task()
+    (parameters,) = task["TaskInvocationParameters"].values()
+    assert task["TaskType"] == "STEP_FUNCTIONS"
+    assert task["TaskArn"] == {"Ref": "MaintenanceRun"}
+    assert parameters["Name"] == "{{WINDOW_EXECUTION_ID}}"
+    assert len(parameters["Input"]) < 4_096
+    values = {"WINDOW_ID": "mw-0123456789abcdef0", "WINDOW_EXECUTION_ID": "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"}
+    given = json.loads(re.sub(r"{{(\w+)}}", lambda match: values[match[1]], parameters["Input"]))
+    request = read_run_request(given, "{}", "/drydock/policy", values["WINDOW_EXECUTION_ID"])
+    assert (request.window_id, request.window_execution_id) == tuple(values.values())
+
+
+def test_everybody_reaches_the_page_of_approvals_only_where_it_takes_links() -> None:
+    """Since October 2025 a URL needs two permissions; a literal NONE, to which SAM would add them, is not there."""
+    permissions = resources("AWS::Lambda::Permission")
+    for name, body in permissions.items():
+        assert body["Condition"] == "UsesLinks", name
+        assert body["Properties"]["FunctionName"] == {"Ref": "DecideRunFunction"}, name
+    granted = [
+        {key: value for key, value in body["Properties"].items() if key != "FunctionName"}
+        for body in permissions.values()
+    ]
+    assert sorted(granted, key=str) == [
+        {"Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": True},
+        {"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"},
+    ]
+    (url,) = resources("AWS::Lambda::Url").values()
+    assert url["Properties"]["AuthType"] == {"Fn::If": ["UsesLinks", "NONE", "AWS_IAM"]}
+    assert url["Properties"]["TargetFunctionArn"] == {"Fn::GetAtt": ["DecideRunFunction", "Arn"]}
+    assert [function.folder for function in functions() if "FunctionUrlConfig" in function.properties] == []
+
+
+def test_the_secret_of_links_exists_only_where_links_are_used_and_never_leaves_its_key() -> None:
+    (key,) = resources("AWS::KMS::Key").values()
+    assert key["Condition"] == "UsesLinks"
+    assert (key["Properties"]["KeySpec"], key["Properties"]["KeyUsage"]) == ("HMAC_256", "GENERATE_VERIFY_MAC")
+    makers = {one.owner for one in statements() if any(action.startswith("kms:") for action in one.actions)}
+    assert (
+        {one.owner for one in statements() if "kms:GenerateMac" in one.actions} == {"AskForApprovalFunction"} <= makers
+    )
+
+
+def test_every_role_is_within_the_boundary() -> None:
+    for name, body in resources("AWS::IAM::Role").items():
+        assert body["Properties"]["PermissionsBoundary"] == BOUNDARY, name
+        for statement in body["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}, name
 
 
 def test_somebody_is_told_of_dead_letters() -> None:

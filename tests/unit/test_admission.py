@@ -119,8 +119,10 @@ GROUP = {"aws:autoscaling:groupName": "web"}
         (an_instance(InstanceLifecycle="spot"), {}),
         (an_instance("running"), {"operation": "Scan"}),
         (an_instance("stopped"), {"operation": "Scan", "startForScan": True}),
+        (an_instance("stopped"), {"operation": "UpdateAgents"}),
+        (an_instance(), {**WINDOWS_UPDATE, "operation": "UpdateAgents"}),
     ],
-    ids=["running", "Linux", "stopped", "Windows Update", "running Spot", "scan", "scan with start"],
+    ids=["running", "Linux", "stopped", "Windows Update", "running Spot", "scan", "scan with start", "agents", "any"],
 )
 def test_a_usual_machine_is_admitted(instance: dict[str, Any], policy: dict[str, Any]) -> None:
     assert refusal(instance, cast(Policy, merge(DEFAULTS, policy)), False) is None

@@ -266,9 +266,20 @@ PROBED = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": True}
         ("probe", json.dumps(PROBED) + "\n----------ERROR-------\n{ a warning }", PROBED),
         ("probe", json.dumps(PROBED) + "\nneeds-restarting: a warning", PROBED),
         ("probe", json.dumps({**PROBED, "agentVersion": 3.3}), {**PROBED, "agentVersion": "3.3"}),
+        ("probe", json.dumps(PROBED), {"cloudWatchAgentVersion": ""}),
+        ("probe", json.dumps({**PROBED, "cloudWatchAgentVersion": "1.3"}), {"cloudWatchAgentVersion": "1.3"}),
         ("search", '{"missingCount": 1, "missing": ["KB1"]}', {"missingCount": 1, "missing": ["KB1"]}),
     ],
-    ids=["probe", "with a banner", "with standard error", "with a last word", "with a number", "search"],
+    ids=[
+        "probe",
+        "with a banner",
+        "with standard error",
+        "with a last word",
+        "with a number",
+        "no CloudWatch Agent",
+        "CloudWatch Agent",
+        "search",
+    ],
 )
 def test_what_a_machine_says_of_itself_is_read_from_its_last_line_of_json(
     world: World, purpose: str, said: str, expected: dict[str, Any]

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from rehearsal.faults import FailCall, LoseEvents, Moment, StopExecution
+from rehearsal.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.fleet_file import (
     DEFAULT_FLEET,
     FLEETS,
@@ -15,8 +16,8 @@ from rehearsal.fleet_file import (
     FleetFileError,
     load_fleet_file,
     read_fleet,
-    seconds,
 )
+from rehearsal.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation, seconds
 from rehearsal.machines import WRONGS, Durations
 
 
@@ -122,8 +123,8 @@ bogus: 1
         "fleet.yaml:5: instances[0].durations.install: expected a duration such as 90s, 10m, 1h30m, "
         'or a number of seconds, got "soon"',
         "fleet.yaml:6: instances[1] has no 'name'",
-        "fleet.yaml:7: unknown key 'bogus'; known here: begins, description, documents, faults, instances, limit, "
-        "parameters, policy, seed, start, throttling",
+        "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
+        "faults, instances, limit, parameters, people, policy, resourceGroups, runs, seed, start, throttling, window",
     )
 
 
@@ -169,7 +170,7 @@ bogus: 1
         (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
             "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
-            "loseEvents, stopExecution, stopInstance, terminateInstance",
+            "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
         ),
         (
             "instances:\n  - name: web\n    missing: [openssl Dangerous]",
@@ -180,6 +181,105 @@ bogus: 1
 )
 def test_a_mistake_is_explained(text: str, mistake: str) -> None:
     assert mistakes(text) == (mistake,)
+
+
+RUNS = """
+parameters: {ApprovalAuth: LINK}
+instances:
+  - {name: web, count: 2, order: 3, history: [20m, 900]}
+  - {name: db, expect: {run: left_out}}
+window:
+  targets: [[{key: "resource-groups:Name", values: [shop]}]]
+  executions: [{}, {expect: {outcome: incomplete, counts: {succeeded: 2, notAttempted: 1}, leftOut: 1}}]
+runs:
+  - name: by-hand
+    at: 3h
+    input: {targets: [{key: InstanceIds, values: [web]}], policy: {deadlineMinutes: 60}}
+people:
+  - {name: Yuki Tanaka, does: approve, after: 4m, reason: change 4711}
+  - {name: Ben Ortiz, does: sleep, by: parameter, isApprover: false}
+calendars: [{name: Quiet-Time, state: closed, changes: [{at: 1h, state: open}]}]
+alarms: [{name: Errors, changes: [{at: 90s, state: ALARM}]}]
+resourceGroups: [{name: shop, instances: [web]}, {name: rest, tags: {Shop: "no"}}]
+faults: [{stopRun: {run: window, state: Soak}}, {loseCancellations: {}}]
+"""
+
+
+def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
+    fleet = read(RUNS)
+    assert fleet.starts == ()
+    assert [machine.expect.run for machine in fleet.machines] == ["succeeded", "succeeded", "left_out"]
+    assert [machine.expect.outcome for machine in fleet.machines] == [None, None, None]
+    assert fleet.machines[0].spec.tags == {"DrydockOrder": "3"}
+    assert fleet.machines[0].history == (timedelta(minutes=20), timedelta(minutes=15))
+    assert fleet.faults == (StopRun("window", Moment(state="Soak")), LoseCancellations())
+    runs = fleet.runs
+    assert runs.window is not None
+    assert runs.window.executions == (
+        RunExpectation(),
+        RunExpectation(
+            outcome="incomplete",
+            counts={"succeeded": 2, "failed": 0, "busy": 0, "gone": 0, "skipped": 0, "not_attempted": 1},
+            left_out=1,
+        ),
+    )
+    assert [(run.name, run.at) for run in runs.by_hand] == [("by-hand", timedelta(hours=3))]
+    assert runs.people == (
+        Person("Yuki Tanaka", "approve", timedelta(minutes=4), "link", "change 4711"),
+        Person("Ben Ortiz", "sleep", by="parameter", is_approver=False),
+    )
+    assert runs.calendars == (CalendarSpec("Quiet-Time", False, ((timedelta(hours=1), True),)),)
+    assert runs.alarms == (AlarmSpec("Errors", "OK", ((timedelta(seconds=90), "ALARM"),)),)
+    assert [(group.tags, group.machines) for group in runs.groups] == [
+        (None, ("web-1", "web-2")),
+        ({"Shop": "no"}, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            "runs:\n  - name: a\n    input:\n      targets: [{key: InstanceIds, values: [wep]}]\n"
+            "      policy: {deadlineMinutes: 60}",
+            "fleet.yaml:5: runs[0].input: input.targets[0].values[0]: ",
+        ),
+        (
+            "runs:\n  - name: a\n    input: {planOnly: true}",
+            "fleet.yaml:4: runs[0].input: input: exactly one of targets, window, plan, resume says which machines",
+        ),
+        (
+            "people: [{name: Eve, does: approve, by: link}]",
+            'fleet.yaml:2: people[0].by: expected url or parameter while the parameter ApprovalAuth is IAM, got "link"',
+        ),
+        (
+            "resourceGroups: [{name: a, instances: [wep]}]",
+            "fleet.yaml:2: resourceGroups[0].instances: there is no machine 'wep'",
+        ),
+        ("resourceGroups: [{name: a}]", "fleet.yaml:2: resourceGroups[0]: expected either 'tags' or 'instances'"),
+        (
+            "alarms:\n  - {name: a}\n  - {name: a}",
+            "fleet.yaml:4: alarms[1].name: 'a' is already taken",
+        ),
+        (
+            "faults: [{stopRun: {run: window, at: 1m}}]",
+            "fleet.yaml:2: faults[0].stopRun.run: there is no run 'window'; known: ",
+        ),
+        ("window: {executions: []}", "fleet.yaml:2: window.executions: expected something here, got []"),
+        (
+            "people: [{name: Eve, does: shout}]",
+            'fleet.yaml:2: people[0].does: expected one of approve, reject, sleep, got "shout"',
+        ),
+        ("parameters: {TimeZone: Asia/Tokio}", "fleet.yaml:2: parameters.TimeZone: expected an IANA time zone"),
+    ],
+)
+def test_a_mistake_about_runs_is_explained(text: str, mistake: str) -> None:
+    assert mistakes(f"instances: [{{name: web}}]\n{text}")[0].startswith(mistake)
+
+
+def test_an_input_that_is_expected_to_be_refused_may_be_wrong() -> None:
+    text = "{instances: [{name: web}], runs: [{name: a, input: {targets: 7}, expect: {outcome: refused}}]}"
+    assert read(text).runs.by_hand[0].input == {"targets": 7}
 
 
 def test_the_policy_is_checked_as_drydock_checks_it_with_its_line() -> None:
@@ -213,4 +313,9 @@ def test_the_schema_knows_the_durations_and_the_troubles_of_machines() -> None:
     entry = schema["properties"]["instances"]["items"]["properties"]
     durations = {field.name.replace("_r", "R") for field in dataclasses.fields(Durations)}
     assert set(entry["durations"]["properties"]) == durations
-    assert all(wrong in entry["wrong"]["items"]["pattern"] for wrong in WRONGS)
+    wrong = entry["wrong"]["items"]
+    for name in WRONGS:
+        examples = [f"{name}:preInstall"] if name == "hook_fails" else [name]
+        assert all(re.match(wrong["pattern"], example) for example in examples), name
+        assert name in wrong["expected"]
+    assert re.match(wrong["pattern"], "agent_update_fails:AmazonCloudWatchAgent")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +11,20 @@ import pytest
 
 from drydock import errors
 from drydock.messages import (
+    NEXT_STEPS,
     VERDICTS,
     Place,
     console_link,
     failure_message,
     machine_text,
     not_given_back_message,
+    object_link,
     success_message,
+    windows_link,
+    wrap_for_protocols,
 )
-from tests.unit.world import EXECUTION, INSTANCE
+from drydock.telling import tell_once
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, TOPIC, World
 
 PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 RESULT: dict[str, Any] = {
@@ -99,6 +106,62 @@ def test_a_scan_is_not_called_patched() -> None:
     subject, _ = success_message({**RESULT, "verdict": "scanned"}, PLACE)
 
     assert subject.endswith("was scanned")
+
+
+AGENTS = [
+    {"agent": "AmazonSSMAgent", "name": "SSM Agent", "before": "3.2.1", "after": "3.3.2", "verdict": "updated"},
+    {
+        "agent": "AmazonCloudWatchAgent",
+        "name": "CloudWatch Agent",
+        "before": "1.3",
+        "after": "1.3",
+        "verdict": "failed",
+    },
+]
+UPDATED = {**RESULT, "operation": "UpdateAgents", "verdict": "updated", "agents": AGENTS, "patches": {}, "hooks": {}}
+
+
+def test_updated_agents_are_told_with_their_versions_and_nothing_is_said_of_patches() -> None:
+    subject, text = success_message(UPDATED, PLACE)
+
+    assert subject == f"Drydock: web-1 ({INSTANCE}): agents were updated"
+    assert text.startswith(f"web-1 ({INSTANCE}): agents were updated: SSM Agent 3.2.1 → 3.3.2, CloudWatch Agent 1.3.\n")
+    assert "patch" not in text.replace("PatchInstance", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("", "1.3", "CloudWatch Agent not installed → 1.3"),
+        ("1.3", "", "CloudWatch Agent 1.3 → not known"),
+        ("", "", "CloudWatch Agent not installed"),
+    ],
+)
+def test_an_agent_that_has_no_version_is_told_so(before: str, after: str, said: str) -> None:
+    agents = [{**AGENTS[1], "before": before, "after": after}]
+
+    _, text = success_message({**UPDATED, "agents": agents}, PLACE)
+
+    assert f": {said}.\n" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("failed", "an agent could not be updated"),
+        ("not_patched", "no agent was updated"),
+        ("unknown", "it is not known which agents are installed"),
+    ],
+)
+def test_an_update_that_failed_says_nothing_of_patches(verdict: str, said: str) -> None:
+    subject, text = failure(
+        result={**UPDATED, "outcome": "failed", "verdict": verdict},
+        failure={"error": "AgentUpdateFailedError", "cause": "SSM Agent: the update failed"},
+    )
+
+    assert subject == f"Drydock: web-1 ({INSTANCE}) was not updated well: AgentUpdateFailedError"
+    for part in (f"Verdict: {said}", "  SSM Agent 3.2.1 → 3.3.2", "  CloudWatch Agent 1.3", "the update's output"):
+        assert part in text
 
 
 def test_counts_that_are_not_known_are_not_called_zero_or_minus_one() -> None:
@@ -197,3 +260,144 @@ def test_every_error_is_told_with_something_to_do(error: str) -> None:
 
     advice = text.split("What to do next\n")[1].splitlines()[0].strip()
     assert len(advice) > 20
+
+
+def test_links_lead_to_reports_and_windows_in_the_console_of_their_partition() -> None:
+    china = Place("aws-cn", "123456789012", "cn-north-1", "UTC")
+
+    report = object_link("drydock-logs", "runs/night-7/report.json", china)
+    assert report == "https://cn-north-1.console.amazonaws.cn/s3/object/drydock-logs?prefix=runs/night-7/report.json"
+    assert windows_link(china).startswith("https://cn-north-1.console.amazonaws.cn/systems-manager/")
+
+
+def wrapped(subject: str = "Drydock: a subject", text: str = "a text") -> dict[str, str]:
+    message = wrap_for_protocols(subject, text, thread="night-7", event="drydock.run.failed", resources=[EXECUTION])
+    assert len(message.encode()) < 260_000, "SNS takes 262,144 bytes, attributes included"
+    texts = json.loads(message)
+    assert {type(text) for text in texts.values()} == {str}, "SNS ignores what is no string"
+    return dict(texts)
+
+
+def chat(text: str, subject: str = "Drydock: a subject") -> Mapping[str, Any]:
+    """The content as AWS Chatbot gets it, within its limits."""
+    notification = json.loads(wrapped(subject, text)["https"])
+    content: Mapping[str, Any] = notification["content"]
+    assert len(content["title"]) <= 250
+    assert len(content["description"]) <= 8_000
+    assert all(len(step) <= 350 for step in content.get("nextSteps", []))
+    return content
+
+
+def test_a_mail_reader_gets_text_and_a_chat_room_aws_chatbots_schema() -> None:
+    subject, text = failure()
+
+    texts = wrapped(subject, text)
+
+    assert set(texts) == {"default", "email", "https"}
+    assert texts["default"] == texts["email"] == text
+    notification = json.loads(texts["https"])
+    assert (notification["version"], notification["source"]) == ("1.0", "custom")
+    assert notification["content"]["textType"] == "client-markdown"
+    assert notification["content"]["title"] == notification["metadata"]["summary"] == subject
+    assert notification["metadata"]["threadId"] == "night-7"
+    assert notification["metadata"]["eventType"] == "drydock.run.failed"
+    assert notification["metadata"]["relatedResources"] == [EXECUTION]
+
+
+def test_a_chat_room_sees_what_to_do_next_as_a_list_and_only_there() -> None:
+    content = chat(failure()[1])
+
+    assert content["nextSteps"] == ["No patch without a good backup: see why EC2 could not make the image."]
+    assert "No patch without" not in content["description"] and NEXT_STEPS not in content["description"]
+    assert "image ami-1 is failed" in content["description"] and "Where to look" in content["description"]
+
+
+@pytest.mark.parametrize("steps", [["x" * 351], ["<" * 90], ["step"] * 11], ids=["long", "long once escaped", "many"])
+def test_steps_that_chat_would_cut_stay_whole_in_the_text(steps: list[str]) -> None:
+    text = "\n".join(["headline", "", NEXT_STEPS, *(f"  {step}" for step in steps), "", "Where to look"])
+
+    content = chat(text)
+
+    assert "nextSteps" not in content
+    assert content["description"].count("\n") == text.count("\n")
+
+
+def test_a_message_without_steps_has_none_in_chat() -> None:
+    assert "nextSteps" not in chat(success_message(RESULT, PLACE)[1])
+
+
+@pytest.mark.parametrize("name", ["<!channel>", "<@U123>", "<https://evil.example|click>", "a <& b"])
+def test_the_name_of_a_machine_calls_nobody_and_makes_no_link_in_chat(name: str) -> None:
+    subject, text = failure(name=name)
+
+    content = chat(text, subject)
+
+    shown = content["title"] + content["description"]
+    assert "<" not in shown and ">" not in shown
+    assert "&lt;" in shown
+    assert name in wrapped(subject, text)["email"]
+
+
+def test_a_title_full_of_escapes_ends_between_two_of_them() -> None:
+    title = chat("text", "<" * 99)["title"]
+
+    assert title.replace("&lt;", "") == "…"
+
+
+def test_a_link_is_the_same_in_chat() -> None:
+    link = "https://abc.lambda-url.ap-northeast-1.on.aws/?run=night-7&key=k-1_2"
+
+    content = chat(f"headline\n\n{NEXT_STEPS}\n  {link}\n\nor {link}")
+
+    assert content["nextSteps"] == [link]
+    assert f"or {link}" in content["description"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 300_000, "line\n" * 100_000, '"\\' * 200_000, "🛳" * 100_000, "\x00\x1b" * 100_000, "<&>\n" * 50_000],
+    ids=["one line", "many lines", "quotes", "emoji", "control characters", "escapes"],
+)
+def test_no_text_is_too_long_or_too_strange_to_be_told(text: str) -> None:
+    assert len(wrapped(text=text)["email"]) > 10_000
+    assert len(chat(text)["description"]) > 3_000
+
+
+def test_a_text_that_is_cut_says_so_and_is_cut_at_the_end_of_a_line() -> None:
+    text = "\n".join(f"line {number:05d}" for number in range(10_000))
+
+    mail, description = wrapped(text=text)["email"].splitlines(), chat(text)["description"].splitlines()
+
+    for lines in (mail, description):
+        assert "cut" in lines[-1]
+        assert {len(line) for line in lines[:-2]} == {10}
+    assert {len(line) for line in description[:-1]} == {10}
+
+
+def test_characters_that_are_no_text_reach_nobody() -> None:
+    mail = wrapped(text="tab\tkept\nbell\x07 half \ud83d")["email"]
+
+    assert mail == "tab\tkept\nbell  half ?"
+
+
+def test_a_chat_message_of_machines_in_a_run_stands_in_the_runs_thread(world: World) -> None:
+    tell_once(world.services, HOLDER, "outcome", "subject", "text", {"kind": "machine", "run": "night-7"})
+    tell_once(world.services, HOLDER, "other", "subject", "text", {"kind": "machine", "outcome": "failed", "run": ""})
+
+    in_run, by_hand = (json.loads(json.loads(one["Message"])["https"]) for one in world.clients.published)
+    assert {one["MessageStructure"] for one in world.clients.published} == {"json"}
+    assert (in_run["metadata"]["threadId"], in_run["metadata"]["eventType"]) == ("night-7", "drydock.machine")
+    assert (by_hand["metadata"]["threadId"], by_hand["metadata"]["eventType"]) == (
+        HOLDER.name,
+        "drydock.machine.failed",
+    )
+
+
+def test_a_message_goes_to_the_topic_that_is_asked_for_whatever_the_settings_say(world: World) -> None:
+    world.ssm.parameters["/drydock/topic"] = "arn:aws:sns:ap-northeast-1:123456789012:others"
+    asked = TOPIC.replace("Results", "Approvals")
+
+    tell_once(world.services, HOLDER, "approval", "subject", "text", {"kind": "approval"}, topic=asked)
+
+    (message,) = world.clients.published
+    assert message["TopicArn"] == asked

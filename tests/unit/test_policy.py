@@ -74,7 +74,8 @@ def test_the_defaults_are_never_changed() -> None:
     [
         ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"),
         ({"rebot": "NoReboot"}, "policy.rebot: unknown; known are operation, document, reboot"),
-        ({"operation": None}, "policy.operation: None is not one of Install, Scan"),
+        ({"operation": None}, "policy.operation: None is not one of Install, Scan, UpdateAgents"),
+        ({"agents": ["amazon-ssm-agent"]}, "policy.agents[0]: 'amazon-ssm-agent' is not one of AmazonSSMAgent, Amaz"),
         ({"document": "AWS-RunShellScript"}, "policy.document: 'AWS-RunShellScript' is not one of"),
         ({"backup": True}, "policy.backup: True is not an object"),
         ({"backup": {"before": "yes"}}, "policy.backup.before: 'yes' is not true or false"),
@@ -137,8 +138,9 @@ def test_settings_with_a_mistake_are_left_out_whole() -> None:
     [
         ({"windowsUpdate": {"includeKbs": ["KB5034439"], "excludeKbs": ["KB5034439"]}}, ["KB5034439", "excludeKbs"]),
         ({"windowsUpdate": {"includeKbs": ["5034439"], "excludeKbs": ["KB5034439"]}}, ["5034439", "excludeKbs"]),
+        ({"operation": "UpdateAgents", "agents": []}, ["policy.agents", "AmazonSSMAgent"]),
     ],
-    ids=["KB in and out", "KB in and out, written otherwise"],
+    ids=["KB in and out", "KB in and out, written otherwise", "an update of no agent"],
 )
 def test_what_no_run_could_carry_out_is_refused(given: dict[str, Any], names: list[str]) -> None:
     (mistake,) = mistakes_of(given)

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drydock.admission import read_request
+from drydock.run_request import read_run_request
 from tests.unit.world import EXECUTION, ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = {"targets", "window", "plan", "resume"}
+
+
+def accept(given: Mapping[str, Any]) -> None:
+    """Raises InvalidInputError or InvalidPolicyError for what is no input of either state machine."""
+    if "instanceId" in given:
+        read_request(given, "{}", "settings", EXECUTION)
+    else:
+        read_run_request(given, "{}", "settings", "sample")
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=[path.stem for path in EVENTS])
 def test_a_sample_input_is_accepted(path: Path) -> None:
-    request = read_request(json.loads(path.read_text()), "{}", "settings", EXECUTION)
+    accept(json.loads(path.read_text()))
 
-    assert request.instance_id.startswith("i-")
+
+def test_there_are_samples_for_both_state_machines() -> None:
+    given = [json.loads(path.read_text()) for path in EVENTS]
+
+    assert any("instanceId" in sample for sample in given)
+    assert any("targets" in sample for sample in given)
+
+
+def test_the_list_of_samples_names_each_of_them_once() -> None:
+    listed = re.findall(r"^\| \[([a-z_]+\.json)\]\(\1\)", (ROOT / "events/README.md").read_text(), re.MULTILINE)
+
+    assert sorted(listed) == [path.name for path in EVENTS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
@@ -30,8 +53,8 @@ def test_every_sample_that_a_page_names_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_every_json_example_with_an_instance_is_an_input_that_is_accepted(page: Path) -> None:
+def test_every_json_example_of_an_input_is_one_that_is_accepted(page: Path) -> None:
     for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
         example = json.loads(block)
-        if "instanceId" in example:
-            read_request(example, "{}", "settings", EXECUTION)
+        if isinstance(example, dict) and example.keys() & {"instanceId", *SOURCES}:
+            accept(example)

@@ -84,7 +84,7 @@ def test_putting_one_item_and_deleting_another_happens_wholly_or_not_at_all(
     put(table, owner="me")
 
     try:
-        table.put_and_delete({**OTHER}, NEW, KEY, "#o = :o", {"#o": "owner"}, {":o": owner})
+        table.write_together([table.addition({**OTHER}), table.removal(KEY, "#o = :o", {"#o": "owner"}, {":o": owner})])
     except ConditionFailedError:
         assert not happens
 
@@ -107,7 +107,7 @@ def test_a_transaction_that_met_another_one_is_tried_again_and_not_taken_for_don
     monkeypatch.setattr(table._client, "transact_write_items", transact_write_items)
 
     with pytest.raises(ServiceUnavailableError):
-        table.put_and_delete({**OTHER}, NEW, KEY, "#o = :o", {"#o": "owner"}, {":o": "me"})
+        table.write_together([table.addition({**OTHER}), table.removal(KEY, "#o = :o", {"#o": "owner"}, {":o": "me"})])
 
 
 @pytest.mark.parametrize("index", ["lookup", "awaited"])

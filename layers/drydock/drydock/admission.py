@@ -5,15 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
-from drydock.checking import join_mistakes, section, text
+from drydock.checking import join_mistakes, moment, section, text
 from drydock.ec2 import Instance, platform_of, state_of, tags_of
 from drydock.errors import (
     AwsCallFailedError,
     DocumentError,
     DrydockError,
     InstanceBusyError,
+    InstanceDoneError,
     InstanceExcludedError,
     InstanceInGroupError,
     InstanceNotFoundError,
@@ -26,6 +28,7 @@ from drydock.errors import (
 )
 from drydock.evidence import count_patches
 from drydock.executions import invoke_later
+from drydock.history import find_history
 from drydock.leases import (
     ADMITTING,
     Lease,
@@ -39,6 +42,7 @@ from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, re
 from drydock.services import Services
 from drydock.staleness import is_stale
 from drydock.step import Step
+from drydock.times import from_text
 
 STATE_TAG = "DrydockState"
 COMPLETED_TAG = "DrydockCompleted"
@@ -48,13 +52,16 @@ IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
+GUID = text(_UUID, "a GUID")
+
 _check_input = section(
     {
         "instanceId": text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0"),
         "policy": lambda path, value: [],
         "runId": text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)"),
-        "snapshotId": text(_UUID, "a GUID"),
+        "snapshotId": GUID,
         "group": text(r".{1,255}", "the name of an Auto Scaling group"),
+        "unlessDoneSince": moment,
     }
 )
 
@@ -68,6 +75,8 @@ class Request:
     run_id: str
     snapshot_id: str
     group: str
+    unless_done_since: datetime | None
+    """A success of the same operation since then is enough."""
 
 
 def read_request(given: object, settings: str, settings_name: str, execution: str) -> Request:
@@ -90,6 +99,7 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
         run_id=str(values.get("runId", "")),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         group=str(values.get("group", "")),
+        unless_done_since=from_text(values["unlessDoneSince"]) if values.get("unlessDoneSince") else None,
     )
 
 
@@ -113,7 +123,8 @@ def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) ->
         return InstanceNotPatchableError(f"{instance_id}: its root device is an instance store: no image, no stop")
     if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
         return InstanceNotPatchableError(f"{instance_id}: only EC2 itself can start a stopped Spot instance")
-    if policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
+    patches = policy["operation"] != "UpdateAgents"
+    if patches and policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
         return InstanceNotPatchableError(
             f"{instance_id}: policy.document is {INSTALL_WINDOWS_UPDATES}, the instance runs {platform_of(instance)}"
         )
@@ -157,6 +168,7 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
 def _admit(services: Services, step: Step, request: Request, standing: Lease | None) -> dict[str, Any]:
     instance = services.ec2.describe_instance(request.instance_id)
     if standing is None:
+        _require_not_done(services, request)
         _require_admissible(services, request, instance)
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
@@ -169,8 +181,10 @@ def _admit(services: Services, step: Step, request: Request, standing: Lease | N
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
     }
-    # Windows Update measures by another yardstick than the patch baseline.
-    by_baseline = request.policy["document"] != INSTALL_WINDOWS_UPDATES
+    # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.
+    by_baseline = (
+        request.policy["document"] != INSTALL_WINDOWS_UPDATES and request.policy["operation"] != "UpdateAgents"
+    )
     state = services.ssm.find_patch_state(request.instance_id) if by_baseline else None
     admitted = {
         "instanceId": request.instance_id,
@@ -215,6 +229,17 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     _check_documents(services, request.policy, platform_of(instance))
 
 
+def _require_not_done(services: Services, request: Request) -> None:
+    """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
+    since = request.unless_done_since
+    history = find_history(services.table, request.policy["operation"], request.instance_id) if since else None
+    if since is not None and history is not None and history.done >= since:
+        raise InstanceDoneError(
+            f"{request.instance_id}: {history.done_by.rpartition(':')[2]} did the same at "
+            f"{history.done:%Y-%m-%d %H:%M} UTC"
+        )
+
+
 def _is_member_of_leased_group(services: Services, request: Request) -> bool:
     if not request.group:
         return False
@@ -226,8 +251,8 @@ def _check_documents(services: Services, policy: Policy, platform: str) -> None:
     """Raises DocumentError that names every document that cannot run here."""
     if policy["operation"] == "Scan":
         return
-    hooks = policy["hooks"]
-    wanted = [hooks["preInstall"], hooks["postInstall"], hooks["onExit"], policy["healthProbe"]]
+    hooks = policy["hooks"].values() if policy["operation"] == "Install" else ()
+    wanted = [*map(str, hooks), policy["healthProbe"]]
     mistakes = [
         mistake
         for name in sorted(set(wanted) - {""})

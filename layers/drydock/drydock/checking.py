@@ -7,6 +7,8 @@ import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from drydock.times import from_text
+
 Check = Callable[[str, Any], list[str]]
 """Takes the path of a value and the value; returns the mistakes, each one sentence that names the path."""
 
@@ -62,10 +64,31 @@ def text(pattern: str, expected: str) -> Check:
     return check
 
 
-def list_of(item: Check) -> Check:
+def moment(path: str, value: Any) -> list[str]:
+    try:
+        if isinstance(value, str) and from_text(value).tzinfo is not None:
+            return []
+    except ValueError:
+        pass
+    return [f"{path}: {brief(value)} is not a time such as 2026-01-13T01:00:00Z"]
+
+
+def number_or_share(pattern: str, least: int, most: int, expected: str) -> Check:
+    """A whole number, as a number or as text, or a percentage as text: the grammar of Run Command."""
+    of_text, of_number = text(pattern, expected), whole_number(least, most)
+
+    def check(path: str, value: Any) -> list[str]:
+        return of_text(path, value) if isinstance(value, str) else of_number(path, value) and of_text(path, value)
+
+    return check
+
+
+def list_of(item: Check, most: int | None = None) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, list):
             return [f"{path}: {brief(value)} is not a list"]
+        if most is not None and len(value) > most:
+            return [f"{path}: {len(value)} are more than the {most} that are possible"]
         return [mistake for index, element in enumerate(value) for mistake in item(f"{path}[{index}]", element)]
 
     return check

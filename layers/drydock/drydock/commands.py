@@ -227,6 +227,7 @@ def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> d
         lambda said: {
             "bootId": str(said["bootId"]),
             "agentVersion": str(said["agentVersion"]),
+            "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
             "pendingReboot": bool(said["pendingReboot"]),
         },
     )
@@ -272,4 +273,5 @@ _CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, A
     "probe": _conclude_probe,
     "scan": _conclude_scan,
     "search": _conclude_search,
+    "update": _conclude,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,11 @@ from drydock.times import from_text
 Instance = Mapping[str, Any]
 Image = Mapping[str, Any]
 
+MOST_FILTER_VALUES = 200
+"""As many values one call's filters may have together."""
+
 _UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+_PAGE = 1000
 
 
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
@@ -35,6 +40,11 @@ def state_of(instance: Instance) -> str:
 def platform_of(instance: Instance) -> str:
     """EC2 names the platform of Windows instances only."""
     return "Windows" if str(instance.get("Platform", "")).lower() == "windows" else "Linux"
+
+
+def escape(value: str) -> str:
+    """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
+    return re.sub(r"([\\*?])", r"\\\1", value)
 
 
 class Ec2:
@@ -52,6 +62,21 @@ class Ec2:
                 found: Instance = instance
                 return found
         raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+
+    def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
+        """All instances that pass every filter. EC2 reads `*`, `?` and a backslash in a value as `escape` says."""
+        query: dict[str, Any] = {
+            "Filters": [{"Name": name, "Values": list(values)} for name, values in filters.items()],
+            "MaxResults": _PAGE,
+        }
+        instances: list[Instance] = []
+        while True:
+            answer = call(self._client.describe_instances, **query)
+            for reservation in answer["Reservations"]:
+                instances += reservation["Instances"]
+            if not answer.get("NextToken"):
+                return instances
+            query["NextToken"] = answer["NextToken"]
 
     def is_stop_protected(self, instance_id: str) -> bool:
         answer = call(self._client.describe_instance_attribute, InstanceId=instance_id, Attribute="disableApiStop")

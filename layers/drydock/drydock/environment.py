@@ -55,5 +55,10 @@ class Environment:
     def topic_parameter(self) -> str:
         return f"/{self.stack}/topic"
 
+    @property
+    def run_machine(self) -> str:
+        """The name of the state machine of runs."""
+        return f"{self.stack}-MaintenanceRun"
+
     def function(self, name: str) -> str:
         return f"{self.stack}-{name}"

@@ -155,8 +155,76 @@ class VerdictUnknownError(DrydockError):
     """Raised when there is no fresh evidence of what is installed."""
 
 
+class AgentUpdateFailedError(DrydockError):
+    """Raised when the update of an agent failed and its version is the old one, or the agent is gone."""
+
+
+class AgentVersionUnknownError(DrydockError):
+    """Raised when the version of an agent cannot be told after its update."""
+
+
 class PowerNotRestoredError(DrydockError):
     """Raised when an instance could not be given back the power state it had."""
+
+
+class InstanceDoneError(DrydockError):
+    """Raised when another execution has done the same to the instance since the run began."""
+
+
+class RunNotFoundError(DrydockError):
+    """Raised when there is no such run, or it is not one that can be taken up."""
+
+
+class RunOverError(DrydockError):
+    """Raised when a step of a run finds that the run is over, or belongs to another execution."""
+
+
+class MachinesNotReadyError(DrydockError):
+    """Raised when a run cannot be reported yet, because executions of its machines still run."""
+
+
+class RunStillWorkingError(DrydockError):
+    """Raised when an earlier run of the same maintenance window still works."""
+
+
+class ApprovalRejectedError(DrydockError):
+    """Raised when an approver rejected the run; nothing was touched."""
+
+
+class ApprovalTimedOutError(DrydockError):
+    """Raised when not enough approvers answered in time; nothing was touched."""
+
+
+class PlanChangedError(DrydockError):
+    """Raised when a stored plan is not the one whose hash was approved."""
+
+
+class MachinesFailedError(DrydockError):
+    """Raised when machines of a run failed; the report names them."""
+
+
+class RunIncompleteError(DrydockError):
+    """Raised when machines of a run were not attempted; the report names them."""
+
+
+class RunStoppedError(DrydockError):
+    """Raised when somebody stopped the run."""
+
+
+class DeadlineReachedError(DrydockError):
+    """Raised when a machine would not be given back before the run has to end."""
+
+
+class BudgetSpentError(DrydockError):
+    """Raised when as many machines of a run have failed as its policy allows."""
+
+
+class AlarmRingingError(DrydockError):
+    """Raised when a CloudWatch alarm that the policy names is in ALARM."""
+
+
+class CalendarClosedError(DrydockError):
+    """Raised when a Change Calendar that the policy names is closed."""
 
 
 class ServiceUnavailableError(DrydockError):

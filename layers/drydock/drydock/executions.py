@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 from drydock.aws import call, client
 from drydock.errors import DrydockError
 
+OPEN = ("RUNNING", "PENDING_REDRIVE")
+"""The states of an execution that goes on, or will."""
+
 _CLOSED_TASK = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 _MOST_CAUSE = 32_000
 
@@ -28,6 +31,17 @@ class Executions:
         except ClientError:
             return None
         return found
+
+    def is_running(self, execution: str) -> bool:
+        found = self.find(execution)
+        return found is not None and found["status"] in OPEN
+
+    def stop(self, execution: str, error: str, cause: str) -> None:
+        """Stop an execution. One that is over already is fine."""
+        try:
+            call(self._client.stop_execution, "ExecutionDoesNotExist", executionArn=execution, error=error, cause=cause)
+        except ClientError:
+            return
 
     def running_beside(self, execution: str) -> set[str]:
         """All running executions of the same state machine, in a few calls however many they are."""

@@ -33,6 +33,8 @@ from drydock.results import make_result, put_result, untold_results
 from drydock.services import Services
 from drydock.settling import Settlement, look_at_commands
 from drydock.staleness import is_stale
+from drydock.step import Holder
+from drydock.summarising import give_back_run, note_end_of_run, sweep_runs
 from drydock.times import from_text, to_text
 
 RESTORE_LIMIT = timedelta(hours=6)
@@ -205,10 +207,14 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
 
 
 def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
-    """One machine (`{"instanceId": …}`, or the end of an execution), or all of them (the schedule)."""
+    """One machine, one run (`{"instanceId": …}`, `{"runId": …}`, or the end of an execution), or all (the schedule)."""
     if "instanceId" in event:
         return give_back_instance(services, str(event["instanceId"]))
+    if "runId" in event:
+        return give_back_run(services, str(event["runId"]))
     if "detail" in event and "executionArn" in event["detail"]:
+        if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
+            return note_end_of_run(services, event["detail"])
         instance_id = instance_of(event["detail"])
         return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
-    return sweep(services)
+    return {**sweep(services), **sweep_runs(services)}

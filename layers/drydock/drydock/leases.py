@@ -15,7 +15,7 @@ from typing import Any
 
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.step import Holder
-from drydock.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.times import from_text, to_text
 from drydock.waits import Wait, Work, read_wait
 
@@ -337,16 +337,22 @@ def drop_lease(table: Table, holder: Holder, instance_id: str, phase: str) -> bo
     return True
 
 
-def end_lease_with_result(table: Table, holder: Holder, instance_id: str, phase: str, result: Item) -> bool:
-    """Delete the lease and write the result, both or neither. False when that was done before."""
+def end_lease_with_result(
+    table: Table, holder: Holder, instance_id: str, phase: str, result: Item, *more: Write
+) -> bool:
+    """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
     try:
-        table.put_and_delete(
-            result,
-            "attribute_not_exists(pk)",
-            instance_key(instance_id),
-            f"{_HELD} AND phase = :phase",
-            _NAMES,
-            {**_holder_values(holder), ":phase": phase},
+        table.write_together(
+            [
+                table.addition(result),
+                table.removal(
+                    instance_key(instance_id),
+                    f"{_HELD} AND phase = :phase",
+                    _NAMES,
+                    {**_holder_values(holder), ":phase": phase},
+                ),
+                *more,
+            ]
         )
     except ConditionFailedError:
         return False

@@ -6,17 +6,22 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast, get_args
 
-from drydock.checking import flag, join_mistakes, list_of, one_of, section, text, whole_number
+from drydock.checking import flag, join_mistakes, list_of, number_or_share, one_of, section, text, whole_number
 from drydock.errors import InvalidPolicyError
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
 
+SSM_AGENT = "AmazonSSMAgent"
+CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
+
 Verdict = Literal[
     "compliant", "pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown", "scanned"
 ]
+Operation = Literal["Install", "Scan", "UpdateAgents"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 HookName = Literal["preInstall", "postInstall", "onExit"]
 
 
@@ -52,14 +57,41 @@ class DeadlinePolicy(TypedDict):
     startSeconds: int
     patchSeconds: int
     hookSeconds: int
+    agentSeconds: int
     stopSeconds: int
 
 
+class CanaryPolicy(TypedDict):
+    """The machines of the first wave: a number or share of them, or those with a tag (`Key` or `Key=Value`)."""
+
+    count: str | int
+    tag: str
+
+
+class GatePolicy(TypedDict):
+    """What must be quiet for a machine to be taken out of service."""
+
+    alarms: list[str]
+    calendars: list[str]
+
+
+class ApprovalPolicy(TypedDict):
+    """When people are asked first: always, or for more machines than `above` (0: whatever their number)."""
+
+    required: bool
+    above: int
+    seconds: int
+    minApprovals: int
+
+
 class Policy(TypedDict):
-    operation: Literal["Install", "Scan"]
+    """What is done to a machine, and how a run goes about its machines."""
+
+    operation: Operation
     document: str
     reboot: Literal["RebootIfNeeded", "NoReboot"]
     windowsUpdate: WindowsUpdatePolicy
+    agents: list[str]
     backup: BackupPolicy
     hooks: HookPolicy
     healthProbe: str
@@ -67,6 +99,14 @@ class Policy(TypedDict):
     deadlines: DeadlinePolicy
     failOn: list[str]
     notify: Literal["each", "failures", "summary"]
+    deadlineMinutes: int
+    maxConcurrency: str | int
+    maxErrors: str | int
+    canary: CanaryPolicy
+    soakMinutes: int
+    waveSize: str | int
+    gates: GatePolicy
+    approval: ApprovalPolicy
 
 
 DEFAULTS: Policy = {
@@ -80,6 +120,7 @@ DEFAULTS: Policy = {
         "excludeKbs": [],
         "publishedDaysOld": 0,
     },
+    "agents": [SSM_AGENT, CLOUDWATCH_AGENT],
     "backup": {"before": True, "after": True, "noReboot": False, "deprecateAfterDays": 90},
     "hooks": {"preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
@@ -89,10 +130,19 @@ DEFAULTS: Policy = {
         "startSeconds": 3600,
         "patchSeconds": 3600,
         "hookSeconds": 600,
+        "agentSeconds": 600,
         "stopSeconds": 3600,
     },
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
+    "deadlineMinutes": 0,
+    "maxConcurrency": "1",
+    "maxErrors": "0",
+    "canary": {"count": "0", "tag": ""},
+    "soakMinutes": 0,
+    "waveSize": "100%",
+    "gates": {"alarms": [], "calendars": []},
+    "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
 }
 
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
@@ -111,18 +161,26 @@ _CATEGORIES = (
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
 _document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 
+_positive = "a number such as 10 or a percentage such as 10%"
+_at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
+_at_least_none = number_or_share(r"[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"0, {_positive}")
+_alarm = text(r"(?s).{1,255}", "the name of a CloudWatch alarm (1 to 255 characters)")
+_calendar = text(r"[a-zA-Z0-9_\-.:/]{3,400}", "the name or ARN of a Change Calendar")
+_canary_tag = text(r"|[^=]{1,128}(=.{0,256})?", "a tag key, or Key=Value, or ''")
+
 MOST_SECONDS: DeadlinePolicy = {
     "imageSeconds": 86_400,
     "startSeconds": 7_200,
     "patchSeconds": 14_400,
     "hookSeconds": 7_200,
+    "agentSeconds": 7_200,
     "stopSeconds": 7_200,
 }
 """The longest deadline that a policy may ask for; the state machine's retriers last at least as long."""
 
 _check_policy = section(
     {
-        "operation": one_of("Install", "Scan"),
+        "operation": one_of(*OPERATIONS),
         "document": one_of(RUN_PATCH_BASELINE, INSTALL_WINDOWS_UPDATES),
         "reboot": one_of("RebootIfNeeded", "NoReboot"),
         "windowsUpdate": section(
@@ -134,6 +192,7 @@ _check_policy = section(
                 "publishedDaysOld": whole_number(0, 3650),
             }
         ),
+        "agents": list_of(one_of(SSM_AGENT, CLOUDWATCH_AGENT)),
         "backup": section(
             {
                 "before": flag,
@@ -148,6 +207,21 @@ _check_policy = section(
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of("pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown")),
         "notify": one_of("each", "failures", "summary"),
+        "deadlineMinutes": whole_number(0, 4320),
+        "maxConcurrency": _at_least_one,
+        "maxErrors": _at_least_none,
+        "canary": section({"count": _at_least_none, "tag": _canary_tag}),
+        "soakMinutes": whole_number(0, 1440),
+        "waveSize": _at_least_one,
+        "gates": section({"alarms": list_of(_alarm, 100), "calendars": list_of(_calendar, 10)}),
+        "approval": section(
+            {
+                "required": flag,
+                "above": whole_number(0, 10_000),
+                "seconds": whole_number(60, 86_400),
+                "minApprovals": whole_number(1, 10),
+            }
+        ),
     }
 )
 
@@ -162,11 +236,14 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 def _impossible(policy: Mapping[str, Any]) -> list[str]:
     """Combinations that no run could carry out, also in a policy that has other mistakes."""
+    mistakes = []
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
-    if not both:
-        return []
-    names = ", ".join(f"KB{kb}" for kb in both[:10])
-    return [f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs"]
+    if both:
+        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
+    if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
+        mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+    return mistakes
 
 
 def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:

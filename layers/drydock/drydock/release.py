@@ -16,6 +16,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.failures import readable_failure
+from drydock.history import history_change
 from drydock.images import deprecate_images, find_images
 from drydock.leases import (
     ACTIVE,
@@ -36,7 +37,7 @@ from drydock.times import day_in, to_text
 
 def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]:
     """`ran`, `failed` or `not_needed` for every hook that was asked for. One that never ran has failed."""
-    if not policy or policy["operation"] == "Scan":
+    if not policy or policy["operation"] != "Install":
         return {}
     return {hook: reported.get(hook, "failed") for hook, document in policy["hooks"].items() if document}
 
@@ -70,7 +71,8 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     }
     outcome = "failed" if failure else "succeeded"
     result = make_result(step.instance_id, step.holder, step.execution_started, outcome, services.now(), facts)
-    end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result)
+    history = [] if failure else [history_change(services.table, result, services.now())]
+    end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result, *history)
     return _summarise(result)
 
 
@@ -189,6 +191,7 @@ def _facts(step: Step) -> dict[str, Any]:
     verified = data.get("verified") or {}
     probe_before, probe_after = data.get("probeBefore") or {}, data.get("probeAfter") or {}
     installs = [install for install in data.get("installs") or [] if install]
+    updates = (data.get("updates") or {}).values()
     before, after = data.get("patchesBefore") or {}, verified.get("patches") or {}
     return {
         "verdict": verified.get("verdict") or ("unknown" if data.get("isPatching") else "not_patched"),
@@ -208,11 +211,13 @@ def _facts(step: Step) -> dict[str, Any]:
             "before": probe_before.get("agentVersion", ""),
             "after": probe_after.get("agentVersion", ""),
         },
+        "agents": verified.get("agents") or [],
         "hooks": hook_outcomes(step.policy, data.get("hooks") or {}),
         "outcomes": [
             {key: outcome[key] for key in ("commandId", "status", "statusDetails", "responseCode", "endedAt")}
             for outcome in (
                 *installs,
+                *updates,
                 *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health")),
             )
             if outcome and "commandId" in outcome

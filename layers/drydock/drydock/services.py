@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from drydock.cloudwatch import CloudWatch
 from drydock.ec2 import Ec2
 from drydock.environment import Environment
 from drydock.executions import Executions
+from drydock.objects import Objects
+from drydock.resource_groups import ResourceGroups
 from drydock.ssm import Ssm
 from drydock.table import Table
 from drydock.times import utc_now
+from drydock.windows import Windows
 
 
 @dataclass
@@ -35,3 +39,19 @@ class Services:
     @cached_property
     def executions(self) -> Executions:
         return Executions()
+
+    @cached_property
+    def objects(self) -> Objects:
+        return Objects(self.environment.log_bucket)
+
+    @cached_property
+    def resource_groups(self) -> ResourceGroups:
+        return ResourceGroups()
+
+    @cached_property
+    def windows(self) -> Windows:
+        return Windows()
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatch:
+        return CloudWatch()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws import call, client, error_code, error_text
-from drydock.errors import CommandNotDeliveredError, DocumentError
+from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
 
 DELIVERY_SECONDS = 600
 """A command that has not begun by then never will (TimeoutSeconds of SendCommand)."""
+
+_PAGE = 50
 
 _OVER = frozenset({"success", "cancelled", "failed", "timedout"})
 _UNDELIVERED = frozenset({"pending", "delayed"})
@@ -25,6 +27,15 @@ class Agent:
 
     online: bool
     last_ping: datetime
+
+
+@dataclass(frozen=True)
+class ParameterVersion:
+    """One value that somebody gave a parameter. Systems Manager itself says who that was."""
+
+    value: str
+    by: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,45 @@ class Ssm:
         except ClientError:
             return None
 
+    def parameter_history(self, name: str) -> list[ParameterVersion]:
+        """All values that a parameter was given, the oldest first; Parameter Store keeps a hundred."""
+        query: dict[str, Any] = {"Name": name, "MaxResults": 50}
+        found: list[Mapping[str, Any]] = []
+        while True:
+            try:
+                answer = call(self._client.get_parameter_history, "ParameterNotFound", **query)
+            except ClientError:
+                return []
+            found += answer["Parameters"]
+            if not answer.get("NextToken"):
+                break
+            query["NextToken"] = answer["NextToken"]
+        return [
+            ParameterVersion(str(one["Value"]), str(one.get("LastModifiedUser", "")), one["LastModifiedDate"])
+            for one in sorted(found, key=lambda one: int(one["Version"]))
+        ]
+
+    def delete_parameter(self, name: str) -> None:
+        """Delete a parameter. One that is gone already is fine."""
+        try:
+            call(self._client.delete_parameter, "ParameterNotFound", Name=name)
+        except ClientError:
+            return
+
+    def calendar_state(self, calendars: Sequence[str]) -> tuple[str, str]:
+        """OPEN when all calendars are open, else CLOSED, and when that changes (ISO time; empty when unknown).
+
+        Raises CalendarClosedError for one that cannot be found, or is none: it would protect nobody.
+        """
+        names = ("InvalidDocument", "InvalidDocumentType", "UnsupportedCalendarException")
+        try:
+            answer = call(self._client.get_calendar_state, *names, CalendarNames=list(calendars))
+        except ClientError as error:
+            raise CalendarClosedError(
+                f"Change Calendar {', '.join(calendars)} cannot be read: {error_code(error)}: {error_text(error)}"
+            ) from error
+        return str(answer.get("State", "CLOSED")), str(answer.get("NextTransitionTime", ""))
+
     def find_agent(self, instance_id: str) -> Agent | None:
         """None when Systems Manager does not know the instance, or it is not running."""
         try:
@@ -121,6 +171,35 @@ class Ssm:
         for found in answer["InstanceInformationList"]:
             return Agent(online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"])
         return None
+
+    def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
+        """The agents of those instances that Systems Manager knows and that run, by instance id."""
+        wanted = sorted(set(instance_ids))
+        agents: dict[str, Agent] = {}
+        for first in range(0, len(wanted), _PAGE):
+            agents |= self._find_some_agents(wanted[first : first + _PAGE])
+        return agents
+
+    def _find_some_agents(self, instance_ids: Sequence[str]) -> dict[str, Agent]:
+        query: dict[str, Any] = {
+            "Filters": [{"Key": "InstanceIds", "Values": list(instance_ids)}],
+            "MaxResults": _PAGE,
+        }
+        agents: dict[str, Agent] = {}
+        while True:
+            try:
+                answer = call(self._client.describe_instance_information, "InvalidInstanceId", **query)
+            except ClientError:
+                # One id that Systems Manager refuses must not hide the agents of all the others.
+                found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
+                return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
+            for found in answer["InstanceInformationList"]:
+                agents[found["InstanceId"]] = Agent(
+                    online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"]
+                )
+            if not answer.get("NextToken"):
+                return agents
+            query["NextToken"] = answer["NextToken"]
 
     def check_command_document(self, name: str, platform: str) -> str | None:
         """The reason why a document cannot run on this platform, or None."""

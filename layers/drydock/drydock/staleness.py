@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from drydock.executions import OPEN
 from drydock.leases import Lease
 from drydock.services import Services
 
 UNKNOWN_OWNER = timedelta(minutes=15)
 """An owner that Step Functions does not know may be too new to be seen; after this it counts as closed."""
 
-_OPEN = ("RUNNING", "PENDING_REDRIVE")
-
 
 def is_stale(services: Services, lease: Lease) -> bool:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
         return services.now() - lease.since > UNKNOWN_OWNER
-    return execution["status"] not in _OPEN
+    return execution["status"] not in OPEN

@@ -71,7 +71,7 @@ class Step:
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Step:
-        """Read the payload of a state of PatchInstance.
+        """Read the payload of a state. A state of MaintenanceRun names no instance, or the one whose turn it is.
 
         `context` is the context object of Step Functions; RedriveCount is in it only after a redrive.
         """
@@ -89,7 +89,7 @@ class Step:
             retry_count=int(state["RetryCount"]),
             sequence=f"{holder.redrive_count:04d}-{milliseconds:015d}-{int(state['RetryCount']):06d}",
             token=(context.get("Task") or {}).get("Token") or "",
-            instance_id=event["instanceId"],
+            instance_id=event.get("instanceId") or "",
             policy=cast(Policy, event.get("policy") or {}),
             machine=cast(Machine, event.get("machine") or {}),
             data=event.get("data") or {},

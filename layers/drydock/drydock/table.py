@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -19,6 +19,10 @@ AWAITED_INDEX = "awaited"
 """Each index is named after its only key."""
 
 Item = dict[str, Any]
+Write = Mapping[str, Any]
+"""One part of a transaction."""
+
+_BATCH, _BATCH_ATTEMPTS = 25, 4
 
 _KNOWN = "attribute_not_exists(#schema) OR #schema <= :schema"
 
@@ -84,12 +88,14 @@ class Table:
 
     def look_up(self, index: str, value: str) -> list[Item]:
         """All items with this value in an index. Indexes are eventually consistent."""
-        query: dict[str, Any] = {
-            "IndexName": index,
-            "KeyConditionExpression": "#key = :value",
-            "ExpressionAttributeNames": {"#key": index},
-            "ExpressionAttributeValues": _to_wire({":value": value}),
-        }
+        return self._query_all(
+            IndexName=index,
+            KeyConditionExpression="#key = :value",
+            ExpressionAttributeNames={"#key": index},
+            ExpressionAttributeValues=_to_wire({":value": value}),
+        )
+
+    def _query_all(self, **query: Any) -> list[Item]:
         items: list[Item] = []
         while True:
             answer = self._call(self._client.query, **query)
@@ -127,41 +133,71 @@ class Table:
         """Raises ConditionFailedError."""
         self._conditionally(self._client.delete_item, condition, names, values, Key=_to_wire(key))
 
-    def put_and_delete(
-        self,
-        item: Item,
-        put_condition: str,
-        key: Key,
-        delete_condition: str,
-        names: Mapping[str, str],
-        values: Mapping[str, Any],
-    ) -> None:
-        """Put one item and delete another, both or neither. The names and values belong to the deletion.
+    def query(self, partition: str, beginning: str = "") -> list[Item]:
+        """All items of a partition whose sort keys begin so, as they are now."""
+        return self._query_all(
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk" + (" AND begins_with(sk, :sk)" if beginning else ""),
+            ExpressionAttributeValues=_to_wire({":pk": partition, **({":sk": beginning} if beginning else {})}),
+        )
+
+    def put_many(self, items: Iterable[Item]) -> None:
+        """Put items over whatever stands there. Raises ServiceUnavailableError when DynamoDB left some out."""
+        wanted = [{"PutRequest": {"Item": _to_wire({"schema": SCHEMA, **item})}} for item in items]
+        for start in range(0, len(wanted), _BATCH):
+            left = wanted[start : start + _BATCH]
+            for _ in range(_BATCH_ATTEMPTS):
+                answer = call(self._client.batch_write_item, RequestItems={self.name: left})
+                left = answer.get("UnprocessedItems", {}).get(self.name, [])
+                if not left:
+                    break
+            else:
+                raise ServiceUnavailableError(
+                    f"table {self.name}: {len(left)} items were not written", was_refused=True
+                )
+
+    def change(
+        self, key: Key, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Write:
+        """An update, for `write_together`; an empty condition always holds."""
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": _to_wire(key),
+                "UpdateExpression": update,
+                **({"ConditionExpression": condition} if condition else {}),
+                **_expression(names, values),
+            }
+        }
+
+    def addition(self, item: Item) -> Write:
+        """A new item, for `write_together`."""
+        return {
+            "Put": {
+                "TableName": self.name,
+                "Item": _to_wire({"schema": SCHEMA, **item}),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+
+    def removal(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> Write:
+        """A deletion, for `write_together`."""
+        return {
+            "Delete": {
+                "TableName": self.name,
+                "Key": _to_wire(key),
+                "ConditionExpression": condition,
+                **_expression(names, values),
+            }
+        }
+
+    def write_together(self, writes: Sequence[Write]) -> None:
+        """All writes, or none.
 
         Raises ConditionFailedError, ServiceUnavailableError when another write was in the way.
         """
         try:
-            call(
-                self._client.transact_write_items,
-                "TransactionCanceledException",
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self.name,
-                            "Item": _to_wire({"schema": SCHEMA, **item}),
-                            "ConditionExpression": put_condition,
-                        }
-                    },
-                    {
-                        "Delete": {
-                            "TableName": self.name,
-                            "Key": _to_wire(key),
-                            "ConditionExpression": delete_condition,
-                            **_expression(names, values),
-                        }
-                    },
-                ],
-            )
+            call(self._client.transact_write_items, "TransactionCanceledException", TransactItems=list(writes))
         except ClientError as error:
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" not in reasons:

@@ -11,8 +11,15 @@ from drydock.ec2 import state_of, tags_of
 from drydock.errors import DrydockError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
 from drydock.failures import instance_of, readable_cause
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
-from drydock.messages import Place, failure_message, not_given_back_message, success_message
+from drydock.messages import (
+    Place,
+    failure_message,
+    not_given_back_message,
+    success_message,
+    wrap_for_protocols,
+)
 from drydock.results import find_result, mark_result_told
+from drydock.runs import find_run
 from drydock.services import Services
 from drydock.step import Holder, Step
 from drydock.table import ConditionFailedError, Item, Key
@@ -61,28 +68,47 @@ def _begin_telling(services: Services, key: Key) -> str | None:
     return begun
 
 
-def _publish(services: Services, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+def _publish(
+    services: Services, holder: Holder, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
+) -> None:
+    message = wrap_for_protocols(
+        subject,
+        text,
+        thread=attributes.get("run") or holder.name,
+        event=".".join(["drydock", *(attributes[name] for name in ("kind", "outcome") if attributes.get(name))]),
+        resources=[holder.execution],
+    )
     call(
         client("sns").publish,
-        TopicArn=services.ssm.parameter(services.environment.topic_parameter) or services.environment.topic,
+        TopicArn=topic or services.ssm.parameter(services.environment.topic_parameter) or services.environment.topic,
         Subject=subject,
-        Message=text,
+        Message=message,
+        MessageStructure="json",
         MessageAttributes={
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
         },
     )
 
 
-def _tell_once(
-    services: Services, holder: Holder, cause: str, subject: str, text: str, attributes: Mapping[str, str]
+def tell_once(
+    services: Services,
+    holder: Holder,
+    cause: str,
+    subject: str,
+    text: str,
+    attributes: Mapping[str, str],
+    topic: str | None = None,
 ) -> None:
-    """Returns once this cause has been told, by this function or by another. Raises what kept it from being told."""
+    """Returns once this cause has been told, by this function or by another. Raises what kept it from being told.
+
+    Without a topic, to that of the account's settings, or else to the stack's.
+    """
     key = _mark_key(holder, cause)
     begun = _begin_telling(services, key)
     if begun is None:
         return
     try:
-        _publish(services, subject, text, attributes)
+        _publish(services, holder, subject, text, attributes, topic)
     except DrydockError:
         services.table.delete(key, "begun = :begun", {}, {":begun": begun})
         raise
@@ -104,7 +130,7 @@ def announce_success(services: Services, step: Step) -> None:
 def _tell_success(services: Services, holder: Holder, result: Item) -> None:
     subject, text = success_message(result, _place(services, holder))
     attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
-    _tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", subject, text, attributes)
     _finish(services, result)
 
 
@@ -143,7 +169,7 @@ def _tell_failure(
     lease, is_newer = _find_own_lease(services, holder, instance_id)
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{instance_id}: is being released just now; its result will tell more")
-    if not _is_wanted(result, lease):
+    if not _is_wanted(services, result, lease):
         _finish(services, result)
         return
     failure, ended = _failure_and_end(services, detail, result)
@@ -164,7 +190,7 @@ def _tell_failure(
         "kind": "machine",
         "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
     }
-    _tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", subject, text, attributes)
     _finish(services, result)
 
 
@@ -183,10 +209,17 @@ def _is_being_released(services: Services, lease: Lease) -> bool:
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 
-def _is_wanted(result: Item | None, lease: Lease | None) -> bool:
-    """Inside a run that only wants a summary, a machine's failure is told by the run."""
+def _is_wanted(services: Services, result: Item | None, lease: Lease | None) -> bool:
+    """Whether a machine's failure is news by itself; otherwise the summary of its run tells it.
+
+    A machine that a run did not touch is none: it is busy, excluded or gone, and nobody has to get up for it.
+    """
     facts: Mapping[str, Any] = result or (lease.journal if lease else {})
-    return not (facts.get("runId") and facts.get("notify") == "summary")
+    if not facts.get("runId") or facts.get("notify") == "each":
+        return True
+    if facts.get("notify") != "summary" and facts.get("outcome") != "refused":
+        return True
+    return find_run(services.table, str(facts["runId"])) is None
 
 
 def _finish(services: Services, result: Item | None) -> None:
@@ -237,4 +270,4 @@ def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, h
         power=power,
         place=_place(services, holder),
     )
-    _tell_once(services, holder, "notGivenBack", subject, text, {"outcome": "not_given_back", "kind": "machine"})
+    tell_once(services, holder, "notGivenBack", subject, text, {"outcome": "not_given_back", "kind": "machine"})

@@ -276,12 +276,27 @@ def test_every_document_that_cannot_run_is_named_before_the_lease_is_active(worl
     assert world.lease is None
 
 
-def test_a_scan_runs_no_hooks_so_their_documents_do_not_matter(world: World) -> None:
+@pytest.mark.parametrize("operation", ["Scan", "UpdateAgents"])
+def test_hooks_are_for_installations_so_otherwise_their_documents_do_not_matter(world: World, operation: str) -> None:
     world.ssm.bad_documents = {"Hook-A": "document Hook-A: does not exist"}
 
-    admit(world, policy={"operation": "Scan", "hooks": {"preInstall": "Hook-A"}})
+    admit(world, policy={"operation": operation, "hooks": {"preInstall": "Hook-A"}})
 
     assert world.lease is not None
+
+
+def test_the_health_probe_of_an_update_of_agents_has_to_be_there(world: World) -> None:
+    world.ssm.bad_documents = {"Probe-B": "document Probe-B: does not exist"}
+
+    with pytest.raises(DocumentError, match="Probe-B"):
+        admit(world, policy={"operation": "UpdateAgents", "healthProbe": "Probe-B"})
+
+
+def test_patches_are_not_looked_at_where_agents_are_updated(world: World) -> None:
+    admitted = admit(world, policy={"operation": "UpdateAgents"})
+
+    assert admitted["patchesBefore"] == NOTHING_KNOWN
+    assert "find_patch_state" not in world.ssm.faults.made
 
 
 def test_a_machine_in_work_is_refused_and_its_lease_stays(world: World) -> None:

@@ -86,6 +86,16 @@ CASES = {
     "hook on exit": Case(
         "run_hook", {"hook": "onExit"}, "onExitHook", "JoinCluster", {"hooks": HOOKS}, "", 10, "HookFailedError"
     ),
+    "update of the SSM Agent": Case(
+        "update_agent", {"agent": "AmazonSSMAgent"}, "updateAmazonSSMAgent", "AWS-UpdateSSMAgent", minutes=10
+    ),
+    "update of the CloudWatch Agent": Case(
+        "update_agent",
+        {"agent": "AmazonCloudWatchAgent"},
+        "updateAmazonCloudWatchAgent",
+        "AWS-ConfigureAWSPackage",
+        minutes=10,
+    ),
     "health": Case(
         "check_health", {}, "healthProbe", "IsWell", {"healthProbe": "IsWell"}, "", 10, "HealthCheckFailedError"
     ),

@@ -73,6 +73,22 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     assert [untold["outcome"] for untold in untold_results(world.table)] == ["succeeded"]
 
 
+def test_updated_agents_are_in_the_result_and_the_machine_is_not_called_patched(world: World) -> None:
+    world.set_policy(operation="UpdateAgents", hooks={"onExit": "JoinCluster"})
+    world.hold()
+    agents = [{"agent": "AmazonSSMAgent", "name": "SSM Agent", "before": "3.1", "after": "3.3", "verdict": "updated"}]
+    verified = {"verdict": "updated", "rebooted": False, "agents": agents}
+
+    released = release(world, installs=[], updates={"AmazonSSMAgent": INSTALL}, verified=verified)
+
+    assert (released["outcome"], released["verdict"]) == ("succeeded", "updated")
+    result = world.result
+    assert result is not None
+    assert (result["agents"], result["hooks"], result["patches"]["installed"]) == (agents, {}, [])
+    assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
+    assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
+
+
 def test_the_day_of_completion_is_that_of_the_people_who_read_it(world: World) -> None:
     world.hold()
     world.clock.at = START.replace(hour=16)
@@ -134,15 +150,15 @@ def test_a_function_that_dies_around_the_end_of_the_lease_is_carried_on(
     world: World, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     world.hold()
-    end = Table.put_and_delete
+    end = Table.write_together
 
     def die(self: Table, *arguments: Any) -> None:
-        monkeypatch.setattr(Table, "put_and_delete", end)
+        monkeypatch.setattr(Table, "write_together", end)
         if moment == "after":
             end(self, *arguments)
         raise FunctionDiedError
 
-    monkeypatch.setattr(Table, "put_and_delete", die)
+    monkeypatch.setattr(Table, "write_together", die)
     with pytest.raises(FunctionDiedError):
         release(world)
 

@@ -11,6 +11,7 @@ import pytest
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 from drydock.leases import claim_intent
 from drydock.results import make_result, put_result, untold_results
+from drydock.runs import open_run
 from drydock.step import Holder
 from drydock.table import Table
 from drydock.times import to_text
@@ -334,12 +335,27 @@ def test_the_lease_of_another_execution_says_nothing_about_this_one(world: World
 def test_inside_a_run_the_policy_says_whether_a_machine_is_told_itself(
     world: World, facts: dict[str, str], told: bool, event: dict[str, Any]
 ) -> None:
+    if facts["runId"]:
+        begin_run(world, facts["runId"])
     end(world, **facts)
 
     alert(world, event)
 
     assert bool(world.clients.published) is told
     assert untold_results(world.table) == [], "the sweep shall not come back to it"
+
+
+def begin_run(world: World, run_id: str) -> None:
+    execution = f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:{run_id}"
+    open_run(world.table, Holder(execution, 0), START)
+
+
+def test_a_failure_is_told_itself_when_there_is_no_run_that_would_tell_it(world: World) -> None:
+    end(world, runId="run-7", notify="summary")
+
+    alert(world)
+
+    assert len(world.clients.published) == 1
 
 
 def test_the_run_is_an_attribute_to_filter_by(world: World) -> None:

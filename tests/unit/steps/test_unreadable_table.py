@@ -12,6 +12,7 @@ import pytest
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.leases import begin_restoring, find_lease, instance_key, take_lease
 from drydock.results import make_result, put_result, untold_results
+from drydock.runs import open_run, put_slot, run_key, slot_key
 from drydock.step import Holder
 from drydock.table import Key
 from drydock.times import to_text
@@ -20,6 +21,8 @@ from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXE
 
 OTHER_INSTANCE = "i-0fedcba9876543210"
 OTHER = Holder(OTHER_EXECUTION, 0)
+RUN = Holder("arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:night-1", 0)
+OTHER_RUN = Holder("arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:night-2", 0)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,23 @@ EVENTS = {
     ),
     "event of the instance": ("resume_waiting", {"detail-type": "x", "detail": {"instance-id": INSTANCE}}),
 }
+RUN_STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plan": ("plan_run", {}),
+    "ask": ("ask_for_approval", {}),
+    "gates": ("check_gates", {}),
+    "admit": ("admit_machine", {"runId": RUN.name, "item": {"instanceId": INSTANCE, "name": "web-1", "seconds": 60}}),
+    "record": ("record_outcome", {"runId": RUN.name, "failure": None, "output": {"verdict": "compliant"}}),
+    "summarise": ("summarise_run", {"failure": None}),
+}
+RUN_EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stop": ("stop_run", {"runId": RUN.name, "reason": "enough"}),
+    "give back": ("give_back", {"runId": RUN.name}),
+    "end of an execution": (
+        "give_back",
+        {"detail": {"executionArn": RUN.execution, "status": "ABORTED", "startDate": START.timestamp() * 1000}},
+    ),
+    "dead run": ("summarise_run", {"runId": RUN.name}),
+}
 ALERT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
 
 
@@ -57,6 +77,13 @@ def raw(key: Key) -> dict[str, Any]:
     )
     item: dict[str, Any] = answer["Item"]
     return item
+
+
+def approvals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the functions that ask for approval."""
+    monkeypatch.setenv("APPROVAL_AUTH", "IAM")
+    for name in ("APPROVALS_TOPIC", "APPROVAL_URL", "APPROVAL_KEY"):
+        monkeypatch.setenv(name, "")
 
 
 def make_newer(key: Key) -> dict[str, Any]:
@@ -161,12 +188,20 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     world.executions.statuses[OTHER_EXECUTION] = "FAILED"
     world.clock.move(minutes=10)
 
-    assert world.run("give_back", {}) == {"suspects": 1, "untold": 1}
+    for run in (RUN, OTHER_RUN):
+        open_run(world.table, run, START)
+        world.executions.statuses[run.execution] = "FAILED"
+    make_newer(run_key(RUN.name))
 
-    assert [(function.rsplit("-", 1)[-1], event["instanceId"]) for function, event in world.clients.invoked] == [
-        ("give_back", OTHER_INSTANCE),
-        ("alert_failure", INSTANCE),
+    assert world.run("give_back", {}) == {"suspects": 1, "untold": 1, "deadRuns": 1, "untoldRuns": 0}
+
+    whom = [event.get("instanceId") or event["runId"] for _, event in world.clients.invoked]
+    assert [function.rsplit("-", 1)[-1] for function, _ in world.clients.invoked] == [
+        "give_back",
+        "alert_failure",
+        "give_back",
     ]
+    assert whom == [OTHER_INSTANCE, INSTANCE, OTHER_RUN.name]
     assert world.clients.invoked[1][1]["execution"] == older["execution"]
 
 
@@ -195,7 +230,11 @@ def test_without_its_table_a_step_touches_nothing_and_says_which_table_it_misses
     assert world.ec2.instances[INSTANCE] == instance
 
 
-@pytest.mark.parametrize(("function", "event"), [*EVENTS.values(), ("give_back", {})], ids=[*EVENTS, "sweep"])
+@pytest.mark.parametrize(
+    ("function", "event"),
+    [*EVENTS.values(), *RUN_EVENTS.values(), ("give_back", {})],
+    ids=[*EVENTS, *(f"run: {name}" for name in RUN_EVENTS), "sweep"],
+)
 def test_without_its_table_an_event_touches_nothing_and_says_which_table_it_misses(
     world: World, function: str, event: dict[str, Any]
 ) -> None:
@@ -203,6 +242,60 @@ def test_without_its_table_an_event_touches_nothing_and_says_which_table_it_miss
 
     with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):
         world.run(function, event)
+
+    assert touched(world) == []
+
+
+@pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)
+def test_a_step_leaves_a_run_of_a_newer_drydock_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, function: str, data: dict[str, Any]
+) -> None:
+    approvals(monkeypatch)
+    open_run(world.table, RUN, START)
+    before = make_newer(run_key(RUN.name))
+
+    with pytest.raises(NewerSchemaError, match=f"RUN#{RUN.name} RUN has schema 2"):
+        world.run(function, world.event("A State", data, holder=RUN))
+
+    assert touched(world) == []
+    assert raw(run_key(RUN.name)) == before
+
+
+@pytest.mark.parametrize(("function", "event"), RUN_EVENTS.values(), ids=RUN_EVENTS)
+def test_an_event_leaves_a_run_of_a_newer_drydock_alone(world: World, function: str, event: dict[str, Any]) -> None:
+    open_run(world.table, RUN, START)
+    world.executions.statuses[RUN.execution] = "ABORTED"
+    world.clock.move(hours=1)
+    before = make_newer(run_key(RUN.name))
+
+    with pytest.raises(NewerSchemaError):
+        world.run(function, event)
+
+    assert touched(world) == []
+    assert world.clients.invoked == []
+    assert raw(run_key(RUN.name)) == before
+
+
+def test_a_machine_whose_place_in_a_run_a_newer_drydock_wrote_is_not_admitted_again(world: World) -> None:
+    run = open_run(world.table, RUN, START)
+    put_slot(world.table, run.run_id, INSTANCE, {"name": "web-1"}, START)
+    before = make_newer(slot_key(run.run_id, INSTANCE))
+
+    with pytest.raises(NewerSchemaError, match=f"MACHINE#{INSTANCE} has schema 2"):
+        world.run("admit_machine", world.event("Admit Machine", RUN_STEPS["admit"][1], holder=RUN))
+
+    assert raw(slot_key(run.run_id, INSTANCE)) == before
+
+
+@pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)
+def test_without_its_table_a_step_of_a_run_says_which_table_it_misses(
+    world: World, monkeypatch: pytest.MonkeyPatch, function: str, data: dict[str, Any]
+) -> None:
+    approvals(monkeypatch)
+    dynamodb().delete_table(TableName=ENVIRONMENT.table)
+
+    with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):
+        world.run(function, world.event("A State", data, holder=RUN))
 
     assert touched(world) == []
 

@@ -1,0 +1,13 @@
+"""Take what people decide about a run: from the function URL, or from a parameter that they wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.approvals import Ways
+from drydock.deciding import decide_run
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any] | None:
+    return decide_run(Services(), Ways.read(), event)

@@ -1,0 +1,377 @@
+"""Planning: from the input of a run to the plan that is stored, approved and carried out."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from drydock.approvals import is_approved
+from drydock.errors import InvalidInputError, PlanChangedError, RunNotFoundError, RunStillWorkingError
+from drydock.history import all_histories, left_over
+from drydock.leases import RESTORING, all_leases
+from drydock.plans import (
+    Durations,
+    Plan,
+    at_another_time,
+    candidate,
+    in_order,
+    left_out,
+    make_waves,
+    plan_hash,
+    planned_machines,
+    planned_waves,
+    predict,
+    slots_of,
+    was_not_attempted,
+    wave_items,
+)
+from drydock.policy import Policy, effective_policy, require_no_mistakes
+from drydock.run_request import RunRequest, read_run_request
+from drydock.runs import Run, open_run, open_runs, record_plan, require_run, slots_of_run
+from drydock.services import Services
+from drydock.step import Step
+from drydock.targets import LeftOut, Target, resolve
+from drydock.times import from_text, to_text
+from drydock.windows import WindowFacts, read_window
+
+SNAPSHOT_LIVES = timedelta(days=3)
+"""https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
+
+_MOST_MACHINES = 10_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """When a run has to be over. `end` is when the last machine is given back; none begins after `last_admission`."""
+
+    end: datetime
+    last_admission: datetime
+    window: WindowFacts | None
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that this one carries out, takes up or follows."""
+
+    run: Run
+    plan: Plan
+    left: frozenset[str]
+    """The machines that were not attempted."""
+
+
+def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> Frame:
+    """The window's end and cutoff, the policy's deadline, or the earlier of both."""
+    minutes = policy["deadlineMinutes"]
+    deadline = started + timedelta(minutes=minutes) if minutes else None
+    if window is None:
+        end = deadline or started
+        return Frame(end, end, None)
+    end = min(window.end, deadline or window.end)
+    return Frame(end, min(window.last_admission, end), window)
+
+
+def plan_run(services: Services, step: Step) -> dict[str, Any]:
+    """Find the machines, decide their order, and store the plan. Returns what the state machine goes by.
+
+    Raises InvalidInputError, InvalidPolicyError, RunNotFoundError, RunStillWorkingError, PlanChangedError,
+    RunOverError; nothing is touched then, nor otherwise.
+    """
+    run = open_run(services.table, step.holder, step.execution_started)
+    if "planKey" not in run.item:
+        run = _plan(services, step, run)
+    plan: Plan = services.objects.read_json(run.item["planKey"])
+    return {
+        "runId": run.run_id,
+        "bucket": services.objects.bucket,
+        "waves": [{"key": wave["key"], "soaks": _soaks(plan, number)} for number, wave in enumerate(plan["waves"])],
+        "machines": len(plan["machines"]),
+        "planOnly": bool(run.item["planOnly"]),
+        "approvalNeeded": bool(run.item["approvalNeeded"]),
+        "approvalSeconds": plan["policy"]["approval"]["seconds"],
+        "soakSeconds": plan["policy"]["soakMinutes"] * 60,
+        "maxConcurrency": slots_of(plan["policy"]["maxConcurrency"], len(plan["machines"]), 1),
+        "child": {
+            "policy": plan["policy"],
+            "snapshotId": plan["snapshotId"],
+            "unlessDoneSince": run.item["since"],
+        },
+    }
+
+
+def _soaks(plan: Plan, number: int) -> bool:
+    """Whether the canary stands for a while after this wave, before the others follow."""
+    waves = plan["waves"]
+    return waves[number]["isCanary"] and number + 1 < len(waves) and not waves[number + 1]["isCanary"]
+
+
+def _plan(services: Services, step: Step, run: Run) -> Run:
+    environment = services.environment
+    settings = services.ssm.parameter(environment.policy_parameter)
+    request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
+    overlapping = [other for other in open_runs(services.table) if other.run_id != run.run_id]
+    since = min([run.started, *(other.started for other in overlapping)])
+    window = None
+    if request.source == "window":
+        window = read_window(services.windows, request.window_id, request.window_execution_id, step.holder.machine)
+        _require_alone(services, window, overlapping)
+    earlier = _read_earlier(services, request)
+    if request.source == "plan" and earlier is not None:
+        plan = _take_over(earlier, request, run, services.now())
+        since = min(since, from_text(earlier.plan["createdAt"]))
+    else:
+        if request.source == "resume" and earlier is not None and _snapshot_lives(earlier, services.now()):
+            since = min(since, earlier.run.started)
+        plan = _make_plan(services, request, run, window, earlier, since)
+    return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
+
+
+def _require_alone(services: Services, window: WindowFacts, overlapping: Sequence[Run]) -> None:
+    """Raises RunStillWorkingError when the last run of the window has not ended."""
+    for other in overlapping:
+        its_window = other.item.get("window") or {}
+        is_at_work = services.executions.is_running(other.holder.execution)
+        if its_window.get("windowId") == window.window_id and is_at_work:
+            raise RunStillWorkingError(
+                f"window {window.name} ({window.window_id}): its last run, {other.run_id}, still works since "
+                f"{other.started:%Y-%m-%d %H:%M} UTC; nothing was begun"
+            )
+
+
+def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
+    """Raises RunNotFoundError, InvalidInputError, PlanChangedError."""
+    run_id = request.earlier or request.follows
+    if not run_id:
+        return None
+    run = require_run(services.table, run_id)
+    if "planKey" not in run.item:
+        raise RunNotFoundError(f"{run_id}: the run has no plan")
+    if not run.is_ended:
+        raise InvalidInputError(f"input: run {run_id} has not ended yet")
+    plan: Plan = services.objects.read_json(run.item["planKey"])
+    if plan_hash(plan) != run.item["planHash"]:
+        raise PlanChangedError(f"{run_id}: the stored plan is not the one that was made: its hash differs")
+    if request.follows and run.item.get("outcome") != "succeeded":
+        raise InvalidInputError(f"input.follows: run {run_id} did not succeed: it is {run.item.get('outcome')}")
+    if request.source == "plan" and run.item.get("outcome") != "planned":
+        raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+    attempted = {
+        slot["instanceId"] for slot in slots_of_run(services.table, run_id) if slot.get("outcome") != "not_attempted"
+    }
+    left = frozenset(machine["instanceId"] for machine in plan["machines"]) - attempted
+    if request.source == "resume" and not left:
+        raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
+    return Earlier(run, plan, left)
+
+
+def _take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -> Plan:
+    """The earlier run's plan as it is, at other times."""
+    plan = earlier.plan
+    policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
+    frame = frame_of(None, policy, run.started)
+    if now - from_text(plan["createdAt"]) > SNAPSHOT_LIVES:
+        raise PlanChangedError(
+            f"{earlier.run.run_id}: the plan is older than its patch snapshot lives (three days): plan anew"
+        )
+    moved = at_another_time({**plan, "policy": policy}, now, frame.end, frame.last_admission)
+    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}
+
+
+def _snapshot_lives(earlier: Earlier, now: datetime) -> bool:
+    return now - from_text(earlier.run.item["snapshotSince"]) <= SNAPSHOT_LIVES
+
+
+def _snapshot(request: RunRequest, earlier: Earlier | None, run: Run, now: datetime) -> tuple[str, bool, list[str]]:
+    """The patch snapshot of the run, whether it goes on with that of another run, and warnings."""
+    own = request.snapshot_id or str(uuid.uuid5(uuid.NAMESPACE_URL, run.holder.execution))
+    if earlier is None:
+        return own, bool(request.snapshot_id), []
+    if _snapshot_lives(earlier, now):
+        return earlier.plan["snapshotId"], True, []
+    return (
+        own,
+        False,
+        [
+            f"the patch snapshot of run {earlier.run.run_id} is older than three days: this run begins anew, "
+            "with patches as they are approved now" + (", and with a new canary" if request.source == "resume" else "")
+        ],
+    )
+
+
+def _make_plan(
+    services: Services,
+    request: RunRequest,
+    run: Run,
+    window: WindowFacts | None,
+    earlier: Earlier | None,
+    since: datetime,
+) -> Plan:
+    now = services.now()
+    resumed = earlier if request.source == "resume" else None
+    policy = _resumed_policy(request, resumed) if resumed else request.policy
+    frame = frame_of(window, policy, run.started)
+    groups = _groups(request, window, resumed)
+    found = resolve(services.ec2, services.resource_groups, groups)
+    instances = [
+        instance for instance_id, instance in found.instances.items() if resumed is None or instance_id in resumed.left
+    ]
+    history = all_histories(services.table, policy["operation"])
+    leftovers = left_over(services.table)
+    agents = services.ssm.find_agents(
+        instance["InstanceId"] for instance in instances if instance["State"]["Name"] == "running"
+    )
+    held = _held_by_others(services)
+    durations = Durations(history)
+    without: list[LeftOut] = list(found.left_out)
+    candidates = []
+    for instance in instances:
+        instance_id = instance["InstanceId"]
+        past, agent = history.get(instance_id), agents.get(instance_id)
+        reason = left_out(
+            instance,
+            policy,
+            agent=agent,
+            held_by=held.get(instance_id, ""),
+            history=past,
+            since=since,
+            guard_tag=services.environment.guard_tag,
+        )
+        if reason is not None:
+            without.append(reason)
+            continue
+        was_left = was_not_attempted(leftovers.get(instance_id), past)
+        candidates.append(candidate(instance, agent, durations, was_left))
+    if len(candidates) > _MOST_MACHINES:
+        raise InvalidInputError(
+            f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
+        )
+    ordered, order_warnings = in_order(candidates)
+    snapshot_id, goes_on, snapshot_warnings = _snapshot(request, earlier, run, now)
+    waves, wave_warnings = make_waves(ordered, policy, with_canary=not (resumed and goes_on))
+    schedule = predict(
+        waves,
+        now,
+        slots_of(policy["maxConcurrency"], len(ordered), 1),
+        timedelta(minutes=policy["soakMinutes"]),
+        frame.end,
+        frame.last_admission,
+    )
+    return {
+        "schema": 1,
+        "runId": run.run_id,
+        "createdAt": to_text(now),
+        "operation": policy["operation"],
+        "policy": policy,
+        "snapshotId": snapshot_id,
+        "window": _describe_window(window),
+        "targets": [target for group in groups for target in group],
+        "follows": request.follows,
+        "resumes": request.earlier if resumed else "",
+        "end": to_text(frame.end),
+        "lastAdmission": to_text(frame.last_admission),
+        "predictedEnd": to_text(schedule.predicted_end),
+        "machines": planned_machines(waves, schedule),
+        "waves": planned_waves(run.run_id, waves),
+        "leftOut": sorted(without, key=lambda left: (left["error"], left["name"], left["instanceId"])),
+        "warnings": [
+            *(window.warnings if window else ()),
+            *snapshot_warnings,
+            *order_warnings,
+            *wave_warnings,
+        ],
+    }
+
+
+def _held_by_others(services: Services) -> dict[str, str]:
+    """Who has which machine in work, by instance id. One that is being given back is free soon."""
+    leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
+    running: set[str] = set()
+    for execution in {lease.holder.machine: lease.holder.execution for lease in leases}.values():
+        running |= services.executions.running_beside(execution)
+    return {lease.instance_id: lease.holder.name for lease in leases if lease.holder.execution in running}
+
+
+def _groups(request: RunRequest, window: WindowFacts | None, resumed: Earlier | None) -> Sequence[Sequence[Target]]:
+    if window is not None:
+        return window.targets
+    if resumed is not None:
+        return [[{"key": "InstanceIds", "values": sorted(resumed.left)}]]
+    return [request.targets]
+
+
+def _resumed_policy(request: RunRequest, resumed: Earlier) -> Policy:
+    """The earlier run's policy, with what this input says otherwise."""
+    name = f"the policy of run {resumed.run.run_id}"
+    policy, mistakes = effective_policy(json.dumps(resumed.plan["policy"]), name, request.given_policy)
+    require_no_mistakes(mistakes)
+    return policy
+
+
+def _describe_window(window: WindowFacts | None) -> Any:
+    if window is None:
+        return None
+    return {
+        "windowId": window.window_id,
+        "executionId": window.execution_id,
+        "name": window.name,
+        "start": to_text(window.start),
+        "end": to_text(window.end),
+    }
+
+
+def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, earlier: Earlier | None) -> bool:
+    approval, machines = plan["policy"]["approval"], len(plan["machines"])
+    if not approval["required"] and not 0 < approval["above"] < machines:
+        return False
+    if request.source != "plan" or earlier is None:
+        return True
+    return not is_approved(earlier.run, plan_hash(plan), services.now())
+
+
+def _store(
+    services: Services,
+    request: RunRequest,
+    run: Run,
+    plan: Plan,
+    earlier: Earlier | None,
+    since: datetime,
+    time_zone: str,
+) -> Run:
+    """Write plan and waves under a key of their own, then remember which one counts."""
+    digest = plan_hash(plan)
+    folder = f"runs/{run.run_id}/{digest[:16]}"
+    for wave in plan["waves"]:
+        wave["key"] = f"{folder}/{wave['key'].rpartition('/')[2]}"
+    for number, wave in enumerate(plan["waves"]):
+        services.objects.write_json(wave["key"], wave_items(plan, number))
+    key = f"{folder}/plan.json"
+    services.objects.write_json(key, plan)
+    policy = plan["policy"]
+    goes_on = earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"]
+    window = plan["window"]
+    return record_plan(
+        services.table,
+        run,
+        {
+            "planKey": key,
+            "planHash": digest,
+            "planOnly": request.plan_only,
+            "approvalNeeded": _is_approval_needed(services, request, plan, earlier),
+            "planned": len(plan["machines"]),
+            "operation": plan["operation"],
+            "policy": policy,
+            "snapshotId": plan["snapshotId"],
+            "snapshotSince": earlier.run.item["snapshotSince"] if goes_on and earlier else to_text(run.started),
+            "window": window or {},
+            "timeZone": time_zone,
+            "end": plan["end"],
+            "lastAdmission": plan["lastAdmission"],
+            "maxErrors": slots_of(policy["maxErrors"], len(plan["machines"]), 0),
+            "since": to_text(since),
+            "startedBy": request.started_by,
+            "bucket": services.objects.bucket,
+        },
+    )

@@ -1,0 +1,183 @@
+"""Carrying a run out: the gates before every wave and every machine, and what became of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.errors import PlanChangedError, RunOverError, RunStoppedError
+from drydock.executions import OPEN
+from drydock.failures import readable_cause, readable_failure
+from drydock.gates import Verdict, budget_spent, look_at_run, look_outside
+from drydock.plans import Plan, plan_hash, wave_items
+from drydock.reports import outcome_of_failure
+from drydock.runs import (
+    AWAITING_APPROVAL,
+    CARRYING_OUT,
+    Run,
+    begin_carrying_out,
+    child_execution,
+    child_name,
+    close_run,
+    count_admission,
+    end_slot,
+    find_slot,
+    put_slot,
+    require_run,
+)
+from drydock.services import Services
+from drydock.step import Step
+from drydock.times import to_text
+
+
+def check_gates(services: Services, step: Step) -> dict[str, Any]:
+    """Whether another wave may begin. Raises RunOverError, PlanChangedError."""
+    run = begin_carrying_out(services.table, _own_run(services, step))
+    _require_planned(services, run, int(step.data["wave"]))
+    verdict = _look(services, run, 0)
+    if verdict is not None:
+        close_run(services.table, run, verdict.reason, services.now())
+        return {"open": False, "reason": str(verdict.reason)}
+    return {"open": True, "reason": ""}
+
+
+def _own_run(services: Services, step: Step) -> Run:
+    run = require_run(services.table, step.holder.name)
+    if run.is_ended or not run.belongs_to(step.holder, step.execution_started):
+        raise RunOverError(f"{run.run_id}: the run is over, or is another execution's")
+    return run
+
+
+def _require_planned(services: Services, run: Run, number: int) -> None:
+    """Raises PlanChangedError unless the wave's machines are those of the plan that counts."""
+    plan: Plan = services.objects.read_json(run.item["planKey"])
+    if plan_hash(plan) != run.item["planHash"]:
+        raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
+    if services.objects.read_json(plan["waves"][number]["key"]) != wave_items(plan, number):
+        raise PlanChangedError(f"{run.run_id}: the machines of wave {number} are not those of the plan")
+
+
+def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
+    """The first closed gate: what the run knows by itself, then what only AWS can tell."""
+    zone = run.time_zone or services.environment.time_zone
+    verdict = look_at_run(run, seconds, services.now(), zone)
+    if verdict is not None:
+        return verdict
+    reason = look_outside(services, run.item["policy"]["gates"])
+    return Verdict(reason, closes_run=True) if reason is not None else None
+
+
+def admit_machine(services: Services, step: Step) -> dict[str, Any]:
+    """Take a machine's place in the run, or write down why it is not attempted. Twice is once.
+
+    Returns whether it was admitted, and the name of the execution that shall patch it. Raises RunOverError.
+    """
+    run_id, instance_id, machine = str(step.data["runId"]), step.instance_id, step.data["item"]
+    name = child_name(run_id, instance_id)
+    run = require_run(services.table, run_id)
+    slot = find_slot(services.table, run_id, instance_id)
+    if slot is None:
+        slot = _take_turn(services, run, instance_id, machine)
+    return {"admitted": "outcome" not in slot, "childName": name}
+
+
+def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[str, Any]) -> dict[str, Any]:
+    now = services.now()
+    verdict = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
+    if verdict is None and not _is_at_work(services, run):
+        verdict = Verdict(RunStoppedError("the execution of the run is over"), closes_run=False)
+    if verdict is None and count_admission(services.table, run) is None:
+        run = require_run(services.table, run.run_id)
+        verdict = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or Verdict(
+            RunStoppedError("the run is over"), closes_run=False
+        )
+    facts: dict[str, Any] = {"name": machine["name"], "expectedSeconds": machine["seconds"]}
+    if verdict is None:
+        environment = services.environment
+        facts |= {
+            "execution": child_execution(run, environment.stack, environment.region, instance_id),
+            "admittedAt": to_text(now),
+        }
+    else:
+        if verdict.closes_run:
+            close_run(services.table, run, verdict.reason, now)
+        facts |= {
+            "outcome": "not_attempted",
+            "error": type(verdict.reason).__name__,
+            "cause": str(verdict.reason),
+            "endedAt": to_text(now),
+        }
+    return put_slot(services.table, run.run_id, instance_id, facts, now)
+
+
+def _is_at_work(services: Services, run: Run) -> bool:
+    """Whether the run's execution goes on: when it was stopped, the engine's word to this one may be lost."""
+    execution = services.executions.find(run.holder.execution)
+    return (
+        execution is not None
+        and execution["status"] in OPEN
+        and int(execution.get("redriveCount") or 0) == run.holder.redrive_count
+    )
+
+
+def describe_child(failure: Mapping[str, Any] | None, output: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What became of a machine, from the end of the execution that patched it.
+
+    `failure` is the error with which Step Functions ends the state that waited for it. The cause is then the
+    description of the execution as JSON:
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+    """
+    if failure is None:
+        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": (output or {}).get("verdict", "")}
+    error, cause = str(failure["error"]), str(failure.get("cause") or "")
+    try:
+        child = json.loads(cause)
+    except ValueError:
+        child = None
+    if isinstance(child, Mapping) and "Status" in child:
+        status = str(child["Status"])
+        error = str(child.get("Error") or status)
+        cause = readable_cause(str(child.get("Cause") or f"the execution ended as {status}"))
+    return {"outcome": outcome_of_failure(error), "error": error, "cause": cause, "verdict": ""}
+
+
+def record_outcome(services: Services, step: Step) -> dict[str, Any]:
+    """Write down what became of a machine. A failure counts against the run's error budget."""
+    run = require_run(services.table, str(step.data["runId"]))
+    if not step.data["wasAdmitted"]:
+        return _record_lost_turn(services, run, step)
+    outcome = describe_child(step.data.get("failure"), step.data.get("output"))
+    end_slot(services.table, run, step.instance_id, outcome, services.now())
+    if outcome["outcome"] == "failed":
+        _close_when_spent(services, require_run(services.table, run.run_id))
+    return {"outcome": outcome["outcome"]}
+
+
+def _close_when_spent(services: Services, run: Run) -> None:
+    if run.failed > run.max_errors:
+        close_run(services.table, run, budget_spent(run), services.now())
+
+
+def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any]:
+    """A machine of which it could not be decided whether it may begin has not begun."""
+    failure = readable_failure(step.data.get("failure")) or {"error": "UNKNOWN", "cause": ""}
+    now = services.now()
+    facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
+    put_slot(services.table, run.run_id, step.instance_id, facts, now)
+    end_slot(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
+    return {"outcome": "not_attempted"}
+
+
+def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
+    run = require_run(services.table, str(event.get("runId", "")))
+    if run.is_ended:
+        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.item.get('outcome', '')}"}
+    reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
+    closed = close_run(services.table, run, reason, services.now())
+    token = (closed.item.get("approval") or {}).get("token", "")
+    if closed.phase == AWAITING_APPROVAL and token:
+        services.executions.refuse(token, reason)
+    said = closed.closed or {}
+    return {"stopped": True, "reason": str(said.get("reason", "")), "phase": closed.phase}

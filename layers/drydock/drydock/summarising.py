@@ -1,0 +1,290 @@
+"""The end of a run: one outcome for every machine, the report, and the one message; also for a run that died."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drydock.errors import MachinesNotReadyError, RunNotFoundError, RunStoppedError
+from drydock.executions import OPEN, invoke_later
+from drydock.failures import readable_cause, readable_failure
+from drydock.history import note_not_attempted
+from drydock.leases import FUNCTION_LIFETIME, all_leases
+from drydock.messages import Place
+from drydock.plans import Plan
+from drydock.reports import count_outcomes, make_report, outcome_of_run, reconcile
+from drydock.run_messages import summary_message
+from drydock.runs import (
+    Run,
+    child_execution,
+    close_run,
+    end_run,
+    find_run,
+    mark_run_told,
+    open_run,
+    open_runs,
+    slots_of_run,
+    untold_runs,
+)
+from drydock.services import Services
+from drydock.step import Holder, Step
+from drydock.telling import tell_once
+from drydock.times import from_text, to_text
+
+_RESTORE_LIMIT = timedelta(hours=6)
+"""So long a run that died waits for its machines to be given back before it is reported all the same."""
+
+_TOLD_LATE = timedelta(minutes=2)
+
+_GOOD = ("succeeded", "planned", "nothing_to_do")
+
+
+def summarise_run(services: Services, step: Step) -> dict[str, Any]:
+    """End a run, well or badly, and tell people. Running twice changes nothing.
+
+    Returns outcome, counts, report key and failure (what the execution shall end with, or None).
+    Raises MachinesNotReadyError while executions of its machines still run.
+    """
+    failure = readable_failure(step.data.get("failure"))
+    run = find_run(services.table, step.holder.name)
+    if run is None:
+        # The plan could not even be begun.
+        run = open_run(services.table, step.holder, step.execution_started)
+    if not run.belongs_to(step.holder, step.execution_started):
+        cause = f"{run.run_id}: the run is another execution's, or was redriven; nothing was touched"
+        return {
+            "outcome": "refused",
+            "counts": {},
+            "reportKey": "",
+            "failure": {"error": "RunOverError", "cause": cause},
+        }
+    if not run.is_ended:
+        in_work = sorted({*_children_at_work(services, run), *_not_given_back(services, run)})
+        if in_work:
+            raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
+        run = _end(services, run, failure, step.given)
+    tell_run(services, run)
+    return _describe_end(run)
+
+
+def _describe_end(run: Run) -> dict[str, Any]:
+    outcome = str(run.item["outcome"])
+    failure = run.item.get("failure")
+    if outcome == "failed" and not failure:
+        failure = {"error": "MachinesFailedError", "cause": _counted(run)}
+    elif outcome in ("incomplete", "stopped") and not failure:
+        failure = {"error": "RunStoppedError" if outcome == "stopped" else "RunIncompleteError", "cause": _counted(run)}
+    return {
+        "outcome": outcome,
+        "counts": run.item.get("counts", {}),
+        "reportKey": run.item.get("reportKey", ""),
+        "failure": failure,
+    }
+
+
+def _counted(run: Run) -> str:
+    counts = {outcome.replace("_", " "): count for outcome, count in run.item.get("counts", {}).items() if count}
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
+
+
+def _in_work(services: Services, run: Run) -> list[str]:
+    """The machines that were admitted and of which nobody has written down yet what became of them."""
+    return [str(slot["instanceId"]) for slot in slots_of_run(services.table, run.run_id) if "outcome" not in slot]
+
+
+def _children_at_work(services: Services, run: Run) -> list[str]:
+    """Those whose executions run."""
+    in_work = _in_work(services, run)
+    if not in_work:
+        return []
+    running = services.executions.running_beside(_child(services, run, in_work[0]))
+    return [instance_id for instance_id in in_work if _child(services, run, instance_id) in running]
+
+
+def _not_given_back(services: Services, run: Run) -> list[str]:
+    """The machines that the run's executions still hold: what is reported of them would not be true yet.
+
+    After some hours a run is reported all the same; people have heard of such a machine by then.
+    """
+    slots = [slot for slot in slots_of_run(services.table, run.run_id) if "execution" in slot]
+    by_child = {str(slot["execution"]): slot for slot in slots}
+    held = [
+        by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
+    ]
+    newest = max((from_text(slot.get("endedAt") or slot["admittedAt"]) for slot in held), default=services.now())
+    if services.now() - newest > _RESTORE_LIMIT:
+        return []
+    return [str(slot["instanceId"]) for slot in held]
+
+
+def _child(services: Services, run: Run, instance_id: str) -> str:
+    return child_execution(run, services.environment.stack, services.environment.region, instance_id)
+
+
+def _read_plan(services: Services, run: Run) -> Plan | None:
+    """A run that failed before it had a plan, or whose plan is gone, is reported all the same."""
+    key = run.item.get("planKey")
+    try:
+        plan: Plan | None = services.objects.read_json(key) if key else None
+    except RunNotFoundError:
+        return None
+    return plan
+
+
+def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
+    """Write the report and end the run."""
+    now = services.now()
+    plan = _read_plan(services, run)
+    slots = slots_of_run(services.table, run.run_id)
+    without = [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
+    children = {instance_id: _describe_child(services, run, instance_id) for instance_id in without}
+    outcomes = reconcile(plan, slots, run.item, {key: child for key, child in children.items() if child}, failure)
+    report = make_report(
+        run=run.item,
+        plan=plan,
+        outcomes=outcomes,
+        failure=failure,
+        ended=now,
+        given=given if isinstance(given, Mapping) else None,
+    )
+    key = f"runs/{run.run_id}/report.json"
+    services.objects.write_json(key, report)
+    outcome = outcome_of_run(outcomes, run.item, failure)
+    if outcome != "planned":
+        left = [machine["instanceId"] for machine in outcomes if machine["outcome"] == "not_attempted"]
+        note_not_attempted(services.table, run.run_id, left, now)
+    facts: dict[str, Any] = {
+        "outcome": outcome,
+        "counts": count_outcomes(outcomes),
+        "reportKey": key,
+        "bucket": services.objects.bucket,
+    }
+    if failure is not None and outcome not in _GOOD:
+        facts["failure"] = failure
+    return end_run(services.table, run, facts, now)
+
+
+def _describe_child(services: Services, run: Run, instance_id: str) -> dict[str, Any] | None:
+    """What a machine's execution ended with, when nobody wrote it down; None when it was never started."""
+    found = services.executions.find(_child(services, run, instance_id))
+    if found is None:
+        return None
+    ended = found.get("stopDate")
+    return {
+        "outcome": "succeeded" if found["status"] == "SUCCEEDED" else "failed",
+        "status": str(found["status"]),
+        "error": str(found.get("error") or found["status"]),
+        "cause": readable_cause(str(found.get("cause") or "")),
+        "execution": str(found["executionArn"]),
+        "startedAt": to_text(found["startDate"]),
+        "endedAt": to_text(ended) if ended else "",
+    }
+
+
+def tell_run(services: Services, run: Run) -> None:
+    """Tell people of a run that has ended, once."""
+    report = services.objects.read_json(run.item["reportKey"])
+    zone = run.time_zone or services.environment.time_zone
+    place = Place(run.holder.partition, run.holder.account, services.environment.region, zone)
+    subject, text = summary_message(report, place, run.item["bucket"], run.item["reportKey"])
+    attributes = {"outcome": str(run.item["outcome"]), "kind": "run", "run": run.run_id}
+    tell_once(services, run.holder, "outcome", subject, text, attributes)
+    mark_run_told(services.table, run)
+
+
+def end_dead_run(services: Services, run_id: str) -> None:
+    """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back."""
+    run = find_run(services.table, run_id)
+    if run is None:
+        return
+    if not run.is_ended:
+        found = services.executions.find(run.holder.execution)
+        if found is not None and found["status"] in OPEN:
+            return
+        run = _end(services, run, _failure_of(found), None)
+    tell_run(services, run)
+
+
+def _failure_of(execution: Mapping[str, Any] | None) -> dict[str, str]:
+    if execution is None:
+        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+    status = str(execution["status"])
+    error, cause = str(execution.get("error") or ""), readable_cause(str(execution.get("cause") or ""))
+    if status == "ABORTED":
+        # Whoever stops an execution may call that what he likes.
+        said = ": ".join(part for part in (error, cause) if part)
+        return {"error": status, "cause": said or "somebody stopped its execution"}
+    return {"error": error or status, "cause": cause or f"the execution ended as {status}"}
+
+
+def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
+    """One pass over a run whose execution is over: nobody begins, its machines' executions end, then it is reported.
+
+    The engine's own cancellation of what a run has started is best effort.
+    """
+    run = find_run(services.table, run_id)
+    if run is None or run.is_ended:
+        return {"move": "nothing"}
+    execution = services.executions.find(run.holder.execution)
+    if execution is not None and execution["status"] in OPEN:
+        return {"move": "nothing"}
+    if execution is None and services.now() - run.started < timedelta(minutes=15):
+        return {"move": "nothing"}
+    stopped = RunStoppedError(_failure_of(execution)["cause"])
+    run = close_run(services.table, run, stopped, services.now())
+    move = _next_move(services, run)
+    if move == "report":
+        invoke_later(services.environment.function("summarise_run"), {"runId": run_id})
+    return {"move": move}
+
+
+def _next_move(services: Services, run: Run) -> str:
+    """Stop what still runs, wait until the machines are given back, then report."""
+    closed_at = from_text((run.closed or {})["at"])
+    if services.now() - closed_at < FUNCTION_LIFETIME:
+        # A function of the run may still admit a machine, and an engine that was told late may still start it.
+        _stop_children(services, run)
+        return "wait_for_functions"
+    if _stop_children(services, run):
+        return "stop"
+    if _not_given_back(services, run):
+        return "wait_until_given_back"
+    return "report"
+
+
+def _stop_children(services: Services, run: Run) -> int:
+    at_work = _children_at_work(services, run)
+    for instance_id in at_work:
+        services.executions.stop(_child(services, run, instance_id), "RunStoppedError", f"its run {run.run_id} is over")
+    return len(at_work)
+
+
+def sweep_runs(services: Services) -> dict[str, int]:
+    """Hand over every run that may be dead, and every one that nobody was told of."""
+    function = services.environment.function
+    open_ = open_runs(services.table)
+    running: set[str] = set()
+    for machine in {run.holder.execution.rpartition(":")[0]: run.holder.execution for run in open_}.values():
+        running |= services.executions.running_beside(machine)
+    dead = [run for run in open_ if run.holder.execution not in running]
+    for run in dead:
+        invoke_later(function("give_back"), {"runId": run.run_id})
+    untold = [run for run in untold_runs(services.table) if _is_late(run, services.now())]
+    for run in untold:
+        invoke_later(function("summarise_run"), {"runId": run.run_id})
+    return {"deadRuns": len(dead), "untoldRuns": len(untold)}
+
+
+def _is_late(run: Run, now: datetime) -> bool:
+    return now - from_text(run.item["endedAt"]) > _TOLD_LATE
+
+
+def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of a run that ended badly. One that died before it was written down is written down now."""
+    holder = Holder(str(detail["executionArn"]), int(detail.get("redriveCount") or 0))
+    started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+    if find_run(services.table, holder.name) is None:
+        open_run(services.table, holder, started)
+    return give_back_run(services, holder.name)

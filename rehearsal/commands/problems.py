@@ -1,0 +1,115 @@
+"""What went wrong, as one line for the person at the terminal."""
+
+from __future__ import annotations
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_UNKNOWN_CALLER = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "UnauthorizedOperation",
+    }
+)
+_THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttled",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_TRANSIENT_STATUS = 500
+
+
+class CommandError(Exception):
+    """Raised when a command cannot do what it was asked for; the text is for people."""
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def error_code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_text(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a little later."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error_code(error) in _THROTTLES or status >= _TRANSIENT_STATUS
+    return isinstance(error, BotoConnectionError | HTTPClientError)
+
+
+def explain(error: Exception) -> str:
+    """One line that says what is wrong and, where it is known, what helps."""
+    return " ".join(_explain(error).split())
+
+
+def _explain(error: Exception) -> str:
+    match error:
+        case NoCredentialsError() | PartialCredentialsError():
+            return (
+                f"no credentials ({str(error).rstrip('.')}): sign in as for the AWS CLI, "
+                "or name a profile with --profile or AWS_PROFILE"
+            )
+        case NoRegionError():
+            return "no Region: name it with --region, AWS_REGION, or in the profile"
+        case EndpointConnectionError():
+            return f"AWS cannot be reached: {error} (is there a network, and is the Region right?)"
+        case BotoConnectionError() | HTTPClientError():
+            return f"AWS cannot be reached: {error}"
+        case ClientError():
+            return _explain_answer(error)
+        case BotoCoreError():
+            return str(error)
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+def _explain_answer(error: ClientError) -> str:
+    code, operation = error_code(error), error.operation_name
+    message = error_text(error) or "AWS gives no reason"
+    if code in _UNKNOWN_CALLER:
+        return f"the credentials are not accepted ({code}): {message}"
+    if code in _DENIED:
+        return f"no permission for {operation}: {message}"
+    if code in _THROTTLES:
+        return f"AWS throttles {operation}: try again in a minute ({message})"
+    return f"{operation} failed: {code}: {message}"

@@ -1,0 +1,201 @@
+"""How plans, machines and reports look to people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rehearsal.commands.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
+
+MOST_CAUSE = 300
+SUCCESSES = frozenset({"succeeded", "planned", "nothing_to_do"})
+"""The outcomes of a run with which its execution succeeds, and a command ends with 0."""
+
+STYLES: Mapping[str, Style] = {
+    "succeeded": "good",
+    "planned": "good",
+    "nothing_to_do": "good",
+    "failed": "bad",
+    "refused": "bad",
+    "rejected": "warn",
+    "not_answered": "warn",
+    "stopped": "warn",
+    "incomplete": "warn",
+    "not_attempted": "warn",
+    "busy": "warn",
+    "gone": "warn",
+    "skipped": "warn",
+}
+_ORDER = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
+_NUMBER, _ID, _WAVE, _MINUTES, _BEGINS, _FITS, _BETWEEN = 6, 19, 6, 4, 5, 4, 12
+_MOST_NAME, _FEWEST_NAME = 40, 8
+
+
+def words(outcome: Any) -> str:
+    """`not_attempted` as people say it."""
+    return printable(outcome).replace("_", " ").lower()
+
+
+def machine_text(instance_id: Any, name: Any) -> str:
+    return printable(f"{name} ({instance_id})" if name else instance_id)
+
+
+def brief(text: Any) -> str:
+    """A cause in one line that does not fill the screen."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= MOST_CAUSE else f"{line[: MOST_CAUSE - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def error_line(error: Any, cause: Any) -> str:
+    return ": ".join(part for part in (brief(error or ""), brief(cause or "")) if part)
+
+
+def counts_text(outcomes: Mapping[str, int]) -> str:
+    """`11 succeeded, 1 failed`"""
+    known = [*_ORDER, *sorted(set(outcomes) - set(_ORDER))]
+    return ", ".join(f"{outcomes[key]:,} {words(key)}" for key in known if outcomes.get(key)) or "none"
+
+
+def targets_text(targets: Iterable[Mapping[str, Any]]) -> str:
+    return " and ".join(f"{target['key']}={','.join(map(str, target['values']))}" for target in targets)
+
+
+def show_plan(terminal: Terminal, plan: Mapping[str, Any], plan_hash: str, most: int | None = None) -> None:
+    """Print a plan: when, which machines in which order, which not and why, and its hash."""
+    machines, waves = plan["machines"], plan["waves"]
+    has_canary = any(wave["isCanary"] for wave in waves)
+    terminal.say_wrapped(f"Plan {plan['runId']}, made {terminal.at_text(plan['createdAt'])}", "", "strong", later="  ")
+    about = f"{plan['operation']} on {count(len(machines), 'machine')}"
+    if machines:
+        about += f" in {count(len(waves), 'wave')}" + (", a canary first" if has_canary else "")
+    terminal.say_wrapped(f"{about}; targets: {targets_text(plan['targets']) or 'none'}", later="  ")
+    window = plan.get("window")
+    if window:
+        terminal.say_wrapped(
+            f"Window {window['name']} ({window['windowId']}), "
+            f"{terminal.at_text(window['start'])} to {terminal.at_text(window['end'])}",
+            later="  ",
+        )
+    if plan.get("follows"):
+        terminal.say_wrapped(f"With the patches of run {plan['follows']}", later="  ")
+    if plan.get("resumes"):
+        terminal.say_wrapped(f"Takes up what run {plan['resumes']} left", later="  ")
+    _show_times(terminal, plan)
+    if machines:
+        terminal.say()
+        _show_machines(terminal, machines, waves, most)
+    _show_left_out(terminal, plan["leftOut"], most)
+    if plan["warnings"]:
+        terminal.say()
+        terminal.say(count(len(plan["warnings"]), "warning"), "warn")
+        for warning in plan["warnings"]:
+            terminal.say_wrapped(warning, "  ", later="    ")
+    terminal.say()
+    terminal.say(f"Hash {plan_hash}")
+
+
+def _show_times(terminal: Terminal, plan: Mapping[str, Any]) -> None:
+    if not plan["machines"]:
+        return
+    if plan.get("predictedEnd"):
+        terminal.say(f"Predicted end {terminal.at_text(plan['predictedEnd'])}")
+    if plan.get("end"):
+        last = plan.get("lastAdmission")
+        until = f", no machine begins after {terminal.at_text(last)}" if last and last != plan["end"] else ""
+        terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
+    outside = sum(not machine["fits"] for machine in plan["machines"])
+    if outside:
+        terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
+
+
+def _show_machines(
+    terminal: Terminal, machines: Sequence[Mapping[str, Any]], waves: Sequence[Mapping[str, Any]], most: int | None
+) -> None:
+    shown = machines[:most]
+    room = terminal.width - (_NUMBER + _ID + _WAVE + _MINUTES + _BEGINS + _FITS + _BETWEEN)
+    name = max(min(room, _MOST_NAME), _FEWEST_NAME)
+    heads = (("Order", -_NUMBER), ("Machine", name), ("", _ID), ("Wave", _WAVE))
+    terminal.say(row([*heads, ("Min", -_MINUTES), ("From", _BEGINS), ("Fits", _FITS)]), "strong")
+    for number, machine in enumerate(shown, 1):
+        begins = read_time(machine.get("startsAt"))
+        wave = machine["wave"]
+        is_canary = 0 <= wave < len(waves) and waves[wave]["isCanary"]
+        cells = [
+            (f"{number:,}", -_NUMBER),
+            (printable(machine["name"] or "-"), name),
+            (printable(machine["instanceId"]), _ID),
+            ("canary" if is_canary else str(wave + 1), _WAVE),
+            (str(math.ceil(machine["seconds"] / 60)), -_MINUTES),
+            (terminal.clock(begins) if begins else "", _BEGINS),
+            ("yes" if machine["fits"] else "no", _FITS),
+        ]
+        terminal.say(row(cells), "" if machine["fits"] else "warn")
+    if len(shown) < len(machines):
+        terminal.say(f"{'':{_NUMBER}}  … and {len(machines) - len(shown):,} more")
+
+
+def _show_left_out(terminal: Terminal, left_out: Sequence[Mapping[str, Any]], most: int | None) -> None:
+    if not left_out:
+        return
+    shown = left_out[:most]
+    terminal.say()
+    terminal.say(f"Left out: {count(len(left_out), 'machine')}", "strong")
+    for left in shown:
+        reason = error_line(left["error"], left["reason"])
+        terminal.say_wrapped(f"{machine_text(left['instanceId'], left['name'])}: {reason}", "  ", later="    ")
+    if len(shown) < len(left_out):
+        terminal.say(f"  … and {len(left_out) - len(shown):,} more")
+
+
+def show_machine_list(terminal: Terminal, title: str, machines: Sequence[Mapping[str, Any]], most: int) -> None:
+    """Print machines with what became of them, each with its reason."""
+    if not machines:
+        return
+    terminal.say(f"{title}: {count(len(machines), 'machine')}", STYLES.get(machines[0].get("outcome", ""), ""))
+    for machine in machines[:most]:
+        why = error_line(machine.get("error"), machine.get("cause"))
+        text = machine_text(machine["instanceId"], machine.get("name"))
+        terminal.say_wrapped(f"{text}: {why}" if why else text, "  ", later="    ")
+    if len(machines) > most:
+        terminal.say(f"  … and {len(machines) - most:,} more")
+
+
+def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
+    """Print the summary of a report."""
+    outcome = report["outcome"]
+    seconds = 60 * report.get("minutes", 0)
+    terminal.say()
+    terminal.say(f"Run {report['runId']}: {words(outcome)}", STYLES.get(outcome, "strong"))
+    if report.get("planned"):
+        terminal.say_wrapped(f"{count(report['planned'], 'machine')}: {counts_text(report['counts'])}", "  ")
+    terminal.say_wrapped(f"Took {length_of_time(seconds)}, {_inside(report)}", "  ")
+    failure = report.get("failure")
+    if failure:
+        terminal.say_wrapped(f"Ended with {error_line(failure['error'], failure.get('cause'))}", "  ", later="    ")
+    closed = report.get("closed")
+    if closed:
+        terminal.say_wrapped(f"Closed by {error_line(closed['error'], closed['reason'])}", "  ", later="    ")
+    machines = report["machines"]
+    for kind in ("failed", "busy", "gone", "skipped", "not_attempted"):
+        found = [machine for machine in machines if machine["outcome"] == kind]
+        show_machine_list(terminal, words(kind).capitalize(), found, 20)
+    if report.get("leftOut"):
+        terminal.say_wrapped(f"Left out of the plan: {count(len(report['leftOut']), 'machine')}", "  ")
+    for warning in report.get("warnings", []):
+        terminal.say_wrapped(f"Warning: {warning}", "  ", "warn", later="    ")
+    if report.get("next"):
+        terminal.say("What to do next", "strong")
+        for step in report["next"]:
+            terminal.say_wrapped(step, "  ", later="    ")
+    terminal.say(f"Report: {place}")
+
+
+def _inside(report: Mapping[str, Any]) -> str:
+    inside = report.get("insideWindow")
+    if inside is None:
+        return f"until {printable(report.get('endedAt', '?'))}"
+    limit = "window" if (report.get("asked") or {}).get("window") else "deadline"
+    if inside:
+        return f"in time for its {limit}"
+    return f"{count(report.get('minutesAfterEnd', 0), 'minute')} late for its {limit}"

@@ -1,0 +1,250 @@
+"""The stack that a command is for: its names, and the calls to what stands behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import boto3
+import botocore.session
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+
+from rehearsal.commands.options import Account
+from rehearsal.commands.problems import CommandError, error_code, error_text
+
+DEFAULT_STACK = "drydock"
+KNOWN_SCHEMA = 1
+
+_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 3
+_CONFIG = Config(
+    connect_timeout=_CONNECT_SECONDS,
+    read_timeout=_READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+)
+_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+Item = dict[str, Any]
+
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True)
+class RunItems:
+    """What the table knows of a run: its item, None while there is none, and the machines whose turn came."""
+
+    run: Item | None
+    machines: Mapping[str, Item] = field(default_factory=dict)
+
+
+class Stack:
+    """One deployed stack, as the person's credentials see it."""
+
+    def __init__(
+        self, core: botocore.session.Session, name: str, region: str | None = None, endpoint: str | None = None
+    ) -> None:
+        self.name = name
+        self._core = core
+        self._session = boto3.Session(botocore_session=core, region_name=region)
+        self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}
+
+    @property
+    def region(self) -> str:
+        if not self._session.region_name:
+            raise NoRegionError
+        return str(self._session.region_name)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """Raises CommandError when there is no such stack."""
+        try:
+            stacks = self._client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        except ClientError as error:
+            if error_code(error) == "ValidationError" and "does not exist" in error_text(error):
+                raise CommandError(
+                    f"there is no stack {self.name} in {self.region}: name it with --stack or DRYDOCK_STACK, "
+                    "and its Region with --region"
+                ) from error
+            raise
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+
+    def output(self, key: str) -> str:
+        if key not in self.outputs:
+            raise CommandError(
+                f"the stack {self.name} has no output {key}: it is not Drydock's, or of a version without this command"
+            )
+        return self.outputs[key]
+
+    def caller(self) -> str:
+        """The ARN of whoever the credentials are."""
+        return str(self._client("sts").get_caller_identity()["Arn"])
+
+    def execution_arn(self, run_id: str) -> str:
+        machine = self.output("MaintenanceRunArn")
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
+
+    def console_link(self, run_id: str) -> str:
+        execution = self.execution_arn(run_id)
+        console = _CONSOLES.get(execution.split(":")[1], "console.aws.amazon.com")
+        return f"https://{self.region}.{console}/states/home?region={self.region}#/v2/executions/details/{execution}"
+
+    def start(self, run_id: str, given: Mapping[str, Any]) -> str:
+        """Start a run; the ARN of its execution. A name belongs to one run for ever."""
+        try:
+            answer = self._client("stepfunctions").start_execution(
+                stateMachineArn=self.output("MaintenanceRunArn"),
+                name=run_id,
+                input=json.dumps(given, ensure_ascii=False),
+            )
+        except ClientError as error:
+            if error_code(error) == "ExecutionAlreadyExists":
+                raise CommandError(f"there has been a run named {run_id}: give this one another --name") from error
+            raise
+        return str(answer["executionArn"])
+
+    def find_execution(self, run_id: str) -> Mapping[str, Any] | None:
+        """The execution of a run; None when Step Functions does not know it (any more)."""
+        try:
+            found: Mapping[str, Any] = self._client("stepfunctions").describe_execution(
+                executionArn=self.execution_arn(run_id)
+            )
+        except ClientError as error:
+            if error_code(error) == "ExecutionDoesNotExist":
+                return None
+            raise
+        return found
+
+    def read_run(self, run_id: str) -> RunItems:
+        query: dict[str, Any] = {
+            "TableName": self.output("StateTableName"),
+            "KeyConditionExpression": "pk = :run",
+            "ExpressionAttributeValues": {":run": {"S": f"RUN#{run_id}"}},
+        }
+        run: Item | None = None
+        machines: dict[str, Item] = {}
+        for page in self._client("dynamodb").get_paginator("query").paginate(**query):
+            for wire in page["Items"]:
+                item = _from_wire(wire)
+                if item["sk"] == "RUN":
+                    run = item
+                elif item["sk"].startswith("MACHINE#"):
+                    machines[item["sk"].removeprefix("MACHINE#")] = item
+        return RunItems(run, machines)
+
+    def read_json(self, key: str, bucket: str = "") -> Any:
+        """A plan or report; None when it is not there (any more)."""
+        place = bucket or self.output("LogBucketName")
+        try:
+            answer = self._client("s3").get_object(Bucket=place, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                return None
+            raise
+        try:
+            value = json.loads(answer["Body"].read())
+        except ValueError as error:
+            raise CommandError(f"s3://{place}/{key} is not JSON: {error}") from error
+        return _known(value, f"s3://{place}/{key}")
+
+    def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
+        """Ask the stack to let no new machine of a run begin."""
+        answer = self._client("lambda").invoke(
+            FunctionName=self.output("StopRunFunctionName"),
+            Payload=json.dumps({"runId": run_id, "reason": reason}).encode(),
+        )
+        value = _object(answer["Payload"].read())
+        if answer.get("FunctionError"):
+            raise CommandError(str(value.get("errorMessage") or f"the function failed: {answer['FunctionError']}"))
+        return value
+
+    def decide(self, decision: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        """Post a decision, signed by the person's credentials; the status and what the stack says."""
+        url = urljoin(self.output("DecideUrl"), "decide")
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in _LOCAL:
+            raise CommandError(f"{url}: a decision is only sent over https")
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        request = AWSRequest(
+            method="POST",
+            url=url,
+            data=json.dumps(decision, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        SigV4Auth(credentials.get_frozen_credentials(), "lambda", self.region).add_auth(request)
+        http = URLLib3Session(
+            verify=self._core.get_config_variable("ca_bundle") or True,
+            proxies=get_environ_proxies(url),
+            timeout=_READ_SECONDS,
+        )
+        answer = http.send(request.prepare())
+        return answer.status_code, _object(answer.content)
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            try:
+                self._clients[service] = self._session.client(  # type: ignore[call-overload]
+                    service,
+                    # botocore does not miss it everywhere.
+                    region_name=self.region,
+                    config=_CONFIG,
+                    endpoint_url=self._endpoint,
+                )
+            except ValueError as error:
+                raise CommandError(str(error)) from error
+        return self._clients[service]
+
+
+def open_stack(account: Account) -> Stack:
+    """The stack, with credentials, Region and endpoint as the AWS CLI takes them."""
+    return Stack(
+        botocore.session.Session(profile=account.profile),
+        account.stack or os.environ.get("DRYDOCK_STACK") or DEFAULT_STACK,
+        # boto3 does not read AWS_REGION.
+        account.region or os.environ.get("AWS_REGION") or None,
+        account.endpoint_url,
+    )
+
+
+def _object(text: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _known(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping) and value.get("schema", KNOWN_SCHEMA) > KNOWN_SCHEMA:
+        raise CommandError(f"{where} was written by a newer Drydock: use the command of that version")
+    return value
+
+
+def _from_wire(wire: Mapping[str, Any]) -> Item:
+    item = {key: _plain(_deserialize(value)) for key, value in wire.items()}
+    known: Item = _known(item, f"the item {item['pk']} {item['sk']}")
+    return known
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [_plain(element) for element in value]
+    return value

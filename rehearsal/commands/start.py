@@ -1,0 +1,145 @@
+"""`drydock run` and `drydock plan`: start a run, or only plan one."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rehearsal.commands.layer import input_mistakes
+from rehearsal.commands.options import Account, Order
+from rehearsal.commands.policy_file import read_policy
+from rehearsal.commands.problems import USAGE, CommandError
+from rehearsal.commands.showing import SUCCESSES, error_line, show_plan, show_report, words
+from rehearsal.commands.stack import RunItems, Stack
+from rehearsal.commands.terminal import Terminal
+from rehearsal.commands.watch import Watcher
+
+_PLAN_SECONDS = 3
+_OF_THE_AWS_CLI = re.compile(r"Key=(?P<key>.+?),Values=(?P<values>.*)", re.DOTALL)
+
+
+def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interval: float | None) -> int:
+    """Start a run, and watch it when there is an interval between looks."""
+    given = read_input(order)
+    run_id, execution = _start(stack, terminal, order, given)
+    link = stack.console_link(run_id)
+    terminal.say(f"Run {run_id} has begun.", "strong")
+    if interval is not None:
+        return Watcher(account, stack, terminal, run_id).until_the_end(interval, is_new=True)
+    terminal.say(f"  Watch it: {account.again('watch', run_id)}")
+    terminal.say(f"  Stop it:  {account.again('stop', run_id)}")
+    terminal.say(f"  Console:  {link}")
+    terminal.document({"runId": run_id, "executionArn": execution, "console": link, "input": given})
+    return 0
+
+
+def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> int:
+    """Start a run that only plans, wait for its plan and show it."""
+    given = read_input(order)
+    run_id, execution = _start(stack, terminal, order, given)
+    found = Watcher(account, stack, terminal, run_id).wait_for_end(_PLAN_SECONDS)
+    item = found.run or {}
+    outcome = str(item.get("outcome", ""))
+    stored = stack.read_json(item["planKey"], item.get("bucket", "")) if item.get("planKey") else None
+    if stored is None or outcome not in SUCCESSES:
+        _explain_missing_plan(stack, terminal, run_id, found)
+        terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
+        return 1
+    terminal.document(
+        {
+            "runId": run_id,
+            "executionArn": execution,
+            "outcome": outcome,
+            "planHash": item["planHash"],
+            "plan": stored,
+        }
+    )
+    show_plan(terminal, stored, item["planHash"])
+    terminal.say()
+    if not stored["machines"]:
+        terminal.say("There is nothing to do.")
+        return 0
+    policy = stored["policy"]
+    minutes = str(policy.get("deadlineMinutes") or "MINUTES")
+    terminal.say("To carry it out as it is:")
+    terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
+    terminal.say("To have it approved before that, by somebody else than who planned it:")
+    terminal.say(f"  {account.again('approve', run_id)}")
+    return 0
+
+
+def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
+    item = found.run or {}
+    report = stack.read_json(item["reportKey"], item.get("bucket", "")) if item.get("reportKey") else None
+    if report is not None:
+        place = f"s3://{item.get('bucket') or stack.output('LogBucketName')}/{item['reportKey']}"
+        show_report(terminal, report, place)
+    failure = item.get("failure") or {}
+    why = error_line(failure.get("error"), failure.get("cause")) or "its plan is not there"
+    terminal.note(f"{run_id}: {words(item.get('outcome') or 'no plan')}: {why}")
+
+
+def _start(stack: Stack, terminal: Terminal, order: Order, given: dict[str, Any]) -> tuple[str, str]:
+    run_id = order.name or new_run_id(terminal.now(), "plan" if order.is_only_planned else "run")
+    # Before anything is asked of AWS.
+    _require_acceptable(given, run_id)
+    given["startedBy"] = stack.caller()
+    return run_id, stack.start(run_id, given)
+
+
+def new_run_id(now: datetime, verb: str) -> str:
+    """`run-20260113T014000Z-1f2e3d`"""
+    return f"{verb}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
+    mistakes = input_mistakes(given, run_id)
+    if mistakes:
+        raise CommandError(
+            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), USAGE
+        )
+
+
+def read_input(order: Order) -> dict[str, Any]:
+    """The input of the state machine."""
+    given: dict[str, Any] = {}
+    if sum(map(bool, (order.targets, order.plan, order.resume))) != 1:
+        others = "--resume RUN" if order.is_only_planned else "--plan RUN or --resume RUN"
+        raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", USAGE)
+    if order.targets:
+        given["targets"] = [read_target(text) for text in order.targets]
+    for name in ("plan", "resume", "follows"):
+        if value := getattr(order, name):
+            given[name] = value
+    if order.operation:
+        given["operations"] = [order.operation]
+    policy = read_policy(order.policy) if order.policy else {}
+    if order.minutes is not None:
+        policy["deadlineMinutes"] = order.minutes
+    if policy:
+        given["policy"] = policy
+    if order.is_only_planned:
+        given["planOnly"] = True
+    return given
+
+
+def read_target(text: str) -> dict[str, Any]:
+    """`tag:Patch Group=web,db`, `Key=tag:Patch Group,Values=web,db`, or a JSON object where values have commas."""
+    if text.lstrip().startswith("{"):
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise CommandError(f"--target {text}: not JSON: {error}", USAGE) from error
+        return dict(value)
+    of_the_aws_cli = _OF_THE_AWS_CLI.fullmatch(text)
+    if of_the_aws_cli:
+        key, values = of_the_aws_cli["key"], of_the_aws_cli["values"]
+    else:
+        key, equals, values = text.partition("=")
+        if not equals:
+            raise CommandError(f"--target {text}: expected KEY=VALUE[,VALUE…], such as 'tag:Patch Group=web,db'", USAGE)
+    return {"key": key, "values": values.split(",")}

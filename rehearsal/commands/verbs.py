@@ -1,0 +1,257 @@
+"""The verbs for a real stack, with their options. What carries them out is loaded when it is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from rehearsal.commands.options import Account, Order
+from rehearsal.commands.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rehearsal.commands.stack import Stack
+
+Operation = Literal["Install", "Scan", "UpdateAgents"]
+OpenStack = Callable[[Account], "Stack"]
+
+_RUN_ID = re.compile(r"[a-zA-Z0-9_-]{1,80}")
+_INTERVAL = 10
+_PANEL = "Where, and how it is told"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the verbs are carried out."""
+
+    terminal: Terminal = field(default_factory=Terminal.of_process)
+    opens: OpenStack | None = None
+    """None opens the stack in AWS."""
+
+
+def _check_run_id(text: str | None) -> str | None:
+    if text is not None and not _RUN_ID.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not a run's id (1 to 80 of A-Z a-z 0-9 _ -)")
+    return text
+
+
+_Run = Annotated[str, typer.Argument(metavar="RUN", callback=_check_run_id, help="The run's id.", show_default=False)]
+_Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="KEY=VALUE[,VALUE]",
+        help="The machines, as Run Command names them: 'tag:Patch Group=web,db', InstanceIds=i-…, "
+        "resource-groups:Name=…; a machine has to fit every --target.",
+    ),
+]
+_Minutes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=4320,
+        help="In so many minutes the last machine is given back; deadlineMinutes of the account's settings by default.",
+    ),
+]
+_Operation = Annotated[
+    Operation | None,
+    typer.Option(
+        metavar="OPERATION",
+        help="Install (by default); Scan, which only looks; or UpdateAgents, which patches nothing.",
+    ),
+]
+_Policy = Annotated[
+    str | None, typer.Option("--policy", metavar="FILE|JSON", help="What to do, over the account's settings.")
+]
+_Name = Annotated[
+    str | None, typer.Option(metavar="RUN", callback=_check_run_id, help="The run's id; made up by default.")
+]
+_Resume = Annotated[
+    str | None, typer.Option(metavar="RUN", callback=_check_run_id, help="Take up what is left of this run.")
+]
+_Follows = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", callback=_check_run_id, help="With the patches of this run, if it succeeded."),
+]
+_Plan = Annotated[
+    str | None, typer.Option(metavar="RUN", callback=_check_run_id, help="Carry out the plan of this run.")
+]
+_Interval = Annotated[int, typer.Option(min=1, max=3600, metavar="SECONDS", help="Between looks.")]
+_Reason = Annotated[str, typer.Option(help="Why; stands in the report.", show_default=False)]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+_Stack = Annotated[str | None, typer.Option(help="The stack's name (DRYDOCK_STACK; drydock).", rich_help_panel=_PANEL)]
+_Profile = Annotated[str | None, typer.Option(help="A profile of the AWS CLI (AWS_PROFILE).", rich_help_panel=_PANEL)]
+_Region = Annotated[str | None, typer.Option(help="The Region (AWS_REGION).", rich_help_panel=_PANEL)]
+_Endpoint = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Another endpoint of AWS (AWS_ENDPOINT_URL).", rich_help_panel=_PANEL),
+]
+_Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else.", rich_help_panel=_PANEL)
+]
+
+
+def run(
+    context: typer.Context,
+    target: _Targets = None,
+    minutes: _Minutes = None,
+    operation: _Operation = None,
+    policy: _Policy = None,
+    name: _Name = None,
+    resume: _Resume = None,
+    follows: _Follows = None,
+    plan: _Plan = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show what happens until the run ends.")] = False,
+    interval: _Interval = _INTERVAL,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Start a maintenance run.
+
+    The exit code is 0 when it has begun; with --watch, when it has succeeded.
+    """
+    from rehearsal.commands import start
+
+    account = Account(stack, profile, region, endpoint_url)
+    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan)
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: start.run(account, opened, terminal, order, interval if watch else None),
+    )
+
+
+def plan(
+    context: typer.Context,
+    target: _Targets = None,
+    minutes: _Minutes = None,
+    operation: _Operation = None,
+    policy: _Policy = None,
+    name: _Name = None,
+    resume: _Resume = None,
+    follows: _Follows = None,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Plan a run and show the plan; nothing is touched."""
+    from rehearsal.commands import start
+
+    account = Account(stack, profile, region, endpoint_url)
+    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True)
+    _carry_out(context, account, json, lambda opened, terminal: start.plan(account, opened, terminal, order))
+
+
+def watch(
+    context: typer.Context,
+    run: _Run,
+    once: Annotated[bool, typer.Option("--once", help="Show the run as it is now, and end.")] = False,
+    interval: _Interval = _INTERVAL,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show what happens in a run until it ends.
+
+    The exit code is 0 only when the run succeeded; 3 with --once when it goes on.
+    """
+    from rehearsal.commands import watch as watching
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: watching.watch(account, opened, terminal, run, None if once else interval),
+    )
+
+
+def stop(
+    context: typer.Context,
+    run: _Run,
+    reason: _Reason = "",
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Let no new machine of a run begin; those in work finish properly."""
+    from rehearsal.commands import stop as stopping
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: stopping.stop(account, opened, terminal, run, reason))
+
+
+def approve(
+    context: typer.Context,
+    run: _Run,
+    reason: _Reason = "",
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Approve the plan of a run."""
+    from rehearsal.commands.decide import decide
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "approve", reason, yes))
+
+
+def reject(
+    context: typer.Context,
+    run: _Run,
+    reason: _Reason = "",
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Reject the plan of a run."""
+    from rehearsal.commands.decide import decide
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "reject", reason, yes))
+
+
+VERBS = (run, plan, watch, stop, approve, reject)
+
+
+def _carry_out(
+    context: typer.Context, account: Account, is_json: bool, work: Callable[[Stack, Terminal], int]
+) -> NoReturn:
+    """End with the exit code of a verb. Whatever goes wrong is one line."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from rehearsal.commands.problems import FAILED, CommandError, explain
+    from rehearsal.commands.stack import open_stack
+
+    setting = context.obj or Setting()
+    terminal = setting.terminal
+    terminal.is_json = is_json
+    try:
+        code = work((setting.opens or open_stack)(account), terminal)
+    except CommandError as error:
+        terminal.note(" ".join(str(error).split()))
+        code = error.exit_code
+    except (BotoCoreError, ClientError) as error:
+        terminal.note(explain(error))
+        code = FAILED
+    raise typer.Exit(code)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from rehearsal.calls import Call
+from rehearsal.faults import FailCall, Fault, KillFunction
+from rehearsal.promises import Allowance
+from tests.integration.run_faults import (
+    CLEAN,
+    NIGHT,
+    POLICY,
+    assert_keeps_promises,
+    fleet_of_four,
+)
+from tests.integration.runs import FAILING, QUICKLY, run_scenario
+
+STEPS = ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")
+MISHAPS = ("killed before", "killed after", "timed out", "throttled", "answer lost")
+FOREVER = 1_000_000
+
+
+@cache
+def _clean_calls() -> tuple[Call, ...]:
+    """What the functions of a run of one machine call when nothing goes wrong around it."""
+    with run_scenario() as scene:
+        run = scene.run([scene.machine("web-1")], QUICKLY, name=NIGHT)
+        assert run.outcomes == {"web-1": "succeeded"}
+        machine = "-MaintenanceRun"
+        return tuple(call for call in scene.account.calls.calls if machine in str(call.caller.execution))
+
+
+def test_every_step_of_a_run_is_put_to_the_test() -> None:
+    functions = {call.caller.name for call in _clean_calls() if call.caller.kind == "function"}
+
+    assert functions == set(STEPS)
+
+
+def _faults(function: str, mishap: str) -> Iterator[Fault]:
+    """One fault for each changing call of a function in a clean run; each strikes a run of its own."""
+    calls = [call for call in _clean_calls() if call.caller.name == function]
+    for number, call in enumerate(calls, 1):
+        if call.operation.startswith(("Describe", "Get", "List", "Query")):
+            continue
+        run = f"{function}-{number}-{mishap.replace(' ', '-')}"
+        same = [other for other in calls[:number] if (other.service, other.operation) == (call.service, call.operation)]
+        if mishap in ("throttled", "answer lost"):
+            yield FailCall(
+                f"{call.service}:{call.operation}",
+                "InternalServerError" if mishap == "answer lost" else "ThrottlingException",
+                caller=function,
+                occurrence=len(same),
+                after_effect=mishap == "answer lost",
+                run=run,
+            )
+        else:
+            yield KillFunction(
+                function, number, after_effect=mishap == "killed after", hangs=mishap == "timed out", run=run
+            )
+
+
+@pytest.mark.parametrize("function", STEPS)
+def test_a_step_of_a_run_that_breaks_off_at_any_of_its_changes_is_carried_on_and_does_nothing_twice(
+    function: str,
+) -> None:
+    faults = [fault for mishap in MISHAPS for fault in _faults(function, mishap)]
+    with run_scenario() as scene:
+        strikes = scene.given(*faults)
+        runs = [str(getattr(fault, "run", "")) for fault in faults]
+        started = [scene.start_run([scene.machine(run)], QUICKLY, name=run) for run in runs]
+
+        scene.settle()
+
+        for arn, struck in zip(started, strikes, strict=True):
+            run = scene.view(arn)
+            assert struck.count == 1, struck
+            # What dies between a message and the note that it was sent sends it again: nobody can know.
+            assert_keeps_promises(scene, run, Allowance(repeats=int(function == "summarise_run")))
+            assert (run.status, run.outcomes) == ("SUCCEEDED", {run.run_id: "succeeded"}), struck
+            assert len(run.children) == 1, struck
+
+
+@pytest.mark.parametrize("mishap", ["killed before", "killed after", "timed out"])
+@pytest.mark.parametrize("function", ["admit_machine", "record_outcome"])
+def test_a_failure_counts_once_however_often_its_outcome_is_written_down(function: str, mishap: str) -> None:
+    changes = len(list(_faults(function, mishap)))
+    for fault in list(_faults(function, mishap))[:changes]:
+        assert isinstance(fault, KillFunction)
+        with run_scenario() as scene:
+            machines = [scene.machine("web-1", **FAILING), scene.machine("web-2"), scene.machine("web-3", **FAILING)]
+            again = KillFunction(function, fault.call, after_effect=fault.after_effect, hangs=fault.hangs, run=NIGHT)
+            (strikes,) = scene.given(again)
+
+            run = scene.run(machines, {**QUICKLY, "maxErrors": 1}, name=NIGHT)
+
+            assert strikes.count == 1
+            assert run.item["failed"] == 2
+            assert run.outcomes == {"web-1": "failed", "web-2": "succeeded", "web-3": "failed"}
+            assert_keeps_promises(scene, run)
+
+
+FOR_GOOD = {
+    "no plan": ("dynamodb:PutItem", "plan_run", "failed", 0),
+    "no waves": ("s3:PutObject", "plan_run", "failed", 0),
+    "no gates": ("dynamodb:UpdateItem", "check_gates", "failed", 0),
+    "no places": ("dynamodb:UpdateItem", "admit_machine", "incomplete", 0),
+    "no slots": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
+    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "failed", 4),
+    "no waves to read": ("s3:GetObject", "drydock-MaintenanceRun", "failed", 0),
+}
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+@pytest.mark.parametrize(("call", "caller", "outcome", "children"), FOR_GOOD.values(), ids=FOR_GOOD.keys())
+def test_a_call_of_a_run_that_fails_for_good_ends_in_one_report(
+    call: str, caller: str, outcome: str, children: int, code: str
+) -> None:
+    with fleet_of_four() as scene:
+        (strikes,) = scene.given(FailCall(call, code, caller=caller, times=FOREVER))
+
+        run = scene.run("web", POLICY, name=NIGHT)
+
+        assert strikes.count > 0
+        assert run.status == "FAILED"
+        assert run.outcome == outcome
+        assert len(run.children) == children
+        assert_keeps_promises(scene, run)
+        if children:
+            assert run.outcomes == CLEAN
+
+
+@pytest.mark.parametrize("call", ["s3:PutObject", "dynamodb:UpdateItem", "sns:Publish"])
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_summary_that_cannot_be_made_for_hours_is_made_by_the_sweeps(call: str, code: str) -> None:
+    with fleet_of_four() as scene:
+        fault = FailCall(call, code, caller="summarise_run", times=40)
+        (strikes,) = scene.given(fault)
+
+        run = scene.run("web", POLICY, name=NIGHT)
+
+        assert strikes.count == 40
+        assert run.status == "FAILED"
+        assert run.outcomes == CLEAN
+        assert len(run.summaries) == 1
+        assert_keeps_promises(scene, run)
+
+
+@pytest.mark.parametrize("call", range(1, 8))
+def test_a_pass_over_a_dead_run_that_dies_at_any_of_its_calls_comes_again(call: int) -> None:
+    with fleet_of_four() as scene:
+        (strikes,) = scene.given(KillFunction("give_back", call, after_effect=True))
+        arn = scene.start_run("web", {**POLICY, "canary": {"count": 0}}, name=NIGHT)
+        scene.run_for(5)
+        scene.account.stop_execution(arn)
+
+        run = scene.view(arn, settle=True)
+
+        assert strikes.count == 1
+        assert run.outcome == "stopped"
+        assert_keeps_promises(scene, run, Allowance(stopped=run.execution.stopped, in_flight=0))

@@ -1,0 +1,473 @@
+"""Reports: exactly one outcome for every planned machine, one for the run, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drydock import errors
+from drydock.plans import Plan, PlannedMachine
+from drydock.policy import DEFAULTS
+from drydock.reports import (
+    MACHINE_OUTCOMES,
+    MachineOutcome,
+    count_outcomes,
+    make_report,
+    outcome_of_failure,
+    outcome_of_run,
+    reconcile,
+)
+from drydock.table import Item
+from drydock.times import to_text
+from tests.unit.fakes import START
+
+RUN_ID = "night-7"
+OWNER = f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:{RUN_ID}"
+SNAPSHOT = "11111111-2222-3333-4444-555555555555"
+REJECTED = {"error": "ApprovalRejectedError", "cause": "Hanako rejected it"}
+UNANSWERED = {"error": "ApprovalTimedOutError", "cause": "nobody answered in time"}
+ABORTED = {"error": "ABORTED", "cause": "the execution ended as ABORTED"}
+CLOSED_BY_BUDGET = {"error": "BudgetSpentError", "reason": "2 failed, and the policy allows 1", "at": to_text(START)}
+CLOSED_BY_HAND = {"error": "RunStoppedError", "reason": "somebody stopped it", "at": to_text(START)}
+
+
+def ident(number: int) -> str:
+    return f"i-{number:017x}"
+
+
+def after(minutes: float) -> datetime:
+    return START + timedelta(minutes=minutes)
+
+
+def planned_machine(number: int, **more: Any) -> PlannedMachine:
+    machine: Any = {
+        "instanceId": ident(number),
+        "name": f"web-{number}",
+        "platform": "Linux",
+        "patchGroup": "web",
+        "power": "running",
+        "managed": "yes",
+        "order": None,
+        "wave": 0,
+        "seconds": 600,
+        "basis": "default",
+        "startsAt": to_text(START),
+        "endsAt": to_text(after(10)),
+        "fits": True,
+        **more,
+    }
+    return machine  # type: ignore[no-any-return]
+
+
+def make_plan(count: int = 3, **more: Any) -> Plan:
+    plan: Any = {
+        "schema": 1,
+        "runId": RUN_ID,
+        "createdAt": to_text(START),
+        "operation": "Install",
+        "policy": deepcopy(DEFAULTS),
+        "snapshotId": SNAPSHOT,
+        "window": {
+            "windowId": "mw-0123456789abcdef0",
+            "executionId": "e-1",
+            "name": "nightly",
+            "start": to_text(START),
+            "end": to_text(after(120)),
+        },
+        "targets": [{"key": "tag:Patch Group", "values": ["web"]}],
+        "follows": "",
+        "resumes": "",
+        "end": to_text(after(120)),
+        "lastAdmission": to_text(after(90)),
+        "predictedEnd": to_text(after(60)),
+        "machines": [planned_machine(number) for number in range(1, count + 1)],
+        "waves": [{"key": f"runs/{RUN_ID}/wave-000.json", "count": count, "isCanary": False}],
+        "leftOut": [],
+        "warnings": [],
+        **more,
+    }
+    return plan  # type: ignore[no-any-return]
+
+
+def run_item(**more: Any) -> Item:
+    return {
+        "runId": RUN_ID,
+        "owner": OWNER,
+        "startedAt": to_text(START),
+        "phase": "CARRYING_OUT",
+        "planned": 3,
+        "planHash": "ab" * 32,
+        **more,
+    }
+
+
+def slot(number: int, outcome: str = "succeeded", **more: Any) -> Item:
+    return {
+        "instanceId": ident(number),
+        "name": f"web-{number}",
+        "execution": f"{OWNER}-{ident(number)}",
+        "admittedAt": to_text(after(1)),
+        "endedAt": to_text(after(11)),
+        **({"outcome": outcome} if outcome else {}),
+        **more,
+    }
+
+
+def failed_slot(number: int, error: str = "ImageFailedError", **more: Any) -> Item:
+    return slot(number, "failed", error=error, cause=f"{ident(number)}: image ami-1 is failed", **more)
+
+
+def outcomes_of(
+    slots: Sequence[Item] = (),
+    plan: Plan | None = None,
+    run: Item | None = None,
+    children: Mapping[str, Mapping[str, Any]] | None = None,
+    failure: Mapping[str, str] | None = None,
+) -> list[MachineOutcome]:
+    return reconcile(plan or make_plan(), slots, run or run_item(), children or {}, failure)
+
+
+def report_of(
+    slots: Sequence[Item] = (),
+    plan: Plan | None = None,
+    run: Item | None = None,
+    failure: Mapping[str, str] | None = None,
+    ended: float = 60,
+    **more: Any,
+) -> dict[str, Any]:
+    plan, run = plan or make_plan(), run or run_item()
+    outcomes = reconcile(plan, slots, run, {}, failure)
+    return make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
+
+
+ALL_WELL = [slot(1), slot(2), slot(3)]
+
+
+def test_every_machine_has_the_outcome_of_its_slot() -> None:
+    one, two, three = outcomes_of([slot(1), failed_slot(2), slot(3, "busy", error="InstanceBusyError")])
+
+    assert [one["outcome"], two["outcome"], three["outcome"]] == ["succeeded", "failed", "busy"]
+    assert (two["name"], two["error"]) == ("web-2", "ImageFailedError")
+    assert "image ami-1 is failed" in two["cause"]
+    assert (one["seconds"], one["wave"], one["isPlanned"]) == (600, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("child", "outcome", "error", "says"),
+    [
+        ({"outcome": "succeeded", "verdict": "compliant"}, "succeeded", "", ""),
+        (
+            {"outcome": "failed", "failure": {"error": "HookFailedError", "cause": "exit 3"}},
+            "failed",
+            "HookFailedError",
+            "exit 3",
+        ),
+        (
+            {"outcome": "refused", "failure": {"error": "InstanceBusyError", "cause": "held"}},
+            "busy",
+            "InstanceBusyError",
+            "held",
+        ),
+        ({"error": "ABORTED", "cause": ""}, "failed", "ABORTED", "ended as ABORTED"),
+        ({"status": "TIMED_OUT"}, "failed", "TIMED_OUT", "ended as TIMED_OUT"),
+        ({"status": "RUNNING"}, "failed", "RUNNING", "still at work"),
+        ({"error": "X", "cause": json.dumps({"errorMessage": "said so", "stackTrace": []})}, "failed", "X", "said so"),
+    ],
+    ids=["success", "failure", "refusal", "abort", "time-out", "still running", "cause as JSON"],
+)
+def test_a_machine_without_an_outcome_has_that_of_its_execution(
+    child: dict[str, Any], outcome: str, error: str, says: str
+) -> None:
+    first = outcomes_of([slot(1, "")], children={ident(1): child})[0]
+
+    assert (first["outcome"], first["error"]) == (outcome, error)
+    assert says in first["cause"]
+
+
+def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verdict() -> None:
+    child = {"outcome": "failed", "verdict": "pending_reboot", "failure": {"error": "ABORTED", "cause": ""}}
+
+    first = outcomes_of([slot(1)], children={ident(1): child})[0]
+
+    assert (first["outcome"], first["error"], first["verdict"]) == ("succeeded", "", "pending_reboot")
+
+
+@pytest.mark.parametrize(
+    ("run", "failure", "error", "cause"),
+    [
+        ({"closed": CLOSED_BY_BUDGET}, None, "BudgetSpentError", "2 failed, and the policy allows 1"),
+        ({"closed": CLOSED_BY_BUDGET}, ABORTED, "BudgetSpentError", "2 failed, and the policy allows 1"),
+        ({}, REJECTED, "ApprovalRejectedError", "Hanako rejected it"),
+        ({}, UNANSWERED, "ApprovalTimedOutError", "nobody answered in time"),
+        ({"failure": ABORTED}, None, "ABORTED", "the execution ended as ABORTED"),
+        ({"approval": {"decision": "rejected"}}, None, "ApprovalRejectedError", "the run was rejected"),
+        ({"planOnly": True}, None, "", "only a plan was asked for"),
+        ({}, {"error": "MachinesFailedError", "cause": "1 failed"}, "", "its turn did not come"),
+        ({}, {"error": "States.Runtime", "cause": ""}, "States.Runtime", "the run ended early"),
+        ({}, None, "", "its turn did not come"),
+    ],
+)
+def test_a_machine_whose_turn_did_not_come_has_the_reason_of_the_run(
+    run: dict[str, Any], failure: dict[str, str] | None, error: str, cause: str
+) -> None:
+    for machine in outcomes_of(run=run_item(**run), failure=failure):
+        assert (machine["outcome"], machine["error"], machine["cause"]) == ("not_attempted", error, cause)
+
+
+def test_a_machine_that_was_let_in_and_never_started_was_not_attempted() -> None:
+    first = outcomes_of([slot(1, "", endedAt="")], failure=ABORTED)[0]
+
+    assert first["outcome"] == "not_attempted"
+    assert first["cause"].startswith("it was let in, but its execution was never started")
+
+
+def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
+    report = report_of([*ALL_WELL, slot(9)])
+
+    stranger = report["machines"][-1]
+    assert (stranger["instanceId"], stranger["isPlanned"], stranger["wave"]) == (ident(9), False, -1)
+    assert report["planned"] == 3
+    assert any(ident(9) in warning and "does not name it" in warning for warning in report["warnings"])
+    assert any("mistake of Drydock's" in step for step in report["next"])
+
+
+def test_machines_are_reported_also_when_the_plan_cannot_be_read() -> None:
+    outcomes = reconcile(None, [failed_slot(2), slot(1)], run_item(), {})
+    report = make_report(run=run_item(), plan=None, outcomes=outcomes, failure=None, ended=after(60))
+
+    assert [machine["instanceId"] for machine in outcomes] == [ident(1), ident(2)]
+    assert report["outcome"] == "failed"
+    assert "the plan of 3 machines could not be read" in report["warnings"][0]
+
+
+numbers = st.integers(1, 12)
+
+
+@given(
+    planned=st.lists(numbers, unique=True),
+    taken=st.dictionaries(numbers, st.sampled_from(["", *MACHINE_OUTCOMES])),
+    found=st.dictionaries(numbers, st.sampled_from(["succeeded", "failed", "refused"])),
+)
+def test_whatever_is_found_every_machine_has_exactly_one_outcome(
+    planned: list[int], taken: dict[int, str], found: dict[int, str]
+) -> None:
+    plan = make_plan(machines=[planned_machine(number) for number in planned])
+    slots = [slot(number, outcome) for number, outcome in taken.items()]
+    children = {ident(number): {"outcome": outcome, "error": "ABORTED"} for number, outcome in found.items()}
+
+    outcomes = reconcile(plan, slots, run_item(), children)
+
+    ids = [machine["instanceId"] for machine in outcomes]
+    assert len(ids) == len(set(ids))
+    assert ids[: len(planned)] == [ident(number) for number in planned]
+    assert set(ids) == {ident(number) for number in {*planned, *taken, *found}}
+    assert {machine["outcome"] for machine in outcomes} <= set(MACHINE_OUTCOMES)
+    assert sum(count_outcomes(outcomes).values()) == len(outcomes)
+    json.dumps(make_report(run=run_item(), plan=plan, outcomes=outcomes, failure=None, ended=after(60)))
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("InstanceBusyError", "busy"),
+        ("InstanceNotFoundError", "gone"),
+        ("InstanceTerminatedError", "gone"),
+        ("InstanceExcludedError", "skipped"),
+        ("InstanceInGroupError", "skipped"),
+        ("InstanceDoneError", "skipped"),
+        ("InstanceUnmanagedError", "failed"),
+        ("ImageFailedError", "failed"),
+        ("States.Runtime", "failed"),
+        ("", "failed"),
+    ],
+)
+def test_only_what_somebody_has_to_mend_counts_as_failed(error: str, outcome: str) -> None:
+    assert outcome_of_failure(error) == outcome
+    assert not error.startswith("Instance") or hasattr(errors, error)
+
+
+@pytest.mark.parametrize(
+    ("slots", "run", "failure", "outcome"),
+    [
+        (ALL_WELL, {}, None, "succeeded"),
+        ([slot(1), slot(2, "skipped"), slot(3, "busy")], {}, None, "succeeded"),
+        ([slot(1), failed_slot(2), slot(3)], {}, None, "failed"),
+        ([slot(1), failed_slot(2)], {"closed": CLOSED_BY_BUDGET}, None, "failed"),
+        ([slot(1)], {}, None, "incomplete"),
+        ([slot(1)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
+        ([slot(1), failed_slot(2)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
+        (ALL_WELL, {"closed": CLOSED_BY_HAND}, None, "succeeded"),
+        ([slot(1), failed_slot(2), slot(3)], {"closed": CLOSED_BY_HAND}, None, "failed"),
+        ([slot(1), failed_slot(2, "ABORTED"), slot(3)], {}, ABORTED, "stopped"),
+        ([slot(1)], {}, ABORTED, "stopped"),
+        (ALL_WELL, {}, ABORTED, "succeeded"),
+        ([], {}, {"error": "RunStoppedError", "cause": "stopped while it waited for approval"}, "stopped"),
+        ([], {}, REJECTED, "rejected"),
+        ([], {}, UNANSWERED, "not_answered"),
+        ([], {}, {"error": "PlanChangedError", "cause": ""}, "refused"),
+        ([slot(1)], {}, {"error": "PlanChangedError", "cause": ""}, "failed"),
+        ([slot(1)], {"closed": CLOSED_BY_HAND}, {"error": "TIMED_OUT", "cause": ""}, "failed"),
+        (ALL_WELL, {}, {"error": "AwsCallFailedError", "cause": ""}, "failed"),
+        (ALL_WELL, {}, {"error": "MachinesFailedError", "cause": ""}, "succeeded"),
+        ([], {"planOnly": True}, None, "planned"),
+    ],
+)
+def test_a_run_has_one_outcome(
+    slots: list[Item], run: dict[str, Any], failure: dict[str, str] | None, outcome: str
+) -> None:
+    item = run_item(**run)
+
+    assert outcome_of_run(outcomes_of(slots, run=item, failure=failure), item, failure) == outcome
+
+
+@pytest.mark.parametrize("plan_only", [False, True], ids=["run", "plan only"])
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (None, "nothing_to_do"),
+        (ABORTED, "stopped"),
+        *(
+            ({"error": error, "cause": ""}, "refused")
+            for error in ("InvalidInputError", "InvalidPolicyError", "RunNotFoundError", "RunStillWorkingError")
+        ),
+        ({"error": "ServiceUnavailableError", "cause": ""}, "failed"),
+    ],
+)
+def test_a_run_without_machines_has_an_outcome_too(
+    plan_only: bool, failure: dict[str, str] | None, outcome: str
+) -> None:
+    assert outcome_of_run([], run_item(planOnly=plan_only), failure) == outcome
+
+
+def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
+    report = report_of([slot(1), failed_slot(2), slot(3)])
+
+    assert (report["schema"], report["runId"], report["execution"]) == (1, RUN_ID, OWNER)
+    assert report["asked"]["targets"] == [{"key": "tag:Patch Group", "values": ["web"]}]
+    assert report["asked"]["window"]["name"] == "nightly"
+    assert report["asked"]["operation"] == "Install"
+    assert report["asked"]["policy"] == DEFAULTS
+    assert (report["startedAt"], report["endedAt"], report["minutes"]) == (to_text(START), to_text(after(60)), 60)
+    assert report["counts"] == {
+        "succeeded": 2,
+        "failed": 1,
+        "busy": 0,
+        "gone": 0,
+        "skipped": 0,
+        "not_attempted": 0,
+    }
+    assert (report["snapshotId"], report["planHash"]) == (SNAPSHOT, "ab" * 32)
+
+
+@pytest.mark.parametrize(
+    ("ended", "inside", "late"),
+    [(90, True, -30), (120, True, 0), (120.5, False, 1), (150, False, 30)],
+)
+def test_a_run_is_inside_its_window_when_its_last_machine_was_given_back_in_time(
+    ended: float, inside: bool, late: int
+) -> None:
+    slots = [slot(1), failed_slot(2, endedAt=to_text(after(ended))), slot(3, "not_attempted", endedAt="")]
+
+    report = report_of(slots, ended=200)
+
+    assert (report["insideWindow"], report["minutesAfterEnd"]) == (inside, late)
+    assert any("after its window" in step for step in report["next"]) is not inside
+
+
+def test_a_run_that_took_no_machine_was_neither_inside_its_window_nor_late() -> None:
+    assert report_of(failure=REJECTED, ended=200)["insideWindow"] is None
+
+
+def test_a_run_without_an_end_is_not_called_late() -> None:
+    report = report_of(ALL_WELL, plan=make_plan(end="", window=None), ended=5_000)
+
+    assert report["insideWindow"] is None
+
+
+def test_who_approved_is_reported_and_what_lets_people_approve_is_not() -> None:
+    approval = {
+        "token": "secret-token",
+        "linkHash": "secret-hash",
+        "hash": "ab" * 32,
+        "sequence": "0000-1",
+        "askedAt": to_text(START),
+        "until": to_text(after(20)),
+        "decision": "approved",
+        "decidedAt": to_text(after(5)),
+        "decisions": [
+            {"by": "arn:aws:iam::1:user/hanako", "decision": "approved", "at": to_text(after(5)), "key": "secret-key"}
+        ],
+    }
+
+    report = report_of(ALL_WELL, run=run_item(approval=approval))
+
+    assert report["approval"]["decision"] == "approved"
+    assert report["approval"]["decisions"][0]["by"] == "arn:aws:iam::1:user/hanako"
+    assert "secret" not in json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    "given_input",
+    [
+        None,
+        "nonsense",
+        {"targets": "web", "window": "mw-1", "operations": [], "policy": [], "startedBy": 7},
+        {"targets": [{"key": "InstanceIds", "values": ["i-1"]}], "operations": ["Scan"], "resume": {"run": "x"}},
+        {"window": {"windowId": ["mw"], "name": "a\nb"}, "operations": "Install"},
+    ],
+)
+def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) -> None:
+    failure = {"error": "InvalidInputError", "cause": "input.targets: is no list"}
+
+    report = make_report(
+        run=run_item(planned=0), plan=None, outcomes=[], failure=failure, ended=after(1), given=given_input
+    )
+
+    assert (report["outcome"], report["failure"]) == ("refused", failure)
+    assert report["next"] == ["Correct the input; nothing was touched."]
+    json.dumps(report)
+
+
+def test_what_is_left_can_be_taken_up_with_one_command() -> None:
+    report = report_of([slot(1)], run=run_item(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
+
+    text = " ".join(report["next"])
+    assert f"`drydock run --resume {RUN_ID}`" in text
+    assert "once the calendar is open again" in text
+    assert "the same patches until 2026-01-16" in text
+
+
+def test_each_kind_of_failure_has_one_step_however_many_machines_it_hit() -> None:
+    plan = make_plan(40)
+    slots = [failed_slot(number) for number in range(1, 31)]
+    slots += [failed_slot(number, "HookFailedError") for number in range(31, 41)]
+
+    images, hooks = report_of(slots, plan=plan)["next"]
+
+    assert images.startswith("30 machines failed with ImageFailedError: No patch without a good backup")
+    assert hooks.startswith("10 machines failed with HookFailedError: Look at the hook's output")
+
+
+def test_a_run_that_went_well_asks_for_nothing() -> None:
+    assert report_of(ALL_WELL)["next"] == []
+
+
+def test_machines_that_nobody_can_reach_are_not_forgotten() -> None:
+    left_out = [{"instanceId": ident(9), "name": "old", "error": "InstanceUnmanagedError", "reason": "no agent"}]
+
+    (step,) = report_of(ALL_WELL, plan=make_plan(leftOut=left_out))["next"]
+
+    assert step.startswith("1 machine cannot be reached by Systems Manager: Make it a managed node")
+
+
+def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:
+    report = report_of([slot(1, "failed", error="X", cause="x" * 32_000), slot(2), slot(3)])
+
+    assert len(report["machines"][0]["cause"]) == 2_000

@@ -13,7 +13,7 @@ from rich.text import Text
 from rehearsal.people import Answer
 from rehearsal.run_outcomes import RunOutcome, WaveOutcome
 
-_MOST_LEFT_OUT, _MOST_WAVES, _MOST_WARNINGS = 5, 8, 3
+_MOST_REASONS, _MOST_NAMES, _MOST_WAVES, _MOST_WARNINGS = 5, 3, 8, 3
 _STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow"}
 _WORDS = {"url": "by a signed request", "link": "on the page", "parameter": "by a parameter"}
 
@@ -55,6 +55,10 @@ def _story(run: RunOutcome, zone: tzinfo | None) -> Iterator[Row]:
         yield f"Wave {number}", Text(_wave(wave, zone))
     if len(run.waves) > _MOST_WAVES:
         yield "", Text(f"and {len(run.waves) - _MOST_WAVES} more waves", style="dim")
+    closed = run.report.get("closed")
+    if closed and not run.report.get("failure"):
+        at = _clock(_instant(closed["at"], zone), run.started, zone)
+        yield "Closed", Text(f"at {at}, no machine began any more: {closed['reason']}", style="yellow")
     yield "Outcome", _outcome(run)
 
 
@@ -70,11 +74,17 @@ def _plan(run: RunOutcome, zone: tzinfo | None) -> str:
 
 
 def _left_out(left_out: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    for number, one in enumerate(left_out[:_MOST_LEFT_OUT]):
+    """One line for each reason, with the machines that it holds for."""
+    names: dict[str, list[str]] = {}
+    for one in left_out:
         reason = str(one["reason"]).removeprefix(f"{one['instanceId']}: ")
-        yield "" if number else "Left out", Text(f"{one['name'] or one['instanceId']}: {reason}")
-    if len(left_out) > _MOST_LEFT_OUT:
-        yield "", Text(f"and {len(left_out) - _MOST_LEFT_OUT} more", style="dim")
+        names.setdefault(reason, []).append(one["name"] or one["instanceId"])
+    for number, (reason, machines) in enumerate(list(names.items())[:_MOST_REASONS]):
+        more = len(machines) - _MOST_NAMES
+        listed = ", ".join(machines[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+        yield "" if number else "Left out", Text(f"{listed}: {reason}")
+    if len(names) > _MOST_REASONS:
+        yield "", Text(f"and machines for {len(names) - _MOST_REASONS} more reasons", style="dim")
 
 
 def _approval(approval: Mapping[str, Any], answers: Sequence[Answer], run: RunOutcome, zone: tzinfo | None) -> str:

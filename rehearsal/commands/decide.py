@@ -85,7 +85,7 @@ def _refusal(status: int, answer: Mapping[str, Any]) -> str:
     if status == _FORBIDDEN and "message" not in answer:
         # The URL itself refused: the function was not asked.
         return (
-            f"not allowed ({status}): {said} (needs lambda:InvokeFunctionUrl and lambda:InvokeFunction on the "
-            "function of the stack's output DecideUrl)"
+            f"not allowed ({status}): {said} (needs lambda:InvokeFunctionUrl and, only through the URL, "
+            "lambda:InvokeFunction on the function of the stack's output DecideUrl)"
         )
     return f"{said} ({status})"

@@ -264,3 +264,15 @@ def test_a_verb_loads_nothing_of_the_embedded_account() -> None:
     assert told(failed) == ["drydock: Invalid endpoint: nowhere"]
     assert "botocore" in loaded(failed)
     assert "moto" not in loaded(failed)
+
+
+def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+
+    answer = subprocess.run(
+        [sys.executable, "-m", "rehearsal", "--help"], cwd=PROJECT, stdout=writes, stderr=subprocess.PIPE, text=True
+    )
+
+    os.close(writes)
+    assert (answer.returncode, answer.stderr) == (1, "")

@@ -176,6 +176,7 @@ def test_every_run_has_its_story_with_the_reason_of_a_refusal(by_hand: Rehearsal
     assert text.index("Run only-plan") < text.index("Run carry-out") < text.index("Run the-rest")
     assert "  Time     from Tue 2026-01-13 02:00 to 12:00" in text
     assert "refused  InvalidInputError: " in text
+    assert "no machine began any more: " in text
     assert "All 3 machines and 4 runs ended as expected." in text
 
 

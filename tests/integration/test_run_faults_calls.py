@@ -5,10 +5,11 @@ from functools import cache
 
 import pytest
 
-from rehearsal.calls import Call
+from rehearsal.calls import Call, FunctionKilled, Interception
 from rehearsal.faults import FailCall, Fault, KillFunction
 from rehearsal.promises import Allowance
 from tests.integration.run_faults import (
+    AT_ONCE,
     CLEAN,
     NIGHT,
     POLICY,
@@ -151,7 +152,7 @@ def test_a_summary_that_cannot_be_made_for_hours_is_made_by_the_sweeps(call: str
 def test_a_pass_over_a_dead_run_that_dies_at_any_of_its_calls_comes_again(call: int) -> None:
     with fleet_of_four() as scene:
         (strikes,) = scene.given(KillFunction("give_back", call, after_effect=True))
-        arn = scene.start_run("web", {**POLICY, "canary": {"count": 0}}, name=NIGHT)
+        arn = scene.start_run("web", AT_ONCE, name=NIGHT)
         scene.run_for(5)
         scene.account.stop_execution(arn)
 
@@ -160,3 +161,47 @@ def test_a_pass_over_a_dead_run_that_dies_at_any_of_its_calls_comes_again(call: 
         assert strikes.count == 1
         assert run.outcome == "stopped"
         assert_keeps_promises(scene, run, Allowance(stopped=run.execution.stopped, in_flight=0))
+
+
+@cache
+def _calls_of_a_report() -> tuple[Call, ...]:
+    """What is called for the report of a run that was stopped, when nothing goes wrong with that."""
+    with fleet_of_four() as scene:
+        arn = scene.start_run("web", AT_ONCE, name=NIGHT)
+        scene.run_for(5)
+        scene.account.stop_execution(arn)
+        scene.settle()
+        return tuple(call for call in scene.account.calls.calls if call.caller.name == "summarise_run")
+
+
+def test_a_report_of_a_dead_run_that_dies_at_any_of_its_calls_is_made_again() -> None:
+    for number, call in enumerate(_calls_of_a_report(), 1):
+        if call.operation.startswith(("Describe", "Get", "List", "Query")):
+            continue
+        with fleet_of_four() as scene:
+            (strikes,) = scene.given(KillFunction("summarise_run", number, after_effect=True))
+            arn = scene.start_run("web", AT_ONCE, name=NIGHT)
+            scene.run_for(5)
+            scene.account.stop_execution(arn)
+
+            run = scene.view(arn, settle=True)
+
+            assert strikes.count == 1
+            assert run.outcome == "stopped"
+            assert_keeps_promises(scene, run, Allowance(repeats=int(call.operation == "Publish")))
+
+
+def test_a_summary_whose_sender_always_dies_is_told_three_times_at_most() -> None:
+    with fleet_of_four() as scene:
+
+        def kill(call: Call) -> Interception | None:
+            is_sent = (call.caller.name, call.operation) == ("summarise_run", "Publish")
+            return Interception(after=FunctionKilled()) if is_sent else None
+
+        scene.account.calls.interceptors.append(kill)
+
+        run = scene.run("web", POLICY, name=NIGHT)
+
+        assert run.outcomes == CLEAN
+        assert 1 < len(run.summaries) <= 3
+        assert_keeps_promises(scene, run, Allowance(repeats=2))

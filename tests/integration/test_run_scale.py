@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.bench import CONCURRENCY, carry_out, main
+from rehearsal.bench import carry_out, main
 from rehearsal.promises import MOST_EVENTS
 from tests.integration.run_faults import NIGHT
 from tests.integration.runs import RunScenario, run_scenario
@@ -14,36 +14,34 @@ MOST_DATA = 256 * 1024
 """Bytes that a state may hand on."""
 
 
+def test_a_run_of_many_machines_of_which_some_fail_keeps_its_promises() -> None:
+    run = carry_out(160)
+
+    assert run.broken == ()
+    counts = {outcome: count for outcome, count in run.report["counts"].items() if count}
+    assert counts == {"succeeded": 152, "failed": 8}
+    assert (run.status, run.report["outcome"]) == ("FAILED", "failed")
+    assert run.told == {"machine": 8, "run": 1}
+    assert run.most_events < MOST_EVENTS
+    # Four turns of fifty, of half an hour each.
+    assert run.minutes < 150
+
+
+def test_the_bench_carries_a_run_out_and_plans_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--run", "4"]) == 0
+    assert main(["--plan", "30"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "a run of 4 machines, 50 at a time: {'succeeded'" in shown
+    assert "a run of 30 machines" in shown
+
+
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[RunScenario]:
     """As many machines as a run may have, of which nothing is known yet."""
     with run_scenario() as scene:
         scene.machines("all", 10_000, missing=("openssl-3.0.8",))
         yield scene
-
-
-def test_a_run_of_many_machines_of_which_some_fail_keeps_its_promises() -> None:
-    run = carry_out(200)
-
-    assert run.broken == ()
-    assert run.report["counts"] == {
-        "succeeded": 190,
-        "failed": 10,
-        "busy": 0,
-        "gone": 0,
-        "skipped": 0,
-        "not_attempted": 0,
-    }
-    assert (run.status, run.report["outcome"]) == ("FAILED", "failed")
-    assert run.told == {"machine": 10, "run": 1}
-    assert run.most_events < MOST_EVENTS
-
-
-def test_a_run_of_many_machines_takes_as_long_as_its_concurrency_says() -> None:
-    few, many = carry_out(CONCURRENCY), carry_out(2 * CONCURRENCY)
-
-    assert few.broken == many.broken == ()
-    assert many.minutes < 2.5 * few.minutes
 
 
 def test_ten_thousand_machines_are_planned_within_the_time_and_size_that_aws_allows(crowd: RunScenario) -> None:
@@ -81,12 +79,3 @@ def test_a_run_of_too_many_waves_is_refused_with_what_to_do(crowd: RunScenario) 
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
     assert "waveSize" in run.summary.body
-
-
-def test_the_bench_carries_a_run_out_and_plans_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--run", "4"]) == 0
-    assert main(["--plan", "30"]) == 0
-
-    shown = capsys.readouterr().out
-    assert "a run of 4 machines, 50 at a time: {'succeeded'" in shown
-    assert "a run of 30 machines" in shown

@@ -162,8 +162,7 @@ def test_whoever_is_asked_reads_in_the_mail_what_would_be_done_to_which_machines
     (asked,) = windows.messages
     assert "win-on" in asked.body
     assert "win-off" in asked.body
-    assert "tag:WinUpdate = ON" in asked.body
-    assert "AWS-InstallWindowsUpdates" in asked.body
+    assert "Install with AWS-InstallWindowsUpdates, image before and after" in asked.body
     assert "win-not" not in asked.body
     windows.settle()
 

@@ -58,13 +58,13 @@ def test_until_the_schedule_is_enabled_the_window_starts_nothing() -> None:
 def test_patch_tuesday_in_japan_is_the_day_after_the_second_tuesday() -> None:
     # April 2026 begins on a Wednesday: the second Wednesday is the 8th, a week too early.
     start = datetime(2026, 4, 1, tzinfo=TOKYO)
-    parameters = {"WindowSchedule": "cron(0 2 ? * TUE#2 *)", "WindowScheduleOffsetDays": "1"}
+    parameters = {"WindowSchedule": "cron(0 22 ? * TUE#2 *)", "WindowScheduleOffsetDays": "1"}
     with scheduled(parameters, start=start) as scene:
         scene.machine("japan", tags={"WinUpdate": "ON"})
 
         run = scene.window()
 
-        assert f"{run.execution.started.astimezone(TOKYO):%A %Y-%m-%d %H:%M}" == "Wednesday 2026-04-15 02:00"
+        assert f"{run.execution.started.astimezone(TOKYO):%A %Y-%m-%d %H:%M}" == "Wednesday 2026-04-15 22:00"
         assert run.outcome == "succeeded"
 
 

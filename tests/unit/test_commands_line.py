@@ -1078,7 +1078,7 @@ def test_where_links_decide_the_command_says_so(stack: FakeStack) -> None:
         (404, {"message": "there is no such run"}, "there is no such run (404)"),
         (409, {"message": "already approved\nby ann"}, "already approved by ann (409)"),
         (410, {"message": "too late: until 01:20"}, "too late: until 01:20 (410)"),
-        (403, {"Message": "Forbidden."}, "not allowed (403): Forbidden. (needs lambda:InvokeFunctionUrl and "),
+        (403, {"Message": "Forbidden."}, "not allowed (403): Forbidden. (needs lambda:InvokeFunctionUrl and, only "),
         (502, {}, "no reason is given (502)"),
     ],
 )

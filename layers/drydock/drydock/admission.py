@@ -24,6 +24,7 @@ from drydock.errors import (
     InstanceNotRunningError,
     InstanceUnmanagedError,
     InvalidInputError,
+    RunOverError,
     ServiceUnavailableError,
 )
 from drydock.evidence import count_patches
@@ -39,6 +40,7 @@ from drydock.leases import (
     take_lease,
 )
 from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, require_no_mistakes
+from drydock.runs import find_run
 from drydock.services import Services
 from drydock.staleness import is_stale
 from drydock.step import Step
@@ -144,6 +146,7 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     environment = services.environment
     settings = services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
+    _require_open_run(services, request)
     standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
@@ -227,6 +230,13 @@ def _require_admissible(services: Services, request: Request, instance: Instance
             f"{request.instance_id}: is stopped and stop-protected: once started it could not be stopped again"
         )
     _check_documents(services, request.policy, platform_of(instance))
+
+
+def _require_open_run(services: Services, request: Request) -> None:
+    """Raises RunOverError: what a run that has ended began too late is in no report."""
+    run = find_run(services.table, request.run_id) if request.run_id else None
+    if run is not None and run.is_ended:
+        raise RunOverError(f"{request.instance_id}: run {request.run_id} is over")
 
 
 def _require_not_done(services: Services, request: Request) -> None:

@@ -63,7 +63,7 @@ def approval_message(
         "",
         _run(plan, run),
         f"  Account {place.account}, Region {place.region}",
-        f"  What: {_what(plan)}",
+        f"  What: {what_text(plan)}",
         *_end(plan, late, place),
         f"  Plan {hash}",
         *_machines(plan, f"s3://{run.item['bucket']}/{run.item['planKey']}"),
@@ -84,7 +84,7 @@ def _run(plan: Plan, run: Run) -> str:
     return f"  Run {run.run_id}" + (f", asked for by {asker}" if asker else "")
 
 
-def _what(plan: Plan) -> str:
+def what_text(plan: Plan) -> str:
     """`Install with AWS-RunPatchBaseline, image before and after`"""
     policy = plan["policy"]
     if plan["operation"] == "UpdateAgents":

@@ -14,7 +14,7 @@ from datetime import datetime
 from html import escape
 from typing import Literal
 
-from drydock.approval_messages import count_text, left_out_text, wave_text, who_asks
+from drydock.approval_messages import count_text, left_out_text, wave_text, what_text, who_asks
 from drydock.messages import WANTED, one_line
 from drydock.plans import Plan, PlannedMachine
 from drydock.times import find_zone, for_people, from_text
@@ -155,6 +155,7 @@ def _facts(view: PlanView) -> str:
     facts = [
         ("Run", view.run_id),
         ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        ("What", what_text(plan)),
         ("Approve or reject until", for_people(view.until, view.zone)),
         ("Without an answer", "nothing is touched"),
         ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),

@@ -112,12 +112,16 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     environment = services.environment
     settings = services.ssm.parameter(environment.policy_parameter)
     request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
-    overlapping = [other for other in open_runs(services.table) if other.run_id != run.run_id]
+    overlapping = [
+        other
+        for other in open_runs(services.table)
+        if other.run_id != run.run_id and services.executions.is_running(other.holder.execution)
+    ]
     since = min([run.started, *(other.started for other in overlapping)])
     window = None
     if request.source == "window":
         window = read_window(services.windows, request.window_id, request.window_execution_id, step.holder.machine)
-        _require_alone(services, window, overlapping)
+        _require_alone(window, overlapping)
     earlier = _read_earlier(services, request)
     if request.source == "plan" and earlier is not None:
         plan = _take_over(earlier, request, run, services.now())
@@ -129,12 +133,11 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
 
-def _require_alone(services: Services, window: WindowFacts, overlapping: Sequence[Run]) -> None:
+def _require_alone(window: WindowFacts, overlapping: Sequence[Run]) -> None:
     """Raises RunStillWorkingError when the last run of the window has not ended."""
     for other in overlapping:
         its_window = other.item.get("window") or {}
-        is_at_work = services.executions.is_running(other.holder.execution)
-        if its_window.get("windowId") == window.window_id and is_at_work:
+        if its_window.get("windowId") == window.window_id:
             raise RunStillWorkingError(
                 f"window {window.name} ({window.window_id}): its last run, {other.run_id}, still works since "
                 f"{other.started:%Y-%m-%d %H:%M} UTC; nothing was begun"
@@ -172,9 +175,9 @@ def _take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -
     plan = earlier.plan
     policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
     frame = frame_of(None, policy, run.started)
-    if now - from_text(plan["createdAt"]) > SNAPSHOT_LIVES:
+    if not _snapshot_lives(earlier, now):
         raise PlanChangedError(
-            f"{earlier.run.run_id}: the plan is older than its patch snapshot lives (three days): plan anew"
+            f"{earlier.run.run_id}: the patch snapshot of the plan is older than it lives (three days): plan anew"
         )
     moved = at_another_time({**plan, "policy": policy}, now, frame.end, frame.last_admission)
     return {**moved, "runId": run.run_id, "createdAt": to_text(now)}

@@ -42,6 +42,7 @@ _REFUSALS = (
     "RunStillWorkingError",
 )
 _STOPS = ("ABORTED", "RunStoppedError")
+_KILLS = ("ABORTED", "TIMED_OUT")
 _VERDICTS_OF_THE_FLOW = ("MachinesFailedError", "RunIncompleteError")
 """What the flow ends with because of its machines: no failure of the run itself."""
 
@@ -291,8 +292,9 @@ def _minutes(span: timedelta) -> int:
 
 def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> datetime | None:
     """When the last machine was given back; None when none was taken."""
+    # A machine whose execution was killed is given back later than that; the report has waited for it.
     ends = [
-        from_text(machine["endedAt"]) if machine["endedAt"] else ended
+        from_text(machine["endedAt"]) if machine["endedAt"] and machine["error"] not in _KILLS else ended
         for machine in outcomes
         if machine["outcome"] in ("succeeded", "failed")
     ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from drydock.errors import PlanChangedError, RunOverError, RunStoppedError
+from drydock.errors import MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
 from drydock.executions import OPEN
 from drydock.failures import readable_cause, readable_failure
 from drydock.gates import Verdict, budget_spent, look_at_run, look_outside
@@ -79,6 +79,10 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
     slot = find_slot(services.table, run_id, instance_id)
     if slot is None:
         slot = _take_turn(services, run, instance_id, machine)
+    elif "outcome" not in slot and (run.is_ended or not _is_at_work(services, run)):
+        # Let in by a function whose answer was lost, and meanwhile the run was stopped.
+        end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        return {"admitted": False, "childName": name}
     return {"admitted": "outcome" not in slot, "childName": name}
 
 
@@ -121,33 +125,66 @@ def _is_at_work(services: Services, run: Run) -> bool:
     )
 
 
-def describe_child(failure: Mapping[str, Any] | None, output: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What became of a machine, from the end of the execution that patched it.
-
-    `failure` is the error with which Step Functions ends the state that waited for it. The cause is then the
-    description of the execution as JSON:
-    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
-    """
-    if failure is None:
-        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": (output or {}).get("verdict", "")}
-    error, cause = str(failure["error"]), str(failure.get("cause") or "")
-    try:
-        child = json.loads(cause)
-    except ValueError:
-        child = None
-    if isinstance(child, Mapping) and "Status" in child:
-        status = str(child["Status"])
-        error = str(child.get("Error") or status)
-        cause = readable_cause(str(child.get("Cause") or f"the execution ended as {status}"))
+def describe_end(child: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of a machine, from the description of the execution that patched it, which is over."""
+    status, output = str(child["status"]), child.get("output")
+    error, cause = str(child.get("error") or ""), readable_cause(str(child.get("cause") or ""))
+    if status == "SUCCEEDED":
+        verdict = json.loads(output).get("verdict", "") if output else ""
+        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+    if status == "ABORTED":
+        # Whoever stops an execution may call that what he likes.
+        said = ": ".join(part for part in (error, cause) if part)
+        return {"outcome": "failed", "error": status, "cause": said or "somebody stopped it", "verdict": ""}
+    error, cause = error or status, cause or f"the execution ended as {status}"
     return {"outcome": outcome_of_failure(error), "error": error, "cause": cause, "verdict": ""}
 
 
+NEVER_STARTED = {
+    "outcome": "not_attempted",
+    "error": "ServiceUnavailableError",
+    "cause": "it was let in, but its execution could not be started",
+    "verdict": "",
+}
+
+
+def _end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
+    """What became of a machine, from the end of the state that waited for its execution.
+
+    The cause of a failure is then the description of the execution as JSON:
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+    When it is none, Step Functions itself failed or cut it short, and the execution is looked at.
+    Raises MachinesNotReadyError when that still runs.
+    """
+    failure = step.data.get("failure")
+    if failure is None:
+        verdict = (step.data.get("output") or {}).get("verdict", "")
+        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+    try:
+        told = json.loads(str(failure.get("cause") or ""))
+    except ValueError:
+        told = None
+    if isinstance(told, Mapping) and "Status" in told:
+        return describe_end({key.lower(): value for key, value in told.items()})
+    found = services.executions.find(execution)
+    if found is None:
+        return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
+    if found["status"] in OPEN:
+        raise MachinesNotReadyError(f"{step.instance_id}: its execution goes on although the run was told otherwise")
+    return describe_end(found)
+
+
 def record_outcome(services: Services, step: Step) -> dict[str, Any]:
-    """Write down what became of a machine. A failure counts against the run's error budget."""
+    """Write down what became of a machine. A failure counts against the run's error budget.
+
+    Raises MachinesNotReadyError.
+    """
     run = require_run(services.table, str(step.data["runId"]))
     if not step.data["wasAdmitted"]:
         return _record_lost_turn(services, run, step)
-    outcome = describe_child(step.data.get("failure"), step.data.get("output"))
+    environment = services.environment
+    child = child_execution(run, environment.stack, environment.region, step.instance_id)
+    outcome = _end_of_child(services, step, child)
     end_slot(services.table, run, step.instance_id, outcome, services.now())
     if outcome["outcome"] == "failed":
         _close_when_spent(services, require_run(services.table, run.run_id))

@@ -6,34 +6,41 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from drydock.errors import MachinesNotReadyError, RunNotFoundError, RunStoppedError
+from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoundError, RunStoppedError
 from drydock.executions import OPEN, invoke_later
 from drydock.failures import readable_cause, readable_failure
 from drydock.history import note_not_attempted
 from drydock.leases import FUNCTION_LIFETIME, all_leases
+from drydock.log import logger
 from drydock.messages import Place
 from drydock.plans import Plan
-from drydock.reports import count_outcomes, make_report, outcome_of_run, reconcile
+from drydock.reports import make_report, reconcile
 from drydock.run_messages import summary_message
+from drydock.running import NEVER_STARTED, describe_end
 from drydock.runs import (
     Run,
     child_execution,
     close_run,
     end_run,
+    end_slot,
     find_run,
     mark_run_told,
     open_run,
     open_runs,
+    require_run,
     slots_of_run,
     untold_runs,
 )
 from drydock.services import Services
 from drydock.step import Holder, Step
 from drydock.telling import tell_once
-from drydock.times import from_text, to_text
+from drydock.times import from_text
 
 _RESTORE_LIMIT = timedelta(hours=6)
 """So long a run that died waits for its machines to be given back before it is reported all the same."""
+
+_MOST_TIME = timedelta(seconds=35)
+"""A function ends after 60 seconds; the report is still to be written then."""
 
 _TOLD_LATE = timedelta(minutes=2)
 
@@ -128,64 +135,91 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     key = run.item.get("planKey")
     try:
         plan: Plan | None = services.objects.read_json(key) if key else None
-    except RunNotFoundError:
+    except (AwsCallFailedError, RunNotFoundError):
         return None
     return plan
 
 
 def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
-    """Write the report and end the run."""
+    """Write the report and end the run. Raises MachinesNotReadyError."""
+    _settle_slots(services, run)
     now = services.now()
-    plan = _read_plan(services, run)
-    slots = slots_of_run(services.table, run.run_id)
-    without = [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
-    children = {instance_id: _describe_child(services, run, instance_id) for instance_id in without}
-    outcomes = reconcile(plan, slots, run.item, {key: child for key, child in children.items() if child}, failure)
-    report = make_report(
-        run=run.item,
-        plan=plan,
-        outcomes=outcomes,
-        failure=failure,
-        ended=now,
-        given=given if isinstance(given, Mapping) else None,
-    )
-    key = f"runs/{run.run_id}/report.json"
-    services.objects.write_json(key, report)
-    outcome = outcome_of_run(outcomes, run.item, failure)
-    if outcome != "planned":
-        left = [machine["instanceId"] for machine in outcomes if machine["outcome"] == "not_attempted"]
+    # The budget may have been counted on.
+    run = require_run(services.table, run.run_id)
+    report = _make_report(services, run, failure, given, now)
+    if report["outcome"] != "planned":
+        left = [machine["instanceId"] for machine in report["machines"] if machine["outcome"] == "not_attempted"]
         note_not_attempted(services.table, run.run_id, left, now)
     facts: dict[str, Any] = {
-        "outcome": outcome,
-        "counts": count_outcomes(outcomes),
-        "reportKey": key,
+        "outcome": report["outcome"],
+        "counts": report["counts"],
+        "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
-    if failure is not None and outcome not in _GOOD:
+    if failure is not None and report["outcome"] not in _GOOD:
         facts["failure"] = failure
     return end_run(services.table, run, facts, now)
 
 
-def _describe_child(services: Services, run: Run, instance_id: str) -> dict[str, Any] | None:
-    """What a machine's execution ended with, when nobody wrote it down; None when it was never started."""
-    found = services.executions.find(_child(services, run, instance_id))
-    if found is None:
-        return None
-    ended = found.get("stopDate")
-    return {
-        "outcome": "succeeded" if found["status"] == "SUCCEEDED" else "failed",
-        "status": str(found["status"]),
-        "error": str(found.get("error") or found["status"]),
-        "cause": readable_cause(str(found.get("cause") or "")),
-        "execution": str(found["executionArn"]),
-        "startedAt": to_text(found["startDate"]),
-        "endedAt": to_text(ended) if ended else "",
-    }
+def _settle_slots(services: Services, run: Run) -> None:
+    """Write down what became of machines whose part of the run died before it could.
+
+    As many as there is time for: the next call finds fewer. Raises MachinesNotReadyError.
+    """
+    begun = services.now()
+    for instance_id in _in_work(services, run):
+        if services.now() - begun > _MOST_TIME:
+            raise MachinesNotReadyError(f"{run.run_id}: many machines are left to look at")
+        child = services.executions.find(_child(services, run, instance_id))
+        if child is None:
+            end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        elif child["status"] in OPEN:
+            raise MachinesNotReadyError(f"{run.run_id}: {instance_id} is still in work")
+        else:
+            end_slot(services.table, run, instance_id, describe_end(child), child["stopDate"])
+
+
+def _make_report(
+    services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
+) -> dict[str, Any]:
+    plan = _read_plan(services, run)
+    outcomes = reconcile(plan, slots_of_run(services.table, run.run_id), run.item, {}, failure)
+    return make_report(
+        run=run.item,
+        plan=plan,
+        outcomes=outcomes,
+        failure=failure,
+        ended=ended,
+        given=given if isinstance(given, Mapping) else None,
+    )
+
+
+def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:
+    """The key of the stored report; empty when it may not be stored: people hear of the run all the same."""
+    key = f"runs/{run.run_id}/report.json"
+    try:
+        services.objects.write_json(key, report)
+    except AwsCallFailedError as error:
+        logger.error("the report was not stored", run_id=run.run_id, reason=str(error))
+        return ""
+    return key
+
+
+def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
+    """The report of a run that has ended: as it was stored, or made once more."""
+    if run.item["reportKey"]:
+        try:
+            report: Mapping[str, Any] = services.objects.read_json(run.item["reportKey"])
+        except (AwsCallFailedError, RunNotFoundError) as error:
+            logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
+        else:
+            return report
+    return _make_report(services, run, run.item.get("failure"), None, from_text(run.item["endedAt"]))
 
 
 def tell_run(services: Services, run: Run) -> None:
     """Tell people of a run that has ended, once."""
-    report = services.objects.read_json(run.item["reportKey"])
+    report = _find_report(services, run)
     zone = run.time_zone or services.environment.time_zone
     place = Place(run.holder.partition, run.holder.account, services.environment.region, zone)
     subject, text = summary_message(report, place, run.item["bucket"], run.item["reportKey"])
@@ -203,7 +237,12 @@ def end_dead_run(services: Services, run_id: str) -> None:
         found = services.executions.find(run.holder.execution)
         if found is not None and found["status"] in OPEN:
             return
-        run = _end(services, run, _failure_of(found), None)
+        try:
+            run = _end(services, run, _failure_of(found), None)
+        except MachinesNotReadyError as error:
+            # The sweep hands the run over again.
+            logger.info("not yet", run_id=run_id, reason=str(error))
+            return
     tell_run(services, run)
 
 

@@ -132,12 +132,19 @@ def test_a_call_of_a_run_that_fails_for_good_ends_in_one_report(
             assert run.outcomes == CLEAN
 
 
-@pytest.mark.parametrize("call", ["s3:PutObject", "dynamodb:UpdateItem", "sns:Publish"])
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("s3:PutObject", "SlowDown"),
+        ("dynamodb:UpdateItem", "AccessDeniedException"),
+        ("dynamodb:UpdateItem", "ThrottlingException"),
+        ("sns:Publish", "AuthorizationError"),
+        ("sns:Publish", "Throttled"),
+    ],
+)
 def test_a_summary_that_cannot_be_made_for_hours_is_made_by_the_sweeps(call: str, code: str) -> None:
     with fleet_of_four() as scene:
-        fault = FailCall(call, code, caller="summarise_run", times=40)
-        (strikes,) = scene.given(fault)
+        (strikes,) = scene.given(FailCall(call, code, caller="summarise_run", times=40))
 
         run = scene.run("web", POLICY, name=NIGHT)
 
@@ -145,6 +152,18 @@ def test_a_summary_that_cannot_be_made_for_hours_is_made_by_the_sweeps(call: str
         assert run.status == "FAILED"
         assert run.outcomes == CLEAN
         assert len(run.summaries) == 1
+        assert_keeps_promises(scene, run)
+
+
+def test_a_report_that_may_not_be_stored_is_told_all_the_same() -> None:
+    with fleet_of_four() as scene:
+        scene.given(FailCall("s3:PutObject", "AccessDenied", caller="summarise_run", times=FOREVER))
+
+        run = scene.run("web", POLICY, name=NIGHT)
+
+        assert (run.status, run.item["outcome"], run.report) == ("FAILED", "failed", {})
+        assert "There is no report: it could not be stored." in run.summary.body
+        assert "web-3" in run.summary.body
         assert_keeps_promises(scene, run)
 
 

@@ -32,7 +32,7 @@ def test_the_bench_carries_a_run_out_and_plans_one(capsys: pytest.CaptureFixture
     assert main(["--plan", "30"]) == 0
 
     shown = capsys.readouterr().out
-    assert "a run of 4 machines, 50 at a time: {'succeeded'" in shown
+    assert "a run of 4 machines, 50 at a time: {'failed': 1, 'succeeded': 3}" in shown
     assert "a run of 30 machines" in shown
 
 
@@ -79,3 +79,14 @@ def test_a_run_of_too_many_waves_is_refused_with_what_to_do(crowd: RunScenario) 
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
     assert "waveSize" in run.summary.body
+
+
+def test_a_run_of_ten_thousand_machines_that_never_begin_is_reported_within_time(crowd: RunScenario) -> None:
+    run = crowd.run("all", {"gates": {"alarms": ["unknown"]}}, name="closed")
+
+    calls = [call for call in crowd.account.calls.calls if str(call.caller.execution).endswith(":closed")]
+    of_report = [call for call in calls if call.caller.name == "summarise_run"]
+    assert (run.status, run.outcome) == ("FAILED", "incomplete")
+    assert len(run.report["machines"]) == run.report["counts"]["not_attempted"] == 10_000
+    assert (of_report[-1].at - of_report[0].at).total_seconds() < FUNCTION_SECONDS / 2
+    assert len(run.summary.body.encode()) < MOST_DATA

@@ -103,7 +103,7 @@ def test_a_plan_that_outlived_its_patch_snapshot_is_not_carried_out(scene: RunSc
 
     run = scene.run(None, plan=made.run_id)
 
-    assert_refused(run, "PlanChangedError", "older than its patch snapshot lives (three days): plan anew")
+    assert_refused(run, "PlanChangedError", "the patch snapshot of the plan is older than it lives (three days): plan anew")
     assert_untouched(scene, machine)
 
 

@@ -46,6 +46,15 @@ OWN = {
 }
 
 
+START_ERRORS = {
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.SdkClientException",
+    "StepFunctions.ServiceUnavailableException",
+    "StepFunctions.ThrottlingException",
+}
+"""With which Step Functions itself fails to start an execution for a state."""
+
+
 def _retried() -> set[str]:
     return {name for state in states() for retrier in state.retriers for name in retrier["ErrorEquals"]}
 
@@ -56,7 +65,7 @@ def _named() -> set[str]:
 
 
 def test_every_error_that_a_state_names_exists() -> None:
-    assert _named() - set(OWN) <= AWS_ERRORS
+    assert _named() - set(OWN) <= AWS_ERRORS | START_ERRORS
 
 
 def test_exactly_the_errors_that_pass_by_themselves_are_retried() -> None:
@@ -76,7 +85,10 @@ def test_states_all_is_never_retried_and_stands_alone_and_last_where_it_is_caugh
 def test_every_task_retries_what_is_transient_with_full_jitter() -> None:
     for state in states("Task"):
         if not state.invokes:
-            assert state.retriers == [], f"{state.name} would be started twice"
+            # Of the same name and input, what runs is not started twice; anything else might be.
+            (retrier,) = state.retriers
+            assert set(retrier["ErrorEquals"]) == START_ERRORS, state.name
+            assert retrier["JitterStrategy"] == "FULL", state.name
             continue
         transient = [retrier for retrier in state.retriers if TRANSIENT & set(retrier["ErrorEquals"])]
         expected = TRANSIENT if state.waits_for_token else TRANSIENT | {"States.Timeout"}

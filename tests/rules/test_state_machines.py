@@ -458,7 +458,6 @@ def test_what_the_items_of_a_map_return_is_small_however_many_they_are() -> None
 def test_every_execution_that_a_state_starts_has_the_name_that_admission_gave_it() -> None:
     for state in _starting():
         assert state.body["Arguments"]["Name"] == "{% $admission.childName %}", state.name
-        assert state.retriers == [], state.name
         admission = flow(state.flow).first
         assert admission.function.folder == "admit_machine"
         assert admission.body["Assign"]["admission"] == "{% $states.result.Payload %}"

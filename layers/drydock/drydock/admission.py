@@ -31,12 +31,14 @@ from drydock.evidence import count_patches
 from drydock.executions import invoke_later
 from drydock.history import find_history
 from drydock.leases import (
+    ACTIVE,
     ADMITTING,
     Lease,
     activate_lease,
     claim_intent,
     drop_lease,
-    group_key,
+    find_lease,
+    group_subject,
     take_lease,
 )
 from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, require_no_mistakes
@@ -146,7 +148,7 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     environment = services.environment
     settings = services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
-    _require_open_run(services, request)
+    require_open_run(services, request.run_id, request.instance_id)
     standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
@@ -232,11 +234,11 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     _check_documents(services, request.policy, platform_of(instance))
 
 
-def _require_open_run(services: Services, request: Request) -> None:
+def require_open_run(services: Services, run_id: str, subject: str) -> None:
     """Raises RunOverError: what a run that has ended began too late is in no report."""
-    run = find_run(services.table, request.run_id) if request.run_id else None
+    run = find_run(services.table, run_id) if run_id else None
     if run is not None and run.is_ended:
-        raise RunOverError(f"{request.instance_id}: run {request.run_id} is over")
+        raise RunOverError(f"{subject}: run {run_id} is over")
 
 
 def _require_not_done(services: Services, request: Request) -> None:
@@ -253,8 +255,9 @@ def _require_not_done(services: Services, request: Request) -> None:
 def _is_member_of_leased_group(services: Services, request: Request) -> bool:
     if not request.group:
         return False
-    lease = services.table.get(group_key(request.group))
-    return lease is not None and lease.get("member") == request.instance_id
+    lease = find_lease(services.table, group_subject(request.group))
+    member = lease.members.get(request.instance_id) if lease is not None and lease.phase == ACTIVE else None
+    return member is not None and "outcome" not in member
 
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:

@@ -227,6 +227,46 @@ class CalendarClosedError(DrydockError):
     """Raised when a Change Calendar that the policy names is closed."""
 
 
+class GroupNotFoundError(DrydockError):
+    """Raised when there is no such Auto Scaling group in this account and Region."""
+
+
+class GroupBusyError(DrydockError):
+    """Raised when another execution, or an instance refresh, is at work on an Auto Scaling group."""
+
+
+class GroupNotRollableError(DrydockError):
+    """Raised when an Auto Scaling group cannot be rolled through as it is."""
+
+
+class GroupNotReadyError(DrydockError):
+    """Raised when an Auto Scaling group does not allow a change yet."""
+
+
+class MemberNotReadyError(DrydockError):
+    """Raised when a member of a group is still on its way into standby, or back into service."""
+
+
+class MemberGoneError(DrydockError):
+    """Raised when the group terminated or gave away a member in the middle of the work."""
+
+
+class StandbyTimedOutError(DrydockError):
+    """Raised when a member is still not in standby at the deadline."""
+
+
+class InServiceTimedOutError(DrydockError):
+    """Raised when a member is still not in service and healthy at the deadline."""
+
+
+class RollStoppedError(DrydockError):
+    """Raised when a roll through a group takes no further member, because one failed or a gate closed."""
+
+
+class GroupNotRestoredError(DrydockError):
+    """Raised when an Auto Scaling group could not be given back as it was found."""
+
+
 class ServiceUnavailableError(DrydockError):
     """Raised when AWS throttled a call or failed to answer, after the client's own retries.
 

@@ -59,6 +59,7 @@ class DeadlinePolicy(TypedDict):
     hookSeconds: int
     agentSeconds: int
     stopSeconds: int
+    standbySeconds: int
 
 
 class CanaryPolicy(TypedDict):
@@ -107,6 +108,9 @@ class Policy(TypedDict):
     waveSize: str | int
     gates: GatePolicy
     approval: ApprovalPolicy
+    batch: int
+    minHealthy: str | int
+    onMemberFailure: Literal["return", "hold", "replace"]
 
 
 DEFAULTS: Policy = {
@@ -132,6 +136,7 @@ DEFAULTS: Policy = {
         "hookSeconds": 600,
         "agentSeconds": 600,
         "stopSeconds": 3600,
+        "standbySeconds": 300,
     },
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
@@ -143,6 +148,9 @@ DEFAULTS: Policy = {
     "waveSize": "100%",
     "gates": {"alarms": [], "calendars": []},
     "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
+    "batch": 1,
+    "minHealthy": "",
+    "onMemberFailure": "return",
 }
 
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
@@ -175,6 +183,7 @@ MOST_SECONDS: DeadlinePolicy = {
     "hookSeconds": 7_200,
     "agentSeconds": 7_200,
     "stopSeconds": 7_200,
+    "standbySeconds": 7_200,
 }
 """The longest deadline that a policy may ask for; the state machine's retriers last at least as long."""
 
@@ -222,6 +231,11 @@ _check_policy = section(
                 "minApprovals": whole_number(1, 10),
             }
         ),
+        "batch": whole_number(1, 20),
+        "minHealthy": number_or_share(
+            r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"'', 0, {_positive}"
+        ),
+        "onMemberFailure": one_of("return", "hold", "replace"),
     }
 )
 

@@ -148,7 +148,7 @@ NEVER_STARTED = {
 }
 
 
-def _end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
+def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
     """What became of a machine, from the end of the state that waited for its execution.
 
     The cause of a failure is then the description of the execution as JSON:
@@ -184,7 +184,7 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
         return _record_lost_turn(services, run, step)
     environment = services.environment
     child = child_execution(run, environment.stack, environment.region, step.instance_id)
-    outcome = _end_of_child(services, step, child)
+    outcome = end_of_child(services, step, child)
     end_slot(services.table, run, step.instance_id, outcome, services.now())
     if outcome["outcome"] == "failed":
         _close_when_spent(services, require_run(services.table, run.run_id))

@@ -9,8 +9,9 @@ from typing import Any
 from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
 from drydock.errors import DrydockError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
-from drydock.failures import instance_of, readable_cause
-from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
+from drydock.failures import readable_cause, subject_of
+from drydock.group_messages import group_message
+from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease, group_name_of, is_group
 from drydock.messages import (
     Place,
     failure_message,
@@ -128,8 +129,12 @@ def announce_success(services: Services, step: Step) -> None:
 
 
 def _tell_success(services: Services, holder: Holder, result: Item) -> None:
-    subject, text = success_message(result, _place(services, holder))
-    attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
+    kind, place = _kind(result["instanceId"]), _place(services, holder)
+    if kind == "group":
+        subject, text = group_message(result["groupName"], holder.execution, None, result, place)
+    else:
+        subject, text = success_message(result, place)
+    attributes = {"outcome": "succeeded", "kind": kind, "run": result["runId"]}
     tell_once(services, holder, "outcome", subject, text, attributes)
     _finish(services, result)
 
@@ -140,7 +145,7 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
         started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
-        _tell_failure(services, holder, started, instance_of(detail), detail)
+        _tell_failure(services, holder, started, subject_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
     if "notGivenBack" in event:
@@ -173,6 +178,9 @@ def _tell_failure(
         _finish(services, result)
         return
     failure, ended = _failure_and_end(services, detail, result)
+    if is_group(instance_id):
+        _tell_group_failure(services, holder, instance_id, failure, result, lease)
+        return
     name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
     subject, text = failure_message(
         instance_id=instance_id or "an unknown instance",
@@ -191,6 +199,25 @@ def _tell_failure(
         "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
     }
     tell_once(services, holder, "outcome", subject, text, attributes)
+    _finish(services, result)
+
+
+def _kind(subject: str) -> str:
+    return "group" if is_group(subject) else "machine"
+
+
+def _tell_group_failure(
+    services: Services,
+    holder: Holder,
+    subject: str,
+    failure: Mapping[str, str],
+    result: Item | None,
+    lease: Lease | None,
+) -> None:
+    title, text = group_message(group_name_of(subject), holder.execution, failure, result, _place(services, holder))
+    run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
+    attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
+    tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
 
 

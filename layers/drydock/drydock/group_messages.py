@@ -1,0 +1,95 @@
+"""Messages about rolls through Auto Scaling groups, as people read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.messages import Place, advice_for, console_link, one_line, subject_line
+from drydock.times import for_people, from_text
+
+_MOST_MEMBERS = 20
+
+_OUTCOMES = {
+    "succeeded": "patched",
+    "failed": "failed",
+    "gone": "gone meanwhile",
+    "busy": "busy",
+    "skipped": "skipped",
+    "not_attempted": "not attempted",
+}
+_MOVES = {"hold": "held in standby", "replace": "replaced", "exit": "back in service"}
+
+
+def group_message(
+    group_name: str, execution: str, failure: Mapping[str, str] | None, result: Mapping[str, Any] | None, place: Place
+) -> tuple[str, str]:
+    """Subject and text for a roll that is over. Without a result it is being given back still."""
+    members: Mapping[str, Mapping[str, Any]] = (result or {}).get("members") or {}
+    what = _what(failure, result)
+    counts = Counter(found["outcome"] for found in members.values())
+    said = ", ".join(f"{counts[outcome]} {text}" for outcome, text in _OUTCOMES.items() if counts[outcome])
+    lines = [
+        f"Auto Scaling group {group_name} {what}" + (f": {failure['cause'] or failure['error']}" if failure else "."),
+        "",
+        *([f"  Reason: {failure['error']}"] if failure else []),
+        f"  Account {place.account}, Region {place.region}",
+        *_times(result, place),
+        *([f"  Members: {said}"] if said else []),
+        f"  {_state(result)}",
+        *[f"  Note: {one_line(problem)}" for problem in (result or {}).get("problems") or []],
+        *_members(members),
+    ]
+    if failure:
+        lines += ["", "What to do next", f"  {advice_for(failure['error'])}"]
+    lines += ["", "Where to look", f"  Execution: {console_link(execution, place)}"]
+    return subject_line(
+        f"Drydock: group {group_name} {what}" + (f": {failure['error']}" if failure else "")
+    ), "\n".join(lines)
+
+
+def _what(failure: Mapping[str, str] | None, result: Mapping[str, Any] | None) -> str:
+    if result is not None and result["outcome"] == "refused":
+        return "was refused"
+    if failure:
+        return "was not rolled through well"
+    return "was scanned" if (result or {}).get("operation") == "Scan" else "was rolled through"
+
+
+def _times(result: Mapping[str, Any] | None, place: Place) -> list[str]:
+    if result is None:
+        return []
+    return [
+        f"  From {for_people(from_text(result['startedAt']), place.time_zone)}",
+        f"  to {for_people(from_text(result['endedAt']), place.time_zone)}",
+    ]
+
+
+def _state(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return "Drydock gives its members and the group back as soon as that is safe."
+    if result["outcome"] == "refused":
+        return "Nothing was touched."
+    held = [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
+    if held:
+        return f"Held in standby, as the policy says: {', '.join(held[:_MOST_MEMBERS])}."
+    return "The group was given back."
+
+
+def _members(members: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Those that did not go well, with the reason."""
+    bad = [(key, found) for key, found in members.items() if found["outcome"] != "succeeded"]
+    lines = []
+    for instance_id, found in bad[:_MOST_MEMBERS]:
+        move = _MOVES.get(str(found.get("move") or ""), "")
+        cause = one_line(str(found.get("cause") or found.get("reason") or found.get("error") or ""))
+        lines.append(
+            f"  {instance_id}: {_OUTCOMES[found['outcome']]}"
+            + (f", {move}" if move else "")
+            + (f": {cause}" if cause else "")
+        )
+    more = len(bad) - _MOST_MEMBERS
+    if lines:
+        lines = ["", "Members that were not patched", *lines]
+    return [*lines, f"  … and {more} more"] if more > 0 else lines

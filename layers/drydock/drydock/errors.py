@@ -263,6 +263,10 @@ class RollStoppedError(DrydockError):
     """Raised when a roll through a group takes no further member, because one failed or a gate closed."""
 
 
+class SurgeNotPossibleError(DrydockError):
+    """Raised when a group cannot have an instance more before its members leave service."""
+
+
 class GroupNotRestoredError(DrydockError):
     """Raised when an Auto Scaling group could not be given back as it was found."""
 

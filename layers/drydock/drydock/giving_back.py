@@ -105,7 +105,7 @@ def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
 def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     """One pass over one machine. Returns what was done: the next move, or `nothing`."""
     if is_group(instance_id):
-        return {"move": give_back_group(services, instance_id)}
+        return {"move": _give_back_group(services, instance_id)}
     lease = find_lease(services.table, instance_id)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
         return {"move": "nothing"}
@@ -122,6 +122,14 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     if move != "release":
         _tell_when_late(services, lease, hindrance)
     return {"move": move}
+
+
+def _give_back_group(services: Services, subject: str) -> str:
+    move = give_back_group(services, subject)
+    lease = find_lease(services.table, subject) if move not in ("nothing", "release") else None
+    if lease is not None:
+        _tell_when_late(services, lease, move.replace("_", " "))
+    return move
 
 
 def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:

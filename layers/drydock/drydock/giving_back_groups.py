@@ -6,12 +6,15 @@ then the group is as it was. The lease stays until all is done.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from drydock.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.ec2 import state_of
 from drydock.errors import GroupNotFoundError
+from drydock.failures import readable_cause
 from drydock.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -23,13 +26,16 @@ from drydock.leases import (
     drop_lease,
     end_lease_with_result,
     find_lease,
+    record_intent,
 )
 from drydock.release import find_instance
 from drydock.results import make_result, put_result
 from drydock.rolling import describe_group, undo_changes
+from drydock.running import describe_end
 from drydock.runs import child_name
 from drydock.services import Services
 from drydock.staleness import is_stale
+from drydock.surging import give_surge_back
 
 GroupMove = Literal[
     "nothing",
@@ -38,6 +44,7 @@ GroupMove = Literal[
     "wait_for_members",
     "exit_standby",
     "wait_for_capacity",
+    "remove_surge",
     "release",
 ]
 
@@ -65,7 +72,11 @@ def give_back_group(services: Services, subject: str) -> GroupMove:
     move = _give_members_back(services, lease, group)
     if move is not None:
         return move
-    return _release(services, lease, [*undo_changes(services, lease), *_still_out(lease, group)])
+    may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
+    next_move, staying = give_surge_back(services, lease, group, may_wait)
+    if next_move is not None:
+        return next_move
+    return _release(services, lease, [*staying, *undo_changes(services, lease), *_still_out(lease, group)])
 
 
 def _end_untouched(services: Services, lease: Lease) -> GroupMove:
@@ -83,12 +94,15 @@ def _end_untouched(services: Services, lease: Lease) -> GroupMove:
 
 def _children(services: Services, lease: Lease) -> set[str]:
     """The executions that patch members of this roll."""
+    return {_child(services, lease, instance_id) for instance_id in lease.members}
+
+
+def _child(services: Services, lease: Lease, instance_id: str) -> str:
     environment, holder = services.environment, lease.holder
-    prefix = (
+    return (
         f"arn:{holder.partition}:states:{environment.region}:{holder.account}:execution:"
-        f"{environment.stack}-PatchInstance:"
+        f"{environment.stack}-PatchInstance:{child_name(holder.name, instance_id)}"
     )
-    return {prefix + child_name(holder.name, instance_id) for instance_id in lease.members}
 
 
 def _stop_members(services: Services, lease: Lease) -> bool:
@@ -112,6 +126,11 @@ def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupM
     waits = False
     for instance_id in lease.members:
         member = group.find(instance_id)
+        if member is None and _lacks_refill(lease, group, instance_id):
+            if claim_giving_back(services.table, lease, f"refill:{instance_id}", services.now()):
+                services.autoscaling.set_desired(group.name, group.desired + 1)
+                record_intent(services.table, lease.holder, lease.subject, f"refill:{instance_id}", {"id": "asked"})
+            return "wait_for_capacity"
         if member is None or member.is_leaving or not _is_ours(lease, instance_id):
             continue
         if member.lifecycle == STANDBY:
@@ -123,6 +142,27 @@ def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupM
             return "exit_standby"
         waits = waits or member.lifecycle != IN_SERVICE
     return "wait_for_capacity" if waits and services.now() - lease.phase_since < _SERVES_AGAIN else None
+
+
+def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, Any]:
+    """What became of a member, from its execution where nobody has written it down."""
+    found = lease.members[instance_id]
+    if "outcome" in found:
+        return found
+    child = services.executions.find(_child(services, lease, instance_id))
+    if child is None:
+        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": "its execution was never started"}
+    return {**found, **describe_end(child)}
+
+
+def _lacks_refill(lease: Lease, group: Group, instance_id: str) -> bool:
+    """Whether a member was replaced, and the group still wants one less since it had left."""
+    refill = lease.intents.get(f"refill:{instance_id}")
+    return (
+        f"replace:{instance_id}" in lease.intents
+        and (refill is None or not refill.id)
+        and group.desired < int(lease.journal["desired"])
+    )
 
 
 _SERVES_AGAIN = timedelta(hours=1)
@@ -147,9 +187,10 @@ def _still_out(lease: Lease, group: Group) -> list[str]:
 def _release(services: Services, lease: Lease, problems: list[str]) -> GroupMove:
     execution = services.executions.find(lease.holder.execution)
     status = str(execution["status"]) if execution else "UNKNOWN"
-    cause = str((execution or {}).get("cause") or f"the execution ended as {status}")
+    cause = readable_cause(str((execution or {}).get("cause") or f"the execution ended as {status}"))
     failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
-    facts = {**describe_group(lease, failure, problems, []), "givenBack": True}
+    lease = replace(lease, members={key: _end_of(services, lease, key) for key in lease.members})
+    facts = {**describe_group(lease, failure, problems), "givenBack": True}
     result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
     if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         drop_lease(services.table, lease.holder, lease.subject, RESTORING)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from drydock.messages import Place, advice_for, console_link, one_line, subject_line
+from drydock.autoscaling import LATEST_VERSION
+from drydock.messages import DONE, Place, advice_for, console_link, one_line, subject_line
 from drydock.times import for_people, from_text
 
 _MOST_MEMBERS = 20
@@ -29,7 +30,8 @@ def group_message(
     members: Mapping[str, Mapping[str, Any]] = (result or {}).get("members") or {}
     what = _what(failure, result)
     counts = Counter(found["outcome"] for found in members.values())
-    said = ", ".join(f"{counts[outcome]} {text}" for outcome, text in _OUTCOMES.items() if counts[outcome])
+    words = {**_OUTCOMES, "succeeded": DONE.get(str((result or {}).get("operation")), "patched")}
+    said = ", ".join(f"{counts[outcome]} {text}" for outcome, text in words.items() if counts[outcome])
     lines = [
         f"Auto Scaling group {group_name} {what}" + (f": {failure['cause'] or failure['error']}" if failure else "."),
         "",
@@ -39,6 +41,7 @@ def group_message(
         *([f"  Members: {said}"] if said else []),
         f"  {_state(result)}",
         *[f"  Note: {one_line(problem)}" for problem in (result or {}).get("problems") or []],
+        *_launch_template((result or {}).get("launchTemplate")),
         *_members(members),
     ]
     if failure:
@@ -49,12 +52,30 @@ def group_message(
     ), "\n".join(lines)
 
 
+def group_not_given_back_message(group_name: str, execution: str, hindrance: str, place: Place) -> tuple[str, str]:
+    """Subject and text for a group that Drydock could not give back for a long time."""
+    lines = [
+        f"Auto Scaling group {group_name} could not be given back yet: {hindrance}.",
+        "",
+        f"  Account {place.account}, Region {place.region}",
+        "  Members may be in standby still. Drydock keeps its lease and goes on trying.",
+        "",
+        "What to do next",
+        "  See which members are in standby, and let them leave it yourself; Drydock then ends its lease.",
+        "",
+        "Where to look",
+        f"  Execution: {console_link(execution, place)}",
+    ]
+    return subject_line(f"Drydock: group {group_name} could not be given back yet"), "\n".join(lines)
+
+
 def _what(failure: Mapping[str, str] | None, result: Mapping[str, Any] | None) -> str:
     if result is not None and result["outcome"] == "refused":
         return "was refused"
     if failure:
         return "was not rolled through well"
-    return "was scanned" if (result or {}).get("operation") == "Scan" else "was rolled through"
+    done = DONE.get(str((result or {}).get("operation")), "patched")
+    return "was rolled through" if done == "patched" else f"was {done}"
 
 
 def _times(result: Mapping[str, Any] | None, place: Place) -> list[str]:
@@ -75,6 +96,34 @@ def _state(result: Mapping[str, Any] | None) -> str:
     if held:
         return f"Held in standby, as the policy says: {', '.join(held[:_MOST_MEMBERS])}."
     return "The group was given back."
+
+
+def _launch_template(refresh: Mapping[str, Any] | None) -> list[str]:
+    """The version that was made, who launches from it, and what is to be known of it."""
+    if not refresh:
+        return []
+    image = f"{refresh['imageId']}, the image of {refresh['instanceId']}"
+    version, follows = refresh["version"], refresh["follows"]
+    if not version:
+        made = f"a version with {image}, was asked for; look whether it was made."
+    else:
+        made = f"version {version} is version {refresh['sourceVersion']} with {image}. "
+        if follows == LATEST_VERSION:
+            made += "New members are launched from it."
+        elif refresh["isDefault"]:
+            made += "It is the default now, so new members are launched from it."
+        else:
+            made += f"The group launches from {follows} as before: let it use {version} when you want to."
+    others = [f"{group} ({used})" for group, used in sorted(refresh["otherGroups"].items())]
+    more = len(others) - _MOST_MEMBERS
+    return [
+        "",
+        f"Launch template {refresh['templateName'] or refresh['templateId']}",
+        f"  {made[:1].upper()}{made[1:]}",
+        *([f"  Other groups that use it: {', '.join(others[:_MOST_MEMBERS])}"] if others else []),
+        *([f"  … and {more} more"] if more > 0 else []),
+        *[f"  Note: {one_line(warning)}" for warning in refresh["warnings"]],
+    ]
 
 
 def _members(members: Mapping[str, Mapping[str, Any]]) -> list[str]:

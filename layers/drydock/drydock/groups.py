@@ -16,10 +16,20 @@ def least_healthy(policy: Policy, desired: int) -> int:
     """How many members have to be in service and healthy while others are out."""
     wanted = str(policy["minHealthy"])
     if not wanted:
-        return max(desired - policy["batch"], 1)
+        return max(desired - _spared(policy), 1)
     if wanted.endswith("%"):
         return -(-desired * int(wanted[:-1]) // 100)
     return int(wanted)
+
+
+def _spared(policy: Policy) -> int:
+    """How many of the members that are wanted may be missing: none where there are instances more for those out."""
+    return 0 if policy["capacity"] == "surge" else policy["batch"]
+
+
+def reduced(policy: Policy) -> Policy:
+    """The same policy without instances more."""
+    return {**policy, "capacity": "reduce"}
 
 
 def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
@@ -30,12 +40,18 @@ def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
         )
     if refresh:
         return GroupBusyError(f"{group.name}: instance refresh {refresh} is at work: wait for it, or cancel it")
+    if any(member.weight != 1 for member in group.members):
+        return GroupNotRollableError(
+            f"{group.name}: its members have weights, so its sizes do not count members: Drydock does not roll through "
+            "such a group"
+        )
     if not group.healthy_in_service:
         return GroupNotRollableError(f"{group.name}: no member is in service and healthy")
-    if policy["operation"] != "Scan" and group.desired - policy["batch"] < least_healthy(policy, group.desired):
+    if policy["operation"] != "Scan" and group.desired - _spared(policy) < least_healthy(policy, group.desired):
         return GroupNotRollableError(
             f"{group.name}: {group.desired} members are wanted and {least_healthy(policy, group.desired)} have to be "
-            f"healthy, so {policy['batch']} cannot be spared: raise its desired capacity, or lower policy.minHealthy"
+            f"healthy, so {_spared(policy)} cannot be spared: raise its desired capacity, set policy.capacity to "
+            "surge, or lower policy.minHealthy"
         )
     return None
 

@@ -85,6 +85,13 @@ class ApprovalPolicy(TypedDict):
     minApprovals: int
 
 
+class RefreshPolicy(TypedDict):
+    """Whether a roll gives the group's launch template the image of a member, and may make that its default."""
+
+    enabled: bool
+    allowDefault: bool
+
+
 class Policy(TypedDict):
     """What is done to a machine, and how a run goes about its machines."""
 
@@ -109,8 +116,11 @@ class Policy(TypedDict):
     gates: GatePolicy
     approval: ApprovalPolicy
     batch: int
+    capacity: Literal["reduce", "surge"]
+    surgeFallback: Literal["fail", "reduce"]
     minHealthy: str | int
     onMemberFailure: Literal["return", "hold", "replace"]
+    refreshLaunchTemplate: RefreshPolicy
 
 
 DEFAULTS: Policy = {
@@ -149,8 +159,11 @@ DEFAULTS: Policy = {
     "gates": {"alarms": [], "calendars": []},
     "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
     "batch": 1,
+    "capacity": "reduce",
+    "surgeFallback": "fail",
     "minHealthy": "",
     "onMemberFailure": "return",
+    "refreshLaunchTemplate": {"enabled": False, "allowDefault": False},
 }
 
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
@@ -232,10 +245,13 @@ _check_policy = section(
             }
         ),
         "batch": whole_number(1, 20),
+        "capacity": one_of("reduce", "surge"),
+        "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(
             r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"'', 0, {_positive}"
         ),
         "onMemberFailure": one_of("return", "hold", "replace"),
+        "refreshLaunchTemplate": section({"enabled": flag, "allowDefault": flag}),
     }
 )
 
@@ -257,7 +273,23 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+    if _refreshes_without_image(policy):
+        mistakes.append(
+            "policy.refreshLaunchTemplate: needs the image that is made after patching, with a reboot: "
+            "backup.after true and backup.noReboot false"
+        )
     return mistakes
+
+
+def _refreshes_without_image(policy: Mapping[str, Any]) -> bool:
+    refresh, backup = policy.get("refreshLaunchTemplate"), policy.get("backup")
+    return (
+        policy.get("operation") == "Install"
+        and isinstance(refresh, Mapping)
+        and refresh.get("enabled") is True
+        and isinstance(backup, Mapping)
+        and (backup.get("after") is False or backup.get("noReboot") is True)
+    )
 
 
 def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.admission import GUID, require_open_run
-from drydock.autoscaling import AZ_REBALANCE, ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
-from drydock.checking import join_mistakes, list_of, section, text
+from drydock.autoscaling import AZ_REBALANCE, ENTERING_STANDBY, IN_SERVICE, STANDBY, Group, Member
+from drydock.checking import join_mistakes, list_of, moment, section, text
 from drydock.ec2 import MOST_FILTER_VALUES
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
     GroupBusyError,
     GroupNotReadyError,
+    GroupNotRestoredError,
+    HealthCheckFailedError,
     InServiceTimedOutError,
     InstanceNotFoundError,
     InvalidInputError,
@@ -30,8 +33,10 @@ from drydock.errors import (
 from drydock.executions import invoke_later
 from drydock.failures import readable_failure
 from drydock.gates import look_at_run, look_outside
+from drydock.golden_images import describe_refresh
 from drydock.group_leases import claim_member, close_roll, end_member
-from drydock.groups import in_order, least_healthy, lowered_min, refusal
+from drydock.groups import in_order, least_healthy, reduced, refusal
+from drydock.history import find_history
 from drydock.leases import (
     ACTIVE,
     ADMITTING,
@@ -42,6 +47,7 @@ from drydock.leases import (
     end_lease_with_result,
     find_lease,
     group_subject,
+    record_intent,
     take_lease,
 )
 from drydock.policy import Policy, deadline_of, effective_policy, require_no_mistakes
@@ -52,8 +58,23 @@ from drydock.runs import child_name, find_run
 from drydock.services import Services
 from drydock.staleness import is_stale
 from drydock.step import Holder, Step
+from drydock.surging import (
+    choose_capacity,
+    count_surge,
+    describe_surge,
+    known_surge,
+    let_member_return,
+    lower_min,
+    lowers_min_to,
+    plan_capacity,
+    policy_of,
+    undo_max,
+    wanted_without_surge,
+)
+from drydock.times import from_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
+_MOST_NAMED = 20
 IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 
 INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
@@ -65,6 +86,7 @@ _check_input = section(
         "runId": RUN_ID,
         "snapshotId": GUID,
         "only": list_of(INSTANCE_ID),
+        "unlessDoneSince": moment,
     }
 )
 
@@ -78,6 +100,8 @@ class GroupRequest:
     run_id: str
     snapshot_id: str
     only: frozenset[str]
+    unless_done_since: str
+    """A success of the same operation since then is enough for a member; empty for none."""
 
 
 def read_group_request(given: object, settings: str, settings_name: str, execution: str) -> GroupRequest:
@@ -96,6 +120,7 @@ def read_group_request(given: object, settings: str, settings_name: str, executi
         run_id=str(values.get("runId", "")),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         only=frozenset(values.get("only", [])),
+        unless_done_since=str(values.get("unlessDoneSince") or ""),
     )
 
 
@@ -125,11 +150,15 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
 
 def _admit(services: Services, step: Step, request: GroupRequest, standing: Lease | None) -> dict[str, Any]:
     group, policy = services.autoscaling.group(request.group_name), request.policy
-    if standing is None:
-        refused = refusal(group, policy, services.autoscaling.refresh_at_work(request.group_name))
+    planned = in_order(group, _launch_times(services, group), request.only)
+    journal: Mapping[str, Any]
+    if standing is not None:
+        journal = standing.journal
+    else:
+        carried_out, why_not = choose_capacity(group, policy) if _takes_out(policy) else (reduced(policy), "")
+        refused = refusal(group, carried_out, services.autoscaling.refresh_at_work(request.group_name))
         if refused is not None:
             raise refused
-        to = lowered_min(group, policy["batch"]) if _takes_out(policy) else None
         journal = {
             "name": "",
             "runId": request.run_id,
@@ -140,8 +169,11 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
             "max": group.max,
             "desired": group.desired,
             "suspended": sorted(group.suspended),
-            "lowersMinTo": -1 if to is None else to,
-            "leastHealthy": least_healthy(policy, group.desired),
+            "unlessDoneSince": request.unless_done_since,
+            **plan_capacity(group, carried_out, why_not, len(planned) if _takes_out(policy) else 0),
+            "memberIds": [member.instance_id for member in group.members],
+            "planned": [member.instance_id for member in planned],
+            "leftOut": _left_out(group, planned, request.only),
             "drainSeconds": services.autoscaling.drain_seconds(group.target_groups),
         }
         activate_lease(
@@ -155,11 +187,15 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         "snapshotId": request.snapshot_id,
         "batch": policy["batch"],
         "takesOut": _takes_out(policy),
-        "members": [
-            {"instanceId": member.instance_id, "zone": member.zone}
-            for member in in_order(group, _launch_times(services, group), request.only)
-        ],
+        "surges": int(journal["surges"]) > 0,
+        "members": [{"instanceId": member.instance_id, "zone": member.zone} for member in planned],
     }
+
+
+def _left_out(group: Group, planned: Sequence[Member], only: Collection[str]) -> list[str]:
+    """Those that were asked for, and are not in service."""
+    asked = only or {member.instance_id for member in group.members if member.is_outside}
+    return sorted({*asked} - {member.instance_id for member in planned})
 
 
 def _takes_out(policy: Policy) -> bool:
@@ -184,11 +220,7 @@ def make_room(services: Services, step: Step) -> None:
     lease = claim_intent(services.table, step.holder, subject, "suspend", services.now()).lease
     if AZ_REBALANCE not in lease.journal["suspended"]:
         services.autoscaling.suspend(name, AZ_REBALANCE)
-    to = int(lease.journal["lowersMinTo"])
-    if to >= 0:
-        claim_intent(services.table, step.holder, subject, "lowerMin", services.now())
-        if services.autoscaling.group(name).min > to:
-            services.autoscaling.set_min(name, to)
+    lower_min(services, step.holder, lease)
 
 
 @dataclass(frozen=True)
@@ -233,6 +265,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     closed = _closed_gate(services, turn, policy)
     if closed is not None:
         close_roll(services.table, turn.owner, turn.group_name, type(closed).__name__, str(closed))
+    _close_after_a_loss(services, turn, policy)
     lease = claim_member(services.table, turn.owner, turn.group_name, turn.instance_id, services.now())
     if lease is None:
         return {"taken": False, "childName": turn.child}
@@ -241,18 +274,66 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     if member is None or member.is_leaving:
         _end(services, turn, {"outcome": "gone", "error": "MemberGoneError", "cause": "the group has given it away"})
         return {"taken": False, "childName": turn.child}
+    done = _done_by(services, turn, policy, str(lease.journal.get("unlessDoneSince") or ""))
+    if done and f"standby:{turn.instance_id}" not in lease.intents:
+        _end(services, turn, {"outcome": "skipped", "error": "InstanceDoneError", "cause": done})
+        return {"taken": False, "childName": turn.child}
     if not _takes_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
-    others = group.healthy_in_service - (1 if member.is_healthy else 0)
-    if others < int(lease.journal["leastHealthy"]):
+    others = group.serving - services.autoscaling.unfit_targets(group.target_groups) - {turn.instance_id}
+    wanted = wanted_without_surge(lease, group, len(_out(lease, group)))
+    least = least_healthy(policy_of(lease, policy), wanted)
+    if len(others) < least:
         raise GroupNotReadyError(
-            f"{turn.group_name}: without {turn.instance_id} {others} members would be in service and healthy, and "
-            f"{lease.journal['leastHealthy']} have to be"
+            f"{turn.group_name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
+            f"and {least} have to be"
         )
+    away = _away(lease, group, turn.instance_id)
+    if len(away) >= policy["batch"]:
+        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(away)} is out of service still")
     claim_intent(services.table, turn.owner, turn.subject, f"standby:{turn.instance_id}", services.now())
-    _tag(services, turn, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
+    _tag(services, turn, IN_PROGRESS)
     return {"taken": True, "childName": turn.child}
+
+
+def _close_after_a_loss(services: Services, turn: Turn, policy: Policy) -> None:
+    """A child of the Map that died has recorded no end of its member: then no further one begins."""
+    members = _own_lease(services, turn).members
+    unended = [key for key, found in members.items() if key != turn.instance_id and "outcome" not in found]
+    # As many may be at work beside this one as the batch has besides.
+    if len(unended) >= policy["batch"]:
+        reason = f"the end of {', '.join(unended)} is not known"
+        close_roll(services.table, turn.owner, turn.group_name, "RollStoppedError", reason)
+
+
+def _done_by(services: Services, turn: Turn, policy: Policy, since: str) -> str:
+    """Who has done the same to a member meanwhile, in words; empty for nobody. It need not leave service then."""
+    history = find_history(services.table, policy["operation"], turn.instance_id) if since else None
+    if history is None or history.done < from_text(since):
+        return ""
+    return f"{history.done_by.rpartition(':')[2]} did the same at {history.done:%Y-%m-%d %H:%M} UTC"
+
+
+def _away(lease: Lease, group: Group, instance_id: str) -> list[str]:
+    """The other members whose turn it was and that are out of service still, also those that the group terminates."""
+    return [
+        member.instance_id
+        for member in group.members
+        if member.instance_id in lease.members
+        and member.instance_id != instance_id
+        and member.lifecycle != IN_SERVICE
+        and lease.members[member.instance_id].get("move") != "hold"
+    ]
+
+
+def _out(lease: Lease, group: Group) -> list[str]:
+    """The members that this roll has taken out and not given back yet: the group wants so many less meanwhile."""
+    return [
+        member.instance_id
+        for member in group.members
+        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and f"standby:{member.instance_id}" in lease.intents
+    ]
 
 
 def _closed_gate(services: Services, turn: Turn, policy: Policy) -> DrydockError | None:
@@ -264,10 +345,13 @@ def _closed_gate(services: Services, turn: Turn, policy: Policy) -> DrydockError
     return look_outside(services, policy["gates"])
 
 
-def _tag(services: Services, turn: Turn, value: str) -> None:
-    """Show people how far a member is. A tag that cannot be written fails nothing."""
+def _tag(services: Services, turn: Turn, value: str | None) -> None:
+    """Show people how far a member is; None for not patched. A tag that cannot be written fails nothing."""
     try:
-        services.ec2.set_tags(turn.instance_id, {MEMBER_TAG: value})
+        if value is None:
+            services.ec2.remove_tags(turn.instance_id, [MEMBER_TAG])
+        else:
+            services.ec2.set_tags(turn.instance_id, {MEMBER_TAG: value})
     except (AwsCallFailedError, ServiceUnavailableError):
         return
 
@@ -298,6 +382,11 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     ended = _end_of_work(services, step, turn)
     group = services.autoscaling.group(turn.group_name)
     member = group.find(turn.instance_id)
+    if f"replace:{turn.instance_id}" in lease.intents:
+        # A function that died in the middle has decided already.
+        if member is not None and not member.is_leaving:
+            services.autoscaling.terminate(turn.group_name, turn.instance_id)
+        return {"move": "replace", "work": ended}
     if member is None or member.is_leaving:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
     if f"standby:{turn.instance_id}" not in lease.intents:
@@ -305,6 +394,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     move = _move(services, turn, step.policy, ended)
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         claim_intent(services.table, turn.owner, turn.subject, f"exit:{turn.instance_id}", services.now())
+        let_member_return(services, turn.owner, lease, group)
         services.autoscaling.exit_standby(turn.group_name, turn.instance_id)
     elif move == "replace":
         claim_intent(services.table, turn.owner, turn.subject, f"replace:{turn.instance_id}", services.now())
@@ -318,14 +408,27 @@ def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
         f"arn:{turn.owner.partition}:states:{environment.region}:{turn.owner.account}:execution:"
         f"{environment.stack}-PatchInstance:{turn.child}"
     )
-    return end_of_child(services, step, execution)
+    ended = end_of_child(services, step, execution)
+    if ended["outcome"] != "succeeded" or not step.policy["refreshLaunchTemplate"]["enabled"]:
+        return ended
+    return {**ended, "imageId": _image_after(services, step, execution)}
+
+
+def _image_after(services: Services, step: Step, execution: str) -> str:
+    """The image of a patched member. Where the state did not see the end of its execution, that is looked at."""
+    output = step.data.get("output")
+    if output is None:
+        output = json.loads((services.executions.find(execution) or {}).get("output") or "{}")
+        return str((output.get("images") or {}).get("after") or "")
+    return str(output.get("imageId") or "")
 
 
 def _move(services: Services, turn: Turn, policy: Policy, ended: Mapping[str, Any]) -> str:
     if ended["outcome"] != "failed":
         return "exit"
     if policy["onMemberFailure"] == "return":
-        return "exit" if _is_well(services, turn.instance_id) else "replace"
+        is_well = ended["error"] != HealthCheckFailedError.__name__ and _is_well(services, turn.instance_id)
+        return "exit" if is_well else "replace"
     return policy["onMemberFailure"]
 
 
@@ -340,7 +443,7 @@ def _is_well(services: Services, instance_id: str) -> bool:
 
 
 def await_in_service(services: Services, step: Step) -> None:
-    """Raises MemberNotReadyError until the group has its capacity back, InServiceTimedOutError."""
+    """Raises MemberNotReadyError until the group has its capacity back, MemberGoneError, InServiceTimedOutError."""
     turn, move = Turn.read(step), str(step.data["move"])
     lease = _own_lease(services, turn)
     group = services.autoscaling.group(turn.group_name)
@@ -357,7 +460,7 @@ def await_in_service(services: Services, step: Step) -> None:
 def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
-        return f"group {group.name} terminates it or has given it away"
+        raise MemberGoneError(f"{turn.instance_id}: group {group.name} terminates it or has given it away")
     if member.lifecycle != IN_SERVICE or not member.is_healthy:
         return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy") + f" in group {group.name}"
     unhealthy = services.autoscaling.unhealthy_targets(group.target_groups, turn.instance_id)
@@ -366,15 +469,34 @@ def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
 
 def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn) -> str | None:
     """A replaced member's place is filled by the group itself, or, where it wants one less now, asked for once."""
-    if group.find(turn.instance_id) is not None:
-        return "is being terminated"
-    if group.desired < int(lease.journal["desired"]) and f"refill:{turn.instance_id}" not in lease.intents:
-        claim_intent(services.table, turn.owner, turn.subject, f"refill:{turn.instance_id}", services.now())
-        services.autoscaling.set_desired(turn.group_name, group.desired + 1)
+    member = group.find(turn.instance_id)
+    if member is not None and not member.is_leaving:
+        return f"is {member.lifecycle} still"
+    if refill(services, lease, group, turn.instance_id):
         return "another instance was asked for"
     if group.healthy_in_service < group.desired:
         return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
     return None
+
+
+def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> bool:
+    """Ask for another instance in place of a replaced member, where the group wants one less since. True when asked.
+
+    Asked for is a size that is written down first, so asking twice is asking once.
+    """
+    name = f"refill:{instance_id}"
+    standing = lease.intents.get(name)
+    if standing is None and group.desired >= int(lease.journal["desired"]) + count_surge(lease, group) - len(
+        _out(lease, group)
+    ):
+        return False
+    if standing is not None and standing.id:
+        return False
+    to = group.desired + 1
+    claim = claim_intent(services.table, lease.holder, lease.subject, name, services.now(), to=to)
+    services.autoscaling.set_desired(group.name, int(claim.intent.facts["to"]))
+    record_intent(services.table, lease.holder, lease.subject, name, {"id": "asked"})
+    return True
 
 
 def record_member(services: Services, step: Step) -> dict[str, Any]:
@@ -385,8 +507,8 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
     if failure is not None:
         gone = failure["error"] == "MemberGoneError"
         work |= {"outcome": "gone" if gone else "failed", **failure}
-    if work["outcome"] == "succeeded":
-        _tag(services, turn, COMPLETED)
+    if _takes_out(step.policy):
+        _tag(services, turn, COMPLETED if work["outcome"] == "succeeded" else None)
     _end(services, turn, {**work, "move": str(step.data.get("move") or "none")})
     return {"outcome": work["outcome"]}
 
@@ -403,11 +525,24 @@ def _end(services: Services, turn: Turn, outcome: Mapping[str, Any]) -> None:
 def restore_group(services: Services, step: Step) -> dict[str, Any]:
     """Undo Drydock's own changes to the group, where they still stand. Returns what could not be.
 
-    Raises GroupNotReadyError, LeaseLostError.
+    Raises GroupNotReadyError, LeaseLostError, GroupNotRestoredError when members of its own are out still: then the
+    lease stays, and `give_back` goes on.
     """
     name = str(step.data["groupName"])
     lease = claim_intent(services.table, step.holder, group_subject(name), "restore", services.now()).lease
-    return {"problems": undo_changes(services, lease)}
+    group = services.autoscaling.group(name)
+    left = [one for one in _out(lease, group) if lease.members.get(one, {}).get("move") != "hold"]
+    if left:
+        causes = sorted({str(lease.members.get(one, {}).get("cause") or "") for one in left} - {""})
+        raise GroupNotRestoredError(f"{name}: {', '.join(left)} could not leave standby yet: {'; '.join(causes)}")
+    return {"problems": [*undo_changes(services, lease), *launched_meanwhile(lease, group)]}
+
+
+def launched_meanwhile(lease: Lease, group: Group) -> list[str]:
+    """Members that the group has launched since the roll began: they are not patched."""
+    known = {*lease.journal["memberIds"], *lease.members, *known_surge(lease)}
+    new = [member.instance_id for member in group.members if member.instance_id not in known and not member.is_leaving]
+    return [f"launched meanwhile, and not patched: {', '.join(new)}"] if new else []
 
 
 def undo_changes(services: Services, lease: Lease) -> list[str]:
@@ -415,7 +550,7 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
     name, journal = lease.group_name, lease.journal
     group = services.autoscaling.group(name)
     problems = []
-    if "lowerMin" in lease.intents and group.min == journal["lowersMinTo"]:
+    if "lowerMin" in lease.intents and group.min == lowers_min_to(lease):
         # With a member held in standby the group wants one less: more would launch another instance.
         size = min(int(journal["min"]), group.desired)
         services.autoscaling.set_min(name, size)
@@ -423,6 +558,7 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
             problems.append(f"min is {size}, not {journal['min']}: {group.desired} instances are wanted now")
     elif "lowerMin" in lease.intents and group.min != journal["min"]:
         problems.append(f"min is {group.min}: somebody else has set it, and Drydock left it")
+    problems += undo_max(services, lease, group)
     if "suspend" in lease.intents and AZ_REBALANCE not in journal["suspended"] and AZ_REBALANCE in group.suspended:
         services.autoscaling.resume(name, AZ_REBALANCE)
     return problems
@@ -443,17 +579,24 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
             )
             put_result(services.table, standing)
         return summarise_group(standing)
-    facts = describe_group(lease, failure, list(step.data.get("problems") or []), list(step.data.get("members") or []))
+    refresh = step.data.get("refresh") or {"problems": []}
+    problems = [*(step.data.get("problems") or []), *refresh["problems"]]
+    facts = describe_group(lease, failure, problems)
     result = make_result(subject, step.holder, step.execution_started, facts["outcome"], services.now(), facts)
     end_lease_with_result(services.table, step.holder, subject, ACTIVE, result)
     return summarise_group(result)
 
 
-def describe_group(
-    lease: Lease, failure: dict[str, str] | None, problems: list[str], planned: list[Mapping[str, Any]]
-) -> dict[str, Any]:
+def describe_group(lease: Lease, failure: dict[str, str] | None, problems: list[str]) -> dict[str, Any]:
     """What the lease tells of a roll: every member that was planned has one outcome."""
-    members = {str(member["instanceId"]): {"outcome": "not_attempted", **(lease.closed or {})} for member in planned}
+    closed = lease.closed or {}
+    why = {
+        "error": closed.get("error") or (failure or {}).get("error", ""),
+        "cause": closed.get("reason") or "the roll ended before its turn came",
+    }
+    members: dict[str, dict[str, Any]] = {
+        str(instance_id): {"outcome": "not_attempted", **why} for instance_id in lease.journal["planned"]
+    }
     for instance_id, found in lease.members.items():
         members[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": "its end is not known", **found}
     failed = [instance_id for instance_id, found in members.items() if found["outcome"] == "failed"]
@@ -477,8 +620,15 @@ def describe_group(
         "snapshotId": journal["snapshotId"],
         "sizes": {size: journal[size] for size in ("min", "max", "desired")},
         "members": members,
-        "problems": problems,
+        "problems": [*_describe_left_out(lease), *describe_surge(lease), *problems],
+        "launchTemplate": describe_refresh(lease),
     }
+
+
+def _describe_left_out(lease: Lease) -> list[str]:
+    left = lease.journal.get("leftOut") or []
+    more = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+    return [f"left out, for they were not in service: {', '.join(left[:_MOST_NAMED])}{more}"] if left else []
 
 
 def summarise_group(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,13 +10,13 @@ from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoun
 from drydock.executions import OPEN, invoke_later
 from drydock.failures import readable_cause, readable_failure
 from drydock.history import note_not_attempted
-from drydock.leases import FUNCTION_LIFETIME, all_leases
+from drydock.leases import FUNCTION_LIFETIME, all_leases, is_group
 from drydock.log import logger
 from drydock.messages import Place
 from drydock.plans import Plan
-from drydock.reports import make_report, reconcile
+from drydock.reports import failed_groups, group_outcomes, make_report, reconcile
 from drydock.run_messages import summary_message
-from drydock.running import NEVER_STARTED, describe_end
+from drydock.running import NEVER_STARTED, describe_end, end_turn, find_roll
 from drydock.runs import (
     Run,
     child_execution,
@@ -33,6 +33,7 @@ from drydock.runs import (
 )
 from drydock.services import Services
 from drydock.step import Holder, Step
+from drydock.table import Item
 from drydock.telling import tell_once
 from drydock.times import from_text
 
@@ -92,7 +93,8 @@ def _describe_end(run: Run) -> dict[str, Any]:
 
 def _counted(run: Run) -> str:
     counts = {outcome.replace("_", " "): count for outcome, count in run.item.get("counts", {}).items() if count}
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    groups = [f"group {name} was not rolled through well" for name in run.item.get("failedGroups", [])]
+    said = ", ".join([*(f"{count} {outcome}" for outcome, count in counts.items()), *groups])
     return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
 
 
@@ -103,11 +105,11 @@ def _in_work(services: Services, run: Run) -> list[str]:
 
 def _children_at_work(services: Services, run: Run) -> list[str]:
     """Those whose executions run."""
-    in_work = _in_work(services, run)
-    if not in_work:
-        return []
-    running = services.executions.running_beside(_child(services, run, in_work[0]))
-    return [instance_id for instance_id in in_work if _child(services, run, instance_id) in running]
+    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(services, run)}
+    running: set[str] = set()
+    for execution in {child.rpartition(":")[0]: child for child in in_work.values()}.values():
+        running |= services.executions.running_beside(execution)
+    return [instance_id for instance_id, child in in_work.items() if child in running]
 
 
 def _not_given_back(services: Services, run: Run) -> list[str]:
@@ -153,6 +155,7 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
     facts: dict[str, Any] = {
         "outcome": report["outcome"],
         "counts": report["counts"],
+        "failedGroups": [group["groupName"] for group in failed_groups(report["groups"])],
         "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
@@ -176,14 +179,15 @@ def _settle_slots(services: Services, run: Run) -> None:
         elif child["status"] in OPEN:
             raise MachinesNotReadyError(f"{run.run_id}: {instance_id} is still in work")
         else:
-            end_slot(services.table, run, instance_id, describe_end(child), child["stopDate"])
+            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
 
 
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
 ) -> dict[str, Any]:
-    plan = _read_plan(services, run)
-    outcomes = reconcile(plan, slots_of_run(services.table, run.run_id), run.item, {}, failure)
+    plan, slots = _read_plan(services, run), slots_of_run(services.table, run.run_id)
+    rolls = _find_rolls(services, slots)
+    outcomes = reconcile(plan, slots, run.item, {}, failure, rolls)
     return make_report(
         run=run.item,
         plan=plan,
@@ -191,7 +195,17 @@ def _make_report(
         failure=failure,
         ended=ended,
         given=given if isinstance(given, Mapping) else None,
+        groups=group_outcomes(slots, rolls, failure),
     )
+
+
+def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
+    """The results of the groups whose rolls began, by subject."""
+    begun = {str(slot["instanceId"]): str(slot["execution"]) for slot in slots if "execution" in slot}
+    found = {
+        subject: find_roll(services, subject, execution) for subject, execution in begun.items() if is_group(subject)
+    }
+    return {subject: roll for subject, roll in found.items() if roll is not None}
 
 
 def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
 from drydock.errors import DrydockError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
 from drydock.failures import readable_cause, subject_of
-from drydock.group_messages import group_message
+from drydock.group_messages import group_message, group_not_given_back_message
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease, group_name_of, is_group
 from drydock.messages import (
     Place,
@@ -178,7 +178,7 @@ def _tell_failure(
         _finish(services, result)
         return
     failure, ended = _failure_and_end(services, detail, result)
-    if is_group(instance_id):
+    if is_group(instance_id) or holder.machine == services.environment.group_machine:
         _tell_group_failure(services, holder, instance_id, failure, result, lease)
         return
     name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
@@ -288,13 +288,18 @@ def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
 
 
 def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, hindrance: str) -> None:
-    name, power = _look_at_machine(services, instance_id)
-    subject, text = not_given_back_message(
-        instance_id=instance_id,
-        name=name,
-        execution=holder.execution,
-        hindrance=hindrance,
-        power=power,
-        place=_place(services, holder),
-    )
-    tell_once(services, holder, "notGivenBack", subject, text, {"outcome": "not_given_back", "kind": "machine"})
+    place = _place(services, holder)
+    if is_group(instance_id):
+        subject, text = group_not_given_back_message(group_name_of(instance_id), holder.execution, hindrance, place)
+    else:
+        name, power = _look_at_machine(services, instance_id)
+        subject, text = not_given_back_message(
+            instance_id=instance_id,
+            name=name,
+            execution=holder.execution,
+            hindrance=hindrance,
+            power=power,
+            place=place,
+        )
+    attributes = {"outcome": "not_given_back", "kind": _kind(instance_id)}
+    tell_once(services, holder, "notGivenBack", subject, text, attributes)

@@ -31,6 +31,8 @@ _OUTCOMES = {
     **dict.fromkeys(_BUSY, "busy"),
     **dict.fromkeys(_GONE, "gone"),
     **dict.fromkeys(_SKIPPED, "skipped"),
+    # Let in, and before it began the run was stopped.
+    "RunOverError": "not_attempted",
 }
 
 _REFUSALS = (
@@ -202,7 +204,7 @@ def outcome_of_run(outcomes: Sequence[MachineOutcome], run: Item, failure: Mappi
         return "nothing_to_do"
     if run.get("planOnly"):
         return "planned"
-    return "incomplete" if counts["not_attempted"] else "succeeded"
+    return "succeeded" if counts["succeeded"] and not counts["not_attempted"] else "incomplete"
 
 
 def make_report(

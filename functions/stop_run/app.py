@@ -1,4 +1,4 @@
-"""Stop a run gently: no machine begins any more, those in work are finished. For `drydock stop`."""
+"""Stop Run, and `drydock stop`: no machine begins any more, those in work are finished."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from drydock.services import Services
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    done = stop_run(Services(), event)
-    logger.info("stop", run_id=event["runId"], done=done)
+    # A state hands it over as data, a person as it is.
+    wanted = event.get("data") or event
+    done = stop_run(Services(), wanted)
+    logger.info("stop", run_id=wanted["runId"], done=done)
     return done

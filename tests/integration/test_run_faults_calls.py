@@ -108,7 +108,7 @@ FOR_GOOD = {
     "no gates": ("dynamodb:UpdateItem", "check_gates", "failed", 0),
     "no places": ("dynamodb:UpdateItem", "admit_machine", "incomplete", 0),
     "no slots": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
-    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "failed", 4),
+    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "stopped", 4),
     "no waves to read": ("s3:GetObject", "drydock-MaintenanceRun", "failed", 0),
 }
 

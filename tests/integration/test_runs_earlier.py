@@ -103,7 +103,7 @@ def test_a_plan_that_outlived_its_patch_snapshot_is_not_carried_out(scene: RunSc
 
     run = scene.run(None, plan=made.run_id)
 
-    assert_refused(run, "PlanChangedError", "the patch snapshot of the plan is older than it lives (three days): plan anew")
+    assert_refused(run, "PlanChangedError", "snapshot of the plan is older than it lives (three days): plan anew")
     assert_untouched(scene, machine)
 
 
@@ -219,19 +219,33 @@ def leave_some(scene: RunScenario, group: str) -> RunView:
 
 
 def test_what_a_run_left_is_taken_up_with_its_snapshot_and_without_another_canary(scene: RunScenario) -> None:
-    first = leave_some(scene, "rest")
+    scene.member("rest", "rest-1")
+    scene.member("rest", "rest-2", **FAILING)
+    for number in (3, 4):
+        scene.member("rest", f"rest-{number}")
+    first = scene.run("rest", {**QUICKLY, "canary": {"count": 1}})
     new = scene.member("rest", "rest-5")
     let_days_pass(scene, 2)
 
     run = scene.run(None, resume=first.run_id)
 
-    assert run.outcomes == {"rest-2": "succeeded", "rest-3": "succeeded", "rest-4": "succeeded"}
+    assert run.outcomes == {"rest-3": "succeeded", "rest-4": "succeeded"}
     assert run.plan["snapshotId"] == first.plan["snapshotId"]
     assert [wave["isCanary"] for wave in run.plan["waves"]] == [False]
     assert run.plan["resumes"] == first.run_id
     assert f"Takes up what run {first.run_id} left" in run.summary.body
     assert run.plan["warnings"] == []
     assert_untouched(scene, new)
+
+
+def test_what_a_run_left_whose_canary_failed_is_taken_up_with_a_new_canary(scene: RunScenario) -> None:
+    first = leave_some(scene, "unproved")
+
+    run = scene.run(None, resume=first.run_id)
+
+    assert run.plan["snapshotId"] == first.plan["snapshotId"]
+    assert run.waves == [["unproved-2"], ["unproved-3", "unproved-4"]]
+    assert [wave["isCanary"] for wave in run.plan["waves"]] == [True, False]
 
 
 def test_a_rest_that_is_older_than_the_snapshot_begins_anew_with_a_canary_and_says_so(scene: RunScenario) -> None:
@@ -265,7 +279,7 @@ def test_the_age_of_a_snapshot_counts_from_the_first_run_that_had_it(scene: RunS
 def test_a_rest_is_taken_up_by_another_policy_when_the_input_says_so(scene: RunScenario) -> None:
     first = leave_some(scene, "faster")
 
-    run = scene.run(None, {"maxConcurrency": 3}, resume=first.run_id)
+    run = scene.run(None, {"maxConcurrency": 3, "canary": {"count": 0}}, resume=first.run_id)
 
     assert run.plan["policy"]["maxConcurrency"] == 3
     assert run.plan["policy"]["backup"] == first.plan["policy"]["backup"]

@@ -47,6 +47,8 @@ OWN = {
 
 
 START_ERRORS = {
+    "StepFunctions.AWSStepFunctionsException",
+    "StepFunctions.ExecutionLimitExceeded",
     "StepFunctions.ExecutionLimitExceededException",
     "StepFunctions.SdkClientException",
     "StepFunctions.ServiceUnavailableException",

@@ -98,7 +98,7 @@ FORGIVEN = {"Announce Success"}
 
 UNCAUGHT = {
     "Record Member": "its item fails, which the Map tolerates; the group's lease still says that its end is not known",
-    "Record Outcome": "its item fails, which the Map tolerates; the summary asks the machine's execution itself",
+    "Stop Run": "its item fails, which the Map tolerates; the gate and the summary ask the machine's execution",
     "Summarise Run": "the execution fails with it, and give_back has the run reported",
 }
 """The tasks that catch nothing, and what happens then."""
@@ -108,7 +108,6 @@ NO_STEPS = {
     "decide_run": "approvers invoke it by the function URL, and EventBridge when they write a parameter",
     "give_back": "EventBridge invokes it when an execution ends badly, and the schedule",
     "resume_waiting": "EventBridge invokes it when something happened that a step may wait for",
-    "stop_run": "`drydock stop` invokes it",
 }
 """The functions of no state, and who invokes them."""
 
@@ -432,8 +431,9 @@ def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> N
     assert {state.type for state in items.states.values()} == {"Task", "Choice", "Succeed"}
     started = {state.name for state in _starting() if state.flow == ITEMS}
     caught = failures(items)
-    assert set(caught) == {items.first.name} | started
-    for name in caught:
+    assert set(caught) == {items.first.name, "Record Outcome"} | started
+    assert {node.state for node in caught["Record Outcome"]} == {"Stop Run"}
+    for name in {items.first.name} | started:
         after = caught[name] | (following(items, Node(name, False)) if name in started else set())
         assert reached(items, after, without=["Record Outcome"]) == set(), f"after {name}"
     recording = items.states["Record Outcome"].body["Arguments"]["Payload"]["data"]
@@ -621,7 +621,7 @@ def test_nothing_goes_round_for_ever() -> None:
 
 def test_a_run_goes_on_to_another_wave_or_ends() -> None:
     run = flow(MAINTENANCE_RUN)
-    assert on_loops(run, without=["Carry Out Wave"]) == set()
+    assert on_loops(run, without=["Carry Out Wave", "Soak"]) == set()
     assert _value(run.states["Carry Out Wave"].body["Assign"]["wave"], wave=1) == 2
     leaving, *_ = run.states["Is Another Wave Left?"].body["Choices"]
     assert leaving["Next"] == "Summarise Run"
@@ -629,13 +629,24 @@ def test_a_run_goes_on_to_another_wave_or_ends() -> None:
         assert _value(leaving["Condition"], wave=wave, waves=[{}, {}]) is (wave >= 2)
 
 
-def test_a_run_waits_after_the_waves_that_the_plan_says() -> None:
-    another = flow(MAINTENANCE_RUN).states["Is Another Wave Left?"].body["Choices"]
-    (soaking,) = [choice["Condition"] for choice in another if choice["Next"] == "Soak"]
-    waves = [{"soaks": False}, {"soaks": True}, {"soaks": False}, {"soaks": False}]
-    soaks = [_value(soaking, wave=wave, waves=waves, plan={"soakSeconds": 60}) for wave in range(1, len(waves))]
-    assert soaks == [False, True, False]
-    assert _value(soaking, wave=2, waves=waves, plan={"soakSeconds": 0}) is False
+def test_a_run_soaks_in_slices_and_looks_at_the_gates_between_them() -> None:
+    run = flow(MAINTENANCE_RUN)
+    soaking, going, *_ = run.states["Is the Gate Open?"].body["Choices"]
+    assert (soaking["Next"], going["Next"], run.states["Soak"].body["Next"]) == (
+        "Soak",
+        "Carry Out Wave",
+        "Check Gates",
+    )
+    assert [
+        _value(soaking["Condition"], isOpen=is_open, soakLeft=left)
+        for is_open, left in ((True, 1), (True, 0), (False, 1))
+    ] == [
+        True,
+        False,
+        False,
+    ]
+    seconds = run.states["Soak"].body["Seconds"]
+    assert [_value(seconds, soakLeft=left) for left in (60, 86_400)] == [60, 600]
 
 
 def test_every_function_is_a_step_or_it_is_known_who_else_invokes_it() -> None:

@@ -212,7 +212,7 @@ def test_somebody_is_told_of_dead_letters() -> None:
     (alarm,) = [
         body["Properties"]
         for body in resources("AWS::CloudWatch::Alarm").values()
-        if body["Properties"]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        if body["Properties"]["MetricName"] == "NumberOfMessagesSent"
     ]
     assert alarm["Threshold"] == 0
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"

@@ -271,9 +271,10 @@ class FakeExecutions(Executions):
         known = {*self.statuses, execution} - self.unknown
         return {execution for execution in known if self.statuses.get(execution, "RUNNING") == "RUNNING"}
 
-    def answer(self, token: str, output: Mapping[str, Any]) -> None:
+    def answer(self, token: str, output: Mapping[str, Any]) -> bool:
         with self.faults.around("answer"):
             self.answers.append((token, json.loads(json.dumps(output))))
+        return True
 
     def refuse(self, token: str, error: DrydockError) -> None:
         with self.faults.around("refuse"):

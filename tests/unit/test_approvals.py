@@ -532,10 +532,10 @@ def test_a_plan_that_was_only_made_can_be_approved_and_carried_out_for_three_day
 
     assert (status, said["message"]) == (200, f"Plan {RUN} is approved.")
     assert asking.answers == []
-    assert is_approved(asking.run, asking.hash, asking.clock())
-    assert not is_approved(asking.run, "0" * 64, asking.clock())
+    assert is_approved(asking.run, asking.hash, asking.clock(), "")
+    assert not is_approved(asking.run, "0" * 64, asking.clock(), "")
     asking.clock.move(hours=12)
-    assert not is_approved(asking.run, asking.hash, asking.clock())
+    assert not is_approved(asking.run, asking.hash, asking.clock(), "")
 
 
 def test_a_plan_that_was_only_made_can_be_approved_with_the_plain_command_line(asking: Asking) -> None:
@@ -544,7 +544,7 @@ def test_a_plan_that_was_only_made_can_be_approved_with_the_plain_command_line(a
 
     asking.write(f"approve {asking.hash}", ANNA)
 
-    assert is_approved(asking.run, asking.hash, asking.clock())
+    assert is_approved(asking.run, asking.hash, asking.clock(), "")
     assert asking.run.item["outcome"] == "planned", "the run itself stays as it has ended"
     assert asking.run.is_ended
 
@@ -556,7 +556,7 @@ def test_a_plan_that_is_too_old_or_of_a_run_that_was_not_only_planned_cannot_be_
     asking.clock.move(days=3)
 
     assert asking.decide(ANNA)[0] == 410
-    assert not is_approved(asking.run, asking.hash, asking.clock())
+    assert not is_approved(asking.run, asking.hash, asking.clock(), "")
 
 
 def test_a_run_that_has_ended_otherwise_cannot_be_approved(asking: Asking) -> None:

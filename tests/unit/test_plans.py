@@ -652,6 +652,7 @@ def make_plan(rules: Policy | None = None, start: datetime = START, run_id: str 
             "end": "2026-01-13T04:00:00.000Z",
         },
         "targets": [{"key": "tag:Patch Group", "values": ["web"]}],
+        "targetGroups": [[{"key": "tag:Patch Group", "values": ["web"]}]],
         "follows": "",
         "resumes": "",
         "end": "2026-01-13T04:00:00.000Z",

@@ -25,6 +25,7 @@ from drydock.errors import (
     InstanceUnmanagedError,
     InvalidInputError,
     RunOverError,
+    RunStoppedError,
     ServiceUnavailableError,
 )
 from drydock.evidence import count_patches
@@ -42,7 +43,7 @@ from drydock.leases import (
     take_lease,
 )
 from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, require_no_mistakes
-from drydock.runs import find_run
+from drydock.runs import MOST_RUN_ID, Run, find_run
 from drydock.services import Services
 from drydock.staleness import is_stale
 from drydock.step import Step
@@ -146,9 +147,11 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     same execution is admitting once.
     """
     environment = services.environment
-    settings = services.ssm.parameter(environment.policy_parameter)
+    run = find_run_of(services, step.given)
+    # A run hands over its whole policy, as it was approved.
+    settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
-    require_open_run(services, request.run_id, request.instance_id)
+    require_open_run(run, request.instance_id)
     standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
@@ -234,11 +237,16 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     _check_documents(services, request.policy, platform_of(instance))
 
 
-def require_open_run(services: Services, run_id: str, subject: str) -> None:
-    """Raises RunOverError: what a run that has ended began too late is in no report."""
-    run = find_run(services.table, run_id) if run_id else None
-    if run is not None and run.is_ended:
-        raise RunOverError(f"{subject}: run {run_id} is over")
+def find_run_of(services: Services, given: object) -> Run | None:
+    """The run that an execution belongs to, by its input, whatever that is."""
+    run_id = given.get("runId") if isinstance(given, Mapping) else None
+    return find_run(services.table, run_id) if isinstance(run_id, str) and 0 < len(run_id) <= MOST_RUN_ID else None
+
+
+def require_open_run(run: Run | None, subject: str) -> None:
+    """Raises RunOverError: what a run that is over began too late would be in no report."""
+    if run is not None and (run.is_ended or (run.closed or {}).get("error") == RunStoppedError.__name__):
+        raise RunOverError(f"{subject}: run {run.run_id} is over")
 
 
 def _require_not_done(services: Services, request: Request) -> None:

@@ -104,6 +104,20 @@ def count_late(plan: Plan) -> int:
     return sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
 
 
+def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, place: Place) -> tuple[str, str]:
+    """Subject and text for a decision in a parameter that does not count."""
+    lines = [
+        f"What {by} decided about run {run_id} does not count: {reason}",
+        "",
+        f"  Written at {for_people(at, place.time_zone)}",
+        f"  Account {place.account}, Region {place.region}",
+        "",
+        "What to do next",
+        f"  See how the run stands with `drydock watch {run_id}`.",
+    ]
+    return subject_line(f"Drydock: a decision about run {run_id} does not count"), "\n".join(lines)
+
+
 def what_text(plan: Plan) -> str:
     """`Install with AWS-RunPatchBaseline, image before and after`"""
     policy = plan["policy"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from drydock.approval_messages import approval_message
+from drydock.approval_messages import approval_message, refused_decision_message
 from drydock.approvers import may_approve, person_of, read_approvers
 from drydock.aws import call, client
 from drydock.errors import (
@@ -37,6 +37,7 @@ from drydock.messages import Place
 from drydock.plans import Plan, plan_hash
 from drydock.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.services import Services
+from drydock.ssm import ParameterVersion
 from drydock.step import Step
 from drydock.table import ConditionFailedError, Item
 from drydock.telling import tell_once
@@ -175,15 +176,14 @@ def approval_of(run: Run) -> Approval | None:
     )
 
 
-def is_approved(run: Run, hash: str, now: datetime) -> bool:
-    """Whether the plan of this run, which has this hash, was approved and may still be carried out."""
+def is_approved(run: Run, hash: str, now: datetime, started_by: str) -> bool:
+    """Whether the plan of this run was approved, by others than who carries it out, and is not too old for that."""
     approval = approval_of(run)
-    return (
-        approval is not None
-        and approval.decision == APPROVED
-        and approval.hash == hash
-        and now < run.started + PLAN_KEPT
-    )
+    if approval is None or approval.decision != APPROVED or approval.hash != hash or now >= run.started + PLAN_KEPT:
+        return False
+    starter = person_of(started_by) if started_by else ""
+    approving = {one.person for one in approval.decisions if one.decision == APPROVED}
+    return len(approving - {starter}) >= approvals_needed(run)
 
 
 def decisions_parameter(stack: str, run_id: str) -> str:
@@ -221,7 +221,7 @@ def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
     if approval is not None and not approval.is_mailed and approval.is_open(services.now()):
         _mail(services, ways, run, approval)
         run, _ = _change(services, run, lambda _, approval: replace(approval, is_mailed=True) if approval else None)
-    look_for_decisions(services, run)
+    look_for_decisions(services, ways, run)
 
 
 def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Approval | None) -> Approval | None:
@@ -384,37 +384,61 @@ def require_approver(services: Services, approvers: Sequence[str], run: Run, arn
         raise DecisionRefusedError(403, f"{started_by} started run {run.run_id}: somebody else has to approve it.")
 
 
-def look_for_decisions(services: Services, run: Run) -> Run:
+def look_for_decisions(services: Services, ways: Ways, run: Run) -> Run:
     """Count what people have written, end what is over, and wake the run when it is decided."""
+    run = _take_written_decisions(services, ways, run)
     approval = approval_of(run)
     if approval is None or not approval.decision:
-        run = _end_in_time(services, _take_written_decisions(services, run))
+        run = _end_in_time(services, run)
     settle_approval(services, run)
     return run
 
 
-def _take_written_decisions(services: Services, run: Run) -> Run:
-    """Count what people wrote in the run's parameter. Systems Manager says who wrote each value, and when."""
+def _take_written_decisions(services: Services, ways: Ways, run: Run) -> Run:
+    """Count what people wrote in the run's parameter. Systems Manager says who wrote each value, and when.
+
+    Writing it always succeeds, so people are told of what does not count.
+    """
     history = services.ssm.parameter_history(decisions_parameter(services.environment.stack, run.run_id))
     approvers = approvers_of(services) if history else []
     for version in history:
         found = _LINE.fullmatch(version.value)
-        if found is None:
-            logger.warning("decision not understood", run_id=run.run_id, by=version.by)
-            continue
-        verdict = VERDICTS[found[1]]
-        decision = Decision(
-            version.by, name_of(version.by), verdict, clean_text(found[3] or "", MOST_REASON), version.at, "parameter"
-        )
         try:
+            if found is None:
+                raise DecisionRefusedError(400, "It has to be: approve HASH, or: reject HASH REASON.")
+            verdict = VERDICTS[found[1]]
+            reason = clean_text(found[3] or "", MOST_REASON)
+            decision = Decision(version.by, name_of(version.by), verdict, reason, version.at, "parameter")
+            if _stands(run, decision):
+                continue
             require_approver(services, approvers, run, version.by, verdict)
             run, is_new = take_decision(services, run, found[2], decision)
         except DecisionRefusedError as refused:
             logger.warning("decision refused", run_id=run.run_id, by=version.by, reason=str(refused))
+            _tell_refused(services, ways, run, version, refused)
             continue
         if is_new:
             logger.info("decided", run_id=run.run_id, by=version.by, decision=verdict)
     return run
+
+
+def _stands(run: Run, decision: Decision) -> bool:
+    approval = approval_of(run)
+    return approval is not None and any(
+        one.person == decision.person and one.decision == decision.decision for one in approval.decisions
+    )
+
+
+def _tell_refused(
+    services: Services, ways: Ways, run: Run, version: ParameterVersion, refused: DecisionRefusedError
+) -> None:
+    holder = run.holder
+    zone = run.time_zone or services.environment.time_zone
+    place = Place(holder.partition, holder.account, services.environment.region, zone)
+    subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), place)
+    attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
+    cause = f"decision {to_text(version.at)} {version.by}"
+    tell_once(services, holder, cause, subject, text, attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:
@@ -429,36 +453,42 @@ def _end_in_time(services: Services, run: Run) -> Run:
     return _change(services, run, close)[0]
 
 
-def end_late_approval(services: Services, run: Run) -> None:
+def end_late_approval(services: Services, run: Run) -> bool:
     """Do not let a run wait for its next entry when somebody has just found that the time is over."""
-    settle_approval(services, _end_in_time(services, run))
+    return settle_approval(services, _end_in_time(services, run))
 
 
-def settle_approval(services: Services, run: Run) -> None:
-    """Wake the run that waits for a decision, if there is one. Waking it twice is harmless."""
+def settle_approval(services: Services, run: Run) -> bool:
+    """Wake the run that waits for a decision, if there is one. Waking it twice is harmless.
+
+    False when it was approved and did not wait for this answer: it may look again, or be over.
+    """
     approval = approval_of(run)
     if approval is None or not approval.decision:
-        return
+        return True
+    is_awake = True
     if approval.token and run.phase == AWAITING_APPROVAL:
-        _answer(services, run, approval)
+        is_awake = _answer(services, run, approval)
     try:
         services.ssm.delete_parameter(decisions_parameter(services.environment.stack, run.run_id))
     except DrydockError as error:
         # It is read no more: an untidy parameter must not fail a run.
         logger.warning("decisions not deleted", run_id=run.run_id, reason=str(error))
+    return is_awake
 
 
-def _answer(services: Services, run: Run, approval: Approval) -> None:
+def _answer(services: Services, run: Run, approval: Approval) -> bool:
     counted = [one for one in approval.decisions if one.decision == approval.decision]
     by = ", ".join(one.name for one in counted)
     reason = "; ".join(one.reason for one in counted if one.reason)
     if approval.decision == APPROVED:
-        services.executions.answer(approval.token, {"decision": APPROVED, "by": by, "reason": reason})
-    elif approval.decision == REJECTED:
+        return services.executions.answer(approval.token, {"decision": APPROVED, "by": by, "reason": reason})
+    if approval.decision == REJECTED:
         said = f": {reason}" if reason else ", without saying why"
         services.executions.refuse(approval.token, ApprovalRejectedError(f"{by} rejected the plan{said}"))
     else:
         services.executions.refuse(approval.token, ApprovalTimedOutError(_why_not_answered(services, run, approval)))
+    return True
 
 
 def _why_not_answered(services: Services, run: Run, approval: Approval) -> str:

@@ -107,14 +107,14 @@ class Request:
 def decide_run(services: Services, ways: Ways, event: Mapping[str, Any]) -> Response | None:
     """Answer a request of the function URL, or look at the parameter that an event of Parameter Store names."""
     if "detail" in event:
-        _look_at_parameter(services, str(event["detail"].get("name", "")))
+        _look_at_parameter(services, ways, str(event["detail"].get("name", "")))
         return None
     if ways.auth == "LINK":
         return _serve_page(services, event)
     return _serve_signed(services, event)
 
 
-def _look_at_parameter(services: Services, name: str) -> None:
+def _look_at_parameter(services: Services, ways: Ways, name: str) -> None:
     """An event is only a hint: who wrote what is read from the parameter's history."""
     prefix = decisions_parameter(services.environment.stack, "")
     full = f"/{name.lstrip('/')}"
@@ -122,7 +122,7 @@ def _look_at_parameter(services: Services, name: str) -> None:
     if run is None:
         logger.warning("a decision about an unknown run", parameter=name)
         return
-    look_for_decisions(services, run)
+    look_for_decisions(services, ways, run)
 
 
 def _find_run(services: Services, run_id: str) -> Run | None:
@@ -130,8 +130,11 @@ def _find_run(services: Services, run_id: str) -> Run | None:
     return find_run(services.table, run_id if 0 < len(run_id) <= _MOST_RUN_ID else "?")
 
 
-def _decide(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
-    """Store a decision and wake the run. Raises DecisionRefusedError."""
+def _decide(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, str]:
+    """Store a decision and wake the run. The run as it is then, and what the person is told.
+
+    Raises DecisionRefusedError.
+    """
     try:
         run, is_new = take_decision(services, run, shown_hash, decision)
     except DecisionRefusedError as refused:
@@ -139,19 +142,19 @@ def _decide(services: Services, run: Run, shown_hash: str, decision: Decision) -
             _wake(services, find_run(services.table, run.run_id) or run)
         raise
     logger.info("decided", run_id=run.run_id, by=decision.by, decision=decision.decision, via=decision.via)
-    _wake(services, run)
-    return run, is_new
+    return run, _said(run, is_new, is_awake=_wake(services, run))
 
 
-def _wake(services: Services, run: Run) -> None:
+def _wake(services: Services, run: Run) -> bool:
     """Once a decision is stored it stands: the run's next entry finds it, should it not be woken now."""
     try:
-        end_late_approval(services, run)
+        return end_late_approval(services, run)
     except DrydockError as error:
         logger.warning("not woken", run_id=run.run_id, reason=str(error))
+        return False
 
 
-def _said(run: Run, is_new: bool) -> str:
+def _said(run: Run, is_new: bool, *, is_awake: bool) -> str:
     """What a person is told whose decision was taken."""
     approval = approval_of(run)
     if approval is None or not approval.decision:
@@ -160,7 +163,10 @@ def _said(run: Run, is_new: bool) -> str:
         counted = "Your approval counts" if is_new else "Your approval counted already"
         return f"{counted}. {missing} more of different people {'is' if missing == 1 else 'are'} needed."
     if approval.decision == APPROVED:
-        return f"Run {run.run_id} is approved, and goes on." if approval.token else f"Plan {run.run_id} is approved."
+        if not approval.token:
+            return f"Plan {run.run_id} is approved."
+        goes_on = "goes on" if is_awake else "goes on within five minutes, unless its execution was stopped"
+        return f"Run {run.run_id} is approved, and {goes_on}."
     return f"Run {run.run_id} is rejected. Nothing is touched."
 
 
@@ -196,10 +202,10 @@ def _decide_signed(services: Services, request: Request) -> Response:
         at=services.now(),
         via="url",
     )
-    run, is_new = _decide(services, run, given["hash"], decision)
+    run, said = _decide(services, run, given["hash"], decision)
     approval = approval_of(run)
     result = (approval.decision if approval else "") or "counted"
-    return _json(200, {"runId": run.run_id, "result": result, "message": _said(run, is_new), "by": request.caller})
+    return _json(200, {"runId": run.run_id, "result": result, "message": said, "by": request.caller})
 
 
 def _read_json(text: str) -> dict[str, str]:
@@ -302,13 +308,13 @@ def _decide_by_form(services: Services, request: Request) -> Response:
         return _page(400, _plan_page(services, run, approval, form, missing))
     decision = Decision(by=name, name=name, decision=verdict, reason=reason, at=services.now(), via="link")
     try:
-        run, is_new = _decide(services, run, given.get("hash", ""), decision)
+        run, said = _decide(services, run, given.get("hash", ""), decision)
     except DecisionRefusedError as refused:
         title = "Too late" if refused.status == 410 else "Nothing was changed"
         return _page(refused.status, message_page(title, str(refused), "wrong"))
     approval = approval_of(run) or approval
     title, tone = _TITLES[approval.decision]
-    return _page(200, message_page(title, f"{_said(run, is_new)} You can close this page.", tone))
+    return _page(200, message_page(title, f"{said} You can close this page.", tone))
 
 
 def _read_form(text: str) -> dict[str, str]:

@@ -219,6 +219,10 @@ class BudgetSpentError(DrydockError):
     """Raised when as many machines of a run have failed as its policy allows."""
 
 
+class CanaryFailedError(DrydockError):
+    """Raised when the canary of a run has not proved that the others may follow."""
+
+
 class AlarmRingingError(DrydockError):
     """Raised when a CloudWatch alarm that the policy names is in ALARM."""
 

@@ -55,12 +55,13 @@ class Executions:
                 return running
             query["nextToken"] = answer["nextToken"]
 
-    def answer(self, token: str, output: Mapping[str, Any]) -> None:
-        """Wake the execution that waits with this token. A token that is closed already is fine."""
+    def answer(self, token: str, output: Mapping[str, Any]) -> bool:
+        """Wake the execution that waits with this token. False for a token that is closed already, which is fine."""
         try:
             call(self._client.send_task_success, *_CLOSED_TASK, taskToken=token, output=json.dumps(output))
         except ClientError:
-            return
+            return False
+        return True
 
     def refuse(self, token: str, error: DrydockError) -> None:
         """Fail the state that waits with this token. A token that is closed already is fine."""

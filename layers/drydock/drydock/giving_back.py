@@ -229,4 +229,4 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
             return note_end_of_run(services, event["detail"])
         instance_id = subject_of(event["detail"])
         return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
-    return {**sweep(services), **sweep_runs(services)}
+    return {**sweep_runs(services), **sweep(services)}

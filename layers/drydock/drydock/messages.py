@@ -61,6 +61,7 @@ _ADVICE = {
     "ApprovalRejectedError": "Ask who rejected it for the reason, then start another run.",
     "ApprovalTimedOutError": "Start another run when an approver can answer, or raise policy.approval.seconds.",
     "AwsCallFailedError": "Read the refused call above; often a permission or a quota. Then start it again.",
+    "CanaryFailedError": "Look at the machines of the canary, then take up the run: it has a new canary.",
     "BudgetSpentError": "See why the failed machines failed before you take up what is left.",
     "CalendarClosedError": "Take up what is left once the calendar is open again.",
     "CommandNotDeliveredError": "Check the SSM Agent on the machine, then start the execution again.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,13 @@ from typing import Any, cast
 from drydock.admission import GROUP_TAG
 from drydock.approvals import is_approved
 from drydock.ec2 import Instance, tags_of
-from drydock.errors import InvalidInputError, PlanChangedError, RunNotFoundError, RunStillWorkingError
+from drydock.errors import (
+    InvalidInputError,
+    InvalidPolicyError,
+    PlanChangedError,
+    RunNotFoundError,
+    RunStillWorkingError,
+)
 from drydock.history import all_histories, left_over
 from drydock.leases import RESTORING, all_leases, group_subject, is_group
 from drydock.plans import (
@@ -34,12 +39,12 @@ from drydock.plans import (
     was_not_attempted,
     wave_items,
 )
-from drydock.policy import Policy, effective_policy, require_no_mistakes
+from drydock.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.run_request import RunRequest, read_run_request
 from drydock.runs import Run, open_run, open_runs, record_plan, require_run, slots_of_run
 from drydock.services import Services
 from drydock.step import Step
-from drydock.targets import LeftOut, Target, resolve
+from drydock.targets import LeftOut, resolve
 from drydock.times import from_text, to_text
 from drydock.windows import WindowFacts, read_window
 
@@ -66,6 +71,7 @@ class Earlier:
     plan: Plan
     left: frozenset[str]
     """The machines that were not attempted."""
+    is_canary_proved: bool
 
 
 def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> Frame:
@@ -73,8 +79,9 @@ def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> F
     minutes = policy["deadlineMinutes"]
     deadline = started + timedelta(minutes=minutes) if minutes else None
     if window is None:
-        end = deadline or started
-        return Frame(end, end, None)
+        if deadline is None:
+            raise InvalidPolicyError("policy.deadlineMinutes: is required without a window")
+        return Frame(deadline, deadline, None)
     end = min(window.end, deadline or window.end)
     return Frame(end, min(window.last_admission, end), window)
 
@@ -92,12 +99,11 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
     return {
         "runId": run.run_id,
         "bucket": services.objects.bucket,
-        "waves": [{"key": wave["key"], "soaks": _soaks(plan, number)} for number, wave in enumerate(plan["waves"])],
+        "waves": [{"key": wave["key"]} for wave in plan["waves"]],
         "machines": count_planned(plan),
         "planOnly": bool(run.item["planOnly"]),
         "approvalNeeded": bool(run.item["approvalNeeded"]),
         "approvalSeconds": plan["policy"]["approval"]["seconds"],
-        "soakSeconds": plan["policy"]["soakMinutes"] * 60,
         "maxConcurrency": slots_of(plan["policy"]["maxConcurrency"], len(plan["machines"]), 1),
         "child": {
             "policy": plan["policy"],
@@ -105,12 +111,6 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
             "unlessDoneSince": run.item["since"],
         },
     }
-
-
-def _soaks(plan: Plan, number: int) -> bool:
-    """Whether the canary stands for a while after this wave, before the others follow."""
-    waves = plan["waves"]
-    return waves[number]["isCanary"] and number + 1 < len(waves) and not waves[number + 1]["isCanary"]
 
 
 def _plan(services: Services, step: Step, run: Run) -> Run:
@@ -162,21 +162,44 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
     plan: Plan = services.objects.read_json(run.item["planKey"])
     if plan_hash(plan) != run.item["planHash"]:
         raise PlanChangedError(f"{run_id}: the stored plan is not the one that was made: its hash differs")
-    if request.follows and run.item.get("outcome") != "succeeded":
-        raise InvalidInputError(f"input.follows: run {run_id} did not succeed: it is {run.item.get('outcome')}")
+    if request.follows:
+        _require_success(request, run, plan)
     if request.source == "plan" and run.item.get("outcome") != "planned":
         raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
-    left = frozenset(_left_by(services, run, plan))
+    slots = slots_of_run(services.table, run_id)
+    left = frozenset(_left_by(services, run, plan, slots))
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
-    return Earlier(run, plan, left)
+    return Earlier(run, plan, left, _is_canary_proved(run, plan, slots))
 
 
-def _left_by(services: Services, run: Run, plan: Plan) -> set[str]:
+def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
+    """Raises InvalidInputError unless the run did with at least one machine what this one shall do."""
+    outcome, done = run.item.get("outcome"), (run.item.get("counts") or {}).get("succeeded", 0)
+    if outcome != "succeeded" or not done:
+        raise InvalidInputError(
+            f"input.follows: run {run.run_id} did not succeed: it is {outcome}, {done} machines done"
+        )
+    if plan["operation"] != request.policy["operation"]:
+        raise InvalidInputError(
+            f"input.follows: run {run.run_id} was a {plan['operation']}, this one is {request.policy['operation']}"
+        )
+
+
+def _is_canary_proved(run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
+    outcomes = {slot["instanceId"]: slot.get("outcome") for slot in slots}
+    canary = [one["instanceId"] for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    if not canary:
+        return bool(run.item.get("canaryProved"))
+    return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
+
+
+def _left_by(services: Services, run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) -> set[str]:
     """The machines that a run has not attempted."""
     attempted = {
         slot["instanceId"]
-        for slot in slots_of_run(services.table, run.run_id)
+        for slot in slots
         if slot.get("outcome") != "not_attempted" or (is_group(slot["instanceId"]) and "execution" in slot)
     }
     left = {
@@ -237,9 +260,10 @@ def _make_plan(
 ) -> Plan:
     now = services.now()
     resumed = earlier if request.source == "resume" else None
-    policy = _resumed_policy(request, resumed) if resumed else request.policy
+    policy = _resumed_policy(services, request, resumed) if resumed else request.policy
     frame = frame_of(window, policy, run.started)
-    groups = _groups(request, window, resumed)
+    # What is left of an earlier run has to be among its targets still.
+    groups = window.targets if window else resumed.plan["targetGroups"] if resumed else [request.targets]
     found = resolve(services.ec2, services.resource_groups, groups)
     instances = [
         instance for instance_id, instance in found.instances.items() if resumed is None or instance_id in resumed.left
@@ -251,7 +275,7 @@ def _make_plan(
     )
     held = _held_by_others(services)
     durations = Durations(history)
-    without: list[LeftOut] = list(found.left_out)
+    without: list[LeftOut] = [] if resumed else list(found.left_out)
     candidates = []
     for instance in instances:
         instance_id = instance["InstanceId"]
@@ -276,7 +300,8 @@ def _make_plan(
         )
     ordered, order_warnings = in_order(gather_groups(candidates, policy))
     snapshot_id, goes_on, snapshot_warnings = _snapshot(request, earlier, run, now)
-    waves, wave_warnings = make_waves(ordered, policy, with_canary=not (resumed and goes_on))
+    is_proved = resumed is not None and goes_on and resumed.is_canary_proved
+    waves, wave_warnings = make_waves(ordered, policy, with_canary=not is_proved)
     schedule = predict(
         waves,
         now,
@@ -294,6 +319,7 @@ def _make_plan(
         "snapshotId": snapshot_id,
         "window": _describe_window(window),
         "targets": [target for group in groups for target in group],
+        "targetGroups": [list(group) for group in groups],
         "follows": request.follows,
         "resumes": request.earlier if resumed else "",
         "end": to_text(frame.end),
@@ -326,20 +352,13 @@ def _held_by_others(services: Services) -> dict[str, str]:
     return {lease.subject: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
-def _groups(request: RunRequest, window: WindowFacts | None, resumed: Earlier | None) -> Sequence[Sequence[Target]]:
-    if window is not None:
-        return window.targets
-    if resumed is not None:
-        return [[{"key": "InstanceIds", "values": sorted(resumed.left)}]]
-    return [request.targets]
-
-
-def _resumed_policy(request: RunRequest, resumed: Earlier) -> Policy:
-    """The earlier run's policy, with what this input says otherwise."""
-    name = f"the policy of run {resumed.run.run_id}"
-    policy, mistakes = effective_policy(json.dumps(resumed.plan["policy"]), name, request.given_policy)
+def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:
+    """The earlier run's policy, with what this input says otherwise; no looser than the account's settings."""
+    name = services.environment.policy_parameter
+    above = merge(resumed.plan["policy"], request.given_policy)
+    policy, mistakes = effective_policy(services.ssm.parameter(name) or "{}", name, above)
     require_no_mistakes(mistakes)
-    return policy
+    return {**policy, "deadlineMinutes": request.policy["deadlineMinutes"]}
 
 
 def _describe_window(window: WindowFacts | None) -> Any:
@@ -360,7 +379,7 @@ def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, ear
         return False
     if request.source != "plan" or earlier is None:
         return True
-    return not is_approved(earlier.run, plan_hash(plan), services.now())
+    return not is_approved(earlier.run, plan_hash(plan), services.now(), request.started_by)
 
 
 def _store(
@@ -404,6 +423,7 @@ def _store(
             "maxErrors": slots_of(policy["maxErrors"], count_planned(plan), 0),
             "since": to_text(since),
             "startedBy": request.started_by,
+            "canaryProved": earlier is not None and request.source == "resume" and goes_on and earlier.is_canary_proved,
             "bucket": services.objects.bucket,
         },
     )

@@ -106,6 +106,9 @@ class Plan(TypedDict):
     snapshotId: str
     window: PlannedWindow | None
     targets: list[Target]
+    """All of them, to show."""
+    targetGroups: list[list[Target]]
+    """Conditions within a group have all to hold; groups are united."""
     follows: str
     resumes: str
     end: str

@@ -256,11 +256,12 @@ _check_policy = section(
 )
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands above counts; of sections, key by key."""
     merged = dict(below)
     for key, value in above.items():
         lower = merged.get(key)
-        merged[key] = _merge(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = merge(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -316,8 +317,29 @@ def effective_policy(settings: str, settings_name: str, given: object) -> tuple[
     account, mistakes = read_settings(settings)
     mistakes = [f"{settings_name}: {mistake}" for mistake in mistakes]
     given_mistakes = _check_policy("policy", given)
-    merged = _merge(_merge(deepcopy(DEFAULTS), account), given if isinstance(given, Mapping) else {})
-    return cast(Policy, merged), [*mistakes, *given_mistakes, *_impossible(merged)]
+    below = merge(deepcopy(DEFAULTS), account)
+    merged = merge(below, given if isinstance(given, Mapping) else {})
+    found = [*mistakes, *given_mistakes, *_impossible(merged)]
+    return cast(Policy, merged), found or _loosened(cast(Policy, below), cast(Policy, merged), settings_name)
+
+
+def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:
+    """Who starts a run may ask more people and mind more gates than the account does, never fewer."""
+    wanted, given = below["approval"], policy["approval"]
+    mistakes = []
+    if wanted["required"] and not given["required"]:
+        mistakes.append(f"policy.approval.required: {settings_name} asks for approval")
+    if given["minApprovals"] < wanted["minApprovals"]:
+        mistakes.append(f"policy.approval.minApprovals: {settings_name} asks for {wanted['minApprovals']}")
+    if wanted["above"] and not given["required"] and not 0 < given["above"] <= wanted["above"]:
+        mistakes.append(f"policy.approval.above: {settings_name} asks for approval above {wanted['above']} machines")
+    for kind, names, kept in (
+        ("alarms", below["gates"]["alarms"], policy["gates"]["alarms"]),
+        ("calendars", below["gates"]["calendars"], policy["gates"]["calendars"]),
+    ):
+        missing = [name for name in names if name not in kept]
+        mistakes += [f"policy.gates.{kind}: {settings_name} minds {name}, too" for name in missing]
+    return mistakes
 
 
 def require_no_mistakes(mistakes: list[str]) -> None:

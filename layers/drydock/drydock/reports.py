@@ -34,6 +34,8 @@ _OUTCOMES = {
     **dict.fromkeys(_SKIPPED, "skipped"),
     # None of its members failed, but some were not attempted.
     "RollStoppedError": "not_attempted",
+    # Let in, and before it began the run was stopped.
+    "RunOverError": "not_attempted",
 }
 
 _REFUSALS = (
@@ -299,7 +301,7 @@ def outcome_of_run(
         return "nothing_to_do"
     if run.get("planOnly"):
         return "planned"
-    return "incomplete" if counts["not_attempted"] else "succeeded"
+    return "succeeded" if counts["succeeded"] and not counts["not_attempted"] else "incomplete"
 
 
 def make_report(

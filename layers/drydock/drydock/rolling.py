@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.admission import GUID, require_open_run
+from drydock.admission import GUID, find_run_of, require_open_run
 from drydock.autoscaling import AZ_REBALANCE, ENTERING_STANDBY, IN_SERVICE, STANDBY, Group, Member
 from drydock.checking import join_mistakes, list_of, moment, section, text
 from drydock.ec2 import MOST_FILTER_VALUES
@@ -130,9 +130,11 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
     Raises one of the errors of admission; then nothing is touched and no lease is left behind.
     """
     environment = services.environment
-    settings = services.ssm.parameter(environment.policy_parameter)
+    run = find_run_of(services, step.given)
+    # A run hands over its whole policy, as it was approved.
+    settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_group_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
-    require_open_run(services, request.run_id, request.group_name)
+    require_open_run(run, request.group_name)
     subject = group_subject(request.group_name)
     standing = take_lease(services.table, step.holder, subject, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:

@@ -98,14 +98,14 @@ def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     if outcome in ("failed", "stopped"):
         return _bad_verdict(report)
     counts, total = report["counts"], len(report["machines"])
+    if outcome == "incomplete" and not counts["not_attempted"]:
+        return _LATER, f"none of {total:,} machines {_verb(report)}, none failed"
     if outcome == "incomplete":
         return _LATER, f"{_number(counts['not_attempted'], total)} not attempted, none failed"
     if outcome == "planned":
         return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
     if outcome == "succeeded":
         others = total - counts["succeeded"]
-        if not counts["succeeded"]:
-            return _LATER, f"none of {total:,} machines {_verb(report)}, none failed"
         return _NOTHING, f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
     return {
         "nothing_to_do": (
@@ -317,6 +317,21 @@ def _where(report: Mapping[str, Any], place: Place, bucket: str, key: str) -> li
 
 def _window_text(window_id: str, window_name: str) -> str:
     return f"{one_line(window_name)} ({window_id})" if window_name else window_id
+
+
+def name_taken_message(*, run_id: str, execution: str, place: Place) -> tuple[str, str]:
+    """Subject and text for an execution that is not the one of its run: a redrive, or a name that was used before."""
+    what = f"run {run_id} was not begun, because a run of this name has been there already, or was redriven"
+    lines = [
+        f"{_LATER}: {what}. Nothing was touched.",
+        "",
+        f"  Account {place.account}, Region {place.region}",
+        *_section(NEXT_STEPS, ["Start it under another name; a run is never redriven."]),
+        "",
+        "Where to look",
+        f"  Execution: {console_link(execution, place)}",
+    ]
+    return subject_line(f"Drydock: {what}"), "\n".join(lines)
 
 
 def window_task_failed_message(

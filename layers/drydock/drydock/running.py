@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.errors import MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
+from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
 from drydock.executions import OPEN
 from drydock.failures import readable_cause, readable_failure
 from drydock.gates import Verdict, budget_spent, look_at_run, look_outside
 from drydock.leases import is_group
-from drydock.plans import Plan, plan_hash, wave_items
+from drydock.plans import Plan, plan_hash, slots_of, wave_items
 from drydock.reports import outcome_of_failure
 from drydock.results import find_result
 from drydock.runs import (
@@ -29,22 +30,62 @@ from drydock.runs import (
     find_slot,
     put_slot,
     require_run,
+    slots_of_run,
+    update_run,
 )
 from drydock.services import Services
 from drydock.step import Holder, Step
 from drydock.table import Item
-from drydock.times import to_text
+from drydock.times import from_text, to_text
 
 
 def check_gates(services: Services, step: Step) -> dict[str, Any]:
     """Whether another wave may begin. Raises RunOverError, PlanChangedError."""
     run = begin_carrying_out(services.table, _own_run(services, step))
-    _require_planned(services, run, int(step.data["wave"]))
+    number = int(step.data["wave"])
+    plan = _require_planned(services, run, number)
+    # A failure that could not be counted when it happened counts now.
+    settle_slots(services, run)
+    run = require_run(services.table, run.run_id)
     verdict = _look(services, run, 0)
+    if verdict is None and is_after_canary(plan, number):
+        unproved = canary_failure(plan, slots_of_run(services.table, run.run_id))
+        verdict = Verdict(unproved, closes_run=True) if unproved is not None else None
     if verdict is not None:
         close_run(services.table, run, verdict.reason, services.now())
-        return {"open": False, "reason": str(verdict.reason)}
-    return {"open": True, "reason": ""}
+        return {"open": False, "reason": str(verdict.reason), "soakLeft": 0}
+    return {"open": True, "reason": "", "soakLeft": _soak_left(services, run, plan, number)}
+
+
+def is_after_canary(plan: Plan, number: int) -> bool:
+    """Whether this wave is the first one after the canary."""
+    waves = plan["waves"]
+    return number > 0 and waves[number - 1]["isCanary"] and not waves[number]["isCanary"]
+
+
+def canary_failure(plan: Plan, slots: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
+    """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
+    outcomes = {slot["instanceId"]: slot.get("outcome") for slot in slots}
+    canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    found = [outcomes.get(one["instanceId"]) for one in canary]
+    allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
+    if found.count("failed") > min(allowed, len(canary) - 1):
+        return CanaryFailedError(f"{found.count('failed')} of the {len(canary)} machines of the canary failed")
+    if "succeeded" not in found:
+        return CanaryFailedError(f"none of the {len(canary)} machines of the canary was done: nothing is proved")
+    return None
+
+
+def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
+    """For how many more seconds the canary has to stand, counted from the first look after it."""
+    minutes = plan["policy"]["soakMinutes"]
+    if not minutes or not is_after_canary(plan, number):
+        return 0
+    until = run.item.get("soakUntil")
+    if until is None:
+        until = to_text(services.now() + timedelta(minutes=minutes))
+        run = update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
+    return max(0, math.ceil((from_text(until) - services.now()).total_seconds()))
 
 
 def _own_run(services: Services, step: Step) -> Run:
@@ -54,13 +95,14 @@ def _own_run(services: Services, step: Step) -> Run:
     return run
 
 
-def _require_planned(services: Services, run: Run, number: int) -> None:
+def _require_planned(services: Services, run: Run, number: int) -> Plan:
     """Raises PlanChangedError unless the wave's machines are those of the plan that counts."""
     plan: Plan = services.objects.read_json(run.item["planKey"])
     if plan_hash(plan) != run.item["planHash"]:
         raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
     if services.objects.read_json(plan["waves"][number]["key"]) != wave_items(plan, number):
         raise PlanChangedError(f"{run.run_id}: the machines of wave {number} are not those of the plan")
+    return plan
 
 
 def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
@@ -147,12 +189,45 @@ def describe_end(child: Mapping[str, Any]) -> dict[str, Any]:
     return {"outcome": outcome_of_failure(error), "error": error, "cause": cause, "verdict": ""}
 
 
+_SEEN = timedelta(minutes=2)
+
+_MOST_TIME = timedelta(seconds=35)
+"""A function ends after 60 seconds, and has other work to do besides."""
+
 NEVER_STARTED = {
     "outcome": "not_attempted",
     "error": "ServiceUnavailableError",
     "cause": "it was let in, but its execution could not be started",
     "verdict": "",
 }
+
+
+def settle_slots(services: Services, run: Run) -> list[str]:
+    """Write down what became of machines whose part of the run could not. The ids of those that are still in work.
+
+    As many as there is time for: the next call finds fewer.
+    """
+    begun, still = services.now(), []
+    for slot in slots_of_run(services.table, run.run_id):
+        if "outcome" in slot:
+            continue
+        instance_id = str(slot["instanceId"])
+        if services.now() - begun > _MOST_TIME:
+            still.append(instance_id)
+            continue
+        child = services.executions.find(str(slot["execution"]))
+        if (child is None and _not_seen_yet(services, slot)) or (child is not None and child["status"] in OPEN):
+            still.append(instance_id)
+        elif child is None:
+            end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        else:
+            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
+    return still
+
+
+def _not_seen_yet(services: Services, slot: Mapping[str, Any] | None) -> bool:
+    """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
+    return slot is not None and "admittedAt" in slot and services.now() - from_text(slot["admittedAt"]) < _SEEN
 
 
 def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
@@ -174,6 +249,8 @@ def end_of_child(services: Services, step: Step, execution: str) -> dict[str, An
     if isinstance(told, Mapping) and "Status" in told:
         return describe_end({key.lower(): value for key, value in told.items()})
     found = services.executions.find(execution)
+    if found is None and _not_seen_yet(services, find_slot(services.table, str(step.data["runId"]), step.instance_id)):
+        raise MachinesNotReadyError(f"{step.instance_id}: it cannot be seen yet whether its execution was started")
     if found is None:
         return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
     if found["status"] in OPEN:

@@ -22,7 +22,7 @@ from drydock.times import from_text, to_text
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
 OPEN_RUNS, UNTOLD_RUNS = "RUNS", "UNTOLD_RUNS"
 
-_MOST_NAME = 80
+MOST_RUN_ID = _MOST_NAME = 80
 _MOST_GROUP_NAME = 24
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"

@@ -15,14 +15,13 @@ from drydock.log import logger
 from drydock.messages import Place
 from drydock.plans import Plan
 from drydock.reports import failed_groups, group_outcomes, make_report, reconcile
-from drydock.run_messages import summary_message
-from drydock.running import NEVER_STARTED, describe_end, end_turn, find_roll
+from drydock.run_messages import name_taken_message, summary_message
+from drydock.running import find_roll, settle_slots
 from drydock.runs import (
     Run,
     child_execution,
     close_run,
     end_run,
-    end_slot,
     find_run,
     mark_run_told,
     open_run,
@@ -39,9 +38,6 @@ from drydock.times import from_text
 
 _RESTORE_LIMIT = timedelta(hours=6)
 """So long a run that died waits for its machines to be given back before it is reported all the same."""
-
-_MOST_TIME = timedelta(seconds=35)
-"""A function ends after 60 seconds; the report is still to be written then."""
 
 _TOLD_LATE = timedelta(minutes=2)
 
@@ -61,6 +57,7 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         run = open_run(services.table, step.holder, step.execution_started)
     if not run.belongs_to(step.holder, step.execution_started):
         cause = f"{run.run_id}: the run is another execution's, or was redriven; nothing was touched"
+        _tell_name_taken(services, step.holder)
         return {
             "outcome": "refused",
             "counts": {},
@@ -74,6 +71,14 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         run = _end(services, run, failure, step.given)
     tell_run(services, run)
     return _describe_end(run)
+
+
+def _tell_name_taken(services: Services, holder: Holder) -> None:
+    environment = services.environment
+    place = Place(holder.partition, holder.account, environment.region, environment.time_zone)
+    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, place=place)
+    attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
+    tell_once(services, holder, "outcome", subject, text, attributes)
 
 
 def _describe_end(run: Run) -> dict[str, Any]:
@@ -144,7 +149,9 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
 
 def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
-    _settle_slots(services, run)
+    still = settle_slots(services, run)
+    if still:
+        raise MachinesNotReadyError(f"{run.run_id}: {', '.join(still[:10])} still in work")
     now = services.now()
     # The budget may have been counted on.
     run = require_run(services.table, run.run_id)
@@ -162,24 +169,6 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
     if failure is not None and report["outcome"] not in _GOOD:
         facts["failure"] = failure
     return end_run(services.table, run, facts, now)
-
-
-def _settle_slots(services: Services, run: Run) -> None:
-    """Write down what became of machines whose part of the run died before it could.
-
-    As many as there is time for: the next call finds fewer. Raises MachinesNotReadyError.
-    """
-    begun = services.now()
-    for instance_id in _in_work(services, run):
-        if services.now() - begun > _MOST_TIME:
-            raise MachinesNotReadyError(f"{run.run_id}: many machines are left to look at")
-        child = services.executions.find(_child(services, run, instance_id))
-        if child is None:
-            end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
-        elif child["status"] in OPEN:
-            raise MachinesNotReadyError(f"{run.run_id}: {instance_id} is still in work")
-        else:
-            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
 
 
 def _make_report(

@@ -8,10 +8,17 @@ from typing import Any
 
 from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
-from drydock.errors import DrydockError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    InstanceNotFoundError,
+    NewerSchemaError,
+    ServiceUnavailableError,
+)
 from drydock.failures import readable_cause, subject_of
 from drydock.group_messages import group_message, group_not_given_back_message
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease, group_name_of, is_group
+from drydock.log import logger
 from drydock.messages import (
     Place,
     failure_message,
@@ -30,6 +37,9 @@ _NEWER = "A newer Drydock holds it: deploy that version again, and it is given b
 
 _MOST_ATTEMPTS = 3
 """So many functions may die, or fail to note that they have told, before a cause counts as told."""
+
+_STOPPED = ("ABORTED", "RunStoppedError")
+"""The errors of machines' executions that end because their run does."""
 
 _KEPT = timedelta(days=60)
 """Shorter than the 90 days after which Step Functions gives an execution's name out again."""
@@ -72,6 +82,28 @@ def _begin_telling(services: Services, key: Key) -> str | None:
 def _publish(
     services: Services, holder: Holder, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
 ) -> None:
+    environment = services.environment
+    chosen = topic or _topic_of_settings(services) or environment.topic
+    try:
+        _publish_to(chosen, holder, subject, text, attributes)
+    except AwsCallFailedError as error:
+        # What goes to approvers is for nobody else.
+        if topic or chosen == environment.topic:
+            raise
+        # A misspelt setting must not keep everybody from hearing.
+        note = f"The topic {chosen} does not take messages, so this one comes here: {error}"
+        _publish_to(environment.topic, holder, subject, f"{text}\n\n{note}", attributes)
+
+
+def _topic_of_settings(services: Services) -> str | None:
+    try:
+        return services.ssm.parameter(services.environment.topic_parameter)
+    except AwsCallFailedError as error:
+        logger.error("the setting of the topic cannot be read", reason=str(error))
+        return None
+
+
+def _publish_to(topic: str, holder: Holder, subject: str, text: str, attributes: Mapping[str, str]) -> None:
     message = wrap_for_protocols(
         subject,
         text,
@@ -81,7 +113,7 @@ def _publish(
     )
     call(
         client("sns").publish,
-        TopicArn=topic or services.ssm.parameter(services.environment.topic_parameter) or services.environment.topic,
+        TopicArn=topic,
         Subject=subject,
         Message=message,
         MessageStructure="json",
@@ -174,10 +206,10 @@ def _tell_failure(
     lease, is_newer = _find_own_lease(services, holder, instance_id)
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{instance_id}: is being released just now; its result will tell more")
-    if not _is_wanted(services, result, lease):
+    failure, ended = _failure_and_end(services, detail, result)
+    if not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
-    failure, ended = _failure_and_end(services, detail, result)
     if is_group(instance_id) or holder.machine == services.environment.group_machine:
         _tell_group_failure(services, holder, instance_id, failure, result, lease)
         return
@@ -236,7 +268,7 @@ def _is_being_released(services: Services, lease: Lease) -> bool:
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 
-def _is_wanted(services: Services, result: Item | None, lease: Lease | None) -> bool:
+def _is_wanted(services: Services, result: Item | None, lease: Lease | None, failure: Mapping[str, str]) -> bool:
     """Whether a machine's failure is news by itself; otherwise the summary of its run tells it.
 
     A machine that a run did not touch is none: it is busy, excluded or gone, and nobody has to get up for it.
@@ -244,9 +276,13 @@ def _is_wanted(services: Services, result: Item | None, lease: Lease | None) -> 
     facts: Mapping[str, Any] = result or (lease.journal if lease else {})
     if not facts.get("runId") or facts.get("notify") == "each":
         return True
-    if facts.get("notify") != "summary" and facts.get("outcome") != "refused":
+    run = find_run(services.table, str(facts["runId"]))
+    if run is None:
         return True
-    return find_run(services.table, str(facts["runId"])) is None
+    if facts.get("notify") == "summary" or facts.get("outcome") == "refused":
+        return False
+    # Of a run that was stopped with machines in work, the summary tells what became of each.
+    return not (run.closed is not None and failure["error"] in _STOPPED)
 
 
 def _finish(services: Services, result: Item | None) -> None:

@@ -198,11 +198,11 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     whom = [event.get("instanceId") or event["runId"] for _, event in world.clients.invoked]
     assert [function.rsplit("-", 1)[-1] for function, _ in world.clients.invoked] == [
         "give_back",
-        "alert_failure",
         "give_back",
+        "alert_failure",
     ]
-    assert whom == [OTHER_INSTANCE, INSTANCE, OTHER_RUN.name]
-    assert world.clients.invoked[1][1]["execution"] == older["execution"]
+    assert whom == [OTHER_RUN.name, OTHER_INSTANCE, INSTANCE]
+    assert world.clients.invoked[2][1]["execution"] == older["execution"]
 
 
 def test_a_result_of_a_newer_drydock_is_neither_told_nor_marked(world: World) -> None:

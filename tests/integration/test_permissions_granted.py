@@ -130,9 +130,10 @@ def record() -> Record:
         _run_in_every_way(scene)
         _run_from_windows(scene)
         _ask(scene)
+        _stop_roll_at_once(scene)
+        _stop_runs(scene)
         _roll_in_every_way(scene)
         _roll_badly(scene)
-        _stop_runs(scene)
         _stop_rolls(scene)
         scene.settle()
         return _record(scene)
@@ -343,6 +344,21 @@ def _roll(scene: Scenario, name: str, policy: Mapping[str, Any] = {}, /, *, memb
     return scene.account.start_execution("RollGroup", given, name)
 
 
+def _stop_roll_at_once(scene: Scenario) -> None:
+    """The engine stops the execution of the member itself."""
+    execution = _roll(scene, "cancelled")
+    member = next(one for one in scene.fleet.machines if one.name == "cancelled-1")
+
+    def patches() -> bool:
+        views = [view for view in scene.account.executions() if view.machine == "drydock-PatchInstance"]
+        return any(view.status == "RUNNING" and view.input["instanceId"] == member.instance_id for view in views)
+
+    scene.account.clock.run(until=patches)
+    scene.run_for(1)
+    scene.account.stop_execution(execution)
+    scene.settle()
+
+
 def _roll_in_every_way(scene: RunScenario) -> None:
     """With gates, with an instance more, without one after all, with a golden image, by a run; and refused."""
     golden = {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True, "allowDefault": True}}
@@ -355,8 +371,6 @@ def _roll_in_every_way(scene: RunScenario) -> None:
     _roll(scene, "golden-by-default", golden)
     _roll(scene, "scanned-group", {"operation": "Scan"})
     _roll(scene, "refused-group", suspended=["Launch"])
-    scene.given(StopRun("cancelled", Moment(60, "Patch Member")))
-    _roll(scene, "cancelled")
     scene.settle()
     spared = {**QUICKLY, "minHealthy": 0}
     scene.run("reduced", spared)
@@ -404,6 +418,7 @@ def _stop_rolls(scene: RunScenario) -> None:
     _roll(scene, "stopped-surge", {"capacity": "surge"}, max=1)
     scene.given(
         FailCall("autoscaling:SetDesiredCapacity", "AccessDenied", times=999, run="stopped-replacing"),
+        StopRun("stopped-replacing", Moment(0.05, "Await In Service")),
         StopRun("stopped-holding", Moment(0.02, "Record Member")),
     )
     _roll(scene, "stopped-holding", {"capacity": "surge", "onMemberFailure": "hold"}, spec=FAILING)

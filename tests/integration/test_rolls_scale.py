@@ -1,4 +1,4 @@
-"""Rolls through groups so large as AWS allows: histories, items and what states hand on stay far from the limits."""
+"""Rolls through groups as large as AWS allows: histories, items and what states hand on stay far from the limits."""
 
 from __future__ import annotations
 

@@ -36,6 +36,9 @@ FAILING = Kind("failing", {"power": "stopped", "wrong": ("hook_fails:leave-clust
 
 KINDS = (RUNNING, STOPPED, HOOKED, FAILING)
 
+UPDATED = Kind("updated", {"power": "stopped"}, {"operation": "UpdateAgents"})
+"""Its agents are updated, and nothing is installed."""
+
 
 @dataclass(frozen=True)
 class CleanRun:

@@ -255,9 +255,16 @@ def _run_in_every_way(scene: RunScenario) -> None:
 
     planned = scene.run("shop", QUICKLY, planOnly=True)
     scene.run(None, {}, plan=planned.run_id)
-    for caller, call in (("plan_run", "dynamodb:PutItem"), ("record_outcome", "dynamodb:TransactWriteItems")):
-        scene.given(FailCall(call, "AccessDenied", caller=caller))
-        scene.run("shop", QUICKLY)
+    faults = [
+        FailCall("dynamodb:PutItem", "AccessDenied", caller="plan_run"),
+        FailCall("dynamodb:PutItem", "AccessDenied", caller="admit_machine"),
+        FailCall("dynamodb:TransactWriteItems", "AccessDenied", caller="record_outcome"),
+        FailCall("stepfunctions:StartExecution", "AccessDeniedException", caller="drydock-MaintenanceRun"),
+    ]
+    for fault in faults:
+        for waves in ({}, {"waveSize": 1}):
+            scene.given(fault)
+            scene.run("shop", {**QUICKLY, **waves})
 
 
 def _run_from_windows(scene: RunScenario) -> None:
@@ -305,6 +312,13 @@ def _ask(scene: RunScenario) -> None:
         scene.account.observers.remove(asked)
     scene.given(FailCall("sns:Publish", "ThrottlingException", caller="ask_for_approval"))
     scene.run("asked", policy)
+
+    misspelt = scene.start_run("asked", policy)
+    scene.run_until(misspelt, "Ask For Approval", seconds=30)
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="decide_run"))
+    name = scene.account.execution(misspelt).name
+    write_parameter(scene.account, f"/drydock/decisions/{name}", "yes, please", arn_of("anna"))
+    scene.settle()
 
     unheard = scene.start_run("asked", policy)
     scene.run_until(unheard, "Ask For Approval", seconds=30)

@@ -108,7 +108,7 @@ FOR_GOOD = {
     "no gates": ("dynamodb:UpdateItem", "check_gates", "failed", 0),
     "no places": ("dynamodb:UpdateItem", "admit_machine", "incomplete", 0),
     "no slots": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
-    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "stopped", 4),
+    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "stopped", 1),
     "no waves to read": ("s3:GetObject", "drydock-MaintenanceRun", "failed", 0),
 }
 
@@ -128,8 +128,9 @@ def test_a_call_of_a_run_that_fails_for_good_ends_in_one_report(
         assert run.outcome == outcome
         assert len(run.children) == children
         assert_keeps_promises(scene, run)
-        if children:
-            assert run.outcomes == CLEAN
+        # What cannot be written down stops the run: nothing is known of its budget any more.
+        attempted = {name: outcome for name, outcome in run.outcomes.items() if outcome != "not_attempted"}
+        assert attempted == dict(list(CLEAN.items())[:children])
 
 
 @pytest.mark.parametrize(

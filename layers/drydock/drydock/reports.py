@@ -453,7 +453,10 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     failure = report["failure"]
     if failure and failure["error"] not in _STOPS:
         found.append(f"The run itself ended with {failure['error']}: {advice_for(failure['error'])}")
-    return [*found, *_steps_for_the_rest(report)]
+    found += _steps_for_the_rest(report)
+    if not found and report["outcome"] == "incomplete":
+        found.append("No machine was done: the report says of each why it was skipped, busy or gone.")
+    return found
 
 
 def _steps_for_the_rest(report: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ from drydock.errors import (
 )
 from drydock.evidence import count_patches
 from drydock.executions import invoke_later
-from drydock.history import find_history
+from drydock.history import History, find_history
 from drydock.leases import (
     ADMITTING,
     Lease,
@@ -56,12 +56,13 @@ IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 GUID = text(_UUID, "a GUID")
+RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")
 
 _check_input = section(
     {
         "instanceId": text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0"),
         "policy": lambda path, value: [],
-        "runId": text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)"),
+        "runId": RUN_ID,
         "snapshotId": GUID,
         "group": text(r".{1,255}", "the name of an Auto Scaling group"),
         "unlessDoneSince": moment,
@@ -218,11 +219,9 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
     if reason is not None:
         raise reason
-    guard = services.environment.guard_tag
-    if guard and tags_of(instance).get(guard) != "true":
-        raise InstanceNotPatchableError(
-            f"{request.instance_id}: this stack changes only instances with the tag {guard} = true"
-        )
+    unguarded = refusal_by_guard(instance, services.environment.guard_tag)
+    if unguarded is not None:
+        raise unguarded
     if state_of(instance) == "running":
         agent = services.ssm.find_agent(request.instance_id)
         if agent is None or not agent.online:
@@ -243,15 +242,31 @@ def _find_run(services: Services, given: object) -> Run | None:
     return find_run(services.table, run_id) if isinstance(run_id, str) and 0 < len(run_id) <= MOST_RUN_ID else None
 
 
+def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchableError | None:
+    """Why this stack may not change an instance, when it needs a tag for that."""
+    if not guard_tag or tags_of(instance).get(guard_tag) == "true":
+        return None
+    return InstanceNotPatchableError(
+        f"{instance['InstanceId']}: this stack changes only instances with the tag {guard_tag} = true"
+    )
+
+
+def done_since(history: History | None, since: datetime) -> InstanceDoneError | None:
+    """That the same was done to an instance at this time or later, and by whom."""
+    if history is None or history.done < since:
+        return None
+    by = history.done_by.rpartition(":")[2]
+    return InstanceDoneError(f"{history.instance_id}: {by} did the same at {history.done:%Y-%m-%d %H:%M} UTC")
+
+
 def _require_not_done(services: Services, request: Request) -> None:
     """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
     since = request.unless_done_since
-    history = find_history(services.table, request.policy["operation"], request.instance_id) if since else None
-    if since is not None and history is not None and history.done >= since:
-        raise InstanceDoneError(
-            f"{request.instance_id}: {history.done_by.rpartition(':')[2]} did the same at "
-            f"{history.done:%Y-%m-%d %H:%M} UTC"
-        )
+    if since is None:
+        return
+    done = done_since(find_history(services.table, request.policy["operation"], request.instance_id), since)
+    if done is not None:
+        raise done
 
 
 def _is_member_of_leased_group(services: Services, request: Request) -> bool:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from drydock.approval_messages import approval_message, refused_decision_message
 from drydock.approvers import may_approve, person_of, read_approvers
@@ -27,26 +27,22 @@ from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
     DrydockError,
-    PlanChangedError,
     RunOverError,
     RunStoppedError,
     ServiceUnavailableError,
 )
 from drydock.log import logger
 from drydock.messages import Place
-from drydock.plans import Plan, plan_hash
-from drydock.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
+from drydock.runs import AWAITING_APPROVAL, PLANNING, SNAPSHOT_LIVES, Run, read_run, require_run, update_run
 from drydock.services import Services
 from drydock.ssm import ParameterVersion
 from drydock.step import Step
+from drydock.stored_plans import read_plan
 from drydock.table import ConditionFailedError, Item
 from drydock.telling import tell_once
 from drydock.times import for_people, from_text, to_text
 
 APPROVED, REJECTED, NOT_ANSWERED = "approved", "rejected", "not_answered"
-
-PLAN_KEPT = timedelta(days=3)
-"""The patch snapshot of a plan lives no longer."""
 
 MOST_NAME, MOST_REASON = 100, 500
 
@@ -179,7 +175,12 @@ def approval_of(run: Run) -> Approval | None:
 def is_approved(run: Run, hash: str, now: datetime, started_by: str) -> bool:
     """Whether the plan of this run was approved, by others than who carries it out, and is not too old for that."""
     approval = approval_of(run)
-    if approval is None or approval.decision != APPROVED or approval.hash != hash or now >= run.started + PLAN_KEPT:
+    if (
+        approval is None
+        or approval.decision != APPROVED
+        or approval.hash != hash
+        or now >= run.started + SNAPSHOT_LIVES
+    ):
         return False
     starter = person_of(started_by) if started_by else ""
     approving = {one.person for one in approval.decisions if one.decision == APPROVED}
@@ -197,14 +198,6 @@ def approvers_parameter(stack: str) -> str:
 
 def approvals_needed(run: Run) -> int:
     return int(run.item["policy"]["approval"]["minApprovals"])
-
-
-def read_plan(services: Services, run: Run) -> Plan:
-    """The plan of a run as it was stored. Raises PlanChangedError when it is not the one that was made."""
-    plan = cast(Plan, services.objects.read_json(run.item["planKey"]))
-    if plan_hash(plan) != run.item["planHash"]:
-        raise PlanChangedError(f"{run.run_id}: {run.item['planKey']} is not the plan that was made: plan again")
-    return plan
 
 
 def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
@@ -353,7 +346,7 @@ def _approval_of_plan_only(run: Run) -> Approval:
         token="",
         sequence="",
         asked=run.started,
-        until=run.started + PLAN_KEPT,
+        until=run.started + SNAPSHOT_LIVES,
         hash=run.item["planHash"],
         link_hash="",
         decisions=(),

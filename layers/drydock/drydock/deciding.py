@@ -35,7 +35,6 @@ from drydock.approvals import (
     hash_of_key,
     look_for_decisions,
     name_of,
-    read_plan,
     require_approver,
     take_decision,
 )
@@ -43,6 +42,7 @@ from drydock.errors import DrydockError, PlanChangedError, ServiceUnavailableErr
 from drydock.log import logger
 from drydock.runs import Run, find_run
 from drydock.services import Services
+from drydock.stored_plans import read_plan
 from drydock.times import for_people
 
 _MOST_BODY = 8_192

@@ -19,6 +19,18 @@ def readable_cause(cause: str) -> str:
         return cause
 
 
+def end_of_execution(execution: Mapping[str, Any]) -> tuple[str, str]:
+    """Error and cause of an execution that ended badly, as DescribeExecution tells them.
+
+    Whoever stops an execution may call that what he likes: its error is ABORTED then, and the cause may be empty.
+    """
+    status = str(execution["status"])
+    error, cause = str(execution.get("error") or ""), readable_cause(str(execution.get("cause") or ""))
+    if status == "ABORTED":
+        return status, ": ".join(part for part in (error, cause) if part)
+    return error or status, cause or f"the execution ended as {status}"
+
+
 def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None:
     if not failure:
         return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 from drydock.errors import DrydockError
@@ -32,16 +31,10 @@ from drydock.release import describe_work, find_instance, power_of, set_final_ta
 from drydock.results import make_result, put_result, untold_results
 from drydock.services import Services
 from drydock.settling import Settlement, look_at_commands
-from drydock.staleness import is_stale
+from drydock.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.step import Holder
 from drydock.summarising import give_back_run, note_end_of_run, sweep_runs
 from drydock.times import from_text, to_text
-
-RESTORE_LIMIT = timedelta(hours=6)
-"""After this people are told that a machine could not be given back; the passes go on."""
-
-TOLD_LATE = timedelta(minutes=2)
-"""A result that is still untold after this has lost its event."""
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -93,10 +86,7 @@ def sweep(services: Services) -> dict[str, Any]:
 
 def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
     """Leases in RESTORING, and those whose owner does not run."""
-    owners = {lease.holder.machine: lease.holder.execution for lease in leases}
-    running: set[str] = set()
-    for execution in owners.values():
-        running |= services.executions.running_beside(execution)
+    running = services.executions.running_among(lease.holder.execution for lease in leases)
     return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
 
 

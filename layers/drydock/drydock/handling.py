@@ -10,7 +10,7 @@ from drydock.step import Step
 
 
 def read_step(event: Mapping[str, Any]) -> Step:
-    """The step of a state of PatchInstance."""
+    """The step of a state."""
     step = Step.read(event)
     logger.append_keys(
         execution=step.holder.name, redrive_count=step.holder.redrive_count, instance_id=step.instance_id

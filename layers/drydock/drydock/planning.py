@@ -36,15 +36,13 @@ from drydock.plans import (
 )
 from drydock.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.run_request import RunRequest, read_run_request
-from drydock.runs import Run, open_run, open_runs, record_plan, require_run, slots_of_run
+from drydock.runs import SNAPSHOT_LIVES, Run, open_run, open_runs, record_plan, require_run, slots_of_run
 from drydock.services import Services
 from drydock.step import Step
+from drydock.stored_plans import read_plan
 from drydock.targets import LeftOut, resolve
 from drydock.times import from_text, to_text
 from drydock.windows import WindowFacts, read_window
-
-SNAPSHOT_LIVES = timedelta(days=3)
-"""https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
 
 _MOST_MACHINES = 10_000
 
@@ -154,17 +152,13 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
         raise RunNotFoundError(f"{run_id}: the run has no plan")
     if not run.is_ended:
         raise InvalidInputError(f"input: run {run_id} has not ended yet")
-    plan: Plan = services.objects.read_json(run.item["planKey"])
-    if plan_hash(plan) != run.item["planHash"]:
-        raise PlanChangedError(f"{run_id}: the stored plan is not the one that was made: its hash differs")
+    plan = read_plan(services, run)
     if request.follows:
         _require_success(request, run, plan)
     if request.source == "plan" and run.item.get("outcome") != "planned":
         raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
     slots = slots_of_run(services.table, run_id)
-    attempted = {
-        slot["instanceId"] for slot in slots_of_run(services.table, run_id) if slot.get("outcome") != "not_attempted"
-    }
+    attempted = {slot["instanceId"] for slot in slots if slot.get("outcome") != "not_attempted"}
     left = frozenset(machine["instanceId"] for machine in plan["machines"]) - attempted
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
@@ -317,9 +311,7 @@ def _make_plan(
 def _held_by_others(services: Services) -> dict[str, str]:
     """Who has which machine in work, by instance id. One that is being given back is free soon."""
     leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
-    running: set[str] = set()
-    for execution in {lease.holder.machine: lease.holder.execution for lease in leases}.values():
-        running |= services.executions.running_beside(execution)
+    running = services.executions.running_among(lease.holder.execution for lease in leases)
     return {lease.instance_id: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 

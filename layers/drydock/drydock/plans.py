@@ -12,15 +12,13 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from drydock.admission import refusal
+from drydock.admission import done_since, refusal, refusal_by_guard
 from drydock.checking import brief
 from drydock.ec2 import Instance, platform_of, state_of, tags_of
 from drydock.errors import (
     DrydockError,
     InstanceBusyError,
-    InstanceDoneError,
     InstanceInGroupError,
-    InstanceNotPatchableError,
     InstanceUnmanagedError,
     InvalidPolicyError,
 )
@@ -188,13 +186,9 @@ def _why_left_out(
     why = _refusal_once_settled(instance, policy)
     if why is not None:
         return why
-    if guard_tag and tags_of(instance).get(guard_tag) != "true":
-        return InstanceNotPatchableError(
-            f"{instance_id}: this stack changes only instances with the tag {guard_tag} = true"
-        )
-    if history is not None and history.done >= since:
-        by = history.done_by.rpartition(":")[2]
-        return InstanceDoneError(f"{instance_id}: {by} did the same at {history.done:%Y-%m-%d %H:%M} UTC")
+    why = refusal_by_guard(instance, guard_tag) or done_since(history, since)
+    if why is not None:
+        return why
     if state_of(instance) == "running" and (agent is None or not agent.online):
         return InstanceUnmanagedError(
             f"{instance_id}: is running, and Systems Manager does not reach it: check the SSM Agent, the instance "

@@ -10,13 +10,13 @@ from typing import Any, TypedDict
 from drydock.failures import readable_cause
 from drydock.messages import advice_for, cut, machine_text, one_line
 from drydock.plans import Plan
+from drydock.runs import SNAPSHOT_LIVES
 from drydock.table import Item
 from drydock.times import from_text, to_text
 
 SCHEMA = 1
 MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
 UNMANAGED = "InstanceUnmanagedError"
-SNAPSHOT_LIVES = timedelta(days=3)
 
 _BUSY = ("InstanceBusyError",)
 _GONE = ("InstanceNotFoundError", "InstanceTerminatedError")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from drydock.admission import GUID
+from drydock.admission import GUID, RUN_ID
 from drydock.checking import Check, brief, flag, join_mistakes, one_of, section, text
 from drydock.errors import InvalidInputError
 from drydock.policy import OPERATIONS, Policy, effective_policy, require_no_mistakes
@@ -15,7 +15,6 @@ from drydock.targets import Target, check_targets
 Source = Literal["targets", "window", "plan", "resume"]
 
 _SOURCES: tuple[Source, ...] = ("targets", "window", "plan", "resume")
-RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
 from drydock.executions import OPEN
-from drydock.failures import readable_cause, readable_failure
+from drydock.failures import end_of_execution, readable_cause, readable_failure
 from drydock.gates import Verdict, budget_spent, look_at_run, look_outside
-from drydock.plans import Plan, plan_hash, slots_of, wave_items
+from drydock.plans import Plan, slots_of, wave_items
 from drydock.reports import outcome_of_failure
 from drydock.runs import (
     AWAITING_APPROVAL,
@@ -32,6 +32,7 @@ from drydock.runs import (
 )
 from drydock.services import Services
 from drydock.step import Step
+from drydock.stored_plans import read_plan
 from drydock.times import from_text, to_text
 
 
@@ -80,7 +81,7 @@ def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
     until = run.item.get("soakUntil")
     if until is None:
         until = to_text(services.now() + timedelta(minutes=minutes))
-        run = update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
+        update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
     return max(0, math.ceil((from_text(until) - services.now()).total_seconds()))
 
 
@@ -93,9 +94,7 @@ def _own_run(services: Services, step: Step) -> Run:
 
 def _require_planned(services: Services, run: Run, number: int) -> Plan:
     """Raises PlanChangedError unless the wave's machines are those of the plan that counts."""
-    plan: Plan = services.objects.read_json(run.item["planKey"])
-    if plan_hash(plan) != run.item["planHash"]:
-        raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
+    plan = read_plan(services, run)
     if services.objects.read_json(plan["waves"][number]["key"]) != wave_items(plan, number):
         raise PlanChangedError(f"{run.run_id}: the machines of wave {number} are not those of the plan")
     return plan
@@ -170,17 +169,17 @@ def _is_at_work(services: Services, run: Run) -> bool:
 
 def describe_end(child: Mapping[str, Any]) -> dict[str, Any]:
     """What became of a machine, from the description of the execution that patched it, which is over."""
-    status, output = str(child["status"]), child.get("output")
-    error, cause = str(child.get("error") or ""), readable_cause(str(child.get("cause") or ""))
-    if status == "SUCCEEDED":
+    if child["status"] == "SUCCEEDED":
+        output = child.get("output")
         verdict = json.loads(output).get("verdict", "") if output else ""
         return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
-    if status == "ABORTED":
-        # Whoever stops an execution may call that what he likes.
-        said = ": ".join(part for part in (error, cause) if part)
-        return {"outcome": "failed", "error": status, "cause": said or "somebody stopped it", "verdict": ""}
-    error, cause = error or status, cause or f"the execution ended as {status}"
-    return {"outcome": outcome_of_failure(error), "error": error, "cause": cause, "verdict": ""}
+    error, cause = end_of_execution(child)
+    return {
+        "outcome": outcome_of_failure(error),
+        "error": error,
+        "cause": cause or "somebody stopped it",
+        "verdict": "",
+    }
 
 
 _SEEN = timedelta(minutes=2)

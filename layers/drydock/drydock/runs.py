@@ -20,6 +20,10 @@ from drydock.times import from_text, to_text
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
 OPEN_RUNS, UNTOLD_RUNS = "RUNS", "UNTOLD_RUNS"
 
+SNAPSHOT_LIVES = timedelta(days=3)
+"""So long the patch snapshot of a run, and with it its plan, can be used:
+https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
+
 MOST_RUN_ID = _MOST_NAME = 80
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"

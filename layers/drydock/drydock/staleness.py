@@ -11,6 +11,12 @@ from drydock.services import Services
 UNKNOWN_OWNER = timedelta(minutes=15)
 """An owner that Step Functions does not know may be too new to be seen; after this it counts as closed."""
 
+RESTORE_LIMIT = timedelta(hours=6)
+"""After this people are told that a machine could not be given back, and nobody waits for it; the passes go on."""
+
+TOLD_LATE = timedelta(minutes=2)
+"""A result that is still untold after this has lost its event."""
+
 
 def is_stale(services: Services, lease: Lease) -> bool:
     execution = services.executions.find(lease.holder.execution)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoundError, RunStoppedError
 from drydock.executions import OPEN, invoke_later
-from drydock.failures import readable_cause, readable_failure
+from drydock.failures import end_of_execution, readable_failure
 from drydock.history import note_not_attempted
 from drydock.leases import FUNCTION_LIFETIME, all_leases
 from drydock.log import logger
@@ -31,14 +31,11 @@ from drydock.runs import (
     untold_runs,
 )
 from drydock.services import Services
+from drydock.staleness import RESTORE_LIMIT, TOLD_LATE, UNKNOWN_OWNER
 from drydock.step import Holder, Step
+from drydock.table import Item
 from drydock.telling import tell_once
 from drydock.times import from_text
-
-_RESTORE_LIMIT = timedelta(hours=6)
-"""So long a run that died waits for its machines to be given back before it is reported all the same."""
-
-_TOLD_LATE = timedelta(minutes=2)
 
 _GOOD = ("succeeded", "planned", "nothing_to_do")
 
@@ -64,7 +61,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             "failure": {"error": "RunOverError", "cause": cause},
         }
     if not run.is_ended:
-        in_work = sorted({*_children_at_work(services, run), *_not_given_back(services, run)})
+        slots = slots_of_run(services.table, run.run_id)
+        in_work = sorted({*_children_at_work(services, run, slots), *_not_given_back(services, run, slots)})
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
         run = _end(services, run, failure, step.given)
@@ -101,32 +99,26 @@ def _counted(run: Run) -> str:
     return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
 
 
-def _in_work(services: Services, run: Run) -> list[str]:
-    """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [str(slot["instanceId"]) for slot in slots_of_run(services.table, run.run_id) if "outcome" not in slot]
-
-
-def _children_at_work(services: Services, run: Run) -> list[str]:
-    """Those whose executions run."""
-    in_work = _in_work(services, run)
+def _children_at_work(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
+    """The machines of which nobody has written down yet what became of them, and whose executions run."""
+    in_work = [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
     if not in_work:
         return []
     running = services.executions.running_beside(_child(services, run, in_work[0]))
     return [instance_id for instance_id in in_work if _child(services, run, instance_id) in running]
 
 
-def _not_given_back(services: Services, run: Run) -> list[str]:
+def _not_given_back(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
     """
-    slots = [slot for slot in slots_of_run(services.table, run.run_id) if "execution" in slot]
-    by_child = {str(slot["execution"]): slot for slot in slots}
+    by_child = {str(slot["execution"]): slot for slot in slots if "execution" in slot}
     held = [
         by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
     ]
     newest = max((from_text(slot.get("endedAt") or slot["admittedAt"]) for slot in held), default=services.now())
-    if services.now() - newest > _RESTORE_LIMIT:
+    if services.now() - newest > RESTORE_LIMIT:
         return []
     return [str(slot["instanceId"]) for slot in held]
 
@@ -238,13 +230,8 @@ def end_dead_run(services: Services, run_id: str) -> None:
 def _failure_of(execution: Mapping[str, Any] | None) -> dict[str, str]:
     if execution is None:
         return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
-    status = str(execution["status"])
-    error, cause = str(execution.get("error") or ""), readable_cause(str(execution.get("cause") or ""))
-    if status == "ABORTED":
-        # Whoever stops an execution may call that what he likes.
-        said = ": ".join(part for part in (error, cause) if part)
-        return {"error": status, "cause": said or "somebody stopped its execution"}
-    return {"error": error or status, "cause": cause or f"the execution ended as {status}"}
+    error, cause = end_of_execution(execution)
+    return {"error": error, "cause": cause or "somebody stopped its execution"}
 
 
 def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
@@ -258,7 +245,7 @@ def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
     execution = services.executions.find(run.holder.execution)
     if execution is not None and execution["status"] in OPEN:
         return {"move": "nothing"}
-    if execution is None and services.now() - run.started < timedelta(minutes=15):
+    if execution is None and services.now() - run.started < UNKNOWN_OWNER:
         return {"move": "nothing"}
     stopped = RunStoppedError(_failure_of(execution)["cause"])
     run = close_run(services.table, run, stopped, services.now())
@@ -277,13 +264,13 @@ def _next_move(services: Services, run: Run) -> str:
         return "wait_for_functions"
     if _stop_children(services, run):
         return "stop"
-    if _not_given_back(services, run):
+    if _not_given_back(services, run, slots_of_run(services.table, run.run_id)):
         return "wait_until_given_back"
     return "report"
 
 
 def _stop_children(services: Services, run: Run) -> int:
-    at_work = _children_at_work(services, run)
+    at_work = _children_at_work(services, run, slots_of_run(services.table, run.run_id))
     for instance_id in at_work:
         services.executions.stop(_child(services, run, instance_id), "RunStoppedError", f"its run {run.run_id} is over")
     return len(at_work)
@@ -293,9 +280,7 @@ def sweep_runs(services: Services) -> dict[str, int]:
     """Hand over every run that may be dead, and every one that nobody was told of."""
     function = services.environment.function
     open_ = open_runs(services.table)
-    running: set[str] = set()
-    for machine in {run.holder.execution.rpartition(":")[0]: run.holder.execution for run in open_}.values():
-        running |= services.executions.running_beside(machine)
+    running = services.executions.running_among(run.holder.execution for run in open_)
     dead = [run for run in open_ if run.holder.execution not in running]
     for run in dead:
         invoke_later(function("give_back"), {"runId": run.run_id})
@@ -306,7 +291,7 @@ def sweep_runs(services: Services) -> dict[str, int]:
 
 
 def _is_late(run: Run, now: datetime) -> bool:
-    return now - from_text(run.item["endedAt"]) > _TOLD_LATE
+    return now - from_text(run.item["endedAt"]) > TOLD_LATE
 
 
 def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The calls to Drydock's DynamoDB table. What the items mean stands in `leases` and `results`."""
+"""The calls to Drydock's DynamoDB table; `leases`, `results`, `runs` and others say what the items mean."""
 
 from __future__ import annotations
 

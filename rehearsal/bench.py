@@ -2,6 +2,7 @@
 
 `python -m rehearsal.bench --at-once [N]` starts N machines at the same moment, within AWS's limits on calls.
 `python -m rehearsal.bench --run [N]` carries out one run of N machines of which 5 % fail, `--plan [N]` only plans one.
+`python -m rehearsal.bench --group [N]` rolls through an Auto Scaling group of N, twenty members at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import Any
 from rehearsal.account import EmbeddedAccount
 from rehearsal.fleet import Fleet, MachineSpec
 from rehearsal.fleet_file import read_fleet
+from rehearsal.group_monitor import GroupMonitor
+from rehearsal.group_specs import Pace
 from rehearsal.promises import broken_promises
+from rehearsal.roll_promises import GroupBefore, broken_roll_promises
 from rehearsal.run import RehearsalOutcome, rehearse
 
 SIZES = (10, 100, 1000)
@@ -27,6 +31,7 @@ CROWD = 500
 RUN = 1_000
 PLAN = 10_000
 CONCURRENCY = 50
+GROUP, BATCH = 500, 20
 FAILING = 20
 """Every so many-th machine of a run fails."""
 
@@ -162,6 +167,68 @@ def show_run(machines: int, *, plan_only: bool = False) -> bool:
     return not run.broken
 
 
+@dataclass(frozen=True)
+class LargeRoll:
+    """What became of a roll through a group of many. `lease_bytes` is the largest that its lease ever was, as JSON."""
+
+    real_seconds: float
+    hours: float
+    status: str
+    outcomes: Mapping[str, int]
+    most_events: int
+    lease_bytes: int
+    broken: tuple[str, ...]
+
+
+def roll_through(members: int) -> LargeRoll:
+    """One roll through a group of so many members behind a load balancer, without images."""
+    began = time.perf_counter()
+    with EmbeddedAccount() as account, Fleet(account) as fleet:
+        stack = account.deploy()
+        machines = [MachineSpec(f"herd-{number}", missing=("openssl-3.0.8",)) for number in range(1, members + 1)]
+        batch = min(BATCH, members)
+        settings: dict[str, Any] = {"min": members - batch, "max": members, "pace": Pace(health_check=3600)}
+        group = fleet.add_group("herd", machines, target_group="herd", **settings)
+        monitor, before = GroupMonitor(account, group, batch=batch), GroupBefore.of(group)
+        policy = {"batch": batch, "backup": {"before": False, "after": False}, "minHealthy": members - batch}
+        arn = account.start_execution("RollGroup", {"groupName": group.name, "policy": policy}, "herd")
+        largest = 0
+
+        def look(item: Mapping[str, Any]) -> None:
+            nonlocal largest
+            largest = max(largest, len(json.dumps(item)))
+
+        client, key = account.client("dynamodb"), {"pk": {"S": f"GROUP#{group.name}"}, "sk": {"S": "LEASE"}}
+        while account.execution(arn).status == "RUNNING":
+            end = account.clock.now() + timedelta(minutes=30)
+            account.clock.call_at(end, lambda: None)
+            account.clock.run(until=lambda end=end: account.clock.now() >= end)  # type: ignore[misc]
+            look(client.get_item(TableName=stack.resource("StateTable"), Key=key).get("Item", {}))
+        account.run_until_quiet(timedelta(days=1))
+        view = account.execution(arn)
+        output = json.loads(view.output) if isinstance(view.output, str) else view.output or {}
+        return LargeRoll(
+            real_seconds=time.perf_counter() - began,
+            hours=((view.stopped or view.started) - view.started).total_seconds() / 3600,
+            status=view.status,
+            outcomes=Counter((output.get("members") or {}).values()),
+            most_events=max(len(one.events) for one in account.executions()),
+            lease_bytes=largest,
+            broken=(*monitor.violations, *broken_roll_promises(account, fleet, stack, before, arn)),
+        )
+
+
+def show_roll(members: int) -> bool:
+    """Print how a roll through a large group went; false when it did not go as it should."""
+    roll = roll_through(members)
+    print(f"a group of {members:,}, {BATCH} at a time: {dict(roll.outcomes)}, {roll.real_seconds:.0f} s here")
+    print(f"  {roll.hours:.1f} hours, {roll.most_events:,} events in the longest history")
+    print(f"  {roll.lease_bytes:,} bytes in the largest lease")
+    for broken in roll.broken[:10]:
+        print(f"  broken: {broken}")
+    return roll.status == "SUCCEEDED" and not roll.broken
+
+
 def main(arguments: list[str]) -> int:
     """Print a line for each size; the exit code is 1 when a machine did not end as it should."""
     if arguments[:1] == ["--at-once"]:
@@ -170,6 +237,8 @@ def main(arguments: list[str]) -> int:
         if arguments[:1] == [option]:
             machines = int(arguments[1]) if arguments[1:] else size
             return int(not show_run(machines, plan_only=option == "--plan"))
+    if arguments[:1] == ["--group"]:
+        return int(not show_roll(int(arguments[1]) if arguments[1:] else GROUP))
     sizes = [int(argument) for argument in arguments] or list(SIZES)
     print(f"{'machines':>8}  {'real s':>7}  {'states/s':>8}  {'calls/s':>8}  {'states':>7}  {'calls':>8}")
     failed = False

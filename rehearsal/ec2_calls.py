@@ -241,7 +241,18 @@ class EC2Calls:
             return _matches(machine.state, values)
         if name == "instance-id":
             return _matches(machine.instance_id, values)
+        if name == "client-token":
+            return any(_matches(token, values) for token in self._tokens_of(machine))
         raise NotImplementedError(f"the filter {name} of DescribeInstances is not simulated")
+
+    def _tokens_of(self, machine: Machine) -> list[str]:
+        """Return the client tokens that the machine was launched by."""
+        return [
+            token
+            for group in self._fleet.groups.values()
+            for token, (_, answer) in group.tokens.items()
+            if any(machine.instance_id in launched["InstanceIds"] for launched in answer["Instances"])
+        ]
 
     def _image_passes(self, image: Image, condition: Mapping[str, Any]) -> bool:
         name, values = condition["Name"], condition.get("Values", [])

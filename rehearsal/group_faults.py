@@ -211,6 +211,8 @@ class _StateObserver(Observer):
         given = self._account.execution(execution_arn).input
         if not isinstance(given, dict):
             return False
-        # A child of a run's Map has the group, or the instance, in its item.
-        item = given["item"] if isinstance(given.get("item"), dict) else given
-        return item.get("groupName") == self._group.name or item.get("instanceId") in self._group.members
+        # A child of a Map has the group, or the instance, further in.
+        parts = [given, *(given[key] for key in ("item", "member", "roll") if isinstance(given.get(key), dict))]
+        return any(
+            part.get("groupName") == self._group.name or part.get("instanceId") in self._group.members for part in parts
+        )

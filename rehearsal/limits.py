@@ -4,8 +4,10 @@ A call that is refused is repeated within the client as botocore's standard mode
 
 Rates of EC2: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html; of Step Functions:
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html, the smaller ones, which hold in most
-Regions; of GetParameter: https://docs.aws.amazon.com/general/latest/gr/ssm.html. AWS publishes no others for Systems
-Manager: `SSM_RATE` is a cautious guess, and unconfirmed.
+Regions; of GetParameter: https://docs.aws.amazon.com/general/latest/gr/ssm.html; of load balancers, one bucket for all
+that only look: https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html. AWS publishes
+no others for Systems Manager, and for Auto Scaling only that all its APIs share one bucket: `SSM_RATE` and `GROUP_RATE`
+are cautious guesses, and unconfirmed.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ class Rate:
 
 
 SSM_RATE = Rate(40, 40)
+GROUP_RATE = Rate(10, 5)
+
+_SHARED = {"autoscaling": GROUP_RATE, "elbv2": Rate(40, 10)}
+"""Services whose calls all take from one bucket."""
 
 _EC2_READ = Rate(100, 20)
 _EC2_UNFILTERED = Rate(50, 10)
@@ -53,6 +59,8 @@ _RESOURCE_RATES = {"StartInstances": Rate(1000, 2), "StopInstances": Rate(1000, 
 _UNFILTERED = ("DescribeInstances", "DescribeInstanceStatus", "DescribeSnapshots")
 _NARROWING = ("InstanceIds", "SnapshotIds", "Filters", "MaxResults")
 _REFUSALS = {
+    "autoscaling": ("Throttling", "Rate exceeded", 400),
+    "elbv2": ("ThrottlingException", "Rate exceeded", 400),
     "ec2": ("RequestLimitExceeded", "Request limit exceeded.", 503),
     "ssm": ("ThrottlingException", "Rate exceeded", 400),
     "stepfunctions": ("ThrottlingException", "Rate exceeded", 400),
@@ -134,6 +142,8 @@ class Limits:
                 rate = _EC2_READ
             if call.operation in _UNFILTERED and not any(key in call.parameters for key in _NARROWING):
                 name, rate = f"{name} unfiltered", _EC2_UNFILTERED
+        elif call.service in _SHARED:
+            name, rate = call.service, _SHARED[call.service]
         if rate is None:
             return []
         prices = [(self._bucket(name, rate), 1.0)]

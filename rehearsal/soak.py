@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -30,9 +30,11 @@ from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.calls import Call, FunctionKilled, Interception
 from rehearsal.clock import TimeLimitError
 from rehearsal.deployment import Stack
-from rehearsal.faults import LoseEvents, Moment, StopExecution
+from rehearsal.faults import LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
+from rehearsal.group_monitor import GroupMonitor
 from rehearsal.promises import Allowance, broken_promises
+from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
 HEALTH_PROBE = "check-health"
@@ -47,6 +49,7 @@ REFUSED_HOURS = 3
 """How long it takes until somebody gives a function its permission back."""
 
 _THROTTLED = {
+    "autoscaling": "Throttling",
     "dynamodb": "ThrottlingException",
     "ec2": "RequestLimitExceeded",
     "lambda": "TooManyRequestsException",
@@ -55,10 +58,25 @@ _THROTTLED = {
     "ssm": "ThrottlingException",
     "stepfunctions": "ThrottlingException",
 }
-_REFUSED = {"ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}
+_REFUSED = {"autoscaling": "AccessDenied", "ec2": "UnauthorizedOperation", "sns": "AuthorizationError"}
 _READING = ("Describe", "Get", "List", "Query", "Scan")
 _OF_A_RUN = ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")
 """The functions of MaintenanceRun; what they start is disturbed in flows of its own."""
+_OF_A_ROLL = (
+    "admit_group",
+    "make_room",
+    "enter_standby",
+    "await_standby",
+    "return_member",
+    "await_in_service",
+    "record_member",
+    "restore_group",
+    "release_group",
+    "announce_success",
+    "give_back",
+    "alert_failure",
+)
+"""The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +92,12 @@ class Flow:
     end: str = "finished"
     others: tuple[Mapping[str, Any], ...] = ()
     """More machines: then it is a run of them all, and the functions of the run are what is disturbed."""
+    members: int = 0
+    """So many machines in an Auto Scaling group: then it is a roll, and the functions of the roll are disturbed."""
 
 
 _LINUX = {"missing": ("openssl-3.0.8", "kernel-6.1.90")}
+_QUICKLY = {"backup": {"before": False, "after": False}}
 _WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
 
 FLOWS = {
@@ -108,6 +129,24 @@ FLOWS = {
                 "soakMinutes": 1,
             },
             others=(_WINDOWS, _LINUX),
+        ),
+        Flow("roll", _LINUX, _QUICKLY, members=2),
+        Flow(
+            "replaced",
+            {**_LINUX, "wrong": ("install_error",)},
+            {**_QUICKLY, "onMemberFailure": "replace"},
+            status="FAILED",
+            end="as found",
+            members=2,
+        ),
+        Flow(
+            "unrolled",
+            _LINUX,
+            _QUICKLY,
+            stopped_in=Moment(300, "Patch Member"),
+            status="ABORTED",
+            end="half-way",
+            members=2,
         ),
     )
 }
@@ -219,23 +258,24 @@ class Run:
         self.stack: Stack = account.deploy()
         for document in (*HOOKS.values(), HEALTH_PROBE):
             fleet.add_document(document)
-        specs = [self.flow.spec, *self.flow.others]
-        self.machines: list[Machine] = [
-            fleet.machine(
-                fleet.add(MachineSpec(name=f"{self.flow.name}-{number}" if number else self.flow.name, **spec))
-            )
-            for number, spec in enumerate(specs)
+        specs = [
+            MachineSpec(name=f"{self.flow.name}-{number}" if number else self.flow.name, **spec)
+            for number, spec in enumerate([self.flow.spec, *self.flow.others])
         ]
+        self.machines: list[Machine] = self._add_machines(specs)
         self.machine = self.machines[0]
         self.missing = list(self.machine.missing)
         self.execution = ""
+
+    def _add_machines(self, specs: Sequence[MachineSpec]) -> list[Machine]:
+        return [self.fleet.machine(self.fleet.add(spec)) for spec in specs]
 
     def play(self) -> Verdict:
         """Let the case happen, and judge it."""
         if self.case.loses_events:
             LoseEvents().arm(self.account, self.fleet)
         if self.flow.stopped_in:
-            StopExecution(self.flow.name, self.flow.stopped_in).arm(self.account, self.fleet)
+            self._arm_stop(self.flow.stopped_in)
         self.account.calls.interceptors.append(self._intercept)
         self.execution = self._start()
         try:
@@ -253,6 +293,9 @@ class Run:
     def _start(self) -> str:
         given = {"instanceId": self.machine.instance_id, "policy": dict(self.flow.policy)}
         return self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
+
+    def _arm_stop(self, moment: Moment) -> None:
+        StopExecution(self.flow.name, moment).arm(self.account, self.fleet)
 
     def _judge(self) -> Iterator[str]:
         return _judge(self)
@@ -337,9 +380,12 @@ class Run:
             return
         self.redrives += 1
         # Once the machine is released as patched, a redrive has nothing to do and nothing to tell.
-        self.ends += not any(item.get("outcome") == "succeeded" for item in self.items())
+        self.ends += not self._is_done()
         self.note("redriven")
         self.account.client("stepfunctions").redrive_execution(executionArn=self.execution)
+
+    def _is_done(self) -> bool:
+        return any(item.get("outcome") == "succeeded" for item in self.items())
 
     def _settle(self) -> None:
         """Let everything happen, sweeps included, until nothing is left to do."""
@@ -386,6 +432,54 @@ class RunOfMachines(Run):
             silent=self.case.loses_events,
         )
         yield from broken_promises(self.account, self.fleet, self.stack, self.view.name, allowance)
+        if "refused" not in self.case.modes.values() and not self.case.then:
+            letters = self.account.queue(self.stack.resource("DeadLetterQueue"))
+            if letters:
+                yield f"dead letters: {letters}"
+
+
+class RollOfGroup(RunOfMachines):
+    """An account in which one case happens to a roll through an Auto Scaling group."""
+
+    def messages(self) -> list[Any]:
+        """What people were told about the roll as a whole."""
+        return [message for message in self.account.messages if message.attributes.get("kind") == "group"]
+
+    def _add_machines(self, specs: Sequence[MachineSpec]) -> list[Machine]:
+        (spec,) = specs
+        named = [replace(spec, name=f"{spec.name}-{number + 1}") for number in range(self.flow.members)]
+        group = self.fleet.add_group(spec.name, named, min=len(named), max=len(named) + 1, target_group=spec.name)
+        self.monitor = GroupMonitor(self.account, group)
+        self.before = GroupBefore.of(group)
+        return list(self.before.machines)
+
+    def _start(self) -> str:
+        given = {"groupName": self.before.group.name, "policy": dict(self.flow.policy)}
+        return self.account.start_execution("RollGroup", given, f"soak-{self.flow.name}")
+
+    def _arm_stop(self, moment: Moment) -> None:
+        StopRun(f"soak-{self.flow.name}", moment).arm(self.account, self.fleet)
+
+    def _is_disturbed(self, call: Call) -> bool:
+        return Run._is_disturbed(self, call) and call.caller.name in _OF_A_ROLL
+
+    def _is_done(self) -> bool:
+        return any(item["pk"].startswith("GROUP#") and item.get("outcome") == "succeeded" for item in self.items())
+
+    def _judge(self) -> Iterator[str]:
+        yield from _judge_execution(self)
+        if self.is_completed and not self.flow.stopped_in and self.end() != self.flow.end:
+            yield f"the members are left {self.end()}"
+        stops = [strike.call.at for strike in self.strikes if strike.mode in STOPS and strike.was_open]
+        allowance = RollAllowance(
+            repeats=self.repeats,
+            redrives=self.redrives,
+            stopped=stops[0] if stops and not self.redrives else None,
+            in_flight=1,
+            silent=self.case.loses_events,
+        )
+        yield from self.monitor.violations
+        yield from broken_roll_promises(self.account, self.fleet, self.stack, self.before, self.execution, allowance)
         if "refused" not in self.case.modes.values() and not self.case.then:
             letters = self.account.queue(self.stack.resource("DeadLetterQueue"))
             if letters:
@@ -576,7 +670,9 @@ def play(case: Case) -> Verdict:
 
 
 def _make_run(case: Case, account: EmbeddedAccount, fleet: Fleet) -> Run:
-    return RunOfMachines(case, account, fleet) if FLOWS[case.flow].others else Run(case, account, fleet)
+    flow = FLOWS[case.flow]
+    kind = RollOfGroup if flow.members else RunOfMachines if flow.others else Run
+    return kind(case, account, fleet)
 
 
 def count_changes(flow: str) -> list[str]:

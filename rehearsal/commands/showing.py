@@ -30,6 +30,7 @@ STYLES: Mapping[str, Style] = {
 _ORDER = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
 _NUMBER, _ID, _WAVE, _MINUTES, _BEGINS, _FITS, _BETWEEN = 6, 19, 6, 4, 5, 4, 12
 _MOST_NAME, _FEWEST_NAME = 40, 8
+_GROUP = "group/"
 
 
 def words(outcome: Any) -> str:
@@ -38,7 +39,20 @@ def words(outcome: Any) -> str:
 
 
 def machine_text(instance_id: Any, name: Any) -> str:
+    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject, `group web`."""
+    if str(instance_id).startswith(_GROUP):
+        return printable(f"group {str(instance_id).removeprefix(_GROUP)}")
     return printable(f"{name} ({instance_id})" if name else instance_id)
+
+
+def members_of(planned: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The machines that an entry of a plan stands for: itself, or the members of the group."""
+    return planned.get("members") or [planned]
+
+
+def size_of(turn: Mapping[str, Any]) -> int:
+    """How many machines have their turn together: one, or the members of a group."""
+    return len(turn.get("only") or [turn])
 
 
 def brief(text: Any) -> str:
@@ -66,7 +80,7 @@ def show_plan(terminal: Terminal, plan: Mapping[str, Any], plan_hash: str, most:
     machines, waves = plan["machines"], plan["waves"]
     has_canary = any(wave["isCanary"] for wave in waves)
     terminal.say_wrapped(f"Plan {plan['runId']}, made {terminal.at_text(plan['createdAt'])}", "", "strong", later="  ")
-    about = f"{plan['operation']} on {count(len(machines), 'machine')}"
+    about = f"{plan['operation']} on {count(sum(len(members_of(one)) for one in machines), 'machine')}"
     if machines:
         about += f" in {count(len(waves), 'wave')}" + (", a canary first" if has_canary else "")
     terminal.say_wrapped(f"{about}; targets: {targets_text(plan['targets']) or 'none'}", later="  ")
@@ -104,7 +118,7 @@ def _show_times(terminal: Terminal, plan: Mapping[str, Any]) -> None:
         last = plan.get("lastAdmission")
         until = f", no machine begins after {terminal.at_text(last)}" if last and last != plan["end"] else ""
         terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
-    outside = sum(not machine["fits"] for machine in plan["machines"])
+    outside = sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
     if outside:
         terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
 
@@ -124,15 +138,24 @@ def _show_machines(
         cells = [
             (f"{number:,}", -_NUMBER),
             (printable(machine["name"] or "-"), name),
-            (printable(machine["instanceId"]), _ID),
+            (
+                f"group of {len(members_of(machine)):,}" if "members" in machine else printable(machine["instanceId"]),
+                _ID,
+            ),
             ("canary" if is_canary else str(wave + 1), _WAVE),
             (str(math.ceil(machine["seconds"] / 60)), -_MINUTES),
             (terminal.clock(begins) if begins else "", _BEGINS),
             ("yes" if machine["fits"] else "no", _FITS),
         ]
         terminal.say(row(cells), "" if machine["fits"] else "warn")
+        if "members" in machine:
+            names = ", ".join(machine_text(one["instanceId"], one["name"]) for one in machine["members"][:most])
+            more = len(machine["members"][most:]) if most else 0
+            names += f" … and {more:,} more" if more else ""
+            terminal.say_wrapped(names, f"{'':{_NUMBER}}  ", later=f"{'':{_NUMBER}}  ")
     if len(shown) < len(machines):
-        terminal.say(f"{'':{_NUMBER}}  … and {len(machines) - len(shown):,} more")
+        more = sum(len(members_of(machine)) for machine in machines[len(shown) :])
+        terminal.say(f"{'':{_NUMBER}}  … and {more:,} more")
 
 
 def _show_left_out(terminal: Terminal, left_out: Sequence[Mapping[str, Any]], most: int | None) -> None:
@@ -152,13 +175,15 @@ def show_machine_list(terminal: Terminal, title: str, machines: Sequence[Mapping
     """Print machines with what became of them, each with its reason."""
     if not machines:
         return
-    terminal.say(f"{title}: {count(len(machines), 'machine')}", STYLES.get(machines[0].get("outcome", ""), ""))
+    total = sum(map(size_of, machines))
+    terminal.say(f"{title}: {count(total, 'machine')}", STYLES.get(machines[0].get("outcome", ""), ""))
     for machine in machines[:most]:
         why = error_line(machine.get("error"), machine.get("cause"))
         text = machine_text(machine["instanceId"], machine.get("name"))
+        text += f" of group {printable(machine['groupName'])}" if machine.get("groupName") else ""
         terminal.say_wrapped(f"{text}: {why}" if why else text, "  ", later="    ")
     if len(machines) > most:
-        terminal.say(f"  … and {len(machines) - most:,} more")
+        terminal.say(f"  … and {sum(map(size_of, machines[most:])):,} more")
 
 
 def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
@@ -180,6 +205,12 @@ def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> No
     for kind in ("failed", "busy", "gone", "skipped", "not_attempted"):
         found = [machine for machine in machines if machine["outcome"] == kind]
         show_machine_list(terminal, words(kind).capitalize(), found, 20)
+    for group in report.get("groups", []):
+        for problem in group["problems"]:
+            terminal.say_wrapped(f"Group {group['groupName']}: {problem}", "  ", "warn", later="    ")
+        if group["outcome"] == "failed":
+            why = error_line(group["error"], group["cause"])
+            terminal.say_wrapped(f"Group {group['groupName']}: {why}", "  ", "bad", later="    ")
     if report.get("leftOut"):
         terminal.say_wrapped(f"Left out of the plan: {count(len(report['leftOut']), 'machine')}", "  ")
     for warning in report.get("warnings", []):

@@ -21,6 +21,7 @@ from rehearsal.commands.showing import (
     machine_text,
     show_machine_list,
     show_report,
+    size_of,
     words,
 )
 from rehearsal.commands.stack import Item, RunItems, Stack
@@ -69,7 +70,12 @@ class View:
         return [machine for machine in self.items.machines.values() if machine.get("outcome") == outcome]
 
     def counts(self) -> Counter[str]:
-        return Counter(str(machine["outcome"]) for machine in self.items.machines.values() if "outcome" in machine)
+        """How many machines have which outcome; those of a group one by one, once its roll has told."""
+        counts: Counter[str] = Counter()
+        for machine in self.items.machines.values():
+            if "outcome" in machine:
+                counts.update(machine.get("counts") or {str(machine["outcome"]): size_of(machine)})
+        return counts
 
 
 def watch(account: Account, stack: Stack, terminal: Terminal, run_id: str, interval: float | None) -> int:
@@ -291,11 +297,11 @@ class Watcher:
     def _progress(self, view: View) -> str:
         run = view.items.run or {}
         counts = view.counts()
-        planned = max(int(run.get("planned", 0)), len(view.items.machines))
+        planned = max(int(run.get("planned", 0)), sum(map(size_of, view.items.machines.values())))
         text = f"{counts.total():,} of {count(planned, 'machine')} done"
         if counts:
             text += f": {counts_text(counts)}"
-        working = len(view.in_work)
+        working = sum(map(size_of, view.in_work))
         return f"{text}; {working:,} in work" if working else text
 
     def _event(self, at: str, text: str, style: Style) -> None:
@@ -361,7 +367,7 @@ class Watcher:
                 if approval
                 else None,
                 "counts": dict(view.counts()),
-                "inWork": len(view.in_work),
+                "inWork": sum(map(size_of, view.in_work)),
                 "machines": [_machine_value(key, machine) for key, machine in sorted(view.items.machines.items())],
                 "report": report,
             }
@@ -384,4 +390,5 @@ def _ending(machine: Item) -> str:
 
 def _machine_value(instance_id: str, machine: Item) -> dict[str, Any]:
     keys = ("name", "outcome", "verdict", "error", "cause", "admittedAt", "endedAt", "execution")
-    return {"instanceId": instance_id, **{key: machine.get(key) for key in keys}}
+    value = {"instanceId": instance_id, **{key: machine.get(key) for key in keys}}
+    return {**value, "members": machine["only"]} if "only" in machine else value

@@ -80,7 +80,11 @@ def test_a_group_whose_lease_names_a_member_admits_this_member_alone(scene: Scen
     key = {"pk": {"S": f"GROUP#leased-{named}"}, "sk": {"S": "LEASE"}}
     table = {"TableName": scene.stack.resource("StateTable")}
     dynamodb = scene.account.client("dynamodb")
-    dynamodb.put_item(Item={**key, "member": {"S": member}}, **table)
+    facts = {"owner": "arn:aws:states:x:1:execution:drydock-RollGroup:roll", "phase": "ACTIVE"}
+    times = dict.fromkeys(("startedAt", "since", "phaseSince"), "2026-01-13T00:00:00.000Z")
+    lease = {name: {"S": value} for name, value in (facts | times).items()} | {"redriveCount": {"N": "0"}}
+    members = {"M": {member: {"M": {"at": {"S": "2026-01-13T00:00:00.000Z"}}}}}
+    dynamodb.put_item(Item={**key, **lease, "members": members}, **table)
 
     arn = scene.start(machine, group=f"leased-{named}")
     scene.account.run_until_quiet()

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from rehearsal.account import PROJECT
-from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents
+from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopRun
 from rehearsal.fleet_runs import Person
 from rehearsal.gates import Calendar
-from rehearsal.machines import Durations
+from rehearsal.group_faults import ScalingPolicy
+from rehearsal.machines import Durations, MachineSpec
 from rehearsal.people import People, arn_of, write_parameter
 from rehearsal.permissions import Request, Statement, is_allowed, read_table
 from tests.integration.kinds import HEALTH, HOOKS
 from tests.integration.runs import FAILING, QUICKLY, RunScenario, run_scenario
-from tests.integration.scenario import Scenario, assert_untouched, scenario
+from tests.integration.scenario import MISSING, Scenario, assert_untouched, scenario
 
 SAMS_OWN_POLICY = "DeadLetterQueuePolicy"
 """By which SAM lets Lambda leave the events that a function could not carry out."""
@@ -129,7 +130,12 @@ def record() -> Record:
         _run_in_every_way(scene)
         _run_from_windows(scene)
         _ask(scene)
+        _stop_roll_at_once(scene)
         _stop_runs(scene)
+        _roll_in_every_way(scene)
+        _roll_badly(scene)
+        _lose_end_of_member(scene)
+        _stop_rolls(scene)
         scene.settle()
         return _record(scene)
 
@@ -341,6 +347,120 @@ def _stop_runs(scene: RunScenario) -> None:
         scene.account.bus.interceptors.clear()
 
 
+def _roll(scene: Scenario, name: str, policy: Mapping[str, Any] = {}, /, *, members: int = 1, **settings: Any) -> str:
+    """Start a roll through a new group, whose members can all be spared."""
+    spec = settings.pop("spec", {})
+    machines = [
+        MachineSpec(**{"name": f"{name}-{number}", "missing": MISSING["Linux"], "tags": {"Patch Group": name}, **spec})
+        for number in range(1, members + 1)
+    ]
+    scene.fleet.add_group(name, machines, **{"min": members, "max": members + 1, "target_group": name, **settings})
+    given = {"groupName": name, "policy": {**QUICKLY, "minHealthy": 0, **policy}}
+    return scene.account.start_execution("RollGroup", given, name)
+
+
+def _stop_roll_at_once(scene: Scenario) -> None:
+    """The engine stops the execution of the member itself."""
+    execution = _roll(scene, "cancelled")
+    member = next(one for one in scene.fleet.machines if one.name == "cancelled-1")
+
+    def patches() -> bool:
+        views = [view for view in scene.account.executions() if view.machine == "drydock-PatchInstance"]
+        return any(view.status == "RUNNING" and view.input["instanceId"] == member.instance_id for view in views)
+
+    scene.account.clock.run(until=patches)
+    scene.run_for(1)
+    scene.account.stop_execution(execution)
+    scene.settle()
+
+
+def _roll_in_every_way(scene: RunScenario) -> None:
+    """With gates, with an instance more, without one after all, with a golden image, by a run; and refused."""
+    golden = {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True, "allowDefault": True}}
+    surge = {"capacity": "surge"}
+    _roll(scene, "reduced", {"gates": {"alarms": ["errors"], "calendars": ["freeze"]}}, members=2)
+    _roll(scene, "surged", surge)
+    _roll(scene, "surged-to-the-full", surge, max=1)
+    _roll(scene, "fallen-back", {**surge, "surgeFallback": "reduce"}, launch_configuration="old")
+    _roll(scene, "golden", golden, template_version="$Latest")
+    _roll(scene, "golden-by-default", golden)
+    _roll(scene, "scanned-group", {"operation": "Scan"})
+    _roll(scene, "refused-group", suspended=["Launch"])
+    _roll(scene, "grown", {"launchedMembers": "patch"})
+    scene.given(ScalingPolicy(group="grown", moment=Moment(60, "Patch Member"), adjustment=1))
+    scene.settle()
+    spared = {**QUICKLY, "minHealthy": 0}
+    scene.run("reduced", spared)
+    for targets in ("reduced", "shop"):
+        scene.given(FailCall("stepfunctions:StartExecution", "AccessDeniedException", caller="drydock-MaintenanceRun"))
+        scene.run(targets, spared)
+    scene.given(FailCall("dynamodb:TransactWriteItems", "AccessDenied", caller="record_outcome"))
+    scene.run("reduced", spared)
+    for fault in (LoseEvents(), LoseCancellations()):
+        scene.given(fault)
+        execution = scene.start_run("reduced", spared)
+        scene.run_until(execution, "Carry Out Wave", seconds=300)
+        scene.account.stop_execution(execution)
+        scene.settle()
+        scene.account.bus.interceptors.clear()
+
+
+def _lose_end_of_member(scene: RunScenario) -> None:
+    """Somebody stops the child of the roll's Map that waits for the member to serve again."""
+    execution = _roll(scene, "unended")
+    account = scene.account
+
+    def find() -> str | None:
+        children = [view.arn for view in account.executions() if view.machine == "drydock-RollGroup/Members"]
+        return next((arn for arn in children if scene.states(arn)[-1:] == ["Await In Service"]), None)
+
+    account.clock.run(until=lambda: find() is not None or account.execution(execution).status != "RUNNING")
+    scene.run_for(0.5)
+    account.stop_execution(str(find()))
+    scene.settle()
+
+
+def _roll_badly(scene: RunScenario) -> None:
+    """Members that fail, and come back or are replaced; executions that cannot be started; full groups."""
+    _roll(scene, "returned", spec=FAILING)
+    _roll(scene, "replaced", {"onMemberFailure": "replace"}, spec=FAILING)
+    never = FailCall(
+        "stepfunctions:StartExecution", "AccessDeniedException", caller="drydock-RollGroup", run="unstarted"
+    )
+    scene.given(never)
+    _roll(scene, "unstarted")
+    _roll(scene, "surge-held", {"capacity": "surge", "onMemberFailure": "hold"}, spec=FAILING)
+    scene.given(
+        FailCall("autoscaling:LaunchInstances", "InternalFailure", times=999, after_effect=True, run="surge-unanswered")
+    )
+    _roll(scene, "surge-unanswered", {"capacity": "surge"})
+    scene.settle()
+    _roll(scene, "crowded", members=2, max=2)
+    scene.given(ScalingPolicy(group="crowded", moment=Moment(60, "Patch Member"), adjustment=1))
+    scene.settle()
+
+
+def _stop_rolls(scene: RunScenario) -> None:
+    """In the middle, so that Drydock gives everything back; and taken on again before it has."""
+    scene.given(LoseEvents(), LoseCancellations())
+    for name, state, after in (("admitting", "Admit Group", 0.2), ("stopped-group", "Enter Standby", 0.5)):
+        scene.given(StopRun(name, Moment(after, state)))
+        _roll(scene, name)
+    scene.given(StopRun("stopped-surge", Moment(60, "Patch Member")))
+    _roll(scene, "stopped-surge", {"capacity": "surge"}, max=1)
+    scene.given(
+        FailCall("autoscaling:SetDesiredCapacity", "AccessDenied", times=999, run="stopped-replacing"),
+        StopRun("stopped-replacing", Moment(0.05, "Await In Service")),
+        StopRun("stopped-holding", Moment(0.02, "Record Member")),
+    )
+    _roll(scene, "stopped-holding", {"capacity": "surge", "onMemberFailure": "hold"}, spec=FAILING)
+    _roll(scene, "stopped-replacing", {"onMemberFailure": "replace"}, spec=FAILING)
+    scene.run_for(3)
+    scene.account.start_execution("RollGroup", {"groupName": "stopped-group"})
+    scene.settle()
+    scene.account.bus.interceptors.clear()
+
+
 def _record(scene: Scenario) -> Record:
     permissions = scene.account.permissions
     functions = {
@@ -428,7 +548,7 @@ def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, commen
     [
         ("# Allows the machines of a wave.", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
         (
-            "# Allows an execution of its own for each machine of a wave.",
+            "# Allows an execution of its own for each machine and each group of a wave.",
             "drydock-MaintenanceRun may not states:StartExecution on arn:",
         ),
     ],

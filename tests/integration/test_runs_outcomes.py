@@ -139,7 +139,7 @@ def test_each_message_of_a_run_serves_mail_and_chat(scene: RunScenario) -> None:
 
 LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
     "excluded": ({"tags": {"DrydockExclude": "licence server"}}, "InstanceExcludedError", "licence server"),
-    "member": ({"group": "web-asg"}, "InstanceInGroupError", "groups are not patched yet"),
+    "member": ({"group": "web-asg", "power": "stopped"}, "InstanceInGroupError", "stopped member of Auto Scaling"),
     "unmanaged": ({"managed": False}, "InstanceUnmanagedError", "SSM Agent"),
     "silent": ({"wrong": ("agent_never_online",)}, "InstanceUnmanagedError", "SSM Agent"),
     "spot": ({"lifecycle": "spot", "power": "stopped"}, "InstanceNotPatchableError", "Spot"),

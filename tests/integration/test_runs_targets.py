@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from rehearsal.fleet import MachineSpec
 from tests.integration.runs import QUICKLY, RunScenario, RunView, run_scenario
-from tests.integration.scenario import assert_untouched
+from tests.integration.scenario import MISSING, assert_untouched
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +112,15 @@ def test_a_resource_group_means_its_instances(scene: RunScenario) -> None:
     assert by_type.planned == ["rg-1", "rg-2"]
 
 
-def test_the_members_of_an_auto_scaling_group_are_found_and_left_out_until_groups_are_patched(
-    scene: RunScenario,
-) -> None:
-    members = [scene.machine(f"asg-{number}", group="shop-asg") for number in (1, 2)]
+def test_the_members_of_an_auto_scaling_group_are_found_by_its_name_and_rolled_through(scene: RunScenario) -> None:
+    members = [MachineSpec(name=f"asg-{number}", missing=MISSING["Linux"]) for number in (1, 2)]
+    scene.fleet.add_group("shop-asg", members, min=1)
 
-    run = scene.run([condition("tag:aws:autoscaling:groupName", "shop-asg")])
+    run = scene.run([condition("tag:aws:autoscaling:groupName", "shop-asg")], QUICKLY)
 
-    assert run.outcome == "nothing_to_do"
-    assert run.left_out == {"asg-1": "InstanceInGroupError", "asg-2": "InstanceInGroupError"}
-    assert "shop-asg" in run.report["leftOut"][0]["reason"]
-    assert "is a member of Auto Scaling group shop-asg" in run.summary.body
-    for member in members:
-        assert_untouched(scene, member)
+    assert run.outcome == "succeeded"
+    assert run.outcomes == {"asg-1": "succeeded", "asg-2": "succeeded"}
+    assert {machine["groupName"] for machine in run.report["machines"]} == {"shop-asg"}
 
 
 def test_hundreds_of_machines_are_found_page_by_page(scene: RunScenario) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from rehearsal.fleet import MachineSpec
 from rehearsal.windows import WindowExecution
 from tests.integration.runs import QUICKLY, RunScenario, assert_patched, let_a_month_pass, run_scenario
 from tests.integration.scenario import assert_untouched
@@ -154,7 +155,7 @@ def test_a_run_of_a_window_is_about_all_targets_that_are_registered_with_it(scen
     scene.machine("by-key", tags={"Nightly": ""})
     scene.machine("by-group", tags={"Service": "shop"})
     scene.machine("twice", tags={"Service": "shop", "Nightly": ""})
-    scene.machine("of-asg", group="shop-asg")
+    scene.fleet.add_group("shop-asg", [MachineSpec(name="of-asg-1"), MachineSpec(name="of-asg-2")], min=1)
     scene.fleet.add_resource_group("shop", tags={"Service": "shop"})
     window = Window(scene, "united")
     window.target(("InstanceIds", [by_id.instance_id]))
@@ -166,9 +167,9 @@ def test_a_run_of_a_window_is_about_all_targets_that_are_registered_with_it(scen
 
     run = scene.window(window.window_id)
 
-    assert sorted(run.planned) == ["by-group", "by-id", "by-key", "by-tags", "twice"]
+    assert sorted(run.outcomes) == ["by-group", "by-id", "by-key", "by-tags", "of-asg-1", "of-asg-2", "twice"]
     assert set(run.outcomes.values()) == {"succeeded"}
-    assert run.left_out == {"of-asg": "InstanceInGroupError"}
+    assert run.left_out == {}
     assert run.plan["warnings"] == []
 
 

@@ -66,6 +66,21 @@ def case_at(flow: str, mode: str, call: str, *, loses_events: bool = False) -> C
         pytest.param("run", "redriven", "check_gates dynamodb:UpdateItem", "as found", id="run-redriven"),
         pytest.param("run", "refused", "summarise_run s3:PutObject", "finished", id="report-refused"),
         pytest.param("run", "dies_after", "summarise_run sns:Publish", "finished", id="told-without-a-note"),
+        pytest.param(
+            "roll", "dies_after", "enter_standby autoscaling:EnterStandby", "finished", id="standby-unanswered"
+        ),
+        pytest.param("roll", "hangs", "return_member autoscaling:ExitStandby", "finished", id="return-late"),
+        pytest.param(
+            "roll", "stopped_hung", "make_room autoscaling:UpdateAuto", "as found", id="min-lowered-after-stop"
+        ),
+        pytest.param("roll", "redriven_late", "make_room autoscaling:SuspendProcesses", "as found", id="roll-redriven"),
+        pytest.param(
+            "replaced", "dies_after", "return_member autoscaling:Terminate", "as found", id="replaced-unanswered"
+        ),
+        pytest.param("replaced", "dies_before", "await_in_service autoscaling:Set", "as found", id="never-asked-for"),
+        pytest.param(
+            "unrolled", "dies_after", "give_back autoscaling:ExitStandby", "half-way", id="given-back-unanswered"
+        ),
     ],
 )
 def test_a_disturbed_flow_keeps_what_is_promised(flow: str, mode: str, call: str, end: str) -> None:

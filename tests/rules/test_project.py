@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drydock.admission import read_request
+from drydock.group_admission import read_group_request
 from drydock.run_request import read_run_request
 from tests.rules.project import ROOT, machines
 
@@ -61,6 +62,8 @@ def _entry_point(given: dict[str, Any]) -> str:
     """What a sample input is for, by what it names."""
     if "instanceId" in given:
         return "PatchInstance"
+    if "groupName" in given:
+        return "RollGroup"
     return "MaintenanceRun" if {"targets", "window", "plan", "resume"} & set(given) else "stop_run"
 
 
@@ -72,6 +75,9 @@ def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
         case "PatchInstance":
             execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
             assert read_request(given, *settings, execution).instance_id == given["instanceId"]
+        case "RollGroup":
+            execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
+            assert read_group_request(given, *settings, execution).group_name == given["groupName"]
         case "MaintenanceRun":
             assert read_run_request(given, *settings, "run-1").source in given
         case "stop_run":

@@ -38,7 +38,9 @@ from tests.rules.test_errors import OWN
 
 PATCH_INSTANCE = "PatchInstance"
 MAINTENANCE_RUN = "MaintenanceRun"
+ROLL_GROUP = "RollGroup"
 ITEMS = "MaintenanceRun/Carry Out Wave"
+MEMBERS = "RollGroup/Roll Members"
 WAIT_ENDS = ["States.HeartbeatTimeout", "States.Timeout"]
 EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
 
@@ -62,14 +64,19 @@ LONGEST_SECONDS: dict[str, float] = {
 LONGEST_RUN_SECONDS = 4320 * 60
 """No machine of a run begins later than this, under any policy; a maintenance window lasts 24 hours at the most."""
 
+LONGEST_DRAIN_SECONDS = 3600
+"""A target group lets connections drain so long at the most."""
+
 POLLED_SECONDS = {
     "AgentNotReadyError": float(MOST_SECONDS["startSeconds"]),
     "CommandNotReadyError": _SEEN_AFTER.total_seconds(),
     "InstanceNotReadyError": 600.0,
+    "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
+    "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
-"""How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes; a run
-waits for the executions of its machines as long as these may last."""
+"""How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
+that others change a quarter of an hour; a run waits for the executions of its machines as long as these may last."""
 
 SENDS_COMMANDS = {
     "check_health",
@@ -80,13 +87,17 @@ SENDS_COMMANDS = {
     "update_agent",
 }
 
-ENDED_BY_GIVE_BACK = {"Settle Commands", "Restore Power", "Release Instance"}
+ENDED_BY_GIVE_BACK = {
+    PATCH_INSTANCE: {"Settle Commands", "Settle Commands After Image", "Restore Power", "Release Instance"},
+    ROLL_GROUP: {"Restore Group", "Release Group"},
+}
 """What fails straight away: the lease stays, and give_back ends the work; or the lease is gone already."""
 
 FORGIVEN = {"Announce Success"}
 """What may fail without failing the execution: the machine is well and released by then."""
 
 UNCAUGHT = {
+    "Record Member": "its item fails, which the Map tolerates; the group's lease still says that its end is not known",
     "Stop Run": "its item fails, which the Map tolerates; the gate and the summary ask the machine's execution",
     "Summarise Run": "the execution fails with it, and give_back has the run reported",
 }
@@ -139,12 +150,20 @@ def _lasts(state: State) -> float:
         return 120
     if state.type != "Task":
         return 0
+    if state in _starting():
+        return float(state.body["TimeoutSeconds"])
+    polled = [error for retrier in state.retriers for error in set(retrier["ErrorEquals"]) & set(POLLED_SECONDS)]
+    if "MemberNotReadyError" in polled:
+        return POLLED_SECONDS["MemberNotReadyError"]
     own = LONGEST_SECONDS.get(state.function.folder, state.body["TimeoutSeconds"])
     return float(own) + float(state.body.get("HeartbeatSeconds", 0))
 
 
 def _longest(one: Machine) -> float:
-    """The longest that a machine may last. What a run waits for before its last machine, ends by its deadline."""
+    """The longest that a machine may last. What a run waits for before its last machine, ends by its deadline.
+
+    A roll lasts as long as it has members; this is what one of them takes.
+    """
     if one.logical_id != MAINTENANCE_RUN:
         return sum(map(_lasts, one.states))
     last_machine = max(state.body["TimeoutSeconds"] for state in one.states if state in _starting())
@@ -344,6 +363,9 @@ def test_nothing_overwrites_the_first_failure() -> None:
         for state in one.states.values():
             if state == one.first or (one.name != PATCH_INSTANCE and state.name not in after_a_failure):
                 continue
+            if one.name == MEMBERS:
+                # What failed is what becomes of the member: its return makes data of it, and what fails then is worse.
+                continue
             for catcher in state.catchers:
                 if "failure" in catcher["Assign"]:
                     seen += 1
@@ -419,6 +441,49 @@ def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> N
     assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
 
 
+def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> None:
+    items = flow(MEMBERS)
+    assert {state.type for state in items.states.values()} == {"Task", "Choice", "Succeed"}
+    caught = failures(items)
+    assert {state.name for state in items.states.values() if state.type == "Task"} - set(caught) == {"Record Member"}
+    for name, starts in caught.items():
+        assert reached(items, starts, without=["Record Member"]) <= {
+            Node(state, failed)
+            for state in ("Return Member", "Is It To Come Back?", "Await In Service")
+            for failed in (True, False)
+        }, f"after {name}"
+    recording = items.states["Record Member"].body["Arguments"]["Payload"]["data"]
+    assert recording["failure"] == "{% $failure %}"
+    assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
+
+
+def test_a_member_that_may_have_left_service_is_returned_however_its_patching_ends() -> None:
+    items = flow(MEMBERS)
+    for name in ("Await Standby", "Patch Member"):
+        after = following(items, Node(name, False))
+        assert {node.state for node in after} <= {"Patch Member", "Return Member"}, name
+
+
+def test_a_group_is_restored_and_released_however_its_roll_ends() -> None:
+    roll = flow(ROLL_GROUP)
+    for name, starts in failures(roll).items():
+        if name in {roll.first.name, *ENDED_BY_GIVE_BACK[ROLL_GROUP]}:
+            continue
+        after = {node.state for node in reached(roll, starts, without=["Restore Group"])}
+        assert {"Release Group", "Fail", "Succeed"}.isdisjoint(after), f"after {name}"
+    around = reached(roll, [Node(roll.first.name, False)], without=["Restore Group"])
+    assert "Release Group" not in {node.state for node in around if not node.failed}
+    around = reached(roll, [Node(roll.first.name, False)], without=["Release Group"])
+    assert "Succeed" not in {node.state for node in around}
+
+
+def test_a_refused_group_is_not_touched() -> None:
+    roll = flow(ROLL_GROUP)
+    after = reached(roll, failures(roll)[roll.first.name])
+    tasks = [roll.states[node.state] for node in after if node.failed and roll.states[node.state].type == "Task"]
+    assert {state.function.folder for state in tasks} == {"release_group"}
+
+
 def test_a_map_of_machines_tolerates_all_failures_and_begins_nothing_twice() -> None:
     for state in _maps():
         body = state.body
@@ -432,8 +497,12 @@ def test_a_map_of_machines_tolerates_all_failures_and_begins_nothing_twice() -> 
 
 def test_a_map_of_machines_always_works_on_one_at_least_and_never_on_all() -> None:
     """Step Functions takes a MaxConcurrency of 0 for no limit."""
-    for state in _maps():
-        assert state.body["MaxConcurrency"] == "{% $plan.maxConcurrency %}", state.name
+    assert {state.name: state.body["MaxConcurrency"] for state in _maps()} == {
+        "Carry Out Wave": "{% $plan.maxConcurrency %}",
+        "Roll Members": "{% $group.batch %}",
+    }
+    assert effective_policy("{}", "", {"batch": 1})[1] == []
+    assert effective_policy("{}", "", {"batch": 0})[1] != []
     computed = [
         value
         for node in ast.walk(parse(LAYER / "drydock" / "planning.py"))
@@ -459,9 +528,9 @@ def test_every_execution_that_a_state_starts_has_the_name_that_admission_gave_it
     for state in _starting():
         assert state.body["Arguments"]["Name"] == "{% $admission.childName %}", state.name
         admission = flow(state.flow).first
-        assert admission.function.folder == "admit_machine"
+        assert admission.function.folder == {ITEMS: "admit_machine", MEMBERS: "enter_standby"}[state.flow]
         assert admission.body["Assign"]["admission"] == "{% $states.result.Payload %}"
-        path = reached(flow(state.flow), [Node(admission.name, False)], without=["Was It Admitted?"])
+        path = reached(flow(state.flow), [Node(admission.name, False)], without=["Was It Admitted?", "Was It Taken?"])
         assert state.name not in {node.state for node in path}, "it is started without admission"
 
 
@@ -481,19 +550,21 @@ def test_no_task_token_gets_into_the_data_of_states() -> None:
             elif path != "Resource":
                 assert not re.search(r"states\.context(?!\.(Execution|Map|State)\.)", text), f"{state.name}: {path}"
                 assert not re.search(r"token|https?:|url", text, re.IGNORECASE), f"{state.name}: {path}"
-        assert "context" not in str(state.body.get("Assign", {})), state.name
+        assigned = str(state.body.get("Assign", {}))
+        assert not re.search(r"context(?!\.Execution\.(Id|RedriveCount)\b)", assigned), state.name
 
 
 def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
     patch = flow(PATCH_INSTANCE)
-    ending = {name for name, starts in failures(patch).items() if Node("Fail", True) in starts}
-    assert ending == ENDED_BY_GIVE_BACK
+    for name, expected in ENDED_BY_GIVE_BACK.items():
+        ending = {state for state, starts in failures(flow(name)).items() if Node("Fail", True) in starts}
+        assert ending == expected, name
     for name, starts in failures(patch).items():
         if name == "Release Instance":
             continue
         around = reached(patch, starts, without=["Release Instance"])
         before = {node.state for node in around if Node("Fail", True) in following(patch, node)}
-        assert before <= ENDED_BY_GIVE_BACK, f"after {name} fails"
+        assert before <= ENDED_BY_GIVE_BACK[PATCH_INSTANCE], f"after {name} fails"
 
 
 def test_a_success_passes_the_release() -> None:
@@ -513,13 +584,16 @@ def test_a_refused_machine_is_not_touched() -> None:
 def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
     patch = flow(PATCH_INSTANCE)
     senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS}
-    first = [Node(name, False) for name in senders]
+    # The power stays as it is after the image.
+    last = {"Check Health After Image", "Settle Commands After Image"}
+    first = [Node(name, False) for name in senders - last]
     ended = reached(patch, [Node("Is Power To Be Restored?", False), Node("Is Power To Be Restored?", True)])
     in_between = {node.state for node in reached(patch, first)} - {node.state for node in ended}
-    assert senders <= in_between
+    assert senders - last <= in_between
     for name in in_between - {"Settle Commands"}:
         for catcher in patch.states[name].catchers:
             assert catcher["Next"] == "Settle Commands", name
+    assert [one["Next"] for one in patch.states["Check Health After Image"].catchers] == ["Settle Commands After Image"]
 
 
 def test_nothing_goes_round_for_ever() -> None:
@@ -623,12 +697,16 @@ def test_every_step_is_told_which_execution_asks_and_for_which_instance() -> Non
         if state.flow == MAINTENANCE_RUN:
             assert set(payload) <= {"context", "data"}, f"{state.name} is about no single instance"
             continue
+        if state.flow == ROLL_GROUP:
+            about = payload.get("instanceId") or payload["data"]["groupName"]
+            assert "groupName" in about, f"{state.name} is about no single instance"
+            continue
         assert "instanceId" in payload, state.name
         if flow(state.flow).is_of_items:
             # Such an execution has a name of its own: only by its data does it know its run.
-            assert (
-                _value(payload["data"]["runId"], run={"runId": "1"}, states={"input": {"run": {"runId": "1"}}}) == "1"
-            )
+            whole = {"runId": "1"}
+            known = {"run": whole, "roll": whole, "states": {"input": {"run": whole, "roll": whole}}}
+            assert _value(payload["data"]["runId"], **known) == "1", state.name
         elif state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 

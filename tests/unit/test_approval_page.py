@@ -87,6 +87,20 @@ def test_the_page_shows_what_is_planned_who_asks_until_when_and_what_is_left_out
         assert said in shown
 
 
+def test_a_group_is_shown_with_its_members_and_they_are_counted() -> None:
+    members = [{"instanceId": f"i-{number}", "name": f"<app-{number}>"} for number in range(30)]
+    group = a_machine(2, kind="group", instanceId="group/app", name="app", groupName="app", members=members)
+    page = plan_page(a_view(plan=a_plan(machines=[a_machine(1), group])))
+
+    shown = Reader(page).text
+
+    assert "Patch 31 machines?" in shown
+    assert "group app, 30 members in one roll" in shown
+    assert "<app-0> (i-0), <app-1> (i-1)" in shown
+    assert "and 10 more · Linux" in shown
+    assert "<app-" not in page
+
+
 def test_the_form_posts_the_key_in_its_body_and_not_in_its_address() -> None:
     page = Reader(plan_page(a_view()))
 

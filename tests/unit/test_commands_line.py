@@ -499,6 +499,44 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     assert max(map(columns, lines)) <= 80
 
 
+def test_a_group_in_a_plan_is_shown_with_its_members(stack: FakeStack) -> None:
+    members = [{"instanceId": WEB, "name": "web-1"}, {"instanceId": DB, "name": "web-2"}]
+    group = planned("group/web", "web", kind="group", groupName="web", members=members, fits=False)
+    stack.to_come = [lambda stack: finish_planning(stack, make_plan(group))]
+
+    console = drydock(stack, "plan", *OPTIONS, "--name", RUN, width=120)
+
+    assert "Install on 2 machines" in console.out
+    assert "2 machines will not fit" in console.out
+    lines = console.out.splitlines()
+    place = next(number for number, line in enumerate(lines) if "group of 2" in line)
+    assert lines[place + 1].strip() == f"web-1 ({WEB}), web-2 ({DB})"
+
+
+def test_watch_counts_the_members_of_a_group(stack: FakeStack) -> None:
+    stack.begin("CARRYING_OUT", planned=3)
+    stack.admit("group/web", "web")
+    stack.machines["group/web"]["only"] = [WEB, DB]
+
+    def finish(stack: FakeStack) -> None:
+        counts = {"succeeded": 1, "failed": 1}
+        stack.end_machine("group/web", "failed", error="MachinesFailedError", cause="one failed", counts=counts)
+
+    def end(stack: FakeStack) -> None:
+        group = {"groupName": "web", "outcome": "failed", "error": "MachinesFailedError", "cause": "one failed"}
+        stack.end("failed", make_report("failed", groups=[{**group, "problems": ["min is 2, not 3"]}]))
+
+    stack.to_come = [nothing_happens, finish, end]
+
+    console = drydock(stack, "watch", RUN)
+
+    assert "0 of 3 machines done; 2 in work" in console.out
+    assert "In work: 2 machines" in console.out
+    assert "group web: failed after 10 min" in console.out
+    assert "2 of 3 machines done: 1 succeeded, 1 failed" in console.out
+    assert "Group web: min is 2, not 3" in console.out
+
+
 def test_a_plan_as_json_is_the_stored_one_with_its_hash(stack: FakeStack) -> None:
     stack.to_come = [finish_planning]
 

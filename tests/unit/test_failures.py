@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drydock.failures import instance_of, readable_cause, readable_failure
+from drydock.failures import readable_cause, readable_failure, subject_of
 from tests.unit.world import INSTANCE
 
 
@@ -37,9 +37,11 @@ def test_a_failure_without_a_cause_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("detail", "instance_id"),
+    ("detail", "subject"),
     [
         ({"input": json.dumps({"instanceId": INSTANCE})}, INSTANCE),
+        ({"input": json.dumps({"groupName": "web"})}, "group/web"),
+        ({"input": json.dumps({"groupName": "w" * 300})}, "group/" + "w" * 255),
         ({"input": json.dumps({})}, ""),
         ({"input": "[]"}, ""),
         ({"input": "{"}, ""),
@@ -47,7 +49,7 @@ def test_a_failure_without_a_cause_is_read() -> None:
         ({}, ""),
     ],
 )
-def test_the_machine_of_an_execution_is_read_from_its_input_where_that_is_given(
-    detail: dict[str, Any], instance_id: str
+def test_the_machine_or_group_of_an_execution_is_read_from_its_input_where_that_is_given(
+    detail: dict[str, Any], subject: str
 ) -> None:
-    assert instance_of(detail) == instance_id
+    assert subject_of(detail) == subject

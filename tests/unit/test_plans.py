@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -15,21 +16,27 @@ from drydock.ec2 import Instance
 from drydock.errors import InvalidPolicyError
 from drydock.history import History
 from drydock.plans import (
+    OUT_OF_SERVICE_SECONDS,
     Candidate,
     DraftWave,
     Durations,
     Plan,
     at_another_time,
     candidate,
+    count_machines,
+    count_planned,
+    gather_groups,
     in_order,
     left_out,
     make_waves,
+    members_of,
     plan_hash,
     planned_machines,
     planned_waves,
     predict,
     slots_of,
     was_not_attempted,
+    wave_items,
 )
 from drydock.policy import DEFAULTS, Policy
 from drydock.targets import LeftOut
@@ -86,6 +93,12 @@ def waves_of(machines: Sequence[Candidate], rules: Policy, *, with_canary: bool 
     return [(wave.is_canary, numbers(wave.machines)) for wave in waves]
 
 
+def members(*seconds: int, group: str = "web", **tags: str) -> list[Candidate]:
+    """Members of a group that take so long."""
+    labels = {"aws:autoscaling:groupName": group, **tags}
+    return [replace(machine(number, seconds=each), tags=labels) for number, each in enumerate(seconds, 1)]
+
+
 # Who is left out
 
 
@@ -105,12 +118,13 @@ def why_left_out(found: Instance, rules: Policy = DEFAULTS, **more: Any) -> Left
     "found",
     [
         instance(),
+        instance(tags={"aws:autoscaling:groupName": "web"}),
         instance(state="stopped"),
         instance(state="pending"),
         instance(state="stopping"),
         instance(Platform="windows"),
     ],
-    ids=["running", "stopped", "pending", "stopping", "windows"],
+    ids=["running", "member", "stopped", "pending", "stopping", "windows"],
 )
 def test_an_ordinary_machine_is_planned(found: Instance) -> None:
     assert why_left_out(found) is None
@@ -127,12 +141,11 @@ def test_a_machine_that_does_not_run_is_planned_although_nobody_reaches_its_agen
         (instance(state="terminated"), {}, "InstanceNotFoundError", "is terminated"),
         (instance(tags={"DrydockExclude": "until May"}), {}, "InstanceExcludedError", "says: until May"),
         (
-            instance(tags={"aws:autoscaling:groupName": "web"}),
+            instance(state="stopped", tags={"aws:autoscaling:groupName": "web"}),
             {},
             "InstanceInGroupError",
-            "member of Auto Scaling group web",
+            "stopped member of Auto Scaling group web",
         ),
-        (instance(tags={"aws:autoscaling:groupName": "web"}), {}, "InstanceInGroupError", "groups are not patched yet"),
         (instance(RootDeviceType="instance-store"), {}, "InstanceNotPatchableError", "instance store"),
         (instance(state="stopped"), {"operation": "Scan"}, "InstanceNotRunningError", "startForScan"),
         (instance(state="stopping"), {"operation": "Scan"}, "InstanceNotRunningError", "is stopped"),
@@ -659,6 +672,7 @@ def test_the_plan_lists_the_machines_as_they_are_worked_on() -> None:
     machines = planned_machines(waves, schedule)
 
     assert machines[0] == {
+        "kind": "instance",
         "instanceId": instance_id(1),
         "name": "web-00001",
         "platform": "Linux",
@@ -677,6 +691,71 @@ def test_the_plan_lists_the_machines_as_they_are_worked_on() -> None:
         (instance_id(1), 0, "01:00", True),
         (instance_id(2), 1, "01:45", True),
         (instance_id(3), 1, "01:55", False),
+    ]
+
+
+def test_a_group_takes_as_long_as_its_members_one_batch_after_another() -> None:
+    (one_by_one,) = gather_groups(members(600, 900, 300), DEFAULTS)
+    (in_pairs,) = gather_groups(members(600, 900, 300), policy(batch=2))
+    (scanned,) = gather_groups(members(600, 900, 300), policy(operation="Scan"))
+
+    assert one_by_one.seconds == 600 + 900 + 300 + 3 * OUT_OF_SERVICE_SECONDS
+    assert in_pairs.seconds == 900 + 600 + 2 * OUT_OF_SERVICE_SECONDS
+    assert scanned.seconds == 600 + 900 + 300
+
+
+def test_the_members_of_each_group_are_one_in_the_plan_and_other_machines_stay_as_they_are() -> None:
+    alone = machine(9)
+
+    gathered = gather_groups([*members(60), alone, *members(60, 60, group="app farm/1")], DEFAULTS)
+
+    assert [one.instance_id for one in gathered] == [alone.instance_id, "group/web", "group/app farm/1"]
+    assert [one.label for one in gathered[1:]] == ["group web", "group app farm/1"]
+    assert count_machines(gathered) == 4
+
+
+def test_the_lowest_order_of_its_members_is_that_of_a_group() -> None:
+    first, second = members(60, DrydockOrder="7") + members(60, DrydockOrder="3")
+    third = members(60, DrydockOrder="soon")[0]
+
+    (group,) = gather_groups([first, second, third], DEFAULTS)
+    _, warnings = in_order([group])
+
+    assert group.order == 3
+    assert "web-00001" in warnings[0]
+
+
+def test_a_group_is_the_canary_when_one_of_its_members_has_the_tag() -> None:
+    (group,) = gather_groups([*members(60), *members(60, Stage="canary")], DEFAULTS)
+    waves, _ = make_waves(in_order([group, machine(9)])[0], policy(canary={"tag": "Stage=canary"}))
+
+    assert [(wave.is_canary, wave.count) for wave in waves] == [(True, 2), (False, 1)]
+
+
+def test_an_entry_of_a_group_names_its_members_and_so_does_the_item_of_its_wave() -> None:
+    (group,) = gather_groups(members(60, 60), DEFAULTS)
+    waves = [DraftWave((group, machine(9)), is_canary=False)]
+    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None))
+    plan = cast(Plan, {"machines": planned})
+
+    item, other = wave_items(plan, 0)
+
+    assert planned[0]["groupName"] == "web"
+    assert [member["name"] for member in members_of(planned[0])] == ["web-00001", "web-00002"]
+    assert count_planned(plan) == 3
+    assert item["only"] == [instance_id(1), instance_id(2)]
+    assert (item["kind"], item["groupName"], item["instanceId"]) == ("group", "web", "group/web")
+    assert other == {"instanceId": instance_id(9), "name": "web-00009", "seconds": 600}
+
+
+def test_a_plan_of_an_older_drydock_is_about_instances() -> None:
+    waves = [wave(10)]
+    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None))
+    del planned[0]["kind"]
+
+    assert [dict(one) for one in members_of(planned[0])] == [{"instanceId": instance_id(1), "name": "web-00001"}]
+    assert wave_items(cast(Plan, {"machines": planned}), 0) == [
+        {"instanceId": instance_id(1), "name": "web-00001", "seconds": 600}
     ]
 
 

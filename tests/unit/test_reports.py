@@ -19,6 +19,8 @@ from drydock.reports import (
     MACHINE_OUTCOMES,
     MachineOutcome,
     count_outcomes,
+    failed_groups,
+    group_outcomes,
     make_report,
     outcome_of_failure,
     outcome_of_run,
@@ -471,3 +473,117 @@ def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:
     report = report_of([slot(1, "failed", error="X", cause="x" * 32_000), slot(2), slot(3)])
 
     assert len(report["machines"][0]["cause"]) == 2_000
+
+
+# Groups
+
+ROLL = f"{OWNER.replace('MaintenanceRun', 'RollGroup')}-web"
+
+
+def group_plan() -> Plan:
+    """A group of three and a machine."""
+    members = [{"instanceId": ident(number), "name": f"web-{number}"} for number in (1, 2, 3)]
+    group = planned_machine(1, kind="group", instanceId="group/web", name="web", groupName="web", members=members)
+    return make_plan(machines=[group, planned_machine(4)])
+
+
+def group_slot(outcome: str = "succeeded", **more: Any) -> Item:
+    only = [ident(number) for number in (1, 2, 3)]
+    return {**slot(1, outcome), "instanceId": "group/web", "name": "web", "execution": ROLL, "only": only, **more}
+
+
+def roll_result(outcome: str = "succeeded", **more: Any) -> Item:
+    members = {ident(number): member() for number in (1, 2, 3)}
+    return {"groupName": "web", "outcome": outcome, "failure": None, "problems": [], "members": members, **more}
+
+
+def member(outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
+    return {"outcome": outcome, "at": to_text(after(2)), "endedAt": to_text(after(7)), **more}
+
+
+def outcomes_of_group(found: Item, roll: Item | None) -> list[MachineOutcome]:
+    rolls = {"group/web": roll} if roll else {}
+    return reconcile(group_plan(), [found, slot(4)], run_item(), {}, None, rolls)[:3]
+
+
+def test_the_members_of_a_group_are_reported_one_by_one_with_their_own_times() -> None:
+    one, two, three = outcomes_of_group(group_slot(), roll_result())
+
+    assert [each["outcome"] for each in (one, two, three)] == ["succeeded"] * 3
+    assert (one["name"], one["groupName"], one["seconds"], one["execution"]) == ("web-1", "web", 300, ROLL)
+    assert one["isPlanned"]
+
+
+def test_a_roll_that_stopped_tells_what_failed_and_what_was_not_attempted() -> None:
+    members = {
+        ident(1): member(),
+        ident(2): member("failed", error="ImageFailedError", cause="no image"),
+        ident(3): {"outcome": "not_attempted", "error": "RollStoppedError", "cause": "1 of its members failed"},
+    }
+    found = outcomes_of_group(group_slot("failed", error="MachinesFailedError"), roll_result("failed", members=members))
+
+    assert [each["outcome"] for each in found] == ["succeeded", "failed", "not_attempted"]
+    assert [each["error"] for each in found] == ["", "ImageFailedError", "RollStoppedError"]
+    assert [each["cause"] for each in found] == ["", "no image", "1 of its members failed"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "counts_as"),
+    [
+        ("GroupBusyError", "busy", "busy"),
+        ("GroupNotFoundError", "gone", "gone"),
+        ("MemberNotSparedError", "failed", "not_attempted"),
+    ],
+)
+def test_the_members_of_a_group_that_was_refused_were_not_touched(error: str, outcome: str, counts_as: str) -> None:
+    refused = roll_result("refused", members={}, failure={"error": error, "cause": "why"})
+
+    found = outcomes_of_group(group_slot(outcome, error=error, cause="why"), refused)
+
+    assert [(each["outcome"], each["error"], each["cause"]) for each in found] == [(counts_as, error, "why")] * 3
+
+
+def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
+    found = outcomes_of_group(group_slot(), roll_result(members={ident(1): member(), ident(3): member()}))
+
+    assert [each["outcome"] for each in found] == ["succeeded", "gone", "succeeded"]
+    assert "group web" in found[1]["cause"]
+
+
+def test_a_member_that_a_roll_took_up_by_itself_is_no_mistake_of_the_plan() -> None:
+    newcomer = {ident(9): member(), **{ident(number): member() for number in (1, 2, 3)}}
+    found = reconcile(group_plan(), [group_slot()], run_item(), {}, None, {"group/web": roll_result(members=newcomer)})
+
+    assert [each["instanceId"] for each in found if not each["isPlanned"]] == []
+    assert found[-1]["groupName"] == "web"
+
+
+def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> None:
+    found = outcomes_of_group(group_slot("not_attempted", error="DeadlineReachedError", cause="late"), None)
+
+    assert {(each["outcome"], each["error"], each["cause"]) for each in found} == {
+        ("not_attempted", "DeadlineReachedError", "late")
+    }
+
+
+def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do() -> None:
+    refused = roll_result("refused", members={}, failure={"error": "MemberNotSparedError", "cause": "too small"})
+    slots = [group_slot("failed", error="MemberNotSparedError", cause="too small"), slot(4)]
+    rolls = {"group/web": refused}
+    outcomes = reconcile(group_plan(), slots, run_item(), {}, None, rolls)
+    groups = group_outcomes(slots, rolls, None)
+
+    report = make_report(
+        run=run_item(), plan=group_plan(), outcomes=outcomes, failure=None, ended=after(60), groups=groups
+    )
+
+    assert (report["outcome"], report["counts"]["failed"], report["planned"]) == ("failed", 0, 4)
+    assert report["groups"] == groups
+    assert any("The roll through group web failed with MemberNotSparedError" in step for step in report["next"])
+
+
+def test_a_roll_that_was_stopped_with_its_run_has_not_failed() -> None:
+    slots = [group_slot("failed", error="ABORTED", cause="its run is over")]
+
+    assert failed_groups(group_outcomes(slots, {}, ABORTED)) == []
+    assert len(failed_groups(group_outcomes(slots, {}, None))) == 1

@@ -159,6 +159,22 @@ def test_failed_machines_are_named_with_reason_and_next_step() -> None:
     assert section(text, NEXT_STEPS)[0].startswith("1 machine failed with ImageFailedError: No patch without")
 
 
+def test_groups_that_are_not_as_they_should_be_are_named_with_their_members() -> None:
+    group: dict[str, Any] = {"groupName": "web", "outcome": "failed", "error": "GroupNotRestoredError"}
+    group |= {"cause": "i-1 is in standby", "problems": ["min is 2, not 3"], "execution": ""}
+    report = report_of([failed_slot(1), slot(2), slot(3)], groups=[group])
+    report["machines"][0]["groupName"] = "web"
+
+    subject, text = summary(report)
+
+    assert "1 of 3 machines failed, 1 group not rolled through well" in subject
+    assert section(text, "Auto Scaling groups to look at (2)") == [
+        "web: GroupNotRestoredError: i-1 is in standby",
+        "web: min is 2, not 3",
+    ]
+    assert section(text, "Failed (1)")[0].startswith(f"web-1 ({ident(1)}) of group web: ImageFailedError")
+
+
 def test_a_reason_that_all_share_is_told_once() -> None:
     _, text = summary(report_of([failed_slot(1)], run=run_item(closed=CLOSED_BY_BUDGET)))
 

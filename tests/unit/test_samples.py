@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from drydock.admission import read_request
+from drydock.group_admission import read_group_request
 from drydock.run_request import read_run_request
 from tests.unit.world import EXECUTION, ROOT
 
@@ -20,9 +21,11 @@ SOURCES = {"targets", "window", "plan", "resume"}
 
 
 def accept(given: Mapping[str, Any]) -> None:
-    """Raises InvalidInputError or InvalidPolicyError for what is no input of either state machine."""
+    """Raises InvalidInputError or InvalidPolicyError for what is no input of a state machine."""
     if "instanceId" in given:
         read_request(given, "{}", "settings", EXECUTION)
+    elif "groupName" in given:
+        read_group_request(given, "{}", "settings", EXECUTION)
     else:
         read_run_request(given, "{}", "settings", "sample")
 
@@ -32,10 +35,11 @@ def test_a_sample_input_is_accepted(path: Path) -> None:
     accept(json.loads(path.read_text()))
 
 
-def test_there_are_samples_for_both_state_machines() -> None:
+def test_there_are_samples_for_every_state_machine() -> None:
     given = [json.loads(path.read_text()) for path in EVENTS]
 
     assert any("instanceId" in sample for sample in given)
+    assert any("groupName" in sample for sample in given)
     assert any("targets" in sample for sample in given)
 
 
@@ -56,5 +60,5 @@ def test_every_sample_that_a_page_names_exists(page: Path) -> None:
 def test_every_json_example_of_an_input_is_one_that_is_accepted(page: Path) -> None:
     for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
         example = json.loads(block)
-        if isinstance(example, dict) and example.keys() & {"instanceId", *SOURCES}:
+        if isinstance(example, dict) and example.keys() & {"instanceId", "groupName", *SOURCES}:
             accept(example)

@@ -32,12 +32,14 @@ from drydock.evidence import count_patches
 from drydock.executions import invoke_later
 from drydock.history import History, find_history
 from drydock.leases import (
+    ACTIVE,
     ADMITTING,
     Lease,
     activate_lease,
     claim_intent,
     drop_lease,
-    group_key,
+    find_lease,
+    group_subject,
     take_lease,
 )
 from drydock.policy import INSTALL_WINDOWS_UPDATES, Policy, effective_policy, require_no_mistakes
@@ -146,13 +148,11 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     same execution is admitting once.
     """
     environment = services.environment
-    run = _find_run(services, step.given)
+    run = find_run_of(services, step.given)
     # A run hands over its whole policy, as it was approved.
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
-    if run is not None and (run.is_ended or (run.closed or {}).get("error") == RunStoppedError.__name__):
-        # What a run that is over began too late would be in no report.
-        raise RunOverError(f"{request.instance_id}: run {request.run_id} is over")
+    require_open_run(run, request.instance_id)
     standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
@@ -236,7 +236,7 @@ def _require_admissible(services: Services, request: Request, instance: Instance
     _check_documents(services, request.policy, platform_of(instance))
 
 
-def _find_run(services: Services, given: object) -> Run | None:
+def find_run_of(services: Services, given: object) -> Run | None:
     """The run that an execution belongs to, by its input, whatever that is."""
     run_id = given.get("runId") if isinstance(given, Mapping) else None
     return find_run(services.table, run_id) if isinstance(run_id, str) and 0 < len(run_id) <= MOST_RUN_ID else None
@@ -259,6 +259,12 @@ def done_since(history: History | None, since: datetime) -> InstanceDoneError | 
     return InstanceDoneError(f"{history.instance_id}: {by} did the same at {history.done:%Y-%m-%d %H:%M} UTC")
 
 
+def require_open_run(run: Run | None, subject: str) -> None:
+    """Raises RunOverError: what a run that is over began too late would be in no report."""
+    if run is not None and (run.is_ended or (run.closed or {}).get("error") == RunStoppedError.__name__):
+        raise RunOverError(f"{subject}: run {run.run_id} is over")
+
+
 def _require_not_done(services: Services, request: Request) -> None:
     """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
     since = request.unless_done_since
@@ -272,8 +278,9 @@ def _require_not_done(services: Services, request: Request) -> None:
 def _is_member_of_leased_group(services: Services, request: Request) -> bool:
     if not request.group:
         return False
-    lease = services.table.get(group_key(request.group))
-    return lease is not None and lease.get("member") == request.instance_id
+    lease = find_lease(services.table, group_subject(request.group))
+    member = lease.members.get(request.instance_id) if lease is not None and lease.phase == ACTIVE else None
+    return member is not None and "outcome" not in member
 
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:

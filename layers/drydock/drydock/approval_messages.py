@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from drydock.messages import WANTED, Place, console_link, machine_text, one_line, subject_line
-from drydock.plans import Plan
+from drydock.plans import Plan, PlannedMachine, count_planned, members_of
 from drydock.runs import Run
 from drydock.targets import LeftOut
 from drydock.times import for_people, from_text
 
-_MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES = 20, 10, 20
+_MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
 
 
 def count_text(count: int, noun: str = "machine") -> str:
@@ -53,9 +53,9 @@ def approval_message(
     place: Place,
 ) -> tuple[str, str]:
     """Subject and text. With a link, whoever has it may answer; without, the approvers of the setting may."""
-    machines = count_text(len(plan["machines"]))
+    machines = count_text(count_planned(plan))
     deadline = for_people(until, place.time_zone)
-    late = sum(not machine["fits"] for machine in plan["machines"])
+    late = count_late(plan)
     verb = WANTED[plan["operation"]]
     lines = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
@@ -84,6 +84,26 @@ def _run(plan: Plan, run: Run) -> str:
     return f"  Run {run.run_id}" + (f", asked for by {asker}" if asker else "")
 
 
+def planned_text(machine: PlannedMachine) -> str:
+    """`web-1 (i-…)`, or `group web, 4 members in one roll`"""
+    if machine.get("kind") != "group":
+        return one_line(machine_text(machine["instanceId"], machine["name"]))
+    return one_line(f"group {machine['groupName']}, {count_text(len(members_of(machine)), 'member')} in one roll")
+
+
+def members_text(machine: PlannedMachine) -> str:
+    """The members of a group that are patched, the first twenty by name."""
+    members = members_of(machine)
+    more = len(members) - _MOST_MEMBERS
+    names = [machine_text(member["instanceId"], member["name"]) for member in members[:_MOST_MEMBERS]]
+    return one_line(", ".join(names)) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count_late(plan: Plan) -> int:
+    """How many machines will not fit."""
+    return sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
+
+
 def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, place: Place) -> tuple[str, str]:
     """Subject and text for a decision in a parameter that does not count."""
     lines = [
@@ -109,8 +129,8 @@ def what_text(plan: Plan) -> str:
 
 
 def _machines(plan: Plan, where: str) -> list[str]:
-    """The machines by wave, the first twenty by name."""
-    lines, named = [""], 0
+    """The machines and groups by wave, the first twenty by name."""
+    lines, named, told = [""], 0, 0
     for number in range(len(plan["waves"])):
         machines = [machine for machine in plan["machines"] if machine["wave"] == number]
         if number >= _MOST_WAVES or named >= _MOST_MACHINES:
@@ -120,9 +140,12 @@ def _machines(plan: Plan, where: str) -> list[str]:
             minutes = max(1, round(machine["seconds"] / 60))
             late = "" if machine["fits"] else ", will not fit"
             about = f"{machine['platform']}, {machine['power']}, about {minutes} min{late}"
-            lines.append(f"  {one_line(machine_text(machine['instanceId'], machine['name']))}: {about}")
+            lines.append(f"  {planned_text(machine)}: {about}")
+            if machine.get("kind") == "group":
+                lines.append(f"    {members_text(machine)}")
             named += 1
-    more = len(plan["machines"]) - named
+            told += len(members_of(machine))
+    more = count_planned(plan) - told
     return [*lines, f"  … and {more:,} more in the plan, {where}"] if more else lines
 
 

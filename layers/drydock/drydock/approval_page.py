@@ -14,9 +14,18 @@ from datetime import datetime
 from html import escape
 from typing import Literal
 
-from drydock.approval_messages import count_text, left_out_text, wave_text, what_text, who_asks
+from drydock.approval_messages import (
+    count_late,
+    count_text,
+    left_out_text,
+    members_text,
+    planned_text,
+    wave_text,
+    what_text,
+    who_asks,
+)
 from drydock.messages import WANTED, one_line
-from drydock.plans import Plan, PlannedMachine
+from drydock.plans import Plan, PlannedMachine, count_planned, members_of
 from drydock.times import find_zone, for_people, from_text
 
 MOST_MACHINES = 200
@@ -116,7 +125,7 @@ def plan_page(view: PlanView) -> str:
     """The plan, and the form to approve or reject it."""
     plan = view.plan
     verb = WANTED[plan["operation"]].capitalize()
-    title = f"{verb} {count_text(len(plan['machines']))}?" if view.form else f"Run {view.run_id}"
+    title = f"{verb} {count_text(count_planned(plan))}?" if view.form else f"Run {view.run_id}"
     parts = [
         f"<h1>{escape(title)}</h1>",
         *[_notice(notice) for notice in view.notices],
@@ -151,7 +160,7 @@ def _notice(notice: Notice) -> str:
 
 def _facts(view: PlanView) -> str:
     plan = view.plan
-    late = sum(not machine["fits"] for machine in plan["machines"])
+    late = count_late(plan)
     facts = [
         ("Run", view.run_id),
         ("Asked for by", who_asks(plan, view.started_by) or "not known"),
@@ -198,7 +207,7 @@ def _machines(view: PlanView) -> str:
         rows = [_row(place, one, view.zone) for place, one in enumerate(shown, 1) if one["wave"] == number]
         if rows:
             tables.append(_table(wave_text(view.plan, number), rows))
-    more = len(machines) - len(shown)
+    more = sum(len(members_of(machine)) for machine in machines[MOST_MACHINES:])
     if more > 0:
         tables.append(f"<p>And {more:,} more machines, in the plan in the bucket.</p>")
     zone = find_zone(view.zone)
@@ -215,9 +224,11 @@ def _table(caption: str, rows: Sequence[str]) -> str:
 
 
 def _row(place: int, machine: PlannedMachine, zone: str) -> str:
-    name = one_line(machine["name"])
+    is_group = machine.get("kind") == "group"
+    name = planned_text(machine) if is_group else one_line(machine["name"])
     about = [machine["platform"], machine["patchGroup"], "" if machine["power"] == "running" else machine["power"]]
-    details = " · ".join(one_line(text) for text in [machine["instanceId"] if name else "", *about] if text)
+    which = members_text(machine) if is_group else machine["instanceId"] if name else ""
+    details = " · ".join(one_line(text) for text in [which, *about] if text)
     late = '<br><span class="late">will not fit</span>' if not machine["fits"] else ""
     minutes = max(1, round(machine["seconds"] / 60))
     return (

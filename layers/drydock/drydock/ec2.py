@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,15 @@ def platform_of(instance: Instance) -> str:
 def escape(value: str) -> str:
     """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
     return re.sub(r"([\\*?])", r"\\\1", value)
+
+
+@dataclass(frozen=True)
+class LaunchTemplate:
+    """A launch template as it is now."""
+
+    default: int
+    """The number of its default version."""
+    latest: int
 
 
 class Ec2:
@@ -182,6 +192,41 @@ class Ec2:
 
     def deprecate_image(self, image_id: str, at: datetime) -> None:
         call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
+
+    def launch_template(self, template_id: str) -> LaunchTemplate:
+        answer = call(self._client.describe_launch_templates, LaunchTemplateIds=[template_id])
+        found = answer["LaunchTemplates"][0]
+        return LaunchTemplate(found["DefaultVersionNumber"], found["LatestVersionNumber"])
+
+    def launch_template_data(self, template_id: str, version: int) -> Mapping[str, Any]:
+        """What instances are launched with by one version of a launch template."""
+        answer = call(
+            self._client.describe_launch_template_versions, LaunchTemplateId=template_id, Versions=[str(version)]
+        )
+        data: Mapping[str, Any] = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        return data
+
+    def create_launch_template_version(
+        self, template_id: str, source_version: int, image_id: str, description: str, token: str
+    ) -> tuple[int, str]:
+        """Make a version that differs from another one in its image. The same token is the same version.
+
+        Returns its number, and what EC2 finds wrong with it.
+        """
+        answer = call(
+            self._client.create_launch_template_version,
+            ClientToken=token,
+            LaunchTemplateId=template_id,
+            SourceVersion=str(source_version),
+            VersionDescription=description,
+            LaunchTemplateData={"ImageId": image_id},
+        )
+        errors = answer.get("Warning", {}).get("Errors", [])
+        found = "; ".join(f"{error.get('Code', '')}: {error.get('Message', '')}" for error in errors)
+        return int(answer["LaunchTemplateVersion"]["VersionNumber"]), found
+
+    def set_default_version(self, template_id: str, version: int) -> None:
+        call(self._client.modify_launch_template, LaunchTemplateId=template_id, DefaultVersion=str(version))
 
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
         call(

@@ -60,5 +60,10 @@ class Environment:
         """The name of the state machine of runs."""
         return f"{self.stack}-MaintenanceRun"
 
+    @property
+    def group_machine(self) -> str:
+        """The name of the state machine of rolls through groups."""
+        return f"{self.stack}-RollGroup"
+
     def function(self, name: str) -> str:
         return f"{self.stack}-{name}"

@@ -231,6 +231,70 @@ class CalendarClosedError(DrydockError):
     """Raised when a Change Calendar that the policy names is closed."""
 
 
+class GroupNotFoundError(DrydockError):
+    """Raised when there is no such Auto Scaling group in this account and Region."""
+
+
+class GroupBusyError(DrydockError):
+    """Raised when another execution is at work on an Auto Scaling group."""
+
+
+class InstanceRefreshAtWorkError(DrydockError):
+    """Raised when an instance refresh of an Auto Scaling group is not over."""
+
+
+class ProcessSuspendedError(DrydockError):
+    """Raised when a process of a group is suspended without which no member would come back into service."""
+
+
+class GroupWeightedError(DrydockError):
+    """Raised when the members of a group have weights, so that its sizes do not count them."""
+
+
+class GroupTooLargeError(DrydockError):
+    """Raised when a group has more members to be patched than one roll can keep account of."""
+
+
+class NoMemberInServiceError(DrydockError):
+    """Raised when no member of a group is in service and healthy."""
+
+
+class MemberNotSparedError(DrydockError):
+    """Raised when a group cannot spare as many members as are to be patched at once."""
+
+
+class GroupNotReadyError(DrydockError):
+    """Raised when an Auto Scaling group does not allow a change yet."""
+
+
+class MemberNotReadyError(DrydockError):
+    """Raised when a member of a group is still on its way into standby, or back into service."""
+
+
+class MemberGoneError(DrydockError):
+    """Raised when the group terminated or gave away a member in the middle of the work."""
+
+
+class StandbyTimedOutError(DrydockError):
+    """Raised when a member is still not in standby at the deadline."""
+
+
+class InServiceTimedOutError(DrydockError):
+    """Raised when a member is still not in service and healthy at the deadline."""
+
+
+class RollStoppedError(DrydockError):
+    """Raised when a roll through a group takes no further member, because one failed or a gate closed."""
+
+
+class SurgeNotPossibleError(DrydockError):
+    """Raised when a group cannot have an instance more before its members leave service."""
+
+
+class GroupNotRestoredError(DrydockError):
+    """Raised when an Auto Scaling group could not be given back as it was found."""
+
+
 class ServiceUnavailableError(DrydockError):
     """Raised when AWS throttled a call or failed to answer, after the client's own retries.
 

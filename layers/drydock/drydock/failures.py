@@ -6,6 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from drydock.leases import group_subject
+
+MOST_NAME = 255
+
 MOST_ID = 100
 """What is given as an instance id may be anything, and becomes part of a key."""
 
@@ -37,13 +41,16 @@ def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None
     return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}
 
 
-def instance_of(detail: Mapping[str, Any]) -> str:
-    """The instance that an execution was started for, whatever its input says; empty when it says nothing.
+def subject_of(detail: Mapping[str, Any]) -> str:
+    """The instance or group that an execution was started for, whatever its input says; empty when it says nothing.
 
     The input in the event's detail is a JSON text, left out when it is large.
     """
     try:
-        given = json.loads(detail.get("input") or "{}")["instanceId"]
-    except (KeyError, TypeError, ValueError):
+        given = json.loads(detail.get("input") or "{}")
+        if isinstance(given.get("groupName"), str):
+            return group_subject(given["groupName"][:MOST_NAME])
+        instance_id = given["instanceId"]
+    except (AttributeError, KeyError, TypeError, ValueError):
         return ""
-    return (given if isinstance(given, str) else json.dumps(given, separators=(",", ":")))[:MOST_ID]
+    return (instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":")))[:MOST_ID]

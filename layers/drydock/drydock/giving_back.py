@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from drydock.errors import DrydockError
 from drydock.executions import invoke_later
-from drydock.failures import instance_of, readable_cause
+from drydock.failures import readable_cause, subject_of
+from drydock.giving_back_groups import give_back_group
 from drydock.images import deprecate_images, find_images
 from drydock.leases import (
     ADMITTING,
@@ -25,6 +26,7 @@ from drydock.leases import (
     drop_lease,
     end_lease_with_result,
     find_lease,
+    is_group,
 )
 from drydock.power import was_started_here
 from drydock.release import describe_work, find_instance, power_of, set_final_tags
@@ -74,7 +76,7 @@ def sweep(services: Services) -> dict[str, Any]:
     function = services.environment.function
     suspects = _find_suspects(services, all_leases(services.table))
     for lease in suspects:
-        invoke_later(function("give_back"), {"instanceId": lease.instance_id})
+        invoke_later(function("give_back"), {"instanceId": lease.subject})
     untold = [
         result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
     ]
@@ -92,6 +94,8 @@ def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
 
 def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     """One pass over one machine. Returns what was done: the next move, or `nothing`."""
+    if is_group(instance_id):
+        return {"move": _give_back_group(services, instance_id)}
     lease = find_lease(services.table, instance_id)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
         return {"move": "nothing"}
@@ -108,6 +112,14 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     if move != "release":
         _tell_when_late(services, lease, hindrance)
     return {"move": move}
+
+
+def _give_back_group(services: Services, subject: str) -> str:
+    move = give_back_group(services, subject)
+    lease = find_lease(services.table, subject) if move not in ("nothing", "release") else None
+    if lease is not None:
+        _tell_when_late(services, lease, move.replace("_", " "))
+    return move
 
 
 def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
@@ -205,6 +217,6 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     if "detail" in event and "executionArn" in event["detail"]:
         if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
             return note_end_of_run(services, event["detail"])
-        instance_id = instance_of(event["detail"])
+        instance_id = subject_of(event["detail"])
         return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
     return {**sweep_runs(services), **sweep(services)}

@@ -28,16 +28,38 @@ ALL_LEASES = "LEASES"
 FUNCTION_LIFETIME = timedelta(seconds=75)
 """Longer than any function runs (60 s): an intent older than this is carried out, or never will be."""
 
-_HELD = "#owner = :owner AND redriveCount = :redrive"
-_NAMES = {"#owner": "owner"}
+HELD = "#owner = :owner AND redriveCount = :redrive"
+HELD_NAMES = {"#owner": "owner"}
 
 
-def instance_key(instance_id: str) -> Key:
-    return {"pk": f"INSTANCE#{instance_id}", "sk": "LEASE"}
+_GROUP = "group/"
 
 
-def group_key(group_name: str) -> Key:
-    return {"pk": f"GROUP#{group_name}", "sk": "LEASE"}
+def group_subject(group_name: str) -> str:
+    """What the lease of an Auto Scaling group is about. Instance ids hold no slash."""
+    return f"{_GROUP}{group_name}"
+
+
+def is_group(subject: str) -> bool:
+    return subject.startswith(_GROUP)
+
+
+def group_name_of(subject: str) -> str:
+    return subject.removeprefix(_GROUP)
+
+
+def partition_of(subject: str) -> str:
+    """The partition of an instance's or a group's items."""
+    return f"GROUP#{group_name_of(subject)}" if is_group(subject) else f"INSTANCE#{subject}"
+
+
+def lease_key(subject: str) -> Key:
+    return {"pk": partition_of(subject), "sk": "LEASE"}
+
+
+def _subject_of(partition: str) -> str:
+    kind, _, name = partition.partition("#")
+    return group_subject(name) if kind == "GROUP" else name
 
 
 @dataclass(frozen=True)
@@ -52,9 +74,10 @@ class Intent:
 
 @dataclass(frozen=True)
 class Lease:
-    """Who works on a machine, since when, and all that give_back needs to know."""
+    """Who works on a machine or a group, since when, and all that give_back needs to know."""
 
-    instance_id: str
+    subject: str
+    """The instance's id, or what `group_subject` makes of a group's name."""
     holder: Holder
     phase: str
     started: datetime
@@ -64,6 +87,20 @@ class Lease:
     journal: Mapping[str, Any]
     intents: Mapping[str, Intent]
     wait: Wait | None
+    members: Mapping[str, Mapping[str, Any]]
+    """Of a group: what is known of the members whose turn came, by instance id."""
+    closed: Mapping[str, str] | None
+    """Of a group: why the roll takes no further member (error, reason)."""
+
+    @property
+    def instance_id(self) -> str:
+        """The instance of a machine's lease."""
+        return self.subject
+
+    @property
+    def group_name(self) -> str:
+        """The group of a group's lease; empty for a machine's."""
+        return group_name_of(self.subject) if is_group(self.subject) else ""
 
     def newest_intent_at(self) -> datetime:
         return max([intent.at for intent in self.intents.values()], default=self.since)
@@ -84,9 +121,9 @@ def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
 
 
 def read_lease(item: Item) -> Lease:
-    instance_id = item["pk"].partition("#")[2]
+    subject = _subject_of(item["pk"])
     return Lease(
-        instance_id=instance_id,
+        subject=subject,
         holder=Holder(item["owner"], item["redriveCount"]),
         phase=item["phase"],
         started=from_text(item["startedAt"]),
@@ -94,16 +131,18 @@ def read_lease(item: Item) -> Lease:
         phase_since=from_text(item["phaseSince"]),
         journal=item.get("journal", {}),
         intents={name: _read_intent(name, raw) for name, raw in item.get("intents", {}).items()},
-        wait=read_wait(instance_id, item["wait"]) if "wait" in item else None,
+        wait=read_wait(subject, item["wait"]) if "wait" in item else None,
+        members=item.get("members", {}),
+        closed=item.get("closed"),
     )
 
 
-def _holder_values(holder: Holder) -> dict[str, Any]:
+def held_values(holder: Holder) -> dict[str, Any]:
     return {":owner": holder.execution, ":redrive": holder.redrive_count}
 
 
-def find_lease(table: Table, instance_id: str) -> Lease | None:
-    item = table.get(instance_key(instance_id))
+def find_lease(table: Table, subject: str) -> Lease | None:
+    item = table.get(lease_key(subject))
     return read_lease(item) if item else None
 
 
@@ -117,10 +156,10 @@ def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
     return [lease for lease in found if lease is not None]
 
 
-def take_lease(table: Table, holder: Holder, instance_id: str, started: datetime, now: datetime) -> Lease | None:
+def take_lease(table: Table, holder: Holder, subject: str, started: datetime, now: datetime) -> Lease | None:
     """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
     item = {
-        **instance_key(instance_id),
+        **lease_key(subject),
         "lookup": ALL_LEASES,
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
@@ -129,13 +168,14 @@ def take_lease(table: Table, holder: Holder, instance_id: str, started: datetime
         "since": to_text(now),
         "phaseSince": to_text(now),
         "intents": {},
+        **({"members": {}} if is_group(subject) else {}),
     }
     try:
         table.put(
             item,
-            f"attribute_not_exists(pk) OR ({_HELD} AND phase = :admitting)",
-            _NAMES,
-            {**_holder_values(holder), ":admitting": ADMITTING},
+            f"attribute_not_exists(pk) OR ({HELD} AND phase = :admitting)",
+            HELD_NAMES,
+            {**held_values(holder), ":admitting": ADMITTING},
         )
     except ConditionFailedError as refused:
         if refused.found is None:
@@ -145,17 +185,17 @@ def take_lease(table: Table, holder: Holder, instance_id: str, started: datetime
 
 
 def activate_lease(
-    table: Table, holder: Holder, instance_id: str, journal: Mapping[str, Any], intent: str, now: datetime
+    table: Table, holder: Holder, subject: str, journal: Mapping[str, Any], intent: str, now: datetime
 ) -> None:
     """Write the journal, allow changes, and announce the first one. Raises LeaseLostError."""
     try:
         table.update(
-            instance_key(instance_id),
+            lease_key(subject),
             "SET phase = :active, phaseSince = :now, journal = :journal, intents.#intent = :intent",
-            f"{_HELD} AND phase = :admitting",
-            {**_NAMES, "#intent": intent},
+            f"{HELD} AND phase = :admitting",
+            {**HELD_NAMES, "#intent": intent},
             {
-                **_holder_values(holder),
+                **held_values(holder),
                 ":active": ACTIVE,
                 ":admitting": ADMITTING,
                 ":now": to_text(now),
@@ -166,44 +206,42 @@ def activate_lease(
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{instance_id}: the lease was lost before it was active") from refused
+            raise LeaseLostError(f"{subject}: the lease was lost before it was active") from refused
 
 
-def claim_intent(table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any) -> Claim:
+def claim_intent(table: Table, holder: Holder, subject: str, name: str, now: datetime, **facts: Any) -> Claim:
     """Announce a changing call, and forget what was waited for before.
 
     An intent that stands without an answer is announced anew: its function is dead, and whoever carries it on must
     be seen to be alive. Commands are carried on by `commands` alone, which looks for them first.
     Raises LeaseLostError, and then nothing may be touched.
     """
-    claim = claim_or_find_intent(table, holder, instance_id, name, now, **facts)
+    claim = claim_or_find_intent(table, holder, subject, name, now, **facts)
     if claim.is_new or claim.intent.id:
         return claim
-    return Claim(renew_intent(table, holder, instance_id, claim.intent, now), is_new=False, lease=claim.lease)
+    return Claim(renew_intent(table, holder, subject, claim.intent, now), is_new=False, lease=claim.lease)
 
 
-def claim_or_find_intent(
-    table: Table, holder: Holder, instance_id: str, name: str, now: datetime, **facts: Any
-) -> Claim:
+def claim_or_find_intent(table: Table, holder: Holder, subject: str, name: str, now: datetime, **facts: Any) -> Claim:
     """As `claim_intent`, but an intent that stands is left as it is."""
     try:
         item = table.update(
-            instance_key(instance_id),
+            lease_key(subject),
             "SET intents.#name = :intent REMOVE #wait, awaited",
-            f"{_HELD} AND phase = :active AND attribute_not_exists(intents.#name)",
-            {**_NAMES, "#name": name, "#wait": "wait"},
-            {**_holder_values(holder), ":active": ACTIVE, ":intent": {"at": to_text(now), **facts}},
+            f"{HELD} AND phase = :active AND attribute_not_exists(intents.#name)",
+            {**HELD_NAMES, "#name": name, "#wait": "wait"},
+            {**held_values(holder), ":active": ACTIVE, ":intent": {"at": to_text(now), **facts}},
         )
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease and lease.holder == holder and lease.phase == ACTIVE and name in lease.intents:
             return Claim(lease.intents[name], is_new=False, lease=lease)
-        raise LeaseLostError(f"{instance_id}: {name}: the lease is no longer ours; nothing was touched") from None
+        raise LeaseLostError(f"{subject}: {name}: the lease is no longer ours; nothing was touched") from None
     lease = read_lease(item)
     return Claim(lease.intents[name], is_new=True, lease=lease)
 
 
-def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent, now: datetime) -> Intent:
+def renew_intent(table: Table, holder: Holder, subject: str, intent: Intent, now: datetime) -> Intent:
     """Announce anew a call that never happened, as far as anybody knows. Only one function can win this.
 
     Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
@@ -211,12 +249,12 @@ def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent,
     renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(now)}
     try:
         table.update(
-            instance_key(instance_id),
+            lease_key(subject),
             "SET intents.#name = :intent",
-            f"{_HELD} AND phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",
-            {**_NAMES, "#name": intent.name, "#at": "at"},
+            f"{HELD} AND phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",
+            {**HELD_NAMES, "#name": intent.name, "#at": "at"},
             {
-                **_holder_values(holder),
+                **held_values(holder),
                 ":active": ACTIVE,
                 ":intent": renewed,
                 ":before": to_text(intent.at),
@@ -225,23 +263,23 @@ def renew_intent(table: Table, holder: Holder, instance_id: str, intent: Intent,
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease and lease.holder == holder and lease.phase == ACTIVE:
-            raise ServiceUnavailableError(f"{instance_id}: {intent.name}: another function carries this on") from None
-        raise LeaseLostError(f"{instance_id}: {intent.name}: the lease is no longer ours") from None
+            raise ServiceUnavailableError(f"{subject}: {intent.name}: another function carries this on") from None
+        raise LeaseLostError(f"{subject}: {intent.name}: the lease is no longer ours") from None
     return _read_intent(intent.name, renewed)
 
 
-def record_intent(table: Table, holder: Holder, instance_id: str, name: str, answer: Mapping[str, str]) -> None:
+def record_intent(table: Table, holder: Holder, subject: str, name: str, answer: Mapping[str, str]) -> None:
     """Store what AWS answered to the call of an intent. Raises LeaseLostError when the lease is gone."""
     try:
         table.update(
-            instance_key(instance_id),
+            lease_key(subject),
             "SET " + ", ".join(f"intents.#name.#{key} = :{key}" for key in answer),
-            f"{_HELD} AND attribute_exists(intents.#name)",
-            {**_NAMES, "#name": name, **{f"#{key}": key for key in answer}},
-            {**_holder_values(holder), **{f":{key}": value for key, value in answer.items()}},
+            f"{HELD} AND attribute_exists(intents.#name)",
+            {**HELD_NAMES, "#name": name, **{f"#{key}": key for key in answer}},
+            {**held_values(holder), **{f":{key}": value for key, value in answer.items()}},
         )
     except ConditionFailedError as refused:
-        raise LeaseLostError(f"{instance_id}: {name}: the lease went while the call was made") from refused
+        raise LeaseLostError(f"{subject}: {name}: the lease went while the call was made") from refused
 
 
 def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
@@ -255,18 +293,18 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
     changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
     try:
         table.update(
-            instance_key(wait.instance_id),
+            lease_key(wait.instance_id),
             ", ".join(["SET #wait = :wait", *awaited, *changes]),
-            f"{_HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
+            f"{HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
             {
-                **_NAMES,
+                **HELD_NAMES,
                 "#wait": "wait",
                 "#sequence": "sequence",
                 **({"#name": work.intent} if changes else {}),
                 **{f"#{key}": key for key, _ in changes.values()},
             },
             {
-                **_holder_values(holder),
+                **held_values(holder),
                 ":active": ACTIVE,
                 ":wait": wait.to_item(),
                 **({":awaited": wait.resource} if awaited else {}),
@@ -287,12 +325,12 @@ def begin_restoring(table: Table, lease: Lease, now: datetime) -> Lease | None:
         return lease
     try:
         item = table.update(
-            instance_key(lease.instance_id),
+            lease_key(lease.subject),
             "SET phase = :restoring, phaseSince = :now REMOVE #wait, awaited",
-            f"{_HELD} AND phase = :before",
-            {**_NAMES, "#wait": "wait"},
+            f"{HELD} AND phase = :before",
+            {**HELD_NAMES, "#wait": "wait"},
             {
-                **_holder_values(lease.holder),
+                **held_values(lease.holder),
                 ":restoring": RESTORING,
                 ":before": lease.phase,
                 ":now": to_text(now),
@@ -307,12 +345,12 @@ def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime) -> b
     """Announce a change by `give_back`. False while another pass may be at it, or the lease has changed hands."""
     try:
         table.update(
-            instance_key(lease.instance_id),
+            lease_key(lease.subject),
             "SET intents.#name = :intent",
-            f"{_HELD} AND phase = :restoring AND (attribute_not_exists(intents.#name) OR intents.#name.#at < :before)",
-            {**_NAMES, "#name": name, "#at": "at"},
+            f"{HELD} AND phase = :restoring AND (attribute_not_exists(intents.#name) OR intents.#name.#at < :before)",
+            {**HELD_NAMES, "#name": name, "#at": "at"},
             {
-                **_holder_values(lease.holder),
+                **held_values(lease.holder),
                 ":restoring": RESTORING,
                 ":intent": {"at": to_text(now)},
                 ":before": to_text(now - FUNCTION_LIFETIME),
@@ -323,33 +361,31 @@ def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime) -> b
     return True
 
 
-def drop_lease(table: Table, holder: Holder, instance_id: str, phase: str) -> bool:
+def drop_lease(table: Table, holder: Holder, subject: str, phase: str) -> bool:
     """Delete a lease that touched nothing. False when it was not ours in that phase."""
     try:
         table.delete(
-            instance_key(instance_id),
-            f"{_HELD} AND phase = :phase",
-            _NAMES,
-            {**_holder_values(holder), ":phase": phase},
+            lease_key(subject),
+            f"{HELD} AND phase = :phase",
+            HELD_NAMES,
+            {**held_values(holder), ":phase": phase},
         )
     except ConditionFailedError:
         return False
     return True
 
 
-def end_lease_with_result(
-    table: Table, holder: Holder, instance_id: str, phase: str, result: Item, *more: Write
-) -> bool:
+def end_lease_with_result(table: Table, holder: Holder, subject: str, phase: str, result: Item, *more: Write) -> bool:
     """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
     try:
         table.write_together(
             [
                 table.addition(result),
                 table.removal(
-                    instance_key(instance_id),
-                    f"{_HELD} AND phase = :phase",
-                    _NAMES,
-                    {**_holder_values(holder), ":phase": phase},
+                    lease_key(subject),
+                    f"{HELD} AND phase = :phase",
+                    HELD_NAMES,
+                    {**held_values(holder), ":phase": phase},
                 ),
                 *more,
             ]

@@ -103,6 +103,6 @@ def run_hook(services: Services, step: Step) -> None:
 
 
 def check_health(services: Services, step: Step) -> None:
-    """Run the health probe of the policy: a Command document of the account."""
-    command = Command("healthProbe", "health", step.policy["healthProbe"], {})
+    """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
+    command = Command(f"healthProbe{step.data['moment']}", "health", step.policy["healthProbe"], {})
     run_command(services, step, command, "hookSeconds")

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from drydock.admission import GROUP_TAG
 from drydock.approvals import is_approved
+from drydock.ec2 import Instance, tags_of
 from drydock.errors import (
     InvalidInputError,
     InvalidPolicyError,
@@ -17,15 +19,18 @@ from drydock.errors import (
     RunStillWorkingError,
 )
 from drydock.history import all_histories, left_over
-from drydock.leases import RESTORING, all_leases
+from drydock.leases import RESTORING, all_leases, group_subject, is_group
 from drydock.plans import (
     Durations,
     Plan,
     at_another_time,
     candidate,
+    count_planned,
+    gather_groups,
     in_order,
     left_out,
     make_waves,
+    members_of,
     plan_hash,
     planned_machines,
     planned_waves,
@@ -93,7 +98,7 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
         "runId": run.run_id,
         "bucket": services.objects.bucket,
         "waves": [{"key": wave["key"]} for wave in plan["waves"]],
-        "machines": len(plan["machines"]),
+        "machines": count_planned(plan),
         "planOnly": bool(run.item["planOnly"]),
         "approvalNeeded": bool(run.item["approvalNeeded"]),
         "approvalSeconds": plan["policy"]["approval"]["seconds"],
@@ -158,8 +163,7 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
     if request.source == "plan" and run.item.get("outcome") != "planned":
         raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
     slots = slots_of_run(services.table, run_id)
-    attempted = {slot["instanceId"] for slot in slots if slot.get("outcome") != "not_attempted"}
-    left = frozenset(machine["instanceId"] for machine in plan["machines"]) - attempted
+    left = frozenset(_left_by(services, run, plan, slots))
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
     return Earlier(run, plan, left, _is_canary_proved(run, plan, slots))
@@ -185,6 +189,27 @@ def _is_canary_proved(run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) 
     if not canary:
         return bool(run.item.get("canaryProved"))
     return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
+
+
+def _left_by(services: Services, run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The machines that a run has not attempted."""
+    attempted = {
+        slot["instanceId"]
+        for slot in slots
+        if slot.get("outcome") != "not_attempted" or (is_group(slot["instanceId"]) and "execution" in slot)
+    }
+    left = {
+        member["instanceId"]
+        for machine in plan["machines"]
+        if machine["instanceId"] not in attempted
+        for member in members_of(machine)
+    }
+    begun = [machine for machine in plan["machines"] if machine["instanceId"] in attempted]
+    if any(machine.get("kind") == "group" for machine in begun) and run.item.get("reportKey"):
+        # A roll that has begun has not come to all of its members.
+        report = services.objects.read_json(run.item["reportKey"])
+        left |= {one["instanceId"] for one in report["machines"] if one["outcome"] == "not_attempted"}
+    return left
 
 
 def _take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -> Plan:
@@ -255,7 +280,7 @@ def _make_plan(
             instance,
             policy,
             agent=agent,
-            held_by=held.get(instance_id, ""),
+            held_by=held.get(instance_id, "") or _group_held(instance, held),
             history=past,
             since=since,
             guard_tag=services.environment.guard_tag,
@@ -269,7 +294,7 @@ def _make_plan(
         raise InvalidInputError(
             f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
         )
-    ordered, order_warnings = in_order(candidates)
+    ordered, order_warnings = in_order(gather_groups(candidates, policy))
     snapshot_id, goes_on, snapshot_warnings = _snapshot(request, earlier, run, now)
     is_proved = resumed is not None and goes_on and resumed.is_canary_proved
     waves, wave_warnings = make_waves(ordered, policy, with_canary=not is_proved)
@@ -308,11 +333,17 @@ def _make_plan(
     }
 
 
+def _group_held(instance: Instance, held: Mapping[str, str]) -> str:
+    """Who rolls through the group of a machine; empty for nobody."""
+    group = tags_of(instance).get(GROUP_TAG)
+    return held.get(group_subject(group), "") if group else ""
+
+
 def _held_by_others(services: Services) -> dict[str, str]:
-    """Who has which machine in work, by instance id. One that is being given back is free soon."""
+    """Who has which machine or group in work, by instance id or subject. One that is being given back is free soon."""
     leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
     running = services.executions.running_among(lease.holder.execution for lease in leases)
-    return {lease.instance_id: lease.holder.name for lease in leases if lease.holder.execution in running}
+    return {lease.subject: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
 def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:
@@ -337,7 +368,7 @@ def _describe_window(window: WindowFacts | None) -> Any:
 
 
 def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, earlier: Earlier | None) -> bool:
-    approval, machines = plan["policy"]["approval"], len(plan["machines"])
+    approval, machines = plan["policy"]["approval"], count_planned(plan)
     if not approval["required"] and not 0 < approval["above"] < machines:
         return False
     if request.source != "plan" or earlier is None:
@@ -374,7 +405,7 @@ def _store(
             "planHash": digest,
             "planOnly": request.plan_only,
             "approvalNeeded": _is_approval_needed(services, request, plan, earlier),
-            "planned": len(plan["machines"]),
+            "planned": count_planned(plan),
             "operation": plan["operation"],
             "policy": policy,
             "snapshotId": plan["snapshotId"],
@@ -383,7 +414,7 @@ def _store(
             "timeZone": time_zone,
             "end": plan["end"],
             "lastAdmission": plan["lastAdmission"],
-            "maxErrors": slots_of(policy["maxErrors"], len(plan["machines"]), 0),
+            "maxErrors": slots_of(policy["maxErrors"], count_planned(plan), 0),
             "since": to_text(since),
             "startedBy": request.started_by,
             "canaryProved": earlier is not None and request.source == "resume" and goes_on and earlier.is_canary_proved,

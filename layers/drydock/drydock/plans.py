@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapreplace
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
-from drydock.admission import done_since, refusal, refusal_by_guard
+from drydock.admission import GROUP_TAG, done_since, refusal, refusal_by_guard
 from drydock.checking import brief
 from drydock.ec2 import Instance, platform_of, state_of, tags_of
 from drydock.errors import (
@@ -23,6 +23,7 @@ from drydock.errors import (
     InvalidPolicyError,
 )
 from drydock.history import History
+from drydock.leases import group_subject
 from drydock.policy import Policy
 from drydock.ssm import Agent
 from drydock.targets import LeftOut, Target, leave_out
@@ -32,6 +33,9 @@ ORDER_TAG = "DrydockOrder"
 MOST_WAVES = 100
 DEFAULT_SECONDS = 600
 """How long a machine is expected to take of which nothing is known: image, installation, reboot, restore."""
+OUT_OF_SERVICE_SECONDS = 600
+"""How long a member of a group is expected to take besides: connections drain for 300 seconds unless a target group
+says otherwise, and as long again until it is healthy."""
 
 Basis = Literal["own history", "patch group", "default"]
 
@@ -39,8 +43,18 @@ _LAST = 1000
 _MOST_NAMED = 10
 
 
+class PlannedMember(TypedDict):
+    """A member of an Auto Scaling group that a roll patches."""
+
+    instanceId: str
+    name: str
+
+
 class PlannedMachine(TypedDict):
-    """`wave` counts from 0; `basis` says what `seconds` is estimated from."""
+    """A machine, or a group whose members are patched in one roll: its `instanceId` is then the group's subject.
+
+    `wave` counts from 0; `basis` says what `seconds` is estimated from. A plan of an older Drydock has no `kind`.
+    """
 
     instanceId: str
     name: str
@@ -55,10 +69,14 @@ class PlannedMachine(TypedDict):
     startsAt: str
     endsAt: str
     fits: bool
+    kind: NotRequired[Literal["instance", "group"]]
+    groupName: NotRequired[str]
+    members: NotRequired[list[PlannedMember]]
+    """Of a group: those that the targets mean and nothing speaks against."""
 
 
 class PlannedWave(TypedDict):
-    """`key` is where in the bucket the machines of the wave stand."""
+    """`key` is where in the bucket the machines of the wave stand; `count` counts the members of groups."""
 
     key: str
     count: int
@@ -102,7 +120,7 @@ class Plan(TypedDict):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A machine that is planned, with all that its place in the plan depends on."""
+    """A machine or a group that is planned, with all that its place in the plan depends on."""
 
     instance_id: str
     name: str
@@ -114,16 +132,32 @@ class Candidate:
     seconds: int
     basis: Basis
     not_attempted: bool
-    """Whether its turn did not come the last time."""
+    """Whether its turn did not come the last time; of a group, that of one of its members."""
+    members: tuple[Candidate, ...] = ()
+    """Of a group: those that are patched."""
+
+    @property
+    def machines(self) -> tuple[Candidate, ...]:
+        """The machines that it stands for."""
+        return self.members or (self,)
+
+    @property
+    def group_name(self) -> str:
+        """Of a member or a group."""
+        return self.tags.get(GROUP_TAG, "")
 
     @property
     def order(self) -> int | None:
-        """What its tag says; None without one, or for one that says nothing sensible."""
+        """What its tag says; None without one, or for one that says nothing sensible. Of a group, the lowest."""
+        if self.members:
+            return min((member.order for member in self.members if member.order is not None), default=None)
         value = self.tags.get(ORDER_TAG, "")
         return int(value) if re.fullmatch(r"[0-9]{1,3}", value) else None
 
     @property
     def label(self) -> str:
+        if self.members:
+            return f"group {self.name}"
         return f"{self.name} ({self.instance_id})" if self.name else self.instance_id
 
 
@@ -133,6 +167,10 @@ class DraftWave:
 
     machines: tuple[Candidate, ...]
     is_canary: bool
+
+    @property
+    def count(self) -> int:
+        return count_machines(self.machines)
 
 
 @dataclass(frozen=True)
@@ -200,9 +238,13 @@ def _why_left_out(
 def _refusal_once_settled(instance: Instance, policy: Policy) -> DrydockError | None:
     """Why admission would refuse an instance, once it is what it is about to be: its turn comes later."""
     settled = {"pending": "running", "stopping": "stopped"}.get(state_of(instance), state_of(instance))
-    why = refusal({**instance, "State": {"Name": settled}}, policy, member_of_leased_group=False)
-    if isinstance(why, InstanceInGroupError):
-        return InstanceInGroupError(f"{why}; groups are not patched yet")
+    why = refusal({**instance, "State": {"Name": settled}}, policy, member_of_leased_group=True)
+    group = tags_of(instance).get(GROUP_TAG)
+    if why is None and group is not None and settled == "stopped":
+        return InstanceInGroupError(
+            f"{instance['InstanceId']}: is a stopped member of Auto Scaling group {group}; the group's roll patches "
+            "those in service"
+        )
     return why
 
 
@@ -250,6 +292,48 @@ def candidate(instance: Instance, agent: Agent | None, durations: Durations, not
     )
 
 
+def gather_groups(candidates: Iterable[Candidate], policy: Policy) -> list[Candidate]:
+    """The candidates as they are worked on: the members of an Auto Scaling group together, in one roll."""
+    alone: list[Candidate] = []
+    members: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        if one.group_name:
+            members.setdefault(one.group_name, []).append(one)
+        else:
+            alone.append(one)
+    return [*alone, *(_group(name, tuple(found), policy) for name, found in members.items())]
+
+
+def _group(name: str, members: tuple[Candidate, ...], policy: Policy) -> Candidate:
+    members = tuple(sorted(members, key=lambda member: (member.name, member.instance_id)))
+    turns = -(-len(members) // policy["batch"])
+    # A Scan takes nobody out of service.
+    out_of_service = OUT_OF_SERVICE_SECONDS if policy["operation"] != "Scan" else 0
+    # The slower ones decide how long a batch takes.
+    work = sum(sorted((member.seconds for member in members), reverse=True)[:turns])
+    return Candidate(
+        instance_id=group_subject(name),
+        name=name,
+        platform=", ".join(sorted({member.platform for member in members})),
+        patch_group=", ".join(sorted({member.patch_group for member in members} - {""})),
+        power="running",
+        managed="yes" if all(member.managed == "yes" for member in members) else "unknown",
+        tags={GROUP_TAG: name},
+        seconds=work + turns * out_of_service,
+        basis=min((member.basis for member in members), key=_BASES.index),
+        not_attempted=any(member.not_attempted for member in members),
+        members=members,
+    )
+
+
+_BASES: Sequence[Basis] = ("default", "patch group", "own history")
+
+
+def count_machines(candidates: Iterable[Candidate]) -> int:
+    """How many machines they are, each member of a group counted."""
+    return sum(len(one.machines) for one in candidates)
+
+
 def was_not_attempted(at: datetime | None, history: History | None) -> bool:
     """Whether a machine's turn did not come in a run that planned it, and it has not been done since."""
     if at is None:
@@ -265,7 +349,8 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     ordered = sorted(candidates, key=_rank)
     unclear = [
         f"{machine.label}: {brief(machine.tags[ORDER_TAG])}"
-        for machine in ordered
+        for planned in ordered
+        for machine in planned.machines
         if ORDER_TAG in machine.tags and machine.order is None
     ]
     if not unclear:
@@ -301,7 +386,8 @@ def make_waves(
     """The waves, and warnings. Raises InvalidPolicyError when there are too many.
 
     The canary is first, whatever the order of its machines. Machines of different DrydockOrder never share a wave,
-    so that the lower ones are done when the higher ones begin; a canary of several orders takes several waves.
+    so that the lower ones are done when the higher ones begin; a canary of several orders takes several waves. A group
+    is one of them, and is never split.
     """
     canary, warnings = _canary_of(ordered, policy) if with_canary else (set(), [])
     size = slots_of(policy["waveSize"], len(ordered), 1)
@@ -330,7 +416,7 @@ def _canary_of(ordered: Sequence[Candidate], policy: Policy) -> tuple[set[str], 
 
 def _has_tag(machine: Candidate, tag: str) -> bool:
     key, has_value, value = tag.partition("=")
-    return key in machine.tags and (not has_value or machine.tags[key] == value)
+    return any(key in one.tags and (not has_value or one.tags[key] == value) for one in machine.machines)
 
 
 def _split(machines: Sequence[Candidate], size: int) -> list[tuple[Candidate, ...]]:
@@ -398,24 +484,46 @@ def _predict(
 def planned_machines(waves: Sequence[DraftWave], schedule: Schedule) -> list[PlannedMachine]:
     """The machines of a plan, in the order in which they are worked on."""
     return [
-        {
-            "instanceId": machine.instance_id,
-            "name": machine.name,
-            "platform": machine.platform,
-            "patchGroup": machine.patch_group,
-            "power": machine.power,
-            "managed": machine.managed,
-            "order": machine.order,
-            "wave": number,
-            "seconds": machine.seconds,
-            "basis": machine.basis,
-            "startsAt": to_text(schedule.turns[machine.instance_id].starts),
-            "endsAt": to_text(schedule.turns[machine.instance_id].ends),
-            "fits": schedule.turns[machine.instance_id].fits,
-        }
+        _planned(machine, number, schedule.turns[machine.instance_id])
         for number, wave in enumerate(waves)
         for machine in wave.machines
     ]
+
+
+def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
+    planned: PlannedMachine = {
+        "kind": "instance",
+        "instanceId": machine.instance_id,
+        "name": machine.name,
+        "platform": machine.platform,
+        "patchGroup": machine.patch_group,
+        "power": machine.power,
+        "managed": machine.managed,
+        "order": machine.order,
+        "wave": wave,
+        "seconds": machine.seconds,
+        "basis": machine.basis,
+        "startsAt": to_text(turn.starts),
+        "endsAt": to_text(turn.ends),
+        "fits": turn.fits,
+    }
+    if machine.members:
+        planned |= {
+            "kind": "group",
+            "groupName": machine.name,
+            "members": [{"instanceId": member.instance_id, "name": member.name} for member in machine.members],
+        }
+    return planned
+
+
+def members_of(machine: PlannedMachine) -> Sequence[PlannedMember]:
+    """The machines that an entry of a plan stands for: itself, or the members of the group."""
+    return machine.get("members") or [{"instanceId": machine["instanceId"], "name": machine["name"]}]
+
+
+def count_planned(plan: Plan) -> int:
+    """How many machines a plan is about, each member of a group counted."""
+    return sum(len(members_of(machine)) for machine in plan["machines"])
 
 
 def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: datetime) -> Plan:
@@ -448,18 +556,22 @@ def wave_key(run_id: str, number: int) -> str:
 
 
 def wave_items(plan: Plan, number: int) -> list[dict[str, Any]]:
-    """The items of a wave, as they are stored for its Map."""
-    return [
-        {"instanceId": machine["instanceId"], "name": machine["name"], "seconds": machine["seconds"]}
-        for machine in plan["machines"]
-        if machine["wave"] == number
-    ]
+    """The items of a wave, as they are stored for its Map. `only` names the members of a group."""
+    return [_item(machine) for machine in plan["machines"] if machine["wave"] == number]
+
+
+def _item(machine: PlannedMachine) -> dict[str, Any]:
+    item = {"instanceId": machine["instanceId"], "name": machine["name"], "seconds": machine["seconds"]}
+    if machine.get("kind") != "group":
+        return item
+    only = [member["instanceId"] for member in members_of(machine)]
+    return {**item, "kind": "group", "groupName": machine["groupName"], "only": only}
 
 
 def planned_waves(run_id: str, waves: Sequence[DraftWave]) -> list[PlannedWave]:
     """The waves of a plan, in the order in which they are worked on."""
     return [
-        {"key": wave_key(run_id, number), "count": len(wave.machines), "isCanary": wave.is_canary}
+        {"key": wave_key(run_id, number), "count": wave.count, "isCanary": wave.is_canary}
         for number, wave in enumerate(waves)
     ]
 

@@ -59,6 +59,7 @@ class DeadlinePolicy(TypedDict):
     hookSeconds: int
     agentSeconds: int
     stopSeconds: int
+    standbySeconds: int
 
 
 class CanaryPolicy(TypedDict):
@@ -84,6 +85,13 @@ class ApprovalPolicy(TypedDict):
     minApprovals: int
 
 
+class RefreshPolicy(TypedDict):
+    """Whether a roll gives the group's launch template the image of a member, and may make that its default."""
+
+    enabled: bool
+    allowDefault: bool
+
+
 class Policy(TypedDict):
     """What is done to a machine, and how a run goes about its machines."""
 
@@ -107,6 +115,13 @@ class Policy(TypedDict):
     waveSize: str | int
     gates: GatePolicy
     approval: ApprovalPolicy
+    batch: int
+    capacity: Literal["reduce", "surge"]
+    surgeFallback: Literal["fail", "reduce"]
+    minHealthy: str | int
+    onMemberFailure: Literal["return", "hold", "replace"]
+    launchedMembers: Literal["report", "patch"]
+    refreshLaunchTemplate: RefreshPolicy
 
 
 DEFAULTS: Policy = {
@@ -132,6 +147,7 @@ DEFAULTS: Policy = {
         "hookSeconds": 600,
         "agentSeconds": 600,
         "stopSeconds": 3600,
+        "standbySeconds": 300,
     },
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
@@ -143,6 +159,13 @@ DEFAULTS: Policy = {
     "waveSize": "100%",
     "gates": {"alarms": [], "calendars": []},
     "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
+    "batch": 1,
+    "capacity": "reduce",
+    "surgeFallback": "fail",
+    "minHealthy": "",
+    "onMemberFailure": "return",
+    "launchedMembers": "report",
+    "refreshLaunchTemplate": {"enabled": False, "allowDefault": False},
 }
 
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
@@ -175,6 +198,7 @@ MOST_SECONDS: DeadlinePolicy = {
     "hookSeconds": 7_200,
     "agentSeconds": 7_200,
     "stopSeconds": 7_200,
+    "standbySeconds": 7_200,
 }
 """The longest deadline that a policy may ask for; the state machine's retriers last at least as long."""
 
@@ -222,6 +246,15 @@ _check_policy = section(
                 "minApprovals": whole_number(1, 10),
             }
         ),
+        "batch": whole_number(1, 20),
+        "capacity": one_of("reduce", "surge"),
+        "surgeFallback": one_of("fail", "reduce"),
+        "minHealthy": number_or_share(
+            r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"'', 0, {_positive}"
+        ),
+        "onMemberFailure": one_of("return", "hold", "replace"),
+        "launchedMembers": one_of("report", "patch"),
+        "refreshLaunchTemplate": section({"enabled": flag, "allowDefault": flag}),
     }
 )
 
@@ -244,7 +277,23 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+    if _refreshes_without_image(policy):
+        mistakes.append(
+            "policy.refreshLaunchTemplate: needs the image that is made after patching, with a reboot: "
+            "backup.after true and backup.noReboot false"
+        )
     return mistakes
+
+
+def _refreshes_without_image(policy: Mapping[str, Any]) -> bool:
+    refresh, backup = policy.get("refreshLaunchTemplate"), policy.get("backup")
+    return (
+        policy.get("operation") == "Install"
+        and isinstance(refresh, Mapping)
+        and refresh.get("enabled") is True
+        and isinstance(backup, Mapping)
+        and (backup.get("after") is False or backup.get("noReboot") is True)
+    )
 
 
 def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:

@@ -218,7 +218,7 @@ def _facts(step: Step) -> dict[str, Any]:
             for outcome in (
                 *installs,
                 *updates,
-                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health")),
+                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health", "healthAfterImage")),
             )
             if outcome and "commandId" in outcome
         ],

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from drydock.failures import readable_cause
+from drydock.leases import group_name_of, is_group
 from drydock.messages import advice_for, cut, machine_text, one_line
-from drydock.plans import Plan
+from drydock.plans import Plan, members_of
 from drydock.runs import SNAPSHOT_LIVES
 from drydock.table import Item
 from drydock.times import from_text, to_text
@@ -18,8 +19,8 @@ SCHEMA = 1
 MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
 UNMANAGED = "InstanceUnmanagedError"
 
-_BUSY = ("InstanceBusyError",)
-_GONE = ("InstanceNotFoundError", "InstanceTerminatedError")
+_BUSY = ("GroupBusyError", "InstanceBusyError", "InstanceRefreshAtWorkError")
+_GONE = ("GroupNotFoundError", "InstanceNotFoundError", "InstanceTerminatedError", "MemberGoneError")
 _SKIPPED = (
     "InstanceDoneError",
     "InstanceExcludedError",
@@ -31,6 +32,8 @@ _OUTCOMES = {
     **dict.fromkeys(_BUSY, "busy"),
     **dict.fromkeys(_GONE, "gone"),
     **dict.fromkeys(_SKIPPED, "skipped"),
+    # None of its members failed, but some were not attempted.
+    "RollStoppedError": "not_attempted",
     # Let in, and before it began the run was stopped.
     "RunOverError": "not_attempted",
 }
@@ -47,6 +50,8 @@ _STOPS = ("ABORTED", "RunStoppedError")
 _KILLS = ("ABORTED", "TIMED_OUT")
 _VERDICTS_OF_THE_FLOW = ("MachinesFailedError", "RunIncompleteError")
 """What the flow ends with because of its machines: no failure of the run itself."""
+_VERDICTS_OF_A_ROLL = ("MachinesFailedError", "RollStoppedError")
+"""What a roll ends with because of its members."""
 
 _MOST_CAUSE = 2_000
 _MOST_REASON = 32_000
@@ -55,10 +60,14 @@ _MOST_GIVEN = 400
 
 
 class MachineOutcome(TypedDict):
-    """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown."""
+    """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
+
+    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
+    """
 
     instanceId: str
     name: str
+    groupName: str
     wave: int
     isPlanned: bool
     outcome: str
@@ -69,6 +78,17 @@ class MachineOutcome(TypedDict):
     execution: str
     startedAt: str
     endedAt: str
+
+
+class GroupOutcome(TypedDict):
+    """What became of a group. `problems` is what of it is not as it was found."""
+
+    groupName: str
+    outcome: str
+    error: str
+    cause: str
+    problems: list[str]
+    execution: str
 
 
 def outcome_of_failure(error: str) -> str:
@@ -85,13 +105,18 @@ def reconcile(
     run: Item,
     children: Mapping[str, Mapping[str, Any]],
     failure: Mapping[str, str] | None = None,
+    rolls: Mapping[str, Item] | None = None,
 ) -> list[MachineOutcome]:
     """Exactly one outcome for every planned machine, in the plan's order; then those that no plan names.
 
-    `children` holds what was found of the executions of machines: a result, or an error and its cause.
+    `children` holds what was found of the executions of machines: a result, or an error and its cause. `rolls` holds
+    the results of groups, by subject; their members stand for them.
     """
-    by_id = {str(slot["instanceId"]): slot for slot in slots}
-    planned = {machine["instanceId"]: machine for machine in plan["machines"]} if plan else {}
+    by_id: dict[str, Item] = {}
+    for slot in slots:
+        subject = str(slot["instanceId"])
+        by_id |= _slots_of_members(slot, (rolls or {}).get(subject)) if is_group(subject) else {subject: slot}
+    planned = _planned(plan) if plan else {}
     why_not = _why_not_attempted(run, failure)
     outcomes = [
         _outcome(instance_id, machine, by_id.get(instance_id), children.get(instance_id), why_not)
@@ -99,9 +124,75 @@ def reconcile(
     ]
     for instance_id in sorted({*by_id, *children} - set(planned)):
         unplanned = _outcome(instance_id, {}, by_id.get(instance_id), children.get(instance_id), why_not)
-        # Where there is no plan to be read, nothing can be said to be outside it.
-        outcomes.append({**unplanned, "isPlanned": plan is None})
+        # Where there is no plan to be read, nothing can be said to be outside it; a roll takes up what its policy says.
+        outcomes.append({**unplanned, "isPlanned": plan is None or bool(unplanned["groupName"])})
     return outcomes
+
+
+def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """The machines of a plan by id, those of groups one by one."""
+    return {
+        member["instanceId"]: {**member, "wave": machine["wave"], "groupName": machine.get("groupName", "")}
+        for machine in plan["machines"]
+        for member in members_of(machine)
+    }
+
+
+def _slots_of_members(slot: Item, roll: Item | None) -> dict[str, Item]:
+    """What is known of each member of a group whose turn came."""
+    found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
+    common = {"groupName": group_name_of(str(slot["instanceId"])), "execution": slot.get("execution", "")}
+    return {
+        instance_id: {**common, "instanceId": instance_id, **_turn_of_member(slot, roll, found.get(instance_id))}
+        for instance_id in dict.fromkeys([*slot.get("only", ()), *found])
+    }
+
+
+def _turn_of_member(slot: Item, roll: Item | None, found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if found is not None and found["outcome"] != "not_attempted":
+        return {**found, "admittedAt": found.get("at", "")}
+    if roll is None:
+        return {key: slot[key] for key in ("outcome", "error", "cause", "endedAt") if key in slot}
+    failure = roll.get("failure") or {}
+    why = {"error": failure.get("error", ""), "cause": failure.get("cause", "")}
+    if found is not None:
+        told = {"error": found["error"], "cause": found.get("cause", "")} if found.get("error") else why
+        return {"outcome": "not_attempted", **told}
+    if roll["outcome"] == "refused" or roll.get("givenBack"):
+        # The group was not touched, or its roll died before the member's turn.
+        outcome = slot.get("outcome", "")
+        return {"outcome": outcome if outcome in ("busy", "gone", "skipped") else "not_attempted", **why}
+    return {
+        "outcome": "gone",
+        "error": "MemberGoneError",
+        "cause": f"was not in service in group {roll.get('groupName', '')} when its roll began",
+    }
+
+
+def group_outcomes(
+    slots: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
+) -> list[GroupOutcome]:
+    """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
+    was_stopped = (failure or {}).get("error") in _STOPS
+    return [
+        {
+            "groupName": group_name_of(str(slot["instanceId"])),
+            "outcome": "stopped"
+            if was_stopped and slot.get("error") in _STOPS
+            else str(slot.get("outcome") or "not_attempted"),
+            "error": str(slot.get("error") or ""),
+            "cause": cut(readable_cause(str(slot.get("cause") or "")), _MOST_CAUSE),
+            "problems": [str(problem) for problem in rolls.get(str(slot["instanceId"]), {}).get("problems") or []],
+            "execution": str(slot.get("execution") or ""),
+        }
+        for slot in slots
+        if is_group(str(slot["instanceId"]))
+    ]
+
+
+def failed_groups(groups: Iterable[GroupOutcome]) -> list[GroupOutcome]:
+    """Those whose roll failed by itself, and not because of its members."""
+    return [group for group in groups if group["outcome"] == "failed" and group["error"] not in _VERDICTS_OF_A_ROLL]
 
 
 def _outcome(
@@ -127,6 +218,7 @@ def _outcome(
     return {
         "instanceId": instance_id,
         "name": str(planned.get("name") or slot.get("name") or child.get("name") or ""),
+        "groupName": str(planned.get("groupName") or slot.get("groupName") or ""),
         "wave": int(planned.get("wave", -1)),
         "isPlanned": True,
         "outcome": outcome,
@@ -177,7 +269,12 @@ def count_outcomes(outcomes: Iterable[MachineOutcome]) -> dict[str, int]:
     return {outcome: found[outcome] for outcome in MACHINE_OUTCOMES}
 
 
-def outcome_of_run(outcomes: Sequence[MachineOutcome], run: Item, failure: Mapping[str, str] | None) -> str:
+def outcome_of_run(
+    outcomes: Sequence[MachineOutcome],
+    run: Item,
+    failure: Mapping[str, str] | None,
+    groups: Sequence[GroupOutcome] = (),
+) -> str:
     """What became of the run.
 
     succeeded, failed, incomplete, planned, nothing_to_do, rejected, not_answered, refused or stopped.
@@ -198,7 +295,7 @@ def outcome_of_run(outcomes: Sequence[MachineOutcome], run: Item, failure: Mappi
         return "not_answered"
     if untouched and error in _REFUSALS:
         return "refused"
-    if counts["failed"] or (error and error not in _STOPS):
+    if counts["failed"] or failed_groups(groups) or (error and error not in _STOPS):
         return "failed"
     if not outcomes:
         return "nothing_to_do"
@@ -215,13 +312,14 @@ def make_report(
     failure: Mapping[str, str] | None,
     ended: datetime,
     given: object = None,
+    groups: Sequence[GroupOutcome] = (),
 ) -> dict[str, Any]:
     """The report of a run, as it is stored and as the message is made from it. No tokens, no links.
 
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
     facts: Mapping[str, Any] = plan or {}
-    outcome = outcome_of_run(outcomes, run, failure)
+    outcome = outcome_of_run(outcomes, run, failure, groups)
     started = from_text(run["startedAt"])
     end = str(facts.get("end") or run.get("end") or "")
     worked_until = _worked_until(outcomes, ended)
@@ -244,6 +342,7 @@ def make_report(
         "planned": sum(machine["isPlanned"] for machine in outcomes),
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
+        "groups": list(groups),
         "leftOut": list(facts.get("leftOut") or []),
         "failure": _own_failure(failure),
         "closed": dict(run["closed"]) if run.get("closed") else None,
@@ -347,6 +446,10 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     found = [f"{_machines(count)} failed with {error}: {advice_for(error)}" for error, count in kinds[:_MOST_KINDS]]
     if len(kinds) > _MOST_KINDS:
         found.append(f"The report names {len(kinds) - _MOST_KINDS} more kinds of failures.")
+    found += [
+        f"The roll through group {group['groupName']} failed with {group['error']}: {advice_for(group['error'])}"
+        for group in failed_groups(report["groups"])[:_MOST_KINDS]
+    ]
     failure = report["failure"]
     if failure and failure["error"] not in _STOPS:
         found.append(f"The run itself ended with {failure['error']}: {advice_for(failure['error'])}")

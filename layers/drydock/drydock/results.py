@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from drydock.leases import partition_of
 from drydock.step import Holder
 from drydock.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.times import to_text
@@ -18,7 +19,7 @@ def result_key(instance_id: str, holder: Holder, started: datetime) -> Key:
     """Sorted by the start of the execution: Step Functions frees names after 90 days, so a name is not enough."""
     begun = int(started.timestamp())
     return {
-        "pk": f"INSTANCE#{instance_id}",
+        "pk": partition_of(instance_id),
         "sk": f"RESULT#{begun:012d}#{holder.machine}#{holder.name}#{holder.redrive_count}",
     }
 

@@ -20,7 +20,7 @@ from drydock.messages import (
     subject_line,
     windows_link,
 )
-from drydock.reports import UNMANAGED, MachineOutcome
+from drydock.reports import UNMANAGED, MachineOutcome, failed_groups
 from drydock.times import for_people, from_text
 
 _MOST_LISTED = 20
@@ -45,7 +45,7 @@ _LEFT_OUT = {
     "InstanceBusyError": "in the hands of another execution",
     "InstanceDoneError": "done already",
     "InstanceExcludedError": "excluded by the tag DrydockExclude",
-    "InstanceInGroupError": "in an Auto Scaling group",
+    "InstanceInGroupError": "stopped in an Auto Scaling group",
     "InstanceNotFoundError": "gone or unknown to EC2",
     "InstanceNotPatchableError": "not patchable by nature",
     "InstanceNotRunningError": "stopped, where a Scan starts nothing",
@@ -64,6 +64,7 @@ def summary_message(report: Mapping[str, Any], place: Place, bucket: str, key: s
         *_course(report, place),
         *_done(report, place),
         *_machines(report, "failed"),
+        *_groups(report),
         *_section(NEXT_STEPS, report["next"]),
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
         *_left_out(report),
@@ -122,9 +123,12 @@ def _bad_verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     parts = []
     if counts["failed"]:
         parts.append(f"{_number(counts['failed'], total)} failed")
+    groups = failed_groups(report.get("groups") or ())
+    if groups:
+        parts.append(f"{len(groups):,} group{'' if len(groups) == 1 else 's'} not rolled through well")
     if report["outcome"] == "stopped":
         parts.append("the run was stopped")
-    elif not counts["failed"]:
+    elif not parts:
         parts.append(f"the run failed: {report['failure']['error']}" if report["failure"] else "the run failed")
     if counts["not_attempted"]:
         parts.append(f"{counts['not_attempted']:,} not attempted")
@@ -224,16 +228,36 @@ def _machines(report: Mapping[str, Any], *outcomes: str) -> list[str]:
     return lines
 
 
+def _groups(report: Mapping[str, Any]) -> list[str]:
+    """The groups that are not as they should be: their rolls failed, or something could not be restored."""
+    groups = report.get("groups") or ()
+    rows = [
+        one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), _MOST_CAUSE)}")
+        for group in failed_groups(groups)
+    ]
+    rows += [
+        one_line(f"{group['groupName']}: {cut(problem, _MOST_CAUSE)}")
+        for group in groups
+        for problem in group["problems"]
+    ]
+    return _section(f"Auto Scaling groups to look at ({len(rows):,})", _first(rows))
+
+
 def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]:
     """The first twenty with their reasons. A reason that all share is told once."""
     reasons = [_reason(machine) for machine in machines]
     shared = reasons[0] if len(machines) > 1 and len(set(reasons)) == 1 else ""
     rows = [
-        one_line(machine_text(machine["instanceId"], machine["name"])) + ("" if shared or not reason else f": {reason}")
+        one_line(_text(machine)) + ("" if shared or not reason else f": {reason}")
         for machine, reason in zip(machines, reasons, strict=True)
     ]
     title = f"{heading} ({len(machines):,})" + (f": {shared}" if shared else "")
     return _section(title, _first(rows))
+
+
+def _text(machine: MachineOutcome) -> str:
+    text, group = machine_text(machine["instanceId"], machine["name"]), machine.get("groupName")
+    return f"{text} of group {group}" if group else text
 
 
 def _reason(machine: MachineOutcome) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
 from drydock.executions import OPEN
 from drydock.failures import end_of_execution, readable_cause, readable_failure
 from drydock.gates import Verdict, budget_spent, look_at_run, look_outside
+from drydock.leases import is_group
 from drydock.plans import Plan, slots_of, wave_items
 from drydock.reports import outcome_of_failure
+from drydock.results import find_result
 from drydock.runs import (
     AWAITING_APPROVAL,
     CARRYING_OUT,
@@ -31,8 +34,9 @@ from drydock.runs import (
     update_run,
 )
 from drydock.services import Services
-from drydock.step import Step
+from drydock.step import Holder, Step
 from drydock.stored_plans import read_plan
+from drydock.table import Item
 from drydock.times import from_text, to_text
 
 
@@ -111,7 +115,7 @@ def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
 
 
 def admit_machine(services: Services, step: Step) -> dict[str, Any]:
-    """Take a machine's place in the run, or write down why it is not attempted. Twice is once.
+    """Take a machine's or a group's place in the run, or write down why it is not attempted. Twice is once.
 
     Returns whether it was admitted, and the name of the execution that shall patch it. Raises RunOverError.
     """
@@ -139,6 +143,8 @@ def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[
             RunStoppedError("the run is over"), closes_run=False
         )
     facts: dict[str, Any] = {"name": machine["name"], "expectedSeconds": machine["seconds"]}
+    if is_group(instance_id):
+        facts["only"] = machine["only"]
     if verdict is None:
         environment = services.environment
         facts |= {
@@ -214,7 +220,7 @@ def settle_slots(services: Services, run: Run) -> list[str]:
         elif child is None:
             end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
         else:
-            end_slot(services.table, run, instance_id, describe_end(child), child["stopDate"])
+            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
     return still
 
 
@@ -223,7 +229,7 @@ def _not_seen_yet(services: Services, slot: Mapping[str, Any] | None) -> bool:
     return slot is not None and "admittedAt" in slot and services.now() - from_text(slot["admittedAt"]) < _SEEN
 
 
-def _end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
+def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
     """What became of a machine, from the end of the state that waited for its execution.
 
     The cause of a failure is then the description of the execution as JSON:
@@ -261,11 +267,32 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
         return _record_lost_turn(services, run, step)
     environment = services.environment
     child = child_execution(run, environment.stack, environment.region, step.instance_id)
-    outcome = _end_of_child(services, step, child)
-    end_slot(services.table, run, step.instance_id, outcome, services.now())
+    outcome = end_of_child(services, step, child)
+    end_turn(services, run, step.instance_id, outcome, services.now())
     if outcome["outcome"] == "failed":
         _close_when_spent(services, require_run(services.table, run.run_id))
     return {"outcome": outcome["outcome"]}
+
+
+def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, Any], ended: datetime) -> None:
+    """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
+    environment = services.environment
+    if not is_group(subject):
+        end_slot(services.table, run, subject, outcome, ended)
+        return
+    roll = find_roll(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
+    counts = Counter(str(member["outcome"]) for member in (roll.get("members") or {}).values())
+    facts = {**outcome, **({"counts": dict(counts)} if counts else {})}
+    end_slot(services.table, run, subject, facts, ended, max(counts["failed"], 1))
+
+
+def find_roll(services: Services, subject: str, execution: str) -> Item | None:
+    """The result of an execution that rolled through a group; None while there is none."""
+    found = services.executions.find(execution)
+    if found is None:
+        return None
+    holder = Holder(execution, int(found.get("redriveCount") or 0))
+    return find_result(services.table, subject, holder, found["startDate"])
 
 
 def _close_when_spent(services: Services, run: Run) -> None:
@@ -278,6 +305,8 @@ def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any
     failure = readable_failure(step.data.get("failure")) or {"error": "UNKNOWN", "cause": ""}
     now = services.now()
     facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
+    if is_group(step.instance_id):
+        facts["only"] = step.data["item"]["only"]
     put_slot(services.table, run.run_id, step.instance_id, facts, now)
     end_slot(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
     return {"outcome": "not_attempted"}

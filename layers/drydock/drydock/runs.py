@@ -7,12 +7,14 @@ conditional write of the run's item. A run has ended once its report is written.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.errors import DrydockError, RunNotFoundError, RunOverError
+from drydock.leases import group_name_of, is_group
 from drydock.step import Holder
 from drydock.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.times import from_text, to_text
@@ -25,6 +27,7 @@ SNAPSHOT_LIVES = timedelta(days=3)
 https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
 
 MOST_RUN_ID = _MOST_NAME = 80
+_MOST_GROUP_NAME = 24
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
@@ -40,19 +43,30 @@ def slot_key(run_id: str, instance_id: str) -> Key:
 
 
 def child_name(run_id: str, instance_id: str) -> str:
-    """The name of the execution that patches a machine of a run: always the same, so it is never started twice."""
-    name = f"{run_id}-{instance_id}"
+    """The name of the execution that patches a machine of a run: always the same, so it is never started twice.
+
+    For a group's subject, of the one that rolls through the group.
+    """
+    subject = _group_part(group_name_of(instance_id)) if is_group(instance_id) else instance_id
+    name = f"{run_id}-{subject}"
     if len(name) <= _MOST_NAME:
         return name
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:12]
-    return f"{run_id[: _MOST_NAME - len(mark) - len(instance_id) - 2]}-{mark}-{instance_id}"
+    return f"{run_id[: _MOST_NAME - len(mark) - len(subject) - 2]}-{mark}-{subject}"
+
+
+def _group_part(group_name: str) -> str:
+    """What stands for a group in an execution's name: groups may have names with spaces and slashes, and long ones."""
+    readable = re.sub(r"[^a-zA-Z0-9_-]", "-", group_name)[:_MOST_GROUP_NAME]
+    return f"{readable}-{hashlib.sha256(group_name.encode()).hexdigest()[:8]}"
 
 
 def child_execution(run: Run, stack: str, region: str, instance_id: str) -> str:
-    """The ARN of the execution that patches a machine of a run."""
+    """The ARN of the execution that patches a machine of a run, or rolls through a group."""
     holder = run.holder
+    machine = "RollGroup" if is_group(instance_id) else "PatchInstance"
     name = child_name(run.run_id, instance_id)
-    return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-PatchInstance:{name}"
+    return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
 
 
 @dataclass(frozen=True)
@@ -246,8 +260,13 @@ def put_slot(table: Table, run_id: str, instance_id: str, facts: Mapping[str, An
     return item
 
 
-def end_slot(table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime) -> None:
-    """Write down what became of a machine, once. A failure counts against the run's budget in the same write."""
+def end_slot(
+    table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime, failures: int = 1
+) -> None:
+    """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
+
+    `failures` is how many machines have failed when the outcome is `failed`.
+    """
     facts = {**outcome, "endedAt": to_text(now)}
     slot = table.change(
         slot_key(run.run_id, instance_id),
@@ -258,7 +277,8 @@ def end_slot(table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any
     )
     writes = [slot]
     if outcome["outcome"] == "failed":
-        writes.append(table.change(run_key(run.run_id), "ADD failed :one", "attribute_exists(pk)", {}, {":one": 1}))
+        change = "ADD failed :failures"
+        writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
     try:
         table.write_together(writes)
     except ConditionFailedError:

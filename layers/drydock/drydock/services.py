@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from drydock.autoscaling import AutoScaling
 from drydock.cloudwatch import CloudWatch
 from drydock.ec2 import Ec2
 from drydock.environment import Environment
@@ -55,3 +56,7 @@ class Services:
     @cached_property
     def cloudwatch(self) -> CloudWatch:
         return CloudWatch()
+
+    @cached_property
+    def autoscaling(self) -> AutoScaling:
+        return AutoScaling()

@@ -10,13 +10,13 @@ from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoun
 from drydock.executions import OPEN, invoke_later
 from drydock.failures import end_of_execution, readable_failure
 from drydock.history import note_not_attempted
-from drydock.leases import FUNCTION_LIFETIME, all_leases
+from drydock.leases import FUNCTION_LIFETIME, all_leases, is_group
 from drydock.log import logger
 from drydock.messages import Place
 from drydock.plans import Plan
-from drydock.reports import make_report, reconcile
+from drydock.reports import failed_groups, group_outcomes, make_report, reconcile
 from drydock.run_messages import name_taken_message, summary_message
-from drydock.running import settle_slots
+from drydock.running import find_roll, settle_slots
 from drydock.runs import (
     Run,
     child_execution,
@@ -95,17 +95,21 @@ def _describe_end(run: Run) -> dict[str, Any]:
 
 def _counted(run: Run) -> str:
     counts = {outcome.replace("_", " "): count for outcome, count in run.item.get("counts", {}).items() if count}
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    groups = [f"group {name} was not rolled through well" for name in run.item.get("failedGroups", [])]
+    said = ", ".join([*(f"{count} {outcome}" for outcome, count in counts.items()), *groups])
     return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
 
 
+def _in_work(slots: Sequence[Item]) -> list[str]:
+    """The machines that were admitted and of which nobody has written down yet what became of them."""
+    return [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
+
+
 def _children_at_work(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
-    """The machines of which nobody has written down yet what became of them, and whose executions run."""
-    in_work = [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
-    if not in_work:
-        return []
-    running = services.executions.running_beside(_child(services, run, in_work[0]))
-    return [instance_id for instance_id in in_work if _child(services, run, instance_id) in running]
+    """Those whose executions run."""
+    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(slots)}
+    running = services.executions.running_among(in_work.values())
+    return [instance_id for instance_id, child in in_work.items() if child in running]
 
 
 def _not_given_back(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
@@ -152,6 +156,7 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
     facts: dict[str, Any] = {
         "outcome": report["outcome"],
         "counts": report["counts"],
+        "failedGroups": [group["groupName"] for group in failed_groups(report["groups"])],
         "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
@@ -163,8 +168,9 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
 ) -> dict[str, Any]:
-    plan = _read_plan(services, run)
-    outcomes = reconcile(plan, slots_of_run(services.table, run.run_id), run.item, {}, failure)
+    plan, slots = _read_plan(services, run), slots_of_run(services.table, run.run_id)
+    rolls = _find_rolls(services, slots)
+    outcomes = reconcile(plan, slots, run.item, {}, failure, rolls)
     return make_report(
         run=run.item,
         plan=plan,
@@ -172,7 +178,17 @@ def _make_report(
         failure=failure,
         ended=ended,
         given=given if isinstance(given, Mapping) else None,
+        groups=group_outcomes(slots, rolls, failure),
     )
+
+
+def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
+    """The results of the groups whose rolls began, by subject."""
+    begun = {str(slot["instanceId"]): str(slot["execution"]) for slot in slots if "execution" in slot}
+    found = {
+        subject: find_roll(services, subject, execution) for subject, execution in begun.items() if is_group(subject)
+    }
+    return {subject: roll for subject, roll in found.items() if roll is not None}
 
 
 def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:

@@ -15,8 +15,9 @@ from drydock.errors import (
     NewerSchemaError,
     ServiceUnavailableError,
 )
-from drydock.failures import instance_of, readable_cause
-from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease
+from drydock.failures import readable_cause, subject_of
+from drydock.group_messages import group_message, group_not_given_back_message
+from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease, group_name_of, is_group
 from drydock.log import logger
 from drydock.messages import (
     Place,
@@ -160,8 +161,12 @@ def announce_success(services: Services, step: Step) -> None:
 
 
 def _tell_success(services: Services, holder: Holder, result: Item) -> None:
-    subject, text = success_message(result, _place(services, holder))
-    attributes = {"outcome": "succeeded", "kind": "machine", "run": result["runId"]}
+    kind, place = _kind(result["instanceId"]), _place(services, holder)
+    if kind == "group":
+        subject, text = group_message(result["groupName"], holder.execution, None, result, place)
+    else:
+        subject, text = success_message(result, place)
+    attributes = {"outcome": "succeeded", "kind": kind, "run": result["runId"]}
     tell_once(services, holder, "outcome", subject, text, attributes)
     _finish(services, result)
 
@@ -172,7 +177,7 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
         started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
-        _tell_failure(services, holder, started, instance_of(detail), detail)
+        _tell_failure(services, holder, started, subject_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
     if "notGivenBack" in event:
@@ -205,6 +210,9 @@ def _tell_failure(
     if not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
+    if is_group(instance_id) or holder.machine == services.environment.group_machine:
+        _tell_group_failure(services, holder, instance_id, failure, result, lease)
+        return
     name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
     subject, text = failure_message(
         instance_id=instance_id or "an unknown instance",
@@ -223,6 +231,28 @@ def _tell_failure(
         "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
     }
     tell_once(services, holder, "outcome", subject, text, attributes)
+    _finish(services, result)
+
+
+def _kind(subject: str) -> str:
+    return "group" if is_group(subject) else "machine"
+
+
+def _tell_group_failure(
+    services: Services,
+    holder: Holder,
+    subject: str,
+    failure: Mapping[str, str],
+    result: Item | None,
+    lease: Lease | None,
+) -> None:
+    place = _place(services, holder)
+    title, text = group_message(
+        group_name_of(subject), holder.execution, failure, result, place, is_held=lease is not None
+    )
+    run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
+    attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
+    tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
 
 
@@ -297,13 +327,18 @@ def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
 
 
 def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, hindrance: str) -> None:
-    name, power = _look_at_machine(services, instance_id)
-    subject, text = not_given_back_message(
-        instance_id=instance_id,
-        name=name,
-        execution=holder.execution,
-        hindrance=hindrance,
-        power=power,
-        place=_place(services, holder),
-    )
-    tell_once(services, holder, "notGivenBack", subject, text, {"outcome": "not_given_back", "kind": "machine"})
+    place = _place(services, holder)
+    if is_group(instance_id):
+        subject, text = group_not_given_back_message(group_name_of(instance_id), holder.execution, hindrance, place)
+    else:
+        name, power = _look_at_machine(services, instance_id)
+        subject, text = not_given_back_message(
+            instance_id=instance_id,
+            name=name,
+            execution=holder.execution,
+            hindrance=hindrance,
+            power=power,
+            place=place,
+        )
+    attributes = {"outcome": "not_given_back", "kind": _kind(instance_id)}
+    tell_once(services, holder, "notGivenBack", subject, text, attributes)

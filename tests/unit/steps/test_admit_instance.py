@@ -25,7 +25,16 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.evidence import NOTHING_KNOWN
-from drydock.leases import ACTIVE, ADMITTING, group_key, take_lease
+from drydock.group_leases import claim_member, end_member
+from drydock.leases import (
+    ACTIVE,
+    ADMITTING,
+    activate_lease,
+    begin_restoring,
+    find_lease,
+    group_subject,
+    take_lease,
+)
 from drydock.policy import DEFAULTS
 from drydock.step import Holder
 from drydock.table import Table
@@ -33,6 +42,7 @@ from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
 
 OTHER = Holder(OTHER_EXECUTION, 0)
+ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
 
 
 def admit(world: World, *, holder: Holder = HOLDER, **given: Any) -> dict[str, Any]:
@@ -345,11 +355,18 @@ def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> No
     assert (world.lease.holder, world.lease.phase) == (OTHER, ADMITTING)
 
 
+def lease_group(world: World, *, named: str | None) -> None:
+    """A roll holds the group, and has come to this member."""
+    assert take_lease(world.table, ROLL, group_subject("web"), START, world.clock()) is None
+    activate_lease(world.table, ROLL, group_subject("web"), {}, "suspend", world.clock())
+    if named is not None:
+        claim_member(world.table, ROLL, "web", named, world.clock())
+
+
 @pytest.mark.parametrize(("named", "admitted"), [(INSTANCE, True), ("i-another", False), (None, False)])
 def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | None, admitted: bool) -> None:
     world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
-    if named is not None:
-        world.table.put({**group_key("web"), "member": named}, "attribute_not_exists(pk)", {}, {})
+    lease_group(world, named=named)
 
     if admitted:
         admit(world, group="web")
@@ -358,6 +375,26 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
             admit(world, group="web")
 
     assert (world.lease is not None) is admitted
+
+
+def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
+    lease_group(world, named=INSTANCE)
+    end_member(world.table, ROLL, "web", INSTANCE, {"outcome": "failed"}, world.clock())
+
+    with pytest.raises(InstanceInGroupError):
+        admit(world, group="web")
+
+
+def test_a_member_of_a_group_that_is_being_given_back_is_not_patched(world: World) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
+    lease_group(world, named=INSTANCE)
+    lease = find_lease(world.table, group_subject("web"))
+    assert lease is not None
+    begin_restoring(world.table, lease, world.clock())
+
+    with pytest.raises(InstanceInGroupError):
+        admit(world, group="web")
 
 
 def test_a_redrive_does_not_take_over_the_lease_of_the_execution_before(world: World) -> None:

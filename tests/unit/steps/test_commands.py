@@ -97,7 +97,14 @@ CASES = {
         minutes=10,
     ),
     "health": Case(
-        "check_health", {}, "healthProbe", "IsWell", {"healthProbe": "IsWell"}, "", 10, "HealthCheckFailedError"
+        "check_health",
+        {"moment": "Patching"},
+        "healthProbePatching",
+        "IsWell",
+        {"healthProbe": "IsWell"},
+        "",
+        10,
+        "HealthCheckFailedError",
     ),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drydock.errors import AwsCallFailedError, NewerSchemaError
-from drydock.leases import begin_restoring, find_lease, instance_key, take_lease
+from drydock.leases import begin_restoring, find_lease, lease_key, take_lease
 from drydock.results import make_result, put_result, untold_results
 from drydock.runs import open_run, put_slot, run_key, slot_key
 from drydock.step import Holder
@@ -109,14 +109,14 @@ def hold(world: World, case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("case", STEPS.values(), ids=STEPS)
 def test_a_step_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(world: World, case: Case) -> None:
     instance = hold(world, case)
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
 
     with pytest.raises(NewerSchemaError, match=f"INSTANCE#{INSTANCE} LEASE has schema 2"):
         world.run(case.function, world.event("A State", case.data))
 
     assert touched(world) == []
     assert world.ec2.instances[INSTANCE] == instance
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before
 
 
 @pytest.mark.parametrize(("function", "event"), EVENTS.values(), ids=EVENTS)
@@ -126,30 +126,30 @@ def test_an_event_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(
     world.hold("stopped")
     world.end_execution("ABORTED")
     world.clock.move(hours=1)
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
 
     with pytest.raises(NewerSchemaError):
         world.run(function, event)
 
     assert touched(world) == []
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before
 
 
 @pytest.mark.parametrize("holder", [HOLDER, OTHER], ids=["of this execution", "of another"])
 def test_a_machine_that_a_newer_drydock_holds_is_not_admitted(world: World, holder: Holder) -> None:
     world.hold(holder=holder)
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
 
     with pytest.raises(NewerSchemaError):
         world.run("admit_instance", world.event("Admit Instance", given={"instanceId": INSTANCE}))
 
     assert touched(world) == []
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before
 
 
 def test_a_refusal_for_a_newer_lease_is_recorded_and_told_like_any_other(world: World) -> None:
     world.hold(holder=OTHER)
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
     failure = {"error": "NewerSchemaError", "cause": "has schema 2"}
 
     world.run("release_instance", world.event("Release Instance", {"failure": failure}, machine={}, policy={}))
@@ -159,26 +159,26 @@ def test_a_refusal_for_a_newer_lease_is_recorded_and_told_like_any_other(world: 
     assert (world.result["outcome"], world.result["failure"]) == ("refused", failure)
     (message,) = world.clients.published
     assert "has schema 2" in message["Message"]
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before
 
 
 def test_an_end_in_the_middle_of_work_under_a_newer_lease_is_told_without_saying_that_nothing_was_touched(
     world: World,
 ) -> None:
     world.hold()
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
 
     world.run("alert_failure", ALERT)
 
     (message,) = world.clients.published
     assert INSTANCE in message["Message"]
     assert "Nothing was touched" not in message["Message"]
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before
 
 
 def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     world.hold()
-    make_newer(instance_key(INSTANCE))
+    make_newer(lease_key(INSTANCE))
     assert take_lease(world.table, OTHER, OTHER_INSTANCE, START, world.clock()) is None
     for holder in (HOLDER, OTHER):
         put_result(world.table, make_result(INSTANCE, holder, START, "failed", world.clock(), {}))
@@ -313,9 +313,9 @@ def test_a_lease_that_became_newer_meanwhile_is_not_taken_over(world: World) -> 
     world.hold()
     lease = find_lease(world.table, INSTANCE)
     assert lease is not None
-    before = make_newer(instance_key(INSTANCE))
+    before = make_newer(lease_key(INSTANCE))
 
     with pytest.raises(NewerSchemaError):
         begin_restoring(world.table, lease, world.clock() + timedelta(hours=1))
 
-    assert raw(instance_key(INSTANCE)) == before
+    assert raw(lease_key(INSTANCE)) == before

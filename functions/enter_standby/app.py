@@ -1,0 +1,13 @@
+"""Enter Standby: take a member out of service, if the others can do without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.member_turns import enter_standby
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return enter_standby(Services(), read_step(event))

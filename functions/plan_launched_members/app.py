@@ -1,0 +1,13 @@
+"""Plan Launched Members: find the members that were launched since the roll began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.rolling import plan_launched_members
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return plan_launched_members(Services(), read_step(event))

@@ -1,0 +1,13 @@
+"""Record Member: write down what became of a member, and stop the roll when it failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.member_turns import record_member
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return record_member(Services(), read_step(event))

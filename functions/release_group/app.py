@@ -1,0 +1,13 @@
+"""Release Group: the result, and the end of the lease."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.rolling import release_group
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return release_group(Services(), read_step(event))

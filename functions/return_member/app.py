@@ -1,0 +1,13 @@
+"""Return Member: back into service, held in standby, or replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drydock.handling import read_step
+from drydock.member_turns import return_member
+from drydock.services import Services
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return return_member(Services(), read_step(event))

@@ -1,0 +1,367 @@
+"""A member's turn in a roll: out of service, patched by an execution of its own, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from drydock.admission import done_since
+from drydock.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    GroupNotReadyError,
+    HealthCheckFailedError,
+    InServiceTimedOutError,
+    InstanceDoneError,
+    InstanceNotFoundError,
+    InstanceRefreshAtWorkError,
+    MemberGoneError,
+    MemberNotReadyError,
+    RollStoppedError,
+    ServiceUnavailableError,
+    StandbyTimedOutError,
+)
+from drydock.failures import readable_failure
+from drydock.gates import look_at_run, look_outside
+from drydock.group_leases import claim_member, close_roll, end_member, members_out, require_own_lease
+from drydock.groups import least_healthy, takes_members_out
+from drydock.history import find_history
+from drydock.leases import Lease, claim_intent, group_subject, record_intent
+from drydock.messages import cut
+from drydock.plans import slots_of
+from drydock.policy import Policy, deadline_of
+from drydock.running import end_of_child
+from drydock.runs import Run, child_name, find_run, find_slot
+from drydock.services import Services
+from drydock.step import Holder, Step
+from drydock.surging import count_surge, let_member_return, policy_of, wanted_without_surge
+from drydock.times import from_text
+
+MEMBER_TAG = "AutoPatchInstanceInASG"
+IN_PROGRESS, COMPLETED = "InProgress", "Completed"
+
+_MOST_CAUSE = 300
+"""Characters: the lease of a group holds the causes of all its members."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One member's turn in a roll. The owner of the group's lease is the roll, not the Map's child that acts for it."""
+
+    owner: Holder
+    group_name: str
+    instance_id: str
+    run_id: str
+
+    @classmethod
+    def read(cls, step: Step) -> Turn:
+        data = step.data
+        owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
+        return cls(owner, str(data["groupName"]), step.instance_id, str(data["runId"]))
+
+    @property
+    def subject(self) -> str:
+        return group_subject(self.group_name)
+
+    @property
+    def child(self) -> str:
+        """The name of the execution that patches the member."""
+        return child_name(self.owner.name, self.instance_id)
+
+
+def enter_standby(services: Services, step: Step) -> dict[str, Any]:
+    """Take a member out of service, if it still is in it, the gates are open and the others can do without it.
+
+    Returns whether its turn has come, and the name of the execution that shall patch it.
+    Raises GroupNotReadyError while too few others are healthy, LeaseLostError.
+    """
+    turn, policy = Turn.read(step), step.policy
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    closed = _closed_gate(services, turn, policy, lease)
+    if closed is not None:
+        close_roll(services.table, turn.owner, turn.group_name, type(closed).__name__, str(closed))
+    _close_after_a_loss(services, turn, policy, lease)
+    claimed = claim_member(services.table, turn.owner, turn.group_name, turn.instance_id, services.now())
+    if claimed is None:
+        return {"taken": False, "childName": turn.child}
+    group = services.autoscaling.group(turn.group_name)
+    member = group.find(turn.instance_id)
+    if member is None or member.is_leaving:
+        _end(services, turn, policy, _GONE)
+        return {"taken": False, "childName": turn.child}
+    done = _done_since(services, turn, policy, str(claimed.journal.get("unlessDoneSince") or ""))
+    if done is not None and f"standby:{turn.instance_id}" not in claimed.intents:
+        _end(services, turn, policy, {"outcome": "skipped", "error": type(done).__name__, "cause": str(done)})
+        return {"taken": False, "childName": turn.child}
+    if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
+        return {"taken": True, "childName": turn.child}
+    _require_spared(services, turn, policy, claimed, group)
+    claim_intent(services.table, turn.owner, turn.subject, f"standby:{turn.instance_id}", services.now())
+    mark_member(services, turn.instance_id, IN_PROGRESS)
+    services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
+    return {"taken": True, "childName": turn.child}
+
+
+_GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
+
+
+def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
+    """Raises GroupNotReadyError while the group cannot do without a member."""
+    targets = services.autoscaling.serving_targets(group.target_groups)
+    others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id}
+    wanted = wanted_without_surge(lease, group, len(members_out(lease, group)))
+    least = least_healthy(policy_of(lease, policy), wanted)
+    if len(others) < least:
+        raise GroupNotReadyError(
+            f"{turn.group_name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
+            f"and {least} have to be"
+        )
+    away = _away(lease, group, turn.instance_id)
+    if len(away) >= policy["batch"]:
+        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(away)} is out of service still")
+
+
+def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: Lease) -> None:
+    """A child of the Map that died has recorded no end of its member: then no further one begins."""
+    unended = [key for key, found in lease.members.items() if key != turn.instance_id and "outcome" not in found]
+    # As many may be at work beside this one as the batch has besides.
+    if len(unended) >= policy["batch"]:
+        reason = f"the end of {', '.join(unended)} is not known"
+        close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, reason)
+
+
+def _done_since(services: Services, turn: Turn, policy: Policy, since: str) -> InstanceDoneError | None:
+    """That the same was done to a member meanwhile: it need not leave service then."""
+    history = find_history(services.table, policy["operation"], turn.instance_id) if since else None
+    return done_since(history, from_text(since)) if since else None
+
+
+def _away(lease: Lease, group: Group, instance_id: str) -> list[str]:
+    """The other members whose turn it was and that are out of service still, also those that the group terminates."""
+    return [
+        member.instance_id
+        for member in group.members
+        if member.instance_id in lease.members and member.instance_id != instance_id and member.lifecycle != IN_SERVICE
+    ]
+
+
+def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+    """Why no further member may leave service, as it is now."""
+    run = find_run(services.table, turn.run_id) if turn.run_id else None
+    if run is not None:
+        # What failed in this roll is in the run's budget only once the roll is over.
+        run = replace(run, failed=run.failed + len(_failed(lease)))
+        zone = run.time_zone or services.environment.time_zone
+        verdict = look_at_run(run, _expected_seconds(services, run, policy, lease), services.now(), zone)
+        if verdict is not None:
+            return verdict.reason
+    refresh = services.autoscaling.refresh_at_work(turn.group_name) if takes_members_out(policy) else ""
+    if refresh:
+        return InstanceRefreshAtWorkError(f"{turn.group_name}: instance refresh {refresh} is at work")
+    return look_outside(services, policy["gates"])
+
+
+def _expected_seconds(services: Services, run: Run, policy: Policy, lease: Lease) -> int:
+    """How long a member is expected to take: the group's share of the plan's estimate, one batch after another."""
+    slot = find_slot(services.table, run.run_id, lease.subject) or {}
+    batches = -(-len(lease.journal["planned"]) // policy["batch"])
+    return int(slot.get("expectedSeconds", 0)) // max(batches, 1)
+
+
+def mark_member(services: Services, instance_id: str, value: str | None) -> str:
+    """Show people how far a member is; None for not patched. Returns why that could not be written, if so."""
+    try:
+        if value is None:
+            services.ec2.remove_tags(instance_id, [MEMBER_TAG])
+        else:
+            services.ec2.set_tags(instance_id, {MEMBER_TAG: value})
+    except (AwsCallFailedError, ServiceUnavailableError) as error:
+        return f"the tag {MEMBER_TAG} could not be written: {error}"
+    return ""
+
+
+def mark_unended(services: Services, lease: Lease, group: Group, instance_id: str, *, succeeded: bool) -> str:
+    """As `mark_member`, for one whose turn came and whose end nobody has written down."""
+    if f"standby:{instance_id}" not in lease.intents or group.find(instance_id) is None:
+        return ""
+    return mark_member(services, instance_id, COMPLETED if succeeded else None)
+
+
+def await_standby(services: Services, step: Step) -> None:
+    """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
+    turn = Turn.read(step)
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    member = services.autoscaling.group(turn.group_name).find(turn.instance_id)
+    if member is None or member.is_leaving:
+        raise MemberGoneError(f"{turn.instance_id}: group {turn.group_name} terminates it or has given it away")
+    if member.lifecycle == STANDBY:
+        return
+    since = lease.intents[f"standby:{turn.instance_id}"].at
+    limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
+    if services.now() - since > limit:
+        raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
+    raise MemberNotReadyError(f"{turn.instance_id}: is {member.lifecycle}")
+
+
+def return_member(services: Services, step: Step) -> dict[str, Any]:
+    """Decide what becomes of a member whose work is over, and begin it: back, held in standby, or replaced.
+
+    Returns the move: exit, hold, replace, gone or none. Raises GroupNotReadyError, MachinesNotReadyError.
+    """
+    turn = Turn.read(step)
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    ended = _end_of_work(services, step, turn)
+    group = services.autoscaling.group(turn.group_name)
+    member = group.find(turn.instance_id)
+    if f"replace:{turn.instance_id}" in lease.intents:
+        # A function that died in the middle has decided already.
+        if member is not None and not member.is_leaving:
+            services.autoscaling.terminate(turn.group_name, turn.instance_id)
+        return {"move": "replace", "work": ended}
+    if member is None or member.is_leaving:
+        return {"move": "gone", "work": {**ended, "outcome": "gone"}}
+    if f"standby:{turn.instance_id}" not in lease.intents:
+        return {"move": "none", "work": ended}
+    move = _move(services, turn, step.policy, ended)
+    if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
+        claim_intent(services.table, turn.owner, turn.subject, f"exit:{turn.instance_id}", services.now())
+        let_member_return(services, turn.owner, lease, group)
+        services.autoscaling.exit_standby(turn.group_name, turn.instance_id)
+    elif move == "replace":
+        claim_intent(services.table, turn.owner, turn.subject, f"replace:{turn.instance_id}", services.now())
+        services.autoscaling.terminate(turn.group_name, turn.instance_id)
+    return {"move": move, "work": ended}
+
+
+def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
+    environment = services.environment
+    execution = (
+        f"arn:{turn.owner.partition}:states:{environment.region}:{turn.owner.account}:execution:"
+        f"{environment.stack}-PatchInstance:{turn.child}"
+    )
+    ended = end_of_child(services, step, execution)
+    if ended["outcome"] != "succeeded" or not step.policy["refreshLaunchTemplate"]["enabled"]:
+        return ended
+    return {**ended, "imageId": _image_after(services, step, execution)}
+
+
+def _image_after(services: Services, step: Step, execution: str) -> str:
+    """The image of a patched member. Where the state did not see the end of its execution, that is looked at."""
+    output = step.data.get("output")
+    if output is None:
+        output = json.loads((services.executions.find(execution) or {}).get("output") or "{}")
+        return str((output.get("images") or {}).get("after") or "")
+    return str(output.get("imageId") or "")
+
+
+def _move(services: Services, turn: Turn, policy: Policy, ended: Mapping[str, Any]) -> str:
+    if ended["outcome"] != "failed":
+        return "exit"
+    if policy["onMemberFailure"] == "return":
+        is_well = ended["error"] != HealthCheckFailedError.__name__ and _is_well(services, turn.instance_id)
+        return "exit" if is_well else "replace"
+    return policy["onMemberFailure"]
+
+
+def _is_well(services: Services, instance_id: str) -> bool:
+    """Whether a member that was not patched well may serve all the same: running, checks passed, agent online."""
+    try:
+        state, passes_checks = services.ec2.look_at_status(instance_id)
+    except InstanceNotFoundError:
+        return False
+    agent = services.ssm.find_agent(instance_id)
+    return state == "running" and passes_checks and agent is not None and agent.online
+
+
+def await_in_service(services: Services, step: Step) -> None:
+    """Raises MemberNotReadyError until the group has its capacity back, MemberGoneError, InServiceTimedOutError."""
+    turn, move = Turn.read(step), str(step.data["move"])
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    group = services.autoscaling.group(turn.group_name)
+    lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
+    if lack is None:
+        return
+    since = lease.intents[f"{move}:{turn.instance_id}"].at
+    limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
+    if services.now() - since > limit:
+        raise InServiceTimedOutError(f"{turn.instance_id}: {lack}")
+    raise MemberNotReadyError(f"{turn.instance_id}: {lack}")
+
+
+def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
+    member = group.find(turn.instance_id)
+    if member is None or member.is_leaving:
+        raise MemberGoneError(f"{turn.instance_id}: group {group.name} terminates it or has given it away")
+    if member.lifecycle != IN_SERVICE or not member.is_healthy:
+        return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy") + f" in group {group.name}"
+    unhealthy = services.autoscaling.unhealthy_targets(group.target_groups, turn.instance_id)
+    return f"is not healthy in {'; '.join(unhealthy)}" if unhealthy else None
+
+
+def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn) -> str | None:
+    """A replaced member's place is filled by the group itself, or, where it wants one less now, asked for once."""
+    member = group.find(turn.instance_id)
+    if member is not None and not member.is_leaving:
+        return f"is {member.lifecycle} still"
+    if refill(services, lease, group, turn.instance_id):
+        return "another instance was asked for"
+    if group.healthy_in_service < group.desired:
+        return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
+    return None
+
+
+def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> bool:
+    """Ask for another instance in place of a replaced member, where the group wants one less since. True when asked.
+
+    Asked for is a size that is written down first, so asking twice is asking once.
+    """
+    name = f"refill:{instance_id}"
+    standing = lease.intents.get(name)
+    if standing is None and group.desired >= int(lease.journal["desired"]) + count_surge(lease, group) - len(
+        members_out(lease, group)
+    ):
+        return False
+    if standing is not None and standing.id:
+        return False
+    to = group.desired + 1
+    claim = claim_intent(services.table, lease.holder, lease.subject, name, services.now(), to=to)
+    services.autoscaling.set_desired(group.name, int(claim.intent.facts["to"]))
+    record_intent(services.table, lease.holder, lease.subject, name, {"id": "asked"})
+    return True
+
+
+def record_member(services: Services, step: Step) -> dict[str, Any]:
+    """Write down what became of a member, and stop the roll when it failed."""
+    turn = Turn.read(step)
+    work = dict(step.data.get("work") or {"outcome": "failed", "error": "", "cause": "", "verdict": ""})
+    failure = readable_failure(step.data.get("failure"))
+    if failure is not None:
+        work |= {"outcome": "gone" if failure["error"] == MemberGoneError.__name__ else "failed", **failure}
+    if takes_members_out(step.policy) and work["outcome"] != "gone":
+        work["note"] = mark_member(services, turn.instance_id, COMPLETED if work["outcome"] == "succeeded" else None)
+    _end(services, turn, step.policy, {**work, "move": str(step.data.get("move") or "none")})
+    return {"outcome": work["outcome"]}
+
+
+def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
+    """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
+    told = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
+    lease = end_member(services.table, turn.owner, turn.group_name, turn.instance_id, told, services.now())
+    failed = _failed(lease)
+    allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
+    held = [key for key in failed if lease.members[key].get("move") == "hold"]
+    if len(failed) > allowed:
+        why = f"{len(failed)} of its members failed, and the policy allows {allowed} (maxErrors)"
+    elif len(held) >= policy["batch"]:
+        why = f"{', '.join(held)} is held in standby, and the policy takes {policy['batch']} out at once (batch)"
+    else:
+        return
+    close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, why)
+
+
+def _failed(lease: Lease) -> list[str]:
+    return [instance_id for instance_id, found in lease.members.items() if found.get("outcome") == "failed"]

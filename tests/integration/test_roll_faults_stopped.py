@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+import pytest
+
+from rehearsal.faults import LoseCancellations, LoseEvents, Moment, StopRun
+from rehearsal.roll_promises import RollAllowance
+from tests.integration.roll_faults import CLEAN, OF_CHILDREN, OWN, ROLL, group_of_three, note_time
+
+INSTANTS = {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31, "a while later": 90.0}
+"""When a roll is stopped, in seconds after the state was entered; a function makes a call every 0.05 s."""
+
+SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
+"""Another one each time, unless the environment names it."""
+
+
+def _choose(state: str, cancellations: str, events: str) -> list[float]:
+    """In the function when nothing is lost, and one instant by chance."""
+    sys.stdout.write(f"KILL_SEED={SEED}\n")
+    usual = ["in the function"] if (cancellations, events) == ("arrive", "delivered") else []
+    drawn = random.Random(f"{SEED} {state} {cancellations} {events}").choice(
+        [name for name in INSTANTS if name not in usual]
+    )
+    return [INSTANTS[name] for name in (*usual, drawn)]
+
+
+@pytest.mark.parametrize("events", ["delivered", "lost"])
+@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
+@pytest.mark.parametrize("state", [*OWN, *OF_CHILDREN])
+def test_a_roll_stopped_in_a_state_gives_its_members_and_the_group_back_and_is_told_of_once(
+    state: str, cancellations: str, events: str
+) -> None:
+    for after in _choose(state, cancellations, events):
+        with group_of_three() as three:
+            three.scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
+            three.scene.given(*([LoseEvents()] if events == "lost" else []))
+            (strikes,) = three.scene.given(StopRun(ROLL, Moment(after, state)))
+            moments = note_time(three.scene, strikes)
+
+            roll = three.roll()
+
+            allowance = RollAllowance(
+                stopped=moments[0] if moments else None,
+                in_flight=1,
+                # Without event nobody hears of one that did nothing yet.
+                silent=state == "Admit Group" and after == 0 and events == "lost",
+            )
+            three.assert_keeps_promises(roll, allowance)
+            if moments:
+                assert roll.status == "ABORTED", after
+            else:
+                assert (roll.status, roll.outcomes) == ("SUCCEEDED", CLEAN), after

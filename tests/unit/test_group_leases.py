@@ -1,0 +1,94 @@
+"""The members in a group's lease: each has one turn and one outcome, and none begins once the roll is closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from drydock.errors import LeaseLostError
+from drydock.group_leases import claim_member, close_roll, end_member
+from drydock.leases import Lease, activate_lease, begin_restoring, find_lease, group_subject, take_lease
+from drydock.step import Holder
+from tests.unit.fakes import START
+from tests.unit.world import OTHER_EXECUTION, World
+
+GROUP = "web"
+ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
+REDRIVEN = Holder(ROLL.execution, 1)
+FIRST, SECOND = "i-0000000000000000a", "i-0000000000000000b"
+
+
+@pytest.fixture(autouse=True)
+def roll(world: World) -> None:
+    """A roll that is at work on the group."""
+    assert take_lease(world.table, ROLL, group_subject(GROUP), START, world.clock()) is None
+    activate_lease(world.table, ROLL, group_subject(GROUP), {"desired": 2}, "suspend", world.clock())
+
+
+def lease_of(world: World) -> Lease:
+    lease = find_lease(world.table, group_subject(GROUP))
+    assert lease is not None
+    return lease
+
+
+def test_a_member_has_one_turn_however_often_it_is_claimed(world: World) -> None:
+    first = claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    again = claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+
+    assert first is not None and again is not None
+    assert set(lease_of(world).members) == {FIRST}
+    assert first.members[FIRST] == again.members[FIRST]
+
+
+def test_no_member_begins_once_the_roll_is_closed_but_one_that_began_goes_on(world: World) -> None:
+    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    close_roll(world.table, ROLL, GROUP, "AlarmActiveError", "the alarm rings")
+
+    assert claim_member(world.table, ROLL, GROUP, SECOND, world.clock()) is None
+    assert claim_member(world.table, ROLL, GROUP, FIRST, world.clock()) is not None
+    assert set(lease_of(world).members) == {FIRST}
+
+
+def test_the_first_reason_for_which_a_roll_is_closed_stands(world: World) -> None:
+    close_roll(world.table, ROLL, GROUP, "AlarmActiveError", "the alarm rings")
+    close_roll(world.table, ROLL, GROUP, "RollStoppedError", "another one")
+
+    assert lease_of(world).closed == {"error": "AlarmActiveError", "reason": "the alarm rings"}
+
+
+def test_the_first_outcome_of_a_member_stands(world: World) -> None:
+    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+
+    end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "succeeded"}, world.clock())
+    lease = end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "failed"}, world.clock())
+
+    assert lease.members[FIRST]["outcome"] == lease_of(world).members[FIRST]["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("holder", [REDRIVEN, Holder(OTHER_EXECUTION, 0)], ids=["redriven", "another"])
+def test_nobody_but_the_owner_claims_ends_or_closes(world: World, holder: Holder) -> None:
+    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+
+    with pytest.raises(LeaseLostError):
+        claim_member(world.table, holder, GROUP, SECOND, world.clock())
+    with pytest.raises(LeaseLostError):
+        end_member(world.table, holder, GROUP, FIRST, {"outcome": "failed"}, world.clock())
+    close_roll(world.table, holder, GROUP, "RollStoppedError", "no")
+
+    lease = lease_of(world)
+    assert (set(lease.members), lease.closed) == ({FIRST}, None)
+    assert "outcome" not in lease.members[FIRST]
+
+
+def test_nothing_is_claimed_or_ended_any_more_while_the_group_is_given_back(world: World) -> None:
+    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    begin_restoring(world.table, lease_of(world), world.clock())
+
+    with pytest.raises(LeaseLostError):
+        claim_member(world.table, ROLL, GROUP, SECOND, world.clock())
+    with pytest.raises(LeaseLostError):
+        end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "succeeded"}, world.clock())
+
+
+def test_without_a_lease_no_member_begins(world: World) -> None:
+    with pytest.raises(LeaseLostError):
+        claim_member(world.table, ROLL, "another", FIRST, world.clock())

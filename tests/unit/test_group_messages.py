@@ -1,0 +1,161 @@
+"""Messages about rolls: what happened to the group, which members are where, and what to do next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drydock.group_messages import group_message
+from drydock.messages import Place, advice_for
+from drydock.times import to_text
+from tests.unit.fakes import START
+
+PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
+EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-RollGroup:roll-1"
+FAILED = {"error": "MachinesFailedError", "cause": "web: i-2 failed"}
+
+
+def result(**more: Any) -> dict[str, Any]:
+    return {
+        "groupName": "web",
+        "outcome": "succeeded",
+        "operation": "Install",
+        "startedAt": to_text(START),
+        "endedAt": to_text(START),
+        "members": {"i-1": {"outcome": "succeeded", "move": "exit"}},
+        "problems": [],
+        **more,
+    }
+
+
+def message(failure: dict[str, str] | None = None, **more: Any) -> tuple[str, str]:
+    outcome = {"outcome": "failed"} if failure else {}
+    return group_message("web", EXECUTION, failure, result(**{**outcome, **more}), PLACE)
+
+
+@pytest.mark.parametrize(
+    ("operation", "said", "counted"),
+    [("Install", "was rolled through", "1 patched"), ("Scan", "was scanned", "1 scanned")],
+)
+def test_a_roll_that_went_well_says_what_was_done(operation: str, said: str, counted: str) -> None:
+    subject, text = message(operation=operation)
+
+    assert subject == f"Drydock: group web {said}"
+    assert text.startswith(f"Auto Scaling group web {said}.\n")
+    assert f"  Members: {counted}" in text
+    assert "The group was given back." in text
+    assert "What to do next" not in text
+
+
+def test_a_roll_that_failed_says_why_what_became_of_each_member_and_what_to_do() -> None:
+    members = {
+        "i-1": {
+            "outcome": "succeeded",
+            "name": "web-1",
+            "move": "exit",
+            "at": to_text(START),
+            "endedAt": to_text(START + timedelta(minutes=14)),
+        },
+        "i-2": {"outcome": "failed", "move": "exit", "error": "PatchingFailedError", "cause": "patches are missing"},
+        "i-3": {"outcome": "gone", "error": "MemberGoneError", "cause": "the group has given it away"},
+        "i-4": {"outcome": "not_attempted", "error": "RollStoppedError", "reason": "1 of its members failed"},
+    }
+
+    subject, text = message(FAILED, members=members)
+
+    assert subject == "Drydock: group web was not rolled through well: MachinesFailedError"
+    assert "Members: 1 patched, 1 failed, 1 gone meanwhile, 1 not attempted" in text
+    assert "  i-2: failed, back in service: patches are missing" in text
+    assert "  i-3: gone meanwhile: the group has given it away" in text
+    assert "  i-4: not attempted: 1 of its members failed" in text
+    assert "  web-1 (i-1): patched, back in service after 14 minutes" in text
+    assert advice_for("MachinesFailedError") in text
+
+
+@pytest.mark.parametrize(
+    ("move", "said"), [("hold", "held in standby"), ("replace", "replaced"), ("exit", "back in service")]
+)
+def test_a_member_that_failed_is_said_to_be_where_it_is(move: str, said: str) -> None:
+    _, text = message(FAILED, members={"i-2": {"outcome": "failed", "move": move, "cause": "patches are missing"}})
+
+    assert f"i-2: failed, {said}: patches are missing" in text
+    assert ("Held in standby, as the policy says: i-2." in text) is (move == "hold")
+    assert ("The group was given back." in text) is (move != "hold")
+
+
+def test_a_refused_roll_touched_nothing() -> None:
+    failure = {"error": "GroupBusyError", "cause": "web: roll-0 has held it since yesterday"}
+
+    subject, text = group_message("web", EXECUTION, failure, result(outcome="refused", members={}), PLACE)
+
+    assert subject == "Drydock: group web was refused: GroupBusyError"
+    assert "Auto Scaling group web was refused: web: roll-0 has held it since yesterday" in text
+    assert "Nothing was touched." in text
+    assert "Members" not in text
+
+
+def test_a_roll_that_is_not_given_back_yet_says_so() -> None:
+    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, PLACE, is_held=True)
+
+    assert "Auto Scaling group web was not rolled through well: ABORTED" in text
+    assert "Drydock gives its members and the group back as soon as that is safe." in text
+
+
+def test_a_roll_that_ended_before_it_held_the_group_touched_nothing() -> None:
+    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, PLACE)
+
+    assert "Nothing was touched." in text
+    assert "Drydock gives" not in text
+
+
+def test_what_could_not_be_undone_is_noted() -> None:
+    _, text = message(problems=["min is 1: somebody else has set it, and Drydock left it"])
+
+    assert "  Note: min is 1: somebody else has set it, and Drydock left it" in text
+
+
+def test_a_great_many_members_do_not_fill_the_message() -> None:
+    members = {f"i-{number}": {"outcome": "not_attempted", "reason": "stopped"} for number in range(500)}
+
+    _, text = message(FAILED, members=members)
+
+    assert "500 not attempted" in text
+    assert text.count("  i-") == 20
+    assert "… and 480 more" in text
+
+
+def test_text_of_others_stays_on_its_line() -> None:
+    _, text = message(FAILED, members={"i-2": {"outcome": "failed", "move": "exit", "cause": "line\nanother"}})
+
+    assert "i-2: failed, back in service: line another" in text
+
+
+def test_a_long_group_name_fits_a_subject() -> None:
+    subject, _ = group_message("w" * 255, EXECUTION, FAILED, result(outcome="failed"), PLACE)
+
+    assert len(subject) < 100
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "GroupBusyError",
+        "GroupNotFoundError",
+        "GroupNotReadyError",
+        "GroupNotRestoredError",
+        "GroupTooLargeError",
+        "GroupWeightedError",
+        "InstanceRefreshAtWorkError",
+        "MemberNotSparedError",
+        "NoMemberInServiceError",
+        "ProcessSuspendedError",
+        "InServiceTimedOutError",
+        "MemberGoneError",
+        "RollStoppedError",
+        "StandbyTimedOutError",
+    ],
+)
+def test_every_error_of_a_roll_has_its_own_advice(error: str) -> None:
+    assert advice_for(error) != advice_for("no such error")

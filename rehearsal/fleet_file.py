@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -35,7 +34,9 @@ from rehearsal.faults import (
     StopRun,
     TerminateInstance,
 )
+from rehearsal.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups
 from rehearsal.fleet_runs import NO_RUNS, PROJECT, KeyPath, RunsSpec, build_runs, find_wrong_runs, run_names, seconds
+from rehearsal.layer import layer
 from rehearsal.machines import Durations, MachineSpec
 from rehearsal.patch_states import parse_patch
 
@@ -149,6 +150,16 @@ class FleetFile:
     limit: timedelta = LIMIT
     throttling: bool = False
     runs: RunsSpec = NO_RUNS
+    groups: tuple[FleetGroup, ...] = ()
+    rolls: tuple[RollStart, ...] = ()
+
+    def promise_of(self, group: FleetGroup) -> tuple[int, int]:
+        """Return how many members may be out at once, and how many have to stay healthy, by the widest policy."""
+        policies = [roll.input.get("policy", {}) for roll in self.rolls if roll.group == group.name]
+        policies += [run.input.get("policy", {}) for run in self.runs.by_hand]
+        policies += [{}] if self.runs.window is not None or not policies else []
+        promises = [_promise({**self.policy, **policy}, len(group.members)) for policy in policies]
+        return max(batch for batch, _ in promises), min(least for _, least in promises)
 
     @property
     def zone(self) -> tzinfo | None:
@@ -240,6 +251,7 @@ def read_fleet(text: str, path: Path) -> FleetFile:
             *_find_wrong_settings(source),
             *_find_wrong_patches(source),
             *find_wrong_runs(source.value, _members(source.value), source.at),
+            *find_wrong_groups(source.value, _members_of_groups(source.value), source.at),
         ]
     if mistakes:
         raise FleetFileError(sorted(mistakes, key=_line_of))
@@ -384,24 +396,29 @@ def _find_wrong_settings(source: _Text) -> Iterator[str]:
                 path, f"{_dotted(path)}: there is no function {_not_among(settings['function'], functions)}"
             )
     yield from _find_policy_mistakes(source, ("policy",), source.value.get("policy"))
-    for index, start in enumerate(source.value.get("start", [])):
-        policy = start.get("input", {}).get("policy")
-        yield from _find_policy_mistakes(source, ("start", index, "input", "policy"), policy)
+    for section in ("start", "rolls"):
+        for index, start in enumerate(source.value.get(section, [])):
+            policy = start.get("input", {}).get("policy")
+            yield from _find_policy_mistakes(source, (section, index, "input", "policy"), policy)
 
 
 def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator[str]:
     if policy is None:
         return
-    layer = str(PROJECT / "layers" / "drydock")
-    sys.path.insert(0, layer)
-    try:
+    with layer():
         from drydock.policy import read_settings
-    finally:
-        sys.path.remove(layer)
     _, mistakes = read_settings(json.dumps(policy))
     for mistake in mistakes:
         keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
         yield source.at((*path, *keys), mistake)
+
+
+def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
+    with layer():
+        from drydock.groups import least_healthy
+        from drydock.policy import effective_policy
+    policy, _ = effective_policy("{}", "policy", given)
+    return policy["batch"], least_healthy(policy, desired)
 
 
 def _find_wrong_patches(source: _Text) -> Iterator[str]:
@@ -485,22 +502,33 @@ def _members(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return {**members, "all": [name for entry in data["instances"] for name in _names(entry)]}
 
 
+def _members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the machines of each Auto Scaling group that a machine names."""
+    members: dict[str, list[str]] = {}
+    for entry in data["instances"]:
+        if "group" in entry:
+            members.setdefault(entry["group"], []).extend(_names(entry))
+    return members
+
+
 def _build(source: _Text, path: Path) -> FleetFile:
     data = source.value
     machines: list[FleetMachine] = []
     members = _members(data)
-    runs = build_runs(data, members)
-    # Where there are runs, they say which machines are worked on.
-    starts = data.get("start", [{"instances": "all"}] if runs.is_empty else [])
+    runs, rolls = build_runs(data, members), build_rolls(data)
+    groups = build_groups(data, _members_of_groups(data), source.lines.__getitem__)
+    # Where there are runs or rolls, they say which machines are worked on.
+    starts = data.get("start", [{"instances": "all"}] if runs.is_empty and not rolls else [])
     started = {
         name
         for start in starts
         for name in ([start["instances"]] if isinstance(start["instances"], str) else start["instances"])
     }
+    rolled = {name for group in groups if group.name in {roll.group for roll in rolls} for name in group.members}
     for index, entry in enumerate(data["instances"]):
         line = source.lines[("instances", index, "name")]
         for name in _names(entry):
-            is_started = bool(started & {"all", entry["name"], name})
+            is_started = bool(started & {"all", entry["name"], name}) or name in rolled
             expect = _expectation(entry, is_started, runs)
             history = tuple(timedelta(seconds=seconds(one)) for one in entry.get("history", []))
             machines.append(FleetMachine(_spec(name, entry), expect, entry["name"], line, history))
@@ -523,6 +551,8 @@ def _build(source: _Text, path: Path) -> FleetFile:
         limit=timedelta(seconds=seconds(data["limit"])) if "limit" in data else LIMIT,
         throttling=data.get("throttling", False),
         runs=runs,
+        groups=groups,
+        rolls=rolls,
     )
 
 

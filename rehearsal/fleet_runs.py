@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rehearsal.gates import AlarmState
+from rehearsal.layer import layer
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -287,15 +287,11 @@ def _find_wrong_input(
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:
-    layer = str(PROJECT / "layers" / "drydock")
-    sys.path.insert(0, layer)
-    try:
+    with layer():
         from drydock.checking import join_mistakes
         from drydock.errors import InvalidInputError, InvalidPolicyError
         from drydock.policy import read_settings
         from drydock.run_request import read_run_request
-    finally:
-        sys.path.remove(layer)
     settings = json.dumps(policy)
     if read_settings(settings)[1]:
         return  # told already, at the place of the settings

@@ -17,11 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rehearsal.fleet_file import FleetFile
+from rehearsal.group_report import group_value, print_groups
 from rehearsal.machine_outcomes import MachineOutcome
 from rehearsal.run import Change, MessageOutcome, RehearsalOutcome
 from rehearsal.run_report import print_run, run_value
 
-MOST_ROWS = 16
+MOST_ROWS = 20
 """With more machines than this, progress shows how many are in which step, not each of them."""
 MOST_BODIES = 12
 """With more messages than this, only their subjects are shown; `--json` has all of them."""
@@ -49,6 +50,7 @@ class Progress:
         self._runs: dict[str, Change] = {}
         labels = ["window run"] if fleet.runs.window else []
         labels += [f"run {run.name}" for run in fleet.runs.by_hand]
+        labels += [f"group {group.name}" for group in fleet.groups]
         self._width = max(len(name) for name in [*self._steps, *labels])
         self._now = fleet.begins
         self._news: list[str] = []
@@ -145,6 +147,8 @@ def print_report(console: Console, outcome: RehearsalOutcome) -> None:
     for run in outcome.runs:
         print_run(console, run, outcome.fleet.zone)
     console.print(_machine_table(outcome, is_wide=console.width >= WIDE))
+    if outcome.groups:
+        print_groups(console, outcome.groups)
     console.print(_totals(outcome))
     _print_verdict(console, outcome)
 
@@ -240,8 +244,10 @@ def _totals(outcome: RehearsalOutcome) -> Table:
 def _print_verdict(console: Console, outcome: RehearsalOutcome) -> None:
     console.print()
     if outcome.is_as_expected:
-        runs = f" and {_many(len(outcome.runs), 'run')}" if outcome.runs else ""
-        console.print(Text(f"All {len(outcome.machines)} machines{runs} ended as expected.", style="bold green"))
+        others = [(len(outcome.groups), "group"), (len(outcome.runs), "run")]
+        parts = [f"{len(outcome.machines)} machines", *(_many(number, noun) for number, noun in others if number)]
+        said = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+        console.print(Text(f"All {said} ended as expected.", style="bold green"))
         return
     console.print(Text("Not as expected:", style="bold red"))
     lines = {entry.spec.name: entry.line for entry in outcome.fleet.machines}
@@ -250,6 +256,11 @@ def _print_verdict(console: Console, outcome: RehearsalOutcome) -> None:
             console.print(Text(f"  {machine.name} ({outcome.fleet.path}:{lines[machine.name]})"), soft_wrap=True)
         for difference in machine.differences:
             console.print(Text(f"    {difference}"), soft_wrap=True)
+    for group in outcome.fleet.groups:
+        for difference in next(one for one in outcome.groups if one.name == group.name).differences:
+            console.print(
+                Text(f"  group {group.name} ({outcome.fleet.path}:{group.line}): {difference}"), soft_wrap=True
+            )
     for difference in outcome.differences:
         console.print(Text(f"  {difference}"), soft_wrap=True)
 
@@ -279,6 +290,7 @@ def to_json(outcome: RehearsalOutcome) -> str:
         "differences": list(outcome.differences),
         "runs": [run_value(run) for run in outcome.runs],
         "machines": [_machine_value(machine) for machine in outcome.machines],
+        "groups": [group_value(group) for group in outcome.groups],
         "messages": [
             {
                 "at": _instant(message.at),

@@ -18,11 +18,13 @@ from rehearsal.fleet import Fleet, Machine
 from rehearsal.fleet_file import FleetFile
 from rehearsal.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
 from rehearsal.gates import Calendar
+from rehearsal.group_monitor import GroupMonitor
+from rehearsal.group_outcomes import GroupOutcome, describe_group
 from rehearsal.machine_outcomes import MachineOutcome, describe_execution, describe_machine, find_differences
 from rehearsal.people import APPROVAL, People, Visitors, arn_of
 from rehearsal.run_outcomes import RUN_MACHINE, RunOutcome, collect_runs
 
-MACHINE = "PatchInstance"
+MACHINE, ROLL_MACHINE = "PatchInstance", "RollGroup"
 SETTLING = timedelta(hours=8)
 """How long Drydock's schedules may take to give back what no event told it about."""
 _LOOK_AGAIN = timedelta(minutes=5)
@@ -66,6 +68,7 @@ class RehearsalOutcome:
     real_seconds: float
     runs: tuple[RunOutcome, ...]
     machines: tuple[MachineOutcome, ...]
+    groups: tuple[GroupOutcome, ...]
     messages: tuple[MessageOutcome, ...]
     calls: Mapping[str, int]
     function_invocations: int
@@ -75,7 +78,8 @@ class RehearsalOutcome:
     @property
     def is_as_expected(self) -> bool:
         """Say whether every machine and run ended as the file expects, and every fault struck."""
-        return not self.differences and not any(machine.differences for machine in self.machines)
+        parts = [*(one.differences for one in self.machines), *(one.differences for one in self.groups)]
+        return not self.differences and not any(parts)
 
     @property
     def aws_calls(self) -> int:
@@ -136,11 +140,11 @@ class _Rehearsal:
         links = {"ApprovalAuth": "LINK"} if serving else {}
         self._stack = account.deploy({**schedule, **fleet_file.parameters, **links})
         self._table = self._stack.resource("StateTable")
-        for machine in fleet_file.machines:
-            fleet.add(machine.spec)
+        self._groups = self._add_machines()
         for document in fleet_file.documents:
             fleet.add_document(document.name, platforms=document.platforms)
-        self._ids = {machine.spec.name: machine.instance_id for machine in fleet.machines}
+        self._machines = {machine.name: machine for machine in fleet.machines}
+        self._ids = {name: machine.instance_id for name, machine in self._machines.items()}
         self._write_settings(serving)
         self._write_history()
         self._recorder = _Recorder(account, fleet, self._labels, tell)
@@ -154,6 +158,26 @@ class _Rehearsal:
             )
             account.observers.append(self._visitors)
         self._began = account.clock.now()
+
+    def _add_machines(self) -> dict[str, tuple[GroupMonitor, tuple[int, int, int]]]:
+        """Add the machines, a group's members with its first one; return who watches the groups, and their sizes."""
+        fleet, specs = self._fleet, {machine.spec.name: machine.spec for machine in self._file.machines}
+        entries = {name: group for group in self._file.groups for name in group.members}
+        watched: dict[str, tuple[GroupMonitor, tuple[int, int, int]]] = {}
+        for name, spec in specs.items():
+            entry = entries.get(name)
+            if entry is None:
+                fleet.add(spec)
+            elif entry.name not in watched:
+                behind = [] if entry.drain_seconds is None else [entry.name]
+                for target_group in behind:
+                    fleet.add_target_group(target_group, deregistration_delay=entry.drain_seconds)
+                members = [replace(specs[member], group=None) for member in entry.members]
+                group = fleet.add_group(entry.name, members, target_group=behind, **entry.settings)
+                batch, min_healthy = self._file.promise_of(entry)
+                monitor = GroupMonitor(self._account, group, batch=batch, min_healthy=min_healthy)
+                watched[entry.name] = (monitor, (group.min, group.desired, group.max))
+        return watched
 
     def run(self) -> None:
         """Let the window open, start what is started by hand, and go on until nothing is left to do."""
@@ -198,9 +222,10 @@ class _Rehearsal:
     def _write_history(self) -> None:
         """Remember successes of four weeks ago, as Drydock does."""
         done = self._account.clock.now() - timedelta(weeks=4)
-        for entry, machine in zip(self._file.machines, self._fleet.machines, strict=True):
+        for entry in self._file.machines:
             if not entry.history:
                 continue
+            machine = self._machines[entry.spec.name]
             item = {
                 "pk": "HISTORY",
                 "sk": f"Install#{machine.instance_id}",
@@ -279,6 +304,8 @@ class _Rehearsal:
         for number, start in enumerate(self._file.starts, 1):
             given = {"instanceId": self._ids[start.machine], **start.input}
             plan(MACHINE, start.at, given, f"{start.machine}-{number}")
+        for number, roll in enumerate(self._file.rolls, 1):
+            plan(ROLL_MACHINE, roll.at, {"groupName": roll.group, **roll.input}, f"{roll.group}-{number}")
         members = {name: [instance_id] for name, instance_id in self._ids.items()}
         for run in self._runs.by_hand:
             given = dict(run.input)
@@ -327,6 +354,13 @@ class _Rehearsal:
             self._labels,
             self._people.answers,
         )
+        groups = tuple(
+            describe_group(
+                self._fleet, entry, before, monitor, [item for item in items if item["pk"] == f"GROUP#{entry.name}"]
+            )
+            for entry in self._file.groups
+            for monitor, before in [self._groups[entry.name]]
+        )
         began = {run.run_id for run in runs}
         problems = [
             *self._problems,
@@ -344,6 +378,7 @@ class _Rehearsal:
             self._recorder,
             items,
             runs,
+            groups,
             tuple(problems),
             self._began,
             seed,
@@ -435,7 +470,8 @@ class _Recorder(Observer):
                 return False
             given = view.input if isinstance(view.input, dict) else {}
             self.states[arn] = []
-            name = self._labels.get(view.name, view.name)
+            group = given.get("groupName")
+            name = f"group {group}" if group else self._labels.get(view.name, view.name)
             self.machines[arn] = self._names.get(str(given.get("instanceId", "")), name)
         return True
 
@@ -447,6 +483,7 @@ def _collect(
     recorder: _Recorder,
     items: list[dict[str, Any]],
     runs: tuple[RunOutcome, ...],
+    groups: tuple[GroupOutcome, ...],
     problems: tuple[str, ...],
     began: datetime,
     seed: int,
@@ -473,7 +510,9 @@ def _collect(
     outcomes = []
     # Where somebody cuts the power, Drydock cannot help that an installation is cut short.
     meddled = {fault.instance for fault in fleet_file.faults if isinstance(fault, StopInstance | TerminateInstance)}
-    for entry, machine in zip(fleet_file.machines, fleet.machines, strict=True):
+    by_name = {machine.name: machine for machine in fleet.machines}
+    for entry in fleet_file.machines:
+        machine = by_name[entry.spec.name]
         arns = executions.get(entry.spec.name, [])
         outcome = describe_machine(
             fleet,
@@ -497,6 +536,7 @@ def _collect(
         real_seconds=real_seconds,
         runs=runs,
         machines=tuple(outcomes),
+        groups=groups,
         messages=messages,
         calls=dict(sorted(counts.items())),
         function_invocations=recorder.invocations,

@@ -64,13 +64,18 @@ def _story(run: RunOutcome, zone: tzinfo | None) -> Iterator[Row]:
 
 def _plan(run: RunOutcome, zone: tzinfo | None) -> str:
     plan = run.plan
-    machines, waves = len(plan["machines"]), len(plan["waves"])
+    machines, waves = sum(map(_size_of, plan["machines"])), len(plan["waves"])
     if not machines:
         return "no machine"
-    late = sum(not machine["fits"] for machine in plan["machines"])
+    late = sum(_size_of(machine) for machine in plan["machines"] if not machine["fits"])
     text = f"{_count(machines, 'machine')} in {_count(waves, 'wave')}"
     text += f", done by {_clock(_instant(plan['predictedEnd'], zone), run.started, zone)} as predicted"
     return text + (f"; {late} will not fit" if late else "")
+
+
+def _size_of(machine: Mapping[str, Any]) -> int:
+    """Return for how many machines an entry of a plan stands: a group is one for all its members."""
+    return len(machine["members"]) if "members" in machine else 1
 
 
 def _left_out(left_out: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 from rehearsal.commands.problems import CommandError
+from rehearsal.layer import layer
 
-_LAYER = str(Path(__file__).resolve().parents[2] / "layers" / "drydock")
 _SETTINGS = '{"deadlineMinutes": 4320}'
 """In the place of the account's, which may hold the deadline that an input leaves out."""
 
 
 @contextmanager
 def _layer() -> Iterator[None]:
-    sys.path.insert(0, _LAYER)
     try:
-        yield
+        with layer():
+            yield
     except ModuleNotFoundError as error:
         raise CommandError(
             f"{error}: Drydock is not wholly installed here (`make rehearse` in its folder does it)"
         ) from error
-    finally:
-        sys.path.remove(_LAYER)
 
 
 def hash_of_plan(plan: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from rehearsal.cli import app
 from rehearsal.fleet_file import FLEETS, load_fleet_file, read_fleet
+from rehearsal.group_outcomes import IDLE_GOAL
 from rehearsal.report import Progress, print_report, to_json
 from rehearsal.run import RehearsalOutcome, rehearse
 
@@ -55,7 +57,7 @@ def test_the_default_fleet_ends_as_its_file_expects(default_rehearsal: tuple[Res
     result, value = default_rehearsal
     assert [difference for machine in value["machines"] for difference in machine["differences"]] == []
     assert value["differences"] == []
-    assert "All 12 machines and the run ended as expected." in result.output
+    assert "All 17 machines, 2 groups and the run ended as expected." in result.output
     assert result.exit_code == 0
 
 
@@ -70,7 +72,7 @@ def test_progress_table_messages_and_totals_are_plain_text_when_nobody_watches(
     assert "22:04:04  web-linux         Admit Instance" in output
     assert "! build-linux: execution stopped by somebody in state 'Install Patches'" in output
     assert "build-linux       execution aborted" in output
-    for words in ("Verdict", "patched reported", "still missing", "Messages that people would have got: 8"):
+    for words in ("Verdict", "patched reported", "still missing", "Messages that people would have got: 9"):
         assert words in output
     for words in ("Virtual time", "Real time", "State transitions", "AWS calls"):
         assert words in output
@@ -82,15 +84,15 @@ def test_the_story_of_the_window_stands_in_one_place(default_rehearsal: tuple[Re
     story = [line.rstrip() for line in output[output.index("Window run  ") :].splitlines()][1:12]
     assert story == [
         "  Window    drydock-MaintenanceWindow, Wed 2026-01-14 22:00 to Thu 02:00 (UTC+09:00)",
-        "  Plan      7 machines in 3 waves, done by Thu 00:00 as predicted",
+        "  Plan      11 machines in 3 waves, done by Thu 01:10 as predicted",
         "  Left out  laboratory-linux: tag DrydockExclude says: measures until Friday",
         "            kiosk-windows: is running, and Systems Manager does not reach it: check the SSM Agent,",
         "            the instance profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager",
         "  Approval  asked at 22:00; approved by yuki.tanaka at 22:04 by a signed request (change 4711)",
         "  Wave 1    22:04 to 22:29  canary, 1 machine: 1 succeeded",
         "  Wave 2    22:39 to 23:04  1 machine: 1 succeeded",
-        "  Wave 3    23:04 to Thu 00:28  5 machines: 2 succeeded, 3 failed",
-        "  Outcome   failed  4 succeeded, 3 failed",
+        "  Wave 3    23:04 to Thu 01:23  9 machines: 6 succeeded, 3 failed",
+        "  Outcome   failed  8 succeeded, 3 failed",
         "",
     ]
 
@@ -99,7 +101,7 @@ def test_the_summary_of_a_run_is_shown_as_people_get_it_and_other_messages_by_th
     default_rehearsal: tuple[Result, dict[str, Any]],
 ) -> None:
     output = default_rehearsal[0].output
-    assert "Look at this now: 3 of 7 machines failed." in output
+    assert "Look at this now: 3 of 11 machines failed." in output
     assert "waiting for approval" in output
     assert "Without an answer by then nothing is touched" not in output
 
@@ -112,6 +114,30 @@ def test_a_machine_whose_execution_is_stopped_is_given_back_without_interrupting
     assert machine["power"] == {"first": "stopped", "last": "stopped"}
     assert machine["interruptedInstalls"] == 0
     assert machine["givenBack"]
+
+
+def test_no_member_of_a_group_is_out_of_service_without_a_reason(
+    default_rehearsal: tuple[Result, dict[str, Any]],
+) -> None:
+    result, value = default_rehearsal
+    shop, ledger = value["groups"]
+    assert (shop["mostOut"], shop["fewestHealthy"], ledger["fewestHealthy"]) == (1, 3, 1)
+    assert [shop["sizes"]["after"], ledger["sizes"]["after"]] == [[3, 4, 6], [1, 1, 1]]
+    assert {outage["name"] for group in (shop, ledger) for outage in group["outages"]} == {
+        "shop-1",
+        "shop-2",
+        "shop-3",
+        "shop-4",
+        "ledger",
+    }
+    for group in (shop, ledger):
+        for outage in group["outages"]:
+            assert 0 < outage["idleSeconds"] <= IDLE_GOAL.total_seconds(), outage["name"]
+            assert outage["waitedSeconds"]["draining"] == (120 if group is shop else 300)
+            assert outage["seconds"] == pytest.approx(
+                sum(outage["waitedSeconds"].values()) + outage["idleSeconds"], abs=1
+            )
+    assert re.search(r"shop +3/4/6 +4 succeeded +1 +3 +succeeded +yes", result.output)
 
 
 def test_json_has_everything_for_programs(default_rehearsal: tuple[Result, dict[str, Any]]) -> None:

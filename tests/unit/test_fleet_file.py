@@ -124,7 +124,8 @@ bogus: 1
         'or a number of seconds, got "soon"',
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
-        "faults, instances, limit, parameters, people, policy, resourceGroups, runs, seed, start, throttling, window",
+        "faults, groups, instances, limit, parameters, people, policy, resourceGroups, rolls, runs, seed, start, "
+        "throttling, window",
     )
 
 
@@ -275,6 +276,39 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
 )
 def test_a_mistake_about_runs_is_explained(text: str, mistake: str) -> None:
     assert mistakes(f"instances: [{{name: web}}]\n{text}")[0].startswith(mistake)
+
+
+GROUP = "instances: [{name: web, count: 2, group: shop}, {name: db}]\n"
+
+
+def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebody_starts_that() -> None:
+    fleet = read(f"{GROUP}groups: [{{name: shop, max: 4, drain: 2m}}]\nrolls: [{{group: shop, at: 5m}}]")
+
+    (group,) = fleet.groups
+    assert (group.name, group.members, group.drain_seconds) == ("shop", ("web-1", "web-2"), 120)
+    assert group.settings == {"min": 2, "max": 4}
+    assert group.expect.outcome == "succeeded"
+    assert [(roll.group, roll.at) for roll in fleet.rolls] == [("shop", timedelta(minutes=5))]
+    assert fleet.starts == ()
+    assert [machine.expect.outcome for machine in fleet.machines] == ["succeeded", "succeeded", "none"]
+    assert fleet.promise_of(group) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("groups: [{name: shop}, {name: shop}]", "fleet.yaml:2: groups[1].name: 'shop' is already taken"),
+        ("groups: [{name: shp}]", "fleet.yaml:2: groups[0].name: no machine has 'group: shp'"),
+        ("rolls: [{group: shop}]", "fleet.yaml:2: rolls[0].group: there is no group 'shop'"),
+        (
+            "groups: [{name: shop}]\nrolls: [{group: shop, input: {policy: {batch: 0}}}]",
+            "fleet.yaml:3: policy.batch: 0 is not",
+        ),
+        ("groups: [{name: shop, zones: 4}]", "fleet.yaml:2: groups[0].zones: expected at most 3, got 4"),
+    ],
+)
+def test_a_mistake_about_groups_is_explained(text: str, mistake: str) -> None:
+    assert mistakes(f"{GROUP}{text}")[0].startswith(mistake)
 
 
 def test_an_input_that_is_expected_to_be_refused_may_be_wrong() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rehearsal.account import PROJECT, EmbeddedAccount, ExecutionView, Observer
-from rehearsal.agents import Invocation
 from rehearsal.fleet import Durations, Fleet, Machine, MachineSpec
 from rehearsal.functions import Outcome
-from rehearsal.ssm_documents import PATCH_BASELINE_PAUSE
+from rehearsal.waiting import covered, spans_of_pause, spans_of_work
 
 SPEEDS = (0.81, 0.93, 1.0, 1.07, 1.19)
 """A machine for each: all that it does takes its usual time by this factor, so that no flow's rhythm fits."""
@@ -171,14 +169,11 @@ class _InvocationCounter(Observer):
             self.names.append(name)
 
 
-Span = tuple[datetime, datetime]
-
-
 def _describe_run(fleet: Fleet, machine: Machine, execution: ExecutionView) -> Run:
     assert execution.stopped is not None, "the run did not end"
     whole = (execution.started, execution.stopped)
-    work = list(_list_work(fleet, machine, execution.stopped))
-    worked = _measure(work, whole)
+    work = [span for _, span in spans_of_work(fleet, machine, execution.stopped)]
+    worked = covered(work, whole).total_seconds()
     return Run(
         succeeded=execution.status == "SUCCEEDED",
         missing=len(machine.missing),
@@ -186,48 +181,5 @@ def _describe_run(fleet: Fleet, machine: Machine, execution: ExecutionView) -> R
         transitions=execution.transitions,
         duration=(execution.stopped - execution.started).total_seconds(),
         work=worked,
-        pause=_measure([*work, *_list_pauses(fleet, machine)], whole) - worked,
+        pause=covered([*work, *spans_of_pause(fleet, machine)], whole).total_seconds() - worked,
     )
-
-
-def _measure(spans: Iterable[Span], whole: Span) -> float:
-    """Return the seconds of `whole` that at least one span covers."""
-    covered = 0.0
-    begin, end = whole
-    for since, until in sorted(spans):
-        since, until = max(since, begin), min(until, end)
-        if until > since:
-            covered += (until - since).total_seconds()
-            begin = until
-    return covered
-
-
-def _list_work(fleet: Fleet, machine: Machine, end: datetime) -> Iterator[Span]:
-    durations = machine.spec.durations
-    for image in fleet.images.by_id.values():
-        if image.machine is machine:
-            yield image.created, image.created + timedelta(seconds=durations.image)
-    for invocation in _list_invocations(fleet, machine):
-        if invocation.started:
-            yield invocation.started, invocation.finished or end
-    changes = machine.power_log
-    for (at, state), (later, _) in zip(changes, [*changes[1:], (end, "")], strict=True):
-        if state == "pending":
-            yield at, at + timedelta(seconds=durations.boot)
-        elif state == "stopping":
-            yield at, later
-        elif state == "running" and at > changes[0][0]:
-            yield at, at + timedelta(seconds=durations.agent)
-
-
-def _list_pauses(fleet: Fleet, machine: Machine) -> Iterator[Span]:
-    baseline = [one for one in _list_invocations(fleet, machine) if one.document == "AWS-RunPatchBaseline"]
-    for first, second in pairwise(baseline):
-        if first.finished and second.started:
-            yield first.finished, min(second.started, first.finished + timedelta(seconds=PATCH_BASELINE_PAUSE))
-
-
-def _list_invocations(fleet: Fleet, machine: Machine) -> list[Invocation]:
-    """Return the commands of a machine, oldest first."""
-    commands = reversed(fleet.run_command.list_visible(None, machine.instance_id))
-    return [invocation for command in commands for invocation in command.invocations]

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
+from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
 from rehearsal.fleet import MachineSpec
+from rehearsal.group_outcomes import IDLE_GOAL
 
 REPLACED = [run for run in RUNS if run[1] is not DRYDOCK]
 
@@ -32,3 +34,22 @@ def test_a_flow_that_drydock_replaces_patches_its_machines(kind: MachineSpec, fl
 
     assert cost.is_success
     assert {run.power for run in cost.runs} == {"running"}
+
+
+@pytest.mark.parametrize("roll", [roll for roll in ROLLS if roll is not STOCK], ids=lambda roll: roll.title)
+def test_a_member_of_a_group_is_out_of_service_for_no_other_reason_than_its_patching(roll: Roll) -> None:
+    cost = measure_roll(roll)
+
+    assert cost.is_success
+    assert len(cost.outages) == 4
+    assert max(outage.idle for outage in cost.outages) <= IDLE_GOAL
+    assert (cost.most_out, cost.few_seconds) == (1, 0)
+    # A little above today's count: whoever adds a state to every member's turn is to know.
+    assert cost.transitions <= 210
+
+
+def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:
+    cost = measure_roll(STOCK)
+
+    assert cost.is_success
+    assert cost.few_seconds > 0

@@ -1,0 +1,104 @@
+"""Rolls through an Auto Scaling group with Drydock, or with the stock flow that it replaces, and measures both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.flows import LINUX, make_machines
+from rehearsal.account import PROJECT, EmbeddedAccount
+from rehearsal.fleet import Fleet
+from rehearsal.group_members import Change
+from rehearsal.group_monitor import GroupMonitor
+from rehearsal.group_outcomes import MemberOutage, describe_outage
+
+MEMBERS = 4
+_LIMIT = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Roll:
+    """A way to roll through a group: a state machine of the stack in `project`, and the input it gets besides."""
+
+    title: str
+    machine: str
+    project: Path = PROJECT
+    stack: str = "drydock"
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+DRYDOCK = Roll("Drydock", "RollGroup")
+WITHOUT_IMAGES = replace(
+    DRYDOCK, title="without images", input={"policy": {"backup": {"before": False, "after": False}}}
+)
+STOCK = Roll("stock flow", "StockRoll", Path(__file__).parent, "replaced")
+ROLLS = (DRYDOCK, WITHOUT_IMAGES, STOCK)
+
+
+@dataclass(frozen=True)
+class RollCost:
+    """What a roll took: virtual seconds, counts of all its executions, and what is true of the group at the end.
+
+    `few_seconds` is how long fewer than all but one were healthy in service: one out, another not healthy again yet.
+    """
+
+    title: str
+    succeeded: bool
+    missing: int
+    seconds: float
+    transitions: int
+    outages: tuple[MemberOutage, ...]
+    most_out: int
+    few_seconds: float
+
+    @property
+    def is_success(self) -> bool:
+        """Say whether every member was patched."""
+        return self.succeeded and not self.missing
+
+    def average(self, what: str) -> float:
+        """Return the mean seconds that a member waited for something; `length` and `idle` are those in all."""
+        spans = [getattr(one, what) if what in ("length", "idle") else one.waited[what] for one in self.outages]
+        return sum(span.total_seconds() for span in spans) / len(spans)
+
+
+def measure_roll(roll: Roll) -> RollCost:
+    """Roll through a group of four over two zones behind a load balancer, in an account of its own."""
+    with EmbeddedAccount(project=roll.project) as account, Fleet(account) as fleet:
+        account.deploy(stack=roll.stack)
+        group = fleet.add_group("web", make_machines(LINUX)[:MEMBERS], target_group="web", min=MEMBERS - 1, max=6)
+        monitor = GroupMonitor(account, group)
+        few: list[tuple[datetime, bool]] = []
+
+        def notice(change: Change) -> None:
+            few.append((change.at, group.count_healthy() < MEMBERS - 1))
+
+        group.listeners.append(notice)
+        given = {"groupName": "web", **roll.input}
+        if roll.machine == STOCK.machine:
+            given["instanceIds"] = list(group.members)
+        arn = account.start_execution(roll.machine, given)
+        account.run_until_quiet(_LIMIT)
+        execution = account.execution(arn)
+        assert execution.stopped is not None, "the roll did not end"
+        machines = {machine.instance_id: machine for machine in fleet.machines}
+        return RollCost(
+            title=roll.title,
+            succeeded=execution.status == "SUCCEEDED",
+            missing=sum(len(machine.missing) for machine in fleet.machines),
+            seconds=(execution.stopped - execution.started).total_seconds(),
+            transitions=sum(view.transitions for view in account.executions()),
+            outages=tuple(describe_outage(fleet, machines[one.instance_id], one) for one in monitor.outages),
+            most_out=monitor.most_out,
+            few_seconds=_seconds_of(few, execution.stopped),
+        )
+
+
+def _seconds_of(changes: list[tuple[datetime, bool]], end: datetime) -> float:
+    """For how many seconds it was so."""
+    ends = [at for at, _ in changes[1:]] + [end]
+    spans = zip(changes, ends, strict=True)
+    return sum((until - since).total_seconds() for (since, is_so), until in spans if is_so)

@@ -186,6 +186,20 @@ def test_a_member_that_is_held_leaves_no_room_for_another_however_many_may_fail(
     monitor.check()
 
 
+def test_a_member_whose_gates_cannot_be_asked_stops_the_roll_and_people_hear_why(scene: RollScenario) -> None:
+    group, monitor = scene.group("unasked", 2)
+    scene.given(FailCall("cloudwatch:DescribeAlarms", "AccessDenied", caller="enter_standby", times=1))
+
+    roll = scene.roll(group, {**QUICKLY, "gates": {"alarms": ["errors"], "calendars": []}})
+
+    assert (roll.status, roll.error) == ("FAILED", "RollStoppedError")
+    assert list(roll.outcomes.values()) == ["not_attempted", "not_attempted"]
+    assert set(roll.errors.values()) == {"AwsCallFailedError"}
+    assert "AccessDenied" in roll.summary.body
+    assert monitor.outages == []
+    assert_group_given_back(scene, group, sizes=(1, 2, 4))
+
+
 def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(scene: RollScenario) -> None:
     group, _ = scene.group("untagged", 2)
     scene.given(FailCall("ec2:CreateTags", "UnauthorizedOperation", caller="record_member", times=1))

@@ -61,7 +61,14 @@ def test_the_first_outcome_of_a_member_stands(world: World) -> None:
     end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "succeeded"}, world.clock())
     lease = end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "failed"}, world.clock())
 
+    assert lease is not None
     assert lease.members[FIRST]["outcome"] == lease_of(world).members[FIRST]["outcome"] == "succeeded"
+
+
+def test_a_member_whose_turn_never_came_has_no_outcome(world: World) -> None:
+    assert end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "failed"}, world.clock()) is None
+
+    assert lease_of(world).members == {}
 
 
 @pytest.mark.parametrize("holder", [REDRIVEN, Holder(OTHER_EXECUTION, 0)], ids=["redriven", "another"])

@@ -90,19 +90,22 @@ def claim_member(table: Table, holder: Holder, group_name: str, instance_id: str
 
 def end_member(
     table: Table, holder: Holder, group_name: str, instance_id: str, outcome: Mapping[str, Any], now: datetime
-) -> Lease:
-    """Write down what became of a member, once. Raises LeaseLostError."""
+) -> Lease | None:
+    """Write down what became of a member, once. None when its turn has not come. Raises LeaseLostError."""
     facts = {**outcome, "endedAt": to_text(now)}
     try:
         item = table.update(
             lease_key(group_subject(group_name)),
             "SET " + ", ".join(f"members.#member.#{name} = :{name}" for name in facts),
-            f"{HELD} AND phase = :active AND attribute_not_exists(members.#member.#outcome)",
+            f"{HELD} AND phase = :active AND attribute_exists(members.#member) "
+            "AND attribute_not_exists(members.#member.#outcome)",
             {**HELD_NAMES, "#member": instance_id, **{f"#{name}": name for name in facts}},
             {**held_values(holder), ":active": ACTIVE, **{f":{name}": value for name, value in facts.items()}},
         )
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
+        if lease is not None and lease.holder == holder and lease.phase == ACTIVE and instance_id not in lease.members:
+            return None
         if lease is not None and lease.holder == holder and "outcome" in lease.members.get(instance_id, {}):
             return lease
         raise LeaseLostError(f"{group_name}: the lease is no longer ours") from refused

@@ -335,7 +335,7 @@ def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> 
 
 
 def record_member(services: Services, step: Step) -> dict[str, Any]:
-    """Write down what became of a member, and stop the roll when it failed."""
+    """Write down what became of a member, and stop the roll when more failed than may, or when nobody can tell."""
     turn = Turn.read(step)
     work = dict(step.data.get("work") or {"outcome": "failed", "error": "", "cause": "", "verdict": ""})
     failure = readable_failure(step.data.get("failure"))
@@ -349,8 +349,12 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
 
 def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
     """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
-    told = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
+    told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
     lease = end_member(services.table, turn.owner, turn.group_name, turn.instance_id, told, services.now())
+    if lease is None:
+        # It failed before its turn came, so no gate could be asked: the next would fare no better.
+        close_roll(services.table, turn.owner, turn.group_name, told["error"], told["cause"])
+        return
     failed = _failed(lease)
     allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
     held = [key for key in failed if lease.members[key].get("move") == "hold"]

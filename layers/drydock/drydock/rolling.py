@@ -47,16 +47,16 @@ def make_room(services: Services, step: Step) -> None:
 def plan_launched_members(services: Services, step: Step) -> dict[str, Any]:
     """Find the members that were launched since the roll began and are in service now, to be patched too.
 
-    Returns them in the order of the roll; none when the roll takes no further member. Raises LeaseLostError.
+    Returns them in the order of the roll; none when the roll takes no further member. `data.members` are those whose
+    turn came last. Raises LeaseLostError.
     """
     name = str(step.data["groupName"])
     lease = require_own_lease(services.table, step.holder, name)
     group = services.autoscaling.group(name)
     rounds = launched_members(lease)
-    last = rounds[-1] if rounds else []
-    if last and not set(last) & set(lease.members):
+    if rounds and rounds[-1] != [member["instanceId"] for member in step.data["members"]]:
         # A function that died has planned them already.
-        return {"members": _items(group, last)}
+        return {"members": _items(group, rounds[-1])}
     if lease.closed or len(rounds) >= MOST_ROUNDS:
         return {"members": []}
     new = _launched(lease, group)

@@ -43,6 +43,7 @@ WRONGS = (
     "agent_never_online",
     "hook_fails",
     "health_fails",
+    "health_fails_after_image",
     "stale_patch_state",
     "probe_garbage",
     "stays_pending_reboot",

@@ -13,6 +13,7 @@ import yaml
 from rehearsal.faults import LoseEvents, Moment, StopExecution
 from rehearsal.fleet import Machine
 from tests.integration.kinds import (
+    ILL,
     KINDS,
     STOPPED,
     UPDATED,
@@ -42,6 +43,7 @@ SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
 def test_an_execution_stopped_in_a_state_gives_its_machine_back_and_is_told_of_once(state: str, events: str) -> None:
     # There is one account at a time.
     clean_run(UPDATED)
+    clean_run(ILL)
     with account_with_hooks() as scene:
         if events == "lost":
             scene.given(LoseEvents())
@@ -65,7 +67,7 @@ def test_an_execution_stopped_in_a_state_gives_its_machine_back_and_is_told_of_o
 def _choose_kills(state: str, events: str) -> list[tuple[Kind, str]]:
     """In the function with the stopped machine if it comes there; and, with events, one more by chance."""
     kinds = sorted(
-        (kind for kind in (*KINDS, UPDATED) if state in clean_run(kind).states), key=lambda kind: kind != STOPPED
+        (kind for kind in (*KINDS, UPDATED, ILL) if state in clean_run(kind).states), key=lambda kind: kind != STOPPED
     )
     assert kinds, f"no kind of machine comes through {state}"
     usual = (kinds[0], "in the function")

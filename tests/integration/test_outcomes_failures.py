@@ -252,14 +252,10 @@ def test_a_machine_that_ec2_does_not_stop_again_is_not_a_success_and_drydock_goe
 
 def test_a_machine_that_is_ill_after_the_reboot_for_its_image_fails(scene: Scenario) -> None:
     scene.fleet.add_document("Health-Again")
-    machine = scene.machine("ill-again")
-    arn = scene.start(machine, {"healthProbe": "Health-Again"})
-    scene.account.clock.run(until=lambda: len(scene.images(machine)) == 2)
-    machine.spec = replace(machine.spec, wrong=("health_fails",))
+    machine = scene.machine("ill-again", wrong=("health_fails_after_image",))
 
-    scene.settle()
+    execution = scene.patch(machine, {"healthProbe": "Health-Again"})
 
-    execution = scene.account.execution(arn)
     assert (execution.status, execution.error) == ("FAILED", "HealthCheckFailedError")
     assert scene.commands(machine).count("Health-Again") == 2
     assert_given_back(scene, machine, "running")

@@ -253,6 +253,19 @@ def test_a_member_may_not_leave_while_another_is_unhealthy_for_the_load_balancer
     assert_members_patched(group)
 
 
+def test_members_of_a_batch_that_ask_at_the_same_moment_do_not_leave_too_few(scene: RollScenario) -> None:
+    group, monitor = scene.group("race", 4, batch=2)
+    group.target_groups[0].fail_checks(machine_of(group, "race-4").instance_id)
+    scene.account.clock.call_later(1800, group.target_groups[0].pass_checks)
+    scene.run_for(10)
+
+    roll = scene.roll(group, {**QUICKLY, "batch": 2})
+
+    assert roll.status == "SUCCEEDED"
+    assert monitor.fewest_healthy == 2
+    monitor.check()
+
+
 def test_a_pending_update_of_the_group_is_waited_for(scene: RollScenario) -> None:
     group, monitor = scene.group("contended", 2, min=2)
 

@@ -271,6 +271,10 @@ class MemberNotReadyError(DrydockError):
     """Raised when a member of a group is still on its way into standby, or back into service."""
 
 
+class MemberOvertakenError(DrydockError):
+    """Raised when something else was begun in a group while a member was judged by what was there before."""
+
+
 class MemberGoneError(DrydockError):
     """Raised when the group terminated or gave away a member in the middle of the work."""
 

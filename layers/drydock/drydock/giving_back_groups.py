@@ -15,6 +15,7 @@ from drydock.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.ec2 import state_of
 from drydock.errors import GroupNotFoundError
 from drydock.failures import readable_cause
+from drydock.group_leases import departure_of
 from drydock.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -171,7 +172,7 @@ _SERVES_AGAIN = timedelta(hours=1)
 
 def _is_ours(lease: Lease, instance_id: str) -> bool:
     """Whether Drydock put a member into standby, and does not hold it there because the policy says so."""
-    return f"standby:{instance_id}" in lease.intents and lease.members[instance_id].get("move") != "hold"
+    return departure_of(instance_id) in lease.intents and lease.members[instance_id].get("move") != "hold"
 
 
 def _still_out(lease: Lease, group: Group) -> list[str]:
@@ -193,10 +194,7 @@ def _release(services: Services, lease: Lease, group: Group | None, problems: li
     for instance_id, found in lease.members.items():
         end = _end_of(services, lease, instance_id)
         if group is not None and "outcome" not in found:
-            end = {
-                **end,
-                "note": mark_unended(services, lease, group, instance_id, succeeded=end["outcome"] == "succeeded"),
-            }
+            end = {**end, "note": mark_unended(services, lease, group, instance_id, end)}
         members[instance_id] = end
     lease = replace(lease, members=members)
     facts = {**describe_group(lease, failure, problems), "givenBack": True}

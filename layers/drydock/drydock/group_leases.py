@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.autoscaling import ENTERING_STANDBY, STANDBY, Group
-from drydock.errors import LeaseLostError
+from drydock.errors import LeaseLostError, MemberOvertakenError
 from drydock.leases import (
     ACTIVE,
     HELD,
@@ -41,7 +41,7 @@ def members_out(lease: Lease, group: Group) -> list[str]:
     return [
         member.instance_id
         for member in group.members
-        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and f"standby:{member.instance_id}" in lease.intents
+        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and departure_of(member.instance_id) in lease.intents
     ]
 
 
@@ -86,6 +86,50 @@ def claim_member(table: Table, holder: Holder, group_name: str, instance_id: str
             raise LeaseLostError(f"{group_name}: the lease is no longer ours; nothing was touched") from refused
         return lease if instance_id in lease.members else None
     return read_lease(item)
+
+
+def claim_departure(table: Table, seen: Lease, instance_id: str, now: datetime) -> None:
+    """Announce that a member leaves service, if nothing has been announced since the lease was `seen`.
+
+    What was judged by that lease holds then: of two members that judge at the same moment, one leaves. A function that
+    died after it had announced that may go on. Raises MemberOvertakenError when something has been, LeaseLostError.
+    """
+    try:
+        table.update(
+            lease_key(seen.subject),
+            "SET intents.#name = :intent",
+            f"{HELD} AND phase = :active AND (attribute_exists(intents.#name) OR size(intents) = :count)",
+            {**HELD_NAMES, "#name": departure_of(instance_id)},
+            {
+                **held_values(seen.holder),
+                ":active": ACTIVE,
+                ":intent": {"at": to_text(now)},
+                ":count": len(seen.intents),
+            },
+        )
+    except ConditionFailedError as refused:
+        lease = read_lease(refused.found) if refused.found else None
+        if lease is None or lease.holder != seen.holder or lease.phase != ACTIVE:
+            raise LeaseLostError(f"{seen.group_name}: the lease is no longer ours; nothing was touched") from refused
+        raise MemberOvertakenError(
+            f"{seen.group_name}: something else was begun while {instance_id} was to leave"
+        ) from refused
+
+
+def departure_of(instance_id: str) -> str:
+    """The name of the intent by which a member leaves service."""
+    return f"standby:{instance_id}"
+
+
+def members_leaving(lease: Lease) -> set[str]:
+    """The members that have been told to leave, and not to come back yet, whatever AWS shows of them now."""
+    return {
+        instance_id
+        for instance_id, found in lease.members.items()
+        if departure_of(instance_id) in lease.intents
+        and f"exit:{instance_id}" not in lease.intents
+        and "outcome" not in found
+    }
 
 
 def end_member(

@@ -27,7 +27,16 @@ from drydock.errors import (
 )
 from drydock.failures import readable_failure
 from drydock.gates import look_at_run, look_outside
-from drydock.group_leases import claim_member, close_roll, end_member, members_out, require_own_lease
+from drydock.group_leases import (
+    claim_departure,
+    claim_member,
+    close_roll,
+    departure_of,
+    end_member,
+    members_leaving,
+    members_out,
+    require_own_lease,
+)
 from drydock.groups import least_healthy, takes_members_out
 from drydock.history import find_history
 from drydock.leases import Lease, claim_intent, group_subject, record_intent
@@ -43,6 +52,9 @@ from drydock.times import from_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
 IN_PROGRESS, COMPLETED = "InProgress", "Completed"
+
+_PATCHED = ("compliant", "patched_reported_failed", "pending_reboot")
+"""The verdicts that say of a member that it is patched."""
 
 _MOST_CAUSE = 300
 """Characters: the lease of a group holds the causes of all its members."""
@@ -77,7 +89,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     """Take a member out of service, if it still is in it, the gates are open and the others can do without it.
 
     Returns whether its turn has come, and the name of the execution that shall patch it.
-    Raises GroupNotReadyError while too few others are healthy, LeaseLostError.
+    Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
     """
     turn, policy = Turn.read(step), step.policy
     lease = require_own_lease(services.table, turn.owner, turn.group_name)
@@ -94,13 +106,13 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
         _end(services, turn, policy, _GONE)
         return {"taken": False, "childName": turn.child}
     done = _done_since(services, turn, policy, str(claimed.journal.get("unlessDoneSince") or ""))
-    if done is not None and f"standby:{turn.instance_id}" not in claimed.intents:
+    if done is not None and departure_of(turn.instance_id) not in claimed.intents:
         _end(services, turn, policy, {"outcome": "skipped", "error": type(done).__name__, "cause": str(done)})
         return {"taken": False, "childName": turn.child}
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
     _require_spared(services, turn, policy, claimed, group)
-    claim_intent(services.table, turn.owner, turn.subject, f"standby:{turn.instance_id}", services.now())
+    claim_departure(services.table, claimed, turn.instance_id, services.now())
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
     return {"taken": True, "childName": turn.child}
@@ -112,7 +124,8 @@ _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the gro
 def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
     """Raises GroupNotReadyError while the group cannot do without a member."""
     targets = services.autoscaling.serving_targets(group.target_groups)
-    others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id}
+    leaving = members_leaving(lease) - {turn.instance_id}
+    others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id} - leaving
     wanted = wanted_without_surge(lease, group, len(members_out(lease, group)))
     least = least_healthy(policy_of(lease, policy), wanted)
     if len(others) < least:
@@ -120,9 +133,9 @@ def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease
             f"{turn.group_name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
             f"and {least} have to be"
         )
-    away = _away(lease, group, turn.instance_id)
+    away = leaving | _away(lease, group, turn.instance_id)
     if len(away) >= policy["batch"]:
-        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(away)} is out of service still")
+        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(sorted(away))} is out of service still")
 
 
 def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: Lease) -> None:
@@ -140,13 +153,13 @@ def _done_since(services: Services, turn: Turn, policy: Policy, since: str) -> I
     return done_since(history, from_text(since)) if since else None
 
 
-def _away(lease: Lease, group: Group, instance_id: str) -> list[str]:
+def _away(lease: Lease, group: Group, instance_id: str) -> set[str]:
     """The other members whose turn it was and that are out of service still, also those that the group terminates."""
-    return [
+    return {
         member.instance_id
         for member in group.members
         if member.instance_id in lease.members and member.instance_id != instance_id and member.lifecycle != IN_SERVICE
-    ]
+    }
 
 
 def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
@@ -184,11 +197,18 @@ def mark_member(services: Services, instance_id: str, value: str | None) -> str:
     return ""
 
 
-def mark_unended(services: Services, lease: Lease, group: Group, instance_id: str, *, succeeded: bool) -> str:
-    """As `mark_member`, for one whose turn came and whose end nobody has written down."""
-    if f"standby:{instance_id}" not in lease.intents or group.find(instance_id) is None:
+def _is_patched(operation: str, end: Mapping[str, Any]) -> bool:
+    return operation == "Install" and end.get("verdict") in _PATCHED
+
+
+def mark_unended(
+    services: Services, lease: Lease, group: Group, instance_id: str, end: Mapping[str, Any] | None = None
+) -> str:
+    """As `mark_member`, for one whose turn came and whose end nobody has written down. `end` is what was found out."""
+    if departure_of(instance_id) not in lease.intents or group.find(instance_id) is None:
         return ""
-    return mark_member(services, instance_id, COMPLETED if succeeded else None)
+    is_patched = end is not None and _is_patched(str(lease.journal["operation"]), end)
+    return mark_member(services, instance_id, COMPLETED if is_patched else None)
 
 
 def await_standby(services: Services, step: Step) -> None:
@@ -200,7 +220,7 @@ def await_standby(services: Services, step: Step) -> None:
         raise MemberGoneError(f"{turn.instance_id}: group {turn.group_name} terminates it or has given it away")
     if member.lifecycle == STANDBY:
         return
-    since = lease.intents[f"standby:{turn.instance_id}"].at
+    since = lease.intents[departure_of(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
@@ -224,7 +244,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
         return {"move": "replace", "work": ended}
     if member is None or member.is_leaving:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
-    if f"standby:{turn.instance_id}" not in lease.intents:
+    if departure_of(turn.instance_id) not in lease.intents:
         return {"move": "none", "work": ended}
     move = _move(services, turn, step.policy, ended)
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
@@ -342,7 +362,8 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
     if failure is not None:
         work |= {"outcome": "gone" if failure["error"] == MemberGoneError.__name__ else "failed", **failure}
     if takes_members_out(step.policy) and work["outcome"] != "gone":
-        work["note"] = mark_member(services, turn.instance_id, COMPLETED if work["outcome"] == "succeeded" else None)
+        is_patched = work["outcome"] == "succeeded" and _is_patched(step.policy["operation"], work)
+        work["note"] = mark_member(services, turn.instance_id, COMPLETED if is_patched else None)
     _end(services, turn, step.policy, {**work, "move": str(step.data.get("move") or "none")})
     return {"outcome": work["outcome"]}
 

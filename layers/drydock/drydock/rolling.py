@@ -92,7 +92,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
         causes = sorted({str(lease.members.get(one, {}).get("cause") or "") for one in left} - {""})
         raise GroupNotRestoredError(f"{name}: {', '.join(left)} could not leave standby yet: {'; '.join(causes)}")
     unended = [instance_id for instance_id, found in lease.members.items() if "outcome" not in found]
-    notes = {one: mark_unended(services, lease, group, one, succeeded=False) for one in unended}
+    notes = {one: mark_unended(services, lease, group, one) for one in unended}
     return {
         "problems": [
             *undo_changes(services, lease),

@@ -16,14 +16,13 @@ from typing import Any, Literal
 
 from drydock.autoscaling import (
     ADD_TO_LOAD_BALANCER,
-    ENTERING_STANDBY,
     IN_SERVICE,
-    STANDBY,
     AutoScaling,
     Group,
     Member,
 )
 from drydock.errors import MemberNotReadyError, SurgeNotPossibleError
+from drydock.group_leases import members_out
 from drydock.groups import lowered_min, reduced, refusal
 from drydock.leases import (
     FUNCTION_LIFETIME,
@@ -320,11 +319,7 @@ def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], se
     present = _present(surge, group)
     if instance_id not in present:
         return _judge_gone(lease, group, instance_id)
-    held = [
-        member.instance_id
-        for member in group.members
-        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and f"standby:{member.instance_id}" in lease.intents
-    ]
+    held = members_out(lease, group)
     wanted = group.desired + len(held) - len(present)
     left = sum(
         member.lifecycle == IN_SERVICE and member.is_healthy and (serving is None or member.instance_id in serving)

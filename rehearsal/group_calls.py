@@ -10,7 +10,7 @@ from rehearsal.answers import AWSError, Parameters, take_page
 from rehearsal.group_members import Member
 from rehearsal.group_specs import PROCESSES, ZONE_IDS, find_subnet
 from rehearsal.groups import Group
-from rehearsal.refreshes import Refresh
+from rehearsal.refreshes import SIMULATED_PREFERENCES, Refresh
 
 if TYPE_CHECKING:
     from rehearsal.fleet import Fleet
@@ -239,7 +239,10 @@ class GroupCalls:
         strange = {"Strategy", "DesiredConfiguration"} & set(parameters)
         if strange and (strange != {"Strategy"} or parameters["Strategy"] != "Rolling"):
             raise NotImplementedError(f"StartInstanceRefresh with {', '.join(sorted(strange))} is not simulated")
-        refresh = self._find_to_change(parameters).refreshes.start(parameters.get("Preferences", {}))
+        preferences = parameters.get("Preferences", {})
+        if unknown := set(preferences) - set(SIMULATED_PREFERENCES):
+            raise NotImplementedError(f"StartInstanceRefresh with {', '.join(sorted(unknown))} is not simulated")
+        refresh = self._find_to_change(parameters).refreshes.start(preferences)
         return {"InstanceRefreshId": refresh.refresh_id}
 
     def cancel_instance_refresh(self, parameters: Parameters) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class GroupMonitor:
     """Watches a group from now on.
 
     Never may more than `batch` members be out by way of standby, until they are healthy in all target groups again.
-    Each time that one leaves, at least `min_healthy` must be left healthy in service; by default, what the desired
-    capacity of now is less the batch.
+    Each time that one leaves, at least `min_healthy` must be left healthy in service; by default, what is wanted at
+    that moment (the desired capacity, and those who are out) less the batch.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class GroupMonitor:
     ) -> None:
         self.group = group
         self.batch = batch
-        self.min_healthy = group.desired - batch if min_healthy is None else min_healthy
+        self.min_healthy = min_healthy
         self.outages: list[Outage] = []
         self.violations: list[str] = []
         self.most_out = 0
@@ -88,8 +88,12 @@ class GroupMonitor:
         self.fewest_healthy = healthy if self.fewest_healthy is None else min(self.fewest_healthy, healthy)
         if len(self._out) > self.batch:
             self._violate(change, f"{len(self._out)} are out of service ({', '.join(self._out)}), not {self.batch}")
-        if healthy < self.min_healthy:
-            self._violate(change, f"{healthy} are left healthy in service, not {self.min_healthy}")
+        floor = self.min_healthy
+        if floor is None:
+            # Whoever is on the way back is wanted again already.
+            floor = self.group.desired + sum(one.returned is None for one in self._out.values()) - self.batch
+        if healthy < floor:
+            self._violate(change, f"{healthy} are left healthy in service, not {floor}")
 
     def _follow(self, outage: Outage, change: Change) -> None:
         if change.what == "Standby":

@@ -22,6 +22,10 @@ _PROCESSES = {"InstanceRefresh", "Launch", "Terminate"}
 _EVENT = "EC2 Auto Scaling Instance Refresh"
 
 
+SIMULATED_PREFERENCES = ("MinHealthyPercentage", "ScaleInProtectedInstances", "StandbyInstances")
+"""Of StartInstanceRefresh: what else a refresh may be told is refused, checkpoints for instance."""
+
+
 @dataclass
 class Refresh:
     """One instance refresh; `todo` are the ids of the members that are still to be replaced."""

@@ -96,9 +96,11 @@ class _Facts:
 
     def is_held(self, instance_id: str) -> bool:
         """Say whether people are told that a member is in standby still."""
-        said = [*(self.result.get("problems") or []), *(message.body for message in self.messages)]
-        is_meant = self.members.get(instance_id, {}).get("move") == "hold"
-        return is_meant or any(instance_id in text and "standby" in text for text in said)
+        return any(
+            instance_id in line and "standby" in line.lower()
+            for message in self.messages
+            for line in message.body.splitlines()
+        )
 
     @property
     def messages(self) -> list[Message]:
@@ -242,7 +244,13 @@ def _judge_records(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
 def _judge_messages(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
     told = facts.messages
     least = 0 if allowed.silent and not facts.results else 1
-    if not least <= len(told) <= 1 + allowed.repeats + allowed.redrives:
+    held = any(found.get("move") == "hold" for found in facts.members.values())
+    # What could not be given back is told once more, when that is known.
+    more = int(bool(facts.result.get("givenBack")) and (held or bool(facts.result.get("problems"))))
+    for problem in facts.result.get("problems") or []:
+        if not any(" ".join(str(problem).split()) in message.body for message in told):
+            yield f"nobody is told {problem!r}"
+    if not least <= len(told) <= 1 + more + allowed.repeats + allowed.redrives:
         yield f"{len(told)} messages of the roll: {[message.subject for message in told]}"
     for message in facts.account.messages:
         subject = message.subject or ""

@@ -65,11 +65,14 @@ _OF_A_RUN = ("plan_run", "check_gates", "admit_machine", "record_outcome", "summ
 _OF_A_ROLL = (
     "admit_group",
     "make_room",
+    "launch_surge",
     "enter_standby",
     "await_standby",
     "return_member",
     "await_in_service",
     "record_member",
+    "plan_launched_members",
+    "remove_surge",
     "restore_group",
     "release_group",
     "announce_success",
@@ -131,6 +134,7 @@ FLOWS = {
             others=(_WINDOWS, _LINUX),
         ),
         Flow("roll", _LINUX, _QUICKLY, members=2),
+        Flow("surged", _LINUX, {**_QUICKLY, "capacity": "surge", "launchedMembers": "patch"}, members=2),
         Flow(
             "replaced",
             {**_LINUX, "wrong": ("install_error",)},

@@ -53,3 +53,4 @@ def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:
 
     assert cost.is_success
     assert cost.few_seconds > 0
+    assert min(outage.idle for outage in cost.outages) > IDLE_GOAL

@@ -138,6 +138,8 @@ def test_no_member_of_a_group_is_out_of_service_without_a_reason(
                 sum(outage["waitedSeconds"].values()) + outage["idleSeconds"], abs=1
             )
     assert re.search(r"shop +3/4/6 +4 succeeded +1 +3 +succeeded +yes", result.output)
+    assert re.search(r"Idle *\n", result.output)
+    assert re.search(r"shop-1 +\d+\.\d +2\.0 .* \d+ s *\n", result.output)
 
 
 def test_json_has_everything_for_programs(default_rehearsal: tuple[Result, dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -499,6 +499,85 @@ def test_a_group_that_may_not_rebalance_stays_as_it_is(world: World) -> None:
 
     assert [member.instance_id for member in group.in_service] == [second, fourth]
     assert world.events() == []
+
+
+EMITTED: dict[str, tuple[Callable[[World, Group], Any], list[str]]] = {
+    "launch by somebody": (
+        lambda world, group: world.call(
+            "launch_instances",
+            RequestedCapacity=1,
+            AvailabilityZones=["ap-northeast-1a"],
+            ClientToken="once",
+            RetryStrategy="none",
+        ),
+        ["EC2 Instance Launch Successful"],
+    ),
+    "scale-out": (
+        lambda world, group: world.call("set_desired_capacity", DesiredCapacity=4),
+        ["EC2 Instance Launch Successful"],
+    ),
+    "scale-in": (
+        lambda world, group: world.call("set_desired_capacity", DesiredCapacity=2),
+        ["EC2 Instance Terminate Successful"],
+    ),
+    "termination": (
+        lambda world, group: world.terminate(ids(group)[0]),
+        ["EC2 Instance Terminate Successful"],
+    ),
+    "replacement": (
+        lambda world, group: world.terminate(ids(group)[0], decrement=False),
+        ["EC2 Instance Terminate Successful", "EC2 Instance Launch Successful"],
+    ),
+    "protection": (
+        lambda world, group: world.call(
+            "set_instance_protection", InstanceIds=ids(group)[:1], ProtectedFromScaleIn=True
+        ),
+        [],
+    ),
+    "processes": (lambda world, group: world.call("suspend_processes", ScalingProcesses=["AZRebalance"]), []),
+    "sizes": (lambda world, group: world.update(MinSize=1, MaxSize=5), []),
+}
+
+
+@pytest.mark.parametrize("name", EMITTED)
+def test_these_events_are_told_and_no_others(world: World, name: str) -> None:
+    act, expected = EMITTED[name]
+    group = world.group(3, min=0, max=6, zones=1)
+
+    act(world, group)
+    world.settle()
+
+    assert sorted(world.events()) == sorted(expected)
+
+
+def test_an_event_says_which_instance_came_or_went_and_why(world: World) -> None:
+    group = world.group(2, min=0, zones=1)
+    first, _ = ids(group)
+
+    world.terminate(first, decrement=False)
+    world.settle()
+
+    told = {
+        event["detail-type"]: event["detail"]
+        for event in world.account.bus.events
+        if event["source"] == "aws.autoscaling"
+    }
+    gone = told["EC2 Instance Terminate Successful"]
+    assert (gone["EC2InstanceId"], gone["AutoScalingGroupName"]) == (first, group.name)
+    assert (gone["Origin"], gone["Destination"]) == ("AutoScalingGroup", "EC2")
+    came = told["EC2 Instance Launch Successful"]
+    assert came["EC2InstanceId"] in group.members
+    assert came["EC2InstanceId"] != first
+    assert (came["Origin"], came["Destination"]) == ("EC2", "AutoScalingGroup")
+    assert gone["Cause"]
+    assert came["Cause"]
+
+
+def test_a_refresh_that_is_told_what_is_not_simulated_is_refused(world: World) -> None:
+    world.group(2)
+
+    with pytest.raises(NotImplementedError, match="CheckpointPercentages"):
+        world.call("start_instance_refresh", Preferences={"CheckpointPercentages": [50]})
 
 
 def test_lifecycle_hooks_hold_up_launches_and_terminations_but_no_standby(world: World) -> None:

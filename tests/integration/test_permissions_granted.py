@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rehearsal.account import PROJECT
-from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopRun
+from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.fleet_runs import Person
 from rehearsal.gates import Calendar
 from rehearsal.group_faults import ScalingPolicy
@@ -371,6 +371,8 @@ def _stop_roll_at_once(scene: Scenario) -> None:
     scene.account.clock.run(until=patches)
     scene.run_for(1)
     scene.account.stop_execution(execution)
+    scene.given(StopRun("undecided", Moment(0.0, "Return Member")))
+    _roll(scene, "undecided", spec=FAILING)
     scene.settle()
 
 
@@ -429,6 +431,13 @@ def _roll_badly(scene: RunScenario) -> None:
     )
     scene.given(never)
     _roll(scene, "unstarted")
+    _roll(scene, "unanswered")
+    scene.given(
+        FailCall(
+            "ssm:SendCommand", "InternalError", caller="install_patches", after_effect=True, instance="unanswered-1"
+        ),
+        StopExecution("unanswered-1", Moment(0.4, "Install Patches")),
+    )
     _roll(scene, "surge-held", {"capacity": "surge", "onMemberFailure": "hold"}, spec=FAILING)
     scene.given(
         FailCall("autoscaling:LaunchInstances", "InternalFailure", times=999, after_effect=True, run="surge-unanswered")

@@ -79,7 +79,8 @@ def test_many_rolls_at_once_end_well_within_the_limits_of_the_apis() -> None:
     with roll_scenario(limits=True) as scene:
         groups = [scene.group(f"crowd-{number}", 2) for number in range(15)]
         found = [GroupBefore.of(group) for group, _ in groups]
-        started = [scene.start_roll(group, QUICKLY) for group, _ in groups]
+        ways = [{"capacity": "surge"} if number % 3 == 0 else {} for number in range(len(groups))]
+        started = [scene.start_roll(group, {**QUICKLY, **way}) for (group, _), way in zip(groups, ways, strict=True)]
 
         scene.settle()
 

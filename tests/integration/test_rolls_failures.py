@@ -186,6 +186,18 @@ def test_a_member_that_is_held_leaves_no_room_for_another_however_many_may_fail(
     monitor.check()
 
 
+def test_a_member_is_called_completed_only_when_it_is_patched(scene: RollScenario) -> None:
+    missing, _ = scene.group("tolerated", [{"wrong": ("success_but_missing",)}, {}])
+    agents, _ = scene.group("agents", 2)
+
+    tolerated = scene.roll(missing, {**QUICKLY, "failOn": []})
+    updated = scene.roll(agents, {**QUICKLY, "operation": "UpdateAgents"})
+
+    assert (tolerated.status, updated.status) == ("SUCCEEDED", "SUCCEEDED")
+    assert scene.member_tags(missing) == {"tolerated-2": "Completed"}
+    assert scene.member_tags(agents) == {}
+
+
 def test_a_member_whose_gates_cannot_be_asked_stops_the_roll_and_people_hear_why(scene: RollScenario) -> None:
     group, monitor = scene.group("unasked", 2)
     scene.given(FailCall("cloudwatch:DescribeAlarms", "AccessDenied", caller="enter_standby", times=1))

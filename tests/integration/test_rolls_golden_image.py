@@ -124,6 +124,17 @@ def test_a_roll_in_which_a_member_failed_leaves_the_template_alone(scene: RollSc
     assert view.result["launchTemplate"] is None
 
 
+def test_a_member_that_is_ill_after_its_image_gives_the_template_nothing(scene: RollScenario) -> None:
+    scene.fleet.add_document("Is-Well")
+    group, _ = scene.group(members=[{"wrong": ("health_fails_after_image",)}, {}], template_version="$Latest")
+
+    view = scene.roll(group, {**REFRESH, "healthProbe": "Is-Well"})
+
+    assert view.outcomes == {"web-1": "failed", "web-2": "not_attempted"}
+    assert (view.errors["web-1"], view.moves) == ("HealthCheckFailedError", {"web-1": "replace"})
+    assert len(template_of(group).versions) == 1
+
+
 def test_without_the_policy_no_template_is_touched(scene: RollScenario) -> None:
     group = one_machine(scene, template_version="$Latest")
 

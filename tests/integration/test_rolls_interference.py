@@ -161,6 +161,23 @@ def test_a_member_that_is_terminated_at_any_moment_of_its_turn_is_gone_and_no_fa
     assert scene.group_lease(group) is None
 
 
+@pytest.mark.parametrize("what", ["Standby", "InService"])
+def test_a_member_that_somebody_terminates_behind_the_groups_back_is_gone_and_no_failure(
+    scene: RollScenario, what: str
+) -> None:
+    name = f"deleted-{what}"
+    group, _ = scene.group(name, 3, min=0, min_healthy=1, zones=1)
+    scene.once(group, what, lambda member: scene.fleet.terminate_behind_the_back(member.instance_id), seconds=2)
+
+    roll = scene.roll(group, QUICKLY)
+
+    assert roll.outcomes[f"{name}-1"] == "gone"
+    assert "failed" not in roll.outcomes.values()
+    assert group.count_healthy() == group.desired
+    assert group.suspended == {}
+    assert scene.group_lease(group) is None
+
+
 def test_members_that_are_scaled_in_before_their_turn_are_gone(scene: RollScenario) -> None:
     group, monitor = scene.group("before", 4, min=1, min_healthy=2, zones=1)
     last = next(member for member in group.members.values() if member.machine.name == "before-4")

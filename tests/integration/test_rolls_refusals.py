@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from drydock.group_admission import MOST_MEMBERS
 from rehearsal.fleet import Group
-from rehearsal.group_specs import MixedPolicy
+from rehearsal.group_specs import MixedPolicy, Pace
 from tests.integration.rolls import QUICKLY, RollScenario, RollView, roll_scenario
 from tests.integration.scenario import assert_untouched
 
@@ -54,7 +55,7 @@ def test_a_group_that_cannot_spare_a_member_is_refused_with_advice(scene: RollSc
 
     roll = scene.roll(group, policy)
 
-    assert_refused(scene, roll, "MemberNotSparedError", said, "lower policy.minHealthy")
+    assert_refused(scene, roll, "MemberNotSparedError", said, "set policy.capacity to surge", "lower policy.minHealthy")
     assert_group_untouched(scene, group)
 
 
@@ -94,17 +95,32 @@ def test_a_group_whose_members_have_weights_is_refused(scene: RollScenario) -> N
     assert_group_untouched(scene, group)
 
 
-def test_a_group_that_somebody_refreshes_is_refused(scene: RollScenario) -> None:
-    group, _ = scene.group("refreshed", 2)
-    group.refreshes.start({})
+@pytest.mark.parametrize("status", ["Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"])
+def test_a_group_that_somebody_refreshes_is_refused(scene: RollScenario, status: str) -> None:
+    group, _ = scene.group(f"refreshed-{status}", 2)
+    refresh = group.refreshes.start({})
+    refresh.status = status
 
     arn = scene.start_roll(group)
+    scene.run_for(0.1)
+    refresh.status = "Pending"
     scene.run_for(1)
 
     roll = scene.view(arn)
     assert_refused(scene, roll, "InstanceRefreshAtWorkError", "instance refresh", "wait for it, or cancel it")
     assert scene.group_lease(group) is None
     scene.settle()
+
+
+def test_a_group_that_is_too_large_for_one_roll_is_refused(scene: RollScenario) -> None:
+    group, _ = scene.group("too-large", MOST_MEMBERS + 1, min=0, target_group=(), pace=Pace(health_check=3600))
+
+    roll = scene.roll(group)
+
+    assert_refused(
+        scene, roll, "GroupTooLargeError", "501 of its members", "one roll takes 500: name some of them in only"
+    )
+    assert_group_untouched(scene, group)
 
 
 def test_a_group_that_there_is_not_is_refused(scene: RollScenario) -> None:
@@ -183,6 +199,7 @@ def test_a_member_that_may_not_be_patched_is_skipped_and_serves(scene: RollScena
     assert roll.status == "SUCCEEDED"
     assert roll.outcomes == {"excluded-1": "succeeded", "excluded-2": "skipped", "excluded-3": "succeeded"}
     assert roll.errors == {"excluded-2": "InstanceExcludedError"}
+    assert len(monitor.outages) == len(roll.children) == 2
     assert "1 skipped" in roll.summary.body
     assert "licence server" in roll.summary.body
     assert scene.member_tags(group).get("excluded-2") != "Completed"

@@ -94,6 +94,8 @@ def roll(world: World, *intents: str, **outcome: Any) -> None:
         "runId": "",
         "notify": "each",
         "operation": "Install",
+        "onMemberFailure": "return",
+        "healthProbe": "",
         "snapshotId": "",
         "min": 2,
         "max": 3,
@@ -200,7 +202,8 @@ def test_a_member_that_the_policy_holds_stays_out(world: World, scaling: FakeAut
 
 
 def test_a_member_that_was_replaced_is_asked_for_once(world: World, scaling: FakeAutoScaling) -> None:
-    roll(world, f"replace:{INSTANCE}")
+    roll(world)
+    claim_intent(world.table, ROLL, SUBJECT, f"replace:{INSTANCE}", world.clock(), wanted=2)
     scaling.now = replace(scaling.group("web"), members=[AS_FOUND.members[1]])
 
     passes(world)

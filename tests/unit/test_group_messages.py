@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from drydock import errors
 from drydock.group_messages import group_message
 from drydock.messages import Place, advice_for
 from drydock.times import to_text
@@ -138,24 +140,11 @@ def test_a_long_group_name_fits_a_subject() -> None:
     assert len(subject) < 100
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        "GroupBusyError",
-        "GroupNotFoundError",
-        "GroupNotReadyError",
-        "GroupNotRestoredError",
-        "GroupTooLargeError",
-        "GroupWeightedError",
-        "InstanceRefreshAtWorkError",
-        "MemberNotSparedError",
-        "NoMemberInServiceError",
-        "ProcessSuspendedError",
-        "InServiceTimedOutError",
-        "MemberGoneError",
-        "RollStoppedError",
-        "StandbyTimedOutError",
-    ],
-)
+OF_ROLLS = [
+    name for name in vars(errors) if re.match(r"Group|Member|NoMember|Roll|Surge|Standby|InService|Process", name)
+]
+
+
+@pytest.mark.parametrize("error", [*OF_ROLLS, "InstanceRefreshAtWorkError"])
 def test_every_error_of_a_roll_has_its_own_advice(error: str) -> None:
     assert advice_for(error) != advice_for("no such error")

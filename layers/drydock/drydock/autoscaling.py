@@ -157,16 +157,11 @@ class AutoScaling:
         self._change(self._client.exit_standby, name, InstanceIds=[instance_id])
 
     def terminate(self, name: str, instance_id: str) -> None:
-        """Terminate a member. Desired capacity stays: a standby has lowered it already."""
-        try:
-            call(
-                self._client.terminate_instance_in_auto_scaling_group,
-                "ValidationError",
-                InstanceId=instance_id,
-                ShouldDecrementDesiredCapacity=False,
-            )
-        except ClientError as error:
-            raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
+        """Terminate a member. Desired capacity stays: a standby has lowered it already.
+
+        Raises GroupNotReadyError when it may not now.
+        """
+        self._terminate(name, instance_id, decrement=False)
 
     def set_max(self, name: str, size: int) -> None:
         self._change(self._client.update_auto_scaling_group, name, MaxSize=size)
@@ -211,6 +206,9 @@ class AutoScaling:
 
     def remove(self, name: str, instance_id: str) -> None:
         """Terminate a member; the group wants one less. Raises GroupNotReadyError when it may not now."""
+        self._terminate(name, instance_id, decrement=True)
+
+    def _terminate(self, name: str, instance_id: str, *, decrement: bool) -> None:
         try:
             call(
                 # Asked for twice, it might count twice.
@@ -218,21 +216,25 @@ class AutoScaling:
                 *_IN_THE_WAY,
                 "ValidationError",
                 InstanceId=instance_id,
-                ShouldDecrementDesiredCapacity=True,
+                ShouldDecrementDesiredCapacity=decrement,
             )
         except ClientError as error:
             if error_code(error) == "ValidationError":
-                raise GroupNotReadyError(f"{name}: {instance_id} is not removed: {error_text(error)}") from error
+                raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
             raise ServiceUnavailableError(f"{name}: {error_text(error)}", was_refused=True) from error
 
     def serving_targets(self, target_groups: Sequence[str]) -> set[str] | None:
-        """The instances that are healthy in every target group that a load balancer uses; None where none does."""
+        """The instances that are healthy in every target group that a load balancer uses; None where none does.
+
+        Nobody looks at a target in a zone that the load balancer does not use: it is as healthy as its group says.
+        """
         serving: set[str] | None = None
         for arn in target_groups:
             found = call(self._balancers.describe_target_health, TargetGroupArn=arn)["TargetHealthDescriptions"]
-            if any(one["TargetHealth"].get("Reason") == _NOT_IN_USE for one in found):
+            unused = {one["Target"]["Id"] for one in found if one["TargetHealth"].get("Reason") == _NOT_IN_USE}
+            if unused and len(unused) == len(found):
                 continue
-            healthy = {one["Target"]["Id"] for one in found if one["TargetHealth"]["State"] == "healthy"}
+            healthy = unused | {one["Target"]["Id"] for one in found if one["TargetHealth"]["State"] == "healthy"}
             serving = healthy if serving is None else serving & healthy
         return serving
 

@@ -115,7 +115,13 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
 
 
 def _give_back_group(services: Services, subject: str) -> str:
-    move = give_back_group(services, subject)
+    try:
+        move = give_back_group(services, subject)
+    except DrydockError as error:
+        standing = find_lease(services.table, subject)
+        if standing is not None:
+            _tell_when_late(services, standing, str(error))
+        raise
     lease = find_lease(services.table, subject) if move not in ("nothing", "release") else None
     if lease is not None:
         _tell_when_late(services, lease, move.replace("_", " "))

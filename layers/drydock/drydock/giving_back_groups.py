@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from drydock.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.ec2 import state_of
-from drydock.errors import GroupNotFoundError
+from drydock.errors import DrydockError, GroupNotFoundError
 from drydock.failures import readable_cause
-from drydock.group_leases import departure_of
+from drydock.group_leases import departure_of, exit_of
 from drydock.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -27,9 +27,10 @@ from drydock.leases import (
     drop_lease,
     end_lease_with_result,
     find_lease,
-    record_intent,
 )
+from drydock.member_moves import Move, decide_move, hold_of
 from drydock.member_turns import mark_unended
+from drydock.refilling import describe_departed, lacks_refill, note_refill, refill_of, replacement_of, wanted_with
 from drydock.release import find_instance
 from drydock.results import make_result, put_result
 from drydock.rolling import describe_group, undo_changes
@@ -37,7 +38,7 @@ from drydock.running import describe_end
 from drydock.runs import child_name
 from drydock.services import Services
 from drydock.staleness import is_stale
-from drydock.surging import give_surge_back
+from drydock.surging import give_surge_back, make_room_for_return
 
 GroupMove = Literal[
     "nothing",
@@ -45,6 +46,9 @@ GroupMove = Literal[
     "stop_executions",
     "wait_for_members",
     "exit_standby",
+    "replace_member",
+    "hold_member",
+    "fill_place",
     "wait_for_capacity",
     "remove_surge",
     "release",
@@ -78,7 +82,13 @@ def give_back_group(services: Services, subject: str) -> GroupMove:
     next_move, staying = give_surge_back(services, lease, group, may_wait)
     if next_move is not None:
         return next_move
-    problems = [*staying, *undo_changes(services, lease), *_still_out(lease, group)]
+    problems = [
+        *staying,
+        *undo_changes(services, lease),
+        *describe_departed(lease, group),
+        *_still_out(lease, group),
+        *(f"{one} is held in standby, as the policy says" for one in lease.members if _is_out(lease, group, one)),
+    ]
     return _release(services, lease, group, problems)
 
 
@@ -123,26 +133,67 @@ def _members_held(services: Services, lease: Lease) -> bool:
 
 
 def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupMove | None:
-    """Let the members that Drydock put into standby leave it, and wait until they serve. None when all do."""
-    waits = False
+    """Let the members that Drydock put into standby leave it, and wait until they serve. None when all do.
+
+    One that cannot leave hinders no other: what hindered the first is raised when the others are done.
+    """
+    hindrance: DrydockError | None = None
+    moves: list[GroupMove] = []
     for instance_id in lease.members:
-        member = group.find(instance_id)
-        if member is None and _lacks_refill(lease, group, instance_id):
-            if claim_giving_back(services.table, lease, f"refill:{instance_id}", services.now()):
-                services.autoscaling.set_desired(group.name, group.desired + 1)
-                record_intent(services.table, lease.holder, lease.subject, f"refill:{instance_id}", {"id": "asked"})
-            return "wait_for_capacity"
-        if member is None or member.is_leaving or not _is_ours(lease, instance_id):
+        try:
+            move = _give_member_back(services, lease, group, instance_id)
+        except DrydockError as error:
+            hindrance = hindrance or error
             continue
-        if member.lifecycle == STANDBY:
-            instance = find_instance(services, instance_id)
-            if instance is None or state_of(instance) != "running":
-                continue
-            if claim_giving_back(services.table, lease, f"giveBackExit:{instance_id}", services.now()):
-                services.autoscaling.exit_standby(group.name, instance_id)
-            return "exit_standby"
-        waits = waits or member.lifecycle != IN_SERVICE
-    return "wait_for_capacity" if waits and services.now() - lease.phase_since < _SERVES_AGAIN else None
+        if move in ("exit_standby", "replace_member", "hold_member", "fill_place"):
+            return move
+        moves += [move] if move is not None else []
+    if hindrance is not None:
+        raise hindrance
+    may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
+    return "wait_for_capacity" if moves and may_wait else None
+
+
+def _give_member_back(services: Services, lease: Lease, group: Group, instance_id: str) -> GroupMove | None:
+    """The next move for one member, carried out; None when there is nothing left to do."""
+    member = group.find(instance_id)
+    if lacks_refill(lease, group, instance_id):
+        if claim_giving_back(services.table, lease, refill_of(instance_id), services.now()):
+            services.autoscaling.set_desired(group.name, group.desired + 1)
+            note_refill(services, lease, instance_id)
+        return "fill_place"
+    if member is None or member.is_leaving or not _is_ours(lease, instance_id):
+        return None
+    if member.lifecycle != STANDBY:
+        return None if member.lifecycle == IN_SERVICE else "wait_for_capacity"
+    move = _move_of(services, lease, instance_id)
+    if move == "hold":
+        claim_giving_back(services.table, lease, hold_of(instance_id), services.now())
+        return "hold_member"
+    if move == "replace":
+        name = replacement_of(instance_id)
+        standing = lease.intents.get(name)
+        wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
+        if claim_giving_back(services.table, lease, name, services.now(), wanted=wanted):
+            services.autoscaling.terminate(group.name, instance_id)
+        return "replace_member"
+    instance = find_instance(services, instance_id)
+    if instance is None or state_of(instance) != "running":
+        return None
+    if claim_giving_back(services.table, lease, f"giveBackExit:{instance_id}", services.now()):
+        make_room_for_return(services, lease, group)
+        services.autoscaling.exit_standby(group.name, instance_id)
+    return "exit_standby"
+
+
+def _move_of(services: Services, lease: Lease, instance_id: str) -> Move:
+    """What was decided of a member, or has to be now. One that was stopped, not one that failed, goes back."""
+    if replacement_of(instance_id) in lease.intents:
+        return "replace"
+    end = _end_of(services, lease, instance_id)
+    if exit_of(instance_id) in lease.intents or end["outcome"] != "failed" or end["error"] in _STOPPED:
+        return "exit"
+    return decide_move(services, lease, instance_id, end, _child(services, lease, instance_id))
 
 
 def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, Any]:
@@ -156,15 +207,8 @@ def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, 
     return {**found, **describe_end(child)}
 
 
-def _lacks_refill(lease: Lease, group: Group, instance_id: str) -> bool:
-    """Whether a member was replaced, and the group still wants one less since it had left."""
-    refill = lease.intents.get(f"refill:{instance_id}")
-    return (
-        f"replace:{instance_id}" in lease.intents
-        and (refill is None or not refill.id)
-        and group.desired < int(lease.journal["desired"])
-    )
-
+_STOPPED = ("ABORTED", "TIMED_OUT", "UNKNOWN")
+"""How a member's execution ends that somebody has stopped, or Drydock because the roll is over."""
 
 _SERVES_AGAIN = timedelta(hours=1)
 """So long a pass waits for members to be in service; health is the group's own business after that."""
@@ -172,7 +216,16 @@ _SERVES_AGAIN = timedelta(hours=1)
 
 def _is_ours(lease: Lease, instance_id: str) -> bool:
     """Whether Drydock put a member into standby, and does not hold it there because the policy says so."""
-    return departure_of(instance_id) in lease.intents and lease.members[instance_id].get("move") != "hold"
+    return departure_of(instance_id) in lease.intents and not _is_held(lease, instance_id)
+
+
+def _is_held(lease: Lease, instance_id: str) -> bool:
+    return hold_of(instance_id) in lease.intents or lease.members[instance_id].get("move") == "hold"
+
+
+def _is_out(lease: Lease, group: Group, instance_id: str) -> bool:
+    member = group.find(instance_id)
+    return _is_held(lease, instance_id) and member is not None and member.lifecycle == STANDBY
 
 
 def _still_out(lease: Lease, group: Group) -> list[str]:
@@ -195,7 +248,7 @@ def _release(services: Services, lease: Lease, group: Group | None, problems: li
         end = _end_of(services, lease, instance_id)
         if group is not None and "outcome" not in found:
             end = {**end, "note": mark_unended(services, lease, group, instance_id, end)}
-        members[instance_id] = end
+        members[instance_id] = {**end, "move": "hold"} if _is_held(lease, instance_id) else end
     lease = replace(lease, members=members)
     facts = {**describe_group(lease, failure, problems), "givenBack": True}
     result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)

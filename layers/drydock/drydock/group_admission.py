@@ -124,6 +124,8 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
             "runId": request.run_id,
             "notify": policy["notify"],
             "operation": policy["operation"],
+            "onMemberFailure": policy["onMemberFailure"],
+            "healthProbe": policy["healthProbe"],
             "snapshotId": request.snapshot_id,
             "min": group.min,
             "max": group.max,

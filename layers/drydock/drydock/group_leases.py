@@ -88,22 +88,25 @@ def claim_member(table: Table, holder: Holder, group_name: str, instance_id: str
     return read_lease(item)
 
 
-def claim_departure(table: Table, seen: Lease, instance_id: str, now: datetime) -> None:
-    """Announce that a member leaves service, if nothing has been announced since the lease was `seen`.
+def claim_alone(table: Table, seen: Lease, name: str, now: datetime, *, if_open: bool = False, **facts: Any) -> None:
+    """Announce a change, if nothing has been announced since the lease was `seen`.
 
-    What was judged by that lease holds then: of two members that judge at the same moment, one leaves. A function that
-    died after it had announced that may go on. Raises MemberOvertakenError when something has been, LeaseLostError.
+    What was judged by that lease, and by the group as it was afterwards, holds then: of two members that judge at the
+    same moment, one goes on. A function that carries on what a dead one has announced may do so at any time.
+    Raises MemberOvertakenError when something has been announced or, with `if_open`, the roll takes no further member;
+    LeaseLostError.
     """
+    alone = "(size(intents) = :count AND attribute_not_exists(closed))" if if_open else "size(intents) = :count"
     try:
         table.update(
             lease_key(seen.subject),
             "SET intents.#name = :intent",
-            f"{HELD} AND phase = :active AND (attribute_exists(intents.#name) OR size(intents) = :count)",
-            {**HELD_NAMES, "#name": departure_of(instance_id)},
+            f"{HELD} AND phase = :active AND (attribute_exists(intents.#name) OR {alone})",
+            {**HELD_NAMES, "#name": name},
             {
                 **held_values(seen.holder),
                 ":active": ACTIVE,
-                ":intent": {"at": to_text(now)},
+                ":intent": {"at": to_text(now), **facts},
                 ":count": len(seen.intents),
             },
         )
@@ -111,9 +114,12 @@ def claim_departure(table: Table, seen: Lease, instance_id: str, now: datetime) 
         lease = read_lease(refused.found) if refused.found else None
         if lease is None or lease.holder != seen.holder or lease.phase != ACTIVE:
             raise LeaseLostError(f"{seen.group_name}: the lease is no longer ours; nothing was touched") from refused
-        raise MemberOvertakenError(
-            f"{seen.group_name}: something else was begun while {instance_id} was to leave"
-        ) from refused
+        raise MemberOvertakenError(f"{seen.group_name}: something else was begun before {name}") from refused
+
+
+def exit_of(instance_id: str) -> str:
+    """The name of the intent by which a member comes back into service."""
+    return f"exit:{instance_id}"
 
 
 def departure_of(instance_id: str) -> str:
@@ -127,7 +133,7 @@ def members_leaving(lease: Lease) -> set[str]:
         instance_id
         for instance_id, found in lease.members.items()
         if departure_of(instance_id) in lease.intents
-        and f"exit:{instance_id}" not in lease.intents
+        and exit_of(instance_id) not in lease.intents
         and "outcome" not in found
     }
 

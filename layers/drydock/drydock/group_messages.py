@@ -62,6 +62,15 @@ def group_message(
     ), "\n".join(lines)
 
 
+def needs_attention(result: Mapping[str, Any]) -> bool:
+    """Whether a group is not as it was found, or a member stays out."""
+    return bool(result.get("problems")) or bool(_held(result))
+
+
+def _held(result: Mapping[str, Any]) -> list[str]:
+    return [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
+
+
 def group_not_given_back_message(group_name: str, execution: str, hindrance: str, place: Place) -> tuple[str, str]:
     """Subject and text for a group that Drydock could not give back for a long time."""
     lines = [
@@ -102,7 +111,7 @@ def _state(result: Mapping[str, Any] | None, is_held: bool) -> str:
         return "Drydock gives its members and the group back as soon as that is safe."
     if result is None or result["outcome"] == "refused":
         return "Nothing was touched."
-    held = [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
+    held = _held(result)
     if held:
         return f"Held in standby, as the policy says: {', '.join(held[:_MOST_MEMBERS])}."
     return "The group was given back."

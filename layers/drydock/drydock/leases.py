@@ -341,7 +341,7 @@ def begin_restoring(table: Table, lease: Lease, now: datetime) -> Lease | None:
     return read_lease(item)
 
 
-def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime) -> bool:
+def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime, **facts: Any) -> bool:
     """Announce a change by `give_back`. False while another pass may be at it, or the lease has changed hands."""
     try:
         table.update(
@@ -352,7 +352,7 @@ def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime) -> b
             {
                 **held_values(lease.holder),
                 ":restoring": RESTORING,
-                ":intent": {"at": to_text(now)},
+                ":intent": {"at": to_text(now), **facts},
                 ":before": to_text(now - FUNCTION_LIFETIME),
             },
         )

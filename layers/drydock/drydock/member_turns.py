@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from drydock.admission import done_since
+from drydock.admission import done_since, refusal, refusal_by_guard
 from drydock.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
     GroupNotReadyError,
-    HealthCheckFailedError,
     InServiceTimedOutError,
-    InstanceDoneError,
     InstanceNotFoundError,
+    InstanceNotReadyError,
     InstanceRefreshAtWorkError,
+    MachinesNotReadyError,
     MemberGoneError,
     MemberNotReadyError,
+    MemberOvertakenError,
     RollStoppedError,
     ServiceUnavailableError,
     StandbyTimedOutError,
@@ -28,26 +29,31 @@ from drydock.errors import (
 from drydock.failures import readable_failure
 from drydock.gates import look_at_run, look_outside
 from drydock.group_leases import (
-    claim_departure,
+    claim_alone,
     claim_member,
     close_roll,
     departure_of,
     end_member,
+    exit_of,
     members_leaving,
     members_out,
     require_own_lease,
 )
 from drydock.groups import least_healthy, takes_members_out
 from drydock.history import find_history
-from drydock.leases import Lease, claim_intent, group_subject, record_intent
+from drydock.leases import Lease, claim_intent, find_lease, group_subject
+from drydock.member_moves import Move, decide_move, hold_of
 from drydock.messages import cut
 from drydock.plans import slots_of
 from drydock.policy import Policy, deadline_of
-from drydock.running import end_of_child
+from drydock.refilling import is_refilling, lacks_refill, note_refill, refill, refill_of, replacement_of, wanted_with
+from drydock.reports import outcome_of_failure
+from drydock.running import NEVER_STARTED, end_of_child
 from drydock.runs import Run, child_name, find_run, find_slot
 from drydock.services import Services
+from drydock.settling import look_at_commands
 from drydock.step import Holder, Step
-from drydock.surging import count_surge, let_member_return, policy_of, wanted_without_surge
+from drydock.surging import let_member_return, policy_of, wanted_without_surge
 from drydock.times import from_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
@@ -100,19 +106,26 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     claimed = claim_member(services.table, turn.owner, turn.group_name, turn.instance_id, services.now())
     if claimed is None:
         return {"taken": False, "childName": turn.child}
+    has_left = departure_of(turn.instance_id) in claimed.intents
+    if claimed.closed is not None and not has_left:
+        # It waited, and the roll takes no further member now.
+        why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
+        _end(services, turn, policy, {"outcome": "not_attempted", **why})
+        return {"taken": False, "childName": turn.child}
     group = services.autoscaling.group(turn.group_name)
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
         _end(services, turn, policy, _GONE)
         return {"taken": False, "childName": turn.child}
-    done = _done_since(services, turn, policy, str(claimed.journal.get("unlessDoneSince") or ""))
-    if done is not None and departure_of(turn.instance_id) not in claimed.intents:
-        _end(services, turn, policy, {"outcome": "skipped", "error": type(done).__name__, "cause": str(done)})
+    needless = None if has_left else _needless(services, turn, policy, claimed)
+    if needless is not None:
+        error = type(needless).__name__
+        _end(services, turn, policy, {"outcome": outcome_of_failure(error), "error": error, "cause": str(needless)})
         return {"taken": False, "childName": turn.child}
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
     _require_spared(services, turn, policy, claimed, group)
-    claim_departure(services.table, claimed, turn.instance_id, services.now())
+    claim_alone(services.table, claimed, departure_of(turn.instance_id), services.now(), if_open=True)
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
     return {"taken": True, "childName": turn.child}
@@ -123,6 +136,8 @@ _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the gro
 
 def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
     """Raises GroupNotReadyError while the group cannot do without a member."""
+    if is_refilling(lease, turn.instance_id):
+        raise GroupNotReadyError(f"{turn.group_name}: the place of another member is being filled")
     targets = services.autoscaling.serving_targets(group.target_groups)
     leaving = members_leaving(lease) - {turn.instance_id}
     others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id} - leaving
@@ -147,10 +162,21 @@ def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: L
         close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, reason)
 
 
-def _done_since(services: Services, turn: Turn, policy: Policy, since: str) -> InstanceDoneError | None:
-    """That the same was done to a member meanwhile: it need not leave service then."""
-    history = find_history(services.table, policy["operation"], turn.instance_id) if since else None
-    return done_since(history, from_text(since)) if since else None
+def _needless(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+    """Why a member need not leave service: its execution would be refused, or the same was done to it meanwhile."""
+    since = str(lease.journal.get("unlessDoneSince") or "")
+    if since:
+        done = done_since(find_history(services.table, policy["operation"], turn.instance_id), from_text(since))
+        if done is not None:
+            return done
+    try:
+        instance = services.ec2.describe_instance(turn.instance_id)
+    except InstanceNotFoundError as error:
+        return error
+    refused = refusal(instance, policy, member_of_leased_group=True)
+    if isinstance(refused, InstanceNotReadyError):
+        return None
+    return refused or refusal_by_guard(instance, services.environment.guard_tag)
 
 
 def _away(lease: Lease, group: Group, instance_id: str) -> set[str]:
@@ -230,40 +256,84 @@ def await_standby(services: Services, step: Step) -> None:
 def return_member(services: Services, step: Step) -> dict[str, Any]:
     """Decide what becomes of a member whose work is over, and begin it: back, held in standby, or replaced.
 
-    Returns the move: exit, hold, replace, gone or none. Raises GroupNotReadyError, MachinesNotReadyError.
+    Returns the move: exit, hold, replace, gone or none. Raises GroupNotReadyError, MachinesNotReadyError while the
+    member's execution is not over or a command of it is at work, MemberOvertakenError, LeaseLostError.
     """
     turn = Turn.read(step)
-    lease = require_own_lease(services.table, turn.owner, turn.group_name)
     ended = _end_of_work(services, step, turn)
+    _require_commands_over(services, turn)
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
     group = services.autoscaling.group(turn.group_name)
     member = group.find(turn.instance_id)
-    if f"replace:{turn.instance_id}" in lease.intents:
+    is_here = member is not None and not member.is_leaving
+    if replacement_of(turn.instance_id) in lease.intents:
         # A function that died in the middle has decided already.
-        if member is not None and not member.is_leaving:
-            services.autoscaling.terminate(turn.group_name, turn.instance_id)
+        if is_here:
+            _replace(services, turn, lease, group)
         return {"move": "replace", "work": ended}
-    if member is None or member.is_leaving:
+    if member is None or not is_here:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
     if departure_of(turn.instance_id) not in lease.intents:
         return {"move": "none", "work": ended}
-    move = _move(services, turn, step.policy, ended)
+    move = _standing_move(lease, turn.instance_id) or decide_move(
+        services, lease, turn.instance_id, ended, _execution_of(services, turn)
+    )
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
-        claim_intent(services.table, turn.owner, turn.subject, f"exit:{turn.instance_id}", services.now())
+        if is_refilling(lease, turn.instance_id):
+            raise MemberOvertakenError(f"{turn.group_name}: the place of another member is being filled")
+        claim_alone(services.table, lease, exit_of(turn.instance_id), services.now())
         let_member_return(services, turn.owner, lease, group)
         services.autoscaling.exit_standby(turn.group_name, turn.instance_id)
     elif move == "replace":
-        claim_intent(services.table, turn.owner, turn.subject, f"replace:{turn.instance_id}", services.now())
-        services.autoscaling.terminate(turn.group_name, turn.instance_id)
+        _replace(services, turn, lease, group)
+    elif move == "hold":
+        claim_intent(services.table, turn.owner, turn.subject, hold_of(turn.instance_id), services.now())
     return {"move": move, "work": ended}
 
 
-def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
+def _require_commands_over(services: Services, turn: Turn) -> None:
+    """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
+    held = find_lease(services.table, turn.instance_id)
+    if held is None or held.holder.execution != _execution_of(services, turn):
+        return
+    try:
+        settlement = look_at_commands(services, held)
+    except InstanceNotFoundError:
+        return
+    if settlement.at_work:
+        raise MachinesNotReadyError(f"{turn.instance_id}: at work still: {settlement}")
+
+
+def _standing_move(lease: Lease, instance_id: str) -> Move | None:
+    """What a function that died in the middle has decided."""
+    if hold_of(instance_id) in lease.intents:
+        return "hold"
+    return "exit" if exit_of(instance_id) in lease.intents else None
+
+
+def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
+    name, standing = replacement_of(turn.instance_id), lease.intents.get(replacement_of(turn.instance_id))
+    wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
+    claim_alone(services.table, lease, name, services.now(), wanted=wanted)
+    services.autoscaling.terminate(turn.group_name, turn.instance_id)
+
+
+def _execution_of(services: Services, turn: Turn) -> str:
+    """The execution that patches the member."""
     environment = services.environment
-    execution = (
+    return (
         f"arn:{turn.owner.partition}:states:{environment.region}:{turn.owner.account}:execution:"
         f"{environment.stack}-PatchInstance:{turn.child}"
     )
+
+
+def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
+    execution, failure = _execution_of(services, turn), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
+    was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
+    if was_never_started and failure is not None:
+        # It did not come into standby, or its execution could not be started: the next would fare no better.
+        return {"outcome": outcome_of_failure(failure["error"]), "verdict": "", **failure}
     if ended["outcome"] != "succeeded" or not step.policy["refreshLaunchTemplate"]["enabled"]:
         return ended
     return {**ended, "imageId": _image_after(services, step, execution)}
@@ -278,27 +348,11 @@ def _image_after(services: Services, step: Step, execution: str) -> str:
     return str(output.get("imageId") or "")
 
 
-def _move(services: Services, turn: Turn, policy: Policy, ended: Mapping[str, Any]) -> str:
-    if ended["outcome"] != "failed":
-        return "exit"
-    if policy["onMemberFailure"] == "return":
-        is_well = ended["error"] != HealthCheckFailedError.__name__ and _is_well(services, turn.instance_id)
-        return "exit" if is_well else "replace"
-    return policy["onMemberFailure"]
-
-
-def _is_well(services: Services, instance_id: str) -> bool:
-    """Whether a member that was not patched well may serve all the same: running, checks passed, agent online."""
-    try:
-        state, passes_checks = services.ec2.look_at_status(instance_id)
-    except InstanceNotFoundError:
-        return False
-    agent = services.ssm.find_agent(instance_id)
-    return state == "running" and passes_checks and agent is not None and agent.online
-
-
 def await_in_service(services: Services, step: Step) -> None:
-    """Raises MemberNotReadyError until the group has its capacity back, MemberGoneError, InServiceTimedOutError."""
+    """Raises MemberNotReadyError until the group has its capacity back, MemberGoneError, InServiceTimedOutError.
+
+    Raises MemberOvertakenError when something else was begun while another instance was to be asked for.
+    """
     turn, move = Turn.read(step), str(step.data["move"])
     lease = require_own_lease(services.table, turn.owner, turn.group_name)
     group = services.autoscaling.group(turn.group_name)
@@ -327,31 +381,14 @@ def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn
     member = group.find(turn.instance_id)
     if member is not None and not member.is_leaving:
         return f"is {member.lifecycle} still"
-    if refill(services, lease, group, turn.instance_id):
+    if lacks_refill(lease, group, turn.instance_id):
+        refill(services, lease, group, turn.instance_id)
         return "another instance was asked for"
+    if (standing := lease.intents.get(refill_of(turn.instance_id))) is not None and not standing.id:
+        note_refill(services, lease, turn.instance_id)
     if group.healthy_in_service < group.desired:
         return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
     return None
-
-
-def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> bool:
-    """Ask for another instance in place of a replaced member, where the group wants one less since. True when asked.
-
-    Asked for is a size that is written down first, so asking twice is asking once.
-    """
-    name = f"refill:{instance_id}"
-    standing = lease.intents.get(name)
-    if standing is None and group.desired >= int(lease.journal["desired"]) + count_surge(lease, group) - len(
-        members_out(lease, group)
-    ):
-        return False
-    if standing is not None and standing.id:
-        return False
-    to = group.desired + 1
-    claim = claim_intent(services.table, lease.holder, lease.subject, name, services.now(), to=to)
-    services.autoscaling.set_desired(group.name, int(claim.intent.facts["to"]))
-    record_intent(services.table, lease.holder, lease.subject, name, {"id": "asked"})
-    return True
 
 
 def record_member(services: Services, step: Step) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from drydock.group_leases import (
 from drydock.groups import in_order
 from drydock.leases import ACTIVE, Lease, claim_intent, end_lease_with_result, find_lease, group_subject
 from drydock.member_turns import mark_unended
+from drydock.refilling import describe_departed
 from drydock.results import find_result, make_result, put_result
 from drydock.services import Services
 from drydock.step import Step
@@ -97,6 +98,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
         "problems": [
             *undo_changes(services, lease),
             *launched_meanwhile(lease, group),
+            *describe_departed(lease, group),
             *(f"{instance_id}: {note}" for instance_id, note in notes.items() if note),
         ]
     }
@@ -115,7 +117,7 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
     problems = []
     if "lowerMin" in lease.intents and group.min == lowers_min_to(lease):
         # With a member held in standby the group wants one less: more would launch another instance.
-        size = min(int(journal["min"]), group.desired)
+        size = min(int(journal["min"]), group.desired) if members_out(lease, group) else int(journal["min"])
         services.autoscaling.set_min(name, size)
         if size < journal["min"]:
             problems.append(f"min is {size}, not {journal['min']}: {group.desired} instances are wanted now")

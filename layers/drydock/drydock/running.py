@@ -280,14 +280,14 @@ def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, A
     if not is_group(subject):
         end_slot(services.table, run, subject, outcome, ended)
         return
-    roll = find_roll(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
+    roll = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
     counts = Counter(str(member["outcome"]) for member in (roll.get("members") or {}).values())
     facts = {**outcome, **({"counts": dict(counts)} if counts else {})}
     end_slot(services.table, run, subject, facts, ended, max(counts["failed"], 1))
 
 
-def find_roll(services: Services, subject: str, execution: str) -> Item | None:
-    """The result of an execution that rolled through a group; None while there is none."""
+def find_result_of(services: Services, subject: str, execution: str) -> Item | None:
+    """The result that an execution left of a machine or a group; None while there is none."""
     found = services.executions.find(execution)
     if found is None:
         return None

@@ -16,7 +16,7 @@ from drydock.messages import Place
 from drydock.plans import Plan
 from drydock.reports import failed_groups, group_outcomes, make_report, reconcile
 from drydock.run_messages import name_taken_message, summary_message
-from drydock.running import find_roll, settle_slots
+from drydock.running import find_result_of, settle_slots
 from drydock.runs import (
     Run,
     child_execution,
@@ -186,7 +186,9 @@ def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
     """The results of the groups whose rolls began, by subject."""
     begun = {str(slot["instanceId"]): str(slot["execution"]) for slot in slots if "execution" in slot}
     found = {
-        subject: find_roll(services, subject, execution) for subject, execution in begun.items() if is_group(subject)
+        subject: find_result_of(services, subject, execution)
+        for subject, execution in begun.items()
+        if is_group(subject)
     }
     return {subject: roll for subject, roll in found.items() if roll is not None}
 

@@ -360,6 +360,15 @@ def let_member_return(services: Services, holder: Holder, lease: Lease, group: G
     _raise_max(services, holder, lease, group, group.desired + 1)
 
 
+def make_room_for_return(services: Services, lease: Lease, group: Group) -> None:
+    """As `let_member_return`, when the roll is over."""
+    to = group.desired + 1
+    if to > group.max and claim_giving_back(
+        services.table, lease, f"{_RAISE}{to}", services.now(), **{"from": group.max, "to": to}
+    ):
+        services.autoscaling.set_max(group.name, to)
+
+
 def undo_max(services: Services, lease: Lease, group: Group) -> list[str]:
     """Max as it was, unless somebody else has changed it. Returns what could not be undone."""
     raises = [intent.facts for name, intent in lease.intents.items() if name.startswith(_RAISE)]

@@ -16,7 +16,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.failures import readable_cause, subject_of
-from drydock.group_messages import group_message, group_not_given_back_message
+from drydock.group_messages import group_message, group_not_given_back_message, needs_attention
 from drydock.leases import FUNCTION_LIFETIME, Lease, find_lease, group_name_of, is_group
 from drydock.log import logger
 from drydock.messages import (
@@ -252,7 +252,9 @@ def _tell_group_failure(
     )
     run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
     attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
-    tell_once(services, holder, "outcome", title, text, attributes)
+    # What could not be given back is known only afterwards: of that people hear although they heard of the end.
+    is_news = result is not None and result.get("givenBack") and needs_attention(result)
+    tell_once(services, holder, "givenBack" if is_news else "outcome", title, text, attributes)
     _finish(services, result)
 
 

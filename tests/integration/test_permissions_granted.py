@@ -371,8 +371,6 @@ def _stop_roll_at_once(scene: Scenario) -> None:
     scene.account.clock.run(until=patches)
     scene.run_for(1)
     scene.account.stop_execution(execution)
-    scene.given(StopRun("undecided", Moment(0.0, "Return Member")))
-    _roll(scene, "undecided", spec=FAILING)
     scene.settle()
 
 
@@ -431,6 +429,8 @@ def _roll_badly(scene: RunScenario) -> None:
     )
     scene.given(never)
     _roll(scene, "unstarted")
+    scene.given(FailCall("dynamodb:GetItem", "AccessDenied", caller="return_member", times=99, run="undecided"))
+    _roll(scene, "undecided", spec=FAILING)
     _roll(scene, "unanswered")
     scene.given(
         FailCall(

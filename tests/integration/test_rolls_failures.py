@@ -74,6 +74,7 @@ def test_people_hear_of_the_member_that_failed_and_of_the_roll(scene: RollScenar
     assert [message.attributes["kind"] for message in roll.messages] == ["machine", "group"]
     assert "heard-2" in str(roll.messages[0].subject)
     assert roll.messages[0].attributes["run"] == roll.execution.name
+    assert "It is a member of group heard: the message about the roll says where it goes." in roll.messages[0].body
 
 
 def test_a_member_of_which_nobody_knows_whether_it_is_well_is_replaced(scene: RollScenario) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from drydock.admission import GROUP_TAG
 from drydock.aws import call, client
 from drydock.ec2 import state_of, tags_of
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
+    InstanceInGroupError,
     InstanceNotFoundError,
     NewerSchemaError,
     ServiceUnavailableError,
@@ -186,13 +188,14 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         _tell_failure(services, holder, from_text(event["startedAt"]), event["instanceId"], None)
 
 
-def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str]:
-    """Name and power, for people."""
+def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, str]:
+    """Name, power and Auto Scaling group, for people."""
     try:
         instance = services.ec2.describe_instance(instance_id)
     except InstanceNotFoundError:
-        return "", "gone"
-    return tags_of(instance).get("Name", ""), state_of(instance)
+        return "", "gone", ""
+    tags = tags_of(instance)
+    return tags.get("Name", ""), state_of(instance), tags.get(GROUP_TAG, "")
 
 
 def _tell_failure(
@@ -213,7 +216,10 @@ def _tell_failure(
     if is_group(instance_id) or holder.machine == services.environment.group_machine:
         _tell_group_failure(services, holder, instance_id, failure, result, lease)
         return
-    name, power = _look_at_machine(services, instance_id) if instance_id else ("", "")
+    name, power, group = _look_at_machine(services, instance_id) if instance_id else ("", "", "")
+    state = _NEWER if is_newer and result is None else _state_text(lease, result, power)
+    if group and failure["error"] != InstanceInGroupError.__name__:
+        state += f" It is a member of group {group}: the message about the roll says where it goes."
     subject, text = failure_message(
         instance_id=instance_id or "an unknown instance",
         name=name,
@@ -221,7 +227,7 @@ def _tell_failure(
         failure=failure,
         ended=ended,
         power=power,
-        state=_NEWER if is_newer and result is None else _state_text(lease, result, power),
+        state=state,
         result=result,
         place=_place(services, holder),
     )
@@ -333,7 +339,7 @@ def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, h
     if is_group(instance_id):
         subject, text = group_not_given_back_message(group_name_of(instance_id), holder.execution, hindrance, place)
     else:
-        name, power = _look_at_machine(services, instance_id)
+        name, power, _ = _look_at_machine(services, instance_id)
         subject, text = not_given_back_message(
             instance_id=instance_id,
             name=name,

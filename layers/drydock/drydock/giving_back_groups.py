@@ -28,14 +28,13 @@ from drydock.leases import (
     end_lease_with_result,
     find_lease,
 )
-from drydock.member_moves import Move, decide_move, hold_of
+from drydock.member_moves import Move, decide_move, execution_of_member, hold_of
 from drydock.member_turns import mark_unended
 from drydock.refilling import describe_departed, lacks_refill, note_refill, refill_of, replacement_of, wanted_with
 from drydock.release import find_instance
 from drydock.results import make_result, put_result
 from drydock.rolling import describe_group, undo_changes
 from drydock.running import describe_end
-from drydock.runs import child_name
 from drydock.services import Services
 from drydock.staleness import is_stale
 from drydock.surging import give_surge_back, make_room_for_return
@@ -111,11 +110,7 @@ def _children(services: Services, lease: Lease) -> set[str]:
 
 
 def _child(services: Services, lease: Lease, instance_id: str) -> str:
-    environment, holder = services.environment, lease.holder
-    return (
-        f"arn:{holder.partition}:states:{environment.region}:{holder.account}:execution:"
-        f"{environment.stack}-PatchInstance:{child_name(holder.name, instance_id)}"
-    )
+    return execution_of_member(services.environment, lease.holder, instance_id)
 
 
 def _stop_members(services: Services, lease: Lease) -> bool:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from drydock.environment import Environment
 from drydock.errors import HealthCheckFailedError, InstanceNotFoundError
 from drydock.leases import Lease
 from drydock.running import find_result_of
+from drydock.runs import child_name
 from drydock.services import Services
+from drydock.step import Holder
 from drydock.table import Item
 
 Move = Literal["exit", "hold", "replace"]
 
 _CHANGES = ("install", "update")
 """How the intents begin by which something is installed."""
+
+
+def execution_of_member(environment: Environment, roll: Holder, instance_id: str) -> str:
+    """The execution that patches a member: its name is always the same, so a member has one in a roll."""
+    return (
+        f"arn:{roll.partition}:states:{environment.region}:{roll.account}:execution:"
+        f"{environment.stack}-PatchInstance:{child_name(roll.name, instance_id)}"
+    )
 
 
 def hold_of(instance_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from drydock.admission import done_since, refusal, refusal_by_guard
 from drydock.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
+from drydock.environment import Environment
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
@@ -42,7 +43,7 @@ from drydock.group_leases import (
 from drydock.groups import least_healthy, takes_members_out
 from drydock.history import find_history
 from drydock.leases import Lease, claim_intent, find_lease, group_subject
-from drydock.member_moves import Move, decide_move, hold_of
+from drydock.member_moves import Move, decide_move, execution_of_member, hold_of
 from drydock.messages import cut
 from drydock.plans import slots_of
 from drydock.policy import Policy, deadline_of
@@ -89,6 +90,10 @@ class Turn:
     def child(self) -> str:
         """The name of the execution that patches the member."""
         return child_name(self.owner.name, self.instance_id)
+
+    def execution(self, environment: Environment) -> str:
+        """The ARN of that execution."""
+        return execution_of_member(environment, self.owner, self.instance_id)
 
 
 def enter_standby(services: Services, step: Step) -> dict[str, Any]:
@@ -276,7 +281,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     if departure_of(turn.instance_id) not in lease.intents:
         return {"move": "none", "work": ended}
     move = _standing_move(lease, turn.instance_id) or decide_move(
-        services, lease, turn.instance_id, ended, _execution_of(services, turn)
+        services, lease, turn.instance_id, ended, turn.execution(services.environment)
     )
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if is_refilling(lease, turn.instance_id):
@@ -294,7 +299,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
 def _require_commands_over(services: Services, turn: Turn) -> None:
     """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
     held = find_lease(services.table, turn.instance_id)
-    if held is None or held.holder.execution != _execution_of(services, turn):
+    if held is None or held.holder.execution != turn.execution(services.environment):
         return
     try:
         settlement = look_at_commands(services, held)
@@ -318,17 +323,8 @@ def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None
     services.autoscaling.terminate(turn.group_name, turn.instance_id)
 
 
-def _execution_of(services: Services, turn: Turn) -> str:
-    """The execution that patches the member."""
-    environment = services.environment
-    return (
-        f"arn:{turn.owner.partition}:states:{environment.region}:{turn.owner.account}:execution:"
-        f"{environment.stack}-PatchInstance:{turn.child}"
-    )
-
-
 def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
-    execution, failure = _execution_of(services, turn), readable_failure(step.data.get("failure"))
+    execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
     was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
     if was_never_started and failure is not None:

@@ -119,21 +119,26 @@ def _judge_machine(facts: _Facts, machine: Machine) -> Iterator[str]:
         yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
     if machine.interrupted:
         yield f"{machine.name}: interrupted {machine.interrupted}"
-    images = [image for image in facts.fleet.images.by_id.values() if image.machine is machine]
-    moments = Counter(facts.fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
+    yield from find_repeated_work(facts.fleet, machine)
+    powers = Counter(power for _, power in machine.power_log)
+    for power in ("pending", "stopping"):
+        if powers[power] > 1:
+            yield f"{machine.name}: {powers[power]} times {power}"
+
+
+def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
+    """Say which images and commands of a machine were made twice, and that a command is at work when all is over."""
+    images = [image for image in fleet.images.by_id.values() if image.machine is machine]
+    moments = Counter(fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
     for moment, count in moments.items():
         if count > 1:
             yield f"{machine.name}: {count} images {moment}"
-    sent = facts.fleet.run_command.list_visible(None, machine.instance_id)
+    sent = fleet.run_command.list_visible(None, machine.instance_id)
     for comment, count in Counter(command.request["Comment"] for command in sent).items():
         if count > 1:
             yield f"{machine.name}: {count} commands {comment!r}"
     if any(not invocation.over for command in sent for invocation in command.invocations):
         yield f"{machine.name}: a command is still at work"
-    powers = Counter(power for _, power in machine.power_log)
-    for power in ("pending", "stopping"):
-        if powers[power] > 1:
-            yield f"{machine.name}: {powers[power]} times {power}"
 
 
 def _judge_records(facts: _Facts, allowed: Allowance) -> Iterator[str]:

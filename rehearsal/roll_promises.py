@@ -15,10 +15,9 @@ from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.deployment import Stack
 from rehearsal.fleet import Fleet, Group, Machine
 from rehearsal.messages import Message
+from rehearsal.promises import MOST_EVENTS, find_repeated_work
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
-MOST_EVENTS = 2_500
-"""A tenth of what Step Functions allows an execution."""
 
 _NOTHING_LEFT = {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}
 
@@ -190,17 +189,7 @@ def _judge_machine(facts: _Facts, machine: Machine, allowed: RollAllowance) -> I
         yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
     if is_member and machine.interrupted:
         yield f"{machine.name}: interrupted {machine.interrupted}"
-    images = [image for image in facts.fleet.images.by_id.values() if image.machine is machine]
-    moments = Counter(facts.fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
-    for moment, count in moments.items():
-        if count > 1:
-            yield f"{machine.name}: {count} images {moment}"
-    sent = facts.fleet.run_command.list_visible(None, machine.instance_id)
-    for comment, count in Counter(command.request["Comment"] for command in sent).items():
-        if count > 1:
-            yield f"{machine.name}: {count} commands {comment!r}"
-    if any(not invocation.over for command in sent for invocation in command.invocations):
-        yield f"{machine.name}: a command is still at work"
+    yield from find_repeated_work(facts.fleet, machine)
     if facts.fleet.tags(machine.instance_id).get(MEMBER_TAG) == "Completed" and machine.missing:
         yield f"{machine.name}: tagged as completed, but {machine.missing} are missing"
     untagged = f"the tag {MEMBER_TAG} could not be written" in str(facts.result.get("problems"))

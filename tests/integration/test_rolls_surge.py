@@ -12,6 +12,7 @@ from rehearsal.fleet import Group
 from rehearsal.group_faults import ChangeGroup, ScalingPolicy
 from rehearsal.group_members import Member
 from rehearsal.group_specs import MixedPolicy
+from rehearsal.roll_promises import GroupBefore, broken_roll_promises
 from tests.integration.rolls import (
     FAILING,
     QUICKLY,
@@ -397,17 +398,20 @@ def assert_as_found(scene: RollScenario, group: Group, roll: RollView, status: s
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("function", ["launch_surge", "remove_surge"])
-@pytest.mark.parametrize("call", range(1, 13))
-def test_a_function_that_dies_at_any_call_is_carried_on(
-    scene: RollScenario, function: str, call: int, after_effect: bool
-) -> None:
-    group, monitor = scene.group("web", 1, min=1, max=1, min_healthy=1)
-    scene.given(KillFunction(function, call=call, after_effect=after_effect))
+def test_a_function_that_dies_at_any_call_is_carried_on(scene: RollScenario, function: str, after_effect: bool) -> None:
+    calls = range(1, 13)
+    groups = [scene.group(f"call-{call:02}", 1, min=1, max=1, min_healthy=1) for call in calls]
+    found = [GroupBefore.of(group) for group, _ in groups]
+    scene.given(*(KillFunction(function, call=call, after_effect=after_effect, run=f"call-{call:02}") for call in calls))
+    started = [scene.start_roll(group, SURGE, name=group.name) for group, _ in groups]
 
-    roll = scene.roll(group, SURGE)
+    scene.settle()
 
-    monitor.check()
-    assert_as_found(scene, group, roll, "SUCCEEDED")
+    for arn, before, (group, monitor) in zip(started, found, groups, strict=True):
+        assert scene.view(arn).status == "SUCCEEDED", group.name
+        monitor.check()
+        assert broken_roll_promises(scene.account, scene.fleet, scene.stack, before, arn) == [], group.name
+        assert_surged(scene, group)
 
 
 @pytest.mark.parametrize("after_effect", [False, True])

@@ -402,7 +402,9 @@ def test_a_function_that_dies_at_any_call_is_carried_on(scene: RollScenario, fun
     calls = range(1, 13)
     groups = [scene.group(f"call-{call:02}", 1, min=1, max=1, min_healthy=1) for call in calls]
     found = [GroupBefore.of(group) for group, _ in groups]
-    scene.given(*(KillFunction(function, call=call, after_effect=after_effect, run=f"call-{call:02}") for call in calls))
+    scene.given(
+        *(KillFunction(function, call=call, after_effect=after_effect, run=f"call-{call:02}") for call in calls)
+    )
     started = [scene.start_roll(group, SURGE, name=group.name) for group, _ in groups]
 
     scene.settle()

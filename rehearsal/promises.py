@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,7 +45,7 @@ class _Facts:
         self.fleet = fleet
         self.stack = stack
         self.run_id = run_id
-        self.items = _read_items(account, stack)
+        self.items = read_items(account, stack)
         self.run = next((item for item in self.items if (item["pk"], item["sk"]) == (f"RUN#{run_id}", "RUN")), {})
         executions = account.executions()
         self.executions = [view for view in executions if _is_of_run(account, view, run_id)]
@@ -69,7 +69,8 @@ class _Facts:
         return content
 
 
-def _read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
+def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
+    """Return everything that Drydock remembers."""
     deserialize = TypeDeserializer().deserialize
     pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable"))
     return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
@@ -93,7 +94,7 @@ def broken_promises(
         *(broken for machine in fleet.machines for broken in _judge_machine(facts, machine)),
         *_judge_records(facts, allowed),
         *_judge_messages(facts, allowed),
-        *_judge_further_passes(facts),
+        *find_work_left(account, stack, {"runId": facts.run_id}),
     ]
 
 
@@ -141,14 +142,37 @@ def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
         yield f"{machine.name}: a command is still at work"
 
 
-def _judge_records(facts: _Facts, allowed: Allowance) -> Iterator[str]:
-    for item in facts.items:
+def find_unfinished(items: Iterable[Mapping[str, Any]], *, repeats: int) -> Iterator[str]:
+    """Say which of Drydock's items still ask for something. With `repeats`, a message may be on its way still."""
+    for item in items:
         if item["sk"] == "LEASE":
             yield f"lease of {item['pk']} is left"
         if item.get("lookup") in ("RUNS", "UNTOLD_RUNS", "UNTOLD"):
             yield f"{item['pk']} {item['sk']} still stands under {item['lookup']}"
-        if item["pk"].startswith("TOLD#") and not item["told"] and not allowed.repeats:
+        if item["pk"].startswith("TOLD#") and not item["told"] and not repeats:
             yield f"mark {item['pk']} {item['sk']} is not told"
+
+
+def find_unreadable(messages: Iterable[Message]) -> Iterator[str]:
+    """Say which messages are not made for people."""
+    for message in messages:
+        subject = message.subject or ""
+        if "\n" in subject or not 0 < len(subject) < 100:
+            yield f"subject {subject!r} is not one line of less than 100 characters"
+        if '{"' in message.body or "Traceback" in message.body:
+            yield f"nobody can read {message.body!r}"
+
+
+def find_work_left(account: EmbeddedAccount, stack: Stack, subject: Mapping[str, str]) -> Iterator[str]:
+    """Say what a further pass of `give_back` finds to do, for its subject and for all."""
+    for event, expected in ((subject, {"move": "nothing"}), ({}, _NOTHING_LEFT)):
+        outcome = account.functions.invoke(stack.resource("GiveBackFunction"), json.dumps(event))
+        if outcome.failed or json.loads(outcome.payload) != expected:
+            yield f"a further pass: {outcome.payload}"
+
+
+def _judge_records(facts: _Facts, allowed: Allowance) -> Iterator[str]:
+    yield from find_unfinished(facts.items, repeats=allowed.repeats)
     if not facts.run:
         if not allowed.silent:
             yield "nothing is known of the run"
@@ -230,21 +254,7 @@ def _judge_messages(facts: _Facts, allowed: Allowance) -> Iterator[str]:
     for instance_id, count in about.items():
         if count > 1 + allowed.repeats:
             yield f"{instance_id}: people were told {count} times"
-    for message in (*summaries, *facts.messages("machine")):
-        subject = message.subject or ""
-        if "\n" in subject or not 0 < len(subject) < 100:
-            yield f"subject {subject!r} is not one line of less than 100 characters"
-        if '{"' in message.body or "Traceback" in message.body:
-            yield f"nobody can read {message.body!r}"
+    yield from find_unreadable((*summaries, *facts.messages("machine")))
     for summary in summaries:
         if facts.report and summary.attributes.get("outcome") != facts.report["outcome"]:
             yield f"people are told {summary.attributes.get('outcome')}, the report says {facts.report['outcome']}"
-
-
-def _judge_further_passes(facts: _Facts) -> Iterator[str]:
-    """There is nothing left to do."""
-    function = facts.stack.resource("GiveBackFunction")
-    for event, expected in (({"runId": facts.run_id}, {"move": "nothing"}), ({}, _NOTHING_LEFT)):
-        outcome = facts.account.functions.invoke(function, json.dumps(event))
-        if outcome.failed or json.loads(outcome.payload) != expected:
-            yield f"a further pass: {outcome.payload}"

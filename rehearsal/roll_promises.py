@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
-
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.deployment import Stack
 from rehearsal.fleet import Fleet, Group, Machine
 from rehearsal.messages import Message
-from rehearsal.promises import MOST_EVENTS, find_repeated_work
+from rehearsal.promises import (
+    MOST_EVENTS,
+    find_repeated_work,
+    find_unfinished,
+    find_unreadable,
+    find_work_left,
+    read_items,
+)
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
-
-_NOTHING_LEFT = {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,6 @@ class _Facts:
 
     account: EmbeddedAccount
     fleet: Fleet
-    stack: Stack
     before: GroupBefore
     roll: ExecutionView
     items: list[dict[str, Any]]
@@ -120,13 +121,11 @@ def broken_roll_promises(
     allowance: RollAllowance | None = None,
 ) -> list[str]:
     """All that is not as Drydock promises. Call it when all is quiet; it makes passes of `give_back` of its own."""
-    deserialize = TypeDeserializer().deserialize
-    pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable"))
-    items = [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+    items = read_items(account, stack)
     results: list[Mapping[str, Any]] = [
         item for item in items if item["sk"].startswith("RESULT#") and item.get("execution") == roll
     ]
-    facts = _Facts(account, fleet, stack, before, account.execution(roll), items, results)
+    facts = _Facts(account, fleet, before, account.execution(roll), items, results)
     allowed = allowance or RollAllowance()
     return [
         *_judge_executions(facts, allowed),
@@ -134,7 +133,7 @@ def broken_roll_promises(
         *(broken for machine in before.machines for broken in _judge_machine(facts, machine, allowed)),
         *_judge_records(facts, allowed),
         *_judge_messages(facts, allowed),
-        *_judge_further_passes(facts),
+        *find_work_left(account, stack, {"instanceId": f"group/{facts.group.name}"}),
     ]
 
 
@@ -214,13 +213,7 @@ def _judge_outcome(facts: _Facts, machine: Machine) -> Iterator[str]:
 
 
 def _judge_records(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
-    for item in facts.items:
-        if item["sk"] == "LEASE":
-            yield f"lease of {item['pk']} is left"
-        if item.get("lookup") in ("RUNS", "UNTOLD_RUNS", "UNTOLD"):
-            yield f"{item['pk']} {item['sk']} still stands under {item['lookup']}"
-        if item["pk"].startswith("TOLD#") and not item["told"] and not allowed.repeats:
-            yield f"mark {item['pk']} {item['sk']} is not told"
+    yield from find_unfinished(facts.items, repeats=allowed.repeats)
     least = 0 if allowed.silent or allowed.redrives else 1
     if not least <= len(facts.results) <= 1 + allowed.redrives:
         yield f"{len(facts.results)} results of the roll"
@@ -241,21 +234,6 @@ def _judge_messages(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
             yield f"nobody is told {problem!r}"
     if not least <= len(told) <= 1 + more + allowed.repeats + allowed.redrives:
         yield f"{len(told)} messages of the roll: {[message.subject for message in told]}"
-    for message in facts.account.messages:
-        subject = message.subject or ""
-        if "\n" in subject or not 0 < len(subject) < 100:
-            yield f"subject {subject!r} is not one line of less than 100 characters"
-        if '{"' in message.body or "Traceback" in message.body:
-            yield f"nobody can read {message.body!r}"
+    yield from find_unreadable(facts.account.messages)
     if facts.result and told and told[-1].attributes.get("outcome") not in (facts.result["outcome"], "failed"):
         yield f"people are told {told[-1].attributes.get('outcome')}, the result says {facts.result['outcome']}"
-
-
-def _judge_further_passes(facts: _Facts) -> Iterator[str]:
-    """There is nothing left to do."""
-    function = facts.stack.resource("GiveBackFunction")
-    subject = f"group/{facts.group.name}"
-    for event, expected in (({"instanceId": subject}, {"move": "nothing"}), ({}, _NOTHING_LEFT)):
-        outcome = facts.account.functions.invoke(function, json.dumps(event))
-        if outcome.failed or json.loads(outcome.payload) != expected:
-            yield f"a further pass: {outcome.payload}"

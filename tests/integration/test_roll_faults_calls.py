@@ -3,15 +3,15 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
 from rehearsal.calls import Call
-from rehearsal.faults import FailCall, Fault, KillFunction, LoseEvents, Moment, StopRun
+from rehearsal.faults import FailCall, KillFunction, LoseEvents, Moment, StopRun
 from rehearsal.group_specs import Unconfirmed
 from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from tests.integration.mishaps import MISHAPS, break_off, changes_something
 from tests.integration.roll_faults import CLEAN, ROLL, group_of_three, note_time
 from tests.integration.rolls import FAILING, QUICKLY, roll_scenario
 
@@ -26,7 +26,6 @@ STEPS = (
 )
 """The functions of a roll that change something when all goes well."""
 
-MISHAPS = ("killed before", "killed after", "timed out", "throttled", "answer lost")
 ALONE = {**QUICKLY, "minHealthy": 0}
 """The policy for a group of one, which is out while its member is."""
 
@@ -49,34 +48,9 @@ def _calls_of_a_roll(*, replaces: bool = False) -> tuple[Call, ...]:
         return tuple(call for call in scene.account.calls.calls if "-RollGroup" in str(call.caller.execution))
 
 
-def _faults(function: str, mishap: str, *, replaces: bool = False) -> Iterator[Fault]:
-    """One fault for each changing call of a function; each strikes a roll of its own."""
-    calls = [call for call in _calls_of_a_roll(replaces=replaces) if call.caller.name == function]
-    for number, call in enumerate(calls, 1):
-        if call.operation.startswith(("Describe", "Get", "List", "Query")):
-            continue
-        roll = f"{function}-{number}-{mishap.replace(' ', '-')}"
-        same = [other for other in calls[:number] if (other.service, other.operation) == (call.service, call.operation)]
-        if mishap in ("throttled", "answer lost"):
-            yield FailCall(
-                f"{call.service}:{call.operation}",
-                "InternalServerError" if mishap == "answer lost" else "ThrottlingException",
-                caller=function,
-                occurrence=len(same),
-                after_effect=mishap == "answer lost",
-                run=roll,
-            )
-        else:
-            yield KillFunction(
-                function, number, after_effect=mishap == "killed after", hangs=mishap == "timed out", run=roll
-            )
-
-
 def test_every_step_of_a_roll_is_put_to_the_test() -> None:
     changing = {
-        call.caller.name
-        for call in _calls_of_a_roll()
-        if call.caller.kind == "function" and not call.operation.startswith(("Describe", "Get", "List", "Query"))
+        call.caller.name for call in _calls_of_a_roll() if call.caller.kind == "function" and changes_something(call)
     }
 
     assert changing == {*STEPS, "announce_success"}
@@ -87,7 +61,7 @@ def test_every_step_of_a_roll_is_put_to_the_test() -> None:
 def test_a_step_of_a_roll_that_breaks_off_at_any_of_its_changes_is_carried_on_and_does_nothing_twice(
     function: str, mishap: str
 ) -> None:
-    faults = list(_faults(function, mishap))
+    faults = list(break_off(_calls_of_a_roll(), function, mishap))
     with roll_scenario() as scene:
         strikes = scene.given(*faults)
         names = [str(getattr(fault, "run", "")) for fault in faults]
@@ -113,7 +87,7 @@ def test_a_step_of_a_roll_that_breaks_off_at_any_of_its_changes_is_carried_on_an
 def test_a_member_is_replaced_once_wherever_its_replacement_breaks_off(
     function: str, mishap: str, counts: bool
 ) -> None:
-    faults = list(_faults(function, mishap, replaces=True))
+    faults = list(break_off(_calls_of_a_roll(replaces=True), function, mishap))
     assert faults
     with roll_scenario() as scene:
         strikes = scene.given(*faults)

@@ -5,26 +5,17 @@ from __future__ import annotations
 import pytest
 
 from rehearsal.faults import (
-    DelayEvents,
-    DoubleEvents,
     EventFault,
     KillFunction,
     LoseCancellations,
-    LoseEvents,
     Moment,
     StopRun,
 )
 from rehearsal.limits import GROUP_RATE
 from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from tests.integration.mishaps import EVENTS
 from tests.integration.roll_faults import CLEAN, ROLL, group_of_three, note_time
 from tests.integration.rolls import QUICKLY, assert_group_given_back, roll_scenario
-
-EVENTS = {
-    "lost": LoseEvents(),
-    "doubled": DoubleEvents(again=45),
-    "late": DelayEvents(by=400),
-    "very late": DelayEvents(by=7_200),
-}
 
 
 @pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())

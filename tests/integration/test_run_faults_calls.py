@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from rehearsal.calls import Call, FunctionKilled, Interception
 from rehearsal.faults import FailCall, Fault, KillFunction
 from rehearsal.promises import Allowance
+from tests.integration.mishaps import MISHAPS, break_off
 from tests.integration.run_faults import (
     AT_ONCE,
     CLEAN,
@@ -19,7 +19,6 @@ from tests.integration.run_faults import (
 from tests.integration.runs import FAILING, QUICKLY, run_scenario
 
 STEPS = ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")
-MISHAPS = ("killed before", "killed after", "timed out", "throttled", "answer lost")
 FOREVER = 1_000_000
 
 
@@ -39,27 +38,8 @@ def test_every_step_of_a_run_is_put_to_the_test() -> None:
     assert functions == set(STEPS)
 
 
-def _faults(function: str, mishap: str) -> Iterator[Fault]:
-    """One fault for each changing call of a function in a clean run; each strikes a run of its own."""
-    calls = [call for call in _clean_calls() if call.caller.name == function]
-    for number, call in enumerate(calls, 1):
-        if call.operation.startswith(("Describe", "Get", "List", "Query")):
-            continue
-        run = f"{function}-{number}-{mishap.replace(' ', '-')}"
-        same = [other for other in calls[:number] if (other.service, other.operation) == (call.service, call.operation)]
-        if mishap in ("throttled", "answer lost"):
-            yield FailCall(
-                f"{call.service}:{call.operation}",
-                "InternalServerError" if mishap == "answer lost" else "ThrottlingException",
-                caller=function,
-                occurrence=len(same),
-                after_effect=mishap == "answer lost",
-                run=run,
-            )
-        else:
-            yield KillFunction(
-                function, number, after_effect=mishap == "killed after", hangs=mishap == "timed out", run=run
-            )
+def _faults(function: str, mishap: str) -> list[Fault]:
+    return list(break_off(_clean_calls(), function, mishap))
 
 
 @pytest.mark.parametrize("function", STEPS)
@@ -86,8 +66,8 @@ def test_a_step_of_a_run_that_breaks_off_at_any_of_its_changes_is_carried_on_and
 @pytest.mark.parametrize("mishap", ["killed before", "killed after", "timed out"])
 @pytest.mark.parametrize("function", ["admit_machine", "record_outcome"])
 def test_a_failure_counts_once_however_often_its_outcome_is_written_down(function: str, mishap: str) -> None:
-    changes = len(list(_faults(function, mishap)))
-    for fault in list(_faults(function, mishap))[:changes]:
+    changes = len(_faults(function, mishap))
+    for fault in _faults(function, mishap)[:changes]:
         assert isinstance(fault, KillFunction)
         with run_scenario() as scene:
             machines = [scene.machine("web-1", **FAILING), scene.machine("web-2"), scene.machine("web-3", **FAILING)]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import DelayEvents, DoubleEvents, EventFault, LoseCancellations, LoseEvents, Moment, StopRun
+from rehearsal.faults import EventFault, LoseCancellations, LoseEvents, Moment, StopRun
 from rehearsal.promises import Allowance
+from tests.integration.mishaps import EVENTS
 from tests.integration.run_faults import (
     AT_ONCE,
     CLEAN,
@@ -18,13 +19,6 @@ from tests.integration.run_faults import (
     note_time,
 )
 from tests.integration.runs import RunScenario
-
-EVENTS = {
-    "lost": LoseEvents(),
-    "doubled": DoubleEvents(again=45),
-    "late": DelayEvents(by=400),
-    "very late": DelayEvents(by=7_200),
-}
 
 
 @pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())

@@ -406,7 +406,7 @@ def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator
     if policy is None:
         return
     with layer():
-        from drydock.policy import read_settings
+        from drydock.request.policy import read_settings
     _, mistakes = read_settings(json.dumps(policy))
     for mistake in mistakes:
         keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
@@ -415,8 +415,8 @@ def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator
 
 def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
     with layer():
-        from drydock.groups import least_healthy
-        from drydock.policy import effective_policy
+        from drydock.group.rules import least_healthy
+        from drydock.request.policy import effective_policy
     policy, _ = effective_policy("{}", "policy", given)
     return policy["batch"], least_healthy(policy, desired)
 

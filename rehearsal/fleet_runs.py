@@ -288,10 +288,10 @@ def _find_wrong_input(
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:
     with layer():
-        from drydock.checking import join_mistakes
         from drydock.errors import InvalidInputError, InvalidPolicyError
-        from drydock.policy import read_settings
-        from drydock.run_request import read_run_request
+        from drydock.plan.run_request import read_run_request
+        from drydock.request.checking import join_mistakes
+        from drydock.request.policy import read_settings
     settings = json.dumps(policy)
     if read_settings(settings)[1]:
         return  # told already, at the place of the settings

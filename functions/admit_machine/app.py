@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.running import admit_machine
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.request.handling import read_step
+from drydock.run.running import admit_machine
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

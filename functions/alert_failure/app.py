@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drydock.aws.services import Services
 from drydock.log import logger
-from drydock.services import Services
-from drydock.telling import alert_failure
-from drydock.window_alerts import alert_window
+from drydock.recovery.alerts import alert_failure
+from drydock.recovery.window_alerts import alert_window
 
 
 def handler(event: dict[str, Any], context: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.approvals import Ways, ask_for_approval
-from drydock.handling import read_step
-from drydock.services import Services
+from drydock.approval.approvals import Ways, ask_for_approval
+from drydock.aws.services import Services
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.member_turns import await_in_service
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.group.member_turns import await_in_service
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.approvals import Ways
-from drydock.deciding import decide_run
-from drydock.services import Services
+from drydock.approval.approvals import Ways
+from drydock.approval.deciding import decide_run
+from drydock.aws.services import Services
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any] | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.giving_back import give_back
+from drydock.aws.services import Services
 from drydock.log import logger
-from drydock.services import Services
+from drydock.recovery.giving_back import give_back
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.services import Services
-from drydock.surging import launch_surge
+from drydock.aws.services import Services
+from drydock.group.surging import launch_surge
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.rolling import make_room
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.group.rolling import make_room
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> None:

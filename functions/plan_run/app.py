@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.planning import plan_run
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.request.handling import read_step
+from drydock.run.planning import plan_run
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

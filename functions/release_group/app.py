@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.rolling import release_group
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.group.rolling import release_group
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from drydock.aws.services import Services
 from drydock.log import logger
-from drydock.resuming import resume_waiting
-from drydock.services import Services
+from drydock.recovery.resuming import resume_waiting
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
-from drydock.patching import scan_patches
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.machine.patching import scan_patches
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> None:

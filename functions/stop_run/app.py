@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from drydock.aws.services import Services
 from drydock.log import logger
-from drydock.running import stop_run
-from drydock.services import Services
+from drydock.run.running import stop_run
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

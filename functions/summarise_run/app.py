@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.handling import read_step
+from drydock.aws.services import Services
 from drydock.log import logger
-from drydock.services import Services
-from drydock.summarising import end_dead_run, summarise_run
+from drydock.request.handling import read_step
+from drydock.run.giving_back import end_dead_run
+from drydock.run.summarising import summarise_run
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from drydock.agents import verify_agents
-from drydock.evidence import verify_patches
-from drydock.handling import read_step
-from drydock.services import Services
+from drydock.aws.services import Services
+from drydock.machine.agents import verify_agents
+from drydock.machine.evidence import verify_patches
+from drydock.request.handling import read_step
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -27,14 +27,14 @@ def _layer() -> Iterator[None]:
 def hash_of_plan(plan: Mapping[str, Any]) -> str:
     """What an approver agrees to."""
     with _layer():
-        from drydock.plans import Plan, plan_hash
+        from drydock.plan.plans import Plan, plan_hash
     return plan_hash(cast(Plan, plan))
 
 
 def policy_mistakes(policy: object) -> list[str]:
     """Every mistake in a policy, each with its path first: `policy.backup.before: …`."""
     with _layer():
-        from drydock.policy import effective_policy
+        from drydock.request.policy import effective_policy
     return effective_policy("{}", "", policy)[1]
 
 
@@ -42,7 +42,7 @@ def input_mistakes(given: Mapping[str, Any], run_id: str) -> str:
     """What the stack would refuse in the input of a run whatever its settings, as one text; empty for nothing."""
     with _layer():
         from drydock.errors import DrydockError
-        from drydock.run_request import read_run_request
+        from drydock.plan.run_request import read_run_request
     try:
         read_run_request(given, _SETTINGS, "", run_id)
     except DrydockError as error:

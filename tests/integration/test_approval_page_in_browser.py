@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from drydock.deciding import decide_run
+from drydock.approval.deciding import decide_run
 from tests.integration.browser import NEEDED, Browser, find_chromium
 from tests.unit.approving import LINK, Asking, a_machine, a_plan, asking
 from tests.unit.world import table, world

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from drydock.policy import DEFAULTS
+from drydock.request.policy import DEFAULTS
 from tests.integration.scenario import Scenario, assert_given_back, assert_untouched
 
 GROUP_TAG = "aws:autoscaling:groupName"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drydock.group_admission import MOST_MEMBERS
+from drydock.group.admission import MOST_MEMBERS
 from rehearsal.fleet import Group
 from rehearsal.group_specs import MixedPolicy, Pace
 from tests.integration.rolls import QUICKLY, RollScenario, RollView, roll_scenario

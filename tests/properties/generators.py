@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from drydock.policy import DEFAULTS
+from drydock.request.policy import DEFAULTS
 
 INSTANCE_IDS = ("i-0123456789abcdef0", "i-1a2b3c4d")
 SETTINGS = "/drydock/policy"

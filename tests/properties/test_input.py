@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from drydock.admission import read_request
+from drydock.aws.table import Table
 from drydock.errors import InstanceNotPatchableError, InstanceNotRunningError, InvalidInputError, InvalidPolicyError
-from drydock.leases import ACTIVE, Lease, find_lease
-from drydock.table import Table
+from drydock.records.leases import ACTIVE, Lease, find_lease
+from drydock.request.instance import read_request
 from tests.properties.generators import (
     INPUT,
     INSTANCE_IDS,

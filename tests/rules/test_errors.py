@@ -3,9 +3,10 @@ from __future__ import annotations
 import inspect
 import re
 
-from drydock import errors, messages
+from drydock import errors
 from drydock.errors import DrydockError
-from drydock.leases import FUNCTION_LIFETIME
+from drydock.records.leases import FUNCTION_LIFETIME
+from drydock.telling import text as messages
 from tests.rules.project import LAYER, ROOT, retries_seconds, states
 
 AWS_ERRORS = {
@@ -120,8 +121,8 @@ def test_no_error_is_named_by_two_retriers_of_a_state() -> None:
 def test_every_error_says_when_it_is_raised_and_is_raised() -> None:
     code = "\n".join(
         path.read_text()
-        for path in sorted((LAYER / "drydock").glob("*.py"))
-        if path.name not in ("errors.py", "messages.py")
+        for path in sorted((LAYER / "drydock").rglob("*.py"))
+        if path.name not in ("errors.py", "text.py")
     )
     for name, error in OWN.items():
         assert name.endswith("Error")

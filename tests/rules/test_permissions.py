@@ -56,7 +56,7 @@ def _called_by_states() -> set[str]:
 def _is_called(operation: str) -> bool:
     if operation in _called_by_states():
         return True
-    code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").glob("*.py")))
+    code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").rglob("*.py")))
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     return re.search(rf"\.{method}\b|[\"']{method}[\"']", code) is not None
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from drydock.commands import _SEEN_AFTER
-from drydock.evidence import _MOST_READS
-from drydock.failures import readable_failure
-from drydock.policy import MOST_SECONDS, effective_policy
-from drydock.reports import outcome_of_run
-from drydock.settling import SETTLE_LIMIT
-from drydock.summarising import _GOOD
+from drydock.machine.commands import _SEEN_AFTER
+from drydock.machine.evidence import _MOST_READS
+from drydock.machine.settling import SETTLE_LIMIT
+from drydock.request.policy import MOST_SECONDS, effective_policy
+from drydock.run.reports import outcome_of_run
+from drydock.run.summarising import _GOOD
+from drydock.telling.failures import readable_failure
 from rehearsal.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
 from tests.rules.project import (
@@ -507,7 +507,7 @@ def test_a_map_of_machines_always_works_on_one_at_least_and_never_on_all() -> No
     assert effective_policy("{}", "", {"batch": 0})[1] != []
     computed = [
         value
-        for node in ast.walk(parse(LAYER / "drydock" / "planning.py"))
+        for node in ast.walk(parse(LAYER / "drydock" / "run" / "planning.py"))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and key.value == "maxConcurrency"

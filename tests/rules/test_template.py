@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drydock.environment import Environment
-from drydock.run_request import read_run_request
+from drydock.plan.run_request import read_run_request
 from tests.rules.project import ROOT, TEMPLATE, choices, functions, machines, plain, resources, statements, template
 
 QUEUE = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}

@@ -16,15 +16,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from drydock.approvals import Approval, Ways, approval_of, ask_for_approval, decisions_parameter
-from drydock.deciding import decide_run
+from drydock.approval.approvals import Approval, Ways, approval_of, ask_for_approval, decisions_parameter
+from drydock.approval.deciding import decide_run
+from drydock.aws.objects import Objects
+from drydock.aws.ssm import ParameterVersion
 from drydock.errors import RunNotFoundError
-from drydock.objects import Objects
-from drydock.plans import Plan, PlannedMachine, plan_hash
-from drydock.policy import DEFAULTS
-from drydock.runs import Run, end_run, open_run, record_plan, require_run
-from drydock.ssm import ParameterVersion
-from drydock.step import Holder
+from drydock.plan.plans import Plan, PlannedMachine, plan_hash
+from drydock.records.holder import Holder
+from drydock.records.runs import Run, end_run, open_run, record_plan, require_run
+from drydock.request.policy import DEFAULTS
 from drydock.times import to_text
 from tests.unit.fakes import START, Clock, FakeSsm
 from tests.unit.world import World, merge
@@ -148,7 +148,7 @@ class Asking:
         self.ways = IAM
         self.kms_calls: list[Mapping[str, Any]] = []
         kms = SimpleNamespace(generate_mac=self._generate_mac)
-        monkeypatch.setattr("drydock.approvals.client", lambda service: {"kms": kms}[service])
+        monkeypatch.setattr("drydock.approval.approvals.client", lambda service: {"kms": kms}[service])
         self.approvers(ANNA, BEN, ROLE, SSO_ROLE)
 
     def _generate_mac(self, **request: Any) -> dict[str, Any]:

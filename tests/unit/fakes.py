@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from drydock.ec2 import Ec2, Image, Instance
+from drydock.aws.ec2 import Ec2, Image, Instance
+from drydock.aws.executions import Executions
+from drydock.aws.ssm import DELIVERY_SECONDS, Agent, Invocation, PatchState, Ssm
 from drydock.errors import DrydockError, InstanceNotFoundError, PowerNotRestoredError
-from drydock.executions import Executions
-from drydock.ssm import DELIVERY_SECONDS, Agent, Invocation, PatchState, Ssm
 
 
 class FunctionDiedError(BaseException):

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from drydock.admission import read_request, refusal
 from drydock.errors import (
     DrydockError,
     InstanceExcludedError,
@@ -18,7 +17,9 @@ from drydock.errors import (
     InvalidInputError,
     InvalidPolicyError,
 )
-from drydock.policy import DEFAULTS, Policy
+from drydock.machine.refusal import refusal
+from drydock.request.instance import read_request
+from drydock.request.policy import DEFAULTS, Policy
 from tests.unit.world import EXECUTION, INSTANCE, OTHER_EXECUTION, SNAPSHOT, merge
 
 NAME = "/drydock/policy"

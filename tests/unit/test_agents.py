@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drydock.agents import judge_agent, update_command, verify_agents
+from drydock.machine.agents import judge_agent, update_command, verify_agents
 from tests.unit.world import World
 
 SSM, CLOUDWATCH = "AmazonSSMAgent", "AmazonCloudWatchAgent"

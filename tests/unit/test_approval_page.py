@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from drydock.approval_page import HEADERS, Form, Notice, PlanView, message_page, plan_page
+from drydock.approval.approval_page import HEADERS, Form, Notice, PlanView, message_page, plan_page
 from tests.unit.approving import RUN, a_machine, a_plan
 from tests.unit.fakes import START
 

@@ -13,19 +13,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from drydock.approvals import is_approved
-from drydock.approvers import may_approve, person_of, read_approvers
-from drydock.errors import (
-    AwsCallFailedError,
-    PlanChangedError,
-    RunOverError,
-    RunStoppedError,
-    ServiceUnavailableError,
-)
-from drydock.leases import FUNCTION_LIFETIME
-from drydock.runs import AWAITING_APPROVAL, close_run
-from drydock.ssm import Ssm
-from drydock.table import Table
+from drydock.approval.approvals import is_approved
+from drydock.approval.approvers import may_approve, person_of, read_approvers
+from drydock.aws.ssm import Ssm
+from drydock.aws.table import Table
+from drydock.errors import AwsCallFailedError, PlanChangedError, RunOverError, RunStoppedError, ServiceUnavailableError
+from drydock.records.leases import FUNCTION_LIFETIME
+from drydock.records.runs import AWAITING_APPROVAL, close_run
 from drydock.times import to_text
 from tests.unit.approving import (
     ANNA,
@@ -485,7 +479,7 @@ def parameter_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ssm]:
     """Systems Manager, as moto has it."""
     with mock_aws():
         client = boto3.client("ssm", region_name="ap-northeast-1")
-        monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: client)
+        monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: client)
         yield Ssm()
 
 
@@ -506,7 +500,7 @@ def test_the_history_says_who_wrote_each_value(monkeypatch: pytest.MonkeyPatch) 
         {"Value": "approve", "LastModifiedUser": ANNA, "LastModifiedDate": START, "Version": 1},
     ]
     answering = SimpleNamespace(get_parameter_history=lambda **request: {"Parameters": versions})
-    monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: answering)
+    monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: answering)
 
     assert [(one.value, one.by) for one in Ssm().parameter_history(PARAMETER)] == [
         ("approve", ANNA),

@@ -14,7 +14,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from drydock.aws import call, client
+from drydock.aws.calls import call, client
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drydock.checking import Check, flag, list_of, one_of, section, text, whole_number
+from drydock.request.checking import Check, flag, list_of, one_of, section, text, whole_number
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from drydock.commands import Command, begin_command, look_at_command
 from drydock.errors import (
     CommandCancelledError,
     CommandNotDeliveredError,
@@ -23,8 +22,9 @@ from drydock.errors import (
     ProbeFailedError,
     ServiceUnavailableError,
 )
-from drydock.leases import claim_intent, file_wait
-from drydock.waits import Wait, Work
+from drydock.machine.commands import Command, begin_command, look_at_command
+from drydock.records.leases import claim_intent, file_wait
+from drydock.records.waits import Wait, Work
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import HOLDER, INSTANCE, World
 

@@ -29,8 +29,8 @@ from botocore.exceptions import (
 )
 from moto import mock_aws
 
-from drydock.plans import plan_hash
-from drydock.policy import DEFAULTS, OPERATIONS
+from drydock.plan.plans import plan_hash
+from drydock.request.policy import DEFAULTS, OPERATIONS
 from rehearsal.cli import carry_out
 from rehearsal.commands.policy_file import find_lines
 from rehearsal.commands.problems import CommandError, explain

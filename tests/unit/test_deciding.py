@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from drydock.approvals import Ways
-from drydock.deciding import decide_run
+from drydock.approval.approvals import Ways
+from drydock.approval.deciding import decide_run
+from drydock.aws.table import Item, Key, Table
 from drydock.errors import AwsCallFailedError, RunStoppedError, ServiceUnavailableError
-from drydock.runs import close_run
-from drydock.table import Item, Key, Table
+from drydock.records.runs import close_run
 from tests.unit.approving import ANNA, BEN, LINK, RUN, Asking, a_machine, asking
 from tests.unit.world import World, load_function
 

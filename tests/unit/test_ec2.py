@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drydock.ec2 import Ec2, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Ec2, platform_of, state_of, tags_of
 from drydock.errors import (
     AwsCallFailedError,
     ImageFailedError,
@@ -30,7 +30,7 @@ def refusing(code: str) -> Callable[..., None]:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, **calls: Any) -> Ec2:
-    monkeypatch.setattr("drydock.ec2.client", lambda service: SimpleNamespace(**calls))
+    monkeypatch.setattr("drydock.aws.ec2.client", lambda service: SimpleNamespace(**calls))
     return Ec2()
 
 

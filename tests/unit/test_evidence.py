@@ -8,7 +8,7 @@ import pytest
 
 from drydock import errors
 from drydock.errors import PatchStateNotReadyError
-from drydock.evidence import (
+from drydock.machine.evidence import (
     NOTHING_KNOWN,
     Evidence,
     PatchCounts,
@@ -19,7 +19,7 @@ from drydock.evidence import (
     read_patches,
     verify_patches,
 )
-from drydock.policy import DEFAULTS, Verdict
+from drydock.request.policy import DEFAULTS, Verdict
 from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drydock.aws.executions import Executions, invoke_later
 from drydock.errors import AwsCallFailedError, ImageFailedError, ServiceUnavailableError
-from drydock.executions import Executions, invoke_later
 from tests.unit.world import EXECUTION, OTHER_EXECUTION
 
 
@@ -23,7 +23,7 @@ def refusing(code: str) -> Callable[..., None]:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, **calls: Any) -> Executions:
-    monkeypatch.setattr("drydock.executions.client", lambda service: SimpleNamespace(**calls))
+    monkeypatch.setattr("drydock.aws.executions.client", lambda service: SimpleNamespace(**calls))
     return Executions()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drydock.failures import readable_cause, readable_failure, subject_of
+from drydock.telling.failures import readable_cause, readable_failure, subject_of
 from tests.unit.world import INSTANCE
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from drydock.giving_back import NextMove, Situation, next_move
-from drydock.settling import CommandAtWork, Settlement
+from drydock.machine.giving_back import NextMove, Situation, next_move
+from drydock.machine.settling import CommandAtWork, Settlement
 from tests.unit.fakes import START
 
 SETTLED = Settlement((), None)

@@ -8,21 +8,15 @@ from typing import Any
 
 import pytest
 
-from drydock.autoscaling import AZ_REBALANCE, AutoScaling, Group, Member
+from drydock.aws.autoscaling import AZ_REBALANCE, AutoScaling, Group, Member
+from drydock.aws.table import Item
 from drydock.errors import GroupNotFoundError
-from drydock.giving_back_groups import give_back_group
-from drydock.group_leases import claim_member, end_member
-from drydock.leases import (
-    FUNCTION_LIFETIME,
-    activate_lease,
-    claim_intent,
-    find_lease,
-    group_subject,
-    take_lease,
-)
-from drydock.results import find_result
-from drydock.step import Holder
-from drydock.table import Item
+from drydock.group.giving_back import give_back_group
+from drydock.records.group_leases import claim_member, end_member
+from drydock.records.holder import Holder
+from drydock.records.leases import FUNCTION_LIFETIME, activate_lease, claim_intent, find_lease, take_lease
+from drydock.records.results import find_result
+from drydock.subject import group_subject
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE, OTHER_EXECUTION, World
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from drydock.autoscaling import AutoScaling, Group, LaunchSource
-from drydock.ec2 import LaunchTemplate
-from drydock.golden_images import (
+from drydock.aws.autoscaling import AutoScaling, Group, LaunchSource
+from drydock.aws.ec2 import LaunchTemplate
+from drydock.group.golden_images import (
     MAKE_DEFAULT,
     MAKE_VERSION,
     Donor,
@@ -21,13 +21,14 @@ from drydock.golden_images import (
     obstacle,
     obstacle_in_source,
 )
-from drydock.group_leases import claim_member
-from drydock.group_messages import group_message
-from drydock.leases import Lease, activate_lease, claim_intent, find_lease, group_subject, record_intent, take_lease
-from drydock.member_turns import return_member
-from drydock.messages import Place
-from drydock.policy import DEFAULTS, effective_policy
-from drydock.step import Holder
+from drydock.group.member_turns import return_member
+from drydock.group.messages import group_message
+from drydock.records.group_leases import claim_member
+from drydock.records.holder import Holder
+from drydock.records.leases import Lease, activate_lease, claim_intent, find_lease, record_intent, take_lease
+from drydock.request.policy import DEFAULTS, effective_policy
+from drydock.subject import group_subject
+from drydock.telling.text import Place
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, INSTANCE, World
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from drydock.errors import LeaseLostError
-from drydock.group_leases import claim_member, close_roll, end_member
-from drydock.leases import Lease, activate_lease, begin_restoring, find_lease, group_subject, take_lease
-from drydock.step import Holder
+from drydock.records.group_leases import claim_member, close_roll, end_member
+from drydock.records.holder import Holder
+from drydock.records.leases import Lease, activate_lease, begin_restoring, find_lease, take_lease
+from drydock.subject import group_subject
 from tests.unit.fakes import START
 from tests.unit.world import OTHER_EXECUTION, World
 

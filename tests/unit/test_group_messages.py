@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from drydock import errors
-from drydock.group_messages import group_message
-from drydock.messages import Place, advice_for
+from drydock.group.messages import group_message
+from drydock.telling.text import Place, advice_for
 from drydock.times import to_text
 from tests.unit.fakes import START
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drydock.autoscaling import Group, Member
+from drydock.aws.autoscaling import Group, Member
 from drydock.errors import (
     DrydockError,
     GroupWeightedError,
@@ -21,8 +21,8 @@ from drydock.errors import (
     NoMemberInServiceError,
     ProcessSuspendedError,
 )
-from drydock.groups import in_order, least_healthy, lowered_min, refusal
-from drydock.policy import DEFAULTS, Policy
+from drydock.group.rules import in_order, least_healthy, lowered_min, refusal
+from drydock.request.policy import DEFAULTS, Policy
 from tests.unit.fakes import START
 from tests.unit.world import merge
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
-from drydock.images import deprecate_images, find_images, image_name, look_at_image
-from drydock.leases import claim_intent, record_intent
+from drydock.machine.images import deprecate_images, find_images, image_name, look_at_image
+from drydock.records.leases import claim_intent, record_intent
+from drydock.records.waits import Wait
 from drydock.times import to_text
-from drydock.waits import Wait
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, World
 

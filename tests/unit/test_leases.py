@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from drydock.aws.table import Table
 from drydock.errors import LeaseLostError, ServiceUnavailableError
-from drydock.leases import (
+from drydock.records.holder import Holder
+from drydock.records.leases import (
     ACTIVE,
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -27,9 +29,7 @@ from drydock.leases import (
     renew_intent,
     take_lease,
 )
-from drydock.results import find_result, make_result
-from drydock.step import Holder
-from drydock.table import Table
+from drydock.records.results import find_result, make_result
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
 

@@ -10,20 +10,10 @@ from typing import Any
 import pytest
 
 from drydock import errors
-from drydock.messages import (
-    NEXT_STEPS,
-    VERDICTS,
-    Place,
-    console_link,
-    failure_message,
-    machine_text,
-    not_given_back_message,
-    object_link,
-    success_message,
-    windows_link,
-    wrap_for_protocols,
-)
-from drydock.telling import tell_once
+from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.telling.envelope import wrap_for_protocols
+from drydock.telling.tell_once import tell_once
+from drydock.telling.text import NEXT_STEPS, VERDICTS, Place, console_link, machine_text, object_link, windows_link
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, TOPIC, World
 
 PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")

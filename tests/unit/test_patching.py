@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from drydock.patching import install_parameters, scan_command
-from drydock.policy import DEFAULTS, Policy
+from drydock.machine.patching import install_parameters, scan_command
+from drydock.request.policy import DEFAULTS, Policy
 from tests.unit.world import ENVIRONMENT, SNAPSHOT, merge
 
 BASELINE = {"Operation": "Install", "SnapshotId": SNAPSHOT}

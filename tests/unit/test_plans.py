@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drydock.ec2 import Instance
+from drydock.aws.ec2 import Instance
 from drydock.errors import InvalidPolicyError
-from drydock.history import History
-from drydock.plans import (
+from drydock.plan.plans import (
     OUT_OF_SERVICE_SECONDS,
     Candidate,
     DraftWave,
@@ -38,8 +37,9 @@ from drydock.plans import (
     was_not_attempted,
     wave_items,
 )
-from drydock.policy import DEFAULTS, Policy
-from drydock.targets import LeftOut
+from drydock.plan.targets import LeftOut
+from drydock.records.history import History
+from drydock.request.policy import DEFAULTS, Policy
 from tests.unit.fakes import START, agent
 from tests.unit.world import EXECUTION, OTHER_EXECUTION, SNAPSHOT, merge
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drydock.errors import InvalidPolicyError
-from drydock.policy import (
+from drydock.request.policy import (
     DEFAULTS,
     MOST_SECONDS,
     deadline_of,

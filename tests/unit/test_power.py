@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from drydock.errors import InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError, StopTimedOutError
-from drydock.leases import claim_intent
-from drydock.power import look_at_start, look_at_stop, was_started_here
-from drydock.waits import Wait
+from drydock.machine.power import look_at_start, look_at_stop, was_started_here
+from drydock.records.leases import claim_intent
+from drydock.records.waits import Wait
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, World
 

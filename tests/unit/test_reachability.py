@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from drydock.aws.ssm import Agent
 from drydock.errors import (
     AgentNotReadyError,
     AgentUnreachableError,
@@ -13,8 +14,7 @@ from drydock.errors import (
     InstanceStoppedError,
     InstanceTerminatedError,
 )
-from drydock.reachability import require_reachable, what_is_missing
-from drydock.ssm import Agent
+from drydock.machine.reachability import require_reachable, what_is_missing
 from tests.unit.fakes import START, agent
 from tests.unit.world import INSTANCE, World
 

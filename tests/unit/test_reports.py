@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drydock import errors
-from drydock.plans import Plan, PlannedMachine
-from drydock.policy import DEFAULTS
-from drydock.reports import (
+from drydock.aws.table import Item
+from drydock.plan.plans import Plan, PlannedMachine
+from drydock.request.policy import DEFAULTS
+from drydock.run.reports import (
     MACHINE_OUTCOMES,
     MachineOutcome,
     count_outcomes,
@@ -26,7 +27,6 @@ from drydock.reports import (
     outcome_of_run,
     reconcile,
 )
-from drydock.table import Item
 from drydock.times import to_text
 from tests.unit.fakes import START
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from drydock.results import find_result, make_result, mark_result_told, put_result, result_key, untold_results
-from drydock.step import Holder
-from drydock.table import Table
+from drydock.aws.table import Table
+from drydock.records.holder import Holder
+from drydock.records.results import find_result, make_result, mark_result_told, put_result, result_key, untold_results
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from drydock.errors import InvalidInputError, InvalidPolicyError
-from drydock.group_admission import GroupRequest, read_group_request
-from drydock.leases import ACTIVE, Lease, group_subject
-from drydock.rolling import describe_group, summarise_group
-from drydock.step import Holder
+from drydock.group.admission import GroupRequest, read_group_request
+from drydock.group.rolling import describe_group, summarise_group
+from drydock.records.holder import Holder
+from drydock.records.leases import ACTIVE, Lease
+from drydock.subject import group_subject
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, SNAPSHOT
 

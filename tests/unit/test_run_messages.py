@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from drydock.messages import NEXT_STEPS, Place, console_link
-from drydock.run_messages import (
-    summary_message,
-    window_skipped_message,
-    window_task_failed_message,
-)
-from drydock.table import Item
+from drydock.aws.table import Item
+from drydock.run.messages import summary_message, window_skipped_message, window_task_failed_message
+from drydock.telling.text import NEXT_STEPS, Place, console_link
 from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.test_reports import (

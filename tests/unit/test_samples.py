@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from drydock.admission import read_request
-from drydock.group_admission import read_group_request
-from drydock.run_request import read_run_request
+from drydock.group.admission import read_group_request
+from drydock.plan.run_request import read_run_request
+from drydock.request.instance import read_request
 from tests.unit.world import EXECUTION, ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))

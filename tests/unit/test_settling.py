@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from drydock.commands import Command, begin_command
 from drydock.errors import CommandNotDeliveredError, CommandsNotSettledError
-from drydock.leases import claim_intent, file_wait
-from drydock.settling import SETTLE_LIMIT, CommandAtWork, Settlement, look_at_commands, look_at_settled_commands
-from drydock.waits import Wait
+from drydock.machine.commands import Command, begin_command
+from drydock.machine.settling import SETTLE_LIMIT, CommandAtWork, Settlement, look_at_commands, look_at_settled_commands
+from drydock.records.leases import claim_intent, file_wait
+from drydock.records.waits import Wait
 from tests.unit.fakes import START, FunctionDiedError, SentCommand, agent
 from tests.unit.world import HOLDER, INSTANCE, World
 

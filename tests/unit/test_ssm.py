@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drydock.aws.ssm import Invocation, Ssm
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError
-from drydock.ssm import Invocation, Ssm
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE
 
@@ -20,7 +20,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ssm]:
     """Systems Manager that answers calls with the given functions."""
 
     def answer(**calls: Any) -> Ssm:
-        monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: SimpleNamespace(**calls))
+        monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: SimpleNamespace(**calls))
         return Ssm()
 
     return answer
@@ -188,7 +188,7 @@ def test_a_command_is_sent_in_one_attempt_and_all_else_in_several(monkeypatch: p
             attempts["list_commands"] = self.most
             return {"Commands": []}
 
-    monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: Client(attempts))
+    monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: Client(attempts))
     ssm = Ssm()
 
     assert ssm.send_command(INSTANCE, "My-Document", "$DEFAULT", {}, "comment", "bucket", "prefix") == ("c-1", START)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from drydock.step import Holder, Step
+from drydock.records.holder import Holder
+from drydock.request.step import Step
 from tests.unit.world import EXECUTION, INSTANCE, OTHER_EXECUTION
 
 ENTERED = "2026-01-13T01:00:00.123Z"

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drydock.autoscaling import AutoScaling, Group
+from drydock.aws.autoscaling import AutoScaling, Group
 from drydock.errors import DrydockError, GroupNotReadyError, ServiceUnavailableError, SurgeNotPossibleError
-from drydock.groups import least_healthy, refusal
-from drydock.leases import Intent, Lease
-from drydock.surging import (
+from drydock.group.rules import least_healthy, refusal
+from drydock.group.surging import (
     Verdict,
     choose_capacity,
     count_surge,
@@ -25,6 +24,7 @@ from drydock.surging import (
     undo_max,
     wanted_without_surge,
 )
+from drydock.records.leases import Intent, Lease
 from tests.unit.fakes import START
 from tests.unit.test_groups import group, member, policy
 from tests.unit.world import HOLDER, World

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drydock.aws.table import ConditionFailedError, Key, Table
 from drydock.errors import NewerSchemaError, ServiceUnavailableError
-from drydock.table import ConditionFailedError, Key, Table
 
 KEY: Key = {"pk": "INSTANCE#i-1", "sk": "LEASE"}
 OTHER: Key = {"pk": "INSTANCE#i-1", "sk": "RESULT"}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drydock.ec2 import Ec2, Instance, escape, tags_of
+from drydock.aws.ec2 import Ec2, Instance, escape, tags_of
+from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
+from drydock.aws.ssm import Agent, Ssm
 from drydock.errors import AwsCallFailedError, InvalidInputError
-from drydock.resource_groups import INSTANCE_TYPES, ResourceGroups
-from drydock.ssm import Agent, Ssm
-from drydock.targets import Resolved, Target, check_targets, resolve
+from drydock.plan.targets import Resolved, Target, check_targets, resolve
 from tests.unit.fakes import START
 
 GROUP_ARN = "arn:aws:resource-groups:ap-northeast-1:123456789012:group/web"
@@ -384,7 +384,7 @@ def test_instances_are_read_from_every_page(monkeypatch: pytest.MonkeyPatch) -> 
         {"Reservations": [{"Instances": []}, {"Instances": [{"InstanceId": ODD}]}]},
     ]
     client = SimpleNamespace(describe_instances=paging(pages, asked))
-    monkeypatch.setattr("drydock.ec2.client", lambda service: client)
+    monkeypatch.setattr("drydock.aws.ec2.client", lambda service: client)
 
     instances = Ec2().describe_instances({"tag:Stage": ("a", "b")})
 
@@ -398,7 +398,7 @@ def test_instances_are_read_from_every_page(monkeypatch: pytest.MonkeyPatch) -> 
 
 def ssm_with(monkeypatch: pytest.MonkeyPatch, describe: Any) -> Ssm:
     client = SimpleNamespace(describe_instance_information=describe)
-    monkeypatch.setattr("drydock.ssm.client", lambda service, attempts=4: client)
+    monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: client)
     return Ssm()
 
 
@@ -441,7 +441,7 @@ def test_nobody_is_asked_for_no_agents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def groups_with(monkeypatch: pytest.MonkeyPatch, list_group_resources: Any) -> ResourceGroups:
     client = SimpleNamespace(list_group_resources=list_group_resources)
-    monkeypatch.setattr("drydock.resource_groups.client", lambda service: client)
+    monkeypatch.setattr("drydock.aws.resource_groups.client", lambda service: client)
     return ResourceGroups()
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import AWAITED_INDEX, Table
 from drydock.errors import LeaseLostError
-from drydock.leases import (
+from drydock.records.holder import Holder
+from drydock.records.leases import (
     ACTIVE,
     activate_lease,
     begin_restoring,
@@ -20,9 +22,7 @@ from drydock.leases import (
     find_leases_that_await,
     take_lease,
 )
-from drydock.step import Holder
-from drydock.table import AWAITED_INDEX, Table
-from drydock.waits import Wait, Work, read_wait
+from drydock.records.waits import Wait, Work, read_wait
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drydock.aws.windows import Windows
 from drydock.errors import InvalidInputError, ServiceUnavailableError
-from drydock.windows import WindowFacts, Windows, read_window
+from drydock.plan.window import WindowFacts, read_window
 
 WINDOW = "mw-0123456789abcdef0"
 EXECUTION = "11111111-2222-3333-4444-555555555555"
@@ -78,7 +79,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
         "describe_maintenance_window_tasks",
     )
     client = SimpleNamespace(**{name: getattr(account, name) for name in names})
-    monkeypatch.setattr("drydock.windows.client", lambda service: client)
+    monkeypatch.setattr("drydock.aws.windows.client", lambda service: client)
     account.registered.append(registered("t-1", ("tag:Patch Group", ["web"])))
     return account
 

@@ -16,15 +16,16 @@ import pytest
 from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse
 
+from drydock.aws.services import Services
+from drydock.aws.table import Item, Table
 from drydock.environment import Environment
-from drydock.leases import Lease, activate_lease, find_lease, take_lease
-from drydock.policy import DEFAULTS, Policy
-from drydock.results import find_result
-from drydock.services import Services
-from drydock.step import Holder, Step
-from drydock.table import Item, Table
+from drydock.records.holder import Holder
+from drydock.records.leases import Lease, activate_lease, find_lease, take_lease
+from drydock.records.results import find_result
+from drydock.records.waits import Wait
+from drydock.request.policy import DEFAULTS, Policy
+from drydock.request.step import Step
 from drydock.times import to_text
-from drydock.waits import Wait
 from tests.unit.fakes import START, Clock, FakeClients, FakeEc2, FakeExecutions, FakeSsm, SentCommand, agent
 
 ROOT = Path(__file__).parents[2]
@@ -213,7 +214,7 @@ def dynamodb() -> Any:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     """The state table of a new account."""
-    monkeypatch.setattr("drydock.table.client", lambda service: dynamodb())
+    monkeypatch.setattr("drydock.aws.table.client", lambda service: dynamodb())
     with mock_aws():
         yield make_table(ENVIRONMENT.table)
 
@@ -221,6 +222,6 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
 @pytest.fixture
 def world(table: Table, monkeypatch: pytest.MonkeyPatch) -> World:
     clients = FakeClients()
-    for module in ("executions", "telling"):
+    for module in ("aws.executions", "telling.tell_once"):
         monkeypatch.setattr(f"drydock.{module}.client", clients)
     return World(clients, table)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import Table
 from drydock.errors import (
     AwsCallFailedError,
     DocumentError,
@@ -24,20 +25,12 @@ from drydock.errors import (
     InvalidPolicyError,
     ServiceUnavailableError,
 )
-from drydock.evidence import NOTHING_KNOWN
-from drydock.group_leases import claim_member, end_member
-from drydock.leases import (
-    ACTIVE,
-    ADMITTING,
-    activate_lease,
-    begin_restoring,
-    find_lease,
-    group_subject,
-    take_lease,
-)
-from drydock.policy import DEFAULTS
-from drydock.step import Holder
-from drydock.table import Table
+from drydock.machine.evidence import NOTHING_KNOWN
+from drydock.records.group_leases import claim_member, end_member
+from drydock.records.holder import Holder
+from drydock.records.leases import ACTIVE, ADMITTING, activate_lease, begin_restoring, find_lease, take_lease
+from drydock.request.policy import DEFAULTS
+from drydock.subject import group_subject
 from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drydock.errors import LeaseLostError
-from drydock.leases import begin_restoring
+from drydock.records.leases import begin_restoring
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import INSTANCE, World

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, PowerNotRestoredError
-from drydock.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
-from drydock.results import make_result, put_result
-from drydock.step import Holder
-from drydock.table import Key
+from drydock.records.holder import Holder
+from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
+from drydock.records.results import make_result, put_result
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World

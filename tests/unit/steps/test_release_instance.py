@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, LeaseLostError
-from drydock.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
-from drydock.release import hook_outcomes
-from drydock.results import make_result, put_result, untold_results
-from drydock.step import Holder
-from drydock.table import Table
+from drydock.machine.release import hook_outcomes
+from drydock.records.holder import Holder
+from drydock.records.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
+from drydock.records.results import make_result, put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drydock.errors import LeaseLostError, PowerNotRestoredError
-from drydock.leases import begin_restoring
+from drydock.records.leases import begin_restoring
 from tests.unit.fakes import FunctionDiedError
 from tests.unit.world import INSTANCE, World
 

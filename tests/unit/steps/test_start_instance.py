@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drydock.errors import InstanceStartFailedError, LeaseLostError
-from drydock.leases import find_lease
-from drydock.power import was_started_here
+from drydock.machine.power import was_started_here
+from drydock.records.leases import find_lease
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import INSTANCE, World

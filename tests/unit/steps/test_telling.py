@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
-from drydock.leases import claim_intent
-from drydock.results import make_result, put_result, untold_results
-from drydock.runs import open_run
-from drydock.step import Holder
-from drydock.table import Table
+from drydock.records.holder import Holder
+from drydock.records.leases import claim_intent
+from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.runs import open_run
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, TOPIC, World, dynamodb

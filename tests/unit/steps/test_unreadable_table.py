@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
-from drydock.leases import begin_restoring, find_lease, lease_key, take_lease
-from drydock.results import make_result, put_result, untold_results
-from drydock.runs import open_run, put_slot, run_key, slot_key
-from drydock.step import Holder
-from drydock.table import Key
+from drydock.records.holder import Holder
+from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
+from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.runs import open_run, put_slot, run_key, slot_key
 from drydock.times import to_text
 from tests.unit.fakes import START, patch_state
 from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World, dynamodb

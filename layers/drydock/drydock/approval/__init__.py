@@ -1,0 +1,1 @@
+"""Asking people, and counting what they say."""

@@ -1,0 +1,253 @@
+"""The page behind an approval's link: plain HTML that works without scripts, on a phone, and for a screen reader.
+
+Nothing in it is trusted: names and reasons come from tags and people, and everything is escaped. The one style sheet
+is named in the Content-Security-Policy by its hash, so that whatever else were to get in could do nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from typing import Literal
+
+from drydock.approval.messages import (
+    count_late,
+    count_text,
+    left_out_text,
+    members_text,
+    planned_text,
+    wave_text,
+    what_text,
+    who_asks,
+)
+from drydock.plan.plans import Plan, PlannedMachine, count_planned, members_of
+from drydock.telling.text import WANTED, one_line
+from drydock.times import find_zone, for_people, from_text
+
+MOST_MACHINES = 200
+_MOST_LEFT_OUT = 50
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#4d5763;--paper:#fff;--card:#f4f6f8;--line:#c3cad2;--yes:#0b6b33;
+--no:#a4161a;--warn:#8a4b00;--focus:#0a58ca}
+@media(prefers-color-scheme:dark){:root{--ink:#e8ebee;--soft:#aeb7c1;--paper:#14181c;--card:#1e242a;--line:#48525d;
+--yes:#1d7f47;--no:#c62f34;--warn:#f0b25c;--focus:#8ab8ff}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
+main{max-width:52rem;margin:0 auto;padding:1rem}
+h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0 1rem}
+h2{font-size:1.2rem;margin:2rem 0 .5rem}
+.note{border-left:.35rem solid var(--warn);background:var(--card);padding:.75rem 1rem;margin:1rem 0}
+.note.approved{border-color:var(--yes)}.note.rejected,.note.wrong{border-color:var(--no)}
+.note p{margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+code{font:.9rem ui-monospace,monospace;overflow-wrap:anywhere}
+table{border-collapse:collapse;table-layout:fixed;width:100%;margin:.75rem 0 1.25rem}
+caption{text-align:left;font-weight:600;padding:.25rem 0}
+th,td{text-align:left;vertical-align:top;padding:.4rem .5rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+thead th{color:var(--soft);font-weight:600}tbody th{font-weight:400}
+.number{text-align:right;width:3.4rem}.time{width:6rem}.number,.time{overflow-wrap:normal;white-space:nowrap}
+.soft{color:var(--soft);font-size:.9rem}.late{color:var(--warn);font-weight:600}
+form{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem}
+label{display:block;font-weight:600;margin:0 0 .25rem}
+input,textarea{width:100%;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--soft);
+border-radius:.25rem;padding:.6rem;margin:0 0 1rem}
+button{font:inherit;font-weight:600;color:#fff;border:2px solid transparent;border-radius:.25rem;min-height:3rem;
+padding:.6rem 1.5rem;margin:0 .75rem .5rem 0;cursor:pointer}
+.yes{background:var(--yes)}.no{background:var(--no)}
+:focus-visible{outline:3px solid var(--focus);outline-offset:2px}
+@media(max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}button{width:100%;margin-right:0}
+th,td{padding:.4rem .3rem}.number{width:2.9rem}.time{width:5.2rem}}
+"""
+
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS: Mapping[str, str] = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+}
+
+Tone = Literal["plain", "approved", "rejected", "wrong"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the form carries, and what was typed in already."""
+
+    run_id: str
+    key: str
+    hash: str
+    name: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the reader has to know first."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """All that the page shows of a run."""
+
+    run_id: str
+    plan: Plan
+    hash: str
+    started_by: str
+    until: datetime
+    needed: int
+    account: str
+    region: str
+    zone: str
+    notices: Sequence[Notice] = ()
+    decisions: Sequence[str] = ()
+    form: Form | None = field(default=None)
+    """None when nothing can be decided any more."""
+
+
+def plan_page(view: PlanView) -> str:
+    """The plan, and the form to approve or reject it."""
+    plan = view.plan
+    verb = WANTED[plan["operation"]].capitalize()
+    title = f"{verb} {count_text(count_planned(plan))}?" if view.form else f"Run {view.run_id}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        *[_notice(notice) for notice in view.notices],
+        _facts(view),
+        _form(view, view.form) if view.form else "",
+        '<h2 id="machines">What is planned</h2>',
+        _machines(view),
+        _left_out(plan),
+    ]
+    return _document(title, "\n".join(part for part in parts if part))
+
+
+def message_page(title: str, text: str, tone: Tone = "plain") -> str:
+    """A page that says one thing."""
+    return _document(title, f"<h1>{escape(title)}</h1>\n{_notice(Notice(text, tone))}")
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="robots" content="noindex, nofollow">\n'
+        f"<title>{escape(title)} - Drydock</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _notice(notice: Notice) -> str:
+    role = "alert" if notice.tone == "wrong" else "status"
+    return f'<div class="note {notice.tone}" role="{role}"><p>{escape(notice.text)}</p></div>'
+
+
+def _facts(view: PlanView) -> str:
+    plan = view.plan
+    late = count_late(plan)
+    facts = [
+        ("Run", view.run_id),
+        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        ("What", what_text(plan)),
+        ("Approve or reject until", for_people(view.until, view.zone)),
+        ("Without an answer", "nothing is touched"),
+        ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),
+        ("Account, Region", f"{view.account}, {view.region}"),
+    ]
+    if plan["predictedEnd"]:
+        facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone)))
+    if plan["end"]:
+        facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
+    if late:
+        facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("Decided so far", text) for text in view.decisions]
+    facts += [("Note", warning) for warning in plan["warnings"]]
+    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(one_line(text))}</dd>" for name, text in facts)
+    return f"<dl>\n{rows}\n<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>\n</dl>"
+
+
+def _form(view: PlanView, form: Form) -> str:
+    hidden = {"run": form.run_id, "key": form.key, "hash": form.hash}
+    fields = "\n".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items())
+    # The first button is the one that Enter presses: it is disabled, so that only a click approves or rejects.
+    return f"""<h2 id="decide">Your decision</h2>
+<form method="post" action="/" aria-labelledby="decide" autocomplete="off">
+<button type="submit" disabled hidden></button>
+{fields}
+<label for="name">Your name (required)</label>
+<input id="name" name="name" required maxlength="100" autocomplete="name" value="{escape(form.name)}">
+<label for="reason">Reason</label>
+<textarea id="reason" name="reason" rows="2" maxlength="500">{escape(form.reason)}</textarea>
+<button class="yes" type="submit" name="decision" value="approve">Approve</button>
+<button class="no" type="submit" name="decision" value="reject">Reject</button>
+</form>"""
+
+
+def _machines(view: PlanView) -> str:
+    machines = view.plan["machines"]
+    shown = machines[:MOST_MACHINES]
+    tables = []
+    for number in range(len(view.plan["waves"])):
+        rows = [_row(place, one, view.zone) for place, one in enumerate(shown, 1) if one["wave"] == number]
+        if rows:
+            tables.append(_table(wave_text(view.plan, number), rows))
+    more = sum(len(members_of(machine)) for machine in machines[MOST_MACHINES:])
+    if more > 0:
+        tables.append(f"<p>And {more:,} more machines, in the plan in the bucket.</p>")
+    zone = find_zone(view.zone)
+    return f'<p class="soft">Times are in the zone {escape(str(zone))}, durations in minutes.</p>\n' + "\n".join(tables)
+
+
+def _table(caption: str, rows: Sequence[str]) -> str:
+    heads = '<th scope="col" class="number">#</th><th scope="col">Machine</th><th scope="col" class="time">From</th>'
+    return (
+        f"<table>\n<caption>{escape(caption)}</caption>\n"
+        f'<thead><tr>{heads}<th scope="col" class="number">Min.</th></tr></thead>\n'
+        "<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+    )
+
+
+def _row(place: int, machine: PlannedMachine, zone: str) -> str:
+    is_group = machine.get("kind") == "group"
+    name = planned_text(machine) if is_group else one_line(machine["name"])
+    about = [machine["platform"], machine["patchGroup"], "" if machine["power"] == "running" else machine["power"]]
+    which = members_text(machine) if is_group else machine["instanceId"] if name else ""
+    details = " · ".join(one_line(text) for text in [which, *about] if text)
+    late = '<br><span class="late">will not fit</span>' if not machine["fits"] else ""
+    minutes = max(1, round(machine["seconds"] / 60))
+    return (
+        f'<tr><td class="number">{place}</td><th scope="row">{escape(name or machine["instanceId"])}'
+        f'<br><span class="soft">{escape(details)}</span>{late}</th>'
+        f'<td class="time">{escape(_short(machine["startsAt"], zone))}</td><td class="number">{minutes}</td></tr>'
+    )
+
+
+def _short(moment: str, zone: str) -> str:
+    """`Tue 01:40`: a run lasts less than a week."""
+    return f"{from_text(moment).astimezone(find_zone(zone)):%a %H:%M}" if moment else "unknown"
+
+
+def _left_out(plan: Plan) -> str:
+    left_out = plan["leftOut"]
+    if not left_out:
+        return ""
+    items = "\n".join(f"<li>{escape(left_out_text(one))}</li>" for one in left_out[:_MOST_LEFT_OUT])
+    more = len(left_out) - _MOST_LEFT_OUT
+    rest = f"<p>And {more:,} more, in the plan in the bucket.</p>" if more > 0 else ""
+    return f"<h2>Left out: {escape(count_text(len(left_out)))}</h2>\n<ul>\n{items}\n</ul>{rest}"

@@ -1,0 +1,202 @@
+"""The mail that asks for approval: what is planned, until when, how to answer, and what happens without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from drydock.plan.plans import Plan, PlannedMachine, count_planned, members_of
+from drydock.plan.targets import LeftOut
+from drydock.records.runs import Run
+from drydock.telling.text import WANTED, Place, console_link, machine_text, one_line, subject_line
+from drydock.times import for_people, from_text
+
+_MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
+
+
+def count_text(count: int, noun: str = "machine") -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def who_asks(plan: Plan, started_by: str) -> str:
+    """Who started the run: a person, or the maintenance window; empty when nobody is known."""
+    window = plan["window"]
+    if started_by:
+        return one_line(started_by)
+    return one_line(f"maintenance window {window['name']} ({window['windowId']})") if window else ""
+
+
+def wave_text(plan: Plan, number: int) -> str:
+    """`Wave 1 of 2, the canary: 1 machine`"""
+    wave = plan["waves"][number]
+    canary = ", the canary" if wave["isCanary"] else ""
+    return f"Wave {number + 1} of {len(plan['waves'])}{canary}: {count_text(wave['count'])}"
+
+
+def left_out_text(left_out: LeftOut) -> str:
+    reason = left_out["reason"].removeprefix(f"{left_out['instanceId']}: ")
+    return one_line(f"{machine_text(left_out['instanceId'], left_out['name'])}: {reason}")
+
+
+def approval_message(
+    *,
+    plan: Plan,
+    run: Run,
+    hash: str,
+    until: datetime,
+    needed: int,
+    approvers: Sequence[str],
+    setting: str,
+    parameter: str,
+    stack: str,
+    link: str,
+    place: Place,
+) -> tuple[str, str]:
+    """Subject and text. With a link, whoever has it may answer; without, the approvers of the setting may."""
+    machines = count_text(count_planned(plan))
+    deadline = for_people(until, place.time_zone)
+    late = count_late(plan)
+    verb = WANTED[plan["operation"]]
+    lines = [
+        f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
+        "Without an answer by then nothing is touched, and the run ends.",
+        "",
+        _run(plan, run),
+        f"  Account {place.account}, Region {place.region}",
+        f"  What: {what_text(plan)}",
+        *_end(plan, late, place),
+        f"  Plan {hash}",
+        *_machines(plan, f"s3://{run.item['bucket']}/{run.item['planKey']}"),
+        *_left_out(plan),
+        *[f"  Note: {one_line(warning)}" for warning in plan["warnings"]],
+        "",
+        "What to do next",
+        *[f"  {line}" for line in _answers(run.run_id, hash, needed, approvers, setting, parameter, stack, link)],
+        "",
+        "Where to look",
+        f"  Execution: {console_link(run.holder.execution, place)}",
+    ]
+    return subject_line(f"Drydock: {machines} to {verb}, waiting for approval: {run.run_id}"), "\n".join(lines)
+
+
+def _run(plan: Plan, run: Run) -> str:
+    asker = who_asks(plan, str(run.item.get("startedBy") or ""))
+    return f"  Run {run.run_id}" + (f", asked for by {asker}" if asker else "")
+
+
+def planned_text(machine: PlannedMachine) -> str:
+    """`web-1 (i-…)`, or `group web, 4 members in one roll`"""
+    if machine.get("kind") != "group":
+        return one_line(machine_text(machine["instanceId"], machine["name"]))
+    return one_line(f"group {machine['groupName']}, {count_text(len(members_of(machine)), 'member')} in one roll")
+
+
+def members_text(machine: PlannedMachine) -> str:
+    """The members of a group that are patched, the first twenty by name."""
+    members = members_of(machine)
+    more = len(members) - _MOST_MEMBERS
+    names = [machine_text(member["instanceId"], member["name"]) for member in members[:_MOST_MEMBERS]]
+    return one_line(", ".join(names)) + (f" and {more:,} more" if more > 0 else "")
+
+
+def count_late(plan: Plan) -> int:
+    """How many machines will not fit."""
+    return sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
+
+
+def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, place: Place) -> tuple[str, str]:
+    """Subject and text for a decision in a parameter that does not count."""
+    lines = [
+        f"What {by} decided about run {run_id} does not count: {reason}",
+        "",
+        f"  Written at {for_people(at, place.time_zone)}",
+        f"  Account {place.account}, Region {place.region}",
+        "",
+        "What to do next",
+        f"  See how the run stands with `drydock watch {run_id}`.",
+    ]
+    return subject_line(f"Drydock: a decision about run {run_id} does not count"), "\n".join(lines)
+
+
+def what_text(plan: Plan) -> str:
+    """`Install with AWS-RunPatchBaseline, image before and after`"""
+    policy = plan["policy"]
+    if plan["operation"] == "UpdateAgents":
+        return one_line(f"UpdateAgents: {', '.join(policy['agents'])}")
+    images = [moment for moment in ("before", "after") if policy["backup"][moment]]
+    backup = f", image {' and '.join(images)}" if images else ", no image"
+    return f"{plan['operation']} with {policy['document']}" + (backup if plan["operation"] == "Install" else "")
+
+
+def _machines(plan: Plan, where: str) -> list[str]:
+    """The machines and groups by wave, the first twenty by name."""
+    lines, named, told = [""], 0, 0
+    for number in range(len(plan["waves"])):
+        machines = [machine for machine in plan["machines"] if machine["wave"] == number]
+        if number >= _MOST_WAVES or named >= _MOST_MACHINES:
+            break
+        lines.append(wave_text(plan, number))
+        for machine in machines[: _MOST_MACHINES - named]:
+            minutes = max(1, round(machine["seconds"] / 60))
+            late = "" if machine["fits"] else ", will not fit"
+            about = f"{machine['platform']}, {machine['power']}, about {minutes} min{late}"
+            lines.append(f"  {planned_text(machine)}: {about}")
+            if machine.get("kind") == "group":
+                lines.append(f"    {members_text(machine)}")
+            named += 1
+            told += len(members_of(machine))
+    more = count_planned(plan) - told
+    return [*lines, f"  … and {more:,} more in the plan, {where}"] if more else lines
+
+
+def _end(plan: Plan, late: int, place: Place) -> list[str]:
+    lines = []
+    if plan["predictedEnd"]:
+        lines.append(f"  Done by {for_people(from_text(plan['predictedEnd']), place.time_zone)}, as predicted")
+    if plan["end"]:
+        lines.append(f"  Has to end by {for_people(from_text(plan['end']), place.time_zone)}")
+    if late:
+        lines.append(f"  {count_text(late)} will not fit, and will not be touched")
+    return lines
+
+
+def _left_out(plan: Plan) -> list[str]:
+    left_out = plan["leftOut"]
+    if not left_out:
+        return []
+    more = len(left_out) - _MOST_LEFT_OUT
+    return [
+        "",
+        f"Left out: {count_text(len(left_out))}",
+        *[f"  {left_out_text(one)}" for one in left_out[:_MOST_LEFT_OUT]],
+        *([f"  … and {more:,} more in the plan"] if more > 0 else []),
+    ]
+
+
+def _answers(
+    run_id: str,
+    hash: str,
+    needed: int,
+    approvers: Sequence[str],
+    setting: str,
+    parameter: str,
+    stack: str,
+    link: str,
+) -> list[str]:
+    many = [f"{needed} different people have to approve; one rejection is enough."] if needed > 1 else []
+    if not link and not approvers:
+        return [
+            f"Nobody may approve now: write the approvers' ARNs into the setting {setting}, separated by commas."
+            f" They can then answer with: drydock approve {run_id} --stack {stack}",
+            *many,
+        ]
+    put = f"aws ssm put-parameter --overwrite --type String --name {parameter} --value"
+    lines = [f"Look at the plan, and approve or reject it: {link}"] if link else []
+    if approvers and not link:
+        lines.append(f"Approve or reject: drydock approve {run_id} --stack {stack} (or: drydock reject …)")
+    if approvers:
+        lines += [
+            f'Or with the AWS CLI alone: {put} "approve {hash}"',
+            f'To reject: {put} "reject {hash} REASON"',
+        ]
+    return [*lines, *many]

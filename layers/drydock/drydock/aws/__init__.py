@@ -1,0 +1,1 @@
+"""The calls to AWS, one module a service; nothing else imports boto3."""

@@ -1,0 +1,330 @@
+"""The calls to Auto Scaling, and to the load balancers that its groups stand behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws.calls import call, client, error_code, error_text
+from drydock.errors import GroupNotFoundError, GroupNotReadyError, ServiceUnavailableError, SurgeNotPossibleError
+
+AZ_REBALANCE, LAUNCH, ADD_TO_LOAD_BALANCER = "AZRebalance", "Launch", "AddToLoadBalancer"
+IN_SERVICE, STANDBY, ENTERING_STANDBY = "InService", "Standby", "EnteringStandby"
+
+_AT_WORK = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
+"""https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html"""
+
+LATEST_VERSION, DEFAULT_VERSION = "$Latest", "$Default"
+"""What a group may name instead of the number of a launch template's version."""
+
+_PAGE = 100
+
+_IN_THE_WAY = ("IdempotentCallInProgress", "ResourceContention", "ScalingActivityInProgress")
+_NO_LAUNCH = ("IdempotentParameterMismatch", "UnsupportedOperation", "ValidationError")
+
+_NOT_IN_USE = "Target.NotInUse"
+"""https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
+
+
+@dataclass(frozen=True)
+class Member:
+    instance_id: str
+    zone: str
+    lifecycle: str
+    is_healthy: bool
+    is_protected: bool = False
+    """From scaling in."""
+    weight: int = 1
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it belongs to the group's instances but not to those in service: in standby, or on its way."""
+        return self.lifecycle.startswith(("Standby", "EnteringStandby", "Pending"))
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the group terminates or gives it away."""
+        return self.lifecycle.startswith(("Terminat", "Detach"))
+
+
+@dataclass(frozen=True)
+class Group:
+    """An Auto Scaling group as it is now."""
+
+    name: str
+    min: int
+    max: int
+    desired: int
+    suspended: frozenset[str]
+    members: Sequence[Member]
+    target_groups: Sequence[str]
+    zones: Sequence[str] = ()
+    launches_from_template: bool = True
+    has_warm_pool: bool = False
+    mixes_markets: bool = False
+    """Whether it has both On-Demand and Spot instances."""
+    is_weighted: bool = False
+    """Whether its instances count by a weight, not as one each."""
+
+    def find(self, instance_id: str) -> Member | None:
+        return next((member for member in self.members if member.instance_id == instance_id), None)
+
+    @property
+    def healthy_in_service(self) -> int:
+        """By the group's own health checks."""
+        return len(self.serving)
+
+    @property
+    def serving(self) -> frozenset[str]:
+        """The ids of the members that are in service and healthy, by the group's own health checks."""
+        return frozenset(
+            member.instance_id for member in self.members if member.lifecycle == IN_SERVICE and member.is_healthy
+        )
+
+
+@dataclass(frozen=True)
+class LaunchSource:
+    """What a group launches its instances from: a launch template or, of old, a launch configuration."""
+
+    group_name: str
+    configuration: str
+    """The name of the launch configuration; empty for a group with a launch template."""
+    template_id: str
+    template_name: str
+    version: str
+    """A number, `$Latest` or `$Default`."""
+    other_templates: Mapping[str, str]
+    """The versions of the templates that overrides name for some instance types, by template id."""
+    has_own_images: bool
+    """Whether overrides name images."""
+
+    def version_of(self, template_id: str) -> str:
+        """The version of a template that the group launches from, if it does."""
+        return self.version if template_id == self.template_id else self.other_templates.get(template_id, "")
+
+
+class AutoScaling:
+    def __init__(self) -> None:
+        self._client = client("autoscaling")
+        self._once = client("autoscaling", attempts=1)
+        self._balancers = client("elbv2")
+
+    def group(self, name: str) -> Group:
+        """Raises GroupNotFoundError."""
+        answer = call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=[name])
+        for found in answer["AutoScalingGroups"]:
+            return _read(found)
+        raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+
+    def launch_sources(self) -> list[LaunchSource]:
+        """What all groups of the account launch their instances from."""
+        query: dict[str, Any] = {"MaxRecords": _PAGE}
+        sources: list[LaunchSource] = []
+        while True:
+            answer = call(self._client.describe_auto_scaling_groups, **query)
+            sources += [_read_source(found) for found in answer["AutoScalingGroups"]]
+            if not answer.get("NextToken"):
+                return sources
+            query["NextToken"] = answer["NextToken"]
+
+    def refresh_at_work(self, name: str) -> str:
+        """The id of an instance refresh that is not over; empty for none."""
+        answer = call(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=20)
+        at_work = (refresh for refresh in answer["InstanceRefreshes"] if refresh["Status"] in _AT_WORK)
+        return next((str(refresh["InstanceRefreshId"]) for refresh in at_work), "")
+
+    def suspend(self, name: str, process: str) -> None:
+        self._change(self._client.suspend_processes, name, ScalingProcesses=[process])
+
+    def resume(self, name: str, process: str) -> None:
+        self._change(self._client.resume_processes, name, ScalingProcesses=[process])
+
+    def set_min(self, name: str, size: int) -> None:
+        self._change(self._client.update_auto_scaling_group, name, MinSize=size)
+
+    def set_desired(self, name: str, size: int) -> None:
+        self._change(self._client.set_desired_capacity, name, DesiredCapacity=size, HonorCooldown=False)
+
+    def enter_standby(self, name: str, instance_id: str) -> None:
+        """Take a member out of service; the group wants one less. Raises GroupNotReadyError when it may not now."""
+        self._change(self._client.enter_standby, name, InstanceIds=[instance_id], ShouldDecrementDesiredCapacity=True)
+
+    def exit_standby(self, name: str, instance_id: str) -> None:
+        """Give a member back; the group wants one more. Raises GroupNotReadyError when it may not now."""
+        self._change(self._client.exit_standby, name, InstanceIds=[instance_id])
+
+    def terminate(self, name: str, instance_id: str) -> None:
+        """Terminate a member. Desired capacity stays: a standby has lowered it already.
+
+        Raises GroupNotReadyError when it may not now.
+        """
+        self._terminate(name, instance_id, decrement=False)
+
+    def set_max(self, name: str, size: int) -> None:
+        self._change(self._client.update_auto_scaling_group, name, MaxSize=size)
+
+    def set_protection(self, name: str, instance_id: str, protected: bool) -> None:
+        """Protect a member from scaling in, or no longer. Raises GroupNotReadyError when it may not now."""
+        self._change(
+            self._client.set_instance_protection, name, InstanceIds=[instance_id], ProtectedFromScaleIn=protected
+        )
+
+    def launch_one(self, name: str, zone: str, token: str) -> str:
+        """Launch an instance in a zone; the same token launches none twice. Returns its id.
+
+        Raises SurgeNotPossibleError when AWS has launched none and will not, ServiceUnavailableError when it may have.
+        """
+        try:
+            answer = call(
+                self._client.launch_instances,
+                *_IN_THE_WAY,
+                *_NO_LAUNCH,
+                AutoScalingGroupName=name,
+                RequestedCapacity=1,
+                AvailabilityZones=[zone],
+                ClientToken=token,
+                RetryStrategy="none",
+            )
+        except ClientError as error:
+            if error_code(error) in _NO_LAUNCH:
+                raise SurgeNotPossibleError(
+                    f"{name}: no instance is launched in {zone}: {error_text(error)}"
+                ) from error
+            raise ServiceUnavailableError(f"{name}: {error_text(error)}") from error
+        for launched in answer.get("Instances", []):
+            for instance_id in launched["InstanceIds"]:
+                return str(instance_id)
+        causes = [f"{error['ErrorCode']}: {error['ErrorMessage']}" for error in answer.get("Errors", [])]
+        if not causes:
+            # https://docs.aws.amazon.com/autoscaling/ec2/userguide/launch-instances-synchronously.html: a launch that
+            # takes long is answered with its token only, and asked for again by that.
+            raise ServiceUnavailableError(f"{name}: it is not known yet what was launched in {zone}")
+        raise SurgeNotPossibleError(f"{name}: no instance is launched in {zone}: {'; '.join(causes)}")
+
+    def remove(self, name: str, instance_id: str) -> None:
+        """Terminate a member; the group wants one less. Raises GroupNotReadyError when it may not now."""
+        self._terminate(name, instance_id, decrement=True)
+
+    def _terminate(self, name: str, instance_id: str, *, decrement: bool) -> None:
+        try:
+            call(
+                # Asked for twice, it might count twice.
+                self._once.terminate_instance_in_auto_scaling_group,
+                *_IN_THE_WAY,
+                "ValidationError",
+                InstanceId=instance_id,
+                ShouldDecrementDesiredCapacity=decrement,
+            )
+        except ClientError as error:
+            if error_code(error) == "ValidationError":
+                raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
+            raise ServiceUnavailableError(f"{name}: {error_text(error)}", was_refused=True) from error
+
+    def serving_targets(self, target_groups: Sequence[str]) -> set[str] | None:
+        """The instances that are healthy in every target group that a load balancer uses; None where none does.
+
+        Nobody looks at a target in a zone that the load balancer does not use: it is as healthy as its group says.
+        """
+        serving: set[str] | None = None
+        for arn in target_groups:
+            found = call(self._balancers.describe_target_health, TargetGroupArn=arn)["TargetHealthDescriptions"]
+            unused = {one["Target"]["Id"] for one in found if one["TargetHealth"].get("Reason") == _NOT_IN_USE}
+            if unused and len(unused) == len(found):
+                continue
+            healthy = unused | {one["Target"]["Id"] for one in found if one["TargetHealth"]["State"] == "healthy"}
+            serving = healthy if serving is None else serving & healthy
+        return serving
+
+    def unhealthy_targets(self, target_groups: Sequence[str], instance_id: str) -> list[str]:
+        """In which target groups a member is not healthy, and why, a phrase each."""
+        phrases = []
+        for arn in target_groups:
+            answer = call(self._balancers.describe_target_health, TargetGroupArn=arn, Targets=[{"Id": instance_id}])
+            for found in answer["TargetHealthDescriptions"]:
+                health = found["TargetHealth"]
+                # No load balancer uses the target group: nobody looks at its targets.
+                if health["State"] != "healthy" and health.get("Reason") != _NOT_IN_USE:
+                    phrases.append(f"{arn.split('/')[-2]}: {health['State']} {health.get('Reason', '')}".strip())
+        return phrases
+
+    def drain_seconds(self, target_groups: Sequence[str]) -> int:
+        """How long the slowest target group lets connections drain."""
+        seconds = [0]
+        for arn in target_groups:
+            answer = call(self._balancers.describe_target_group_attributes, TargetGroupArn=arn)
+            seconds += [
+                int(attribute["Value"])
+                for attribute in answer["Attributes"]
+                if attribute["Key"] == "deregistration_delay.timeout_seconds"
+            ]
+        return max(seconds)
+
+    def _change(self, method: Any, name: str, **parameters: Any) -> None:
+        """Raises ServiceUnavailableError while another change is at work, GroupNotReadyError for a refused one."""
+        try:
+            call(
+                method,
+                "ResourceContention",
+                "ScalingActivityInProgress",
+                "ValidationError",
+                AutoScalingGroupName=name,
+                **parameters,
+            )
+        except ClientError as error:
+            if error_code(error) == "ValidationError":
+                raise GroupNotReadyError(f"{name}: {error_text(error)}") from error
+            raise ServiceUnavailableError(f"{name}: {error_text(error)}", was_refused=True) from error
+
+
+def _read(found: Mapping[str, Any]) -> Group:
+    mixed = found.get("MixedInstancesPolicy", {})
+    spread = mixed.get("InstancesDistribution", {})
+    share = int(spread.get("OnDemandPercentageAboveBaseCapacity", 100))
+    return Group(
+        name=found["AutoScalingGroupName"],
+        min=found["MinSize"],
+        max=found["MaxSize"],
+        desired=found["DesiredCapacity"],
+        suspended=frozenset(process["ProcessName"] for process in found.get("SuspendedProcesses", [])),
+        members=[
+            Member(
+                instance_id=instance["InstanceId"],
+                zone=instance["AvailabilityZone"],
+                lifecycle=instance["LifecycleState"],
+                is_healthy=instance["HealthStatus"].lower() == "healthy",
+                is_protected=bool(instance.get("ProtectedFromScaleIn")),
+                weight=int(instance.get("WeightedCapacity") or 1),
+            )
+            for instance in found.get("Instances", [])
+        ],
+        target_groups=list(found.get("TargetGroupARNs", [])),
+        zones=list(found.get("AvailabilityZones", [])),
+        launches_from_template=bool(found.get("LaunchTemplate") or mixed),
+        has_warm_pool="WarmPoolConfiguration" in found,
+        mixes_markets=0 < share < 100 or (share < 100 and int(spread.get("OnDemandBaseCapacity", 0)) > 0),
+        is_weighted=any("WeightedCapacity" in one for one in mixed.get("LaunchTemplate", {}).get("Overrides", [])),
+    )
+
+
+def _read_source(found: Mapping[str, Any]) -> LaunchSource:
+    mixed = found.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
+    template = found.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification") or {}
+    overrides = mixed.get("Overrides", [])
+    others = [
+        override["LaunchTemplateSpecification"] for override in overrides if "LaunchTemplateSpecification" in override
+    ]
+    return LaunchSource(
+        group_name=found["AutoScalingGroupName"],
+        configuration=found.get("LaunchConfigurationName", ""),
+        template_id=template.get("LaunchTemplateId", ""),
+        template_name=template.get("LaunchTemplateName", ""),
+        version=template.get("Version", DEFAULT_VERSION),
+        other_templates={
+            str(other.get("LaunchTemplateId") or other.get("LaunchTemplateName")): other.get("Version", DEFAULT_VERSION)
+            for other in others
+        },
+        has_own_images=any("ImageId" in override for override in overrides),
+    )

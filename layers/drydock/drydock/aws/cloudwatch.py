@@ -1,0 +1,23 @@
+"""The calls to CloudWatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drydock.aws.calls import call, client
+
+
+class CloudWatch:
+    def __init__(self) -> None:
+        self._client = client("cloudwatch")
+
+    def alarm_states(self, names: Sequence[str]) -> dict[str, str]:
+        """OK, ALARM or INSUFFICIENT_DATA by the alarm's name, metric and composite alarms; unknown ones are absent."""
+        answer = call(
+            self._client.describe_alarms,
+            AlarmNames=list(names),
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+            MaxRecords=100,
+        )
+        found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+        return {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in found}

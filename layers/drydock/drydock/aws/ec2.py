@@ -1,0 +1,239 @@
+"""The calls to EC2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws.calls import call, client, error_code, error_text
+from drydock.errors import (
+    ImageFailedError,
+    InstanceNotFoundError,
+    InstanceStartFailedError,
+    PowerNotRestoredError,
+    ServiceUnavailableError,
+)
+from drydock.times import from_text
+
+Instance = Mapping[str, Any]
+Image = Mapping[str, Any]
+
+MOST_FILTER_VALUES = 200
+"""As many values one call's filters may have together."""
+
+_UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+_PAGE = 1000
+
+
+def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+def state_of(instance: Instance) -> str:
+    return str(instance["State"]["Name"])
+
+
+def platform_of(instance: Instance) -> str:
+    """EC2 names the platform of Windows instances only."""
+    return "Windows" if str(instance.get("Platform", "")).lower() == "windows" else "Linux"
+
+
+def escape(value: str) -> str:
+    """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
+    return re.sub(r"([\\*?])", r"\\\1", value)
+
+
+@dataclass(frozen=True)
+class LaunchTemplate:
+    """A launch template as it is now."""
+
+    default: int
+    """The number of its default version."""
+    latest: int
+
+
+class Ec2:
+    def __init__(self) -> None:
+        self._client = client("ec2")
+
+    def describe_instance(self, instance_id: str) -> Instance:
+        """Raises InstanceNotFoundError."""
+        try:
+            answer = call(self._client.describe_instances, *_UNKNOWN_INSTANCE, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise InstanceNotFoundError(f"{instance_id}: {error_text(error)}") from error
+        for reservation in answer["Reservations"]:
+            for instance in reservation["Instances"]:
+                found: Instance = instance
+                return found
+        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+
+    def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
+        """All instances that pass every filter. EC2 reads `*`, `?` and a backslash in a value as `escape` says."""
+        query: dict[str, Any] = {
+            "Filters": [{"Name": name, "Values": list(values)} for name, values in filters.items()],
+            "MaxResults": _PAGE,
+        }
+        instances: list[Instance] = []
+        while True:
+            answer = call(self._client.describe_instances, **query)
+            for reservation in answer["Reservations"]:
+                instances += reservation["Instances"]
+            if not answer.get("NextToken"):
+                return instances
+            query["NextToken"] = answer["NextToken"]
+
+    def is_stop_protected(self, instance_id: str) -> bool:
+        answer = call(self._client.describe_instance_attribute, InstanceId=instance_id, Attribute="disableApiStop")
+        return bool(answer.get("DisableApiStop", {}).get("Value", False))
+
+    def look_at_status(self, instance_id: str) -> tuple[str, bool]:
+        """The instance's state, and whether its status checks have passed. Raises InstanceNotFoundError."""
+        try:
+            answer = call(
+                self._client.describe_instance_status,
+                *_UNKNOWN_INSTANCE,
+                InstanceIds=[instance_id],
+                IncludeAllInstances=True,
+            )
+        except ClientError as error:
+            raise InstanceNotFoundError(f"{instance_id}: {error_text(error)}") from error
+        for status in answer["InstanceStatuses"]:
+            checks = (status["InstanceStatus"]["Status"], status["SystemStatus"]["Status"])
+            return str(status["InstanceState"]["Name"]), checks == ("ok", "ok")
+        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+
+    def start(self, instance_id: str) -> None:
+        """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
+        refusals = (
+            "IncorrectInstanceState",
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientCapacityOnHost",
+            "InstanceLimitExceeded",
+            "UnsupportedOperation",
+        )
+        try:
+            call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise InstanceStartFailedError(
+                f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
+            ) from error
+
+    def stop(self, instance_id: str) -> None:
+        """Raises PowerNotRestoredError when EC2 refuses, because of stop protection for example."""
+        refusals = ("IncorrectInstanceState", "OperationNotPermitted", "UnsupportedOperation")
+        try:
+            call(self._client.stop_instances, *refusals, InstanceIds=[instance_id])
+        except ClientError as error:
+            raise PowerNotRestoredError(
+                f"{instance_id}: EC2 did not stop it: {error_code(error)}: {error_text(error)}"
+            ) from error
+
+    def create_image(
+        self,
+        instance_id: str,
+        name: str,
+        description: str,
+        no_reboot: bool,
+        tags: Mapping[str, str],
+        since: datetime,
+    ) -> str:
+        """The id of the image of this name: of the one that exists, when it was asked for since then.
+
+        Raises ImageFailedError when an older image has the name, ServiceUnavailableError while EC2 does not show it.
+        """
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        try:
+            answer = call(
+                self._client.create_image,
+                "InvalidAMIName.Duplicate",
+                InstanceId=instance_id,
+                Name=name,
+                Description=description,
+                NoReboot=no_reboot,
+                TagSpecifications=[
+                    {"ResourceType": "image", "Tags": listed},
+                    {"ResourceType": "snapshot", "Tags": listed},
+                ],
+            )
+        except ClientError as error:
+            existing = self.find_own_image(name)
+            if existing is None:
+                raise ServiceUnavailableError(f"{instance_id}: image {name} exists and is not shown yet") from error
+            if from_text(str(existing["CreationDate"])) < since:
+                raise ImageFailedError(
+                    f"{instance_id}: the name {name} is taken by an older image, {existing['ImageId']}"
+                ) from error
+            return str(existing["ImageId"])
+        return str(answer["ImageId"])
+
+    def find_own_image(self, name: str) -> Image | None:
+        answer = call(self._client.describe_images, Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
+        return next(iter(answer["Images"]), None)
+
+    def find_image(self, image_id: str) -> Image | None:
+        """None when EC2 does not show it: not yet, or no more."""
+        try:
+            answer = call(
+                self._client.describe_images,
+                "InvalidAMIID.NotFound",
+                "InvalidAMIID.Unavailable",
+                ImageIds=[image_id],
+            )
+        except ClientError:
+            return None
+        return next(iter(answer["Images"]), None)
+
+    def deprecate_image(self, image_id: str, at: datetime) -> None:
+        call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
+
+    def launch_template(self, template_id: str) -> LaunchTemplate:
+        answer = call(self._client.describe_launch_templates, LaunchTemplateIds=[template_id])
+        found = answer["LaunchTemplates"][0]
+        return LaunchTemplate(found["DefaultVersionNumber"], found["LatestVersionNumber"])
+
+    def launch_template_data(self, template_id: str, version: int) -> Mapping[str, Any]:
+        """What instances are launched with by one version of a launch template."""
+        answer = call(
+            self._client.describe_launch_template_versions, LaunchTemplateId=template_id, Versions=[str(version)]
+        )
+        data: Mapping[str, Any] = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        return data
+
+    def create_launch_template_version(
+        self, template_id: str, source_version: int, image_id: str, description: str, token: str
+    ) -> tuple[int, str]:
+        """Make a version that differs from another one in its image. The same token is the same version.
+
+        Returns its number, and what EC2 finds wrong with it.
+        """
+        answer = call(
+            self._client.create_launch_template_version,
+            ClientToken=token,
+            LaunchTemplateId=template_id,
+            SourceVersion=str(source_version),
+            VersionDescription=description,
+            LaunchTemplateData={"ImageId": image_id},
+        )
+        errors = answer.get("Warning", {}).get("Errors", [])
+        found = "; ".join(f"{error.get('Code', '')}: {error.get('Message', '')}" for error in errors)
+        return int(answer["LaunchTemplateVersion"]["VersionNumber"]), found
+
+    def set_default_version(self, template_id: str, version: int) -> None:
+        call(self._client.modify_launch_template, LaunchTemplateId=template_id, DefaultVersion=str(version))
+
+    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        call(
+            self._client.create_tags,
+            Resources=[instance_id],
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+
+    def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
+        call(self._client.delete_tags, Resources=[instance_id], Tags=[{"Key": key} for key in keys])

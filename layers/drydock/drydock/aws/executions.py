@@ -1,0 +1,92 @@
+"""The calls to Step Functions and Lambda, and the answers to task tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws.calls import call, client
+from drydock.errors import DrydockError
+
+OPEN = ("RUNNING", "PENDING_REDRIVE")
+"""The states of an execution that goes on, or will."""
+
+_CLOSED_TASK = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+_MOST_CAUSE = 32_000
+
+
+class Executions:
+    def __init__(self) -> None:
+        self._client = client("stepfunctions")
+
+    def find(self, execution: str) -> Mapping[str, Any] | None:
+        """An execution as it is; None when Step Functions does not know it (any more)."""
+        try:
+            found: Mapping[str, Any] = call(
+                self._client.describe_execution, "ExecutionDoesNotExist", executionArn=execution
+            )
+        except ClientError:
+            return None
+        return found
+
+    def is_running(self, execution: str) -> bool:
+        found = self.find(execution)
+        return found is not None and found["status"] in OPEN
+
+    def stop(self, execution: str, error: str, cause: str) -> None:
+        """Stop an execution. One that is over already is fine."""
+        try:
+            call(self._client.stop_execution, "ExecutionDoesNotExist", executionArn=execution, error=error, cause=cause)
+        except ClientError:
+            return
+
+    def running_beside(self, execution: str) -> set[str]:
+        """All running executions of the same state machine, in a few calls however many they are."""
+        machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
+        query: dict[str, Any] = {"stateMachineArn": machine, "statusFilter": "RUNNING", "maxResults": 1000}
+        running: set[str] = set()
+        while True:
+            answer = call(self._client.list_executions, **query)
+            running |= {found["executionArn"] for found in answer["executions"]}
+            if not answer.get("nextToken"):
+                return running
+            query["nextToken"] = answer["nextToken"]
+
+    def running_among(self, executions: Iterable[str]) -> set[str]:
+        """All running executions of the state machines of these, in a few calls for each machine."""
+        by_machine = {execution.rpartition(":")[0]: execution for execution in executions}
+        return {running for execution in by_machine.values() for running in self.running_beside(execution)}
+
+    def answer(self, token: str, output: Mapping[str, Any]) -> bool:
+        """Wake the execution that waits with this token. False for a token that is closed already, which is fine."""
+        try:
+            call(self._client.send_task_success, *_CLOSED_TASK, taskToken=token, output=json.dumps(output))
+        except ClientError:
+            return False
+        return True
+
+    def refuse(self, token: str, error: DrydockError) -> None:
+        """Fail the state that waits with this token. A token that is closed already is fine."""
+        try:
+            call(
+                self._client.send_task_failure,
+                *_CLOSED_TASK,
+                taskToken=token,
+                error=type(error).__name__,
+                cause=str(error)[:_MOST_CAUSE],
+            )
+        except ClientError:
+            return
+
+
+def invoke_later(function: str, payload: Mapping[str, Any]) -> None:
+    """Invoke a function asynchronously: Lambda retries it, and keeps what cannot be carried out."""
+    call(
+        client("lambda").invoke,
+        FunctionName=function,
+        InvocationType="Event",
+        Payload=json.dumps(payload).encode(),
+    )

@@ -1,0 +1,331 @@
+"""The calls to Systems Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws.calls import call, client, error_code, error_text
+from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
+
+DELIVERY_SECONDS = 600
+"""A command that has not begun by then never will (TimeoutSeconds of SendCommand)."""
+
+_PAGE = 50
+
+_OVER = frozenset({"success", "cancelled", "failed", "timedout"})
+_UNDELIVERED = frozenset({"pending", "delayed"})
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What Systems Manager knows of the agent of an instance."""
+
+    online: bool
+    last_ping: datetime
+
+
+@dataclass(frozen=True)
+class ParameterVersion:
+    """One value that somebody gave a parameter. Systems Manager itself says who that was."""
+
+    value: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A command on one instance. `output` is that of the plugin which ran on its platform."""
+
+    command_id: str
+    status: str
+    status_details: str
+    response_code: int
+    output: str
+
+    @property
+    def is_over(self) -> bool:
+        return _normal(self.status) in _OVER
+
+    @property
+    def is_undelivered(self) -> bool:
+        return _normal(self.status) in _UNDELIVERED
+
+    @property
+    def succeeded(self) -> bool:
+        return _normal(self.status) == "success"
+
+    @property
+    def was_cancelled(self) -> bool:
+        return _normal(self.status) == "cancelled"
+
+    @property
+    def gave_up(self) -> bool:
+        """SSM itself ended it: before its expiry it was never delivered, at its expiry nobody knows."""
+        return _normal(self.status_details) == "deliverytimedout"
+
+    @property
+    def never_ran(self) -> bool:
+        """It never reached the agent. AWS writes the details with and without spaces."""
+        return self.gave_up or _normal(self.status_details) in {
+            "undeliverable",
+            "terminated",
+            "invalidplatform",
+            "accessdenied",
+        }
+
+
+def _normal(status: str) -> str:
+    return status.replace(" ", "").lower()
+
+
+def _platform_plugin(plugins: list[Mapping[str, Any]], platform: str) -> Mapping[str, Any]:
+    """The steps for other platforms are skipped and report Success: only this platform's step counts."""
+    named = [plugin for plugin in plugins if platform.lower() in str(plugin.get("Name", "")).lower()]
+    return (named or plugins or [{}])[0]
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """The counts of DescribeInstancePatchStates. The operation's times are by the instance's own clock."""
+
+    operation: str
+    operation_ended: str
+    snapshot_id: str
+    baseline_id: str
+    patch_group: str
+    installed: int
+    installed_other: int
+    pending_reboot: int
+    missing: int
+    failed: int
+
+
+class Ssm:
+    def __init__(self) -> None:
+        self._client = client("ssm")
+        # A command has no client token: AWS would carry out a repeated call again.
+        self._sender = client("ssm", attempts=1)
+
+    def parameter(self, name: str) -> str | None:
+        """The value of a parameter; None when nobody has made it."""
+        try:
+            return str(call(self._client.get_parameter, "ParameterNotFound", Name=name)["Parameter"]["Value"])
+        except ClientError:
+            return None
+
+    def parameter_history(self, name: str) -> list[ParameterVersion]:
+        """All values that a parameter was given, the oldest first; Parameter Store keeps a hundred."""
+        query: dict[str, Any] = {"Name": name, "MaxResults": 50}
+        found: list[Mapping[str, Any]] = []
+        while True:
+            try:
+                answer = call(self._client.get_parameter_history, "ParameterNotFound", **query)
+            except ClientError:
+                return []
+            found += answer["Parameters"]
+            if not answer.get("NextToken"):
+                break
+            query["NextToken"] = answer["NextToken"]
+        return [
+            ParameterVersion(str(one["Value"]), str(one.get("LastModifiedUser", "")), one["LastModifiedDate"])
+            for one in sorted(found, key=lambda one: int(one["Version"]))
+        ]
+
+    def delete_parameter(self, name: str) -> None:
+        """Delete a parameter. One that is gone already is fine."""
+        try:
+            call(self._client.delete_parameter, "ParameterNotFound", Name=name)
+        except ClientError:
+            return
+
+    def calendar_state(self, calendars: Sequence[str]) -> tuple[str, str]:
+        """OPEN when all calendars are open, else CLOSED, and when that changes (ISO time; empty when unknown).
+
+        Raises CalendarClosedError for one that cannot be found, or is none: it would protect nobody.
+        """
+        names = ("InvalidDocument", "InvalidDocumentType", "UnsupportedCalendarException")
+        try:
+            answer = call(self._client.get_calendar_state, *names, CalendarNames=list(calendars))
+        except ClientError as error:
+            raise CalendarClosedError(
+                f"Change Calendar {', '.join(calendars)} cannot be read: {error_code(error)}: {error_text(error)}"
+            ) from error
+        return str(answer.get("State", "CLOSED")), str(answer.get("NextTransitionTime", ""))
+
+    def find_agent(self, instance_id: str) -> Agent | None:
+        """None when Systems Manager does not know the instance, or it is not running."""
+        try:
+            answer = call(
+                self._client.describe_instance_information,
+                "InvalidInstanceId",
+                Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
+            )
+        except ClientError:
+            return None
+        for found in answer["InstanceInformationList"]:
+            return Agent(online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"])
+        return None
+
+    def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
+        """The agents of those instances that Systems Manager knows and that run, by instance id."""
+        wanted = sorted(set(instance_ids))
+        agents: dict[str, Agent] = {}
+        for first in range(0, len(wanted), _PAGE):
+            agents |= self._find_some_agents(wanted[first : first + _PAGE])
+        return agents
+
+    def _find_some_agents(self, instance_ids: Sequence[str]) -> dict[str, Agent]:
+        query: dict[str, Any] = {
+            "Filters": [{"Key": "InstanceIds", "Values": list(instance_ids)}],
+            "MaxResults": _PAGE,
+        }
+        agents: dict[str, Agent] = {}
+        while True:
+            try:
+                answer = call(self._client.describe_instance_information, "InvalidInstanceId", **query)
+            except ClientError:
+                # One id that Systems Manager refuses must not hide the agents of all the others.
+                found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
+                return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
+            for found in answer["InstanceInformationList"]:
+                agents[found["InstanceId"]] = Agent(
+                    online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"]
+                )
+            if not answer.get("NextToken"):
+                return agents
+            query["NextToken"] = answer["NextToken"]
+
+    def check_command_document(self, name: str, platform: str) -> str | None:
+        """The reason why a document cannot run on this platform, or None."""
+        try:
+            document = call(self._client.describe_document, "InvalidDocument", Name=name)["Document"]
+        except ClientError:
+            return f"document {name}: does not exist in this account and Region"
+        if document.get("DocumentType") != "Command":
+            return f"document {name}: its type is {document.get('DocumentType')}, not Command"
+        if document.get("Status", "Active") != "Active":
+            return f"document {name}: its status is {document['Status']}, not Active"
+        platforms = document.get("PlatformTypes", [])
+        if platforms and platform not in platforms:
+            return f"document {name}: is for {', '.join(platforms)}, not for {platform}"
+        return None
+
+    def send_command(
+        self,
+        instance_id: str,
+        document: str,
+        version: str,
+        parameters: Mapping[str, str],
+        comment: str,
+        log_bucket: str,
+        log_prefix: str,
+    ) -> tuple[str, datetime]:
+        """The command's id, and the time at which it is over whatever happens (ExpiresAfter).
+
+        Raises CommandNotDeliveredError when SSM cannot reach the instance, DocumentError.
+        """
+        try:
+            command = call(
+                self._sender.send_command,
+                "InvalidInstanceId",
+                "InvalidDocument",
+                "InvalidParameters",
+                "UnsupportedPlatformType",
+                InstanceIds=[instance_id],
+                DocumentName=document,
+                DocumentVersion=version,
+                Parameters={name: [value] for name, value in parameters.items()},
+                Comment=comment,
+                TimeoutSeconds=DELIVERY_SECONDS,
+                OutputS3BucketName=log_bucket,
+                OutputS3KeyPrefix=log_prefix,
+            )["Command"]
+        except ClientError as error:
+            said = f"{instance_id}: {document}: {error_code(error)}: {error_text(error)}"
+            if error_code(error) == "InvalidInstanceId":
+                raise CommandNotDeliveredError(said) from error
+            raise DocumentError(said) from error
+        return str(command["CommandId"]), command["ExpiresAfter"]
+
+    def find_command(self, instance_id: str, comment: str, since: datetime) -> tuple[str, datetime] | None:
+        """The command with this comment; a command has no client token by which AWS would know it again."""
+        query: dict[str, Any] = {
+            "InstanceId": instance_id,
+            "Filters": [
+                {
+                    "key": "InvokedAfter",
+                    "value": (since - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                }
+            ],
+            "MaxResults": 50,
+        }
+        while True:
+            answer = call(self._client.list_commands, **query)
+            for command in answer["Commands"]:
+                if command.get("Comment") == comment:
+                    return str(command["CommandId"]), command["ExpiresAfter"]
+            if not answer.get("NextToken"):
+                return None
+            query["NextToken"] = answer["NextToken"]
+
+    def find_invocation(self, instance_id: str, command_id: str, platform: str) -> Invocation | None:
+        """None while the invocation cannot be seen yet."""
+        answer = call(
+            self._client.list_command_invocations,
+            CommandId=command_id,
+            InstanceId=instance_id,
+            Details=True,
+        )
+        for found in answer["CommandInvocations"]:
+            plugin = _platform_plugin(found.get("CommandPlugins", []), platform)
+            return Invocation(
+                command_id=command_id,
+                status=found["Status"],
+                status_details=found.get("StatusDetails", found["Status"]),
+                response_code=int(plugin.get("ResponseCode", -1)),
+                output=plugin.get("Output", ""),
+            )
+        return None
+
+    def cancel_command(self, instance_id: str, command_id: str) -> None:
+        """Best effort, as AWS says."""
+        call(self._client.cancel_command, CommandId=command_id, InstanceIds=[instance_id])
+
+    def find_patch_state(self, instance_id: str) -> PatchState | None:
+        """None when the instance was never scanned."""
+        answer = call(self._client.describe_instance_patch_states, InstanceIds=[instance_id])
+        for found in answer["InstancePatchStates"]:
+            return PatchState(
+                operation=found["Operation"],
+                operation_ended=found["OperationEndTime"].isoformat(),
+                snapshot_id=found.get("SnapshotId", ""),
+                baseline_id=found["BaselineId"],
+                patch_group=found["PatchGroup"],
+                installed=found.get("InstalledCount", 0),
+                installed_other=found.get("InstalledOtherCount", 0),
+                pending_reboot=found.get("InstalledPendingRebootCount", 0),
+                missing=found.get("MissingCount", 0),
+                failed=found.get("FailedCount", 0),
+            )
+        return None
+
+    def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
+        """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""
+        query: dict[str, Any] = {
+            "InstanceId": instance_id,
+            "Filters": [{"Key": "State", "Values": [state]}],
+            "MaxResults": most,
+        }
+        patches: list[str] = []
+        while True:
+            answer = call(self._client.describe_instance_patches, **query)
+            patches += [str(patch.get("KBId") or patch["Title"]) for patch in answer["Patches"]]
+            if len(patches) >= most or not answer.get("NextToken"):
+                return patches[:most]
+            query["NextToken"] = answer["NextToken"]

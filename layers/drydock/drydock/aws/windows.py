@@ -1,0 +1,80 @@
+"""The calls to Systems Manager's maintenance windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drydock.aws.calls import call, client
+from drydock.errors import InvalidInputError
+
+_UNKNOWN = "DoesNotExistException"
+
+
+_PAGE = 100
+
+
+class Windows:
+    def __init__(self) -> None:
+        self._client = client("ssm")
+
+    def started(self, execution_id: str) -> datetime:
+        """When an execution of a window began. Raises InvalidInputError when there is no such execution."""
+        try:
+            found = call(self._client.get_maintenance_window_execution, _UNKNOWN, WindowExecutionId=execution_id)
+        except ClientError as error:
+            raise InvalidInputError(
+                f"window execution {execution_id}: Systems Manager knows no such execution here"
+            ) from error
+        started: datetime = found["StartTime"]
+        return started.astimezone(UTC)
+
+    def describe(self, window_id: str) -> Mapping[str, Any]:
+        """Raises InvalidInputError when there is no such window."""
+        try:
+            window: Mapping[str, Any] = call(self._client.get_maintenance_window, _UNKNOWN, WindowId=window_id)
+        except ClientError as error:
+            raise _no_window(window_id) from error
+        return window
+
+    def targets(self, window_id: str) -> list[Mapping[str, Any]]:
+        """Raises InvalidInputError when there is no such window."""
+        return list(_pages(self._client.describe_maintenance_window_targets, window_id, "Targets"))
+
+    def tasks(self, window_id: str) -> list[Mapping[str, Any]]:
+        """Raises InvalidInputError when there is no such window."""
+        return list(_pages(self._client.describe_maintenance_window_tasks, window_id, "Tasks"))
+
+    def execution_tasks(self, execution_id: str) -> list[Mapping[str, Any]]:
+        """The tasks of one execution of a window, and what became of them; none when it is not known any more."""
+        try:
+            # A window has 20 tasks at most.
+            answer = call(
+                self._client.describe_maintenance_window_execution_tasks,
+                _UNKNOWN,
+                WindowExecutionId=execution_id,
+                MaxResults=50,
+            )
+        except ClientError:
+            return []
+        return list(answer["WindowExecutionTaskIdentities"])
+
+
+def _pages(method: Callable[..., Any], window_id: str, key: str) -> Iterator[Mapping[str, Any]]:
+    query: dict[str, Any] = {"WindowId": window_id, "MaxResults": _PAGE}
+    while True:
+        try:
+            answer = call(method, _UNKNOWN, **query)
+        except ClientError as error:
+            raise _no_window(window_id) from error
+        yield from answer[key]
+        if not answer.get("NextToken"):
+            return
+        query["NextToken"] = answer["NextToken"]
+
+
+def _no_window(window_id: str) -> InvalidInputError:
+    return InvalidInputError(f"window {window_id}: Systems Manager knows no such maintenance window here")

@@ -1,0 +1,1 @@
+"""RollGroup: the members of an Auto Scaling group, in turn."""

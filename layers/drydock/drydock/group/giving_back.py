@@ -1,0 +1,252 @@
+"""Giving back a group: a convergent pass over one whose roll is over without having released it.
+
+First the executions of its members end and give their machines back, then the members come back into service,
+then the group is as it was. The lease stays until all is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
+from drydock.aws.ec2 import state_of
+from drydock.aws.services import Services
+from drydock.errors import DrydockError, GroupNotFoundError
+from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
+from drydock.group.member_turns import mark_unended
+from drydock.group.refilling import describe_departed, lacks_refill, note_refill, refill_of, replacement_of, wanted_with
+from drydock.group.rolling import describe_group, undo_changes
+from drydock.group.surging import give_surge_back, make_room_for_return
+from drydock.machine.release import find_instance
+from drydock.records.group_leases import departure_of, exit_of
+from drydock.records.leases import (
+    ADMITTING,
+    FUNCTION_LIFETIME,
+    RESTORING,
+    Lease,
+    all_leases,
+    begin_restoring,
+    claim_giving_back,
+    drop_lease,
+    end_lease_with_result,
+    find_lease,
+)
+from drydock.records.results import make_result, put_result
+from drydock.records.staleness import is_stale
+from drydock.run.running import describe_end
+from drydock.telling.failures import readable_cause
+
+GroupMove = Literal[
+    "nothing",
+    "wait_for_functions",
+    "stop_executions",
+    "wait_for_members",
+    "exit_standby",
+    "replace_member",
+    "hold_member",
+    "fill_place",
+    "wait_for_capacity",
+    "remove_surge",
+    "release",
+]
+
+
+def give_back_group(services: Services, subject: str) -> GroupMove:
+    """One pass over one group; what was done."""
+    lease = find_lease(services.table, subject)
+    if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
+        return "nothing"
+    if lease.phase == ADMITTING:
+        return _end_untouched(services, lease)
+    lease = begin_restoring(services.table, lease, services.now())
+    if lease is None:
+        return "nothing"
+    if services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME:
+        return "wait_for_functions"
+    if _stop_members(services, lease):
+        return "stop_executions"
+    if _members_held(services, lease):
+        return "wait_for_members"
+    try:
+        group = services.autoscaling.group(lease.group_name)
+    except GroupNotFoundError:
+        return _release(services, lease, None, ["the group is gone"])
+    move = _give_members_back(services, lease, group)
+    if move is not None:
+        return move
+    may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
+    next_move, staying = give_surge_back(services, lease, group, may_wait)
+    if next_move is not None:
+        return next_move
+    problems = [
+        *staying,
+        *undo_changes(services, lease),
+        *describe_departed(lease, group),
+        *_still_out(lease, group),
+        *(f"{one} is held in standby, as the policy says" for one in lease.members if _is_out(lease, group, one)),
+    ]
+    return _release(services, lease, group, problems)
+
+
+def _end_untouched(services: Services, lease: Lease) -> GroupMove:
+    if services.now() - lease.phase_since < FUNCTION_LIFETIME:
+        return "wait_for_functions"
+    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
+        failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
+        facts = {"failure": failure}
+        put_result(
+            services.table,
+            make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts),
+        )
+    return "release"
+
+
+def _children(services: Services, lease: Lease) -> set[str]:
+    """The executions that patch members of this roll."""
+    return {_child(services, lease, instance_id) for instance_id in lease.members}
+
+
+def _child(services: Services, lease: Lease, instance_id: str) -> str:
+    return execution_of_member(services.environment, lease.holder, instance_id)
+
+
+def _stop_members(services: Services, lease: Lease) -> bool:
+    """Stop what still works on members: Step Functions' own cancellation is best effort."""
+    children = _children(services, lease)
+    running = children & services.executions.running_among(children)
+    for execution in running:
+        services.executions.stop(execution, "RollStoppedError", f"the roll {lease.holder.name} is over")
+    return bool(running)
+
+
+def _members_held(services: Services, lease: Lease) -> bool:
+    children = _children(services, lease)
+    return any(other.holder.execution in children for other in all_leases(services.table))
+
+
+def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupMove | None:
+    """Let the members that Drydock put into standby leave it, and wait until they serve. None when all do.
+
+    One that cannot leave hinders no other: what hindered the first is raised when the others are done.
+    """
+    hindrance: DrydockError | None = None
+    moves: list[GroupMove] = []
+    for instance_id in lease.members:
+        try:
+            move = _give_member_back(services, lease, group, instance_id)
+        except DrydockError as error:
+            hindrance = hindrance or error
+            continue
+        if move in ("exit_standby", "replace_member", "hold_member", "fill_place"):
+            return move
+        moves += [move] if move is not None else []
+    if hindrance is not None:
+        raise hindrance
+    may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
+    return "wait_for_capacity" if moves and may_wait else None
+
+
+def _give_member_back(services: Services, lease: Lease, group: Group, instance_id: str) -> GroupMove | None:
+    """The next move for one member, carried out; None when there is nothing left to do."""
+    member = group.find(instance_id)
+    if lacks_refill(lease, group, instance_id):
+        if claim_giving_back(services.table, lease, refill_of(instance_id), services.now()):
+            services.autoscaling.set_desired(group.name, group.desired + 1)
+            note_refill(services, lease, instance_id)
+        return "fill_place"
+    if member is None or member.is_leaving or not _is_ours(lease, instance_id):
+        return None
+    if member.lifecycle != STANDBY:
+        return None if member.lifecycle == IN_SERVICE else "wait_for_capacity"
+    move = _move_of(services, lease, instance_id)
+    if move == "hold":
+        claim_giving_back(services.table, lease, hold_of(instance_id), services.now())
+        return "hold_member"
+    if move == "replace":
+        name = replacement_of(instance_id)
+        standing = lease.intents.get(name)
+        wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
+        if claim_giving_back(services.table, lease, name, services.now(), wanted=wanted):
+            services.autoscaling.terminate(group.name, instance_id)
+        return "replace_member"
+    instance = find_instance(services, instance_id)
+    if instance is None or state_of(instance) != "running":
+        return None
+    if claim_giving_back(services.table, lease, f"giveBackExit:{instance_id}", services.now()):
+        make_room_for_return(services, lease, group)
+        services.autoscaling.exit_standby(group.name, instance_id)
+    return "exit_standby"
+
+
+def _move_of(services: Services, lease: Lease, instance_id: str) -> Move:
+    """What was decided of a member, or has to be now. One that was stopped, not one that failed, goes back."""
+    if replacement_of(instance_id) in lease.intents:
+        return "replace"
+    end = _end_of(services, lease, instance_id)
+    if exit_of(instance_id) in lease.intents or end["outcome"] != "failed" or end["error"] in _STOPPED:
+        return "exit"
+    return decide_move(services, lease, instance_id, end, _child(services, lease, instance_id))
+
+
+def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, Any]:
+    """What became of a member, from its execution where nobody has written it down."""
+    found = lease.members[instance_id]
+    if "outcome" in found:
+        return found
+    child = services.executions.find(_child(services, lease, instance_id))
+    if child is None:
+        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": "its execution was never started"}
+    return {**found, **describe_end(child)}
+
+
+_STOPPED = ("ABORTED", "TIMED_OUT", "UNKNOWN")
+"""How a member's execution ends that somebody has stopped, or Drydock because the roll is over."""
+
+_SERVES_AGAIN = timedelta(hours=1)
+"""So long a pass waits for members to be in service; health is the group's own business after that."""
+
+
+def _is_ours(lease: Lease, instance_id: str) -> bool:
+    """Whether Drydock put a member into standby, and does not hold it there because the policy says so."""
+    return departure_of(instance_id) in lease.intents and not _is_held(lease, instance_id)
+
+
+def _is_held(lease: Lease, instance_id: str) -> bool:
+    return hold_of(instance_id) in lease.intents or lease.members[instance_id].get("move") == "hold"
+
+
+def _is_out(lease: Lease, group: Group, instance_id: str) -> bool:
+    member = group.find(instance_id)
+    return _is_held(lease, instance_id) and member is not None and member.lifecycle == STANDBY
+
+
+def _still_out(lease: Lease, group: Group) -> list[str]:
+    return [
+        f"{instance_id} is in standby still and was left there: it does not run"
+        for instance_id in lease.members
+        if (member := group.find(instance_id)) is not None
+        and member.lifecycle == STANDBY
+        and _is_ours(lease, instance_id)
+    ]
+
+
+def _release(services: Services, lease: Lease, group: Group | None, problems: list[str]) -> GroupMove:
+    execution = services.executions.find(lease.holder.execution)
+    status = str(execution["status"]) if execution else "UNKNOWN"
+    cause = readable_cause(str((execution or {}).get("cause") or f"the execution ended as {status}"))
+    failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
+    members: dict[str, Mapping[str, Any]] = {}
+    for instance_id, found in lease.members.items():
+        end = _end_of(services, lease, instance_id)
+        if group is not None and "outcome" not in found:
+            end = {**end, "note": mark_unended(services, lease, group, instance_id, end)}
+        members[instance_id] = {**end, "move": "hold"} if _is_held(lease, instance_id) else end
+    lease = replace(lease, members=members)
+    facts = {**describe_group(lease, failure, problems), "givenBack": True}
+    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
+        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
+    return "release"

@@ -1,0 +1,69 @@
+"""Where a member goes whose work is over: back into service, held in standby, or replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from drydock.aws.services import Services
+from drydock.aws.table import Item
+from drydock.environment import Environment
+from drydock.errors import HealthCheckFailedError, InstanceNotFoundError
+from drydock.records.holder import Holder
+from drydock.records.leases import Lease
+from drydock.records.runs import child_name
+from drydock.run.running import find_result_of
+
+Move = Literal["exit", "hold", "replace"]
+
+_CHANGES = ("install", "update")
+"""How the intents begin by which something is installed."""
+
+
+def execution_of_member(environment: Environment, roll: Holder, instance_id: str) -> str:
+    """The execution that patches a member: its name is always the same, so a member has one in a roll."""
+    return (
+        f"arn:{roll.partition}:states:{environment.region}:{roll.account}:execution:"
+        f"{environment.stack}-PatchInstance:{child_name(roll.name, instance_id)}"
+    )
+
+
+def hold_of(instance_id: str) -> str:
+    """The name of the intent by which a member stays in standby."""
+    return f"hold:{instance_id}"
+
+
+def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mapping[str, Any], execution: str) -> Move:
+    """By the policy, and by what is known of a member after its `execution`, which is over and has released it."""
+    if ended["outcome"] != "failed":
+        return "exit"
+    wanted: Literal["return", "hold", "replace"] = lease.journal["onMemberFailure"]
+    if wanted != "return":
+        return wanted
+    if ended["error"] == HealthCheckFailedError.__name__ or not _is_well(services, instance_id):
+        return "replace"
+    result = find_result_of(services, instance_id, execution) if lease.journal["healthProbe"] else None
+    return "exit" if not lease.journal["healthProbe"] or is_health_proved(result) else "replace"
+
+
+def is_health_proved(result: Item | None) -> bool:
+    """Whether the health probe succeeded after the last change, or nothing was changed, by an execution's result."""
+    if result is None or "policy" not in result:
+        return False
+    times = result["times"]
+    if not any(name.startswith(_CHANGES) for name in times):
+        return True
+    succeeded = {outcome["commandId"] for outcome in result.get("outcomes") or [] if outcome["status"] == "Success"}
+    passed = {command["step"] for command in result["commands"] if command["commandId"] in succeeded}
+    was_rebooted = "imageAfter" in times and not result["policy"]["backup"]["noReboot"]
+    return ("healthProbeImage" if was_rebooted else "healthProbePatching") in passed
+
+
+def _is_well(services: Services, instance_id: str) -> bool:
+    """Whether a member that was not patched well may serve all the same: running, checks passed, agent online."""
+    try:
+        state, passes_checks = services.ec2.look_at_status(instance_id)
+    except InstanceNotFoundError:
+        return False
+    agent = services.ssm.find_agent(instance_id)
+    return state == "running" and passes_checks and agent is not None and agent.online

@@ -1,0 +1,435 @@
+"""A member's turn in a roll: out of service, patched by an execution of its own, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from drydock.aws.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
+from drydock.aws.services import Services
+from drydock.environment import Environment
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    GroupNotReadyError,
+    InServiceTimedOutError,
+    InstanceNotFoundError,
+    InstanceNotReadyError,
+    InstanceRefreshAtWorkError,
+    MachinesNotReadyError,
+    MemberGoneError,
+    MemberNotReadyError,
+    MemberOvertakenError,
+    RollStoppedError,
+    ServiceUnavailableError,
+    StandbyTimedOutError,
+)
+from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
+from drydock.group.refilling import (
+    is_refilling,
+    lacks_refill,
+    note_refill,
+    refill,
+    refill_of,
+    replacement_of,
+    wanted_with,
+)
+from drydock.group.rules import least_healthy, takes_members_out
+from drydock.group.surging import let_member_return, policy_of, wanted_without_surge
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.machine.settling import look_at_commands
+from drydock.plan.plans import slots_of
+from drydock.records.group_leases import (
+    claim_alone,
+    claim_member,
+    close_roll,
+    departure_of,
+    end_member,
+    exit_of,
+    members_leaving,
+    members_out,
+    require_own_lease,
+)
+from drydock.records.history import find_history
+from drydock.records.holder import Holder
+from drydock.records.leases import Lease, claim_intent, find_lease
+from drydock.records.runs import Run, child_name, find_run, find_slot
+from drydock.request.policy import Policy, deadline_of
+from drydock.request.step import Step
+from drydock.run.gates import look_at_run, look_outside
+from drydock.run.reports import outcome_of_failure
+from drydock.run.running import NEVER_STARTED, end_of_child
+from drydock.subject import group_subject
+from drydock.telling.failures import readable_failure
+from drydock.telling.text import cut
+from drydock.times import from_text
+
+MEMBER_TAG = "AutoPatchInstanceInASG"
+IN_PROGRESS, COMPLETED = "InProgress", "Completed"
+
+_PATCHED = ("compliant", "patched_reported_failed", "pending_reboot")
+"""The verdicts that say of a member that it is patched."""
+
+_MOST_CAUSE = 300
+"""Characters: the lease of a group holds the causes of all its members."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One member's turn in a roll. The owner of the group's lease is the roll, not the Map's child that acts for it."""
+
+    owner: Holder
+    group_name: str
+    instance_id: str
+    run_id: str
+
+    @classmethod
+    def read(cls, step: Step) -> Turn:
+        data = step.data
+        owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
+        return cls(owner, str(data["groupName"]), step.instance_id, str(data["runId"]))
+
+    @property
+    def subject(self) -> str:
+        return group_subject(self.group_name)
+
+    @property
+    def child(self) -> str:
+        """The name of the execution that patches the member."""
+        return child_name(self.owner.name, self.instance_id)
+
+    def execution(self, environment: Environment) -> str:
+        """The ARN of that execution."""
+        return execution_of_member(environment, self.owner, self.instance_id)
+
+
+def enter_standby(services: Services, step: Step) -> dict[str, Any]:
+    """Take a member out of service, if it still is in it, the gates are open and the others can do without it.
+
+    Returns whether its turn has come, and the name of the execution that shall patch it.
+    Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
+    """
+    turn, policy = Turn.read(step), step.policy
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    closed = _closed_gate(services, turn, policy, lease)
+    if closed is not None:
+        close_roll(services.table, turn.owner, turn.group_name, type(closed).__name__, str(closed))
+    _close_after_a_loss(services, turn, policy, lease)
+    claimed = claim_member(services.table, turn.owner, turn.group_name, turn.instance_id, services.now())
+    if claimed is None:
+        return {"taken": False, "childName": turn.child}
+    has_left = departure_of(turn.instance_id) in claimed.intents
+    if claimed.closed is not None and not has_left:
+        # It waited, and the roll takes no further member now.
+        why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
+        _end(services, turn, policy, {"outcome": "not_attempted", **why})
+        return {"taken": False, "childName": turn.child}
+    group = services.autoscaling.group(turn.group_name)
+    member = group.find(turn.instance_id)
+    if member is None or member.is_leaving:
+        _end(services, turn, policy, _GONE)
+        return {"taken": False, "childName": turn.child}
+    needless = None if has_left else _needless(services, turn, policy, claimed)
+    if needless is not None:
+        error = type(needless).__name__
+        _end(services, turn, policy, {"outcome": outcome_of_failure(error), "error": error, "cause": str(needless)})
+        return {"taken": False, "childName": turn.child}
+    if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
+        return {"taken": True, "childName": turn.child}
+    _require_spared(services, turn, policy, claimed, group)
+    claim_alone(services.table, claimed, departure_of(turn.instance_id), services.now(), if_open=True)
+    mark_member(services, turn.instance_id, IN_PROGRESS)
+    services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
+    return {"taken": True, "childName": turn.child}
+
+
+_GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
+
+
+def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
+    """Raises GroupNotReadyError while the group cannot do without a member."""
+    if is_refilling(lease, turn.instance_id):
+        raise GroupNotReadyError(f"{turn.group_name}: the place of another member is being filled")
+    targets = services.autoscaling.serving_targets(group.target_groups)
+    leaving = members_leaving(lease) - {turn.instance_id}
+    others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id} - leaving
+    wanted = wanted_without_surge(lease, group, len(members_out(lease, group)))
+    least = least_healthy(policy_of(lease, policy), wanted)
+    if len(others) < least:
+        raise GroupNotReadyError(
+            f"{turn.group_name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
+            f"and {least} have to be"
+        )
+    away = leaving | _away(lease, group, turn.instance_id)
+    if len(away) >= policy["batch"]:
+        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(sorted(away))} is out of service still")
+
+
+def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: Lease) -> None:
+    """A child of the Map that died has recorded no end of its member: then no further one begins."""
+    unended = [key for key, found in lease.members.items() if key != turn.instance_id and "outcome" not in found]
+    # As many may be at work beside this one as the batch has besides.
+    if len(unended) >= policy["batch"]:
+        reason = f"the end of {', '.join(unended)} is not known"
+        close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, reason)
+
+
+def _needless(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+    """Why a member need not leave service: its execution would be refused, or the same was done to it meanwhile."""
+    since = str(lease.journal.get("unlessDoneSince") or "")
+    if since:
+        done = done_since(find_history(services.table, policy["operation"], turn.instance_id), from_text(since))
+        if done is not None:
+            return done
+    try:
+        instance = services.ec2.describe_instance(turn.instance_id)
+    except InstanceNotFoundError as error:
+        return error
+    refused = refusal(instance, policy, member_of_leased_group=True)
+    if isinstance(refused, InstanceNotReadyError):
+        return None
+    return refused or refusal_by_guard(instance, services.environment.guard_tag)
+
+
+def _away(lease: Lease, group: Group, instance_id: str) -> set[str]:
+    """The other members whose turn it was and that are out of service still, also those that the group terminates."""
+    return {
+        member.instance_id
+        for member in group.members
+        if member.instance_id in lease.members and member.instance_id != instance_id and member.lifecycle != IN_SERVICE
+    }
+
+
+def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+    """Why no further member may leave service, as it is now."""
+    run = find_run(services.table, turn.run_id) if turn.run_id else None
+    if run is not None:
+        # What failed in this roll is in the run's budget only once the roll is over.
+        run = replace(run, failed=run.failed + len(_failed(lease)))
+        zone = run.time_zone or services.environment.time_zone
+        verdict = look_at_run(run, _expected_seconds(services, run, policy, lease), services.now(), zone)
+        if verdict is not None:
+            return verdict.reason
+    refresh = services.autoscaling.refresh_at_work(turn.group_name) if takes_members_out(policy) else ""
+    if refresh:
+        return InstanceRefreshAtWorkError(f"{turn.group_name}: instance refresh {refresh} is at work")
+    return look_outside(services, policy["gates"])
+
+
+def _expected_seconds(services: Services, run: Run, policy: Policy, lease: Lease) -> int:
+    """How long a member is expected to take: the group's share of the plan's estimate, one batch after another."""
+    slot = find_slot(services.table, run.run_id, lease.subject) or {}
+    batches = -(-len(lease.journal["planned"]) // policy["batch"])
+    return int(slot.get("expectedSeconds", 0)) // max(batches, 1)
+
+
+def mark_member(services: Services, instance_id: str, value: str | None) -> str:
+    """Show people how far a member is; None for not patched. Returns why that could not be written, if so."""
+    try:
+        if value is None:
+            services.ec2.remove_tags(instance_id, [MEMBER_TAG])
+        else:
+            services.ec2.set_tags(instance_id, {MEMBER_TAG: value})
+    except (AwsCallFailedError, ServiceUnavailableError) as error:
+        return f"the tag {MEMBER_TAG} could not be written: {error}"
+    return ""
+
+
+def _is_patched(operation: str, end: Mapping[str, Any]) -> bool:
+    return operation == "Install" and end.get("verdict") in _PATCHED
+
+
+def mark_unended(
+    services: Services, lease: Lease, group: Group, instance_id: str, end: Mapping[str, Any] | None = None
+) -> str:
+    """As `mark_member`, for one whose turn came and whose end nobody has written down. `end` is what was found out."""
+    if departure_of(instance_id) not in lease.intents or group.find(instance_id) is None:
+        return ""
+    is_patched = end is not None and _is_patched(str(lease.journal["operation"]), end)
+    return mark_member(services, instance_id, COMPLETED if is_patched else None)
+
+
+def await_standby(services: Services, step: Step) -> None:
+    """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
+    turn = Turn.read(step)
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    member = services.autoscaling.group(turn.group_name).find(turn.instance_id)
+    if member is None or member.is_leaving:
+        raise MemberGoneError(f"{turn.instance_id}: group {turn.group_name} terminates it or has given it away")
+    if member.lifecycle == STANDBY:
+        return
+    since = lease.intents[departure_of(turn.instance_id)].at
+    limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
+    if services.now() - since > limit:
+        raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
+    raise MemberNotReadyError(f"{turn.instance_id}: is {member.lifecycle}")
+
+
+def return_member(services: Services, step: Step) -> dict[str, Any]:
+    """Decide what becomes of a member whose work is over, and begin it: back, held in standby, or replaced.
+
+    Returns the move: exit, hold, replace, gone or none. Raises GroupNotReadyError, MachinesNotReadyError while the
+    member's execution is not over or a command of it is at work, MemberOvertakenError, LeaseLostError.
+    """
+    turn = Turn.read(step)
+    ended = _end_of_work(services, step, turn)
+    _require_commands_over(services, turn)
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    group = services.autoscaling.group(turn.group_name)
+    member = group.find(turn.instance_id)
+    is_here = member is not None and not member.is_leaving
+    if replacement_of(turn.instance_id) in lease.intents:
+        # A function that died in the middle has decided already.
+        if is_here:
+            _replace(services, turn, lease, group)
+        return {"move": "replace", "work": ended}
+    if member is None or not is_here:
+        return {"move": "gone", "work": {**ended, "outcome": "gone"}}
+    if departure_of(turn.instance_id) not in lease.intents:
+        return {"move": "none", "work": ended}
+    move = _standing_move(lease, turn.instance_id) or decide_move(
+        services, lease, turn.instance_id, ended, turn.execution(services.environment)
+    )
+    if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
+        if is_refilling(lease, turn.instance_id):
+            raise MemberOvertakenError(f"{turn.group_name}: the place of another member is being filled")
+        claim_alone(services.table, lease, exit_of(turn.instance_id), services.now())
+        let_member_return(services, turn.owner, lease, group)
+        services.autoscaling.exit_standby(turn.group_name, turn.instance_id)
+    elif move == "replace":
+        _replace(services, turn, lease, group)
+    elif move == "hold":
+        claim_intent(services.table, turn.owner, turn.subject, hold_of(turn.instance_id), services.now())
+    return {"move": move, "work": ended}
+
+
+def _require_commands_over(services: Services, turn: Turn) -> None:
+    """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
+    held = find_lease(services.table, turn.instance_id)
+    if held is None or held.holder.execution != turn.execution(services.environment):
+        return
+    try:
+        settlement = look_at_commands(services, held)
+    except InstanceNotFoundError:
+        return
+    if settlement.at_work:
+        raise MachinesNotReadyError(f"{turn.instance_id}: at work still: {settlement}")
+
+
+def _standing_move(lease: Lease, instance_id: str) -> Move | None:
+    """What a function that died in the middle has decided."""
+    if hold_of(instance_id) in lease.intents:
+        return "hold"
+    return "exit" if exit_of(instance_id) in lease.intents else None
+
+
+def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
+    name, standing = replacement_of(turn.instance_id), lease.intents.get(replacement_of(turn.instance_id))
+    wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
+    claim_alone(services.table, lease, name, services.now(), wanted=wanted)
+    services.autoscaling.terminate(turn.group_name, turn.instance_id)
+
+
+def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
+    execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
+    ended = end_of_child(services, step, execution)
+    was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
+    if was_never_started and failure is not None:
+        # It did not come into standby, or its execution could not be started: the next would fare no better.
+        return {"outcome": outcome_of_failure(failure["error"]), "verdict": "", **failure}
+    if ended["outcome"] != "succeeded" or not step.policy["refreshLaunchTemplate"]["enabled"]:
+        return ended
+    return {**ended, "imageId": _image_after(services, step, execution)}
+
+
+def _image_after(services: Services, step: Step, execution: str) -> str:
+    """The image of a patched member. Where the state did not see the end of its execution, that is looked at."""
+    output = step.data.get("output")
+    if output is None:
+        output = json.loads((services.executions.find(execution) or {}).get("output") or "{}")
+        return str((output.get("images") or {}).get("after") or "")
+    return str(output.get("imageId") or "")
+
+
+def await_in_service(services: Services, step: Step) -> None:
+    """Raises MemberNotReadyError until the group has its capacity back, MemberGoneError, InServiceTimedOutError.
+
+    Raises MemberOvertakenError when something else was begun while another instance was to be asked for.
+    """
+    turn, move = Turn.read(step), str(step.data["move"])
+    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    group = services.autoscaling.group(turn.group_name)
+    lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
+    if lack is None:
+        return
+    since = lease.intents[f"{move}:{turn.instance_id}"].at
+    limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
+    if services.now() - since > limit:
+        raise InServiceTimedOutError(f"{turn.instance_id}: {lack}")
+    raise MemberNotReadyError(f"{turn.instance_id}: {lack}")
+
+
+def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
+    member = group.find(turn.instance_id)
+    if member is None or member.is_leaving:
+        raise MemberGoneError(f"{turn.instance_id}: group {group.name} terminates it or has given it away")
+    if member.lifecycle != IN_SERVICE or not member.is_healthy:
+        return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy") + f" in group {group.name}"
+    unhealthy = services.autoscaling.unhealthy_targets(group.target_groups, turn.instance_id)
+    return f"is not healthy in {'; '.join(unhealthy)}" if unhealthy else None
+
+
+def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn) -> str | None:
+    """A replaced member's place is filled by the group itself, or, where it wants one less now, asked for once."""
+    member = group.find(turn.instance_id)
+    if member is not None and not member.is_leaving:
+        return f"is {member.lifecycle} still"
+    if lacks_refill(lease, group, turn.instance_id):
+        refill(services, lease, group, turn.instance_id)
+        return "another instance was asked for"
+    if (standing := lease.intents.get(refill_of(turn.instance_id))) is not None and not standing.id:
+        note_refill(services, lease, turn.instance_id)
+    if group.healthy_in_service < group.desired:
+        return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
+    return None
+
+
+def record_member(services: Services, step: Step) -> dict[str, Any]:
+    """Write down what became of a member, and stop the roll when more failed than may, or when nobody can tell."""
+    turn = Turn.read(step)
+    work = dict(step.data.get("work") or {"outcome": "failed", "error": "", "cause": "", "verdict": ""})
+    failure = readable_failure(step.data.get("failure"))
+    if failure is not None:
+        work |= {"outcome": "gone" if failure["error"] == MemberGoneError.__name__ else "failed", **failure}
+    if takes_members_out(step.policy) and work["outcome"] != "gone":
+        is_patched = work["outcome"] == "succeeded" and _is_patched(step.policy["operation"], work)
+        work["note"] = mark_member(services, turn.instance_id, COMPLETED if is_patched else None)
+    _end(services, turn, step.policy, {**work, "move": str(step.data.get("move") or "none")})
+    return {"outcome": work["outcome"]}
+
+
+def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
+    """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
+    told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
+    lease = end_member(services.table, turn.owner, turn.group_name, turn.instance_id, told, services.now())
+    if lease is None:
+        # It failed before its turn came, so no gate could be asked: the next would fare no better.
+        close_roll(services.table, turn.owner, turn.group_name, told["error"], told["cause"])
+        return
+    failed = _failed(lease)
+    allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
+    held = [key for key in failed if lease.members[key].get("move") == "hold"]
+    if len(failed) > allowed:
+        why = f"{len(failed)} of its members failed, and the policy allows {allowed} (maxErrors)"
+    elif len(held) >= policy["batch"]:
+        why = f"{', '.join(held)} is held in standby, and the policy takes {policy['batch']} out at once (batch)"
+    else:
+        return
+    close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, why)
+
+
+def _failed(lease: Lease) -> list[str]:
+    return [instance_id for instance_id, found in lease.members.items() if found.get("outcome") == "failed"]

@@ -1,0 +1,177 @@
+"""Messages about rolls through Auto Scaling groups, as people read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from drydock.aws.autoscaling import LATEST_VERSION
+from drydock.telling.text import DONE, Place, advice_for, console_link, machine_text, one_line, subject_line
+from drydock.times import for_people, from_text
+
+_MOST_MEMBERS = 20
+
+_OUTCOMES = {
+    "succeeded": "patched",
+    "failed": "failed",
+    "gone": "gone meanwhile",
+    "busy": "busy",
+    "skipped": "skipped",
+    "not_attempted": "not attempted",
+}
+_MOVES = {"hold": "held in standby", "replace": "replaced", "exit": "back in service"}
+
+
+def group_message(
+    group_name: str,
+    execution: str,
+    failure: Mapping[str, str] | None,
+    result: Mapping[str, Any] | None,
+    place: Place,
+    *,
+    is_held: bool = False,
+) -> tuple[str, str]:
+    """Subject and text for a roll that is over.
+
+    Without a result the group is being given back still when the roll holds its lease, and otherwise was not touched.
+    """
+    members: Mapping[str, Mapping[str, Any]] = (result or {}).get("members") or {}
+    what = _what(failure, result)
+    counts = Counter(found["outcome"] for found in members.values())
+    words = {**_OUTCOMES, "succeeded": DONE.get(str((result or {}).get("operation")), "patched")}
+    said = ", ".join(f"{counts[outcome]} {text}" for outcome, text in words.items() if counts[outcome])
+    lines = [
+        f"Auto Scaling group {group_name} {what}" + (f": {failure['cause'] or failure['error']}" if failure else "."),
+        "",
+        *([f"  Reason: {failure['error']}"] if failure else []),
+        f"  Account {place.account}, Region {place.region}",
+        *_times(result, place),
+        *([f"  Members: {said}"] if said else []),
+        f"  {_state(result, is_held)}",
+        *[f"  Note: {one_line(problem)}" for problem in (result or {}).get("problems") or []],
+        *_launch_template((result or {}).get("launchTemplate")),
+        *_members(members, words["succeeded"]),
+    ]
+    if failure:
+        lines += ["", "What to do next", f"  {advice_for(failure['error'])}"]
+    lines += ["", "Where to look", f"  Execution: {console_link(execution, place)}"]
+    return subject_line(
+        f"Drydock: group {group_name} {what}" + (f": {failure['error']}" if failure else "")
+    ), "\n".join(lines)
+
+
+def needs_attention(result: Mapping[str, Any]) -> bool:
+    """Whether a group is not as it was found, or a member stays out."""
+    return bool(result.get("problems")) or bool(_held(result))
+
+
+def _held(result: Mapping[str, Any]) -> list[str]:
+    return [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
+
+
+def group_not_given_back_message(group_name: str, execution: str, hindrance: str, place: Place) -> tuple[str, str]:
+    """Subject and text for a group that Drydock could not give back for a long time."""
+    lines = [
+        f"Auto Scaling group {group_name} could not be given back yet: {hindrance}.",
+        "",
+        f"  Account {place.account}, Region {place.region}",
+        "  Members may be in standby still. Drydock keeps its lease and goes on trying.",
+        "",
+        "What to do next",
+        "  See which members are in standby, and let them leave it yourself; Drydock then ends its lease.",
+        "",
+        "Where to look",
+        f"  Execution: {console_link(execution, place)}",
+    ]
+    return subject_line(f"Drydock: group {group_name} could not be given back yet"), "\n".join(lines)
+
+
+def _what(failure: Mapping[str, str] | None, result: Mapping[str, Any] | None) -> str:
+    if result is not None and result["outcome"] == "refused":
+        return "was refused"
+    if failure:
+        return "was not rolled through well"
+    done = DONE.get(str((result or {}).get("operation")), "patched")
+    return "was rolled through" if done == "patched" else f"was {done}"
+
+
+def _times(result: Mapping[str, Any] | None, place: Place) -> list[str]:
+    if result is None:
+        return []
+    return [
+        f"  From {for_people(from_text(result['startedAt']), place.time_zone)}",
+        f"  to {for_people(from_text(result['endedAt']), place.time_zone)}",
+    ]
+
+
+def _state(result: Mapping[str, Any] | None, is_held: bool) -> str:
+    if result is None and is_held:
+        return "Drydock gives its members and the group back as soon as that is safe."
+    if result is None or result["outcome"] == "refused":
+        return "Nothing was touched."
+    held = _held(result)
+    if held:
+        return f"Held in standby, as the policy says: {', '.join(held[:_MOST_MEMBERS])}."
+    return "The group was given back."
+
+
+def _launch_template(refresh: Mapping[str, Any] | None) -> list[str]:
+    """The version that was made, who launches from it, and what is to be known of it."""
+    if not refresh:
+        return []
+    image = f"{refresh['imageId']}, the image of {refresh['instanceId']}"
+    version, follows = refresh["version"], refresh["follows"]
+    if not version:
+        made = f"a version with {image}, was asked for; look whether it was made."
+    else:
+        made = f"version {version} is version {refresh['sourceVersion']} with {image}. "
+        if follows == LATEST_VERSION:
+            made += "New members are launched from it."
+        elif refresh["isDefault"]:
+            made += "It is the default now, so new members are launched from it."
+        else:
+            made += f"The group launches from {follows} as before: let it use {version} when you want to."
+    others = [f"{group} ({used})" for group, used in sorted(refresh["otherGroups"].items())]
+    more = len(others) - _MOST_MEMBERS
+    return [
+        "",
+        f"Launch template {refresh['templateName'] or refresh['templateId']}",
+        f"  {made[:1].upper()}{made[1:]}",
+        *([f"  Other groups that use it: {', '.join(others[:_MOST_MEMBERS])}"] if others else []),
+        *([f"  … and {more} more"] if more > 0 else []),
+        *[f"  Note: {one_line(warning)}" for warning in refresh["warnings"]],
+    ]
+
+
+def _members(members: Mapping[str, Mapping[str, Any]], done: str) -> list[str]:
+    """A line for each; those that did not go well come first, with the reason."""
+    ordered = sorted(members.items(), key=lambda member: member[1]["outcome"] == "succeeded")
+    lines = [
+        f"  {machine_text(instance_id, str(found.get('name') or ''))}: {_end_of(found, done)}"
+        for instance_id, found in ordered[:_MOST_MEMBERS]
+    ]
+    more = len(ordered) - _MOST_MEMBERS
+    if lines:
+        lines = ["", "Members", *lines]
+    return [*lines, f"  … and {more} more"] if more > 0 else lines
+
+
+def _end_of(found: Mapping[str, Any], done: str) -> str:
+    went_well = found["outcome"] == "succeeded"
+    move = _MOVES.get(str(found.get("move") or ""), "")
+    cause = "" if went_well else one_line(str(found.get("cause") or found.get("reason") or found.get("error") or ""))
+    minutes = ""
+    if found.get("at") and found.get("endedAt"):
+        minutes = f" after {_minutes(from_text(found['at']), from_text(found['endedAt']))}"
+    return (
+        (done if went_well else _OUTCOMES[found["outcome"]])
+        + (f", {move}{minutes}" if move else "")
+        + (f": {cause}" if cause else "")
+    )
+
+
+def _minutes(since: datetime, until: datetime) -> str:
+    count = max(round((until - since).total_seconds() / 60), 1)
+    return "1 minute" if count == 1 else f"{count} minutes"

@@ -1,0 +1,106 @@
+"""What a roll through an Auto Scaling group may do: pure decisions about the group as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, LAUNCH, Group, Member
+from drydock.errors import (
+    DrydockError,
+    GroupWeightedError,
+    InstanceRefreshAtWorkError,
+    MemberNotSparedError,
+    NoMemberInServiceError,
+    ProcessSuspendedError,
+)
+from drydock.request.policy import Policy
+
+_LAST = "9"
+
+
+def takes_members_out(policy: Policy) -> bool:
+    """Whether members leave service for what is done to them: a Scan enters no standby."""
+    return policy["operation"] != "Scan"
+
+
+def least_healthy(policy: Policy, desired: int) -> int:
+    """How many members have to be in service and healthy while others are out."""
+    wanted = str(policy["minHealthy"])
+    if not wanted:
+        return max(desired - _spared(policy), 1)
+    if wanted.endswith("%"):
+        return -(-desired * int(wanted[:-1]) // 100)
+    return int(wanted)
+
+
+def _spared(policy: Policy) -> int:
+    """How many of the members that are wanted may be missing: none where there are instances more for those out."""
+    return 0 if policy["capacity"] == "surge" else policy["batch"]
+
+
+def reduced(policy: Policy) -> Policy:
+    """The same policy without instances more."""
+    return {**policy, "capacity": "reduce"}
+
+
+def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
+    """Why a group cannot be rolled through as it is, or None."""
+    if LAUNCH in group.suspended:
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
+        return ProcessSuspendedError(
+            f"{group.name}: its process {LAUNCH} is suspended, so no member could leave standby: resume it first"
+        )
+    if ADD_TO_LOAD_BALANCER in group.suspended and group.target_groups and takes_members_out(policy):
+        # Documented for launches; whether a member that leaves standby is registered all the same is not.
+        return ProcessSuspendedError(
+            f"{group.name}: its process {ADD_TO_LOAD_BALANCER} is suspended, so no load balancer might use a member "
+            "again that was in standby: resume it first"
+        )
+    if refresh:
+        return InstanceRefreshAtWorkError(
+            f"{group.name}: instance refresh {refresh} is at work: wait for it, or cancel it"
+        )
+    if any(member.weight != 1 for member in group.members):
+        return GroupWeightedError(
+            f"{group.name}: its members have weights, so its sizes do not count members: Drydock does not roll through "
+            "such a group; use an instance refresh, or remove the weights"
+        )
+    if not group.healthy_in_service:
+        return NoMemberInServiceError(
+            f"{group.name}: no member is in service and healthy: mend the group, or raise its desired capacity, first"
+        )
+    if takes_members_out(policy) and group.desired - _spared(policy) < least_healthy(policy, group.desired):
+        return MemberNotSparedError(
+            f"{group.name}: {group.desired} members are wanted and {least_healthy(policy, group.desired)} have to be "
+            f"healthy, so {_spared(policy)} cannot be spared: raise its desired capacity, set policy.capacity to "
+            "surge, or lower policy.minHealthy"
+        )
+    return None
+
+
+def in_order(group: Group, launched: Mapping[str, datetime], only: Collection[str]) -> list[Member]:
+    """The members in the order of the roll: the oldest first, each in another zone than the last where possible."""
+    left = sorted(
+        (
+            member
+            for member in group.members
+            if member.lifecycle == IN_SERVICE and (not only or member.instance_id in only)
+        ),
+        key=lambda member: (
+            launched[member.instance_id].isoformat() if member.instance_id in launched else _LAST,
+            member.instance_id,
+        ),
+    )
+    ordered: list[Member] = []
+    while left:
+        zone = ordered[-1].zone if ordered else ""
+        following = next((member for member in left if member.zone != zone), left[0])
+        left.remove(following)
+        ordered.append(following)
+    return ordered
+
+
+def lowered_min(group: Group, batch: int) -> int | None:
+    """What the group's min has to be lowered to, so that a batch may leave; None when it need not be."""
+    return group.desired - batch if group.desired - batch < group.min else None

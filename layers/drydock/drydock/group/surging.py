@@ -1,0 +1,392 @@
+"""Instances more: what a group gets before its members leave service, and gives up again at the end.
+
+Desired capacity is never written for them: AWS raises it with the launch and lowers it with the removal, so whatever
+else scales the group meanwhile stays as it is. Which instances they are is exact: each attempt to launch one is an
+intent of its own, with a token that AWS answers the same again. Where the group's max has no room it is raised by
+what is needed; the instances more count in desired capacity, so that they leave nothing else more room than before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, AutoScaling, Group, Member
+from drydock.aws.services import Services
+from drydock.errors import MemberNotReadyError, SurgeNotPossibleError
+from drydock.group.rules import lowered_min, reduced, refusal
+from drydock.records.group_leases import members_out
+from drydock.records.holder import Holder
+from drydock.records.leases import (
+    FUNCTION_LIFETIME,
+    REFUSED,
+    Intent,
+    Lease,
+    claim_giving_back,
+    claim_intent,
+    claim_or_find_intent,
+    find_lease,
+    record_intent,
+)
+from drydock.request.policy import Policy, deadline_of
+from drydock.request.step import Step
+from drydock.subject import group_subject
+
+_ATTEMPT = "surge:"
+_FALLBACK = "surgeFallback"
+_KEEP = "keepSurge:"
+_RAISE = "raiseMax:"
+
+Move = Literal["remove", "wait", "keep", "over"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to become of an instance more, and why it cannot go yet, or at all."""
+
+    move: Move
+    why: str = ""
+
+
+def obstacle(group: Group) -> str:
+    """Why LaunchInstances would launch nothing into a group; empty when it should.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/launch-instances-synchronously.html
+    """
+    reasons = {
+        "it uses a launch configuration, and needs a launch template": not group.launches_from_template,
+        "it has both On-Demand and Spot instances": group.mixes_markets,
+        "it has a warm pool": group.has_warm_pool,
+        "its instances have weights": group.is_weighted,
+        "its process AddToLoadBalancer is suspended": (
+            ADD_TO_LOAD_BALANCER in group.suspended and bool(group.target_groups)
+        ),
+    }
+    return "; ".join(reason for reason, applies in reasons.items() if applies)
+
+
+def choose_capacity(group: Group, policy: Policy) -> tuple[Policy, str]:
+    """The policy as it can be carried out in a group, and why that is not by surge where it should have been.
+
+    Raises SurgeNotPossibleError.
+    """
+    if policy["capacity"] != "surge":
+        return policy, ""
+    why = obstacle(group)
+    if not why:
+        return policy, ""
+    if policy["surgeFallback"] == "fail":
+        raise SurgeNotPossibleError(f"{group.name}: no instance more can be launched: {why}")
+    return reduced(policy), why
+
+
+def plan_capacity(group: Group, policy: Policy, why_not: str, leaving: int) -> dict[str, Any]:
+    """What the journal says of capacity, for a policy as `choose_capacity` has it and so many members that leave."""
+    surges = min(policy["batch"], leaving) if policy["capacity"] == "surge" else 0
+    to = None if surges or not leaving else lowered_min(group, policy["batch"])
+    plan: dict[str, Any] = {
+        "capacity": policy["capacity"],
+        "notSurged": why_not,
+        "surges": surges,
+        "lowersMinTo": -1 if to is None else to,
+        "fallback": {},
+    }
+    if surges and policy["surgeFallback"] == "reduce" and refusal(group, reduced(policy), "") is None:
+        plan["fallback"] = {"lowersMinTo": plan_capacity(group, reduced(policy), "", leaving)["lowersMinTo"]}
+    return plan
+
+
+def policy_of(lease: Lease, policy: Policy) -> Policy:
+    """The policy as it is carried out: with instances more only where they could be launched."""
+    return policy if lease.journal["capacity"] == "surge" and _FALLBACK not in lease.intents else reduced(policy)
+
+
+def lowers_min_to(lease: Lease) -> int:
+    """What min is lowered to for the roll; -1 when it is not."""
+    return int(lease.journal["fallback"]["lowersMinTo"] if _FALLBACK in lease.intents else lease.journal["lowersMinTo"])
+
+
+def lower_min(services: Services, holder: Holder, lease: Lease) -> None:
+    """Let the group have fewer members meanwhile, by what is needed. Raises LeaseLostError, GroupNotReadyError."""
+    to = lowers_min_to(lease)
+    if to < 0:
+        return
+    claim_intent(services.table, holder, lease.subject, "lowerMin", services.now())
+    if services.autoscaling.group(lease.group_name).min > to:
+        services.autoscaling.set_min(lease.group_name, to)
+
+
+def launch_surge(services: Services, step: Step) -> None:
+    """Launch what the group shall have more, and wait until it serves; or let the roll go on with fewer members.
+
+    Raises MemberNotReadyError until then, SurgeNotPossibleError, LeaseLostError, GroupNotReadyError.
+    """
+    name = str(step.data["groupName"])
+    subject = group_subject(name)
+    lease = claim_or_find_intent(services.table, step.holder, subject, "surge", services.now()).lease
+    if _FALLBACK in lease.intents:
+        return lower_min(services, step.holder, lease)
+    try:
+        instance_ids = [_launch(services, step.holder, lease, number) for number in range(int(lease.journal["surges"]))]
+        _require_service(services, step, lease, instance_ids)
+    except SurgeNotPossibleError as error:
+        if not lease.journal["fallback"]:
+            raise
+        claim = claim_intent(services.table, step.holder, subject, _FALLBACK, services.now(), why=str(error))
+        lower_min(services, step.holder, claim.lease)
+
+
+def _attempts(lease: Lease, number: int | None = None) -> list[Intent]:
+    """The attempts to launch instances more: all, or those for one of them, in the order they were made."""
+    prefix = _ATTEMPT if number is None else f"{_ATTEMPT}{number}:"
+    found = [intent for name, intent in lease.intents.items() if name.startswith(prefix)]
+    return sorted(found, key=lambda intent: intent.at)
+
+
+def _token(holder: Holder, attempt: str) -> str:
+    """Not more than 64 letters and digits."""
+    return hashlib.sha256(f"{holder.execution}/{holder.redrive_count}/{attempt}".encode()).hexdigest()
+
+
+def _launch(services: Services, holder: Holder, lease: Lease, number: int) -> str:
+    """Launch one, once, where there is room for it: an attempt that was not answered is asked for again first."""
+    attempts = _attempts(lease, number)
+    for attempt in attempts:
+        if attempt.id:
+            return attempt.id
+    group = services.autoscaling.group(lease.group_name)
+    launched = len(known_surge(lease))
+    _raise_max(services, holder, lease, group, group.desired + int(lease.journal["surges"]) - launched)
+    open_zones = [_zone_of(attempt) for attempt in attempts if REFUSED not in attempt.facts]
+    tried = {_zone_of(attempt) for attempt in attempts}
+    causes = [str(attempt.facts[REFUSED]) for attempt in attempts if REFUSED in attempt.facts]
+    for zone in [*open_zones, *(zone for zone in _emptiest_first(group) if zone not in tried)]:
+        name = f"{_ATTEMPT}{number}:{zone}"
+        claim_intent(services.table, holder, lease.subject, name, services.now())
+        try:
+            instance_id = services.autoscaling.launch_one(group.name, zone, _token(holder, name))
+        except SurgeNotPossibleError as error:
+            record_intent(services.table, holder, lease.subject, name, {REFUSED: str(error)})
+            causes.append(str(error))
+            continue
+        record_intent(services.table, holder, lease.subject, name, {"id": instance_id})
+        return instance_id
+    raise SurgeNotPossibleError("; ".join(causes) or f"{group.name}: it has no Availability Zone")
+
+
+def _zone_of(attempt: Intent) -> str:
+    return attempt.name.rpartition(":")[2]
+
+
+def _emptiest_first(group: Group) -> list[str]:
+    zones = [member.zone for member in group.members]
+    return sorted(group.zones, key=lambda zone: (zones.count(zone), zone))
+
+
+def _raise_max(services: Services, holder: Holder, lease: Lease, group: Group, to: int) -> None:
+    """Make room for so many, unless somebody else has taken it away again."""
+    if to <= group.max:
+        return
+    facts = {"from": group.max, "to": to}
+    claim = claim_intent(services.table, holder, lease.subject, f"{_RAISE}{to}", services.now(), **facts)
+    if group.max == claim.intent.facts["from"]:
+        services.autoscaling.set_max(group.name, to)
+
+
+def _require_service(services: Services, step: Step, lease: Lease, instance_ids: Sequence[str]) -> None:
+    """Raises MemberNotReadyError until all are protected from scaling in and serve, SurgeNotPossibleError."""
+    lease = find_lease(services.table, lease.subject) or lease
+    group = services.autoscaling.group(lease.group_name)
+    since = {attempt.id: attempt.at for attempt in _attempts(lease) if attempt.id}
+    lacks = []
+    for instance_id in instance_ids:
+        member = group.find(instance_id)
+        if member is None and services.now() - since[instance_id] < FUNCTION_LIFETIME:
+            # What Auto Scaling shows may lag.
+            lacks.append((instance_id, "is not seen yet"))
+            continue
+        if member is None or member.is_leaving:
+            raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched, and the group has given it up")
+        if member.lifecycle == IN_SERVICE and not member.is_protected:
+            claim_intent(services.table, step.holder, lease.subject, f"protect:{instance_id}", services.now())
+            services.autoscaling.set_protection(group.name, instance_id, protected=True)
+        lack = _lack_of(services, group, member)
+        if lack:
+            lacks.append((instance_id, lack))
+    for instance_id, lack in lacks:
+        if services.now() - since[instance_id] > deadline_of(step.policy, "startSeconds"):
+            raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched and does not serve: {lack}")
+    if lacks:
+        raise MemberNotReadyError("; ".join(f"{instance_id} {lack}" for instance_id, lack in lacks))
+
+
+def _lack_of(services: Services, group: Group, member: Member) -> str:
+    if member.lifecycle != IN_SERVICE or not member.is_healthy:
+        return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy")
+    serving = services.autoscaling.serving_targets(group.target_groups)
+    return "" if serving is None or member.instance_id in serving else "is not healthy in the target groups"
+
+
+def remove_surge(services: Services, step: Step) -> None:
+    """Remove the instances more, as soon as the group can do without. What cannot go stays, and why is in the lease.
+
+    Raises MemberNotReadyError, LeaseLostError, GroupNotReadyError.
+    """
+    name = str(step.data["groupName"])
+    subject = group_subject(name)
+    mark = claim_or_find_intent(services.table, step.holder, subject, "removeSurge", services.now())
+    lease, autoscaling = mark.lease, services.autoscaling
+    limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
+    surge = surge_ids(services, lease)
+    for instance_id in surge:
+        group = autoscaling.group(name)
+        if f"{_KEEP}{instance_id}" in lease.intents:
+            _unprotect(autoscaling, lease, group, instance_id)
+            continue
+        verdict = judge(lease, group, instance_id, surge, autoscaling.serving_targets(group.target_groups))
+        if verdict.move == "remove":
+            claim_intent(services.table, step.holder, subject, f"removeSurge:{instance_id}", services.now())
+            autoscaling.remove(name, instance_id)
+        elif verdict.move == "wait" and services.now() - mark.intent.at <= limit:
+            raise MemberNotReadyError(verdict.why)
+        elif verdict.move != "over":
+            keep = f"{_KEEP}{instance_id}"
+            claim_intent(services.table, step.holder, subject, keep, services.now(), why=verdict.why)
+            _unprotect(autoscaling, lease, group, instance_id)
+
+
+def give_surge_back(
+    services: Services, lease: Lease, group: Group, may_wait: bool
+) -> tuple[Literal["remove_surge", "wait_for_capacity"] | None, list[str]]:
+    """As `remove_surge`, when the roll is over: the next move or None, and what stays, a phrase each."""
+    problems: list[str] = []
+    surge = surge_ids(services, lease)
+    for instance_id in surge:
+        verdict = judge(lease, group, instance_id, surge, services.autoscaling.serving_targets(group.target_groups))
+        if verdict.move == "remove":
+            if claim_giving_back(services.table, lease, f"giveBackRemove:{instance_id}", services.now()):
+                services.autoscaling.remove(group.name, instance_id)
+            return "remove_surge", []
+        if verdict.move == "wait" and may_wait:
+            return "wait_for_capacity", []
+        if verdict.move != "over":
+            _unprotect(services.autoscaling, lease, group, instance_id)
+            problems += [] if f"{_KEEP}{instance_id}" in lease.intents else [verdict.why]
+    return None, problems
+
+
+def surge_ids(services: Services, lease: Lease) -> list[str]:
+    """The instances more that were launched; AWS is asked about an attempt whose answer is not known."""
+    attempts = _attempts(lease)
+    tokens = [_token(lease.holder, one.name) for one in attempts if not one.id and REFUSED not in one.facts]
+    found = services.ec2.describe_instances({"client-token": tokens}) if tokens else []
+    return [*known_surge(lease), *(str(one["InstanceId"]) for one in found)]
+
+
+def known_surge(lease: Lease) -> list[str]:
+    """The instances more as far as the lease tells."""
+    return [attempt.id for attempt in _attempts(lease) if attempt.id]
+
+
+def count_surge(lease: Lease, group: Group) -> int:
+    """How many instances more the group has now."""
+    return len(_present(known_surge(lease), group))
+
+
+def wanted_without_surge(lease: Lease, group: Group, out: int) -> int:
+    """How many members the group would want now without the roll, of which so many are out."""
+    count = count_surge(lease, group)
+    wanted = group.desired + out - count
+    # The group may have put another in the place of an instance more that is gone: that one is not wanted for itself.
+    return wanted if count == len(known_surge(lease)) else min(wanted, int(lease.journal["desired"]))
+
+
+def _present(surge: Sequence[str], group: Group) -> list[str]:
+    members = [group.find(instance_id) for instance_id in surge]
+    return [member.instance_id for member in members if member is not None and not member.is_leaving]
+
+
+def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], serving: set[str] | None) -> Verdict:
+    """What is to become of one of the instances more, `surge`: without it, as many as are wanted have to serve."""
+    present = _present(surge, group)
+    if instance_id not in present:
+        return _judge_gone(lease, group, instance_id)
+    held = members_out(lease, group)
+    wanted = group.desired + len(held) - len(present)
+    left = sum(
+        member.lifecycle == IN_SERVICE and member.is_healthy and (serving is None or member.instance_id in serving)
+        for member in group.members
+        if member.instance_id != instance_id
+    )
+    if left < wanted and held:
+        return Verdict("keep", f"{instance_id}, an instance more, stays: {', '.join(held)} does not leave standby")
+    if left < wanted:
+        return Verdict("wait", f"{instance_id}, an instance more, stays: without it {left} of {wanted} would serve")
+    if group.desired <= group.min:
+        return Verdict("keep", f"{instance_id}, an instance more, stays: the group's min is {group.min} now")
+    return Verdict("remove")
+
+
+def _judge_gone(lease: Lease, group: Group, instance_id: str) -> Verdict:
+    ours = {f"removeSurge:{instance_id}", f"giveBackRemove:{instance_id}"} & set(lease.intents)
+    if ours or group.desired <= int(lease.journal["desired"]):
+        return Verdict("over")
+    return Verdict(
+        "keep",
+        f"{instance_id}, an instance more, is gone without Drydock: desired is {group.desired}, and it was "
+        f"{lease.journal['desired']}",
+    )
+
+
+def _unprotect(autoscaling: AutoScaling, lease: Lease, group: Group, instance_id: str) -> None:
+    """Let a group treat an instance that stays as any other."""
+    member = group.find(instance_id)
+    if member is None or member.is_leaving or f"protect:{instance_id}" not in lease.intents:
+        return
+    if member.is_protected:
+        autoscaling.set_protection(group.name, instance_id, protected=False)
+
+
+def let_member_return(services: Services, holder: Holder, lease: Lease, group: Group) -> None:
+    """Raise max by one where the group has grown to it meanwhile: a member leaves standby only below max."""
+    _raise_max(services, holder, lease, group, group.desired + 1)
+
+
+def make_room_for_return(services: Services, lease: Lease, group: Group) -> None:
+    """As `let_member_return`, when the roll is over."""
+    to = group.desired + 1
+    if to > group.max and claim_giving_back(
+        services.table, lease, f"{_RAISE}{to}", services.now(), **{"from": group.max, "to": to}
+    ):
+        services.autoscaling.set_max(group.name, to)
+
+
+def undo_max(services: Services, lease: Lease, group: Group) -> list[str]:
+    """Max as it was, unless somebody else has changed it. Returns what could not be undone."""
+    raises = [intent.facts for name, intent in lease.intents.items() if name.startswith(_RAISE)]
+    if not raises:
+        return []
+    before = min(int(facts["from"]) for facts in raises)
+    if group.max in {int(facts["to"]) for facts in raises}:
+        # A max below the desired capacity would terminate members.
+        size = max(before, group.desired)
+        services.autoscaling.set_max(group.name, size)
+        return [f"max is {size}, not {before}: {group.desired} instances are wanted now"] if size != before else []
+    return [] if group.max == before else [f"max is {group.max}: somebody else has set it, and Drydock left it"]
+
+
+def describe_surge(lease: Lease) -> list[str]:
+    """What people should know of the instances more, a phrase each."""
+    phrases = []
+    if lease.journal.get("notSurged"):
+        phrases.append(f"no instance more was launched first: {lease.journal['notSurged']}")
+    if _FALLBACK in lease.intents:
+        phrases.append(f"the roll went on with fewer members: {lease.intents[_FALLBACK].facts['why']}")
+    kept = {name.removeprefix(_KEEP): intent for name, intent in lease.intents.items() if name.startswith(_KEEP)}
+    return [
+        *phrases,
+        *(str(kept[one].facts["why"]) for one in sorted(kept) if f"giveBackRemove:{one}" not in lease.intents),
+    ]

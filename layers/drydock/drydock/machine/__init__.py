@@ -1,0 +1,1 @@
+"""PatchInstance: one machine."""

@@ -1,0 +1,189 @@
+"""Admission: what may be patched, and the lease under which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from drydock.aws.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.aws.executions import invoke_later
+from drydock.aws.services import Services
+from drydock.errors import (
+    AwsCallFailedError,
+    DocumentError,
+    DrydockError,
+    InstanceBusyError,
+    InstanceNotPatchableError,
+    InstanceUnmanagedError,
+    RunOverError,
+    RunStoppedError,
+    ServiceUnavailableError,
+)
+from drydock.machine.evidence import count_patches
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.records.history import find_history
+from drydock.records.leases import (
+    ACTIVE,
+    ADMITTING,
+    Lease,
+    activate_lease,
+    claim_intent,
+    drop_lease,
+    find_lease,
+    take_lease,
+)
+from drydock.records.runs import MOST_RUN_ID, Run, find_run
+from drydock.records.staleness import is_stale
+from drydock.request.instance import Request, read_request
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
+from drydock.request.step import Step
+from drydock.subject import group_subject
+from drydock.tags import IN_PROGRESS, STATE_TAG
+
+
+def admit_instance(services: Services, step: Step) -> dict[str, Any]:
+    """Take the lease, write the journal, and return what later steps rely on.
+
+    Raises one of the errors above; then nothing is touched and no lease is left behind. Admitting twice for the
+    same execution is admitting once.
+    """
+    environment = services.environment
+    run = find_run_of(services, step.given)
+    # A run hands over its whole policy, as it was approved.
+    settings = None if run else services.ssm.parameter(environment.policy_parameter)
+    request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
+    require_open_run(run, request.instance_id)
+    standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
+    if standing is not None and standing.holder != step.holder:
+        _refuse_busy(services, standing)
+    try:
+        return _admit(services, step, request, standing)
+    except DrydockError:
+        drop_lease(services.table, step.holder, request.instance_id, ADMITTING)
+        raise
+
+
+def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
+    """Raises InstanceBusyError. A stale lease is for give_back to end; admission repairs nothing itself."""
+    stale = is_stale(services, standing)
+    if stale:
+        invoke_later(services.environment.function("give_back"), {"instanceId": standing.instance_id})
+    raise InstanceBusyError(
+        f"{standing.instance_id}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
+        + ("; that execution is over and the machine is being given back: try again later" if stale else "")
+    )
+
+
+def _admit(services: Services, step: Step, request: Request, standing: Lease | None) -> dict[str, Any]:
+    instance = services.ec2.describe_instance(request.instance_id)
+    if standing is None:
+        _require_not_done(services, request)
+        _require_admissible(services, request, instance)
+    tags = tags_of(instance)
+    power = standing.journal["power"] if standing else state_of(instance)
+    machine = {
+        "name": tags.get("Name", ""),
+        "platform": platform_of(instance),
+        "power": power,
+        "account": step.holder.account,
+        "patchGroup": tags.get("Patch Group", tags.get("PatchGroup", "")),
+        "snapshotId": request.snapshot_id,
+        "runId": request.run_id,
+    }
+    # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.
+    by_baseline = (
+        request.policy["document"] != INSTALL_WINDOWS_UPDATES and request.policy["operation"] != "UpdateAgents"
+    )
+    state = services.ssm.find_patch_state(request.instance_id) if by_baseline else None
+    admitted = {
+        "instanceId": request.instance_id,
+        "policy": request.policy,
+        "machine": machine,
+        "patchesBefore": count_patches(services, request.instance_id, state),
+    }
+    if standing is not None:
+        claim_intent(services.table, step.holder, request.instance_id, "tag", services.now())
+    else:
+        journal = {
+            **machine,
+            "stateTag": tags.get(STATE_TAG, ""),
+            "notify": request.policy["notify"],
+            "operation": request.policy["operation"],
+        }
+        activate_lease(services.table, step.holder, request.instance_id, journal, "tag", services.now())
+    _tag_in_progress(services, request)
+    return admitted
+
+
+def _require_admissible(services: Services, request: Request, instance: Instance) -> None:
+    reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
+    if reason is not None:
+        raise reason
+    unguarded = refusal_by_guard(instance, services.environment.guard_tag)
+    if unguarded is not None:
+        raise unguarded
+    if state_of(instance) == "running":
+        agent = services.ssm.find_agent(request.instance_id)
+        if agent is None or not agent.online:
+            raise InstanceUnmanagedError(
+                f"{request.instance_id}: Systems Manager does not reach it: check the SSM Agent, the instance "
+                "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
+            )
+    elif services.ec2.is_stop_protected(request.instance_id):
+        raise InstanceNotPatchableError(
+            f"{request.instance_id}: is stopped and stop-protected: once started it could not be stopped again"
+        )
+    _check_documents(services, request.policy, platform_of(instance))
+
+
+def find_run_of(services: Services, given: object) -> Run | None:
+    """The run that an execution belongs to, by its input, whatever that is."""
+    run_id = given.get("runId") if isinstance(given, Mapping) else None
+    return find_run(services.table, run_id) if isinstance(run_id, str) and 0 < len(run_id) <= MOST_RUN_ID else None
+
+
+def require_open_run(run: Run | None, subject: str) -> None:
+    """Raises RunOverError: what a run that is over began too late would be in no report."""
+    if run is not None and (run.is_ended or (run.closed or {}).get("error") == RunStoppedError.__name__):
+        raise RunOverError(f"{subject}: run {run.run_id} is over")
+
+
+def _require_not_done(services: Services, request: Request) -> None:
+    """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
+    since = request.unless_done_since
+    if since is None:
+        return
+    done = done_since(find_history(services.table, request.policy["operation"], request.instance_id), since)
+    if done is not None:
+        raise done
+
+
+def _is_member_of_leased_group(services: Services, request: Request) -> bool:
+    if not request.group:
+        return False
+    lease = find_lease(services.table, group_subject(request.group))
+    member = lease.members.get(request.instance_id) if lease is not None and lease.phase == ACTIVE else None
+    return member is not None and "outcome" not in member
+
+
+def _check_documents(services: Services, policy: Policy, platform: str) -> None:
+    """Raises DocumentError that names every document that cannot run here."""
+    if policy["operation"] == "Scan":
+        return
+    hooks = policy["hooks"].values() if policy["operation"] == "Install" else ()
+    wanted = [*map(str, hooks), policy["healthProbe"]]
+    mistakes = [
+        mistake
+        for name in sorted(set(wanted) - {""})
+        if (mistake := services.ssm.check_command_document(name, platform))
+    ]
+    if mistakes:
+        raise DocumentError("; ".join(mistakes))
+
+
+def _tag_in_progress(services: Services, request: Request) -> None:
+    """Show people and schedulers that the machine is in work. A tag that cannot be written fails nothing."""
+    try:
+        services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS})
+    except (AwsCallFailedError, ServiceUnavailableError):
+        return

@@ -1,0 +1,278 @@
+"""Commands: sent once, known again by their comment, and judged by their invocation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from drydock.aws.ec2 import state_of
+from drydock.aws.services import Services
+from drydock.aws.ssm import Invocation
+from drydock.errors import (
+    AwsCallFailedError,
+    CommandCancelledError,
+    CommandNotDeliveredError,
+    CommandNotReadyError,
+    CommandTimedOutError,
+    DocumentError,
+    DrydockError,
+    HealthCheckFailedError,
+    HookFailedError,
+    InstanceStoppedError,
+    InstanceTerminatedError,
+    ProbeFailedError,
+    ServiceUnavailableError,
+)
+from drydock.machine.power import is_gone
+from drydock.records.holder import Holder
+from drydock.records.leases import FUNCTION_LIFETIME, REFUSED, Intent, claim_or_find_intent, record_intent, renew_intent
+from drydock.records.waits import Wait, Work
+from drydock.request.step import Step
+from drydock.times import from_text, to_text
+
+_SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
+"""A command that ListCommands does not show by then was never sent."""
+
+_MOST_COMMENT = 100
+
+_ERROR_MARK = "----------ERROR-------"
+"""Run Command puts what a script wrote to its standard error behind this line."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to send. `purpose` says how its end is read, `intent` names it within the execution."""
+
+    intent: str
+    purpose: str
+    document: str
+    parameters: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def _comment(services: Services, step: Step, command: Command) -> str:
+    mark = step.mark(command.intent)
+    return f"{services.environment.stack}: {step.state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
+
+
+def _log_prefix(stack: str, instance_id: str, holder: Holder) -> str:
+    return f"{stack}/{instance_id}/{holder.name}"
+
+
+def log_key(stack: str, instance_id: str, holder: Holder, command_id: str) -> str:
+    """Where in the log bucket Run Command puts the output of a command on an instance."""
+    return f"{_log_prefix(stack, instance_id, holder)}/{command_id}/{instance_id}/"
+
+
+def begin_command(services: Services, step: Step, command: Command) -> Work:
+    """Send the command unless this execution sent it before.
+
+    Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
+    CommandNotDeliveredError, DocumentError.
+    """
+    environment, now = services.environment, services.now()
+    comment = _comment(services, step, command)
+    log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
+    claim = claim_or_find_intent(
+        services.table,
+        step.holder,
+        step.instance_id,
+        command.intent,
+        now,
+        document=command.document,
+        parameters=dict(command.parameters),
+        comment=comment,
+        purpose=command.purpose,
+        kept=dict(command.facts),
+    )
+    intent, command_id, answer = claim.intent, claim.intent.id, {}
+    expires_at = str(intent.facts.get("expiresAt", ""))
+    if not command_id:
+        sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
+        if not claim.is_new and sent is None:
+            intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
+        command_id, expires = sent or _send(services, step, command, comment, log_prefix)
+        expires_at = to_text(expires)
+        answer = {"id": command_id, "expiresAt": expires_at}
+    return Work(
+        kind="command",
+        begun=intent.at,
+        may_be_over=not claim.is_new,
+        resource=command_id,
+        facts={
+            "intent": command.intent,
+            "purpose": command.purpose,
+            "document": command.document,
+            "parameters": dict(command.parameters),
+            "sentAt": to_text(intent.at),
+            "expiresAt": expires_at,
+            "platform": step.machine["platform"],
+            "logKey": log_key(environment.stack, step.instance_id, step.holder, command_id),
+            **intent.facts["kept"],
+        },
+        intent=command.intent,
+        answer=answer,
+    )
+
+
+def _send(services: Services, step: Step, command: Command, comment: str, log_prefix: str) -> tuple[str, datetime]:
+    """Send a command. When AWS surely did not, that is noted, so that nobody looks for it later."""
+    try:
+        return services.ssm.send_command(
+            step.instance_id,
+            command.document,
+            services.environment.document_version(command.document),
+            command.parameters,
+            comment,
+            services.environment.log_bucket,
+            log_prefix,
+        )
+    except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
+        if not isinstance(error, ServiceUnavailableError) or error.was_refused:
+            record_intent(services.table, step.holder, step.instance_id, command.intent, {REFUSED: str(error)[:500]})
+        raise
+
+
+def find_sent_command(services: Services, instance_id: str, intent: Intent) -> tuple[str, datetime] | None:
+    """The command of an intent that has no id: sent, or None when it never was.
+
+    Raises CommandNotReadyError while that cannot be told.
+    """
+    if REFUSED in intent.facts:
+        return None
+    sent = services.ssm.find_command(instance_id, str(intent.facts["comment"]), intent.at)
+    if sent is None and services.now() - intent.at < _SEEN_AFTER:
+        raise CommandNotReadyError(f"{instance_id}: {intent.name}: it cannot be seen yet whether it was sent")
+    return sent
+
+
+def look_at_command(services: Services, wait: Wait) -> Mapping[str, Any] | None:
+    """Raises the error that ends the state, by the command's purpose."""
+    invocation = services.ssm.find_invocation(wait.instance_id, wait.resource, wait.facts["platform"])
+    if invocation is not None and invocation.is_over:
+        _require_that_it_ran(services, wait, invocation)
+        return _CONCLUSIONS[wait.facts["purpose"]](services, wait, invocation)
+    if services.now() >= wait.deadline:
+        raise CommandTimedOutError(
+            f"{wait.instance_id}: {_what(wait)} is not over at the deadline "
+            f"({invocation.status_details if invocation else 'not seen'}); it may still be at work"
+        )
+    _require_running_instance(services, wait)
+    return None
+
+
+def _require_running_instance(services: Services, wait: Wait) -> None:
+    instance = services.ec2.describe_instance(wait.instance_id)
+    if is_gone(instance):
+        raise InstanceTerminatedError(f"{wait.instance_id}: was terminated during {_what(wait)}")
+    if state_of(instance) in ("stopping", "stopped"):
+        raise InstanceStoppedError(f"{wait.instance_id}: was stopped by somebody else during {_what(wait)}")
+
+
+def _what(wait: Wait) -> str:
+    return f"{wait.facts['intent']} ({wait.facts['document']}, command {wait.resource})"
+
+
+def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation) -> None:
+    if invocation.gave_up and services.now() >= from_text(wait.facts["expiresAt"]):
+        raise CommandTimedOutError(
+            f"{wait.instance_id}: {_what(wait)} was not over when it expired; it may still be at work"
+        )
+    if invocation.never_ran:
+        raise CommandNotDeliveredError(
+            f"{wait.instance_id}: {_what(wait)} never reached the machine: {invocation.status_details}"
+        )
+    if invocation.was_cancelled:
+        raise CommandCancelledError(f"{wait.instance_id}: {_what(wait)} was cancelled by somebody")
+
+
+def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    return {
+        "commandId": wait.resource,
+        "document": wait.facts["document"],
+        "parameters": wait.facts["parameters"],
+        "sentAt": wait.facts["sentAt"],
+        "endedAt": to_text(services.now()),
+        "status": invocation.status,
+        "statusDetails": invocation.status_details,
+        "responseCode": invocation.response_code,
+        "succeeded": invocation.succeeded,
+        "logKey": wait.facts["logKey"],
+    }
+
+
+def _parse_output(wait: Wait, invocation: Invocation, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """What a document of the stack answered: the last line of its output, as JSON. Raises ProbeFailedError."""
+    if not invocation.succeeded:
+        raise ProbeFailedError(
+            f"{wait.instance_id}: {_what(wait)} ended as {invocation.status_details} "
+            f"(exit code {invocation.response_code})"
+        )
+    try:
+        said = invocation.output.partition(_ERROR_MARK)[0].splitlines()
+        return read(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
+    except (KeyError, StopIteration, TypeError, ValueError) as error:
+        raise ProbeFailedError(
+            f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not the JSON it should"
+        ) from error
+
+
+def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    probed = _parse_output(
+        wait,
+        invocation,
+        lambda said: {
+            "bootId": str(said["bootId"]),
+            "agentVersion": str(said["agentVersion"]),
+            "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
+            "pendingReboot": bool(said["pendingReboot"]),
+        },
+    )
+    return {**_conclude(services, wait, invocation), **probed}
+
+
+def _conclude_scan(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    return {
+        **_conclude(services, wait, invocation),
+        "operationEndedBefore": wait.facts.get("operationEndedBefore", ""),
+    }
+
+
+def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    """A search that did not answer has found nothing out: -1 missing, and the verdict says so."""
+    try:
+        found = _parse_output(
+            wait,
+            invocation,
+            lambda said: {"missingCount": int(said["missingCount"]), "missing": [str(kb) for kb in said["missing"]]},
+        )
+    except ProbeFailedError:
+        found = {"missingCount": -1, "missing": []}
+    return {**_conclude(services, wait, invocation), **found}
+
+
+def _conclude_own_document(
+    what: str, error: type[DrydockError], services: Services, wait: Wait, invocation: Invocation
+) -> dict[str, Any]:
+    """The end of a document of the account's own: it succeeds, or it fails the step."""
+    if not invocation.succeeded:
+        raise error(
+            f"{wait.instance_id}: {what} {_what(wait)} ended as {invocation.status_details} "
+            f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
+        )
+    return _conclude(services, wait, invocation)
+
+
+_CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, Any]]] = {
+    "health": partial(_conclude_own_document, "health probe", HealthCheckFailedError),
+    "hook": partial(_conclude_own_document, "hook", HookFailedError),
+    "install": _conclude,
+    "probe": _conclude_probe,
+    "scan": _conclude_scan,
+    "search": _conclude_search,
+    "update": _conclude,
+}

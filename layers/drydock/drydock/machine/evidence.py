@@ -1,0 +1,187 @@
+"""Evidence: what a machine's patch state, boots and agent prove, and the verdict that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from drydock.aws.services import Services
+from drydock.aws.ssm import PatchState
+from drydock.errors import (
+    DrydockError,
+    PatchesStillMissingError,
+    PatchingFailedError,
+    PatchingReportedFailedError,
+    PatchStateNotReadyError,
+    RebootPendingError,
+    VerdictUnknownError,
+)
+from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
+from drydock.request.step import Step
+
+_MOST_READS = 6
+"""The patch state follows the command's end; it is read again so many times before it counts as missing."""
+
+
+class PatchCounts(TypedDict):
+    """What is known of a machine's patches. A count of -1 is not known."""
+
+    missing: int
+    failed: int
+    installed: int
+    pendingReboot: int
+    missingPatches: list[str]
+    failedPatches: list[str]
+    baselineId: str
+    patchGroup: str
+    operation: str
+    operationEnded: str
+
+
+NOTHING_KNOWN: PatchCounts = {
+    "missing": -1,
+    "failed": -1,
+    "installed": -1,
+    "pendingReboot": -1,
+    "missingPatches": [],
+    "failedPatches": [],
+    "baselineId": "",
+    "patchGroup": "",
+    "operation": "",
+    "operationEnded": "",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the verdict rests on. The counts are -1 where there is no fresh evidence."""
+
+    is_fresh: bool
+    missing: int
+    failed: int
+    pending_reboot: bool
+    installation_succeeded: bool
+    only_scanned: bool
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict on a machine: from what was found, not from what a command reported."""
+    if not evidence.is_fresh:
+        return "unknown"
+    if evidence.only_scanned:
+        return "scanned"
+    if evidence.failed > 0 or (evidence.missing > 0 and not evidence.installation_succeeded):
+        return "failed"
+    if evidence.missing > 0:
+        return "still_missing"
+    if evidence.pending_reboot:
+        return "pending_reboot"
+    if not evidence.installation_succeeded:
+        return "patched_reported_failed"
+    return "compliant"
+
+
+_FAILURES: Mapping[str, type[DrydockError]] = {
+    "failed": PatchingFailedError,
+    "patched_reported_failed": PatchingReportedFailedError,
+    "pending_reboot": RebootPendingError,
+    "still_missing": PatchesStillMissingError,
+    "unknown": VerdictUnknownError,
+}
+
+
+def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts) -> dict[str, str] | None:
+    """The error and cause with which a verdict ends the flow, by policy; None when it does not."""
+    if verdict not in fail_on:
+        return None
+    missing = ", ".join(counts["missingPatches"][:10]) or "none"
+    failed = ", ".join(counts["failedPatches"][:10]) or "none"
+    causes = {
+        "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
+        "patched_reported_failed": "nothing is missing, but the installation reported failure",
+        "pending_reboot": "a reboot is still pending",
+        "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",
+        "unknown": "the scan after the installation gave no fresh patch state",
+    }
+    return {"error": _FAILURES[verdict].__name__, "cause": causes[verdict]}
+
+
+def is_fresh(state: PatchState | None, scan: Mapping[str, Any], snapshot_id: str) -> bool:
+    """Whether a patch state is that of our own scan. The instance's clock is compared with nobody else's."""
+    return (
+        state is not None
+        and state.operation == "Scan"
+        and state.snapshot_id == snapshot_id
+        and state.operation_ended != scan["operationEndedBefore"]
+    )
+
+
+def count_patches(services: Services, instance_id: str, state: PatchState | None) -> PatchCounts:
+    """The counts of a patch state, with the names of what is missing or failed."""
+    if state is None:
+        return NOTHING_KNOWN
+    return {
+        "missing": state.missing,
+        "failed": state.failed,
+        "installed": state.installed + state.installed_other,
+        "pendingReboot": state.pending_reboot,
+        "missingPatches": services.ssm.list_patches(instance_id, "Missing") if state.missing else [],
+        "failedPatches": services.ssm.list_patches(instance_id, "Failed") if state.failed else [],
+        "baselineId": state.baseline_id,
+        "patchGroup": state.patch_group,
+        "operation": state.operation,
+        "operationEnded": state.operation_ended,
+    }
+
+
+def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
+    """What the last scan or search of this execution found, and whether that is fresh evidence.
+
+    Raises PatchStateNotReadyError while a scan has ended and its patch state cannot be read.
+    """
+    scan = step.data["scan"]
+    if step.policy["document"] != RUN_PATCH_BASELINE:
+        found: PatchCounts = {
+            **NOTHING_KNOWN,
+            "missing": int(scan["missingCount"]),
+            "failed": 0,
+            "pendingReboot": 0,
+            "missingPatches": [str(patch) for patch in scan["missing"]],
+            "operation": "Search",
+            "operationEnded": str(scan["endedAt"]),
+        }
+        return found, found["missing"] >= 0
+    state = services.ssm.find_patch_state(step.instance_id)
+    if is_fresh(state, scan, step.machine["snapshotId"]):
+        return count_patches(services, step.instance_id, state), True
+    if scan["succeeded"] and step.retry_count < _MOST_READS:
+        raise PatchStateNotReadyError(f"{step.instance_id}: the scan has ended, its patch state is not there yet")
+    return NOTHING_KNOWN, False
+
+
+def verify_patches(services: Services, step: Step) -> dict[str, Any]:
+    """Judge the machine by its last scan, its boots and its agent.
+
+    Returns verdict, failure (error and cause, or None), counts, and whether it rebooted.
+    Raises PatchStateNotReadyError.
+    """
+    counts, fresh = read_patches(services, step)
+    before, after = step.data["probeBefore"], step.data.get("probeAfter")
+    installs = [install for install in step.data.get("installs", []) if install]
+    verdict = judge(
+        Evidence(
+            is_fresh=fresh,
+            missing=counts["missing"],
+            failed=counts["failed"],
+            pending_reboot=counts["pendingReboot"] > 0 or bool(after and after["pendingReboot"]),
+            installation_succeeded=all(install["succeeded"] for install in installs),
+            only_scanned=step.policy["operation"] == "Scan",
+        )
+    )
+    return {
+        "verdict": verdict,
+        "failure": failure_of(verdict, step.policy["failOn"], counts),
+        "patches": counts,
+        "rebooted": bool(after and after["bootId"] != before["bootId"]),
+    }

@@ -1,0 +1,108 @@
+"""Which document is sent for which step, and with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from drydock.aws.services import Services
+from drydock.environment import Environment
+from drydock.machine.commands import Command, begin_command
+from drydock.machine.waiting import wait_for
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_of
+from drydock.request.step import Step
+
+
+def install_parameters(policy: Policy, snapshot_id: str, *, reboot: bool) -> dict[str, str]:
+    """The parameters of the installation. A reboot happens only where the policy allows it as well."""
+    reboots = reboot and policy["reboot"] == "RebootIfNeeded"
+    if policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return {
+            "Action": "Install",
+            "AllowReboot": "True" if reboots else "False",
+            **_windows_update_filters(policy),
+        }
+    return {
+        "Operation": "Install",
+        "SnapshotId": snapshot_id,
+        "RebootOption": "RebootIfNeeded" if reboots else "NoReboot",
+    }
+
+
+def _windows_update_filters(policy: Policy) -> dict[str, str]:
+    """The filters as AWS-InstallWindowsUpdates takes them: lists with commas and no spaces."""
+    wanted = policy["windowsUpdate"]
+    filters = {
+        "SeverityLevels": ",".join(wanted["severityLevels"]),
+        "Categories": ",".join(wanted["categories"]),
+        "IncludeKbs": ",".join(wanted["includeKbs"]),
+        "ExcludeKbs": ",".join(wanted["excludeKbs"]),
+        "PublishedDaysOld": str(wanted["publishedDaysOld"]) if wanted["publishedDaysOld"] else "",
+    }
+    return {name: value for name, value in filters.items() if value}
+
+
+def scan_command(environment: Environment, policy: Policy, snapshot_id: str, intent: str, ended_before: str) -> Command:
+    """The command whose outcome is judged: a Scan, or a search of Windows Update with the same filters."""
+    if policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return Command(intent, "search", environment.search_document, _windows_update_filters(policy))
+    parameters = {"Operation": "Scan", "SnapshotId": snapshot_id}
+    return Command(intent, "scan", RUN_PATCH_BASELINE, parameters, {"operationEndedBefore": ended_before})
+
+
+def run_command(services: Services, step: Step, command: Command, deadline: str) -> None:
+    """Send a command once and wait for its end. `deadline` names the policy's deadline for it."""
+    wait_for(services, step, begin_command(services, step, command), deadline_of(step.policy, deadline))
+
+
+def probe_instance(services: Services, step: Step) -> None:
+    """Ask the machine for boot id, agent version and pending reboot."""
+    command = Command(f"probe{step.data['moment']}", "probe", services.environment.probe_document, parameters={})
+    run_command(services, step, command, "hookSeconds")
+
+
+def install_patches(services: Services, step: Step) -> None:
+    """Install what is missing; `data.reboot` says whether a reboot may follow at once."""
+    parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=bool(step.data["reboot"]))
+    command = Command("install", "install", step.policy["document"], parameters)
+    run_command(services, step, command, "patchSeconds")
+
+
+def finish_install(services: Services, step: Step) -> None:
+    """After a post-install hook: let the agent reboot the machine if that is needed.
+
+    AWS-RunPatchBaseline does that in a second run; AWS-InstallWindowsUpdates would find nothing to install and
+    leave the reboot pending.
+    """
+    if step.policy["document"] == INSTALL_WINDOWS_UPDATES:
+        boot_id = str(step.data["bootId"])
+        command = Command("installFinish", "install", services.environment.reboot_document, {"BootId": boot_id})
+    else:
+        parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=True)
+        command = Command("installFinish", "install", RUN_PATCH_BASELINE, parameters)
+    run_command(services, step, command, "patchSeconds")
+
+
+def scan_patches(services: Services, step: Step) -> None:
+    """Look for missing patches, and remember the operation that the patch state shows now."""
+    state = services.ssm.find_patch_state(step.instance_id) if step.policy["document"] == RUN_PATCH_BASELINE else None
+    command = scan_command(
+        services.environment,
+        step.policy,
+        step.machine["snapshotId"],
+        f"scan{step.data['moment']}",
+        state.operation_ended if state else "",
+    )
+    run_command(services, step, command, "patchSeconds")
+
+
+def run_hook(services: Services, step: Step) -> None:
+    """Run a hook of the policy: a Command document of the account."""
+    hook = str(step.data["hook"])
+    hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
+    run_command(services, step, Command(f"{hook}Hook", "hook", hooks[hook], {}), "hookSeconds")
+
+
+def check_health(services: Services, step: Step) -> None:
+    """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
+    command = Command(f"healthProbe{step.data['moment']}", "health", step.policy["healthProbe"], {})
+    run_command(services, step, command, "hookSeconds")

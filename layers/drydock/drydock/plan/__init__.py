@@ -1,0 +1,1 @@
+"""Which machines a run works on, in which order and waves, until when."""

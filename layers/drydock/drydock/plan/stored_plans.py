@@ -1,0 +1,16 @@
+"""The plan of a run as it was stored, held against the hash that the run's item remembers."""
+
+from __future__ import annotations
+
+from drydock.aws.services import Services
+from drydock.errors import PlanChangedError
+from drydock.plan.plans import Plan, plan_hash
+from drydock.records.runs import Run
+
+
+def read_plan(services: Services, run: Run) -> Plan:
+    """Raises PlanChangedError when it is not the one that was made, RunNotFoundError when it is gone."""
+    plan: Plan = services.objects.read_json(run.item["planKey"])
+    if plan_hash(plan) != run.item["planHash"]:
+        raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
+    return plan

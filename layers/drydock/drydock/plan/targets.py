@@ -1,0 +1,205 @@
+"""Targets: the machines that a run is about, in the grammar of Run Command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, state_of, tags_of
+from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
+from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
+from drydock.request.checking import Check, brief, list_of, text
+
+INSTANCE_IDS = "InstanceIds"
+TAG_KEY = "tag-key"
+TAG = "tag:"
+GROUP_NAME = "resource-groups:Name"
+GROUP_TYPES = "resource-groups:ResourceTypeFilters"
+
+MOST_TARGETS, MOST_VALUES = 5, 50
+"""Run Command's own limits."""
+
+_GONE = ("shutting-down", "terminated")
+_KNOWN = f"{TAG}<key>, {TAG_KEY}, {INSTANCE_IDS}, {GROUP_NAME}, {GROUP_TYPES}"
+
+_instance_id = text(
+    r"m?i-[0-9a-f]{17}|i-[0-9a-f]{8}", "an instance id such as i-0123456789abcdef0 (or of a hybrid node, mi-…)"
+)
+_tag_key = text(r"(?s).{1,128}", "a tag key (1 to 128 characters)")
+_tag_value = text(r"(?s).{0,256}", "a tag value (up to 256 characters)")
+_group = text(
+    r"([a-zA-Z0-9_.\-]{1,300}|[a-zA-Z0-9_.\-]{1,150}/[a-z0-9]{26})"
+    r"|arn:aws[a-z\-]*:resource-groups:[a-z0-9\-]+:[0-9]{12}:group/[a-zA-Z0-9_.\-/]{1,300}",
+    "the name or ARN of a resource group",
+)
+_resource_type = text(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+", "a resource type such as AWS::EC2::Instance")
+
+
+class Target(TypedDict):
+    """One condition: `key` says what is compared, one of `values` has to fit."""
+
+    key: str
+    values: list[str]
+
+
+class LeftOut(TypedDict):
+    """A machine that the targets mean and that the run does not touch, and why."""
+
+    instanceId: str
+    name: str
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The machines that targets mean: those that are there, as EC2 describes them, and those that are not."""
+
+    instances: Mapping[str, Instance]
+    """By id, in the order of the ids."""
+    left_out: Sequence[LeftOut]
+
+
+def leave_out(instance_id: str, name: str, why: DrydockError) -> LeftOut:
+    """A machine that is left out for the reason that an error would give."""
+    return {"instanceId": instance_id, "name": name, "error": type(why).__name__, "reason": str(why)}
+
+
+def check_targets(path: str, value: Any) -> list[str]:
+    """The mistakes in a list of targets, each one sentence that names its path."""
+    if not isinstance(value, list):
+        return [f"{path}: {brief(value)} is not a list"]
+    if not 1 <= len(value) <= MOST_TARGETS:
+        return [f"{path}: needs 1 to {MOST_TARGETS} targets, not {len(value)}"]
+    mistakes = [mistake for index, target in enumerate(value) for mistake in _check_target(f"{path}[{index}]", target)]
+    keys = [target.get("key") for target in value if isinstance(target, Mapping)]
+    if GROUP_TYPES in keys and GROUP_NAME not in keys:
+        mistakes.append(f"{path}: {GROUP_TYPES} needs {GROUP_NAME} beside it")
+    return mistakes
+
+
+def _check_target(path: str, target: Any) -> list[str]:
+    if not isinstance(target, Mapping):
+        return [f"{path}: {brief(target)} is not an object"]
+    mistakes = [
+        f"{path}.{str(key)[:100]}: unknown; known are key, values" for key in target if key not in ("key", "values")
+    ]
+    mistakes += [f"{path}.{key}: is required" for key in ("key", "values") if key not in target]
+    of_value = _check_of(target["key"]) if "key" in target else None
+    if "key" in target:
+        if of_value is None:
+            mistakes.append(f"{path}.key: {brief(target['key'])} is not one of {_KNOWN}")
+        elif str(target["key"]).startswith(TAG):
+            mistakes += _tag_key(f"{path}.key", str(target["key"]).removeprefix(TAG))
+    if "values" in target:
+        mistakes += list_of(of_value or (lambda path, value: []), MOST_VALUES)(f"{path}.values", target["values"])
+        if target["values"] == []:
+            mistakes.append(f"{path}.values: needs at least one value")
+    return mistakes
+
+
+def _check_of(key: Any) -> Check | None:
+    """How the values of a key are checked; None for a key that is not known."""
+    if isinstance(key, str) and key.startswith(TAG):
+        return _tag_value
+    checks = {TAG_KEY: _tag_key, INSTANCE_IDS: _instance_id, GROUP_NAME: _group, GROUP_TYPES: _resource_type}
+    return checks.get(key) if isinstance(key, str) else None
+
+
+def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence[Target]]) -> Resolved:
+    """The machines of all groups together; in a group, every target has to fit.
+
+    Raises InvalidInputError that names a resource group which is not there.
+    """
+    found: dict[str, Instance] = {}
+    left_out: dict[str, LeftOut] = {}
+    for targets in groups:
+        ids = _wanted_ids(resource_groups, targets)
+        described = _describe_by_tags(ec2, targets) if ids is None else _describe_by_id(ec2, ids)
+        for instance_id in sorted((ids or set()) - set(described)):
+            left_out[instance_id] = leave_out(instance_id, "", _why_unknown(instance_id))
+        for instance_id, instance in described.items():
+            if not _fits(instance, targets):
+                continue
+            if state_of(instance) in _GONE:
+                gone = InstanceNotFoundError(f"{instance_id}: is {state_of(instance)}")
+                left_out[instance_id] = leave_out(instance_id, tags_of(instance).get("Name", ""), gone)
+            else:
+                found[instance_id] = instance
+    return Resolved(
+        instances={instance_id: found[instance_id] for instance_id in sorted(found)},
+        left_out=[left_out[instance_id] for instance_id in sorted(left_out) if instance_id not in found],
+    )
+
+
+def _why_unknown(instance_id: str) -> DrydockError:
+    if instance_id.startswith("mi-"):
+        return InstanceNotPatchableError(
+            f"{instance_id}: is a hybrid node, not an EC2 instance: it cannot be imaged, started or stopped from here"
+        )
+    return InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+
+
+def _wanted_ids(resource_groups: ResourceGroups, targets: Sequence[Target]) -> set[str] | None:
+    """The ids that the targets name, in lists or through resource groups; None when they name none."""
+    named = [set(target["values"]) for target in targets if target["key"] == INSTANCE_IDS]
+    types = set(INSTANCE_TYPES)
+    for target in targets:
+        if target["key"] == GROUP_TYPES:
+            values = {value.lower() for value in target["values"]}
+            types = {kind for kind in types if kind.lower() in values}
+    named += [
+        {member for group in target["values"] for member in resource_groups.list_instances(group, sorted(types))}
+        for target in targets
+        if target["key"] == GROUP_NAME
+    ]
+    return set.intersection(*named) if named else None
+
+
+def _describe_by_id(ec2: Ec2, ids: set[str]) -> dict[str, Instance]:
+    """By filter: asked for by id, one unknown instance would fail the whole call."""
+    wanted = sorted(instance_id for instance_id in ids if instance_id.startswith("i-"))
+    described: dict[str, Instance] = {}
+    for first in range(0, len(wanted), MOST_FILTER_VALUES):
+        some = wanted[first : first + MOST_FILTER_VALUES]
+        described |= _by_id(ec2.describe_instances({"instance-id": some}))
+    return described
+
+
+def _by_id(instances: Iterable[Instance]) -> dict[str, Instance]:
+    return {str(instance["InstanceId"]): instance for instance in instances}
+
+
+def _describe_by_tags(ec2: Ec2, targets: Sequence[Target]) -> dict[str, Instance]:
+    filters: dict[str, Sequence[str]] = {}
+    count = 0
+    for target in targets:
+        name, values = _filter_of(target)
+        # A filter that finds no room, or stands there already, is left to the comparison of what is found.
+        if name not in filters and count + len(values) <= MOST_FILTER_VALUES:
+            filters[name] = values
+            count += len(values)
+    return _by_id(ec2.describe_instances(filters))
+
+
+def _filter_of(target: Target) -> tuple[str, list[str]]:
+    values = list(dict.fromkeys(target["values"]))
+    if target["key"] == TAG_KEY:
+        return TAG_KEY, [escape(value) for value in values]
+    if "" in values:
+        # How EC2 reads an empty filter value is not documented.
+        return TAG_KEY, [escape(target["key"].removeprefix(TAG))]
+    return target["key"], [escape(value) for value in values]
+
+
+def _fits(instance: Instance, targets: Sequence[Target]) -> bool:
+    """Whether an instance has the tags that the targets want, letter for letter."""
+    tags = tags_of(instance)
+    for target in targets:
+        key, values = target["key"], target["values"]
+        if key == TAG_KEY and not tags.keys() & set(values):
+            return False
+        if key.startswith(TAG) and tags.get(key.removeprefix(TAG)) not in values:
+            return False
+    return True

@@ -1,0 +1,113 @@
+"""What Systems Manager knows of a maintenance window: how long it is open, its targets and its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.aws.windows import Windows
+from drydock.plan.targets import GROUP_NAME, GROUP_TYPES, INSTANCE_IDS, Target, check_targets
+from drydock.request.checking import join_mistakes
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE
+
+_PATCHING = (RUN_PATCH_BASELINE, f"{RUN_PATCH_BASELINE}WithHooks", INSTALL_WINDOWS_UPDATES)
+
+
+_ORDINARY_KEYS = {key.lower(): key for key in (INSTANCE_IDS, GROUP_NAME, GROUP_TYPES)}
+
+
+@dataclass(frozen=True)
+class WindowFacts:
+    """One execution of a maintenance window."""
+
+    window_id: str
+    execution_id: str
+    name: str
+    start: datetime
+    end: datetime
+    last_admission: datetime
+    """The window's cutoff: nothing is begun at or after it."""
+    time_zone: str
+    """IANA name; empty when the window has none of its own."""
+    targets: Sequence[Sequence[Target]]
+    """One group for each target that is registered with the window."""
+    warnings: Sequence[str]
+
+
+def read_window(windows: Windows, window_id: str, execution_id: str, machine: str) -> WindowFacts:
+    """All that a run needs to know of its window. `machine` is the name of the state machine of runs.
+
+    Raises InvalidInputError when the window is gone or the execution is not known.
+    """
+    start = windows.started(execution_id)
+    window = windows.describe(window_id)
+    end = start + timedelta(hours=window["Duration"])
+    targets, warnings = _read_targets(windows.targets(window_id))
+    return WindowFacts(
+        window_id=window_id,
+        execution_id=execution_id,
+        name=window["Name"],
+        start=start,
+        end=end,
+        last_admission=end - timedelta(hours=window["Cutoff"]),
+        time_zone=window.get("ScheduleTimezone", ""),
+        targets=targets,
+        warnings=[*warnings, *_warn_of_tasks(windows.tasks(window_id), machine)],
+    )
+
+
+def _read_targets(registered: Sequence[Mapping[str, Any]]) -> tuple[list[list[Target]], list[str]]:
+    """Sorted by id, so that a plan does not depend on the order in which they are listed."""
+    groups: list[list[Target]] = []
+    warnings = [] if registered else ["no targets are registered with the window"]
+    for target in sorted(registered, key=lambda found: str(found["WindowTargetId"])):
+        named = f"target {target.get('Name') or target['WindowTargetId']} of the window"
+        conditions = [_read_condition(condition) for condition in target.get("Targets", [])]
+        if mistakes := check_targets("targets", conditions):
+            # A window may also serve other tasks than patching: what they are about is no mistake.
+            warnings.append(f"{named} is left aside: {join_mistakes(mistakes)}")
+        else:
+            groups.append(conditions)
+    return groups, warnings
+
+
+def _read_condition(condition: Mapping[str, Any]) -> Target:
+    """AWS's own examples also write `instanceids`."""
+    key = str(condition["Key"])
+    return {"key": _ORDINARY_KEYS.get(key.lower(), key), "values": list(condition.get("Values", []))}
+
+
+def _warn_of_tasks(tasks: Sequence[Mapping[str, Any]], machine: str) -> list[str]:
+    tasks = sorted(tasks, key=lambda task: str(task["WindowTaskId"]))
+    warnings = []
+    for task in tasks:
+        document = str(task["TaskArn"]).rpartition("/")[2]
+        if task["Type"] == "RUN_COMMAND" and document in _PATCHING:
+            warnings.append(
+                f"task {_name_of(task)} of the window runs {document} itself: unless it only scans, it patches the "
+                "same machines without backup and without Drydock's order; remove it from the window"
+            )
+    ours = [task for task in tasks if machine_of(task) == machine]
+    if len(ours) > 1:
+        names = ", ".join(_name_of(task) for task in ours)
+        warnings.append(f"{len(ours)} tasks of the window start Drydock ({names}): one is enough")
+    warnings += [
+        f"task {_name_of(task)} of the window has targets: Systems Manager starts one run for each of its machines; "
+        "register it without targets"
+        for task in ours
+        if task.get("Targets")
+    ]
+    return warnings
+
+
+def _name_of(task: Mapping[str, Any]) -> str:
+    return str(task.get("Name") or task["WindowTaskId"])
+
+
+def machine_of(task: Mapping[str, Any]) -> str:
+    """The name of the state machine that a task starts, also through a version or an alias."""
+    parts = str(task["TaskArn"]).split(":")
+    kind = task.get("Type") or task.get("TaskType")
+    return parts[6] if kind == "STEP_FUNCTIONS" and len(parts) > 6 else ""

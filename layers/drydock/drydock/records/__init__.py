@@ -1,0 +1,1 @@
+"""What Drydock's table holds, and the conditional writes that decide."""

@@ -1,0 +1,104 @@
+"""History: how long machines took, what was done to them last, and which ones were left over. Plans come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from drydock.aws.table import Item, Key, Table, Write
+from drydock.times import from_text, to_text
+
+SAMPLES = 10
+"""So many durations are remembered of each machine."""
+
+_KEPT = timedelta(days=365)
+_LEFT_KEPT = timedelta(days=90)
+_PARTITION, _LEFT = "HISTORY", "NOT_ATTEMPTED"
+
+
+@dataclass(frozen=True)
+class History:
+    """A machine's past successes with one operation. `seconds` are the durations of the last ten, newest first."""
+
+    instance_id: str
+    platform: str
+    patch_group: str
+    done: datetime
+    done_by: str
+    """ARN of the execution."""
+    done_run: str
+    seconds: tuple[int, ...]
+
+
+def _key(operation: str, instance_id: str) -> Key:
+    return {"pk": _PARTITION, "sk": f"{operation}#{instance_id}"}
+
+
+def _read(item: Item) -> History:
+    names = (f"s{number}" for number in range(1, SAMPLES + 1))
+    return History(
+        instance_id=item["sk"].partition("#")[2],
+        platform=item["platform"],
+        patch_group=item["patchGroup"],
+        done=from_text(item["doneAt"]),
+        done_by=item["doneBy"],
+        done_run=item["doneRun"],
+        seconds=tuple(int(item[name]) for name in names if item.get(name)),
+    )
+
+
+def history_change(table: Table, result: Item, now: datetime) -> Write:
+    """The write that adds a success to a machine's history; it goes with the result's own."""
+    started, ended = from_text(result["startedAt"]), from_text(result["endedAt"])
+    # A register that shifts: the right-hand sides are the values of before.
+    shifts = [f"s{number} = if_not_exists(s{number - 1}, :none)" for number in range(SAMPLES, 1, -1)]
+    facts = {
+        "platform": result["platform"],
+        "patchGroup": result["patchGroup"],
+        "doneAt": to_text(ended),
+        "doneBy": result["execution"],
+        "doneRun": result["runId"],
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    return table.change(
+        _key(result["operation"], result["instanceId"]),
+        "SET " + ", ".join([*shifts, "s1 = :seconds", *(f"#{name} = :{name}" for name in facts)]),
+        "",
+        {f"#{name}": name for name in facts},
+        {
+            ":none": 0,
+            ":seconds": int((ended - started).total_seconds()),
+            **{f":{name}": value for name, value in facts.items()},
+        },
+    )
+
+
+def find_history(table: Table, operation: str, instance_id: str) -> History | None:
+    item = table.get(_key(operation, instance_id))
+    return _read(item) if item else None
+
+
+def all_histories(table: Table, operation: str) -> dict[str, History]:
+    """By instance id."""
+    histories = (_read(item) for item in table.query(_PARTITION, f"{operation}#"))
+    return {history.instance_id: history for history in histories}
+
+
+def note_not_attempted(table: Table, run_id: str, instance_ids: Iterable[str], now: datetime) -> None:
+    """These machines come first next time."""
+    table.put_many(
+        {
+            "pk": _LEFT,
+            "sk": instance_id,
+            "run": run_id,
+            "at": to_text(now),
+            "ttl": int((now + _LEFT_KEPT).timestamp()),
+        }
+        for instance_id in instance_ids
+    )
+
+
+def left_over(table: Table) -> dict[str, datetime]:
+    """When machines were last left over, by instance id."""
+    return {str(item["sk"]): from_text(item["at"]) for item in table.query(_LEFT)}

@@ -1,0 +1,30 @@
+"""Who may hold a lease: one execution, in one of its redrives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who may hold a lease: one execution, in one of its redrives."""
+
+    execution: str
+    redrive_count: int
+
+    @property
+    def name(self) -> str:
+        return self.execution.rsplit(":", 1)[-1]
+
+    @property
+    def machine(self) -> str:
+        """The name of the state machine."""
+        return self.execution.split(":")[6]
+
+    @property
+    def account(self) -> str:
+        return self.execution.split(":")[4]
+
+    @property
+    def partition(self) -> str:
+        return self.execution.split(":")[1]

@@ -1,0 +1,67 @@
+"""Results: what became of a machine in one execution. Kept for a year."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.records.holder import Holder
+from drydock.subject import partition_of
+from drydock.times import to_text
+
+UNTOLD = "UNTOLD"
+_KEPT = timedelta(days=365)
+
+
+def result_key(instance_id: str, holder: Holder, started: datetime) -> Key:
+    """Sorted by the start of the execution: Step Functions frees names after 90 days, so a name is not enough."""
+    begun = int(started.timestamp())
+    return {
+        "pk": partition_of(instance_id),
+        "sk": f"RESULT#{begun:012d}#{holder.machine}#{holder.name}#{holder.redrive_count}",
+    }
+
+
+def make_result(
+    instance_id: str, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
+) -> Item:
+    """`outcome` is succeeded, failed or refused. What people shall hear of is filed as untold until it is told."""
+    item: Item = {
+        **result_key(instance_id, holder, started),
+        "instanceId": instance_id,
+        "execution": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "outcome": outcome,
+        "startedAt": to_text(started),
+        "endedAt": to_text(ended),
+        "ttl": int((ended + _KEPT).timestamp()),
+        **facts,
+    }
+    if outcome != "succeeded" or not item.get("runId") or item.get("notify") == "each":
+        item["lookup"] = UNTOLD
+    return item
+
+
+def put_result(table: Table, result: Item) -> None:
+    """Write a result that no lease goes with. The first one stands."""
+    try:
+        table.put(result, "attribute_not_exists(pk)", {}, {})
+    except ConditionFailedError:
+        return
+
+
+def find_result(table: Table, instance_id: str, holder: Holder, started: datetime) -> Item | None:
+    return table.get(result_key(instance_id, holder, started))
+
+
+def untold_results(table: Table) -> list[Item]:
+    return table.look_up(LOOKUP_INDEX, UNTOLD)
+
+
+def mark_result_told(table: Table, key: Key) -> None:
+    try:
+        table.update(key, "REMOVE lookup", "attribute_exists(lookup)", {}, {})
+    except ConditionFailedError:
+        return

@@ -1,0 +1,316 @@
+"""Runs: what a maintenance run is about, how far it is, and what became of each of its machines.
+
+One item a run, and one for each machine whose turn came. Which machine may still begin is decided by one
+conditional write of the run's item. A run has ended once its report is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.errors import DrydockError, RunNotFoundError, RunOverError
+from drydock.records.holder import Holder
+from drydock.subject import group_name_of, is_group
+from drydock.times import from_text, to_text
+
+PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
+OPEN_RUNS, UNTOLD_RUNS = "RUNS", "UNTOLD_RUNS"
+
+SNAPSHOT_LIVES = timedelta(days=3)
+"""So long the patch snapshot of a run, and with it its plan, can be used:
+https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
+
+MOST_RUN_ID = _MOST_NAME = 80
+_MOST_GROUP_NAME = 24
+_KEPT = timedelta(days=365)
+_HELD = "#owner = :owner AND redriveCount = :redrive"
+_NAMES = {"#owner": "owner"}
+_SLOT = "MACHINE#"
+
+
+def run_key(run_id: str) -> Key:
+    return {"pk": f"RUN#{run_id}", "sk": "RUN"}
+
+
+def slot_key(run_id: str, instance_id: str) -> Key:
+    return {"pk": f"RUN#{run_id}", "sk": f"{_SLOT}{instance_id}"}
+
+
+def child_name(run_id: str, instance_id: str) -> str:
+    """The name of the execution that patches a machine of a run: always the same, so it is never started twice.
+
+    For a group's subject, of the one that rolls through the group.
+    """
+    subject = _group_part(group_name_of(instance_id)) if is_group(instance_id) else instance_id
+    name = f"{run_id}-{subject}"
+    if len(name) <= _MOST_NAME:
+        return name
+    mark = hashlib.sha256(run_id.encode()).hexdigest()[:12]
+    return f"{run_id[: _MOST_NAME - len(mark) - len(subject) - 2]}-{mark}-{subject}"
+
+
+def _group_part(group_name: str) -> str:
+    """What stands for a group in an execution's name: groups may have names with spaces and slashes, and long ones."""
+    readable = re.sub(r"[^a-zA-Z0-9_-]", "-", group_name)[:_MOST_GROUP_NAME]
+    return f"{readable}-{hashlib.sha256(group_name.encode()).hexdigest()[:8]}"
+
+
+def child_execution(run: Run, stack: str, region: str, instance_id: str) -> str:
+    """The ARN of the execution that patches a machine of a run, or rolls through a group."""
+    holder = run.holder
+    machine = "RollGroup" if is_group(instance_id) else "PatchInstance"
+    name = child_name(run.run_id, instance_id)
+    return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its item says. `item` has what only reports and messages need."""
+
+    run_id: str
+    holder: Holder
+    phase: str
+    started: datetime
+    closed: Mapping[str, str] | None
+    """Why no machine may begin any more: error, reason, at."""
+    failed: int
+    max_errors: int
+    end: datetime | None
+    last_admission: datetime | None
+    item: Item
+
+    def belongs_to(self, holder: Holder, started: datetime) -> bool:
+        """Whether this is the run of an execution. Step Functions gives names out again, and redrives executions."""
+        return self.holder == holder and self.started == from_text(to_text(started))
+
+    @property
+    def is_ended(self) -> bool:
+        return self.phase == ENDED
+
+    @property
+    def time_zone(self) -> str:
+        """The window's zone; empty when the run has none of its own."""
+        return str(self.item.get("timeZone", ""))
+
+
+def read_run(item: Item) -> Run:
+    return Run(
+        run_id=item["runId"],
+        holder=Holder(item["owner"], item["redriveCount"]),
+        phase=item["phase"],
+        started=from_text(item["startedAt"]),
+        closed=item.get("closed"),
+        failed=item.get("failed", 0),
+        max_errors=item.get("maxErrors", 0),
+        end=from_text(item["end"]) if item.get("end") else None,
+        last_admission=from_text(item["lastAdmission"]) if item.get("lastAdmission") else None,
+        item=item,
+    )
+
+
+def find_run(table: Table, run_id: str) -> Run | None:
+    item = table.get(run_key(run_id))
+    return read_run(item) if item else None
+
+
+def require_run(table: Table, run_id: str) -> Run:
+    """Raises RunNotFoundError."""
+    run = find_run(table, run_id)
+    if run is None:
+        raise RunNotFoundError(f"{run_id}: there is no such run, or it is older than a year")
+    return run
+
+
+def open_runs(table: Table) -> list[Run]:
+    """The runs that have not ended. The index lags a little."""
+    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
+
+
+def untold_runs(table: Table) -> list[Run]:
+    """The runs that have ended and that nobody was told of yet."""
+    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
+
+
+def open_run(table: Table, holder: Holder, started: datetime) -> Run:
+    """Write a run down before it does anything. The one that stands, when this execution has opened it before.
+
+    Raises RunOverError when the name was another execution's.
+    """
+    item: Item = {
+        **run_key(holder.name),
+        "runId": holder.name,
+        "lookup": OPEN_RUNS,
+        "owner": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "startedAt": to_text(started),
+        "phase": PLANNING,
+        "failed": 0,
+        "admitted": 0,
+    }
+    try:
+        table.put(item, "attribute_not_exists(pk)", {}, {})
+    except ConditionFailedError as refused:
+        standing = read_run(refused.found) if refused.found else require_run(table, holder.name)
+        if standing.belongs_to(holder, started):
+            return standing
+        raise RunOverError(f"{holder.name}: a run of this name has been there already: start a new one") from refused
+    return read_run(item)
+
+
+def update_run(
+    table: Table,
+    run: Run,
+    facts: Mapping[str, Any],
+    condition: str,
+    values: Mapping[str, Any] | None = None,
+    forget: tuple[str, ...] = (),
+) -> Run:
+    """Set attributes of a run that is still its owner's. Raises ConditionFailedError.
+
+    In the condition, `#phase` and `#closed` stand for the attributes of those names.
+    """
+    changes = "SET " + ", ".join(f"#set_{name} = :set_{name}" for name in facts)
+    item = table.update(
+        run_key(run.run_id),
+        changes + (" REMOVE " + ", ".join(forget) if forget else ""),
+        f"{_HELD} AND {condition}",
+        {**_NAMES, **{f"#set_{name}": name for name in facts}},
+        {**_holder_values(run.holder), **{f":set_{name}": value for name, value in facts.items()}, **(values or {})},
+    )
+    return read_run(item)
+
+
+def _holder_values(holder: Holder) -> dict[str, Any]:
+    return {":owner": holder.execution, ":redrive": holder.redrive_count}
+
+
+def record_plan(table: Table, run: Run, facts: Mapping[str, Any]) -> Run:
+    """Remember the plan of a run; the first one stands. Raises RunOverError."""
+    try:
+        return update_run(
+            table, run, facts, "phase = :planning AND attribute_not_exists(planKey)", {":planning": PLANNING}
+        )
+    except ConditionFailedError as refused:
+        standing = read_run(refused.found) if refused.found else None
+        if standing is not None and standing.holder == run.holder and standing.phase == PLANNING:
+            return standing
+        raise RunOverError(f"{run.run_id}: the run went while it was planned") from refused
+
+
+def begin_carrying_out(table: Table, run: Run) -> Run:
+    """From now on machines may begin. Raises RunOverError."""
+    if run.phase == CARRYING_OUT:
+        return run
+    try:
+        return update_run(
+            table,
+            run,
+            {"phase": CARRYING_OUT},
+            "phase <> :ended AND (approvalNeeded = :no OR approval.decision = :approved)",
+            {":ended": ENDED, ":no": False, ":approved": "approved"},
+        )
+    except ConditionFailedError as refused:
+        raise RunOverError(f"{run.run_id}: the run is over, or nobody has approved it") from refused
+
+
+def close_run(table: Table, run: Run, reason: DrydockError, now: datetime) -> Run:
+    """Let no machine begin any more; the first reason stands. The run as it is then."""
+    closed = {"error": type(reason).__name__, "reason": str(reason), "at": to_text(now)}
+    try:
+        return update_run(
+            table, run, {"closed": closed}, "attribute_not_exists(closed) AND phase <> :ended", {":ended": ENDED}
+        )
+    except ConditionFailedError as refused:
+        return read_run(refused.found) if refused.found else run
+
+
+def count_admission(table: Table, run: Run) -> Run | None:
+    """Take a place for one more machine, while the run lets machines begin. None when it does not any more."""
+    try:
+        item = table.update(
+            run_key(run.run_id),
+            "ADD admitted :one",
+            f"{_HELD} AND phase = :carrying AND attribute_not_exists(closed) AND failed <= maxErrors",
+            _NAMES,
+            {**_holder_values(run.holder), ":one": 1, ":carrying": CARRYING_OUT},
+        )
+    except ConditionFailedError:
+        return None
+    return read_run(item)
+
+
+def find_slot(table: Table, run_id: str, instance_id: str) -> Item | None:
+    return table.get(slot_key(run_id, instance_id))
+
+
+def put_slot(table: Table, run_id: str, instance_id: str, facts: Mapping[str, Any], now: datetime) -> Item:
+    """Write down that a machine's turn came. The slot that stands, when it came before."""
+    ttl = int((now + _KEPT).timestamp())
+    item: Item = {**slot_key(run_id, instance_id), "instanceId": instance_id, "ttl": ttl, **facts}
+    try:
+        table.put(item, "attribute_not_exists(pk)", {}, {})
+    except ConditionFailedError as refused:
+        return refused.found or item
+    return item
+
+
+def end_slot(
+    table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime, failures: int = 1
+) -> None:
+    """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
+
+    `failures` is how many machines have failed when the outcome is `failed`.
+    """
+    facts = {**outcome, "endedAt": to_text(now)}
+    slot = table.change(
+        slot_key(run.run_id, instance_id),
+        "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
+        "attribute_exists(pk) AND attribute_not_exists(outcome)",
+        {f"#{name}": name for name in facts},
+        {f":{name}": value for name, value in facts.items()},
+    )
+    writes = [slot]
+    if outcome["outcome"] == "failed":
+        change = "ADD failed :failures"
+        writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
+    try:
+        table.write_together(writes)
+    except ConditionFailedError:
+        return
+
+
+def slots_of_run(table: Table, run_id: str) -> list[Item]:
+    """All machines of a run whose turn came."""
+    return table.query(f"RUN#{run_id}", _SLOT)
+
+
+def end_run(table: Table, run: Run, facts: Mapping[str, Any], now: datetime) -> Run:
+    """The run is over; from now on people may be told. The one that stands, when it was over before."""
+    ended = {
+        **facts,
+        "phase": ENDED,
+        "endedAt": to_text(now),
+        "lookup": UNTOLD_RUNS,
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    try:
+        return update_run(table, run, ended, "phase <> :ended", {":ended": ENDED})
+    except ConditionFailedError as refused:
+        if refused.found is None:
+            raise RunOverError(f"{run.run_id}: its item is gone") from refused
+        return read_run(refused.found)
+
+
+def mark_run_told(table: Table, run: Run) -> None:
+    try:
+        table.update(
+            run_key(run.run_id), "REMOVE lookup", "phase = :ended AND attribute_exists(lookup)", {}, {":ended": ENDED}
+        )
+    except ConditionFailedError:
+        return

@@ -1,0 +1,25 @@
+"""When a lease is stale: its owner is over, so nobody will end it but `give_back`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from drydock.aws.executions import OPEN
+from drydock.aws.services import Services
+from drydock.records.leases import Lease
+
+UNKNOWN_OWNER = timedelta(minutes=15)
+"""An owner that Step Functions does not know may be too new to be seen; after this it counts as closed."""
+
+RESTORE_LIMIT = timedelta(hours=6)
+"""After this people are told that a machine could not be given back, and nobody waits for it; the passes go on."""
+
+TOLD_LATE = timedelta(minutes=2)
+"""A result that is still untold after this has lost its event."""
+
+
+def is_stale(services: Services, lease: Lease) -> bool:
+    execution = services.executions.find(lease.holder.execution)
+    if execution is None:
+        return services.now() - lease.since > UNKNOWN_OWNER
+    return execution["status"] not in OPEN

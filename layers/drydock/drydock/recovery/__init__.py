@@ -1,0 +1,1 @@
+"""What happens after an execution died: giving back, alerts, waking what waits."""

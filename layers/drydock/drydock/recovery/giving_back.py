@@ -1,0 +1,116 @@
+"""Giving back: a convergent pass over a machine whose execution is over without having released it.
+
+Each pass does what is safe now and leaves the rest to the next one, which comes with the schedule, or earlier
+when something happens on the machine. The lease stays until all is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.aws.executions import invoke_later
+from drydock.aws.services import Services
+from drydock.errors import DrydockError
+from drydock.group.giving_back import give_back_group
+from drydock.machine.giving_back import _end_untouched, _make_next_move
+from drydock.records.holder import Holder
+from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begin_restoring, find_lease
+from drydock.records.results import untold_results
+from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
+from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
+from drydock.subject import is_group
+from drydock.telling.failures import subject_of
+from drydock.times import from_text, to_text
+
+_MOST_ALERTS = 20
+"""So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
+
+
+def sweep(services: Services) -> dict[str, Any]:
+    """Hand over every lease that may be stale, and every result that nobody was told of, each to a pass of its own.
+
+    Executions that run are listed, not described one by one: a thousand machines cost a few calls.
+    """
+    function = services.environment.function
+    suspects = _find_suspects(services, all_leases(services.table))
+    for lease in suspects:
+        invoke_later(function("give_back"), {"instanceId": lease.subject})
+    untold = [
+        result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
+    ]
+    for result in untold[:_MOST_ALERTS]:
+        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount", "startedAt")}
+        invoke_later(function("alert_failure"), alert)
+    return {"suspects": len(suspects), "untold": len(untold)}
+
+
+def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
+    """Leases in RESTORING, and those whose owner does not run."""
+    running = services.executions.running_among(lease.holder.execution for lease in leases)
+    return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
+
+
+def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
+    """One pass over one machine. Returns what was done: the next move, or `nothing`."""
+    if is_group(instance_id):
+        return {"move": _give_back_group(services, instance_id)}
+    lease = find_lease(services.table, instance_id)
+    if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
+        return {"move": "nothing"}
+    if lease.phase == ADMITTING:
+        return _end_untouched(services, lease)
+    lease = begin_restoring(services.table, lease, services.now())
+    if lease is None:
+        return {"move": "nothing"}
+    try:
+        move, hindrance = _make_next_move(services, lease)
+    except DrydockError as error:
+        _tell_when_late(services, lease, str(error))
+        raise
+    if move != "release":
+        _tell_when_late(services, lease, hindrance)
+    return {"move": move}
+
+
+def _give_back_group(services: Services, subject: str) -> str:
+    try:
+        move = give_back_group(services, subject)
+    except DrydockError as error:
+        standing = find_lease(services.table, subject)
+        if standing is not None:
+            _tell_when_late(services, standing, str(error))
+        raise
+    lease = find_lease(services.table, subject) if move not in ("nothing", "release") else None
+    if lease is not None:
+        _tell_when_late(services, lease, move.replace("_", " "))
+    return move
+
+
+def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
+    since = lease.phase_since if lease.phase == RESTORING else services.now()
+    if services.now() - since > RESTORE_LIMIT:
+        invoke_later(
+            services.environment.function("alert_failure"),
+            {
+                "instanceId": lease.instance_id,
+                "execution": lease.holder.execution,
+                "redriveCount": lease.holder.redrive_count,
+                "startedAt": to_text(lease.started),
+                "notGivenBack": hindrance,
+            },
+        )
+
+
+def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """One machine, one run (`{"instanceId": …}`, `{"runId": …}`, or the end of an execution), or all (the schedule)."""
+    if "instanceId" in event:
+        return give_back_instance(services, str(event["instanceId"]))
+    if "runId" in event:
+        return give_back_run(services, str(event["runId"]))
+    if "detail" in event and "executionArn" in event["detail"]:
+        if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
+            return note_end_of_run(services, event["detail"])
+        instance_id = subject_of(event["detail"])
+        return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
+    return {**sweep_runs(services), **sweep(services)}

@@ -1,0 +1,33 @@
+"""What happens when AWS reports that something happened to an image, a command or an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.aws.executions import invoke_later
+from drydock.aws.services import Services
+from drydock.machine.waiting import settle_wait
+from drydock.records.leases import ACTIVE, RESTORING, Lease, find_lease, find_leases_that_await
+
+
+def resume_waiting(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Look again at what is waited for. The event is only a hint: it may be late, doubled or out of order.
+
+    A machine that is being given back gets another pass instead.
+    """
+    woken = []
+    for lease in _find_leases(services, event["detail"]):
+        if lease.phase == ACTIVE and lease.wait is not None:
+            settle_wait(services, lease.wait)
+            woken.append(lease.instance_id)
+        elif lease.phase == RESTORING:
+            invoke_later(services.environment.function("give_back"), {"instanceId": lease.instance_id})
+    return {"woken": woken}
+
+
+def _find_leases(services: Services, detail: Mapping[str, Any]) -> list[Lease]:
+    if "ImageId" in detail:
+        return find_leases_that_await(services.table, detail["ImageId"])
+    lease = find_lease(services.table, detail["instance-id"])
+    return [lease] if lease is not None else []

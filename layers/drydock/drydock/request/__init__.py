@@ -1,0 +1,1 @@
+"""What people ask for, checked whole before anything is looked at."""

@@ -1,0 +1,125 @@
+"""Checks of JSON values that collect every mistake instead of stopping at the first."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drydock.times import from_text
+
+Check = Callable[[str, Any], list[str]]
+"""Takes the path of a value and the value; returns the mistakes, each one sentence that names the path."""
+
+
+_MOST = 100
+
+
+_MOST_MISTAKES = 50
+
+
+_briefly = reprlib.Repr()
+
+
+_briefly.maxlevel, _briefly.maxstring, _briefly.maxother, _briefly.maxlong = 4, _MOST, _MOST, 40
+
+
+def brief(value: Any) -> str:
+    """A value as a mistake names it: whatever was given, the sentence stays short."""
+    return _briefly.repr(value)
+
+
+def join_mistakes(mistakes: list[str]) -> str:
+    """All mistakes in one text that fits into a message, whatever was given."""
+    more = len(mistakes) - _MOST_MISTAKES
+    return "; ".join(mistakes[:_MOST_MISTAKES]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def one_of(*allowed: str) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, str) and value in allowed:
+            return []
+        return [f"{path}: {brief(value)} is not one of {', '.join(allowed)}"]
+
+    return check
+
+
+def flag(path: str, value: Any) -> list[str]:
+    return [] if isinstance(value, bool) else [f"{path}: {brief(value)} is not true or false"]
+
+
+def whole_number(least: int, most: int) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return []
+        return [f"{path}: {brief(value)} is not a whole number from {least} to {most}"]
+
+    return check
+
+
+def text(pattern: str, expected: str) -> Check:
+    matcher = re.compile(pattern)
+
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, str) and matcher.fullmatch(value):
+            return []
+        return [f"{path}: {brief(value)} is not {expected}"]
+
+    return check
+
+
+def moment(path: str, value: Any) -> list[str]:
+    try:
+        if isinstance(value, str) and from_text(value).tzinfo is not None:
+            return []
+    except ValueError:
+        pass
+    return [f"{path}: {brief(value)} is not a time such as 2026-01-13T01:00:00Z"]
+
+
+def number_or_share(pattern: str, least: int, most: int, expected: str) -> Check:
+    """A whole number, as a number or as text, or a percentage as text: the grammar of Run Command."""
+    of_text, of_number = text(pattern, expected), whole_number(least, most)
+
+    def check(path: str, value: Any) -> list[str]:
+        return of_text(path, value) if isinstance(value, str) else of_number(path, value) and of_text(path, value)
+
+    return check
+
+
+def list_of(item: Check, most: int | None = None) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if not isinstance(value, list):
+            return [f"{path}: {brief(value)} is not a list"]
+        if most is not None and len(value) > most:
+            return [f"{path}: {len(value)} are more than the {most} that are possible"]
+        return [mistake for index, element in enumerate(value) for mistake in item(f"{path}[{index}]", element)]
+
+    return check
+
+
+def section(keys: Mapping[str, Check]) -> Check:
+    """An object with no other keys than these; each key may be left out."""
+
+    def check(path: str, value: Any) -> list[str]:
+        if not isinstance(value, Mapping):
+            return [f"{path}: {brief(value)} is not an object"]
+        mistakes = []
+        for key, element in value.items():
+            if key in keys:
+                mistakes += keys[key](f"{path}.{key}", element)
+            else:
+                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
+        return mistakes
+
+    return check
+
+
+_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+
+GUID = text(_UUID, "a GUID")
+
+
+RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")

@@ -1,0 +1,62 @@
+"""The input of PatchInstance, checked whole before anything is looked at."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drydock.errors import InvalidInputError
+from drydock.request.checking import GUID, RUN_ID, join_mistakes, moment, section, text
+from drydock.request.policy import Policy, effective_policy, require_no_mistakes
+from drydock.times import from_text
+
+_check_input = section(
+    {
+        "instanceId": text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0"),
+        "policy": lambda path, value: [],
+        "runId": RUN_ID,
+        "snapshotId": GUID,
+        "group": text(r".{1,255}", "the name of an Auto Scaling group"),
+        "unlessDoneSince": moment,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The input of PatchInstance, checked."""
+
+    instance_id: str
+    policy: Policy
+    run_id: str
+    snapshot_id: str
+    group: str
+    unless_done_since: datetime | None
+    """A success of the same operation since then is enough."""
+
+
+def read_request(given: object, settings: str, settings_name: str, execution: str) -> Request:
+    """Check input and settings together.
+
+    Raises InvalidInputError or InvalidPolicyError; either names every mistake. Without a snapshot id of the
+    run, the execution has its own: the same one however often the step runs.
+    """
+    mistakes = _check_input("input", given)
+    values: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    if isinstance(given, Mapping) and "instanceId" not in given:
+        mistakes.append("input.instanceId: is required, an instance id such as i-0123456789abcdef0")
+    policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
+    if mistakes:
+        raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))
+    require_no_mistakes(policy_mistakes)
+    return Request(
+        instance_id=str(values["instanceId"]),
+        policy=policy,
+        run_id=str(values.get("runId", "")),
+        snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
+        group=str(values.get("group", "")),
+        unless_done_since=from_text(values["unlessDoneSince"]) if values.get("unlessDoneSince") else None,
+    )

@@ -1,0 +1,356 @@
+"""The policy: what an execution shall do, from the built-in defaults, the account's settings and the input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any, Literal, TypedDict, cast, get_args
+
+from drydock.errors import InvalidPolicyError
+from drydock.request.checking import flag, join_mistakes, list_of, number_or_share, one_of, section, text, whole_number
+
+RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
+INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
+
+SSM_AGENT = "AmazonSSMAgent"
+CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
+
+Verdict = Literal[
+    "compliant", "pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown", "scanned"
+]
+Operation = Literal["Install", "Scan", "UpdateAgents"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+HookName = Literal["preInstall", "postInstall", "onExit"]
+
+
+class WindowsUpdatePolicy(TypedDict):
+    """What AWS-InstallWindowsUpdates may install. An empty list means no restriction."""
+
+    severityLevels: list[str]
+    categories: list[str]
+    includeKbs: list[str]
+    excludeKbs: list[str]
+    publishedDaysOld: int
+
+
+class BackupPolicy(TypedDict):
+    before: bool
+    after: bool
+    noReboot: bool
+    deprecateAfterDays: int
+
+
+class HookPolicy(TypedDict):
+    """Names of SSM Command documents of the account; empty for none."""
+
+    preInstall: str
+    postInstall: str
+    onExit: str
+
+
+class DeadlinePolicy(TypedDict):
+    """How long each step may take, in seconds."""
+
+    imageSeconds: int
+    startSeconds: int
+    patchSeconds: int
+    hookSeconds: int
+    agentSeconds: int
+    stopSeconds: int
+    standbySeconds: int
+
+
+class CanaryPolicy(TypedDict):
+    """The machines of the first wave: a number or share of them, or those with a tag (`Key` or `Key=Value`)."""
+
+    count: str | int
+    tag: str
+
+
+class GatePolicy(TypedDict):
+    """What must be quiet for a machine to be taken out of service."""
+
+    alarms: list[str]
+    calendars: list[str]
+
+
+class ApprovalPolicy(TypedDict):
+    """When people are asked first: always, or for more machines than `above` (0: whatever their number)."""
+
+    required: bool
+    above: int
+    seconds: int
+    minApprovals: int
+
+
+class RefreshPolicy(TypedDict):
+    """Whether a roll gives the group's launch template the image of a member, and may make that its default."""
+
+    enabled: bool
+    allowDefault: bool
+
+
+class Policy(TypedDict):
+    """What is done to a machine, and how a run goes about its machines."""
+
+    operation: Operation
+    document: str
+    reboot: Literal["RebootIfNeeded", "NoReboot"]
+    windowsUpdate: WindowsUpdatePolicy
+    agents: list[str]
+    backup: BackupPolicy
+    hooks: HookPolicy
+    healthProbe: str
+    startForScan: bool
+    deadlines: DeadlinePolicy
+    failOn: list[str]
+    notify: Literal["each", "failures", "summary"]
+    deadlineMinutes: int
+    maxConcurrency: str | int
+    maxErrors: str | int
+    canary: CanaryPolicy
+    soakMinutes: int
+    waveSize: str | int
+    gates: GatePolicy
+    approval: ApprovalPolicy
+    batch: int
+    capacity: Literal["reduce", "surge"]
+    surgeFallback: Literal["fail", "reduce"]
+    minHealthy: str | int
+    onMemberFailure: Literal["return", "hold", "replace"]
+    launchedMembers: Literal["report", "patch"]
+    refreshLaunchTemplate: RefreshPolicy
+
+
+DEFAULTS: Policy = {
+    "operation": "Install",
+    "document": RUN_PATCH_BASELINE,
+    "reboot": "RebootIfNeeded",
+    "windowsUpdate": {
+        "severityLevels": ["Critical", "Important", "Moderate", "Low"],
+        "categories": [],
+        "includeKbs": [],
+        "excludeKbs": [],
+        "publishedDaysOld": 0,
+    },
+    "agents": [SSM_AGENT, CLOUDWATCH_AGENT],
+    "backup": {"before": True, "after": True, "noReboot": False, "deprecateAfterDays": 90},
+    "hooks": {"preInstall": "", "postInstall": "", "onExit": ""},
+    "healthProbe": "",
+    "startForScan": False,
+    "deadlines": {
+        "imageSeconds": 3600,
+        "startSeconds": 3600,
+        "patchSeconds": 3600,
+        "hookSeconds": 600,
+        "agentSeconds": 600,
+        "stopSeconds": 3600,
+        "standbySeconds": 300,
+    },
+    "failOn": ["still_missing", "failed", "unknown"],
+    "notify": "failures",
+    "deadlineMinutes": 0,
+    "maxConcurrency": "1",
+    "maxErrors": "0",
+    "canary": {"count": "0", "tag": ""},
+    "soakMinutes": 0,
+    "waveSize": "100%",
+    "gates": {"alarms": [], "calendars": []},
+    "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
+    "batch": 1,
+    "capacity": "reduce",
+    "surgeFallback": "fail",
+    "minHealthy": "",
+    "onMemberFailure": "return",
+    "launchedMembers": "report",
+    "refreshLaunchTemplate": {"enabled": False, "allowDefault": False},
+}
+
+_SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
+_CATEGORIES = (
+    "CriticalUpdates",
+    "DefinitionUpdates",
+    "Drivers",
+    "FeaturePacks",
+    "SecurityUpdates",
+    "ServicePacks",
+    "UpdateRollups",
+    "Updates",
+)
+"""Those whose language-free ids the stack's search knows."""
+
+_kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
+_document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+
+_positive = "a number such as 10 or a percentage such as 10%"
+_at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
+_at_least_none = number_or_share(r"[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"0, {_positive}")
+_alarm = text(r"(?s).{1,255}", "the name of a CloudWatch alarm (1 to 255 characters)")
+_calendar = text(r"[a-zA-Z0-9_\-.:/]{3,400}", "the name or ARN of a Change Calendar")
+_canary_tag = text(r"|[^=]{1,128}(=.{0,256})?", "a tag key, or Key=Value, or ''")
+
+MOST_SECONDS: DeadlinePolicy = {
+    "imageSeconds": 86_400,
+    "startSeconds": 7_200,
+    "patchSeconds": 14_400,
+    "hookSeconds": 7_200,
+    "agentSeconds": 7_200,
+    "stopSeconds": 7_200,
+    "standbySeconds": 7_200,
+}
+"""The longest deadline that a policy may ask for; the state machine's retriers last at least as long."""
+
+_check_policy = section(
+    {
+        "operation": one_of(*OPERATIONS),
+        "document": one_of(RUN_PATCH_BASELINE, INSTALL_WINDOWS_UPDATES),
+        "reboot": one_of("RebootIfNeeded", "NoReboot"),
+        "windowsUpdate": section(
+            {
+                "severityLevels": list_of(one_of(*_SEVERITIES)),
+                "categories": list_of(one_of(*_CATEGORIES)),
+                "includeKbs": list_of(_kb),
+                "excludeKbs": list_of(_kb),
+                "publishedDaysOld": whole_number(0, 3650),
+            }
+        ),
+        "agents": list_of(one_of(SSM_AGENT, CLOUDWATCH_AGENT)),
+        "backup": section(
+            {
+                "before": flag,
+                "after": flag,
+                "noReboot": flag,
+                "deprecateAfterDays": whole_number(1, 3650),
+            }
+        ),
+        "hooks": section({"preInstall": _document, "postInstall": _document, "onExit": _document}),
+        "healthProbe": _document,
+        "startForScan": flag,
+        "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
+        "failOn": list_of(one_of("pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown")),
+        "notify": one_of("each", "failures", "summary"),
+        "deadlineMinutes": whole_number(0, 4320),
+        "maxConcurrency": _at_least_one,
+        "maxErrors": _at_least_none,
+        "canary": section({"count": _at_least_none, "tag": _canary_tag}),
+        "soakMinutes": whole_number(0, 1440),
+        "waveSize": _at_least_one,
+        "gates": section({"alarms": list_of(_alarm, 100), "calendars": list_of(_calendar, 10)}),
+        "approval": section(
+            {
+                "required": flag,
+                "above": whole_number(0, 10_000),
+                "seconds": whole_number(60, 86_400),
+                "minApprovals": whole_number(1, 10),
+            }
+        ),
+        "batch": whole_number(1, 20),
+        "capacity": one_of("reduce", "surge"),
+        "surgeFallback": one_of("fail", "reduce"),
+        "minHealthy": number_or_share(
+            r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"'', 0, {_positive}"
+        ),
+        "onMemberFailure": one_of("return", "hold", "replace"),
+        "launchedMembers": one_of("report", "patch"),
+        "refreshLaunchTemplate": section({"enabled": flag, "allowDefault": flag}),
+    }
+)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands above counts; of sections, key by key."""
+    merged = dict(below)
+    for key, value in above.items():
+        lower = merged.get(key)
+        merged[key] = merge(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _impossible(policy: Mapping[str, Any]) -> list[str]:
+    """Combinations that no run could carry out, also in a policy that has other mistakes."""
+    mistakes = []
+    both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
+    if both:
+        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
+    if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
+        mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+    if _refreshes_without_image(policy):
+        mistakes.append(
+            "policy.refreshLaunchTemplate: needs the image that is made after patching, with a reboot: "
+            "backup.after true and backup.noReboot false"
+        )
+    return mistakes
+
+
+def _refreshes_without_image(policy: Mapping[str, Any]) -> bool:
+    refresh, backup = policy.get("refreshLaunchTemplate"), policy.get("backup")
+    return (
+        policy.get("operation") == "Install"
+        and isinstance(refresh, Mapping)
+        and refresh.get("enabled") is True
+        and isinstance(backup, Mapping)
+        and (backup.get("after") is False or backup.get("noReboot") is True)
+    )
+
+
+def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:
+    wanted = policy.get("windowsUpdate")
+    kbs = wanted.get(key) if isinstance(wanted, Mapping) else None
+    return {kb.removeprefix("KB") for kb in kbs if isinstance(kb, str)} if isinstance(kbs, list) else set()
+
+
+def read_settings(settings: str) -> tuple[Mapping[str, Any], list[str]]:
+    """The account's policy, from the text in Parameter Store, and its mistakes."""
+    try:
+        value = json.loads(settings)
+    except (ValueError, RecursionError) as error:
+        return {}, [f"not JSON: {error}"]
+    mistakes = _check_policy("policy", value)
+    return ({}, mistakes) if mistakes else (value, [])
+
+
+def effective_policy(settings: str, settings_name: str, given: object) -> tuple[Policy, list[str]]:
+    """Built-in defaults < the account's settings < the input, and every mistake in them.
+
+    `settings_name` says where the settings stand, for the mistakes found there.
+    """
+    account, mistakes = read_settings(settings)
+    mistakes = [f"{settings_name}: {mistake}" for mistake in mistakes]
+    given_mistakes = _check_policy("policy", given)
+    below = merge(deepcopy(DEFAULTS), account)
+    merged = merge(below, given if isinstance(given, Mapping) else {})
+    found = [*mistakes, *given_mistakes, *_impossible(merged)]
+    return cast(Policy, merged), found or _loosened(cast(Policy, below), cast(Policy, merged), settings_name)
+
+
+def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:
+    """Who starts a run may ask more people and mind more gates than the account does, never fewer."""
+    wanted, given = below["approval"], policy["approval"]
+    mistakes = []
+    if wanted["required"] and not given["required"]:
+        mistakes.append(f"policy.approval.required: {settings_name} asks for approval")
+    if given["minApprovals"] < wanted["minApprovals"]:
+        mistakes.append(f"policy.approval.minApprovals: {settings_name} asks for {wanted['minApprovals']}")
+    if wanted["above"] and not given["required"] and not 0 < given["above"] <= wanted["above"]:
+        mistakes.append(f"policy.approval.above: {settings_name} asks for approval above {wanted['above']} machines")
+    for kind, names, kept in (
+        ("alarms", below["gates"]["alarms"], policy["gates"]["alarms"]),
+        ("calendars", below["gates"]["calendars"], policy["gates"]["calendars"]),
+    ):
+        missing = [name for name in names if name not in kept]
+        mistakes += [f"policy.gates.{kind}: {settings_name} minds {name}, too" for name in missing]
+    return mistakes
+
+
+def require_no_mistakes(mistakes: list[str]) -> None:
+    """Raises InvalidPolicyError that names every mistake."""
+    if mistakes:
+        raise InvalidPolicyError(join_mistakes(mistakes))
+
+
+def deadline_of(policy: Policy, name: str) -> timedelta:
+    """The policy's deadline of this name (`imageSeconds`, …)."""
+    return timedelta(seconds=int(policy["deadlines"][name]))  # type: ignore[literal-required]

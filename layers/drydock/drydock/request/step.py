@@ -1,0 +1,76 @@
+"""A step: which execution asks, in which state, for which instance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict, cast
+
+from drydock.records.holder import Holder
+from drydock.request.policy import Policy
+from drydock.times import from_text
+
+
+class Machine(TypedDict):
+    """What admission found out about an instance; later steps rely on it."""
+
+    name: str
+    platform: str
+    power: str
+    account: str
+    patchGroup: str
+    snapshotId: str
+    runId: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of an execution into a state, as the state machine reports it."""
+
+    holder: Holder
+    given: object
+    """The execution's input."""
+    execution_started: datetime
+    state: str
+    entered: datetime
+    retry_count: int
+    sequence: str
+    """Grows with every entry into a state and every retry, within an execution."""
+    token: str
+    instance_id: str
+    policy: Policy
+    machine: Machine
+    data: Mapping[str, Any]
+    """What else the state passes on."""
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> Step:
+        """Read the payload of a state. A state of MaintenanceRun names no instance, or the one whose turn it is.
+
+        `context` is the context object of Step Functions; RedriveCount is in it only after a redrive.
+        """
+        context = event["context"]
+        execution, state = context["Execution"], context["State"]
+        holder = Holder(execution["Id"], int(execution.get("RedriveCount") or 0))
+        entered = from_text(state["EnteredTime"])
+        milliseconds = int(entered.timestamp() * 1000)
+        return cls(
+            holder=holder,
+            given=execution.get("Input"),
+            execution_started=from_text(execution["StartTime"]),
+            state=state["Name"],
+            entered=entered,
+            retry_count=int(state["RetryCount"]),
+            sequence=f"{holder.redrive_count:04d}-{milliseconds:015d}-{int(state['RetryCount']):06d}",
+            token=(context.get("Task") or {}).get("Token") or "",
+            instance_id=event.get("instanceId") or "",
+            policy=cast(Policy, event.get("policy") or {}),
+            machine=cast(Machine, event.get("machine") or {}),
+            data=event.get("data") or {},
+        )
+
+    def mark(self, intent: str) -> str:
+        """A short text that only this execution writes for this intent: it makes a command or image known again."""
+        return hashlib.sha256(f"{self.holder.execution}/{intent}".encode()).hexdigest()[:16]

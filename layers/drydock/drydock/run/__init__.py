@@ -1,0 +1,1 @@
+"""MaintenanceRun: a run, from the plan to the report."""

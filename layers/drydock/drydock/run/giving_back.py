@@ -1,0 +1,113 @@
+"""Giving back a run: nobody begins any more, its machines' executions end, then it is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from drydock.aws.executions import OPEN, invoke_later
+from drydock.aws.services import Services
+from drydock.errors import MachinesNotReadyError, RunStoppedError
+from drydock.log import logger
+from drydock.records.holder import Holder
+from drydock.records.leases import FUNCTION_LIFETIME
+from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, slots_of_run, untold_runs
+from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
+from drydock.run.summarising import _child, _children_at_work, _end, _not_given_back, tell_run
+from drydock.telling.failures import end_of_execution
+from drydock.times import from_text
+
+
+def end_dead_run(services: Services, run_id: str) -> None:
+    """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back."""
+    run = find_run(services.table, run_id)
+    if run is None:
+        return
+    if not run.is_ended:
+        found = services.executions.find(run.holder.execution)
+        if found is not None and found["status"] in OPEN:
+            return
+        try:
+            run = _end(services, run, _failure_of(found), None)
+        except MachinesNotReadyError as error:
+            # The sweep hands the run over again.
+            logger.info("not yet", run_id=run_id, reason=str(error))
+            return
+    tell_run(services, run)
+
+
+def _failure_of(execution: Mapping[str, Any] | None) -> dict[str, str]:
+    if execution is None:
+        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+    error, cause = end_of_execution(execution)
+    return {"error": error, "cause": cause or "somebody stopped its execution"}
+
+
+def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
+    """One pass over a run whose execution is over: nobody begins, its machines' executions end, then it is reported.
+
+    The engine's own cancellation of what a run has started is best effort.
+    """
+    run = find_run(services.table, run_id)
+    if run is None or run.is_ended:
+        return {"move": "nothing"}
+    execution = services.executions.find(run.holder.execution)
+    if execution is not None and execution["status"] in OPEN:
+        return {"move": "nothing"}
+    if execution is None and services.now() - run.started < UNKNOWN_OWNER:
+        return {"move": "nothing"}
+    stopped = RunStoppedError(_failure_of(execution)["cause"])
+    run = close_run(services.table, run, stopped, services.now())
+    move = _next_move(services, run)
+    if move == "report":
+        invoke_later(services.environment.function("summarise_run"), {"runId": run_id})
+    return {"move": move}
+
+
+def _next_move(services: Services, run: Run) -> str:
+    """Stop what still runs, wait until the machines are given back, then report."""
+    closed_at = from_text((run.closed or {})["at"])
+    if services.now() - closed_at < FUNCTION_LIFETIME:
+        # A function of the run may still admit a machine, and an engine that was told late may still start it.
+        _stop_children(services, run)
+        return "wait_for_functions"
+    if _stop_children(services, run):
+        return "stop"
+    if _not_given_back(services, run, slots_of_run(services.table, run.run_id)):
+        return "wait_until_given_back"
+    return "report"
+
+
+def _stop_children(services: Services, run: Run) -> int:
+    at_work = _children_at_work(services, run, slots_of_run(services.table, run.run_id))
+    for instance_id in at_work:
+        services.executions.stop(_child(services, run, instance_id), "RunStoppedError", f"its run {run.run_id} is over")
+    return len(at_work)
+
+
+def sweep_runs(services: Services) -> dict[str, int]:
+    """Hand over every run that may be dead, and every one that nobody was told of."""
+    function = services.environment.function
+    open_ = open_runs(services.table)
+    running = services.executions.running_among(run.holder.execution for run in open_)
+    dead = [run for run in open_ if run.holder.execution not in running]
+    for run in dead:
+        invoke_later(function("give_back"), {"runId": run.run_id})
+    untold = [run for run in untold_runs(services.table) if _is_late(run, services.now())]
+    for run in untold:
+        invoke_later(function("summarise_run"), {"runId": run.run_id})
+    return {"deadRuns": len(dead), "untoldRuns": len(untold)}
+
+
+def _is_late(run: Run, now: datetime) -> bool:
+    return now - from_text(run.item["endedAt"]) > TOLD_LATE
+
+
+def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The event of a run that ended badly. One that died before it was written down is written down now."""
+    holder = Holder(str(detail["executionArn"]), int(detail.get("redriveCount") or 0))
+    started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+    if find_run(services.table, holder.name) is None:
+        open_run(services.table, holder, started)
+    return give_back_run(services, holder.name)

@@ -1,0 +1,327 @@
+"""Carrying a run out: the gates before every wave and every machine, and what became of each."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from drydock.aws.executions import OPEN
+from drydock.aws.services import Services
+from drydock.aws.table import Item
+from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
+from drydock.plan.plans import Plan, slots_of, wave_items
+from drydock.plan.stored_plans import read_plan
+from drydock.records.holder import Holder
+from drydock.records.results import find_result
+from drydock.records.runs import (
+    AWAITING_APPROVAL,
+    CARRYING_OUT,
+    Run,
+    begin_carrying_out,
+    child_execution,
+    child_name,
+    close_run,
+    count_admission,
+    end_slot,
+    find_slot,
+    put_slot,
+    require_run,
+    slots_of_run,
+    update_run,
+)
+from drydock.request.step import Step
+from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
+from drydock.run.reports import outcome_of_failure
+from drydock.subject import is_group
+from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
+from drydock.times import from_text, to_text
+
+
+def check_gates(services: Services, step: Step) -> dict[str, Any]:
+    """Whether another wave may begin. Raises RunOverError, PlanChangedError."""
+    run = begin_carrying_out(services.table, _own_run(services, step))
+    number = int(step.data["wave"])
+    plan = _require_planned(services, run, number)
+    # A failure that could not be counted when it happened counts now.
+    settle_slots(services, run)
+    run = require_run(services.table, run.run_id)
+    verdict = _look(services, run, 0)
+    if verdict is None and is_after_canary(plan, number):
+        unproved = canary_failure(plan, slots_of_run(services.table, run.run_id))
+        verdict = Verdict(unproved, closes_run=True) if unproved is not None else None
+    if verdict is not None:
+        close_run(services.table, run, verdict.reason, services.now())
+        return {"open": False, "reason": str(verdict.reason), "soakLeft": 0}
+    return {"open": True, "reason": "", "soakLeft": _soak_left(services, run, plan, number)}
+
+
+def is_after_canary(plan: Plan, number: int) -> bool:
+    """Whether this wave is the first one after the canary."""
+    waves = plan["waves"]
+    return number > 0 and waves[number - 1]["isCanary"] and not waves[number]["isCanary"]
+
+
+def canary_failure(plan: Plan, slots: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
+    """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
+    outcomes = {slot["instanceId"]: slot.get("outcome") for slot in slots}
+    canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    found = [outcomes.get(one["instanceId"]) for one in canary]
+    allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
+    if found.count("failed") > min(allowed, len(canary) - 1):
+        return CanaryFailedError(f"{found.count('failed')} of the {len(canary)} machines of the canary failed")
+    if "succeeded" not in found:
+        return CanaryFailedError(f"none of the {len(canary)} machines of the canary was done: nothing is proved")
+    return None
+
+
+def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
+    """For how many more seconds the canary has to stand, counted from the first look after it."""
+    minutes = plan["policy"]["soakMinutes"]
+    if not minutes or not is_after_canary(plan, number):
+        return 0
+    until = run.item.get("soakUntil")
+    if until is None:
+        until = to_text(services.now() + timedelta(minutes=minutes))
+        update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
+    return max(0, math.ceil((from_text(until) - services.now()).total_seconds()))
+
+
+def _own_run(services: Services, step: Step) -> Run:
+    run = require_run(services.table, step.holder.name)
+    if run.is_ended or not run.belongs_to(step.holder, step.execution_started):
+        raise RunOverError(f"{run.run_id}: the run is over, or is another execution's")
+    return run
+
+
+def _require_planned(services: Services, run: Run, number: int) -> Plan:
+    """Raises PlanChangedError unless the wave's machines are those of the plan that counts."""
+    plan = read_plan(services, run)
+    if services.objects.read_json(plan["waves"][number]["key"]) != wave_items(plan, number):
+        raise PlanChangedError(f"{run.run_id}: the machines of wave {number} are not those of the plan")
+    return plan
+
+
+def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
+    """The first closed gate: what the run knows by itself, then what only AWS can tell."""
+    zone = run.time_zone or services.environment.time_zone
+    verdict = look_at_run(run, seconds, services.now(), zone)
+    if verdict is not None:
+        return verdict
+    reason = look_outside(services, run.item["policy"]["gates"])
+    return Verdict(reason, closes_run=True) if reason is not None else None
+
+
+def admit_machine(services: Services, step: Step) -> dict[str, Any]:
+    """Take a machine's or a group's place in the run, or write down why it is not attempted. Twice is once.
+
+    Returns whether it was admitted, and the name of the execution that shall patch it. Raises RunOverError.
+    """
+    run_id, instance_id, machine = str(step.data["runId"]), step.instance_id, step.data["item"]
+    name = child_name(run_id, instance_id)
+    run = require_run(services.table, run_id)
+    slot = find_slot(services.table, run_id, instance_id)
+    if slot is None:
+        slot = _take_turn(services, run, instance_id, machine)
+    elif "outcome" not in slot and (run.is_ended or not _is_at_work(services, run)):
+        # Let in by a function whose answer was lost, and meanwhile the run was stopped.
+        end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        return {"admitted": False, "childName": name}
+    return {"admitted": "outcome" not in slot, "childName": name}
+
+
+def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[str, Any]) -> dict[str, Any]:
+    now = services.now()
+    verdict = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
+    if verdict is None and not _is_at_work(services, run):
+        verdict = Verdict(RunStoppedError("the execution of the run is over"), closes_run=False)
+    if verdict is None and count_admission(services.table, run) is None:
+        run = require_run(services.table, run.run_id)
+        verdict = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or Verdict(
+            RunStoppedError("the run is over"), closes_run=False
+        )
+    facts: dict[str, Any] = {"name": machine["name"], "expectedSeconds": machine["seconds"]}
+    if is_group(instance_id):
+        facts["only"] = machine["only"]
+    if verdict is None:
+        environment = services.environment
+        facts |= {
+            "execution": child_execution(run, environment.stack, environment.region, instance_id),
+            "admittedAt": to_text(now),
+        }
+    else:
+        if verdict.closes_run:
+            close_run(services.table, run, verdict.reason, now)
+        facts |= {
+            "outcome": "not_attempted",
+            "error": type(verdict.reason).__name__,
+            "cause": str(verdict.reason),
+            "endedAt": to_text(now),
+        }
+    return put_slot(services.table, run.run_id, instance_id, facts, now)
+
+
+def _is_at_work(services: Services, run: Run) -> bool:
+    """Whether the run's execution goes on: when it was stopped, the engine's word to this one may be lost."""
+    execution = services.executions.find(run.holder.execution)
+    return (
+        execution is not None
+        and execution["status"] in OPEN
+        and int(execution.get("redriveCount") or 0) == run.holder.redrive_count
+    )
+
+
+def describe_end(child: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of a machine, from the description of the execution that patched it, which is over."""
+    if child["status"] == "SUCCEEDED":
+        output = child.get("output")
+        verdict = json.loads(output).get("verdict", "") if output else ""
+        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+    error, cause = end_of_execution(child)
+    return {
+        "outcome": outcome_of_failure(error),
+        "error": error,
+        "cause": cause or "somebody stopped it",
+        "verdict": "",
+    }
+
+
+_SEEN = timedelta(minutes=2)
+
+_MOST_TIME = timedelta(seconds=35)
+"""A function ends after 60 seconds, and has other work to do besides."""
+
+NEVER_STARTED = {
+    "outcome": "not_attempted",
+    "error": "ServiceUnavailableError",
+    "cause": "it was let in, but its execution could not be started",
+    "verdict": "",
+}
+
+
+def settle_slots(services: Services, run: Run) -> list[str]:
+    """Write down what became of machines whose part of the run could not. The ids of those that are still in work.
+
+    As many as there is time for: the next call finds fewer.
+    """
+    begun, still = services.now(), []
+    for slot in slots_of_run(services.table, run.run_id):
+        if "outcome" in slot:
+            continue
+        instance_id = str(slot["instanceId"])
+        if services.now() - begun > _MOST_TIME:
+            still.append(instance_id)
+            continue
+        child = services.executions.find(str(slot["execution"]))
+        if (child is None and _not_seen_yet(services, slot)) or (child is not None and child["status"] in OPEN):
+            still.append(instance_id)
+        elif child is None:
+            end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        else:
+            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
+    return still
+
+
+def _not_seen_yet(services: Services, slot: Mapping[str, Any] | None) -> bool:
+    """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
+    return slot is not None and "admittedAt" in slot and services.now() - from_text(slot["admittedAt"]) < _SEEN
+
+
+def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
+    """What became of a machine, from the end of the state that waited for its execution.
+
+    The cause of a failure is then the description of the execution as JSON:
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+    When it is none, Step Functions itself failed or cut it short, and the execution is looked at.
+    Raises MachinesNotReadyError when that still runs.
+    """
+    failure = step.data.get("failure")
+    if failure is None:
+        verdict = (step.data.get("output") or {}).get("verdict", "")
+        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+    try:
+        told = json.loads(str(failure.get("cause") or ""))
+    except ValueError:
+        told = None
+    if isinstance(told, Mapping) and "Status" in told:
+        return describe_end({key.lower(): value for key, value in told.items()})
+    found = services.executions.find(execution)
+    if found is None and _not_seen_yet(services, find_slot(services.table, str(step.data["runId"]), step.instance_id)):
+        raise MachinesNotReadyError(f"{step.instance_id}: it cannot be seen yet whether its execution was started")
+    if found is None:
+        return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
+    if found["status"] in OPEN:
+        raise MachinesNotReadyError(f"{step.instance_id}: its execution goes on although the run was told otherwise")
+    return describe_end(found)
+
+
+def record_outcome(services: Services, step: Step) -> dict[str, Any]:
+    """Write down what became of a machine. A failure counts against the run's error budget.
+
+    Raises MachinesNotReadyError.
+    """
+    run = require_run(services.table, str(step.data["runId"]))
+    if not step.data["wasAdmitted"]:
+        return _record_lost_turn(services, run, step)
+    environment = services.environment
+    child = child_execution(run, environment.stack, environment.region, step.instance_id)
+    outcome = end_of_child(services, step, child)
+    end_turn(services, run, step.instance_id, outcome, services.now())
+    if outcome["outcome"] == "failed":
+        _close_when_spent(services, require_run(services.table, run.run_id))
+    return {"outcome": outcome["outcome"]}
+
+
+def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, Any], ended: datetime) -> None:
+    """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
+    environment = services.environment
+    if not is_group(subject):
+        end_slot(services.table, run, subject, outcome, ended)
+        return
+    roll = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
+    counts = Counter(str(member["outcome"]) for member in (roll.get("members") or {}).values())
+    facts = {**outcome, **({"counts": dict(counts)} if counts else {})}
+    end_slot(services.table, run, subject, facts, ended, max(counts["failed"], 1))
+
+
+def find_result_of(services: Services, subject: str, execution: str) -> Item | None:
+    """The result that an execution left of a machine or a group; None while there is none."""
+    found = services.executions.find(execution)
+    if found is None:
+        return None
+    holder = Holder(execution, int(found.get("redriveCount") or 0))
+    return find_result(services.table, subject, holder, found["startDate"])
+
+
+def _close_when_spent(services: Services, run: Run) -> None:
+    if run.failed > run.max_errors:
+        close_run(services.table, run, budget_spent(run), services.now())
+
+
+def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any]:
+    """A machine of which it could not be decided whether it may begin has not begun."""
+    failure = readable_failure(step.data.get("failure")) or {"error": "UNKNOWN", "cause": ""}
+    now = services.now()
+    facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
+    if is_group(step.instance_id):
+        facts["only"] = step.data["item"]["only"]
+    put_slot(services.table, run.run_id, step.instance_id, facts, now)
+    end_slot(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
+    return {"outcome": "not_attempted"}
+
+
+def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
+    run = require_run(services.table, str(event.get("runId", "")))
+    if run.is_ended:
+        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.item.get('outcome', '')}"}
+    reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
+    closed = close_run(services.table, run, reason, services.now())
+    token = (closed.item.get("approval") or {}).get("token", "")
+    if closed.phase == AWAITING_APPROVAL and token:
+        services.executions.refuse(token, reason)
+    said = closed.closed or {}
+    return {"stopped": True, "reason": str(said.get("reason", "")), "phase": closed.phase}

@@ -1,0 +1,56 @@
+"""Failures as people read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from drydock.subject import group_subject
+
+MOST_NAME = 255
+
+MOST_ID = 100
+"""What is given as an instance id may be anything, and becomes part of a key."""
+
+
+def readable_cause(cause: str) -> str:
+    """The message of a function's error; Step Functions passes it on as JSON with a stack trace."""
+    try:
+        parsed = json.loads(cause)
+        return str(parsed["errorMessage"])
+    except (KeyError, TypeError, ValueError):
+        return cause
+
+
+def end_of_execution(execution: Mapping[str, Any]) -> tuple[str, str]:
+    """Error and cause of an execution that ended badly, as DescribeExecution tells them.
+
+    Whoever stops an execution may call that what he likes: its error is ABORTED then, and the cause may be empty.
+    """
+    status = str(execution["status"])
+    error, cause = str(execution.get("error") or ""), readable_cause(str(execution.get("cause") or ""))
+    if status == "ABORTED":
+        return status, ": ".join(part for part in (error, cause) if part)
+    return error or status, cause or f"the execution ended as {status}"
+
+
+def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if not failure:
+        return None
+    return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}
+
+
+def subject_of(detail: Mapping[str, Any]) -> str:
+    """The instance or group that an execution was started for, whatever its input says; empty when it says nothing.
+
+    The input in the event's detail is a JSON text, left out when it is large.
+    """
+    try:
+        given = json.loads(detail.get("input") or "{}")
+        if isinstance(given.get("groupName"), str):
+            return group_subject(given["groupName"][:MOST_NAME])
+        instance_id = given["instanceId"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+    return (instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":")))[:MOST_ID]

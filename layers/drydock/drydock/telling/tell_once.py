@@ -1,0 +1,126 @@
+"""Telling people: each cause once, to the topic of the account's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from drydock.aws.calls import call, client
+from drydock.aws.services import Services
+from drydock.aws.table import ConditionFailedError, Key
+from drydock.errors import AwsCallFailedError, DrydockError, ServiceUnavailableError
+from drydock.log import logger
+from drydock.records.holder import Holder
+from drydock.records.leases import FUNCTION_LIFETIME
+from drydock.telling.envelope import wrap_for_protocols
+from drydock.times import to_text
+
+_MOST_ATTEMPTS = 3
+"""So many functions may die, or fail to note that they have told, before a cause counts as told."""
+
+
+_KEPT = timedelta(days=60)
+"""Shorter than the 90 days after which Step Functions gives an execution's name out again."""
+
+
+def _mark_key(holder: Holder, cause: str) -> Key:
+    return {"pk": f"TOLD#{holder.execution}#{holder.redrive_count}", "sk": cause}
+
+
+def _begin_telling(services: Services, key: Key) -> str | None:
+    """Take it on to tell this cause: returns when that was, or None when it has been told.
+
+    Raises ServiceUnavailableError while another function is at it.
+    """
+    now = services.now()
+    begun = to_text(now)
+    try:
+        services.table.update(
+            key,
+            "SET begun = :begun, told = :no, #schema = :schema, #ttl = :ttl ADD attempts :one",
+            "attribute_not_exists(pk) OR (told = :no AND begun < :before AND attempts < :most)",
+            {"#ttl": "ttl"},
+            {
+                ":begun": begun,
+                ":no": False,
+                ":ttl": int((now + _KEPT).timestamp()),
+                ":one": 1,
+                ":before": to_text(now - FUNCTION_LIFETIME),
+                ":most": _MOST_ATTEMPTS,
+            },
+        )
+    except ConditionFailedError as refused:
+        found = refused.found or {}
+        if found.get("told") or found.get("attempts", 0) >= _MOST_ATTEMPTS:
+            return None
+        raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
+    return begun
+
+
+def _publish(
+    services: Services, holder: Holder, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
+) -> None:
+    environment = services.environment
+    chosen = topic or _topic_of_settings(services) or environment.topic
+    try:
+        _publish_to(chosen, holder, subject, text, attributes)
+    except AwsCallFailedError as error:
+        # What goes to approvers is for nobody else.
+        if topic or chosen == environment.topic:
+            raise
+        # A misspelt setting must not keep everybody from hearing.
+        note = f"The topic {chosen} does not take messages, so this one comes here: {error}"
+        _publish_to(environment.topic, holder, subject, f"{text}\n\n{note}", attributes)
+
+
+def _topic_of_settings(services: Services) -> str | None:
+    try:
+        return services.ssm.parameter(services.environment.topic_parameter)
+    except AwsCallFailedError as error:
+        logger.error("the setting of the topic cannot be read", reason=str(error))
+        return None
+
+
+def _publish_to(topic: str, holder: Holder, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+    message = wrap_for_protocols(
+        subject,
+        text,
+        thread=attributes.get("run") or holder.name,
+        event=".".join(["drydock", *(attributes[name] for name in ("kind", "outcome") if attributes.get(name))]),
+        resources=[holder.execution],
+    )
+    call(
+        client("sns").publish,
+        TopicArn=topic,
+        Subject=subject,
+        Message=message,
+        MessageStructure="json",
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
+        },
+    )
+
+
+def tell_once(
+    services: Services,
+    holder: Holder,
+    cause: str,
+    subject: str,
+    text: str,
+    attributes: Mapping[str, str],
+    topic: str | None = None,
+) -> None:
+    """Returns once this cause has been told, by this function or by another. Raises what kept it from being told.
+
+    Without a topic, to that of the account's settings, or else to the stack's.
+    """
+    key = _mark_key(holder, cause)
+    begun = _begin_telling(services, key)
+    if begun is None:
+        return
+    try:
+        _publish(services, holder, subject, text, attributes, topic)
+    except DrydockError:
+        services.table.delete(key, "begun = :begun", {}, {":begun": begun})
+        raise
+    services.table.update(key, "SET told = :yes", "attribute_exists(pk)", {}, {":yes": True})

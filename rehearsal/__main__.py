@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rehearsal.cli import main
+from drydock_cli.main import main
 
 main()

@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import jsonschema
 import yaml
 
+from drydock.group.rules import least_healthy
+from drydock.request.policy import effective_policy, read_settings
 from rehearsal.faults import (
     DelayEvents,
     DoubleEvents,
@@ -36,7 +38,6 @@ from rehearsal.faults import (
 )
 from rehearsal.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups
 from rehearsal.fleet_runs import NO_RUNS, PROJECT, KeyPath, RunsSpec, build_runs, find_wrong_runs, run_names, seconds
-from rehearsal.layer import layer
 from rehearsal.machines import Durations, MachineSpec
 from rehearsal.patch_states import parse_patch
 
@@ -405,8 +406,6 @@ def _find_wrong_settings(source: _Text) -> Iterator[str]:
 def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator[str]:
     if policy is None:
         return
-    with layer():
-        from drydock.request.policy import read_settings
     _, mistakes = read_settings(json.dumps(policy))
     for mistake in mistakes:
         keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
@@ -414,9 +413,6 @@ def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator
 
 
 def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
-    with layer():
-        from drydock.group.rules import least_healthy
-        from drydock.request.policy import effective_policy
     policy, _ = effective_policy("{}", "policy", given)
     return policy["batch"], least_healthy(policy, desired)
 

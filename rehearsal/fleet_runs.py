@@ -13,8 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from drydock.errors import InvalidInputError, InvalidPolicyError
+from drydock.plan.run_request import read_run_request
+from drydock.request.checking import join_mistakes
+from drydock.request.policy import read_settings
 from rehearsal.gates import AlarmState
-from rehearsal.layer import layer
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -287,11 +290,6 @@ def _find_wrong_input(
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:
-    with layer():
-        from drydock.errors import InvalidInputError, InvalidPolicyError
-        from drydock.plan.run_request import read_run_request
-        from drydock.request.checking import join_mistakes
-        from drydock.request.policy import read_settings
     settings = json.dumps(policy)
     if read_settings(settings)[1]:
         return  # told already, at the place of the settings

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from rehearsal.cli import app
+from drydock_cli.main import app
 from rehearsal.fleet_file import FLEETS, load_fleet_file, read_fleet
 from rehearsal.group_outcomes import IDLE_GOAL
 from rehearsal.report import Progress, print_report, to_json

@@ -27,8 +27,8 @@ MOST_SECONDS = 60
 
 COMMAND = """
 import sys
-from rehearsal.cli import carry_out
-from rehearsal.commands.stack import Stack
+from drydock_cli.main import carry_out
+from drydock_cli.stack import Stack
 names, decide_url = Stack.outputs.func, sys.argv[1]
 Stack.outputs = property(lambda stack: {**names(stack), "DecideUrl": decide_url} if decide_url else names(stack))
 raise SystemExit(carry_out(sys.argv[2:]))

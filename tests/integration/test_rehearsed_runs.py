@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from rehearsal.cli import app
+from drydock_cli.main import app
 from rehearsal.fleet_file import read_fleet
 from rehearsal.report import print_report, to_json
 from rehearsal.run import RehearsalOutcome, Serving, rehearse

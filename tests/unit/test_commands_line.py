@@ -31,13 +31,13 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
-from rehearsal.cli import carry_out
-from rehearsal.commands.policy_file import find_lines
-from rehearsal.commands.problems import CommandError, explain
-from rehearsal.commands.stack import RunItems, Stack
-from rehearsal.commands.terminal import Terminal, columns, cut, pad, printable, wrap
-from rehearsal.commands.verbs import Setting
-from rehearsal.commands.watch import STILL_GOING
+from drydock_cli.main import carry_out
+from drydock_cli.policy_file import find_lines
+from drydock_cli.problems import CommandError, explain
+from drydock_cli.stack import RunItems, Stack
+from drydock_cli.terminal import Terminal, columns, cut, pad, printable, wrap
+from drydock_cli.verbs import Setting
+from drydock_cli.watch import STILL_GOING
 
 NOW = datetime(2026, 1, 12, 16, 0, tzinfo=UTC)
 RUN = "night-1"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from rehearsal.commands.options import Account, Order
-from rehearsal.commands.terminal import Terminal
+from drydock_cli.options import Account, Order
+from drydock_cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from rehearsal.commands.stack import Stack
+    from drydock_cli.stack import Stack
 
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OpenStack = Callable[[Account], "Stack"]
@@ -117,7 +117,7 @@ def run(
 
     The exit code is 0 when it has begun; with --watch, when it has succeeded.
     """
-    from rehearsal.commands import start
+    from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
     order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan)
@@ -145,7 +145,7 @@ def plan(
     json: _Json = False,
 ) -> None:
     """Plan a run and show the plan; nothing is touched."""
-    from rehearsal.commands import start
+    from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
     order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True)
@@ -167,7 +167,7 @@ def watch(
 
     The exit code is 0 only when the run succeeded; 3 with --once when it goes on.
     """
-    from rehearsal.commands import watch as watching
+    from drydock_cli import watch as watching
 
     account = Account(stack, profile, region, endpoint_url)
     _carry_out(
@@ -189,7 +189,7 @@ def stop(
     json: _Json = False,
 ) -> None:
     """Let no new machine of a run begin; those in work finish properly."""
-    from rehearsal.commands import stop as stopping
+    from drydock_cli import stop as stopping
 
     account = Account(stack, profile, region, endpoint_url)
     _carry_out(context, account, json, lambda opened, terminal: stopping.stop(account, opened, terminal, run, reason))
@@ -207,7 +207,7 @@ def approve(
     json: _Json = False,
 ) -> None:
     """Approve the plan of a run."""
-    from rehearsal.commands.decide import decide
+    from drydock_cli.decide import decide
 
     account = Account(stack, profile, region, endpoint_url)
     _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "approve", reason, yes))
@@ -225,7 +225,7 @@ def reject(
     json: _Json = False,
 ) -> None:
     """Reject the plan of a run."""
-    from rehearsal.commands.decide import decide
+    from drydock_cli.decide import decide
 
     account = Account(stack, profile, region, endpoint_url)
     _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "reject", reason, yes))
@@ -240,8 +240,8 @@ def _carry_out(
     """End with the exit code of a verb. Whatever goes wrong is one line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from rehearsal.commands.problems import FAILED, CommandError, explain
-    from rehearsal.commands.stack import open_stack
+    from drydock_cli.problems import FAILED, CommandError, explain
+    from drydock_cli.stack import open_stack
 
     setting = context.obj or Setting()
     terminal = setting.terminal

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rehearsal.commands.layer import policy_mistakes
-from rehearsal.commands.problems import CommandError
+from drydock_cli.judging import policy_mistakes
+from drydock_cli.problems import CommandError
 
 KeyPath = tuple[str | int, ...]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehearsal.commands.options import Account
-from rehearsal.commands.problems import FAILED, CommandError, explain, may_pass
-from rehearsal.commands.showing import (
+from drydock_cli.options import Account
+from drydock_cli.problems import FAILED, CommandError, explain, may_pass
+from drydock_cli.showing import (
     STYLES,
     SUCCESSES,
     counts_text,
@@ -24,8 +24,8 @@ from rehearsal.commands.showing import (
     size_of,
     words,
 )
-from rehearsal.commands.stack import Item, RunItems, Stack
-from rehearsal.commands.terminal import Style, Terminal, count, length_of_time, read_time
+from drydock_cli.stack import Item, RunItems, Stack
+from drydock_cli.terminal import Style, Terminal, count, length_of_time, read_time
 
 STILL_GOING = 3
 """The exit code of `watch --once` for a run that has not ended."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rehearsal.commands.options import Account
-from rehearsal.commands.problems import CommandError
-from rehearsal.commands.showing import brief
-from rehearsal.commands.stack import Stack
-from rehearsal.commands.terminal import Terminal
+from drydock_cli.options import Account
+from drydock_cli.problems import CommandError
+from drydock_cli.showing import brief
+from drydock_cli.stack import Stack
+from drydock_cli.terminal import Terminal
 
 
 def stop(account: Account, stack: Stack, terminal: Terminal, run_id: str, reason: str) -> int:

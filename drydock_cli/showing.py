@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rehearsal.commands.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
+from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
 SUCCESSES = frozenset({"succeeded", "planned", "nothing_to_do"})

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rehearsal.commands.layer import input_mistakes
-from rehearsal.commands.options import Account, Order
-from rehearsal.commands.policy_file import read_policy
-from rehearsal.commands.problems import USAGE, CommandError
-from rehearsal.commands.showing import SUCCESSES, error_line, show_plan, show_report, words
-from rehearsal.commands.stack import RunItems, Stack
-from rehearsal.commands.terminal import Terminal
-from rehearsal.commands.watch import Watcher
+from drydock_cli.judging import input_mistakes
+from drydock_cli.options import Account, Order
+from drydock_cli.policy_file import read_policy
+from drydock_cli.problems import USAGE, CommandError
+from drydock_cli.showing import SUCCESSES, error_line, show_plan, show_report, words
+from drydock_cli.stack import RunItems, Stack
+from drydock_cli.terminal import Terminal
+from drydock_cli.watch import Watcher
 
 _PLAN_SECONDS = 3
 _OF_THE_AWS_CLI = re.compile(r"Key=(?P<key>.+?),Values=(?P<values>.*)", re.DOTALL)

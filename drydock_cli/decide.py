@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from rehearsal.commands.layer import hash_of_plan
-from rehearsal.commands.problems import FAILED, USAGE, CommandError
-from rehearsal.commands.showing import brief, error_line, show_plan, words
-from rehearsal.commands.stack import Item, Stack
-from rehearsal.commands.terminal import Terminal
+from drydock_cli.judging import hash_of_plan
+from drydock_cli.problems import FAILED, USAGE, CommandError
+from drydock_cli.showing import brief, error_line, show_plan, words
+from drydock_cli.stack import Item, Stack
+from drydock_cli.terminal import Terminal
 
 _MOST_SHOWN = 50
 _FORBIDDEN = 403

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehearsal.commands.verbs import VERBS, Setting
+from drydock_cli.verbs import VERBS, Setting
 
 if TYPE_CHECKING:
     from rehearsal.fleet_file import FleetFile

@@ -21,8 +21,8 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from rehearsal.commands.options import Account
-from rehearsal.commands.problems import CommandError, error_code, error_text
+from drydock_cli.options import Account
+from drydock_cli.problems import CommandError, error_code, error_text
 
 DEFAULT_STACK = "drydock"
 KNOWN_SCHEMA = 1

@@ -42,15 +42,15 @@ $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
 
 soak: $(READY) ## Disturb every changing call of every flow in every way, a run each (half an hour on two cores)
-	@$(BIN)/python -m rehearsal.soak
+	@$(BIN)/python -m rehearsal.proof.soak
 
 properties: $(READY) ## Refuse ten thousand broken inputs, and admit five thousand valid ones
 	@DRYDOCK_EXAMPLES=10000 $(BIN)/pytest --numprocesses auto tests/properties
 
 bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
 	@$(BIN)/python -m benchmarks
-	@$(BIN)/python -m rehearsal.bench
-	@$(BIN)/python -m rehearsal.bench --at-once
+	@$(BIN)/python -m benchmarks.account
+	@$(BIN)/python -m benchmarks.account --at-once
 
 build: $(READY) ## Build what is deployed (needs Python 3.13)
 	@$(BIN)/python tools/build.py

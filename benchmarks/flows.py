@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.account import PROJECT, EmbeddedAccount, ExecutionView, Observer
-from rehearsal.fleet import Durations, Fleet, Machine, MachineSpec
-from rehearsal.functions import Outcome
-from rehearsal.waiting import covered, spans_of_pause, spans_of_work
+from rehearsal.engine.functions import Outcome
+from rehearsal.play.waiting import covered, spans_of_pause, spans_of_work
+from rehearsal.world.fleet import Durations, Fleet, Machine, MachineSpec
 
 SPEEDS = (0.81, 0.93, 1.0, 1.07, 1.19)
 """A machine for each: all that it does takes its usual time by this factor, so that no flow's rhythm fits."""
@@ -128,7 +128,7 @@ class Cost:
 
 def measure(kind: MachineSpec, flow: Flow) -> Cost:
     """Patch machines of a kind, all at once, in an account of their own."""
-    with EmbeddedAccount(project=flow.project) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(project=flow.project) as account, account.open_fleet() as fleet:
         account.deploy(stack=flow.stack)
         machines = [fleet.machine(fleet.add(spec)) for spec in make_machines(kind)]
         counter = _InvocationCounter()

@@ -10,10 +10,9 @@ from typing import Any
 
 from benchmarks.flows import LINUX, make_machines
 from rehearsal.account import PROJECT, EmbeddedAccount
-from rehearsal.fleet import Fleet
-from rehearsal.group_members import Change
-from rehearsal.group_monitor import GroupMonitor
-from rehearsal.group_outcomes import MemberOutage, describe_outage
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.play.outcomes.group import MemberOutage, describe_outage
+from rehearsal.world.group_members import Change
 
 MEMBERS = 4
 _LIMIT = timedelta(days=1)
@@ -67,7 +66,7 @@ class RollCost:
 
 def measure_roll(roll: Roll) -> RollCost:
     """Roll through a group of four over two zones behind a load balancer, in an account of its own."""
-    with EmbeddedAccount(project=roll.project) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(project=roll.project) as account, account.open_fleet() as fleet:
         account.deploy(stack=roll.stack)
         group = fleet.add_group("web", make_machines(LINUX)[:MEMBERS], target_group="web", min=MEMBERS - 1, max=6)
         monitor = GroupMonitor(account, group)

@@ -14,7 +14,7 @@ import typer
 from drydock_cli.verbs import VERBS, Setting
 
 if TYPE_CHECKING:
-    from rehearsal.fleet_file import FleetFile
+    from rehearsal.play.fleet_file import FleetFile
 
 UNEXPECTED = 1
 BAD_FLEET_FILE = 2
@@ -76,10 +76,10 @@ def rehearse(
     # The verbs need nothing of this.
     from rich.console import Console
 
-    from rehearsal.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
-    from rehearsal.report import Progress, print_report, to_json
-    from rehearsal.run import Serving
-    from rehearsal.run import rehearse as run_rehearsal
+    from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
+    from rehearsal.play.reports.console import Progress, print_report, to_json
+    from rehearsal.play.run import Serving
+    from rehearsal.play.run import rehearse as run_rehearsal
 
     fleet = fleet or DEFAULT_FLEET
     to_standard_output = json_out is not None and str(json_out) == "-"

@@ -9,7 +9,8 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,25 +23,27 @@ from moto import mock_aws
 from moto.moto_api._internal import mock_random
 from moto.sqs.models import sqs_backends
 
-from rehearsal import keys, messages
-from rehearsal.answers import answer_calls
-from rehearsal.bus import EventBus
-from rehearsal.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
-from rehearsal.clock import VirtualClock
-from rehearsal.deployment import Deployer, Stack
-from rehearsal.direct_calls import DIRECT_CALLS, call_directly
-from rehearsal.functions import FunctionHost, Outcome
-from rehearsal.gates import Gates
-from rehearsal.limits import Limits
-from rehearsal.messages import Message
-from rehearsal.objects import MissingObjects
-from rehearsal.permissions import Permissions
-from rehearsal.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
-from rehearsal.repairs.errors import service_error
-from rehearsal.repairs.patches import Patches
-from rehearsal.urls import FunctionUrls
-from rehearsal.window_calls import WindowCalls
-from rehearsal.windows import Windows
+from rehearsal.engine import keys, messages
+from rehearsal.engine.answers import answer_calls
+from rehearsal.engine.bus import EventBus
+from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
+from rehearsal.engine.clock import VirtualClock
+from rehearsal.engine.deployment import Deployer, Stack
+from rehearsal.engine.direct_calls import DIRECT_CALLS, call_directly
+from rehearsal.engine.functions import FunctionHost, Outcome
+from rehearsal.engine.limits import Limits
+from rehearsal.engine.messages import Message
+from rehearsal.engine.objects import MissingObjects
+from rehearsal.engine.permissions import Permissions
+from rehearsal.engine.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
+from rehearsal.engine.repairs.errors import service_error
+from rehearsal.engine.repairs.patches import Patches
+from rehearsal.engine.urls import FunctionUrls
+from rehearsal.services.window_calls import WindowCalls
+from rehearsal.services.wiring import answer_from
+from rehearsal.world.fleet import Fleet
+from rehearsal.world.gates import Gates
+from rehearsal.world.windows import Windows
 
 PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
@@ -172,6 +175,14 @@ class EmbeddedAccount:
         self.permissions.forget()
         self.bus.start_schedules()
         return deployed
+
+    @contextmanager
+    def open_fleet(self, *, connection_lost_after: float = 330.0) -> Iterator[Fleet]:
+        """Give the account machines; while they are there, they answer its calls. The knob is explained in Fleet."""
+        fleet = Fleet(self, connection_lost_after=connection_lost_after)
+        with Patches() as patches:
+            answer_from(fleet, patches)
+            yield fleet
 
     def start_execution(self, machine: str, input: Mapping[str, Any], name: str | None = None) -> str:
         """Start a state machine, named by the end of its name; return the ARN of the execution."""

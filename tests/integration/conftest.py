@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.deployment import Stack
+from rehearsal.engine.deployment import Stack
 from tests.integration.scenario import Scenario, scenario
 
 ENGINE_PROJECT = Path(__file__).parent / "data" / "engine"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.fleet import Fleet, Group
-from rehearsal.group_monitor import GroupMonitor
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.world.fleet import Group
 from tests.integration.rolls import RollScenario
 from tests.integration.runs import RunScenario, RunView
 
@@ -31,5 +31,5 @@ class GroupRunScenario(RunScenario, RollScenario):  # type: ignore[misc]
 
 @contextmanager
 def group_run_scenario() -> Iterator[GroupRunScenario]:
-    with EmbeddedAccount() as account, Fleet(account) as fleet:
+    with EmbeddedAccount() as account, account.open_fleet() as fleet:
         yield GroupRunScenario(account, fleet, {})

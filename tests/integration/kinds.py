@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from rehearsal.calls import Call
-from rehearsal.fleet import Machine
+from rehearsal.engine.calls import Call
+from rehearsal.world.fleet import Machine
 from tests.integration.scenario import Scenario, scenario
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rehearsal.calls import Call
-from rehearsal.faults import DelayEvents, DoubleEvents, EventFault, FailCall, Fault, KillFunction, LoseEvents
+from rehearsal.engine.calls import Call
+from rehearsal.play.faults import DelayEvents, DoubleEvents, EventFault, FailCall, Fault, KillFunction, LoseEvents
 
 EVENTS: dict[str, EventFault] = {
     "lost": LoseEvents(),

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from rehearsal.faults import Strikes
-from rehearsal.fleet import Group
-from rehearsal.group_monitor import GroupMonitor
-from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from rehearsal.play.faults import Strikes
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from rehearsal.world.fleet import Group
 from tests.integration.rolls import QUICKLY, RollScenario, RollView, roll_scenario
 
 ROLL = "night"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.fleet import Fleet, Group, MachineSpec
-from rehearsal.group_members import Change, Member
-from rehearsal.group_monitor import GroupMonitor
-from rehearsal.messages import Message
+from rehearsal.engine.messages import Message
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.world.fleet import Group, MachineSpec
+from rehearsal.world.group_members import Change, Member
 from tests.integration.scenario import MISSING, Scenario
 
 QUICKLY: Mapping[str, Any] = {"backup": {"before": False, "after": False}}
@@ -192,7 +192,7 @@ def roll_scenario(
     *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0, **options: Any
 ) -> Iterator[RollScenario]:
     """An account of its own, with Drydock deployed; `options` are the embedded account's."""
-    with EmbeddedAccount(seed=seed, **options) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(seed=seed, **options) as account, account.open_fleet() as fleet:
         yield RollScenario(account, fleet, parameters or {}, template)
 
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from rehearsal.faults import Strikes
-from rehearsal.promises import Allowance, broken_promises
+from rehearsal.play.faults import Strikes
+from rehearsal.proof.promises import Allowance, broken_promises
 from tests.integration.runs import FAILING, QUICKLY, RunScenario, RunView, run_scenario
 
 NIGHT = "night"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.fleet import Fleet, Machine
-from rehearsal.messages import Message
+from rehearsal.engine.messages import Message
+from rehearsal.world.fleet import Machine
 from tests.integration.scenario import Scenario
 
 QUICKLY: Mapping[str, Any] = {"backup": {"before": False, "after": False}}
@@ -288,7 +288,7 @@ def run_scenario(
     **options: Any,
 ) -> Iterator[RunScenario]:
     """An account of its own, with Drydock deployed; `options` are the embedded account's."""
-    with EmbeddedAccount(seed=seed, **options) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(seed=seed, **options) as account, account.open_fleet() as fleet:
         yield RunScenario(account, fleet, parameters or {}, template)
 
 

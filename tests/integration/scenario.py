@@ -12,9 +12,9 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.faults import Fault, Strikes
-from rehearsal.fleet import Fleet, Image, Machine, MachineSpec
-from rehearsal.messages import Message
+from rehearsal.engine.messages import Message
+from rehearsal.play.faults import Fault, Strikes
+from rehearsal.world.fleet import Fleet, Image, Machine, MachineSpec
 
 MISSING = {"Linux": ("openssl-3.0.8", "kernel-6.1.90"), "Windows": ("KB5034439", "KB5035857")}
 SWEEPS = timedelta(hours=12)
@@ -145,7 +145,7 @@ def scenario(
     *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0
 ) -> Iterator[Scenario]:
     """An account of its own for one test, with the project's template unless it gives another."""
-    with EmbeddedAccount(seed=seed) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(seed=seed) as account, account.open_fleet() as fleet:
         yield Scenario(account, fleet, parameters or {}, template)
 
 

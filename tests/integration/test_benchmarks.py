@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
 from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
-from rehearsal.fleet import MachineSpec
-from rehearsal.group_outcomes import IDLE_GOAL
+from rehearsal.play.outcomes.group import IDLE_GOAL
+from rehearsal.world.fleet import MachineSpec
 
 REPLACED = [run for run in RUNS if run[1] is not DRYDOCK]
 

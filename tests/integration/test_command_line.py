@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rehearsal.fleet import Machine
-from rehearsal.serve import Server, serve_api, serve_url
+from rehearsal.play.serve import Server, serve_api, serve_url
+from rehearsal.world.fleet import Machine
 from tests.integration.scenario import Scenario, scenario
 
 PROJECT = Path(__file__).parents[2]

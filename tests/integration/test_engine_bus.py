@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rehearsal.account import EmbeddedAccount, Observer
-from rehearsal.bus import fill_template, find_next_time
-from rehearsal.deployment import Stack
-from rehearsal.functions import Outcome
+from rehearsal.engine.bus import fill_template, find_next_time
+from rehearsal.engine.deployment import Stack
+from rehearsal.engine.functions import Outcome
 
 STOPPED = ("aws.ec2", "EC2 Instance State-change Notification", {"instance-id": "i-1", "state": "stopped"})
 

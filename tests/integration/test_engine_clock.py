@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rehearsal.clock import TimeLimitError, VirtualClock
+from rehearsal.engine.clock import TimeLimitError, VirtualClock
 
 START = datetime(2026, 1, 13, tzinfo=UTC)
 

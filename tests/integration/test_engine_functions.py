@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.calls import Call, FunctionKilled, Interception
-from rehearsal.deployment import Stack
+from rehearsal.engine.calls import Call, FunctionKilled, Interception
+from rehearsal.engine.deployment import Stack
 
 RunMachine = Callable[..., ExecutionView]
 

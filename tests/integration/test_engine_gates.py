@@ -13,10 +13,10 @@ import yaml
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.answers import AWSError
-from rehearsal.deployment import Stack
-from rehearsal.fleet import Fleet, MachineSpec
-from rehearsal.gates import Calendar, read_rule
+from rehearsal.engine.answers import AWSError
+from rehearsal.engine.deployment import Stack
+from rehearsal.world.fleet import MachineSpec
+from rehearsal.world.gates import Calendar, read_rule
 from tests.integration.conftest import ENGINE_PROJECT
 
 Ask = Callable[..., Any]
@@ -180,7 +180,7 @@ def test_a_function_may_ask_for_the_calendars_that_its_role_names(account: Embed
 
 
 def test_calendars_and_alarms_work_beside_a_fleet(account: EmbeddedAccount) -> None:
-    with Fleet(account):
+    with account.open_fleet():
         account.calendars["freeze"] = Calendar()
         put_alarm(account, "errors")
         assert state(account, "freeze")["State"] == "OPEN"
@@ -328,7 +328,7 @@ def test_a_function_lists_a_group_with_the_permissions_that_the_guide_asks_for(
 ) -> None:
     group = ("resource-groups:ListGroupResources", "arn:aws:resource-groups:ap-northeast-1:123456789012:group/web")
     tags = ("tag:GetResources", "*")
-    with Fleet(account) as fleet:
+    with account.open_fleet() as fleet:
         fleet.add(MachineSpec(name="web-1", tags={"Stage": "prod"}))
         fleet.add_resource_group("web", tags={"Stage": "prod"})
         call: dict[str, Any] = {"service": "resource-groups", "operation": "list_group_resources", "Group": "web"}

@@ -12,10 +12,9 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.faults import Moment, describe
-from rehearsal.fleet import Fleet, Group, MachineSpec
-from rehearsal.group_calls import GroupCalls
-from rehearsal.group_faults import (
+from rehearsal.engine.permissions import find_needs
+from rehearsal.play.faults import Moment, describe
+from rehearsal.play.group_faults import (
     ChangeGroup,
     Contend,
     FailHealthChecks,
@@ -26,11 +25,12 @@ from rehearsal.group_faults import (
     StartRefresh,
     TerminateMember,
 )
-from rehearsal.group_monitor import GroupMonitor
-from rehearsal.group_specs import MixedPolicy, Unconfirmed
-from rehearsal.launch_templates import LaunchTemplates
-from rehearsal.load_balancers import LoadBalancers
-from rehearsal.permissions import find_needs
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.services.group_calls import GroupCalls
+from rehearsal.world.fleet import Fleet, Group, MachineSpec
+from rehearsal.world.group_specs import MixedPolicy, Unconfirmed
+from rehearsal.world.launch_templates import LaunchTemplates
+from rehearsal.world.load_balancers import LoadBalancers
 from tests.integration.conftest import ENGINE_PROJECT
 
 WEB = "web"
@@ -127,7 +127,7 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with EmbeddedAccount(project=ENGINE_PROJECT) as account, Fleet(account) as fleet:
+    with EmbeddedAccount(project=ENGINE_PROJECT) as account, account.open_fleet() as fleet:
         yield World(account, fleet)
 
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.deployment import Stack
+from rehearsal.engine.deployment import Stack
 
 RunMachine = Callable[..., ExecutionView]
 

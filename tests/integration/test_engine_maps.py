@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.calls import Interception
+from rehearsal.engine.calls import Interception
 
 PROJECT = Path(__file__).parent / "data" / "maps"
 PREFIX = "arn:aws:states:ap-northeast-1:123456789012"

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.messages import Message
+from rehearsal.engine.messages import Message
 from tests.integration.scenario import Scenario
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.deployment import DeploymentError, Stack
-from rehearsal.permissions import _condition_holds, _matches_any
+from rehearsal.engine.deployment import DeploymentError, Stack
+from rehearsal.engine.permissions import _condition_holds, _matches_any
 
 RunMachine = Callable[..., ExecutionView]
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.deployment import Stack
+from rehearsal.engine.deployment import Stack
 
 MOTO_REDRIVES = hasattr(StepFunctionResponse, "redrive_execution")
 """Read before any account is opened."""

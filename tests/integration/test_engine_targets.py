@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.fleet import Fleet, MachineSpec
+from rehearsal.world.fleet import Fleet, MachineSpec
 from tests.integration.conftest import ENGINE_PROJECT
 
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
     """A fleet of seven machines in an account without a stack."""
-    with EmbeddedAccount(project=ENGINE_PROJECT) as account, Fleet(account) as opened:
+    with EmbeddedAccount(project=ENGINE_PROJECT) as account, account.open_fleet() as opened:
         for name, stage in (("web-1", "prod"), ("web-2", "prod"), ("db-1", "prod"), ("web-3", "test")):
             opened.add(MachineSpec(name=name, tags={"Stage": stage}))
         opened.add(MachineSpec(name="old*name", power="stopped"))

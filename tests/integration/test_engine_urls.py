@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.fleet import Fleet, MachineSpec
-from rehearsal.serve import Server, serve_api, serve_url
+from rehearsal.play.serve import Server, serve_api, serve_url
+from rehearsal.world.fleet import MachineSpec
 from tests.integration.conftest import ENGINE_PROJECT
 
 CODE = '''"""Answers with its event, or as the event's path says."""
@@ -379,7 +379,11 @@ web = [{"Name": "tag:Name", "Values": ["web*"]}]
 note(lambda: ec2.describe_instances(Filters=web)["Reservations"][0]["Instances"][0]["State"]["Name"])
 note(lambda: ec2.describe_instances(InstanceIds=["i-0123456789abcdef0"]))
 """
-    with EmbeddedAccount(project=ENGINE_PROJECT) as account, Fleet(account) as fleet, serve_api(account) as server:
+    with (
+        EmbeddedAccount(project=ENGINE_PROJECT) as account,
+        account.open_fleet() as fleet,
+        serve_api(account) as server,
+    ):
         account.deploy()
         fleet.add(MachineSpec(name="web-1"))
         assert call_from_outside(server, look) == [
@@ -405,7 +409,7 @@ note(lambda: make("ec2").describe_vpcs())
 note(lambda: make("ec2").describe_instances(MaxResults=1))
 note(lambda: make("cloudwatch").describe_alarms()["MetricAlarms"])
 """
-    with EmbeddedAccount(project=ENGINE_PROJECT) as account, Fleet(account), serve_api(account) as server:
+    with EmbeddedAccount(project=ENGINE_PROJECT) as account, account.open_fleet(), serve_api(account) as server:
         refused = [{"error": "NotImplemented"}, {"error": "InvalidParameterValue"}]
         assert call_from_outside(server, look) == [*refused, []]
         assert visit(server, "GET", "/").status == 403

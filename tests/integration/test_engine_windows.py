@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.calls import Caller, current_caller
-from rehearsal.deployment import DeploymentError, Stack
-from rehearsal.fleet import Fleet, MachineSpec
+from rehearsal.engine.calls import Caller, current_caller
+from rehearsal.engine.deployment import DeploymentError, Stack
+from rehearsal.world.fleet import Fleet, MachineSpec
 
 STATE_MACHINE_INPUT = '{"op": "echo", "run": "{{WINDOW_EXECUTION_ID}}"}'
 WINDOW = """\
@@ -513,7 +513,7 @@ def add_fleet_task(scene: Scene, targets: list[str] | None = None, **settings: A
 @pytest.fixture
 def fleet(scene: Scene) -> Iterator[Fleet]:
     """Three running web servers, a stopped one and a database."""
-    with Fleet(scene.account) as opened:
+    with scene.account.open_fleet() as opened:
         for name in ("web-1", "web-2", "web-3"):
             opened.add(MachineSpec(name=name, tags={"Role": "web"}))
         opened.add(MachineSpec(name="web-4", tags={"Role": "web"}, power="stopped"))
@@ -578,7 +578,7 @@ def test_a_task_stops_after_too_many_errors(scene: Scene, fleet: Fleet, errors: 
 
 
 def test_a_task_whose_targets_are_gone_starts_nothing(scene: Scene) -> None:
-    with Fleet(scene.account):
+    with scene.account.open_fleet():
         add_fleet_task(scene)
 
         assert scene.run()["Status"] == "SUCCESS"
@@ -906,7 +906,7 @@ def test_what_is_not_simulated_fails_loudly(scene: Scene) -> None:
 
 
 def test_windows_answer_while_a_fleet_is_open_and_afterwards(scene: Scene) -> None:
-    with Fleet(scene.account):
+    with scene.account.open_fleet():
         assert scene.ssm.get_maintenance_window(WindowId=scene.window)["Enabled"]
         assert scene.ssm.describe_instance_information()["InstanceInformationList"] == []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.faults import KillFunction, LoseEvents
-from rehearsal.ssm_documents import NEWEST_AGENT
+from rehearsal.play.faults import KillFunction, LoseEvents
+from rehearsal.world.ssm_documents import NEWEST_AGENT
 from tests.integration.runs import run_scenario
 from tests.integration.scenario import assert_given_back, scenario
 

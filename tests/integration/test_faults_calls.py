@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
-from rehearsal.calls import Call
-from rehearsal.faults import FailCall, Fault, KillFunction
+from rehearsal.engine.calls import Call
+from rehearsal.play.faults import FailCall, Fault, KillFunction
 from tests.integration.kinds import (
     KINDS,
     RUNNING,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.faults import DelayEvents, DoubleEvents, Fault, LoseEvents
+from rehearsal.play.faults import DelayEvents, DoubleEvents, Fault, LoseEvents
 from tests.integration.kinds import KINDS, RUNNING, account_with_hooks, add, assert_went_as_ever
 from tests.integration.scenario import assert_given_back, scenario
 

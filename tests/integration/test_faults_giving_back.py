@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.calls import Call, Interception
-from rehearsal.faults import FailCall, KillFunction, LoseEvents
-from rehearsal.fleet import Machine
+from rehearsal.engine.calls import Call, Interception
+from rehearsal.play.faults import FailCall, KillFunction, LoseEvents
+from rehearsal.world.fleet import Machine
 from tests.integration.kinds import KINDS, RUNNING, account_with_hooks, add, assert_went_as_ever, clean_run
 from tests.integration.scenario import Scenario, assert_given_back, scenario
 

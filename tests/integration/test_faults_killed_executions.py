@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rehearsal.faults import LoseEvents, Moment, StopExecution
-from rehearsal.fleet import Machine
+from rehearsal.play.faults import LoseEvents, Moment, StopExecution
+from rehearsal.world.fleet import Machine
 from tests.integration.kinds import (
     ILL,
     KINDS,

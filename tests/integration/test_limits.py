@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from benchmarks.account import start_at_once
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.bench import start_at_once
-from rehearsal.deployment import Stack
-from rehearsal.limits import SSM_RATE, Limits, Rate
-from rehearsal.repairs.executions import LARGEST_DATA
+from rehearsal.engine.deployment import Stack
+from rehearsal.engine.limits import SSM_RATE, Limits, Rate
+from rehearsal.engine.repairs.executions import LARGEST_DATA
 
 
 @dataclass

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import FailCall
-from rehearsal.machines import PING_INTERVAL
-from rehearsal.ssm_documents import NEWEST_AGENT, NEWEST_CLOUDWATCH_AGENT
+from rehearsal.play.faults import FailCall
+from rehearsal.world.machines import PING_INTERVAL
+from rehearsal.world.ssm_documents import NEWEST_AGENT, NEWEST_CLOUDWATCH_AGENT
 from tests.integration.scenario import Scenario, assert_given_back, assert_untouched
 
 UPDATE: dict[str, Any] = {"operation": "UpdateAgents"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import FailCall
+from rehearsal.play.faults import FailCall
 from tests.integration.scenario import Scenario, assert_given_back
 
 TWO_MACHINES = [

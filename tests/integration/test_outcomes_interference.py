@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import Machine
+from rehearsal.world.fleet import Machine
 from tests.integration.scenario import Scenario, assert_given_back
 
 NOTICED = 120

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rehearsal.faults import FailCall
+from rehearsal.play.faults import FailCall
 from tests.integration.scenario import Scenario, assert_given_back
 
 RUN_SNAPSHOT = "11111111-2222-4333-8444-555555555555"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from rehearsal.account import PROJECT
-from rehearsal.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.fleet_runs import Person
-from rehearsal.gates import Calendar
-from rehearsal.group_faults import ScalingPolicy
-from rehearsal.machines import Durations, MachineSpec
-from rehearsal.people import People, arn_of, write_parameter
-from rehearsal.permissions import Request, Statement, is_allowed, read_table
+from rehearsal.engine.permissions import Request, Statement, is_allowed, read_table
+from rehearsal.play.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.play.fleet_runs import Person
+from rehearsal.play.group_faults import ScalingPolicy
+from rehearsal.play.people import People, arn_of, write_parameter
+from rehearsal.world.gates import Calendar
+from rehearsal.world.machines import Durations, MachineSpec
 from tests.integration.kinds import HEALTH, HOOKS
 from tests.integration.runs import FAILING, QUICKLY, RunScenario, run_scenario
 from tests.integration.scenario import MISSING, Scenario, assert_untouched, scenario

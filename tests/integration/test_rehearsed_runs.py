@@ -18,10 +18,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from drydock_cli.main import app
-from rehearsal.fleet_file import read_fleet
-from rehearsal.report import print_report, to_json
-from rehearsal.run import RehearsalOutcome, Serving, rehearse
-from rehearsal.run_outcomes import RunOutcome
+from rehearsal.play.fleet_file import read_fleet
+from rehearsal.play.outcomes.run import RunOutcome
+from rehearsal.play.reports.console import print_report, to_json
+from rehearsal.play.run import RehearsalOutcome, Serving, rehearse
 
 WINDOW = """
 parameters: {{WindowTargetTagKey: Patch Group, WindowTargetTagValue: web{parameters}}}
@@ -312,7 +312,7 @@ def test_the_command_ends_cleanly_when_somebody_interrupts_it(tmp_path: Path, mo
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rehearsal.serve.Server.pump", interrupt)
+    monkeypatch.setattr("rehearsal.play.serve.Server.pump", interrupt)
     path = tmp_path / "fleet.yaml"
     path.write_text(WINDOW.format(parameters="", policy="", expect="", window="", more=""))
     result = CliRunner().invoke(app, ["rehearse", "--serve-approval", str(path)], env={"TERM": "dumb"})

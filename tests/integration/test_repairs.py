@@ -47,9 +47,9 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
-from rehearsal.deployment import Stack
-from rehearsal.repairs.jsonata import UNDEFINED, evaluate
-from rehearsal.repairs.patches import Patches
+from rehearsal.engine.deployment import Stack
+from rehearsal.engine.repairs.jsonata import UNDEFINED, evaluate
+from rehearsal.engine.repairs.patches import Patches
 
 RunMachine = Callable[..., ExecutionView]
 
@@ -222,7 +222,7 @@ def test_a_stop_before_the_first_state_works(engine: EmbeddedAccount, engine_sta
 
 def test_the_history_has_a_limit(engine: EmbeddedAccount, engine_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "25" not in PUBLISHED["history"]
-    monkeypatch.setattr("rehearsal.repairs.executions.HISTORY_LIMIT", 6)
+    monkeypatch.setattr("rehearsal.engine.repairs.executions.HISTORY_LIMIT", 6)
     arn = engine.start_execution("Machine", {})
     engine.run_until_quiet()
     view = engine.execution(arn)

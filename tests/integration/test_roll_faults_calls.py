@@ -7,10 +7,10 @@ from functools import cache
 
 import pytest
 
-from rehearsal.calls import Call
-from rehearsal.faults import FailCall, KillFunction, LoseEvents, Moment, StopRun
-from rehearsal.group_specs import Unconfirmed
-from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from rehearsal.engine.calls import Call
+from rehearsal.play.faults import FailCall, KillFunction, LoseEvents, Moment, StopRun
+from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from rehearsal.world.group_specs import Unconfirmed
 from tests.integration.mishaps import MISHAPS, break_off, changes_something
 from tests.integration.roll_faults import CLEAN, ROLL, group_of_three, note_time
 from tests.integration.rolls import FAILING, QUICKLY, roll_scenario

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.faults import (
+from rehearsal.engine.limits import GROUP_RATE
+from rehearsal.play.faults import (
     EventFault,
     KillFunction,
     LoseCancellations,
     Moment,
     StopRun,
 )
-from rehearsal.limits import GROUP_RATE
-from rehearsal.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
+from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
 from tests.integration.mishaps import EVENTS
 from tests.integration.roll_faults import CLEAN, ROLL, group_of_three, note_time
 from tests.integration.rolls import QUICKLY, assert_group_given_back, roll_scenario

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from rehearsal.faults import LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.roll_promises import RollAllowance
+from rehearsal.play.faults import LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.proof.roll_promises import RollAllowance
 from tests.integration.roll_faults import CLEAN, OF_CHILDREN, ROLL, FaultScene, group_of_three, note_time
 
 SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))

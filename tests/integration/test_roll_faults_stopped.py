@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import LoseCancellations, LoseEvents, Moment, StopRun
-from rehearsal.roll_promises import RollAllowance
+from rehearsal.play.faults import LoseCancellations, LoseEvents, Moment, StopRun
+from rehearsal.proof.roll_promises import RollAllowance
 from tests.integration.roll_faults import OF_CHILDREN, OWN, ROLL, group_of_three, note_time
 
 INSTANTS = {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31, "a while later": 90.0}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rehearsal.faults import FailCall, Moment, StopExecution, StopRun
-from rehearsal.group_members import Change
+from rehearsal.play.faults import FailCall, Moment, StopExecution, StopRun
+from rehearsal.world.group_members import Change
 from tests.integration.rolls import FAILING, QUICKLY, RollScenario, assert_group_given_back, roll_scenario
 
 REPLACE = {**QUICKLY, "onMemberFailure": "replace"}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.faults import FailCall
-from rehearsal.fleet import Group, Machine
-from rehearsal.group_specs import Unconfirmed
+from rehearsal.play.faults import FailCall
+from rehearsal.world.fleet import Group, Machine
+from rehearsal.world.group_specs import Unconfirmed
 from tests.integration.rolls import (
     FAILING,
     QUICKLY,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from rehearsal.calls import Call
-from rehearsal.faults import FailCall, KillFunction
-from rehearsal.fleet import Group, Image
-from rehearsal.group_specs import MixedPolicy
-from rehearsal.launch_templates import LaunchTemplate
-from rehearsal.machines import FIRST_IMAGE, Durations
+from rehearsal.engine.calls import Call
+from rehearsal.play.faults import FailCall, KillFunction
+from rehearsal.world.fleet import Group, Image
+from rehearsal.world.group_specs import MixedPolicy
+from rehearsal.world.launch_templates import LaunchTemplate
+from rehearsal.world.machines import FIRST_IMAGE, Durations
 from tests.integration.rolls import (
     FAILING,
     RollScenario,

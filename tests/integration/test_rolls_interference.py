@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import Group
-from rehearsal.group_members import Change
-from rehearsal.group_specs import Unconfirmed
+from rehearsal.world.fleet import Group
+from rehearsal.world.group_members import Change
+from rehearsal.world.group_specs import Unconfirmed
 from tests.integration.rolls import (
     QUICKLY,
     RollScenario,
@@ -265,7 +265,7 @@ def test_a_member_waits_in_standby_until_max_lets_it_back(scene: RollScenario) -
 def test_a_refresh_that_somebody_starts_meanwhile_leaves_no_member_out(scene: RollScenario, refuses: bool) -> None:
     name = f"refresh-{refuses}"
     group, monitor = scene.group(name, 3, min=2, zones=1, unconfirmed=Unconfirmed(refresh_refuses_standby=refuses))
-    scene.once(group, "Standby", lambda _: group.refreshes.start({}), seconds=60)
+    scene.once(group, "Standby", lambda _: scene.fleet.refreshes[group.name].start({}), seconds=60)
 
     roll = scene.roll(group, QUICKLY)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.group_specs import Unconfirmed
+from rehearsal.world.group_specs import Unconfirmed
 from tests.integration.rolls import (
     QUICKLY,
     RollScenario,

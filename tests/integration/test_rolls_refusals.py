@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drydock.group.admission import MOST_MEMBERS
-from rehearsal.fleet import Group
-from rehearsal.group_specs import MixedPolicy, Pace
+from rehearsal.world.fleet import Group
+from rehearsal.world.group_specs import MixedPolicy, Pace
 from tests.integration.rolls import QUICKLY, RollScenario, RollView, roll_scenario
 from tests.integration.scenario import assert_untouched
 
@@ -98,7 +98,7 @@ def test_a_group_whose_members_have_weights_is_refused(scene: RollScenario) -> N
 @pytest.mark.parametrize("status", ["Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"])
 def test_a_group_that_somebody_refreshes_is_refused(scene: RollScenario, status: str) -> None:
     group, _ = scene.group(f"refreshed-{status}", 2)
-    refresh = group.refreshes.start({})
+    refresh = scene.fleet.refreshes[group.name].start({})
     refresh.status = status
 
     arn = scene.start_roll(group)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.faults import FailCall
+from rehearsal.play.faults import FailCall
 from tests.integration.rolls import (
     QUICKLY,
     RollScenario,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.group_specs import Pace
-from rehearsal.promises import MOST_EVENTS
+from rehearsal.proof.promises import MOST_EVENTS
+from rehearsal.world.group_specs import Pace
 from tests.integration.rolls import QUICKLY, RollScenario, assert_group_given_back, roll_scenario
 
 MOST_MEMBERS = 500

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import FailCall, KillFunction, Moment
-from rehearsal.fleet import Group
-from rehearsal.group_faults import ChangeGroup, ScalingPolicy
-from rehearsal.group_members import Member
-from rehearsal.group_specs import MixedPolicy
-from rehearsal.roll_promises import GroupBefore, broken_roll_promises
+from rehearsal.play.faults import FailCall, KillFunction, Moment
+from rehearsal.play.group_faults import ChangeGroup, ScalingPolicy
+from rehearsal.proof.roll_promises import GroupBefore, broken_roll_promises
+from rehearsal.world.fleet import Group
+from rehearsal.world.group_members import Member
+from rehearsal.world.group_specs import MixedPolicy
 from tests.integration.rolls import (
     FAILING,
     QUICKLY,

@@ -4,9 +4,9 @@ from functools import cache
 
 import pytest
 
-from rehearsal.calls import Call, FunctionKilled, Interception
-from rehearsal.faults import FailCall, Fault, KillFunction
-from rehearsal.promises import Allowance
+from rehearsal.engine.calls import Call, FunctionKilled, Interception
+from rehearsal.play.faults import FailCall, Fault, KillFunction
+from rehearsal.proof.promises import Allowance
 from tests.integration.mishaps import MISHAPS, break_off
 from tests.integration.run_faults import (
     AT_ONCE,

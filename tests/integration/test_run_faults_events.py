@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import EventFault, LoseCancellations, LoseEvents, Moment, StopRun
-from rehearsal.promises import Allowance
+from rehearsal.play.faults import EventFault, LoseCancellations, LoseEvents, Moment, StopRun
+from rehearsal.proof.promises import Allowance
 from tests.integration.mishaps import EVENTS
 from tests.integration.run_faults import (
     AT_ONCE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.faults import LoseCancellations, LoseEvents
+from rehearsal.play.faults import LoseCancellations, LoseEvents
 from tests.integration.group_runs import group_run_scenario
 from tests.integration.rolls import QUICKLY, assert_group_given_back
 

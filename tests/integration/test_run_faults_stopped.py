@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from rehearsal.faults import Fault, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.promises import Allowance
+from rehearsal.play.faults import Fault, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.proof.promises import Allowance
 from tests.integration.run_faults import (
     AT_ONCE,
     CLEAN,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.bench import carry_out, main
-from rehearsal.promises import MOST_EVENTS
+from benchmarks.account import carry_out, main
+from rehearsal.proof.promises import MOST_EVENTS
 from tests.integration.run_faults import NIGHT
 from tests.integration.runs import RunScenario, run_scenario
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import Durations
-from rehearsal.gates import Calendar
+from rehearsal.world.fleet import Durations
+from rehearsal.world.gates import Calendar
 from tests.integration.runs import QUICKLY, RunScenario, assert_patched, let_a_month_pass, run_scenario
 from tests.integration.scenario import assert_untouched
 

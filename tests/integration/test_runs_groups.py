@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.faults import Moment
-from rehearsal.group_faults import TerminateMember
+from rehearsal.play.faults import Moment
+from rehearsal.play.group_faults import TerminateMember
 from tests.integration.group_runs import GroupRunScenario, group_run_scenario
 from tests.integration.rolls import FAILING, QUICKLY, assert_group_given_back, assert_members_patched
 from tests.integration.runs import assert_patched

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import Machine
+from rehearsal.world.fleet import Machine
 from tests.integration.runs import FAILING, QUICKLY, RunScenario, assert_patched, run_scenario
 from tests.integration.scenario import assert_given_back, assert_untouched
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import MachineSpec
-from rehearsal.group_monitor import GroupMonitor
+from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.world.fleet import MachineSpec
 from tests.integration.runs import RunScenario, assert_patched, run_scenario
 from tests.integration.scenario import MISSING, assert_given_back, assert_untouched
 

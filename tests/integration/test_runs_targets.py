@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.fleet import MachineSpec
+from rehearsal.world.fleet import MachineSpec
 from tests.integration.runs import QUICKLY, RunScenario, RunView, run_scenario
 from tests.integration.scenario import MISSING, assert_untouched
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from rehearsal.fleet import Durations, Machine
+from rehearsal.world.fleet import Durations, Machine
 from tests.integration.runs import FAILING, QUICKLY, RunScenario, RunView, assert_patched, run_scenario
 from tests.integration.scenario import assert_given_back, assert_untouched
 

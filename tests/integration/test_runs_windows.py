@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rehearsal.fleet import MachineSpec
-from rehearsal.windows import WindowExecution
+from rehearsal.world.fleet import MachineSpec
+from rehearsal.world.windows import WindowExecution
 from tests.integration.runs import QUICKLY, RunScenario, assert_patched, let_a_month_pass, run_scenario
 from tests.integration.scenario import assert_untouched
 

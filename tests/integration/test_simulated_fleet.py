@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.answers import check_shape
-from rehearsal.fleet import Durations, Fleet, MachineSpec
+from rehearsal.engine.answers import check_shape
+from rehearsal.world.fleet import Durations, Fleet, MachineSpec
 
 SNAPSHOT = "11111111-2222-4333-8444-555555555555"
 
@@ -20,9 +20,9 @@ SNAPSHOT = "11111111-2222-4333-8444-555555555555"
 class World:
     """An account with one machine or more, and the events that AWS put about them."""
 
-    def __init__(self, account: EmbeddedAccount) -> None:
+    def __init__(self, account: EmbeddedAccount, fleet: Fleet) -> None:
         self.account = account
-        self.fleet = Fleet(account)
+        self.fleet = fleet
         self.ec2 = account.client("ec2")
         self.ssm = account.client("ssm")
         self.events: list[dict[str, Any]] = []
@@ -89,10 +89,8 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with EmbeddedAccount() as account:
-        world = World(account)
-        yield world
-        world.fleet.close()
+    with EmbeddedAccount() as account, account.open_fleet() as fleet:
+        yield World(account, fleet)
 
 
 def _error_code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -681,10 +679,9 @@ def test_a_fleet_has_no_two_machines_of_one_name_and_knows_what_can_go_wrong(wor
 
 def test_the_same_seed_gives_the_same_events() -> None:
     def run() -> list[dict[str, Any]]:
-        with EmbeddedAccount(seed=7) as account:
-            world = World(account)
+        with EmbeddedAccount(seed=7) as account, account.open_fleet() as fleet:
+            world = World(account, fleet)
             world.install(world.add(missing=("kernel",)))
-            world.fleet.close()
             return [{"type": event["detail-type"], **event["detail"]} for event in world.events]
 
     assert run() == run()

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from rehearsal.soak import (
+from rehearsal.proof.soak import (
     FLOWS,
     MODES,
     Case,
@@ -158,4 +158,4 @@ def test_a_case_is_replayed_with_every_changing_call(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert code == 0
     assert "*** throttled" in shown
-    assert f"python -m rehearsal.soak --replay {case}" in shown
+    assert f"python -m rehearsal.proof.soak --replay {case}" in shown

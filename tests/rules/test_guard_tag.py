@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rehearsal.permissions import read_table
+from rehearsal.engine.permissions import read_table
 from tests.rules.project import plain, resources, statements, template
 
 LAUNCHES = {"ec2:CreateFleet", "ec2:RunInstances"}

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from rehearsal.permissions import read_table
+from rehearsal.engine.permissions import read_table
 from tests.rules.project import LAYER, TEMPLATE, Statement, statements, states
 
 

@@ -15,7 +15,7 @@ from drydock.request.policy import MOST_SECONDS, effective_policy
 from drydock.run.reports import outcome_of_run
 from drydock.run.summarising import _GOOD
 from drydock.telling.failures import readable_failure
-from rehearsal.repairs.jsonata import evaluate
+from rehearsal.engine.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
 from tests.rules.project import (
     LAYER,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.fleet_file import (
+from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.play.fleet_file import (
     DEFAULT_FLEET,
     FLEETS,
     FleetFile,
@@ -17,8 +17,8 @@ from rehearsal.fleet_file import (
     load_fleet_file,
     read_fleet,
 )
-from rehearsal.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation, seconds
-from rehearsal.machines import WRONGS, Durations
+from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation, seconds
+from rehearsal.world.machines import WRONGS, Durations
 
 
 def read(text: str) -> FleetFile:

@@ -7,8 +7,8 @@ from itertools import islice
 
 import pytest
 
-from rehearsal.cron import read_cron
-from rehearsal.schedules import check_schedule, next_start
+from rehearsal.engine.cron import read_cron
+from rehearsal.engine.schedules import check_schedule, next_start
 
 TOKYO = "Asia/Tokyo"
 BERLIN = "Europe/Berlin"

@@ -1,0 +1,373 @@
+"""Deployment of the project's own template: SAM translation offline, then moto's CloudFormation."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from botocore import xform_name
+from moto.cloudformation import parsing
+from moto.cloudformation.models import Stack as MotoStack
+from moto.cloudformation.models import cloudformation_backends
+from moto.stepfunctions.parser.api import InvalidDefinition
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from rehearsal.engine.calls import ACCOUNT, REGION, make_client
+from rehearsal.engine.functions import DeployedFunction, FunctionHost
+from rehearsal.engine.repairs.patches import Patches
+from rehearsal.engine.urls import FunctionUrls, Grant
+
+PACKAGES = "packages"
+"""Bucket that local code is said to be in; its keys are paths in the project."""
+
+RECORDED_TYPES = frozenset(
+    {
+        "AWS::CloudWatch::Dashboard",
+        "AWS::Logs::MetricFilter",
+        "AWS::Logs::LogGroup",
+        "AWS::Logs::ResourcePolicy",
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::Subscription",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::QueuePolicy",
+    }
+)
+"""Types that only stand in the stack: nothing in a rehearsal depends on what they do."""
+
+
+class DeploymentError(Exception):
+    """Raised when a template cannot be deployed as it is."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack."""
+
+    name: str
+    outputs: Mapping[str, str]
+    resources: Mapping[str, str]
+    """Physical ids by logical id."""
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource; raises KeyError when the stack has none of that name."""
+        return self.resources[logical_id]
+
+
+class StackResource:
+    """A resource of a type that moto lacks, in the shape its CloudFormation expects."""
+
+    def __init__(self, physical_id: str, attributes: Mapping[str, str] | None = None) -> None:
+        self.physical_resource_id = physical_id
+        self.attributes = attributes or {}
+        self.cf_resource_type = ""
+        self.logical_resource_id = ""
+
+    def get_cfn_attribute(self, name: str) -> str:
+        """Return the value of a Fn::GetAtt."""
+        return self.attributes[name]
+
+    def is_created(self) -> bool:
+        """CloudFormation asks; there is nothing to wait for."""
+        return True
+
+
+Make = Callable[[str, str, dict[str, Any]], StackResource]
+"""Makes a resource from its physical name, its logical id and its resolved properties."""
+
+
+def _model(kind: str, name_property: str, make: Make) -> type:
+    class Model:
+        @staticmethod
+        def cloudformation_type() -> str:
+            return kind
+
+        @staticmethod
+        def cloudformation_name_type() -> str:
+            return name_property
+
+        @classmethod
+        def has_cfn_attr(cls, attribute: str) -> bool:
+            return True
+
+        @classmethod
+        def create_from_cloudformation_json(
+            cls,
+            resource_name: str,
+            cloudformation_json: dict[str, Any],
+            account_id: str,
+            region_name: str,
+            **keywords: Any,
+        ) -> StackResource:
+            properties = cloudformation_json.get("Properties", {})
+            return make(resource_name, str(keywords["LogicalId"]), properties)
+
+    return Model
+
+
+class Deployer:
+    """Deploys templates into the account."""
+
+    def __init__(self, project: Path, host: FunctionHost, urls: FunctionUrls) -> None:
+        self._project = project
+        self._host = host
+        self._urls = urls
+        self.permissions: list[tuple[str, str, str]] = []
+        """Function name, principal and source ARN of each permission to invoke a function."""
+        self.types: dict[str, Make] = {}
+        """How resources of further types are made."""
+
+    def install(self, patches: Patches) -> None:
+        """Teach moto's CloudFormation the types that it lacks or gets wrong."""
+        models = [
+            _model("AWS::Lambda::Function", "FunctionName", self._make_function),
+            _model("AWS::Lambda::LayerVersion", "LayerName", self._make_layer),
+            _model("AWS::Lambda::Permission", "", self._make_permission),
+            _model("AWS::Lambda::EventInvokeConfig", "", self._make_invoke_config),
+            _model("AWS::Lambda::Url", "", self._make_url),
+            _model("AWS::CloudWatch::Alarm", "AlarmName", _make_alarm),
+            _model("AWS::CloudWatch::CompositeAlarm", "AlarmName", _make_composite_alarm),
+            _model("AWS::StepFunctions::StateMachine", "StateMachineName", self._make_machine),
+            *(_model(kind, "", make) for kind, make in self.types.items()),
+            *(_model(kind, "", _record) for kind in sorted(RECORDED_TYPES)),
+        ]
+        known = {**parsing.get_model_map(), **{model.cloudformation_type(): model for model in models}}  # type: ignore[attr-defined]
+        names = {kind: model.cloudformation_name_type() for kind, model in known.items()}
+        patches.replace(parsing, "get_model_map", lambda: known)
+        patches.replace(parsing, "get_model_list", lambda: list(known.values()))
+        patches.replace(parsing, "get_name_type_map", lambda: names)
+        patches.replace(parsing, "resource_name_property_from_type", names.get)
+        # What SAM made is JSON; moto reads it as YAML, which takes most of the time of a deployment.
+        patches.replace(MotoStack, "parse_template", staticmethod(json.loads))
+        repair_no_value_in_lists(patches)
+        repair_document_content(patches)
+
+    def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
+        """Create a stack from a SAM template; raises DeploymentError when that is not possible."""
+        translated = copy.deepcopy(_translate(template.read_text(), tuple(sorted(parameters.items()))))
+        unknown = {
+            resource["Type"]
+            for resource in translated["Resources"].values()
+            if resource["Type"] not in parsing.get_model_map()
+        }
+        if unknown:
+            raise DeploymentError(f"resource types that the rehearsal does not know: {', '.join(sorted(unknown))}")
+        check_parameters(translated.get("Parameters", {}), parameters)
+        backend = cloudformation_backends[ACCOUNT][REGION]
+        created = backend.create_stack(
+            name=stack,
+            template=json.dumps(translated),
+            parameters=dict(parameters),
+            notification_arns=[],
+            tags={},
+            role_arn=None,
+        )
+        if created.status != "CREATE_COMPLETE":
+            raise DeploymentError(f"the stack is {created.status}: {created.status_reason}")
+        resources = {
+            item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None
+        }
+        outputs = {output.key: output.value for output in created.output_map.values()}
+        return Stack(stack, outputs, resources)
+
+    def _make_function(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        path = self._project / properties["Code"]["S3Key"]
+        function = DeployedFunction(
+            name=name,
+            folder=path.name,
+            code=path,
+            handler=properties["Handler"],
+            role=properties["Role"],
+            timeout=int(properties.get("Timeout", 3)),
+            memory=int(properties.get("MemorySize", 128)),
+            environment={
+                key: _print(value) for key, value in properties.get("Environment", {}).get("Variables", {}).items()
+            },
+            dead_letters=properties.get("DeadLetterConfig", {}).get("TargetArn"),
+        )
+        self._host.functions[name] = function
+        return StackResource(name, {"Arn": function.arn})
+
+    def _make_layer(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        self._host.add_layer(self._project / properties["Content"]["S3Key"])
+        return StackResource(f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:{name}:1")
+
+    def _make_permission(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        function = self._host.find(properties["FunctionName"])
+        self.permissions.append((function.name, properties["Principal"], properties.get("SourceArn", "*")))
+        self._urls.grants.append(
+            Grant(function.name, properties["Action"], properties["Principal"], properties.get("FunctionUrlAuthType"))
+        )
+        return StackResource(name)
+
+    def _make_url(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        if properties.get("InvokeMode", "BUFFERED") != "BUFFERED" or "Qualifier" in properties:
+            raise DeploymentError(f"{logical_id}: only buffered URLs of unpublished functions are supported")
+        url = self._urls.add(properties["TargetFunctionArn"], properties["AuthType"])
+        arn = self._host.find(url.function).arn
+        return StackResource(arn, {"FunctionArn": arn, "FunctionUrl": url.address})
+
+    def _make_invoke_config(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        function = self._host.find(properties["FunctionName"])
+        function.retries = int(properties.get("MaximumRetryAttempts", 2))
+        destinations = properties.get("DestinationConfig", {})
+        function.on_failure = destinations.get("OnFailure", {}).get("Destination")
+        return StackResource(name)
+
+    def _make_machine(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        location = properties.get("DefinitionS3Location")
+        if location is None:
+            raise DeploymentError(f"{logical_id}: only a DefinitionUri is supported")
+        path = self._project / location["Key"]
+        definition = resolve_definition(path.read_text(), properties.get("DefinitionSubstitutions", {}))
+        try:
+            machine = stepfunctions_parser_backends[ACCOUNT][REGION].create_state_machine(
+                name=name,
+                definition=definition,
+                roleArn=properties["RoleArn"],
+                sm_type=properties.get("StateMachineType"),
+            )
+        except InvalidDefinition as error:
+            raise DeploymentError(f"{path.name} is not a state machine: {error}") from error
+        return StackResource(machine.arn, {"Arn": machine.arn, "Name": name})
+
+
+def _record(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+    named = properties.get("LogGroupName", name)
+    return StackResource(named, {"Arn": f"arn:aws:recorded:{REGION}:{ACCOUNT}:{named}"})
+
+
+def _make_alarm(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+    return _put_alarm("PutMetricAlarm", {**properties, "AlarmName": name})
+
+
+def _make_composite_alarm(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+    return _put_alarm("PutCompositeAlarm", {**properties, "AlarmName": name})
+
+
+def _put_alarm(operation: str, properties: dict[str, Any]) -> StackResource:
+    client = make_client("cloudwatch")
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    getattr(client, xform_name(operation))(**_convert(properties, shape))
+    name = properties["AlarmName"]
+    return StackResource(name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"})
+
+
+def _convert(value: Any, shape: Any) -> Any:
+    """Return a property as the API takes it: what parameters and functions of a template yield is always text."""
+    if shape.type_name == "structure":
+        return {key: _convert(item, shape.members[key]) for key, item in value.items()}
+    if shape.type_name == "list":
+        return [_convert(item, shape.member) for item in value]
+    if shape.type_name == "boolean":
+        return _is_true(value)
+    kinds: dict[str, type] = {"integer": int, "double": float, "string": str}
+    return kinds[shape.type_name](value)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def resolve_definition(text: str, substitutions: Mapping[str, Any]) -> str:
+    """Return a definition as JSON, its ${Names} replaced in the text, so that numbers stay numbers."""
+    for name, value in substitutions.items():
+        text = text.replace("${" + name + "}", _print(value))
+    left = sorted(set(re.findall(r"\$\{([A-Za-z0-9_]+)\}", text)))
+    if left:
+        raise DeploymentError(f"DefinitionSubstitutions lack {', '.join(left)}")
+    return _to_json(text)
+
+
+@lru_cache(maxsize=32)
+def _to_json(text: str) -> str:
+    return json.dumps(yaml.safe_load(text))
+
+
+def _print(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@lru_cache(maxsize=32)
+def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Return the CloudFormation template that SAM makes of a SAM template."""
+    template = yaml_parse(text)
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        for key in ("CodeUri", "ContentUri"):
+            if isinstance(properties.get(key), str):
+                properties[key] = {"Bucket": PACKAGES, "Key": properties[key].strip("/")}
+        if isinstance(properties.get("DefinitionUri"), str):
+            properties["DefinitionUri"] = {"Bucket": PACKAGES, "Key": properties["DefinitionUri"]}
+    globals_ = template.get("Globals", {}).get("Function", {})
+    if "CodeUri" in globals_:
+        raise DeploymentError("CodeUri in Globals is not supported")
+    defaults = {
+        name: parameter["Default"]
+        for name, parameter in template.get("Parameters", {}).items()
+        if "Default" in parameter
+    }
+    values = {**defaults, **dict(parameters)}
+    translator = Translator({}, Parser())
+    translated: dict[str, Any] = translator.translate(template, values)
+    # To nobody: the translator warns of metrics that were not published.
+    translator.metrics.publish()
+    return translated
+
+
+def check_parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Check parameters against the template's constraints, as CloudFormation does; raises DeploymentError."""
+    unknown = sorted(set(given) - set(declared))
+    if unknown:
+        raise DeploymentError(f"the template has no parameters named {', '.join(unknown)}")
+    for name, parameter in declared.items():
+        if name not in given and "Default" not in parameter:
+            raise DeploymentError(f"the parameter {name} has no value")
+        value = str(given.get(name, parameter.get("Default")))
+        reason = parameter.get("ConstraintDescription", "")
+        if "AllowedValues" in parameter and value not in [_print(item) for item in parameter["AllowedValues"]]:
+            raise DeploymentError(f"{name}: '{value}' is not one of {parameter['AllowedValues']}. {reason}")
+        if "AllowedPattern" in parameter and not re.fullmatch(parameter["AllowedPattern"], value):
+            raise DeploymentError(f"{name}: '{value}' does not match {parameter['AllowedPattern']}. {reason}")
+        for least, most, measure in (("MinValue", "MaxValue", float), ("MinLength", "MaxLength", len)):
+            if least in parameter and measure(value) < float(parameter[least]):
+                raise DeploymentError(f"{name}: '{value}' is under the {least} of {parameter[least]}. {reason}")
+            if most in parameter and measure(value) > float(parameter[most]):
+                raise DeploymentError(f"{name}: '{value}' is over the {most} of {parameter[most]}. {reason}")
+
+
+def repair_no_value_in_lists(patches: Patches) -> None:
+    """moto leaves a null where AWS::NoValue stands in a list."""
+
+    def clean(original: Callable[..., Any], resource_json: Any, resources_map: Any) -> Any:
+        cleaned = original(resource_json, resources_map)
+        return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
+
+    patches.wrap(parsing, "clean_json", clean)
+
+
+def repair_document_content(patches: Patches) -> None:
+    """moto wants the Content of an SSM document as text, and a DocumentFormat."""
+    from moto.ssm.models import Document
+
+    original = Document.create_from_cloudformation_json
+
+    def create(
+        cls: Any, resource_name: str, cloudformation_json: dict[str, Any], *arguments: Any, **keywords: Any
+    ) -> Any:
+        properties = cloudformation_json["Properties"]
+        properties.setdefault("DocumentFormat", "JSON")
+        if not isinstance(properties["Content"], str):
+            properties["Content"] = json.dumps(properties["Content"])
+        return original(resource_name, cloudformation_json, *arguments, **keywords)
+
+    patches.replace(Document, "create_from_cloudformation_json", classmethod(create))

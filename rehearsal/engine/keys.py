@@ -1,0 +1,30 @@
+"""The KMS keys of a stack: of the kind that the template asks for, and with a secret that depends on the seed alone."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from moto.kms.models import kms_backends
+
+from rehearsal.engine.calls import ACCOUNT, REGION, make_client
+from rehearsal.engine.deployment import Make, StackResource
+
+_PROPERTIES = ("Description", "KeySpec", "KeyUsage")
+
+
+def resource_types(make_uuid: Callable[[], str]) -> Mapping[str, Make]:
+    """Return how CloudFormation makes keys; moto's makes all of them symmetric ones, of chance."""
+
+    def make(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        given = {key: properties[key] for key in _PROPERTIES if key in properties}
+        client: Any = make_client("kms")
+        answer = client.create_key(**given, Policy=json.dumps(properties["KeyPolicy"]))
+        key_id, arn = answer["KeyMetadata"]["KeyId"], answer["KeyMetadata"]["Arn"]
+        secret = b"".join(uuid.UUID(make_uuid()).bytes for _ in range(2))
+        kms_backends[ACCOUNT][REGION].keys[key_id].key_material = secret
+        return StackResource(key_id, {"Arn": arn, "KeyId": key_id})
+
+    return {"AWS::KMS::Key": make}

@@ -1,0 +1,272 @@
+"""Repairs of moto's DynamoDB: what is right there, but takes time that grows with the table."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from moto.dynamodb import models, responses
+from moto.dynamodb.comparisons import ConditionExpressionParser
+from moto.dynamodb.exceptions import ItemSizeToUpdateTooLarge
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models import table as tables
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.models.utilities import dynamo_to_dict
+from moto.dynamodb.parsing.ast_nodes import Node
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.parsing.validators import (
+    ActionCountValidator,
+    OverlappingPathsValidator,
+    UpdateExpressionValidator,
+    UpdateHashRangeKeyValidator,
+)
+from moto.dynamodb.responses import DynamoHandler, DynamoResult
+
+from rehearsal.engine.repairs.patches import Patches
+
+LARGEST_ITEM = 405_000
+"""Bytes that moto lets an item have."""
+
+
+def repair_transactions(patches: Patches) -> None:
+    """moto copies the whole table for every transaction, to be able to take it back."""
+
+    def transact(original: Callable[..., None], self: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+        touched = []
+        for entry in transact_items:
+            operation = next(iter(entry.values()))
+            table = self.get_table(operation["TableName"])
+            source = operation.get("Key") or operation["Item"]
+            names = [name for name in (table.hash_key_attr, table.range_key_attr) if name]
+            key = {name: source[name] for name in names if name in source}
+            touched.append((table, key, copy.deepcopy(self.get_item(operation["TableName"], key))))
+        try:
+            original(self, transact_items)
+        except Exception:
+            for table, key, before in touched:
+                hash_value, range_value = self.get_keys_value(table, key)
+                if before is None:
+                    table.delete_item(hash_value, range_value)
+                elif range_value:
+                    table.items[hash_value][range_value] = before
+                else:
+                    table.items[hash_value] = before
+            raise
+
+    # What it copies besides is the item before an update, for a stream, which no table of the project has.
+    patches.replace(models, "copy", _NoCopies)
+    patches.wrap(DynamoDBBackend, "transact_write_items", transact)
+
+
+def repair_queries(patches: Patches) -> None:
+    """moto sorts the whole table for every query, and copies what it finds although the answer is a copy again."""
+    signature = inspect.signature(Table.query)
+
+    def query(original: Callable[..., Any], self: Table, *arguments: Any, **keywords: Any) -> Any:
+        given = signature.bind_partial(self, *arguments, **keywords).arguments
+        hash_key, index_name = given.get("hash_key"), given.get("index_name")
+        wanted = dict(given.get("hash_key_conditions") or [])
+        if index_name and wanted:
+            found = [item for item in _all_items(self) if _has_attributes(item, wanted)]
+        elif not index_name and hash_key is not None and self.range_key_attr:
+            found = list(self.items[hash_key].values()) if hash_key in self.items else []
+        else:
+            return original(self, *arguments, **keywords)
+        found.sort(key=lambda item: (item.hash_key, item.range_key) if item.range_key else item.hash_key)
+        self.all_items = lambda: found
+        try:
+            return original(self, *arguments, **keywords)
+        finally:
+            del self.all_items
+
+    patches.wrap(Table, "query", query)
+    patches.replace(tables, "copy", _NoCopies)
+
+
+def _all_items(table: Table) -> list[Item]:
+    if table.range_key_attr:
+        return [item for items in table.items.values() for item in items.values()]
+    return list(table.items.values())
+
+
+def _has_attributes(item: Item, wanted: dict[str, DynamoType]) -> bool:
+    for name, expected in wanted.items():
+        found = item.attrs.get(name)
+        if found is None or found.type != expected.type or found.value != expected.value:
+            return False
+    return True
+
+
+def repair_repeated_parsing(patches: Patches) -> None:
+    """moto parses each update expression again for every call."""
+    # The parsed expression is shared: what changes it works on a copy.
+    patches.replace(UpdateExpressionParser, "make", staticmethod(_parse_update))
+    patches.replace(Node, "__deepcopy__", _copy_node)
+    patches.replace(ConditionExpressionParser, "_lex_condition_expression", _lex_condition)
+
+
+def _copy_node(node: Node, memo: dict[int, Any] | None = None) -> Node:
+    result: Node = object.__new__(type(node))
+    vars(result).update(vars(node))
+    if node.children is not None:
+        result.children = [_copy_node(child) if isinstance(child, Node) else child for child in node.children]
+        for child in result.children:
+            if isinstance(child, Node):
+                child.set_parent(result)
+    return result
+
+
+def _lex_condition(parser: ConditionExpressionParser) -> deque[Any]:
+    return deque(_lex(parser.condition_expression))
+
+
+@lru_cache(maxsize=1024)
+def _lex(expression: str) -> tuple[Any, ...]:
+    return tuple(_lex_once(ConditionExpressionParser(expression, {}, {})))
+
+
+_lex_once = ConditionExpressionParser._lex_condition_expression
+_parse_update = lru_cache(maxsize=1024)(UpdateExpressionParser.make)
+
+
+class _NoCopies:
+    """The `copy` of a module that copies what nothing will change."""
+
+    @staticmethod
+    def deepcopy(value: Any) -> Any:
+        return value
+
+    copy = staticmethod(copy.copy)
+
+
+def repair_item_copies(patches: Patches) -> None:
+    """moto copies items by the general machinery, many times for each call."""
+
+    def copy_value(self: DynamoType, memo: dict[int, Any] | None = None) -> DynamoType:
+        result = DynamoType.__new__(DynamoType)
+        result.type = self.type
+        value = self.value
+        if isinstance(value, dict):
+            result.value = {name: copy_value(item) for name, item in value.items()}
+        elif isinstance(value, list):
+            result.value = [copy_value(item) if isinstance(item, DynamoType) else item for item in value]
+        else:
+            result.value = value
+        return result
+
+    patches.replace(DynamoType, "__deepcopy__", copy_value)
+    patches.replace(DynamoType, "to_regular_json", print_value)
+    patches.replace(responses, "dynamo_to_dict", print_answer)
+
+
+def print_value(value: DynamoType) -> dict[str, Any]:
+    """Return an attribute value as the API prints it."""
+    content = value.value
+    if value.type == "M":
+        return {"M": {name: print_value(item) for name, item in content.items()}}
+    if value.type == "L":
+        return {"L": [print_value(item) for item in content]}
+    if value.type in ("B", "BS"):
+        raise NotImplementedError("binary attributes are not rehearsed")
+    return {value.type: list(content) if isinstance(content, list) else content}
+
+
+def print_answer(answer: Any) -> Any:
+    """Return an answer with every attribute value in it as the API prints it, sharing nothing with the table."""
+    kind = type(answer)
+    if kind is DynamoType:
+        return print_value(answer)
+    if kind is str or kind is int or kind is bool or answer is None:
+        return answer
+    if kind is dict or kind is LimitedSizeDict:
+        return {name: print_answer(item) for name, item in answer.items()}
+    if kind is list:
+        return [print_answer(item) for item in answer]
+    return dynamo_to_dict(answer)
+
+
+def repair_item_sizes(patches: Patches) -> None:
+    """moto measures the whole item again for each attribute that is set, and wraps each value again to measure it."""
+
+    def measure_value(original: Callable[..., int], self: DynamoType) -> int:
+        if self.type == "S":
+            return len(self.value.encode())
+        if self.type == "M":
+            values = [value if type(value) is DynamoType else DynamoType(value) for value in self.value.values()]
+            return int(sum(len(name.encode()) for name in self.value) + sum(value.size() for value in values))
+        return original(self)
+
+    def measure(original: Callable[..., Item], *arguments: Any, **keywords: Any) -> Item:
+        item = original(*arguments, **keywords)
+        given = keywords.get("expression_attribute_values")
+        # An item grows by what it is given at most.
+        bound = getattr(item, "size_bound", None)
+        bound = item.size() if bound is None else bound + sum(len(str(value)) for value in (given or {}).values())
+        if bound > LARGEST_ITEM:
+            bound = item.size()
+            if bound > LARGEST_ITEM:
+                raise ItemSizeToUpdateTooLarge
+        item.size_bound = bound
+        return item
+
+    patches.wrap(DynamoType, "size", measure_value)
+    patches.replace(LimitedSizeDict, "__setitem__", dict.__setitem__)
+    patches.wrap(DynamoDBBackend, "update_item", measure)
+    patches.wrap(Table, "put_item", measure)
+
+
+def repair_repeated_checks(patches: Patches) -> None:
+    """moto checks the expressions of an update three times, and copies the item for answers that nobody asked for.
+
+    Once the expressions of a request have passed, requests that differ in their values alone go straight to the table,
+    without the checks that their values cannot fail.
+    """
+    passed = False
+
+    def find_processors(original: Callable[..., list[Any]], self: Any) -> list[Any]:
+        processors = original(self)
+        return [one for one in processors if not isinstance(one, _SHAPE_CHECKS)] if passed else processors
+
+    def update(original: Callable[..., DynamoResult], self: DynamoHandler) -> DynamoResult:
+        nonlocal passed
+        body = self.body
+        wanted = body.get("ReturnValues", "NONE")
+        shape = (
+            wanted,
+            body["TableName"],
+            body.get("UpdateExpression"),
+            body.get("ConditionExpression"),
+            tuple((body.get("ExpressionAttributeNames") or {}).items()),
+            tuple(body.get("ExpressionAttributeValues") or ()),
+            tuple(body["Key"]),
+        )
+        if wanted not in ("NONE", "ALL_NEW") or shape not in checked:
+            result = original(self)
+            checked.add(shape)
+            return result
+        passed = True
+        try:
+            item = self.dynamodb_backend.update_item(
+                body["TableName"],
+                body["Key"],
+                update_expression=body["UpdateExpression"].strip(),
+                expression_attribute_names=body.get("ExpressionAttributeNames", {}),
+                expression_attribute_values=self._get_expr_attr_values(),
+                condition_expression=body.get("ConditionExpression"),
+                return_values_on_condition_check_failure=body.get("ReturnValuesOnConditionCheckFailure"),
+            )
+        finally:
+            passed = False
+        return DynamoResult({"Attributes": item.to_json()["Attributes"]} if wanted == "ALL_NEW" else {})
+
+    checked: set[Any] = set()
+    patches.wrap(DynamoHandler, "update_item", update)
+    patches.wrap(UpdateExpressionValidator, "get_ast_processors", find_processors)
+
+
+_SHAPE_CHECKS = (ActionCountValidator, OverlappingPathsValidator, UpdateHashRangeKeyValidator)

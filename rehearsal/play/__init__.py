@@ -1,0 +1,1 @@
+"""A rehearsal: the fleet file, faults, people, and what came of it."""

@@ -1,0 +1,99 @@
+"""What a fleet file says of Auto Scaling groups: which there are, which rolls people start, and how all of it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from rehearsal.play.fleet_runs import KeyPath, seconds
+
+At = Callable[[KeyPath, str], str]
+
+
+@dataclass(frozen=True)
+class GroupExpectation:
+    """What a group's entry says about its end; None means that anything will do.
+
+    `outcome` is 'none' when nobody is expected to roll through it. `sizes` are min, desired capacity and max in the
+    end: where the entry does not say, those of the beginning.
+    """
+
+    outcome: str | None = None
+    error: str | None = None
+    sizes: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class FleetGroup:
+    """An Auto Scaling group, whose members are the machines that name it."""
+
+    name: str
+    members: tuple[str, ...]
+    settings: Mapping[str, Any]
+    """As in GroupSpec."""
+    drain_seconds: int | None
+    """How long its target group lets connections drain; None when no load balancer is in front of it."""
+    expect: GroupExpectation
+    line: int
+
+
+@dataclass(frozen=True)
+class RollStart:
+    """One execution of RollGroup that a person starts, `at` after the rehearsal's beginning."""
+
+    group: str
+    at: timedelta = timedelta(0)
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_wrong_groups(data: Mapping[str, Any], members: Mapping[str, list[str]], at: At) -> Iterator[str]:
+    """Find groups of the same name or without members, and rolls through a group that the file does not have."""
+    names = [group["name"] for group in data.get("groups", [])]
+    for index, name in enumerate(names):
+        path: KeyPath = ("groups", index, "name")
+        if name in names[:index]:
+            yield at(path, f"groups[{index}].name: {name!r} is already taken")
+        elif not members.get(name):
+            yield at(path, f"groups[{index}].name: no machine has 'group: {name}'")
+    for index, roll in enumerate(data.get("rolls", [])):
+        if roll["group"] not in names:
+            yield at(("rolls", index, "group"), f"rolls[{index}].group: there is no group {roll['group']!r}")
+
+
+def build_groups(
+    data: Mapping[str, Any], members: Mapping[str, list[str]], line_of: Callable[[KeyPath], int]
+) -> tuple[FleetGroup, ...]:
+    """Return the groups of a checked file."""
+    return tuple(
+        FleetGroup(
+            entry["name"],
+            tuple(members[entry["name"]]),
+            _settings(entry, len(members[entry["name"]])),
+            seconds(entry.get("drain", "5m")) if entry.get("loadBalancer", True) else None,
+            _expectation(entry),
+            line_of(("groups", index, "name")),
+        )
+        for index, entry in enumerate(data.get("groups", []))
+    )
+
+
+def build_rolls(data: Mapping[str, Any]) -> tuple[RollStart, ...]:
+    """Return the rolls that people start in a checked file."""
+    return tuple(
+        RollStart(roll["group"], timedelta(seconds=seconds(roll.get("at", 0))), roll.get("input", {}))
+        for roll in data.get("rolls", [])
+    )
+
+
+def _settings(entry: Mapping[str, Any], count: int) -> dict[str, Any]:
+    given = {"suspended": "suspended", "zones": "zones"}
+    settings = {python: entry[key] for key, python in given.items() if key in entry}
+    return {**settings, "min": entry.get("min", count), "max": entry.get("max", count)}
+
+
+def _expectation(entry: Mapping[str, Any]) -> GroupExpectation:
+    given = entry.get("expect", {})
+    sizes = given.get("sizes")
+    return GroupExpectation(given.get("outcome", "succeeded"), given.get("error"), tuple(sizes) if sizes else None)

@@ -1,0 +1,1 @@
+"""What came of each machine, run and group of a rehearsal."""

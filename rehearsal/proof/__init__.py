@@ -1,0 +1,1 @@
+"""What Drydock promises, and the crash matrix that holds it to that."""

@@ -1,0 +1,260 @@
+"""What Drydock promises of a run, whatever happens to it, judged by what is there when all is over."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.engine.deployment import Stack
+from rehearsal.engine.messages import Message
+from rehearsal.world.fleet import Fleet, Machine
+
+MOST_EVENTS = 2_500
+"""A tenth of what Step Functions allows an execution."""
+
+_NOTHING_LEFT = {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a disturbance excuses.
+
+    `repeats` is how many messages may have been sent once more, `stopped` when nobody might begin any more, and
+    `in_flight` how many machines may have begun after that all the same. A `silent` run may be unknown: it died before
+    it did anything, and the event of its death was lost.
+    """
+
+    repeats: int = 0
+    stopped: datetime | None = None
+    in_flight: int = 0
+    silent: bool = False
+
+
+class _Facts:
+    """All that can be seen of a run from outside."""
+
+    def __init__(self, account: EmbeddedAccount, fleet: Fleet, stack: Stack, run_id: str) -> None:
+        self.account = account
+        self.fleet = fleet
+        self.stack = stack
+        self.run_id = run_id
+        self.items = read_items(account, stack)
+        self.run = next((item for item in self.items if (item["pk"], item["sk"]) == (f"RUN#{run_id}", "RUN")), {})
+        executions = account.executions()
+        self.executions = [view for view in executions if _is_of_run(account, view, run_id)]
+        self.children = [view for view in self.executions if view.machine.endswith("-PatchInstance")]
+        self.plan = self._read(str(self.run.get("planKey", "")))
+        self.report = self._read(str(self.run.get("reportKey", "")))
+
+    def messages(self, kind: str) -> list[Message]:
+        """What people were told of this kind."""
+        return [
+            message
+            for message in self.account.messages
+            if message.attributes.get("kind") == kind and message.attributes.get("run") == self.run_id
+        ]
+
+    def _read(self, key: str) -> dict[str, Any]:
+        if not key:
+            return {}
+        answer = self.account.client("s3").get_object(Bucket=self.stack.resource("LogBucket"), Key=key)
+        content: dict[str, Any] = json.loads(answer["Body"].read())
+        return content
+
+
+def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
+    """Return everything that Drydock remembers."""
+    deserialize = TypeDeserializer().deserialize
+    pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable"))
+    return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+
+
+def _is_of_run(account: EmbeddedAccount, view: ExecutionView, run_id: str) -> bool:
+    if view.machine.endswith("-PatchInstance"):
+        return isinstance(view.input, dict) and view.input.get("runId") == run_id
+    if "/" in view.machine and view.parent is not None:
+        view = account.execution(view.parent)
+    return view.name == run_id
+
+
+def broken_promises(
+    account: EmbeddedAccount, fleet: Fleet, stack: Stack, run_id: str, allowance: Allowance | None = None
+) -> list[str]:
+    """All that is not as Drydock promises. Call it when all is quiet; it makes passes of `give_back` of its own."""
+    facts, allowed = _Facts(account, fleet, stack, run_id), allowance or Allowance()
+    return [
+        *_judge_executions(facts, allowed),
+        *(broken for machine in fleet.machines for broken in _judge_machine(facts, machine)),
+        *_judge_records(facts, allowed),
+        *_judge_messages(facts, allowed),
+        *find_work_left(account, stack, {"runId": facts.run_id}),
+    ]
+
+
+def _judge_executions(facts: _Facts, allowed: Allowance) -> Iterator[str]:
+    for view in facts.executions:
+        if view.status == "RUNNING":
+            yield f"execution {view.machine}:{view.name} still runs"
+        if len(view.events) > MOST_EVENTS:
+            yield f"execution {view.machine}:{view.name} has {len(view.events)} events"
+    started = Counter(str(view.input.get("instanceId")) for view in facts.children)
+    for instance_id, count in started.items():
+        if count > 1:
+            yield f"{instance_id} was started {count} times"
+    if allowed.stopped is not None:
+        late = [view.name for view in facts.children if view.started > allowed.stopped]
+        if len(late) > allowed.in_flight:
+            yield f"{len(late)} machines began after the stop, {allowed.in_flight} were in flight: {late}"
+
+
+def _judge_machine(facts: _Facts, machine: Machine) -> Iterator[str]:
+    """It has its power, and nothing was done to it twice."""
+    if machine.power != machine.spec.power:
+        yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
+    if machine.interrupted:
+        yield f"{machine.name}: interrupted {machine.interrupted}"
+    yield from find_repeated_work(facts.fleet, machine)
+    powers = Counter(power for _, power in machine.power_log)
+    for power in ("pending", "stopping"):
+        if powers[power] > 1:
+            yield f"{machine.name}: {powers[power]} times {power}"
+
+
+def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
+    """Say which images and commands of a machine were made twice, and that a command is at work when all is over."""
+    images = [image for image in fleet.images.by_id.values() if image.machine is machine]
+    moments = Counter(fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
+    for moment, count in moments.items():
+        if count > 1:
+            yield f"{machine.name}: {count} images {moment}"
+    sent = fleet.run_command.list_visible(None, machine.instance_id)
+    for comment, count in Counter(command.request["Comment"] for command in sent).items():
+        if count > 1:
+            yield f"{machine.name}: {count} commands {comment!r}"
+    if any(not invocation.over for command in sent for invocation in command.invocations):
+        yield f"{machine.name}: a command is still at work"
+
+
+def find_unfinished(items: Iterable[Mapping[str, Any]], *, repeats: int) -> Iterator[str]:
+    """Say which of Drydock's items still ask for something. With `repeats`, a message may be on its way still."""
+    for item in items:
+        if item["sk"] == "LEASE":
+            yield f"lease of {item['pk']} is left"
+        if item.get("lookup") in ("RUNS", "UNTOLD_RUNS", "UNTOLD"):
+            yield f"{item['pk']} {item['sk']} still stands under {item['lookup']}"
+        if item["pk"].startswith("TOLD#") and not item["told"] and not repeats:
+            yield f"mark {item['pk']} {item['sk']} is not told"
+
+
+def find_unreadable(messages: Iterable[Message]) -> Iterator[str]:
+    """Say which messages are not made for people."""
+    for message in messages:
+        subject = message.subject or ""
+        if "\n" in subject or not 0 < len(subject) < 100:
+            yield f"subject {subject!r} is not one line of less than 100 characters"
+        if '{"' in message.body or "Traceback" in message.body:
+            yield f"nobody can read {message.body!r}"
+
+
+def find_work_left(account: EmbeddedAccount, stack: Stack, subject: Mapping[str, str]) -> Iterator[str]:
+    """Say what a further pass of `give_back` finds to do, for its subject and for all."""
+    for event, expected in ((subject, {"move": "nothing"}), ({}, _NOTHING_LEFT)):
+        outcome = account.functions.invoke(stack.resource("GiveBackFunction"), json.dumps(event))
+        if outcome.failed or json.loads(outcome.payload) != expected:
+            yield f"a further pass: {outcome.payload}"
+
+
+def _judge_records(facts: _Facts, allowed: Allowance) -> Iterator[str]:
+    yield from find_unfinished(facts.items, repeats=allowed.repeats)
+    if not facts.run:
+        if not allowed.silent:
+            yield "nothing is known of the run"
+        if facts.children:
+            yield "nothing is known of a run that has started machines"
+        return
+    if facts.run.get("phase") != "ENDED":
+        yield f"the run is {facts.run.get('phase')}"
+    if not facts.report:
+        if not any("There is no report: it could not be stored." in message.body for message in facts.messages("run")):
+            yield "there is no report, and nobody says so"
+        return
+    if facts.report["outcome"] != facts.run["outcome"]:
+        yield f"the report says {facts.report['outcome']}, the table {facts.run['outcome']}"
+    yield from _judge_outcomes(facts)
+
+
+def _judge_outcomes(facts: _Facts) -> Iterator[str]:
+    """Exactly one true outcome for every planned machine, and none for others."""
+    reported = facts.report["machines"]
+    ids = [machine["instanceId"] for machine in reported]
+    planned = [machine["instanceId"] for machine in facts.plan.get("machines", [])]
+    if Counter(ids) != Counter(planned):
+        yield f"outcomes of {ids}, planned were {planned}"
+    counted = Counter(machine["outcome"] for machine in reported)
+    if {name: count for name, count in facts.report["counts"].items() if count} != dict(counted):
+        yield f"counts {facts.report['counts']} of {counted}"
+    results = {
+        item["instanceId"]: item
+        for item in facts.items
+        if item["sk"].startswith("RESULT#") and item.get("runId") == facts.run_id
+    }
+    children = {str(view.input.get("instanceId")): view for view in facts.children}
+    for outcome in reported:
+        yield from _judge_outcome(facts, outcome, results, children)
+
+
+def _judge_outcome(
+    facts: _Facts,
+    outcome: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    children: Mapping[str, ExecutionView],
+) -> Iterator[str]:
+    instance_id, said = outcome["instanceId"], outcome["outcome"]
+    machine = facts.fleet.machine(instance_id)
+    child, result = children.get(instance_id), results.get(instance_id)
+    if said == "not_attempted":
+        if child is not None:
+            yield f"{machine.name}: not attempted, but its execution is {child.status}"
+        if machine.boots != 1 or facts.fleet.run_command.list_visible(None, instance_id):
+            yield f"{machine.name}: not attempted, but touched"
+        if not outcome["cause"] and facts.report["outcome"] != "planned":
+            yield f"{machine.name}: not attempted, and nobody knows why"
+        return
+    if child is None:
+        yield f"{machine.name}: {said}, but it was never started"
+        return
+    if said == "succeeded" and (machine.missing or child.status != "SUCCEEDED"):
+        yield f"{machine.name}: {said}, but {machine.missing} are missing and its execution is {child.status}"
+    if said == "failed" and child.status == "SUCCEEDED":
+        yield f"{machine.name}: {said}, but its execution succeeded"
+    if result is not None and result["endedAt"] > facts.report["endedAt"]:
+        yield f"{machine.name}: given back at {result['endedAt']}, after the report of {facts.report['endedAt']}"
+    if result is not None and result["outcome"] == "succeeded" and said != "succeeded" and child.status == "SUCCEEDED":
+        yield f"{machine.name}: {said}, but its result is {result['outcome']}"
+
+
+def _judge_messages(facts: _Facts, allowed: Allowance) -> Iterator[str]:
+    summaries = facts.messages("run")
+    least = 0 if allowed.silent and not facts.run else 1
+    if not least <= len(summaries) <= 1 + allowed.repeats:
+        yield f"{len(summaries)} summaries: {[message.subject for message in summaries]}"
+    about = Counter(
+        instance_id
+        for message in facts.messages("machine")
+        for instance_id in {machine.instance_id for machine in facts.fleet.machines}
+        if instance_id in message.body
+    )
+    for instance_id, count in about.items():
+        if count > 1 + allowed.repeats:
+            yield f"{instance_id}: people were told {count} times"
+    yield from find_unreadable((*summaries, *facts.messages("machine")))
+    for summary in summaries:
+        if facts.report and summary.attributes.get("outcome") != facts.report["outcome"]:
+            yield f"people are told {summary.attributes.get('outcome')}, the report says {facts.report['outcome']}"

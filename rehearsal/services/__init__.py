@@ -1,0 +1,1 @@
+"""The calls of AWS's services, answered from the world."""

@@ -1,0 +1,1 @@
+"""What the account's machines, groups, windows and load balancers do in virtual time."""

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rehearsal.play.faults import Fault, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.proof.promises import Allowance
+from tests.faults.runs import (
+    AT_ONCE,
+    CLEAN,
+    LIMIT,
+    NIGHT,
+    POLICY,
+    assert_keeps_promises,
+    fleet_of_four,
+    note_time,
+)
+from tests.scenarios.run.scenario import RunScenario
+
+FLOW = Path(__file__).parents[2] / "statemachines" / "maintenance_run.asl.yaml"
+
+
+def _lasting(states: Mapping[str, Any], *, inner: bool) -> Iterator[str]:
+    for name, state in states.items():
+        if state["Type"] in ("Task", "Wait", "Map") and not inner:
+            yield name
+        if state["Type"] == "Map" and inner:
+            yield from _lasting(state["ItemProcessor"]["States"], inner=False)
+
+
+_STATES = yaml.safe_load(FLOW.read_text())["States"]
+OWN = list(_lasting(_STATES, inner=False))
+# Rolls through groups are stopped in test_run_faults_groups.
+OF_CHILDREN = [state for state in _lasting(_STATES, inner=True) if state not in ("Roll Group", "Stop Run")]
+"""The states that take time, a run's own and those of its Map's children: in the others nobody can stop it."""
+
+INSTANTS = {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31, "a while later": 90.0}
+"""When a run is stopped, in seconds after the state was entered; a function makes a call every 0.05 s."""
+
+SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
+"""Another one each time, unless the environment names it."""
+
+
+def _arm(scene: RunScenario, stop: Fault, cancellations: str, events: str) -> list[Any]:
+    scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
+    scene.given(*([LoseEvents()] if events == "lost" else []))
+    (strikes,) = scene.given(stop)
+    return note_time(scene, strikes)
+
+
+def _choose(state: str, cancellations: str, events: str) -> list[float]:
+    """In the function when nothing is lost, and one instant by chance."""
+    sys.stdout.write(f"KILL_SEED={SEED}\n")
+    usual = ["in the function"] if (cancellations, events) == ("arrive", "delivered") else []
+    drawn = random.Random(f"{SEED} {state} {cancellations} {events}").choice(
+        [name for name in INSTANTS if name not in usual]
+    )
+    return [INSTANTS[name] for name in (*usual, drawn)]
+
+
+@pytest.mark.parametrize("events", ["delivered", "lost"])
+@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
+@pytest.mark.parametrize("state", [*OWN, *OF_CHILDREN])
+def test_a_run_stopped_in_a_state_gives_all_machines_back_and_is_told_of_once(
+    state: str, cancellations: str, events: str
+) -> None:
+    for after in _choose(state, cancellations, events):
+        with fleet_of_four() as scene:
+            policy = dict(AT_ONCE if state in OF_CHILDREN else POLICY)
+            if state == "Ask For Approval":
+                scene.approvers("anna")
+                policy["approval"] = {"required": True}
+            moments = _arm(scene, StopRun(NIGHT, Moment(after, state)), cancellations, events)
+
+            run = scene.run("web", policy, name=NIGHT)
+
+            allowance = Allowance(
+                stopped=moments[0] if moments else None,
+                # The children of the Map that were there already; the Map itself starts no more.
+                in_flight=LIMIT,
+                # Without event nobody hears of one that did nothing yet.
+                silent=state == "Plan Run" and after == 0 and events == "lost",
+            )
+            assert_keeps_promises(scene, run, allowance)
+            if moments:
+                assert run.status == "ABORTED", after
+                assert run.outcome in ("stopped", "failed") or allowance.silent or state == "Summarise Run", after
+            else:
+                assert (run.status, run.outcomes) == ("FAILED", CLEAN), after
+
+
+@pytest.mark.parametrize("events", ["delivered", "lost"])
+@pytest.mark.parametrize("after", [0.12, 60, 240, 900])
+def test_a_run_whose_cancellations_are_lost_is_stopped_by_giving_back(after: float, events: str) -> None:
+    with fleet_of_four() as scene:
+        moments = _arm(scene, StopRun(NIGHT, Moment(after, "Patch Machine")), "lost", events)
+
+        run = scene.run("web", AT_ONCE, name=NIGHT)
+
+        assert len(moments) == 1
+        assert_keeps_promises(scene, run, Allowance(stopped=moments[0], in_flight=LIMIT))
+        # Who was let in before may have begun after the stop, but none was let in later.
+        assert sum(began > moments[0] for began in run.began.values()) <= LIMIT
+        assert run.outcomes["web-4"] == "not_attempted"
+        assert run.status == "ABORTED"
+        assert "somebody stopped the run" in run.summary.body
+
+
+@pytest.mark.parametrize("budget", [0, 1])
+def test_a_machine_whose_execution_somebody_stops_is_a_failure_like_any_other(budget: int) -> None:
+    with fleet_of_four() as scene:
+        scene.given(StopExecution("web-1", Moment(60, "Install Patches")))
+
+        run = scene.run("web", {**AT_ONCE, "maxConcurrency": 1, "maxErrors": budget}, name=NIGHT)
+
+        assert_keeps_promises(scene, run)
+        assert run.errors["web-1"] == "ABORTED"
+        assert run.causes["web-1"] == "Rehearsal.Stopped: somebody stopped the execution"
+        # The next failure, of web-3, spends a budget of one.
+        expected = {
+            0: {"web-1": "failed", "web-2": "not_attempted", "web-3": "not_attempted", "web-4": "not_attempted"},
+            1: {"web-1": "failed", "web-2": "succeeded", "web-3": "failed", "web-4": "not_attempted"},
+        }
+        assert run.outcomes == expected[budget]
+        assert run.errors["web-4"] == "BudgetSpentError"
+        assert run.status == "FAILED"
+
+
+@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
+@pytest.mark.parametrize("state", OF_CHILDREN)
+def test_a_child_of_the_map_that_somebody_stops_costs_its_machine_and_no_other(state: str, cancellations: str) -> None:
+    with fleet_of_four() as scene:
+        scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
+        arn = scene.start_run("web", {**AT_ONCE, "maxConcurrency": 1}, name=NIGHT)
+        account = scene.account
+
+        def child() -> str | None:
+            return next((view.arn for view in account.executions() if state in scene.states(view.arn)), None)
+
+        account.clock.run(until=lambda: child() is not None)
+        scene.run_for(0.12 / 60)
+        account.stop_execution(str(child()))
+        run = scene.view(arn, settle=True)
+
+        assert_keeps_promises(scene, run)
+        assert {**run.outcomes, "web-1": ""} == {**CLEAN, "web-1": ""}
+        expected = {"Admit Machine": "not_attempted", "Record Outcome": "succeeded"}
+        if state == "Patch Machine":
+            assert run.outcomes["web-1"] == ("succeeded" if cancellations == "lost" else "failed")
+        else:
+            assert run.outcomes["web-1"] == expected[state]
+
+
+def test_a_run_that_lasts_longer_than_it_may_is_given_back_like_one_that_was_stopped() -> None:
+    with fleet_of_four() as scene:
+        _limit_runs(scene, seconds=15 * 60)
+
+        run = scene.run("web", AT_ONCE, name=NIGHT)
+
+        assert run.status == "TIMED_OUT"
+        assert_keeps_promises(scene, run)
+        assert run.outcomes["web-4"] == "not_attempted"
+        assert "TIMED_OUT" in run.summary.body or "time" in run.summary.body
+
+
+def test_a_run_killed_before_its_first_state_is_told_of_all_the_same() -> None:
+    with fleet_of_four() as scene:
+        arn = scene.start_run("web", POLICY, name=NIGHT)
+        scene.account.stop_execution(arn, "Rehearsal.Stopped", "at once")
+
+        run = scene.view(arn, settle=True)
+
+        assert scene.states(arn) == []
+        assert (run.status, run.outcome, run.children) == ("ABORTED", "stopped", [])
+        assert "at once" in run.summary.body
+        assert_keeps_promises(scene, run)
+
+
+def _limit_runs(scene: RunScenario, seconds: int) -> None:
+    """Somebody gives the state machine a shorter time-out."""
+    client = scene.account.client("stepfunctions")
+    machine = scene.stack.resource("MaintenanceRun")
+    definition = json.loads(client.describe_state_machine(stateMachineArn=machine)["definition"])
+    definition["TimeoutSeconds"] = seconds
+    client.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))

@@ -1,0 +1,175 @@
+"""The vocabulary of the scenario tests: machines, what is started, what goes wrong, and what must be true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer
+
+from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.engine.messages import Message
+from rehearsal.play.faults import Fault, Strikes
+from rehearsal.world.fleet import Fleet, Image, Machine, MachineSpec
+
+MISSING = {"Linux": ("openssl-3.0.8", "kernel-6.1.90"), "Windows": ("KB5034439", "KB5035857")}
+SWEEPS = timedelta(hours=12)
+"""How long the sweeps get to find what is left."""
+
+
+class Scenario:
+    """An account with Drydock deployed, and machines in it."""
+
+    def __init__(
+        self, account: EmbeddedAccount, fleet: Fleet, parameters: Mapping[str, str], template: Path | None = None
+    ) -> None:
+        self.account = account
+        self.fleet = fleet
+        self.stack = account.deploy(parameters, template=template)
+
+    def machine(self, name: str = "web-1", **spec: Any) -> Machine:
+        """A machine that misses two patches, unless the scenario says otherwise."""
+        missing = spec.pop("missing", MISSING[spec.get("platform", "Linux")])
+        return self.fleet.machine(self.fleet.add(MachineSpec(name=name, missing=missing, **spec)))
+
+    def settings(self, policy: Mapping[str, Any] | str | None) -> None:
+        """What the operators have written into Parameter Store; None: nothing, as in a new account."""
+        text = json.dumps(policy) if isinstance(policy, Mapping) else policy
+        self._set_parameter(self.stack.outputs["PolicyParameterName"], text)
+
+    def topic(self, arn: str | None) -> None:
+        """Another topic for results that the operators have written into Parameter Store; None: no other."""
+        self._set_parameter(self.stack.outputs["TopicParameterName"], arn)
+
+    def _set_parameter(self, name: str, value: str | None) -> None:
+        ssm = self.account.client("ssm")
+        if value is None:
+            ssm.delete_parameter(Name=name)
+        else:
+            ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
+    def given(self, *faults: Fault) -> list[Strikes]:
+        """Arm faults; they strike when their time comes."""
+        return [fault.arm(self.account, self.fleet) for fault in faults]
+
+    def start(self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any) -> str:
+        """Somebody starts PatchInstance for a machine; returns the execution's ARN."""
+        instance_id = machine if isinstance(machine, str) else machine.instance_id
+        given = {"instanceId": instance_id, **({"policy": policy} if policy is not None else {}), **more}
+        return self.account.start_execution("PatchInstance", given)
+
+    def patch(self, machine: Machine | str, policy: Mapping[str, Any] | None = None, **more: Any) -> ExecutionView:
+        """Start, and let everything happen until all is quiet."""
+        arn = self.start(machine, policy, **more)
+        self.settle()
+        return self.account.execution(arn)
+
+    def settle(self) -> None:
+        """Let everything happen, sweeps included, until no lease, no open run and nothing untold is left."""
+        self.account.run_until_quiet()
+        end = self.account.clock.now() + SWEEPS
+        while self.account.clock.now() < end and self._is_unfinished():
+            self.account.clock.call_later(150, lambda: None)
+            self.account.run_until_quiet()
+
+    def run_until(self, execution: str, state: str, seconds: float = 0) -> None:
+        """Let everything happen until an execution has entered a state, and some seconds more."""
+        self.account.clock.run(until=lambda: state in self.states(execution), limit=timedelta(days=2))
+        self.run_for(seconds / 60)
+
+    def run_for(self, minutes: float) -> None:
+        """Let everything happen for a while, and stop in the middle of it."""
+        end = self.account.clock.now() + timedelta(minutes=minutes)
+        self.account.clock.call_at(end, lambda: None)
+        self.account.clock.run(until=lambda: self.account.clock.now() >= end)
+
+    def items(self) -> list[dict[str, Any]]:
+        """Everything that Drydock remembers."""
+        deserialize = TypeDeserializer().deserialize
+        pages = (
+            self.account.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.resource("StateTable"))
+        )
+        return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+
+    def lease(self, machine: Machine) -> dict[str, Any] | None:
+        pk = f"INSTANCE#{machine.instance_id}"
+        return next((item for item in self.items() if item["pk"] == pk and item["sk"] == "LEASE"), None)
+
+    def results(self, machine: Machine) -> list[dict[str, Any]]:
+        pk = f"INSTANCE#{machine.instance_id}"
+        return [item for item in self.items() if item["pk"] == pk and item["sk"].startswith("RESULT#")]
+
+    def result(self, machine: Machine) -> dict[str, Any]:
+        """The one result of a machine."""
+        (result,) = self.results(machine)
+        return result
+
+    def images(self, machine: Machine) -> list[Image]:
+        return [image for image in self.fleet.images.by_id.values() if image.machine is machine]
+
+    def tags(self, machine: Machine) -> dict[str, str]:
+        return dict(self.fleet.tags(machine.instance_id))
+
+    def commands(self, machine: Machine, document: str = "") -> list[str]:
+        """The documents of the commands that were sent to a machine, in order."""
+        sent = self.fleet.run_command.list_visible(None, machine.instance_id)
+        return [command.document.name for command in reversed(sent) if document in command.document.name]
+
+    @property
+    def messages(self) -> list[Message]:
+        return self.account.messages
+
+    def told(self, machine: Machine) -> list[Message]:
+        """What people were told about a machine, in order."""
+        return [message for message in self.messages if machine.instance_id in message.body]
+
+    def states(self, execution: str) -> list[str]:
+        """The states that an execution entered, in order."""
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.account.execution(execution).events
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def _is_unfinished(self) -> bool:
+        unfinished = ("UNTOLD", "RUNS", "UNTOLD_RUNS")
+        return any(item["sk"] == "LEASE" or item.get("lookup") in unfinished for item in self.items())
+
+
+@contextmanager
+def scenario(
+    *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0
+) -> Iterator[Scenario]:
+    """An account of its own for one test, with the project's template unless it gives another."""
+    with EmbeddedAccount(seed=seed) as account, account.open_fleet() as fleet:
+        yield Scenario(account, fleet, parameters or {}, template)
+
+
+def assert_given_back(scene: Scenario, machine: Machine, power: str) -> None:
+    """The machine has the power state it came with, nobody holds it, and nothing was cut short."""
+    assert machine.power == power
+    assert scene.lease(machine) is None
+    assert machine.interrupted == []
+
+
+def assert_untouched(scene: Scenario, machine: Machine) -> None:
+    """Drydock did nothing to the machine: no lease, image, command, tag, boot or power change."""
+    assert scene.lease(machine) is None
+    assert scene.images(machine) == []
+    assert scene.commands(machine) == []
+    group = {"aws:autoscaling:groupName": machine.spec.group} if machine.spec.group else {}
+    assert scene.tags(machine) == {"Name": machine.name, **machine.spec.tags, **group}
+    assert [state for _, state in machine.power_log] == [machine.spec.power]
+    assert machine.boots == 1
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scenario]:
+    """One account for all tests of a module: each has machines of its own and leaves the rest as it was."""
+    with scenario() as opened:
+        yield opened

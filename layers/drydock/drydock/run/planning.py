@@ -46,7 +46,7 @@ from drydock.records.leases import RESTORING, all_leases
 from drydock.records.runs import SNAPSHOT_LIVES, Run, open_run, open_runs, places_of_run, record_plan, require_run
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
-from drydock.subject import group_subject, is_group
+from drydock.subject import Group, subject_of_item
 from drydock.tags import GROUP_TAG
 from drydock.times import from_text, to_text
 
@@ -185,11 +185,11 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
 
 def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
-    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
-    canary = [one["instanceId"] for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
+    canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
         return bool(run.item.get("canaryProved"))
-    return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
+    return all(outcomes.get(subject) == "succeeded" for subject in canary)
 
 
 def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -197,15 +197,16 @@ def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[
     attempted = {
         place["instanceId"]
         for place in places
-        if place.get("outcome") != "not_attempted" or (is_group(place["instanceId"]) and "execution" in place)
+        if place.get("outcome") != "not_attempted"
+        or (isinstance(subject_of_item(place), Group) and "execution" in place)
     }
     left = {
         member["instanceId"]
         for machine in plan["machines"]
-        if machine["instanceId"] not in attempted
+        if subject_of_item(machine) not in attempted
         for member in members_of(machine)
     }
-    begun = [machine for machine in plan["machines"] if machine["instanceId"] in attempted]
+    begun = [machine for machine in plan["machines"] if subject_of_item(machine) in attempted]
     if any(machine.get("kind") == "group" for machine in begun) and run.item.get("reportKey"):
         # A roll that has begun has not come to all of its members.
         report = services.objects.read_json(run.item["reportKey"])
@@ -337,14 +338,14 @@ def _make_plan(
 def _group_held(instance: Instance, held: Mapping[str, str]) -> str:
     """Who rolls through the group of a machine; empty for nobody."""
     group = tags_of(instance).get(GROUP_TAG)
-    return held.get(group_subject(group), "") if group else ""
+    return held.get(Group(group).key, "") if group else ""
 
 
 def _held_by_others(services: Services) -> dict[str, str]:
-    """Who has which machine or group in work, by instance id or subject. One that is being given back is free soon."""
+    """Who has which machine or group in work, by the subject's key. One that is being given back is free soon."""
     leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
     running = services.executions.running_among(lease.holder.execution for lease in leases)
-    return {lease.subject: lease.holder.name for lease in leases if lease.holder.execution in running}
+    return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
 def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:

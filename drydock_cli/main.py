@@ -76,7 +76,8 @@ def rehearse(
     # The verbs need nothing of this.
     from rich.console import Console
 
-    from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
+    from rehearsal.play.fleet_file import DEFAULT_FLEET, load_fleet_file
+    from rehearsal.play.fleet_text import FleetFileError
     from rehearsal.play.reports.console import Progress, print_report, to_json
     from rehearsal.play.run import Serving
     from rehearsal.play.run import rehearse as run_rehearsal

@@ -27,9 +27,12 @@ BOOTED = 1_764_000_000
 UP = 5000
 """Seconds since then."""
 
+NEEDED = "DRYDOCK_NEEDS_BUSYBOX"
+"""Set where a missing shell is a mistake, as in continuous integration."""
+
 _TOOLS = ("awk", "cat", "cut", "grep", "head", "ls", "timeout", "tr")
 """What the probe may take for granted: POSIX, and timeout."""
-_ROOTS = "proc|run|var|snap|opt|usr"
+_ROOTS = ("opt", "proc", "run", "snap", "usr", "var")
 _PATH = re.compile(r"(?<![\w$.}])/([a-z]+)(?=/)")
 
 
@@ -43,9 +46,9 @@ class LinuxMachine:
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True)
         command = SHELLS[shell]
-        self._shell = (str(require(command[0], "DRYDOCK_NEEDS_SHELLS")), *command[1:])
+        self._shell = (str(require(command[0], NEEDED)), *command[1:])
         for name in _TOOLS:
-            found = self._shell[0] if shell == "busybox" else str(require(name, "DRYDOCK_NEEDS_SHELLS"))
+            found = self._shell[0] if shell == "busybox" else str(require(name, NEEDED))
             (self._bin / name).symlink_to(found)
         self.file("/proc/sys/kernel/random/boot_id", f"{BOOT_ID}\n")
         self.file("/proc/locks", "")
@@ -80,8 +83,8 @@ class LinuxMachine:
     ) -> None:
         """Let a process run that began `age` seconds ago."""
         began = int((UP - age) * 100)
-        behind = " ".join(["0"] * 17)
-        self.file(f"/proc/{pid}/stat", f"{pid} ({name}) {state} 1{behind and ' ' + behind} {began} 4096 100\n")
+        # The state is field 3, the start field 22: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        self.file(f"/proc/{pid}/stat", f"{pid} ({name}) {state} 1{' 0' * 17} {began} 4096 100\n")
         self.file(f"/proc/{pid}/comm", f"{name[:15]}\n")
         self.file(f"/proc/{pid}/cmdline", "\0".join([*(command_line or name).split(), ""]))
         pairs = {"PATH": "/usr/bin", **(environment or {})}
@@ -99,7 +102,7 @@ class LinuxMachine:
     def run(self, *, real: tuple[str, ...] = (), **parameters: str) -> subprocess.CompletedProcess[str]:
         """Run the probe as the agent does, with the real machine's folders where they are named."""
         text = script(PROBE, "Linux", **parameters)
-        assert set(_PATH.findall(text)) <= {*_ROOTS.split("|"), "dev"}, "a path that would be looked at on the real machine"
+        assert set(_PATH.findall(text)) <= {"dev", *_ROOTS}, "the real machine would be looked at"
         text = _PATH.sub(lambda path: path[0] if path[1] in ("dev", *real) else f"{self.root}{path[0]}", text)
         file = self._folder / "_script.sh"
         file.write_text(text)
@@ -183,9 +186,7 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
         {"needs-restarting": YUM_REBOOT},
     ),
     # dnf has the plugin; the program of the same name is in dnf-utils, which is not installed.
-    "amazon-linux-2023": Distribution(
-        {"amazon-ssm-agent": AGENT, "rpm": _RPM, "dnf": DNF_QUIET}, {"dnf": DNF_REBOOT}
-    ),
+    "amazon-linux-2023": Distribution({"amazon-ssm-agent": AGENT, "rpm": _RPM, "dnf": DNF_QUIET}, {"dnf": DNF_REBOOT}),
     "rhel": Distribution(
         {"amazon-ssm-agent": AGENT, "rpm": _RPM, "dnf": Tool(code=1), "needs-restarting": DNF_QUIET},
         {"needs-restarting": DNF_REBOOT},
@@ -203,9 +204,7 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
     "debian": Distribution(
         {"amazon-ssm-agent": AGENT, "dpkg-query": Tool("3.3.1611.0-1")}, flag="/var/run/reboot-required"
     ),
-    "suse": Distribution(
-        {"amazon-ssm-agent": AGENT, "rpm": _RPM, "zypper": ZYPPER_QUIET}, {"zypper": ZYPPER_REBOOT}
-    ),
+    "suse": Distribution({"amazon-ssm-agent": AGENT, "rpm": _RPM, "zypper": ZYPPER_QUIET}, {"zypper": ZYPPER_REBOOT}),
     # Before zypper knew needs-rebooting.
     "suse-old": Distribution(
         {"amazon-ssm-agent": AGENT, "rpm": _RPM, "zypper": Tool("Unknown command 'needs-rebooting'\n", 2)},

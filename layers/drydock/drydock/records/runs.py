@@ -31,7 +31,7 @@ _MOST_GROUP_NAME = 24
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
-_SLOT = "MACHINE#"
+SLOT = "MACHINE#"
 
 
 def run_key(run_id: str) -> Key:
@@ -39,7 +39,7 @@ def run_key(run_id: str) -> Key:
 
 
 def slot_key(run_id: str, instance_id: str) -> Key:
-    return {"pk": f"RUN#{run_id}", "sk": f"{_SLOT}{instance_id}"}
+    return {"pk": f"RUN#{run_id}", "sk": f"{SLOT}{instance_id}"}
 
 
 def child_name(run_id: str, instance_id: str) -> str:
@@ -287,7 +287,7 @@ def end_slot(
 
 def slots_of_run(table: Table, run_id: str) -> list[Item]:
     """All machines of a run whose turn came."""
-    return table.query(f"RUN#{run_id}", _SLOT)
+    return table.query(f"RUN#{run_id}", SLOT)
 
 
 def end_run(table: Table, run: Run, facts: Mapping[str, Any], now: datetime) -> Run:

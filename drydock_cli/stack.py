@@ -23,7 +23,7 @@ from drydock.aws.calls import error_code, error_text
 from drydock.aws.table import SCHEMA, Item, from_wire
 from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
-from drydock.records.runs import SLOT, run_key
+from drydock.records.runs import PLACES, run_key
 from drydock.telling.text import Place, console_link
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
@@ -139,8 +139,8 @@ class Stack:
                 item = _read_item(wire, run_id)
                 if item["sk"] == key["sk"]:
                     run = item
-                elif item["sk"].startswith(SLOT):
-                    machines[item["sk"].removeprefix(SLOT)] = item
+                elif item["sk"].startswith(PLACES):
+                    machines[item["sk"].removeprefix(PLACES)] = item
         return RunItems(run, machines)
 
     def read_json(self, key: str, bucket: str = "") -> Any:

@@ -102,7 +102,7 @@ def outcome_of_failure(error: str) -> str:
 
 def reconcile(
     plan: Plan | None,
-    slots: Sequence[Item],
+    places: Sequence[Item],
     run: Item,
     children: Mapping[str, Mapping[str, Any]],
     failure: Mapping[str, str] | None = None,
@@ -114,9 +114,9 @@ def reconcile(
     the results of groups, by subject; their members stand for them.
     """
     by_id: dict[str, Item] = {}
-    for slot in slots:
-        subject = str(slot["instanceId"])
-        by_id |= _slots_of_members(slot, (rolls or {}).get(subject)) if is_group(subject) else {subject: slot}
+    for place in places:
+        subject = str(place["instanceId"])
+        by_id |= _places_of_members(place, (rolls or {}).get(subject)) if is_group(subject) else {subject: place}
     planned = _planned(plan) if plan else {}
     why_not = _why_not_attempted(run, failure)
     outcomes = [
@@ -139,21 +139,21 @@ def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _slots_of_members(slot: Item, roll: Item | None) -> dict[str, Item]:
+def _places_of_members(place: Item, roll: Item | None) -> dict[str, Item]:
     """What is known of each member of a group whose turn came."""
     found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
-    common = {"groupName": group_name_of(str(slot["instanceId"])), "execution": slot.get("execution", "")}
+    common = {"groupName": group_name_of(str(place["instanceId"])), "execution": place.get("execution", "")}
     return {
-        instance_id: {**common, "instanceId": instance_id, **_turn_of_member(slot, roll, found.get(instance_id))}
-        for instance_id in dict.fromkeys([*slot.get("only", ()), *found])
+        instance_id: {**common, "instanceId": instance_id, **_turn_of_member(place, roll, found.get(instance_id))}
+        for instance_id in dict.fromkeys([*place.get("only", ()), *found])
     }
 
 
-def _turn_of_member(slot: Item, roll: Item | None, found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if found is not None and found["outcome"] != "not_attempted":
         return {**found, "admittedAt": found.get("at", "")}
     if roll is None:
-        return {key: slot[key] for key in ("outcome", "error", "cause", "endedAt") if key in slot}
+        return {key: place[key] for key in ("outcome", "error", "cause", "endedAt") if key in place}
     failure = roll.get("failure") or {}
     why = {"error": failure.get("error", ""), "cause": failure.get("cause", "")}
     if found is not None:
@@ -161,7 +161,7 @@ def _turn_of_member(slot: Item, roll: Item | None, found: Mapping[str, Any] | No
         return {"outcome": "not_attempted", **told}
     if roll["outcome"] == "refused" or roll.get("givenBack"):
         # The group was not touched, or its roll died before the member's turn.
-        outcome = slot.get("outcome", "")
+        outcome = place.get("outcome", "")
         return {"outcome": outcome if outcome in ("busy", "gone", "skipped") else "not_attempted", **why}
     return {
         "outcome": "gone",
@@ -171,23 +171,23 @@ def _turn_of_member(slot: Item, roll: Item | None, found: Mapping[str, Any] | No
 
 
 def group_outcomes(
-    slots: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
+    places: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
     was_stopped = (failure or {}).get("error") in _STOPS
     return [
         {
-            "groupName": group_name_of(str(slot["instanceId"])),
+            "groupName": group_name_of(str(place["instanceId"])),
             "outcome": "stopped"
-            if was_stopped and slot.get("error") in _STOPS
-            else str(slot.get("outcome") or "not_attempted"),
-            "error": str(slot.get("error") or ""),
-            "cause": cut(readable_cause(str(slot.get("cause") or "")), _MOST_CAUSE),
-            "problems": [str(problem) for problem in rolls.get(str(slot["instanceId"]), {}).get("problems") or []],
-            "execution": str(slot.get("execution") or ""),
+            if was_stopped and place.get("error") in _STOPS
+            else str(place.get("outcome") or "not_attempted"),
+            "error": str(place.get("error") or ""),
+            "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
+            "problems": [str(problem) for problem in rolls.get(str(place["instanceId"]), {}).get("problems") or []],
+            "execution": str(place.get("execution") or ""),
         }
-        for slot in slots
-        if is_group(str(slot["instanceId"]))
+        for place in places
+        if is_group(str(place["instanceId"]))
     ]
 
 
@@ -199,35 +199,35 @@ def failed_groups(groups: Iterable[GroupOutcome]) -> list[GroupOutcome]:
 def _outcome(
     instance_id: str,
     planned: Mapping[str, Any],
-    found_slot: Item | None,
+    found_place: Item | None,
     found_child: Mapping[str, Any] | None,
     why_not: tuple[str, str],
 ) -> MachineOutcome:
-    slot, child = found_slot or {}, found_child or {}
-    if slot.get("outcome"):
-        outcome, error, cause = str(slot["outcome"]), str(slot.get("error") or ""), str(slot.get("cause") or "")
-        ended = str(slot.get("endedAt") or "")
+    place, child = found_place or {}, found_child or {}
+    if place.get("outcome"):
+        outcome, error, cause = str(place["outcome"]), str(place.get("error") or ""), str(place.get("cause") or "")
+        ended = str(place.get("endedAt") or "")
     elif child:
         outcome, error, cause = _outcome_of_child(child)
         ended = str(child.get("endedAt") or "")
     else:
         outcome, (error, cause) = "not_attempted", why_not
-        if slot:
+        if place:
             cause = f"it was let in, but its execution was never started: {cause}"
         ended = ""
-    began = str(child.get("startedAt") or slot.get("admittedAt") or "")
+    began = str(child.get("startedAt") or place.get("admittedAt") or "")
     return {
         "instanceId": instance_id,
-        "name": str(planned.get("name") or slot.get("name") or child.get("name") or ""),
-        "groupName": str(planned.get("groupName") or slot.get("groupName") or ""),
+        "name": str(planned.get("name") or place.get("name") or child.get("name") or ""),
+        "groupName": str(planned.get("groupName") or place.get("groupName") or ""),
         "wave": int(planned.get("wave", -1)),
         "isPlanned": True,
         "outcome": outcome,
-        "verdict": str(child.get("verdict") or slot.get("verdict") or ""),
+        "verdict": str(child.get("verdict") or place.get("verdict") or ""),
         "error": error,
         "cause": cut(readable_cause(cause), _MOST_CAUSE),
-        "seconds": int(slot.get("seconds") or 0) or _seconds_between(began, ended),
-        "execution": str(child.get("execution") or slot.get("execution") or ""),
+        "seconds": int(place.get("seconds") or 0) or _seconds_between(began, ended),
+        "execution": str(child.get("execution") or place.get("execution") or ""),
         "startedAt": began,
         "endedAt": ended,
     }

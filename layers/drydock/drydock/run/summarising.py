@@ -21,14 +21,14 @@ from drydock.records.runs import (
     find_run,
     mark_run_told,
     open_run,
+    places_of_run,
     require_run,
-    slots_of_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.reports import SUCCESSES, failed_groups, group_outcomes, make_report, reconcile
-from drydock.run.running import find_result_of, settle_slots
+from drydock.run.running import find_result_of, settle_places
 from drydock.subject import is_group
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
@@ -57,8 +57,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             "failure": {"error": "RunOverError", "cause": cause},
         }
     if not run.is_ended:
-        slots = slots_of_run(services.table, run.run_id)
-        in_work = sorted({*_children_at_work(services, run, slots), *_not_given_back(services, run, slots)})
+        places = places_of_run(services.table, run.run_id)
+        in_work = sorted({*_children_at_work(services, run, places), *_not_given_back(services, run, places)})
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
         run = _end(services, run, failure, step.given)
@@ -96,31 +96,31 @@ def _counted(run: Run) -> str:
     return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
 
 
-def _in_work(slots: Sequence[Item]) -> list[str]:
+def _in_work(places: Sequence[Item]) -> list[str]:
     """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
+    return [str(place["instanceId"]) for place in places if "outcome" not in place]
 
 
-def _children_at_work(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
+def _children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
     """Those whose executions run."""
-    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(slots)}
+    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(places)}
     running = services.executions.running_among(in_work.values())
     return [instance_id for instance_id, child in in_work.items() if child in running]
 
 
-def _not_given_back(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
+def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
     """
-    by_child = {str(slot["execution"]): slot for slot in slots if "execution" in slot}
+    by_child = {str(place["execution"]): place for place in places if "execution" in place}
     held = [
         by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
     ]
-    newest = max((from_text(slot.get("endedAt") or slot["admittedAt"]) for slot in held), default=services.now())
+    newest = max((from_text(place.get("endedAt") or place["admittedAt"]) for place in held), default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
-    return [str(slot["instanceId"]) for slot in held]
+    return [str(place["instanceId"]) for place in held]
 
 
 def _child(services: Services, run: Run, instance_id: str) -> str:
@@ -139,7 +139,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
 
 def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
-    still = settle_slots(services, run)
+    still = settle_places(services, run)
     if still:
         raise MachinesNotReadyError(f"{run.run_id}: {', '.join(still[:10])} still in work")
     now = services.now()
@@ -164,9 +164,9 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
 ) -> dict[str, Any]:
-    plan, slots = _read_plan(services, run), slots_of_run(services.table, run.run_id)
-    rolls = _find_rolls(services, slots)
-    outcomes = reconcile(plan, slots, run.item, {}, failure, rolls)
+    plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
+    rolls = _find_rolls(services, places)
+    outcomes = reconcile(plan, places, run.item, {}, failure, rolls)
     return make_report(
         run=run.item,
         plan=plan,
@@ -174,13 +174,13 @@ def _make_report(
         failure=failure,
         ended=ended,
         given=given if isinstance(given, Mapping) else None,
-        groups=group_outcomes(slots, rolls, failure),
+        groups=group_outcomes(places, rolls, failure),
     )
 
 
-def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
+def _find_rolls(services: Services, places: Sequence[Item]) -> dict[str, Item]:
     """The results of the groups whose rolls began, by subject."""
-    begun = {str(slot["instanceId"]): str(slot["execution"]) for slot in slots if "execution" in slot}
+    begun = {str(place["instanceId"]): str(place["execution"]) for place in places if "execution" in place}
     found = {
         subject: find_result_of(services, subject, execution)
         for subject, execution in begun.items()

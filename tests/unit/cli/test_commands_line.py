@@ -394,7 +394,6 @@ def test_an_earlier_run_is_carried_out_or_taken_up(stack: FakeStack, source: str
         (("watch", "a/b"), "'a/b' is not a run id"),
         (("watch", RUN, "--interval", "soon"), "invalid value for '--interval': "),
         (("dance",), "no such command 'dance' (see drydock --help)"),
-        ((), "missing command (see drydock --help)"),
         (("rehearse", "--json", "/none/out.json"), "invalid value for --json: there is no folder /none"),
     ],
 )

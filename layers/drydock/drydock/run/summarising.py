@@ -32,7 +32,7 @@ from drydock.run.running import find_result_of, settle_places
 from drydock.subject import is_group
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import from_text
 
 
@@ -67,9 +67,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
-    environment = services.environment
-    place = Place(holder.partition, holder.account, environment.region, environment.time_zone)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, place=place)
+    location = location_of(holder, services.environment)
+    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
     tell_once(services, holder, "outcome", subject, text, attributes)
 
@@ -215,9 +214,8 @@ def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
 def tell_run(services: Services, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     report = _find_report(services, run)
-    zone = run.time_zone or services.environment.time_zone
-    place = Place(run.holder.partition, run.holder.account, services.environment.region, zone)
-    subject, text = summary_message(report, place, run.item["bucket"], run.item["reportKey"])
+    location = location_of(run.holder, services.environment, run.time_zone)
+    subject, text = summary_message(report, location, run.item["bucket"], run.item["reportKey"])
     attributes = {"outcome": str(run.item["outcome"]), "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
     mark_run_told(services.table, run)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from drydock.environment import Environment
+from drydock.records.holder import Holder
+
 _MOST_SUBJECT = 99
 """SNS: fewer than 100 characters, no line breaks or control characters."""
 
@@ -106,13 +109,18 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where the machine is, and in which zone people read times."""
 
     partition: str
     account: str
     region: str
     time_zone: str
+
+
+def location_of(holder: Holder, environment: Environment, time_zone: str = "") -> Location:
+    """Where an execution is at work. Without a zone, times are read in the stack's own."""
+    return Location(holder.partition, holder.account, environment.region, time_zone or environment.time_zone)
 
 
 def one_line(text: str) -> str:
@@ -142,23 +150,23 @@ def machine_text(instance_id: str, name: str) -> str:
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 
 
-def _console(place: Place) -> str:
-    return f"https://{place.region}.{_CONSOLES.get(place.partition, 'console.aws.amazon.com')}"
+def _console(location: Location) -> str:
+    return f"https://{location.region}.{_CONSOLES.get(location.partition, 'console.aws.amazon.com')}"
 
 
-def console_link(execution: str, place: Place) -> str:
-    return f"{_console(place)}/states/home?region={place.region}#/v2/executions/details/{execution}"
+def console_link(execution: str, location: Location) -> str:
+    return f"{_console(location)}/states/home?region={location.region}#/v2/executions/details/{execution}"
 
 
-def object_link(bucket: str, key: str, place: Place) -> str:
+def object_link(bucket: str, key: str, location: Location) -> str:
     """Where the console shows an object of S3. Without an ampersand, which chat clients may spoil."""
-    return f"{_console(place)}/s3/object/{bucket}?prefix={quote(key)}"
+    return f"{_console(location)}/s3/object/{bucket}?prefix={quote(key)}"
 
 
-def windows_link(place: Place) -> str:
+def windows_link(location: Location) -> str:
     """Where the console lists the maintenance windows."""
-    return f"{_console(place)}/systems-manager/maintenance-windows?region={place.region}"
+    return f"{_console(location)}/systems-manager/maintenance-windows?region={location.region}"
 
 
-def _where(place: Place, execution: str) -> list[str]:
-    return ["", "Where to look", f"  Execution: {console_link(execution, place)}"]
+def _where(location: Location, execution: str) -> list[str]:
+    return ["", "Where to look", f"  Execution: {console_link(execution, location)}"]

@@ -24,7 +24,7 @@ from drydock.aws.table import SCHEMA, Item, from_wire
 from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.runs import PLACES, run_key
-from drydock.telling.text import Place, console_link
+from drydock.telling.text import Location, console_link
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 
@@ -97,7 +97,7 @@ class Stack:
     def console_link(self, run_id: str) -> str:
         execution = self.execution_arn(run_id)
         holder = Holder(execution, 0)
-        return console_link(execution, Place(holder.partition, holder.account, self.region, ""))
+        return console_link(execution, Location(holder.partition, holder.account, self.region, ""))
 
     def start(self, run_id: str, given: Mapping[str, Any]) -> str:
         """Start a run; the ARN of its execution. A name belongs to one run for ever."""

@@ -1,4 +1,4 @@
-"""The command: what it may lean on, and that it declares no fact of the layer a second time."""
+"""The command: what it loads, and that it declares no fact of the layer a second time."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.rules.project import LAYER, ROOT, parse, relative, source_files
 
 OF_THE_REHEARSAL = {"greenlet", "jsonata", "moto", "rehearsal", "samtranslator", "time_machine"}
-
-
-def _imported(path: Path) -> set[str]:
-    """The packages that a module imports, wherever in it that stands."""
-    names = set()
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-    return names
 
 
 def _loaded_by(*modules: str) -> set[str]:
@@ -30,11 +17,6 @@ def _loaded_by(*modules: str) -> set[str]:
     code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(shown.stdout.split())
-
-
-def test_only_the_verb_that_rehearses_names_the_rehearsal() -> None:
-    naming = [path for path in source_files("drydock_cli") if _imported(path) & OF_THE_REHEARSAL]
-    assert list(map(relative, naming)) == ["drydock_cli/main.py"]
 
 
 def test_no_module_of_the_command_loads_the_rehearsal() -> None:
@@ -45,11 +27,6 @@ def test_no_module_of_the_command_loads_the_rehearsal() -> None:
 
 def test_help_and_completion_do_not_wait_for_boto3_and_yaml() -> None:
     assert not _loaded_by("drydock_cli.main") & {"boto3", "botocore", "yaml"}
-
-
-@pytest.mark.parametrize("folder", ["layers", "functions", "rehearsal", "benchmarks"])
-def test_nothing_leans_on_the_command(folder: str) -> None:
-    assert [relative(path) for path in source_files(folder) if "drydock_cli" in _imported(path)] == []
 
 
 def _constants(folder: Path) -> dict[str, str]:

@@ -31,13 +31,13 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
+from drydock_cli.exit_codes import STILL_GOING
 from drydock_cli.main import carry_out
 from drydock_cli.policy_file import find_lines
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.stack import RunItems, Stack
 from drydock_cli.terminal import Terminal, columns, cut, pad, printable, wrap
 from drydock_cli.verbs import Setting
-from drydock_cli.watch import STILL_GOING
 
 NOW = datetime(2026, 1, 12, 16, 0, tzinfo=UTC)
 RUN = "night-1"
@@ -388,13 +388,12 @@ def test_an_earlier_run_is_carried_out_or_taken_up(stack: FakeStack, source: str
         (("run", "--target", "colour=blue", "--minutes", "60"), "input.targets[0].key: 'colour'"),
         (("run", *OPTIONS, "--minutes", "0"), "invalid value for '--minutes': "),
         (("run", *OPTIONS, "--operation", "Format"), "'Format' is not one of 'Install', 'Scan', 'UpdateAgents'"),
-        (("run", *OPTIONS, "--name", "a b"), "'a b' is not a run's id"),
+        (("run", *OPTIONS, "--name", "a b"), "'a b' is not a run id"),
         (("plan", *OPTIONS, "--plan", "night-0"), "no such option: --plan (see drydock plan --help)"),
         (("watch",), "missing argument 'RUN' (see drydock watch --help)"),
-        (("watch", "a/b"), "'a/b' is not a run's id"),
+        (("watch", "a/b"), "'a/b' is not a run id"),
         (("watch", RUN, "--interval", "soon"), "invalid value for '--interval': "),
         (("dance",), "no such command 'dance' (see drydock --help)"),
-        ((), "missing command (see drydock --help)"),
         (("rehearse", "--json", "/none/out.json"), "invalid value for --json: there is no folder /none"),
     ],
 )

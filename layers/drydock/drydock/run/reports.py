@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from drydock.aws.table import Item
+from drydock.aws.table import SCHEMA, Item
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
@@ -28,8 +28,9 @@ from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
-SCHEMA = 1
 MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
+SUCCESSES = ("succeeded", "planned", "nothing_to_do")
+"""The outcomes of a run with which its execution succeeds."""
 
 _KILLS = ("ABORTED", "TIMED_OUT")
 _VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)

@@ -36,7 +36,7 @@ from drydock.records.runs import (
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
-from drydock.run.reports import failed_groups, group_outcomes, make_report, reconcile
+from drydock.run.reports import SUCCESSES, failed_groups, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import is_group
 from drydock.telling.failures import readable_failure
@@ -44,7 +44,6 @@ from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import from_text
 
-_GOOD = ("succeeded", "planned", "nothing_to_do")
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
     "incomplete": RunIncompleteError,
@@ -170,7 +169,7 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
         "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
-    if failure is not None and report["outcome"] not in _GOOD:
+    if failure is not None and report["outcome"] not in SUCCESSES:
         facts["failure"] = failure
     return end_run(services.table, run, facts, now)
 

@@ -246,7 +246,7 @@ def test_the_package_runs_as_the_command_and_gives_the_same_bytes_in_any_process
 ) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
     answer = subprocess.run(
-        [sys.executable, "-m", "rehearsal", "rehearse", "small.yaml", "--json", "-"],
+        [sys.executable, "-m", "drydock_cli", "rehearse", "small.yaml", "--json", "-"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONHASHSEED": "7"},
         capture_output=True,

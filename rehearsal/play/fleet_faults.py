@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from drydock_files.marked_text import KeyPath, MarkedText
 from rehearsal.account import PROJECT
 from rehearsal.engine.calls import REGION
 from rehearsal.play.faults import (
@@ -27,7 +28,7 @@ from rehearsal.play.faults import (
 from rehearsal.play.fleet_groups import ZONES_OF_A_GROUP
 from rehearsal.play.fleet_machines import members_of, members_of_groups
 from rehearsal.play.fleet_runs import run_names
-from rehearsal.play.fleet_text import FleetText, KeyPath, dotted, not_among, seconds, unknown_machine
+from rehearsal.play.fleet_shape import dotted, not_among, seconds, unknown_machine
 from rehearsal.play.group_faults import (
     ChangeGroup,
     Contend,
@@ -48,7 +49,7 @@ AIMED_FAULTS: Mapping[str, Callable[[str, Moment], Fault]] = {
 """What somebody does to one machine at some moment."""
 
 
-def find_wrong_faults(source: FleetText) -> Iterator[str]:
+def find_wrong_faults(source: MarkedText) -> Iterator[str]:
     """Find faults that name a machine, run, state or function that is not there, or that do not say when."""
     machines = set(members_of(source.value)) - {"all"}
     for index, fault in enumerate(source.value.get("faults", [])):
@@ -72,7 +73,7 @@ def find_wrong_faults(source: FleetText) -> Iterator[str]:
 
 
 def _find_wrong_group_fault(
-    source: FleetText, path: KeyPath, group: Mapping[str, Any], settings: Mapping[str, Any]
+    source: MarkedText, path: KeyPath, group: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Iterator[str]:
     yield from _find_wrong_moment(source, path, settings)
     mine = members_of_groups(source.value).get(group["name"], [])
@@ -86,7 +87,7 @@ def _find_wrong_group_fault(
             )
 
 
-def _find_wrong_moment(source: FleetText, path: KeyPath, settings: Mapping[str, Any]) -> Iterator[str]:
+def _find_wrong_moment(source: MarkedText, path: KeyPath, settings: Mapping[str, Any]) -> Iterator[str]:
     if ("state" in settings) == ("at" in settings):
         yield source.at(path, f"{dotted(path)}: expected either 'state' or 'at'")
     if "state" in settings and settings["state"] not in (states := _state_names()):
@@ -94,7 +95,7 @@ def _find_wrong_moment(source: FleetText, path: KeyPath, settings: Mapping[str, 
         yield source.at((*path, "state"), f"{dotted(path)}.state: no state machine has a state {unknown}")
 
 
-def _find_wrong_function(source: FleetText, path: KeyPath, settings: Mapping[str, Any]) -> Iterator[str]:
+def _find_wrong_function(source: MarkedText, path: KeyPath, settings: Mapping[str, Any]) -> Iterator[str]:
     functions = sorted(app.parent.name for app in (PROJECT / "functions").glob("*/app.py"))
     if settings["function"] not in functions:
         unknown = not_among(settings["function"], functions)

@@ -20,6 +20,7 @@ import yaml
 
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
+from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
 from rehearsal.account import PROJECT
 from rehearsal.play.faults import Fault
 from rehearsal.play.fleet_faults import build_faults, find_wrong_faults
@@ -34,11 +35,9 @@ from rehearsal.play.fleet_machines import (
     names_of,
 )
 from rehearsal.play.fleet_runs import NO_RUNS, RunsSpec, build_runs, find_wrong_runs
-from rehearsal.play.fleet_text import (
+from rehearsal.play.fleet_shape import (
     FLEETS,
     FleetFileError,
-    FleetText,
-    KeyPath,
     find_wrong_shape,
     line_of,
     not_among,
@@ -119,7 +118,10 @@ def load_fleet_file(path: Path) -> FleetFile:
 
 def read_fleet(text: str, path: Path) -> FleetFile:
     """Read a fleet from text; `path` only names it. Raises FleetFileError with every mistake."""
-    source = FleetText(text, str(path))
+    try:
+        source = MarkedText(text, str(path))
+    except UnreadableTextError as error:
+        raise FleetFileError([str(error)]) from error
     mistakes = source.mistakes + list(find_wrong_shape(source))
     if not mistakes:
         mistakes = [
@@ -135,7 +137,7 @@ def read_fleet(text: str, path: Path) -> FleetFile:
     return _build(source, path)
 
 
-def _find_wrong_names(source: FleetText) -> Iterator[str]:
+def _find_wrong_names(source: MarkedText) -> Iterator[str]:
     """Find machines of the same name, and starts that name a machine the file does not have."""
     names: set[str] = set()
     for index, entry in enumerate(source.value["instances"]):
@@ -154,7 +156,7 @@ def _find_wrong_names(source: FleetText) -> Iterator[str]:
                 )
 
 
-def _find_wrong_settings(source: FleetText) -> Iterator[str]:
+def _find_wrong_settings(source: MarkedText) -> Iterator[str]:
     """Find what Drydock itself would not take: template parameters and policies."""
     known = _template_parameters()
     for key, value in source.value.get("parameters", {}).items():
@@ -172,13 +174,12 @@ def _find_wrong_settings(source: FleetText) -> Iterator[str]:
             yield from _find_policy_mistakes(source, (section, index, "input", "policy"), policy)
 
 
-def _find_policy_mistakes(source: FleetText, path: KeyPath, policy: Any) -> Iterator[str]:
+def _find_policy_mistakes(source: MarkedText, path: KeyPath, policy: Any) -> Iterator[str]:
     if policy is None:
         return
     _, mistakes = read_settings(json.dumps(policy))
     for mistake in mistakes:
-        keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
-        yield source.at((*path, *keys), mistake)
+        yield source.at((*path, *path_of(mistake)[1:]), mistake)
 
 
 def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
@@ -209,7 +210,7 @@ def _wrong_parameter(value: str, parameter: Mapping[str, Any]) -> str:
     return ""
 
 
-def _build(source: FleetText, path: Path) -> FleetFile:
+def _build(source: MarkedText, path: Path) -> FleetFile:
     data = source.value
     machines: list[FleetMachine] = []
     members = members_of(data)

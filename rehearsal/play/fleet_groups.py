@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from rehearsal.play.fleet_text import At, KeyPath, seconds
+from drydock_files.marked_text import KeyPath
+from rehearsal.play.fleet_shape import At, seconds
 
 ZONES_OF_A_GROUP = 2
 """Over so many zones a group is whose entry does not say."""

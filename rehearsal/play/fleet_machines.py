@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from drydock_files.marked_text import MarkedText
 from rehearsal.play.fleet_runs import RunsSpec
-from rehearsal.play.fleet_text import FleetText, dotted, seconds, shown
+from rehearsal.play.fleet_shape import dotted, seconds, shown
 from rehearsal.world.machines import Durations, MachineSpec
 from rehearsal.world.patch_states import parse_patch
 
@@ -90,7 +91,7 @@ def members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return members
 
 
-def find_wrong_patches(source: FleetText) -> Iterator[str]:
+def find_wrong_patches(source: MarkedText) -> Iterator[str]:
     for index, entry in enumerate(source.value["instances"]):
         for number, patch in enumerate(missing if isinstance(missing := entry.get("missing", 0), list) else ()):
             try:

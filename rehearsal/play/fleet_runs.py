@@ -6,7 +6,6 @@ Times count from the rehearsal's beginning, which is the opening of the window w
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,8 @@ from drydock.errors import InvalidInputError, InvalidPolicyError
 from drydock.plan.run_request import read_run_request
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
-from rehearsal.play.fleet_text import At, KeyPath, seconds
+from drydock_files.marked_text import KeyPath, path_of
+from rehearsal.play.fleet_shape import At, seconds
 from rehearsal.world.gates import AlarmState
 
 Deed = Literal["approve", "reject", "sleep"]
@@ -267,9 +267,9 @@ def _find_wrong_input(
     if "targets" in given:
         given["targets"] = with_ids(given["targets"], {name: [_ANY_ID] for name in members})
     for mistake in _mistakes_of(given, run["name"], data.get("policy", {})):
-        place = mistake.partition(":")[0]
-        keys = [int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", place.removeprefix("input"))]
-        yield at(("runs", index, "input", *keys), f"runs[{index}].input: {mistake}")
+        path = path_of(mistake)
+        inside = path[1:] if path[:1] == ("input",) else path
+        yield at(("runs", index, "input", *inside), f"runs[{index}].input: {mistake}")
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:

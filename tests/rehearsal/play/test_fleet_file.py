@@ -11,7 +11,7 @@ import pytest
 from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
 from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
-from rehearsal.play.fleet_text import FLEETS, FleetFileError, seconds
+from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
 from rehearsal.world.machines import WRONGS, Durations
 
 PAGE = Path(__file__).parents[3] / "docs" / "fleet-files.md"

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rehearsal.play.fleet_file import read_fleet
-from rehearsal.play.fleet_text import FleetFileError
+from rehearsal.play.fleet_shape import FleetFileError
 from rehearsal.play.reports.console import print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from drydock.approval.approvals import is_approved
 from drydock.aws.ec2 import Instance, tags_of
 from drydock.aws.services import Services
+from drydock.aws.table import SCHEMA
 from drydock.errors import (
     InvalidInputError,
     InvalidPolicyError,
@@ -308,7 +309,7 @@ def _make_plan(
         frame.last_admission,
     )
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "runId": run.run_id,
         "createdAt": to_text(now),
         "operation": policy["operation"],

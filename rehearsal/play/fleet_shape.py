@@ -1,7 +1,4 @@
-"""The text of a fleet file: its values, the line of each, and what its shape must be.
-
-The shape is `fleets/fleet.schema.json`. A mistake is told with its line and with what was expected there.
-"""
+"""What the shape of a fleet file must be, `fleets/fleet.schema.json`, and how a mistake is said to people."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
+
+from drydock_files.marked_text import KeyPath, MarkedText
 
 FLEETS = Path(__file__).parents[1] / "fleets"
 
-KeyPath = tuple[str | int, ...]
 At = Callable[[KeyPath, str], str]
 """Says a mistake with the line of the place where it is."""
 
@@ -40,65 +37,6 @@ class FleetFileError(Exception):
         self.mistakes = tuple(mistakes)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: only true and false are booleans (`WinUpdate: ON` is text), times stay text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-
-
-class FleetText:
-    """A YAML text as plain values, with the line of every value and of every key."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.name = name
-        self.lines: dict[KeyPath, int] = {}
-        self.mistakes: list[str] = []
-        self._loader = _Loader(text)
-        try:
-            root = self._loader.get_single_node()
-            self.value = self._read(root, ()) if root is not None else {}
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise FleetFileError([f"{name}:{line}: not YAML: {error.problem}"]) from error
-        except yaml.YAMLError as error:
-            raise FleetFileError([f"{name}:1: not YAML: {error}"]) from error
-        finally:
-            self._loader.dispose()
-
-    def _read(self, node: yaml.Node, path: KeyPath) -> Any:
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._read(item, (*path, index)) for index, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return self._loader.construct_object(node)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                self.mistakes.append(f"{self.name}:{key.start_mark.line + 1}: {key.value!r} is given twice")
-            seen.add(key.value)
-        self._loader.flatten_mapping(node)  # `<<: *defaults`
-        values = {}
-        for key, value in node.value:
-            self.lines[(*path, key.value)] = key.start_mark.line + 1
-            values[key.value] = self._read(value, (*path, key.value))
-        return values
-
-    def at(self, path: KeyPath, problem: str) -> str:
-        """Return the mistake as people read it: file, line, what is wrong."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return f"{self.name}:{self.lines.get(path, 1)}: {problem}"
-
-
 @cache
 def _schema() -> dict[str, Any]:
     schema: dict[str, Any] = json.loads((FLEETS / "fleet.schema.json").read_text(encoding="utf-8"))
@@ -110,7 +48,7 @@ def line_of(mistake: str) -> tuple[int, str]:
     return (int(line.group(1)) if line else 0, mistake)
 
 
-def find_wrong_shape(source: FleetText) -> Iterator[str]:
+def find_wrong_shape(source: MarkedText) -> Iterator[str]:
     checker = jsonschema.FormatChecker()
     checker.checks("date-time", raises=ValueError)(_is_moment)
     validator = jsonschema.Draft202012Validator(_schema(), format_checker=checker)
@@ -122,7 +60,7 @@ def _is_moment(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
-def _explain(error: jsonschema.ValidationError, source: FleetText) -> Iterator[str]:
+def _explain(error: jsonschema.ValidationError, source: MarkedText) -> Iterator[str]:
     """Say in plain words what the schema found, one line per key or value."""
     path: KeyPath = tuple(error.absolute_path)
     place = dotted(path)

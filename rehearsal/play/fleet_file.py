@@ -22,6 +22,7 @@ import yaml
 
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
+from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
 from rehearsal.play.faults import (
     DelayEvents,
     DoubleEvents,
@@ -40,7 +41,6 @@ from rehearsal.play.fleet_groups import FleetGroup, RollStart, build_groups, bui
 from rehearsal.play.fleet_runs import (
     NO_RUNS,
     PROJECT,
-    KeyPath,
     RunsSpec,
     build_runs,
     find_wrong_runs,
@@ -178,65 +178,6 @@ class FleetFile:
         return ZoneInfo(name) if name else self.begins.tzinfo
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: only true and false are booleans (`WinUpdate: ON` is text), times stay text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-
-
-class _Text:
-    """A YAML text as plain values, with the line of every value and of every key."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.name = name
-        self.lines: dict[KeyPath, int] = {}
-        self.mistakes: list[str] = []
-        self._loader = _Loader(text)
-        try:
-            root = self._loader.get_single_node()
-            self.value = self._read(root, ()) if root is not None else {}
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise FleetFileError([f"{name}:{line}: not YAML: {error.problem}"]) from error
-        except yaml.YAMLError as error:
-            raise FleetFileError([f"{name}:1: not YAML: {error}"]) from error
-        finally:
-            self._loader.dispose()
-
-    def _read(self, node: yaml.Node, path: KeyPath) -> Any:
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._read(item, (*path, index)) for index, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return self._loader.construct_object(node)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                self.mistakes.append(f"{self.name}:{key.start_mark.line + 1}: {key.value!r} is given twice")
-            seen.add(key.value)
-        self._loader.flatten_mapping(node)  # `<<: *defaults`
-        values = {}
-        for key, value in node.value:
-            self.lines[(*path, key.value)] = key.start_mark.line + 1
-            values[key.value] = self._read(value, (*path, key.value))
-        return values
-
-    def at(self, path: KeyPath, problem: str) -> str:
-        """Return the mistake as people read it: file, line, what is wrong."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return f"{self.name}:{self.lines.get(path, 1)}: {problem}"
-
-
 def load_fleet_file(path: Path) -> FleetFile:
     """Read and check a fleet file.
 
@@ -253,7 +194,10 @@ def load_fleet_file(path: Path) -> FleetFile:
 
 def read_fleet(text: str, path: Path) -> FleetFile:
     """Read a fleet from text; `path` only names it. Raises FleetFileError with every mistake."""
-    source = _Text(text, str(path))
+    try:
+        source = MarkedText(text, str(path))
+    except UnreadableTextError as error:
+        raise FleetFileError([str(error)]) from error
     mistakes = source.mistakes + list(_find_mistakes(source))
     if not mistakes:
         mistakes = [
@@ -279,7 +223,7 @@ def _line_of(mistake: str) -> tuple[int, str]:
     return (int(line.group(1)) if line else 0, mistake)
 
 
-def _find_mistakes(source: _Text) -> Iterator[str]:
+def _find_mistakes(source: MarkedText) -> Iterator[str]:
     checker = jsonschema.FormatChecker()
     checker.checks("date-time", raises=ValueError)(_is_moment)
     validator = jsonschema.Draft202012Validator(_schema(), format_checker=checker)
@@ -291,7 +235,7 @@ def _is_moment(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
-def _explain(error: jsonschema.ValidationError, source: _Text) -> Iterator[str]:
+def _explain(error: jsonschema.ValidationError, source: MarkedText) -> Iterator[str]:
     """Say in plain words what the schema found, one line per key or value."""
     path: KeyPath = tuple(error.absolute_path)
     place = _dotted(path)
@@ -348,7 +292,7 @@ def _dotted(path: KeyPath) -> str:
     return text
 
 
-def _find_wrong_names(source: _Text) -> Iterator[str]:
+def _find_wrong_names(source: MarkedText) -> Iterator[str]:
     """Find machines of the same name, and starts and faults that name a machine the file does not have."""
     names: set[str] = set()
     for index, entry in enumerate(source.value["instances"]):
@@ -381,7 +325,7 @@ def _find_wrong_names(source: _Text) -> Iterator[str]:
             yield source.at(path, f"{_dotted(path)}: expected 'call', 'invocation' or both")
 
 
-def _find_wrong_settings(source: _Text) -> Iterator[str]:
+def _find_wrong_settings(source: MarkedText) -> Iterator[str]:
     """Find what Drydock itself would not take: template parameters, states, functions and policies."""
     known = _template_parameters()
     for key, value in source.value.get("parameters", {}).items():
@@ -412,13 +356,12 @@ def _find_wrong_settings(source: _Text) -> Iterator[str]:
             yield from _find_policy_mistakes(source, (section, index, "input", "policy"), policy)
 
 
-def _find_policy_mistakes(source: _Text, path: KeyPath, policy: Any) -> Iterator[str]:
+def _find_policy_mistakes(source: MarkedText, path: KeyPath, policy: Any) -> Iterator[str]:
     if policy is None:
         return
     _, mistakes = read_settings(json.dumps(policy))
     for mistake in mistakes:
-        keys = mistake.partition(":")[0].removeprefix("policy").strip(".").split(".")
-        yield source.at((*path, *keys), mistake)
+        yield source.at((*path, *path_of(mistake)[1:]), mistake)
 
 
 def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
@@ -426,7 +369,7 @@ def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
     return policy["batch"], least_healthy(policy, desired)
 
 
-def _find_wrong_patches(source: _Text) -> Iterator[str]:
+def _find_wrong_patches(source: MarkedText) -> Iterator[str]:
     for index, entry in enumerate(source.value["instances"]):
         for number, patch in enumerate(missing if isinstance(missing := entry.get("missing", 0), list) else ()):
             try:
@@ -516,7 +459,7 @@ def _members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return members
 
 
-def _build(source: _Text, path: Path) -> FleetFile:
+def _build(source: MarkedText, path: Path) -> FleetFile:
     data = source.value
     machines: list[FleetMachine] = []
     members = _members(data)

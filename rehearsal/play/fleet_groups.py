@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from rehearsal.play.fleet_runs import KeyPath, seconds
+from drydock_files.marked_text import KeyPath
+from rehearsal.play.fleet_runs import seconds
 
 At = Callable[[KeyPath, str], str]
 

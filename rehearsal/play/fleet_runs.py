@@ -17,6 +17,7 @@ from drydock.errors import InvalidInputError, InvalidPolicyError
 from drydock.plan.run_request import read_run_request
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
+from drydock_files.marked_text import KeyPath, path_of
 from rehearsal.world.gates import AlarmState
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,6 @@ WINDOW = "window"
 
 _ANY_ID = "i-" + "0" * 17
 
-KeyPath = tuple[str | int, ...]
 At = Callable[[KeyPath, str], str]
 """Says a mistake with the line of the place where it is."""
 
@@ -284,9 +284,9 @@ def _find_wrong_input(
     if "targets" in given:
         given["targets"] = with_ids(given["targets"], {name: [_ANY_ID] for name in members})
     for mistake in _mistakes_of(given, run["name"], data.get("policy", {})):
-        place = mistake.partition(":")[0]
-        keys = [int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", place.removeprefix("input"))]
-        yield at(("runs", index, "input", *keys), f"runs[{index}].input: {mistake}")
+        path = path_of(mistake)
+        inside = path[1:] if path[:1] == ("input",) else path
+        yield at(("runs", index, "input", *inside), f"runs[{index}].input: {mistake}")
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from drydock import errors
 from drydock.group.messages import group_message
 from drydock.telling.text import Location, advice_for
 from drydock.times import to_text
@@ -138,13 +136,3 @@ def test_a_long_group_name_fits_a_subject() -> None:
     subject, _ = group_message("w" * 255, EXECUTION, FAILED, result(outcome="failed"), LOCATION)
 
     assert len(subject) < 100
-
-
-OF_ROLLS = [
-    name for name in vars(errors) if re.match(r"Group|Member|NoMember|Roll|Surge|Standby|InService|Process", name)
-]
-
-
-@pytest.mark.parametrize("error", [*OF_ROLLS, "InstanceRefreshAtWorkError"])
-def test_every_error_of_a_roll_has_its_own_advice(error: str) -> None:
-    assert advice_for(error) != advice_for("no such error")

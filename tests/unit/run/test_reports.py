@@ -23,7 +23,6 @@ from drydock.run.reports import (
     failed_groups,
     group_outcomes,
     make_report,
-    outcome_of_failure,
     outcome_of_run,
     reconcile,
 )
@@ -291,7 +290,7 @@ def test_whatever_is_found_every_machine_has_exactly_one_outcome(
     ],
 )
 def test_only_what_somebody_has_to_mend_counts_as_failed(error: str, outcome: str) -> None:
-    assert outcome_of_failure(error) == outcome
+    assert errors.outcome_of_failure(error) == outcome
     assert not error.startswith("Instance") or hasattr(errors, error)
 
 

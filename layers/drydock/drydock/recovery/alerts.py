@@ -19,16 +19,12 @@ from drydock.records.runs import find_run
 from drydock.request.step import Step
 from drydock.subject import group_name_of, is_group
 from drydock.tags import GROUP_TAG
-from drydock.telling.failures import readable_cause, subject_of
+from drydock.telling.failures import STOPPED, readable_cause, subject_of
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import from_text, to_text
 
 _NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
-
-
-_STOPPED = ("ABORTED", "RunStoppedError")
-"""The errors of machines' executions that end because their run does."""
 
 
 def announce_success(services: Services, step: Step) -> None:
@@ -170,7 +166,7 @@ def _is_wanted(services: Services, result: Item | None, lease: Lease | None, fai
     if facts.get("notify") == "summary" or facts.get("outcome") == "refused":
         return False
     # Of a run that was stopped with machines in work, the summary tells what became of each.
-    return not (run.closed is not None and failure["error"] in _STOPPED)
+    return not (run.closed is not None and failure["error"] in STOPPED)
 
 
 def _finish(services: Services, result: Item | None) -> None:

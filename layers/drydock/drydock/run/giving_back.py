@@ -82,7 +82,9 @@ def _next_move(services: Services, run: Run) -> str:
 def _stop_children(services: Services, run: Run) -> int:
     at_work = _children_at_work(services, run, places_of_run(services.table, run.run_id))
     for instance_id in at_work:
-        services.executions.stop(_child(services, run, instance_id), "RunStoppedError", f"its run {run.run_id} is over")
+        services.executions.stop(
+            _child(services, run, instance_id), RunStoppedError.__name__, f"its run {run.run_id} is over"
+        )
     return len(at_work)
 
 

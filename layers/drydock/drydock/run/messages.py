@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drydock.run.reports import UNMANAGED, MachineOutcome, failed_groups
+from drydock.errors import InstanceUnmanagedError, error_named
+from drydock.run.reports import MachineOutcome, failed_groups
 from drydock.telling.text import (
     DONE,
     NEXT_STEPS,
@@ -38,18 +39,6 @@ _HEADINGS = {
     "busy": "Busy: another execution had them",
     "gone": "Gone",
     "skipped": "Skipped",
-}
-
-
-_LEFT_OUT = {
-    "InstanceBusyError": "in the hands of another execution",
-    "InstanceDoneError": "done already",
-    "InstanceExcludedError": "excluded by the tag DrydockExclude",
-    "InstanceInGroupError": "stopped in an Auto Scaling group",
-    "InstanceNotFoundError": "gone or unknown to EC2",
-    "InstanceNotPatchableError": "not patchable by nature",
-    "InstanceNotRunningError": "stopped, where a Scan starts nothing",
-    "InstanceUnmanagedError": "not managed by Systems Manager",
 }
 
 
@@ -109,7 +98,9 @@ def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
         return _NOTHING, f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
     return {
         "nothing_to_do": (
-            _LATER if any(machine["error"] == UNMANAGED for machine in report["leftOut"]) else _NOTHING,
+            _LATER
+            if any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
+            else _NOTHING,
             f"no machine was there to be {_verb(report)}",
         ),
         "rejected": (_NOTHING, "the run was rejected and nothing was touched"),
@@ -278,13 +269,18 @@ def _left_out(report: Mapping[str, Any]) -> list[str]:
         return []
     if report["outcome"] not in ("nothing_to_do", "planned"):
         kinds = Counter(str(machine["error"]) for machine in left_out)
-        rows = [f"{count:,} {_LEFT_OUT.get(error, error)}" for error, count in kinds.most_common()]
+        rows = [f"{count:,} {_left_out_as(error)}" for error, count in kinds.most_common()]
     else:
         rows = []
         for machine in left_out:
             reason = str(machine["reason"]).removeprefix(f"{machine['instanceId']}: ")
             rows.append(one_line(f"{machine_text(machine['instanceId'], machine['name'])}: {cut(reason, _MOST_CAUSE)}"))
     return _section(f"Left out of the plan ({len(left_out):,})", _first(rows))
+
+
+def _left_out_as(error: str) -> str:
+    found = error_named(error)
+    return (found.left_out_as if found else "") or error
 
 
 def _approval(report: Mapping[str, Any], location: Location) -> list[str]:

@@ -8,50 +8,34 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from drydock.aws.table import SCHEMA, Item
+from drydock.errors import (
+    ApprovalRejectedError,
+    ApprovalTimedOutError,
+    DrydockError,
+    InstanceUnmanagedError,
+    MachinesFailedError,
+    MemberGoneError,
+    RollStoppedError,
+    RunIncompleteError,
+    RunStoppedError,
+    error_named,
+    outcome_of_failure,
+)
 from drydock.plan.plans import Plan, members_of
 from drydock.records.runs import SNAPSHOT_LIVES
 from drydock.subject import group_name_of, is_group
-from drydock.telling.failures import readable_cause
+from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
 MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
 SUCCESSES = ("succeeded", "planned", "nothing_to_do")
 """The outcomes of a run with which its execution succeeds."""
-UNMANAGED = "InstanceUnmanagedError"
 
-_BUSY = ("GroupBusyError", "InstanceBusyError", "InstanceRefreshAtWorkError")
-_GONE = ("GroupNotFoundError", "InstanceNotFoundError", "InstanceTerminatedError", "MemberGoneError")
-_SKIPPED = (
-    "InstanceDoneError",
-    "InstanceExcludedError",
-    "InstanceInGroupError",
-    "InstanceNotPatchableError",
-    "InstanceNotRunningError",
-)
-_OUTCOMES = {
-    **dict.fromkeys(_BUSY, "busy"),
-    **dict.fromkeys(_GONE, "gone"),
-    **dict.fromkeys(_SKIPPED, "skipped"),
-    # None of its members failed, but some were not attempted.
-    "RollStoppedError": "not_attempted",
-    # Let in, and before it began the run was stopped.
-    "RunOverError": "not_attempted",
-}
-
-_REFUSALS = (
-    "InvalidInputError",
-    "InvalidPolicyError",
-    "PlanChangedError",
-    "RunNotFoundError",
-    "RunOverError",
-    "RunStillWorkingError",
-)
-_STOPS = ("ABORTED", "RunStoppedError")
 _KILLS = ("ABORTED", "TIMED_OUT")
-_VERDICTS_OF_THE_FLOW = ("MachinesFailedError", "RunIncompleteError")
+_VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)
 """What the flow ends with because of its machines: no failure of the run itself."""
-_VERDICTS_OF_A_ROLL = ("MachinesFailedError", "RollStoppedError")
+_VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
 """What a roll ends with because of its members."""
 
 _MOST_CAUSE = 2_000
@@ -90,14 +74,6 @@ class GroupOutcome(TypedDict):
     cause: str
     problems: list[str]
     execution: str
-
-
-def outcome_of_failure(error: str) -> str:
-    """What a machine counts as that was not patched, by the name of the error.
-
-    Only `failed` counts against the error budget: on the others nothing was broken, and nobody has to mend them.
-    """
-    return _OUTCOMES.get(error, "failed")
 
 
 def reconcile(
@@ -165,7 +141,7 @@ def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | N
         return {"outcome": outcome if outcome in ("busy", "gone", "skipped") else "not_attempted", **why}
     return {
         "outcome": "gone",
-        "error": "MemberGoneError",
+        "error": MemberGoneError.__name__,
         "cause": f"was not in service in group {roll.get('groupName', '')} when its roll began",
     }
 
@@ -174,12 +150,12 @@ def group_outcomes(
     places: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
-    was_stopped = (failure or {}).get("error") in _STOPS
+    was_stopped = (failure or {}).get("error") in STOPPED
     return [
         {
             "groupName": group_name_of(str(place["instanceId"])),
             "outcome": "stopped"
-            if was_stopped and place.get("error") in _STOPS
+            if was_stopped and place.get("error") in STOPPED
             else str(place.get("outcome") or "not_attempted"),
             "error": str(place.get("error") or ""),
             "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
@@ -256,7 +232,7 @@ def _why_not_attempted(run: Item, failure: Mapping[str, str] | None) -> tuple[st
     if decided and decided["error"] not in _VERDICTS_OF_THE_FLOW:
         return str(decided["error"]), readable_cause(str(decided.get("cause") or "")) or "the run ended early"
     if (run.get("approval") or {}).get("decision") == "rejected":
-        return "ApprovalRejectedError", "the run was rejected"
+        return ApprovalRejectedError.__name__, "the run was rejected"
     return "", "its turn did not come"
 
 
@@ -287,16 +263,13 @@ def outcome_of_run(
         error = ""
     closed_by = str((run.get("closed") or {}).get("error") or "")
     # A run that fails for itself is closed as well; its own failure tells more than that.
-    was_stopped = error in _STOPS or (closed_by == "RunStoppedError" and not error)
+    was_stopped = error in STOPPED or (closed_by == RunStoppedError.__name__ and not error)
     if was_stopped and (counts["not_attempted"] or not outcomes or (error == "ABORTED" and counts["failed"])):
         return "stopped"
-    if untouched and error == "ApprovalRejectedError":
-        return "rejected"
-    if untouched and error == "ApprovalTimedOutError":
-        return "not_answered"
-    if untouched and error in _REFUSALS:
-        return "refused"
-    if counts["failed"] or failed_groups(groups) or (error and error not in _STOPS):
+    ends_as = (error_named(error) or DrydockError).ends_run_as
+    if untouched and ends_as != "failed":
+        return ends_as
+    if counts["failed"] or failed_groups(groups) or (error and error not in STOPPED):
         return "failed"
     if not outcomes:
         return "nothing_to_do"
@@ -434,8 +407,8 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     """What to do next: one sentence for each kind of trouble."""
     steps = {
         "planned": [f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same."],
-        "rejected": [advice_for("ApprovalRejectedError")],
-        "not_answered": [advice_for("ApprovalTimedOutError")],
+        "rejected": [ApprovalRejectedError.advice],
+        "not_answered": [ApprovalTimedOutError.advice],
         "refused": [advice_for((report["failure"] or {}).get("error", ""))],
     }.get(report["outcome"])
     if steps is not None:
@@ -452,7 +425,7 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
         for group in failed_groups(report["groups"])[:_MOST_KINDS]
     ]
     failure = report["failure"]
-    if failure and failure["error"] not in _STOPS:
+    if failure and failure["error"] not in STOPPED:
         found.append(f"The run itself ended with {failure['error']}: {advice_for(failure['error'])}")
     found += _steps_for_the_rest(report)
     if not found and report["outcome"] == "incomplete":
@@ -465,16 +438,16 @@ def _steps_for_the_rest(report: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     closed_by = (report["closed"] or {}).get("error", "")
     if counts["not_attempted"]:
-        if closed_by not in ("", "RunStoppedError"):
+        if closed_by not in ("", RunStoppedError.__name__):
             found.append(f"No machine began any more because of {closed_by}: {advice_for(closed_by)}")
         until = to_text(from_text(report["startedAt"]) + SNAPSHOT_LIVES)[:10]
         found.append(
             f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
             "later a new canary; or leave it to the next window, which takes these machines first."
         )
-    unmanaged = sum(machine["error"] == UNMANAGED for machine in report["leftOut"])
+    unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
-        found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {advice_for(UNMANAGED)}")
+        found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {InstanceUnmanagedError.advice}")
     if report["outcome"] == "succeeded" and not counts["succeeded"]:
         found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
     if counts["busy"]:

@@ -8,7 +8,16 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.aws.table import Item
-from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoundError
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    MachinesFailedError,
+    MachinesNotReadyError,
+    RunIncompleteError,
+    RunNotFoundError,
+    RunOverError,
+    RunStoppedError,
+)
 from drydock.log import logger
 from drydock.plan.plans import Plan
 from drydock.records.history import note_not_attempted
@@ -35,6 +44,13 @@ from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import from_text
 
+_ENDS_WITH: Mapping[str, type[DrydockError]] = {
+    "failed": MachinesFailedError,
+    "incomplete": RunIncompleteError,
+    "stopped": RunStoppedError,
+}
+"""What an execution ends with that has not failed by itself, by the outcome of its run."""
+
 
 def summarise_run(services: Services, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
@@ -54,7 +70,7 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             "outcome": "refused",
             "counts": {},
             "reportKey": "",
-            "failure": {"error": "RunOverError", "cause": cause},
+            "failure": {"error": RunOverError.__name__, "cause": cause},
         }
     if not run.is_ended:
         places = places_of_run(services.table, run.run_id)
@@ -76,10 +92,8 @@ def _tell_name_taken(services: Services, holder: Holder) -> None:
 def _describe_end(run: Run) -> dict[str, Any]:
     outcome = str(run.item["outcome"])
     failure = run.item.get("failure")
-    if outcome == "failed" and not failure:
-        failure = {"error": "MachinesFailedError", "cause": _counted(run)}
-    elif outcome in ("incomplete", "stopped") and not failure:
-        failure = {"error": "RunStoppedError" if outcome == "stopped" else "RunIncompleteError", "cause": _counted(run)}
+    if not failure and outcome in _ENDS_WITH:
+        failure = {"error": _ENDS_WITH[outcome].__name__, "cause": _counted(run)}
     return {
         "outcome": outcome,
         "counts": run.item.get("counts", {}),

@@ -87,7 +87,7 @@ FOR_GOOD = {
     "no waves": ("s3:PutObject", "plan_run", "failed", 0),
     "no gates": ("dynamodb:UpdateItem", "check_gates", "failed", 0),
     "no places": ("dynamodb:UpdateItem", "admit_machine", "incomplete", 0),
-    "no slots": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
+    "no turns": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
     "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "stopped", 1),
     "no waves to read": ("s3:GetObject", "drydock-MaintenanceRun", "failed", 0),
 }

@@ -12,8 +12,7 @@ from drydock.machine.commands import _SEEN_AFTER
 from drydock.machine.evidence import _MOST_READS
 from drydock.machine.settling import SETTLE_LIMIT
 from drydock.request.policy import MOST_SECONDS, effective_policy
-from drydock.run.reports import outcome_of_run
-from drydock.run.summarising import _GOOD
+from drydock.run.outcomes import SUCCESSES, outcome_of_run
 from drydock.telling.failures import readable_failure
 from rehearsal.engine.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
@@ -398,8 +397,8 @@ def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
 def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
     outcomes: list[Any] = [{"outcome": "not_attempted"}]
     failure = {"error": error, "cause": ""}
-    assert outcome_of_run(outcomes, {}, failure) not in _GOOD
-    assert outcome_of_run([], {}, failure) not in _GOOD or error in ("MachinesFailedError", "RunIncompleteError")
+    assert outcome_of_run(outcomes, {}, failure) not in SUCCESSES
+    assert outcome_of_run([], {}, failure) not in SUCCESSES or error in ("MachinesFailedError", "RunIncompleteError")
 
 
 def test_a_machine_fails_with_the_first_error_and_cause() -> None:

@@ -36,7 +36,7 @@ class RunView:
     execution: ExecutionView
     item: Mapping[str, Any]
     """The run's item; empty when there is none."""
-    slots: Mapping[str, Mapping[str, Any]]
+    places: Mapping[str, Mapping[str, Any]]
     """The machines whose turn came, by name, and the groups, by subject, with what became of them."""
     plan: Mapping[str, Any]
     """Empty when there is none."""
@@ -231,7 +231,7 @@ class RunScenario(Scenario):
         return RunView(
             execution=execution,
             item=item,
-            slots={names.get(one["instanceId"], one["instanceId"]): one for one in items},
+            places={names.get(one["instanceId"], one["instanceId"]): one for one in items},
             plan=self._read(str(item.get("planKey", ""))),
             report=self._read(str(item.get("reportKey", ""))),
             children=[

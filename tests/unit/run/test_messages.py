@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from drydock.aws.table import Item
 from drydock.run.messages import summary_message, window_skipped_message, window_task_failed_message
-from drydock.telling.text import NEXT_STEPS, Place, console_link
+from drydock.telling.text import NEXT_STEPS, Location, console_link
 from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.run.test_reports import (
@@ -22,24 +21,24 @@ from tests.unit.run.test_reports import (
     RUN_ID,
     UNANSWERED,
     after,
-    failed_slot,
+    failed_place,
     ident,
     make_plan,
+    place,
     planned_machine,
     report_of,
     run_item,
-    slot,
 )
 
-PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
+LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 BUCKET, KEY = "drydock-logs", f"runs/{RUN_ID}/report.json"
 WINDOW = "mw-0123456789abcdef0"
 UNMANAGED = {"instanceId": ident(9), "name": "old", "error": "InstanceUnmanagedError", "reason": "no agent answers"}
 EXCLUDED = {"instanceId": ident(8), "name": "db-1", "error": "InstanceExcludedError", "reason": "tag says: frozen"}
 
 
-def summary(report: Mapping[str, Any], place: Place = PLACE, key: str = KEY) -> tuple[str, str]:
-    return summary_message(report, place, BUCKET, key)
+def summary(report: Any, location: Location = LOCATION, key: str = KEY) -> tuple[str, str]:
+    return summary_message(report, location, BUCKET, key)
 
 
 def section(text: str, heading: str) -> list[str]:
@@ -63,23 +62,23 @@ def approved(**more: Any) -> dict[str, Any]:
 
 
 URGENCY = [
-    ([slot(1), failed_slot(2), slot(3)], {}, None, "Look at this now: 1 of 3 machines failed."),
+    ([place(1), failed_place(2), place(3)], {}, None, "Look at this now: 1 of 3 machines failed."),
     (
-        [failed_slot(1)],
+        [failed_place(1)],
         {"closed": CLOSED_BY_BUDGET},
         None,
         "Look at this now: 1 of 3 machines failed, 2 not attempted.",
     ),
     (ALL_WELL, {}, {"error": "AwsCallFailedError", "cause": "denied"}, "Look at this now: the run failed"),
     (
-        [slot(1), failed_slot(2)],
+        [place(1), failed_place(2)],
         {"closed": CLOSED_BY_HAND},
         None,
         "Look at this now: 1 of 3 machines failed, the run was",
     ),
     (ALL_WELL, {}, None, "Nothing has to be done now: all 3 machines patched."),
     (
-        [slot(1), slot(2), slot(3, "busy")],
+        [place(1), place(2), place(3, "busy")],
         {},
         None,
         "Nothing has to be done now: 2 of 3 machines patched, none failed.",
@@ -91,9 +90,9 @@ URGENCY = [
         "Nothing has to be done now: a plan for 3 machines was made and nothing was touched.",
     ),
     ([], {}, REJECTED, "Nothing has to be done now: the run was rejected and nothing was touched."),
-    ([slot(1)], {}, None, "Not urgent, but something is left to do: 2 of 3 machines not attempted, none failed."),
+    ([place(1)], {}, None, "Not urgent, but something is left to do: 2 of 3 machines not attempted, none failed."),
     (
-        [slot(1)],
+        [place(1)],
         {"closed": CLOSED_BY_HAND},
         None,
         "Not urgent, but something is left to do: the run was stopped, 2 not",
@@ -106,7 +105,7 @@ URGENCY = [
         "Not urgent, but something is left to do: the run was refused",
     ),
     (
-        [slot(1, "skipped"), slot(2, "gone"), slot(3, "skipped")],
+        [place(1, "skipped"), place(2, "gone"), place(3, "skipped")],
         {},
         None,
         "Not urgent, but something is left to do: none of 3 machines patched, none failed.",
@@ -114,20 +113,20 @@ URGENCY = [
 ]
 
 
-@pytest.mark.parametrize(("slots", "run", "failure", "first_line"), URGENCY)
+@pytest.mark.parametrize(("places", "run", "failure", "first_line"), URGENCY)
 def test_the_first_line_says_whether_anything_has_to_be_done_now(
-    slots: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
+    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
 ) -> None:
-    _, text = summary(report_of(slots, run=run_item(**run), failure=failure))
+    _, text = summary(report_of(places, run=run_item(**run), failure=failure))
 
     assert text.splitlines()[0].startswith(first_line)
 
 
-@pytest.mark.parametrize(("slots", "run", "failure", "first_line"), URGENCY)
+@pytest.mark.parametrize(("places", "run", "failure", "first_line"), URGENCY)
 def test_every_variant_names_run_window_place_and_time_and_is_no_json(
-    slots: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
+    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
 ) -> None:
-    subject, text = summary(report_of(slots, run=run_item(**run), failure=failure))
+    subject, text = summary(report_of(places, run=run_item(**run), failure=failure))
 
     assert subject.endswith("(window nightly)") and len(subject) < 100
     for part in (
@@ -139,7 +138,7 @@ def test_every_variant_names_run_window_place_and_time_and_is_no_json(
         "to 2026-01-13 11:00 +09:00 (Asia/Tokyo): 1 h 0 min",
         f"Report: s3://{BUCKET}/{KEY}",
         f"https://ap-northeast-1.console.aws.amazon.com/s3/object/{BUCKET}?prefix={KEY}",
-        console_link(OWNER, PLACE),
+        console_link(OWNER, LOCATION),
     ):
         assert part in text, part
     assert "{" not in text and "None" not in text
@@ -148,7 +147,7 @@ def test_every_variant_names_run_window_place_and_time_and_is_no_json(
 
 
 def test_failed_machines_are_named_with_reason_and_next_step() -> None:
-    _, text = summary(report_of([slot(1), failed_slot(2), slot(3)]))
+    _, text = summary(report_of([place(1), failed_place(2), place(3)]))
 
     assert section(text, "Done") == ["3 machines: 2 patched, 1 failed"]
     assert section(text, "Failed (1)") == [f"web-2 ({ident(2)}): ImageFailedError: image ami-1 is failed"]
@@ -158,7 +157,7 @@ def test_failed_machines_are_named_with_reason_and_next_step() -> None:
 def test_groups_that_are_not_as_they_should_be_are_named_with_their_members() -> None:
     group: dict[str, Any] = {"groupName": "web", "outcome": "failed", "error": "GroupNotRestoredError"}
     group |= {"cause": "i-1 is in standby", "problems": ["min is 2, not 3"], "execution": ""}
-    report = report_of([failed_slot(1), slot(2), slot(3)], groups=[group])
+    report = report_of([failed_place(1), place(2), place(3)], groups=[group])
     report["machines"][0]["groupName"] = "web"
 
     subject, text = summary(report)
@@ -172,16 +171,16 @@ def test_groups_that_are_not_as_they_should_be_are_named_with_their_members() ->
 
 
 def test_a_reason_that_all_share_is_told_once() -> None:
-    _, text = summary(report_of([failed_slot(1)], run=run_item(closed=CLOSED_BY_BUDGET)))
+    _, text = summary(report_of([failed_place(1)], run=run_item(closed=CLOSED_BY_BUDGET)))
 
     heading = "Not attempted (2): 2 failed, and the policy allows 1"
     assert section(text, heading) == [f"web-2 ({ident(2)})", f"web-3 ({ident(3)})"]
 
 
 def test_twenty_machines_are_named_and_the_report_has_the_others() -> None:
-    slots = [failed_slot(number) for number in range(1, 26)]
+    places = [failed_place(number) for number in range(1, 26)]
 
-    _, text = summary(report_of(slots, plan=make_plan(1_000), run=run_item(closed=CLOSED_BY_BUDGET)))
+    _, text = summary(report_of(places, plan=make_plan(1_000), run=run_item(closed=CLOSED_BY_BUDGET)))
 
     failed, left = section(text, "Failed (25)"), section(text, "Not attempted (975)")
     assert (len(failed), failed[-1]) == (21, "and 5 more in the report")
@@ -198,9 +197,9 @@ def test_twenty_machines_are_named_and_the_report_has_the_others() -> None:
     ],
 )
 def test_people_see_whether_the_run_kept_to_its_window(ended: float, says: str) -> None:
-    slots = [slot(1), slot(2), slot(3, endedAt=to_text(after(ended)))]
+    places = [place(1), place(2), place(3, endedAt=to_text(after(ended)))]
 
-    _, text = summary(report_of(slots, ended=ended))
+    _, text = summary(report_of(places, ended=ended))
 
     assert says in text
 
@@ -223,9 +222,9 @@ def test_times_are_in_the_zone_of_the_window() -> None:
 
 
 def test_machines_that_are_well_with_a_reservation_are_mentioned() -> None:
-    slots = [slot(1, verdict="compliant"), slot(2, verdict="pending_reboot"), slot(3, verdict="compliant")]
+    places = [place(1, verdict="compliant"), place(2, verdict="pending_reboot"), place(3, verdict="compliant")]
 
-    _, text = summary(report_of(slots))
+    _, text = summary(report_of(places))
 
     assert "1 of them: installed; a reboot is still pending" in section(text, "Done")
 
@@ -313,9 +312,9 @@ def test_a_refused_run_tells_every_mistake() -> None:
 
 
 def test_a_run_that_somebody_killed_says_so_and_how_to_go_on() -> None:
-    slots = [slot(1), failed_slot(2, "ABORTED")]
+    places = [place(1), failed_place(2, "ABORTED")]
 
-    subject, text = summary(report_of(slots, failure=ABORTED))
+    subject, text = summary(report_of(places, failure=ABORTED))
 
     assert subject == "Drydock: 1 of 3 machines failed, the run was stopped, 1 not attempted (window nightly)"
     assert any(f"drydock run --resume {RUN_ID}" in step for step in section(text, NEXT_STEPS))
@@ -333,7 +332,7 @@ def test_names_of_machines_and_windows_cannot_break_a_line_or_the_subject(hostil
     window = {"windowId": WINDOW, "executionId": "e", "name": hostile, "start": "", "end": ""}
     plan = make_plan(machines=[planned_machine(1, name=hostile)], window=window)
 
-    subject, text = summary(report_of([failed_slot(1)], plan=plan))
+    subject, text = summary(report_of([failed_place(1)], plan=plan))
 
     assert 0 < len(subject) < 100 and subject.isprintable()
     assert sum(line.startswith("Look at this now") for line in text.splitlines()) == 1
@@ -347,7 +346,7 @@ def test_a_window_whose_task_failed_is_told_with_what_to_check() -> None:
         window_execution="11111111-aaaa-bbbb-cccc-222222222222",
         status="FAILED",
         at=to_text(START),
-        place=PLACE,
+        location=LOCATION,
         reason="not authorized to perform states:StartExecution",
     )
 
@@ -367,19 +366,19 @@ def test_a_window_that_was_skipped_names_the_run_that_still_works() -> None:
         execution=OWNER,
         since=to_text(START),
         at=to_text(after(1_440)),
-        place=PLACE,
+        location=LOCATION,
     )
 
     assert subject == f"Drydock: window nightly skipped: its run {RUN_ID} still works"
     assert f"Run {RUN_ID} began 2026-01-13 10:00 +09:00 (Asia/Tokyo)" in text
     assert "The window opened 2026-01-14 10:00 +09:00 (Asia/Tokyo)" in text
     assert any(f"`drydock stop {RUN_ID}`" in step for step in section(text, NEXT_STEPS))
-    assert console_link(OWNER, PLACE) in text
+    assert console_link(OWNER, LOCATION) in text
 
 
 def test_a_window_that_was_skipped_for_reasons_of_its_own_is_told_too() -> None:
     subject, text = window_skipped_message(
-        window_id=WINDOW, window_name="", run_id="", execution="", since="", at=to_text(START), place=PLACE
+        window_id=WINDOW, window_name="", run_id="", execution="", since="", at=to_text(START), location=LOCATION
     )
 
     assert WINDOW in subject

@@ -16,17 +16,8 @@ from drydock import errors
 from drydock.aws.table import Item
 from drydock.plan.plans import Plan, PlannedMachine
 from drydock.request.policy import DEFAULTS
-from drydock.run.reports import (
-    MACHINE_OUTCOMES,
-    MachineOutcome,
-    count_outcomes,
-    failed_groups,
-    group_outcomes,
-    make_report,
-    outcome_of_failure,
-    outcome_of_run,
-    reconcile,
-)
+from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, count_outcomes, failed_groups, outcome_of_run
+from drydock.run.reports import group_outcomes, make_report, reconcile
 from drydock.times import to_text
 from tests.unit.fakes import START
 
@@ -110,7 +101,7 @@ def run_item(**more: Any) -> Item:
     }
 
 
-def slot(number: int, outcome: str = "succeeded", **more: Any) -> Item:
+def place(number: int, outcome: str = "succeeded", **more: Any) -> Item:
     return {
         "instanceId": ident(number),
         "name": f"web-{number}",
@@ -122,22 +113,22 @@ def slot(number: int, outcome: str = "succeeded", **more: Any) -> Item:
     }
 
 
-def failed_slot(number: int, error: str = "ImageFailedError", **more: Any) -> Item:
-    return slot(number, "failed", error=error, cause=f"{ident(number)}: image ami-1 is failed", **more)
+def failed_place(number: int, error: str = "ImageFailedError", **more: Any) -> Item:
+    return place(number, "failed", error=error, cause=f"{ident(number)}: image ami-1 is failed", **more)
 
 
 def outcomes_of(
-    slots: Sequence[Item] = (),
+    places: Sequence[Item] = (),
     plan: Plan | None = None,
     run: Item | None = None,
     children: Mapping[str, Mapping[str, Any]] | None = None,
     failure: Mapping[str, str] | None = None,
 ) -> list[MachineOutcome]:
-    return reconcile(plan or make_plan(), slots, run or run_item(), children or {}, failure)
+    return reconcile(plan or make_plan(), places, run or run_item(), children or {}, failure)
 
 
 def report_of(
-    slots: Sequence[Item] = (),
+    places: Sequence[Item] = (),
     plan: Plan | None = None,
     run: Item | None = None,
     failure: Mapping[str, str] | None = None,
@@ -145,15 +136,16 @@ def report_of(
     **more: Any,
 ) -> dict[str, Any]:
     plan, run = plan or make_plan(), run or run_item()
-    outcomes = reconcile(plan, slots, run, {}, failure)
-    return make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
+    outcomes = reconcile(plan, places, run, {}, failure)
+    report: Any = make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
+    return report  # type: ignore[no-any-return]
 
 
-ALL_WELL = [slot(1), slot(2), slot(3)]
+ALL_WELL = [place(1), place(2), place(3)]
 
 
-def test_every_machine_has_the_outcome_of_its_slot() -> None:
-    one, two, three = outcomes_of([slot(1), failed_slot(2), slot(3, "busy", error="InstanceBusyError")])
+def test_every_machine_has_the_outcome_of_its_place() -> None:
+    one, two, three = outcomes_of([place(1), failed_place(2), place(3, "busy", error="InstanceBusyError")])
 
     assert [one["outcome"], two["outcome"], three["outcome"]] == ["succeeded", "failed", "busy"]
     assert (two["name"], two["error"]) == ("web-2", "ImageFailedError")
@@ -187,7 +179,7 @@ def test_every_machine_has_the_outcome_of_its_slot() -> None:
 def test_a_machine_without_an_outcome_has_that_of_its_execution(
     child: dict[str, Any], outcome: str, error: str, says: str
 ) -> None:
-    first = outcomes_of([slot(1, "")], children={ident(1): child})[0]
+    first = outcomes_of([place(1, "")], children={ident(1): child})[0]
 
     assert (first["outcome"], first["error"]) == (outcome, error)
     assert says in first["cause"]
@@ -196,7 +188,7 @@ def test_a_machine_without_an_outcome_has_that_of_its_execution(
 def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verdict() -> None:
     child = {"outcome": "failed", "verdict": "pending_reboot", "failure": {"error": "ABORTED", "cause": ""}}
 
-    first = outcomes_of([slot(1)], children={ident(1): child})[0]
+    first = outcomes_of([place(1)], children={ident(1): child})[0]
 
     assert (first["outcome"], first["error"], first["verdict"]) == ("succeeded", "", "pending_reboot")
 
@@ -224,14 +216,14 @@ def test_a_machine_whose_turn_did_not_come_has_the_reason_of_the_run(
 
 
 def test_a_machine_that_was_let_in_and_never_started_was_not_attempted() -> None:
-    first = outcomes_of([slot(1, "", endedAt="")], failure=ABORTED)[0]
+    first = outcomes_of([place(1, "", endedAt="")], failure=ABORTED)[0]
 
     assert first["outcome"] == "not_attempted"
     assert first["cause"].startswith("it was let in, but its execution was never started")
 
 
 def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
-    report = report_of([*ALL_WELL, slot(9)])
+    report = report_of([*ALL_WELL, place(9)])
 
     stranger = report["machines"][-1]
     assert (stranger["instanceId"], stranger["isPlanned"], stranger["wave"]) == (ident(9), False, -1)
@@ -241,7 +233,7 @@ def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
 
 
 def test_machines_are_reported_also_when_the_plan_cannot_be_read() -> None:
-    outcomes = reconcile(None, [failed_slot(2), slot(1)], run_item(), {})
+    outcomes = reconcile(None, [failed_place(2), place(1)], run_item(), {})
     report = make_report(run=run_item(), plan=None, outcomes=outcomes, failure=None, ended=after(60))
 
     assert [machine["instanceId"] for machine in outcomes] == [ident(1), ident(2)]
@@ -261,10 +253,10 @@ def test_whatever_is_found_every_machine_has_exactly_one_outcome(
     planned: list[int], taken: dict[int, str], found: dict[int, str]
 ) -> None:
     plan = make_plan(machines=[planned_machine(number) for number in planned])
-    slots = [slot(number, outcome) for number, outcome in taken.items()]
+    places = [place(number, outcome) for number, outcome in taken.items()]
     children = {ident(number): {"outcome": outcome, "error": "ABORTED"} for number, outcome in found.items()}
 
-    outcomes = reconcile(plan, slots, run_item(), children)
+    outcomes = reconcile(plan, places, run_item(), children)
 
     ids = [machine["instanceId"] for machine in outcomes]
     assert len(ids) == len(set(ids))
@@ -291,42 +283,42 @@ def test_whatever_is_found_every_machine_has_exactly_one_outcome(
     ],
 )
 def test_only_what_somebody_has_to_mend_counts_as_failed(error: str, outcome: str) -> None:
-    assert outcome_of_failure(error) == outcome
+    assert errors.outcome_of_failure(error) == outcome
     assert not error.startswith("Instance") or hasattr(errors, error)
 
 
 @pytest.mark.parametrize(
-    ("slots", "run", "failure", "outcome"),
+    ("places", "run", "failure", "outcome"),
     [
         (ALL_WELL, {}, None, "succeeded"),
-        ([slot(1), slot(2, "skipped"), slot(3, "busy")], {}, None, "succeeded"),
-        ([slot(1), failed_slot(2), slot(3)], {}, None, "failed"),
-        ([slot(1), failed_slot(2)], {"closed": CLOSED_BY_BUDGET}, None, "failed"),
-        ([slot(1)], {}, None, "incomplete"),
-        ([slot(1)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
-        ([slot(1), failed_slot(2)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
+        ([place(1), place(2, "skipped"), place(3, "busy")], {}, None, "succeeded"),
+        ([place(1), failed_place(2), place(3)], {}, None, "failed"),
+        ([place(1), failed_place(2)], {"closed": CLOSED_BY_BUDGET}, None, "failed"),
+        ([place(1)], {}, None, "incomplete"),
+        ([place(1)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
+        ([place(1), failed_place(2)], {"closed": CLOSED_BY_HAND}, None, "stopped"),
         (ALL_WELL, {"closed": CLOSED_BY_HAND}, None, "succeeded"),
-        ([slot(1), failed_slot(2), slot(3)], {"closed": CLOSED_BY_HAND}, None, "failed"),
-        ([slot(1), failed_slot(2, "ABORTED"), slot(3)], {}, ABORTED, "stopped"),
-        ([slot(1)], {}, ABORTED, "stopped"),
+        ([place(1), failed_place(2), place(3)], {"closed": CLOSED_BY_HAND}, None, "failed"),
+        ([place(1), failed_place(2, "ABORTED"), place(3)], {}, ABORTED, "stopped"),
+        ([place(1)], {}, ABORTED, "stopped"),
         (ALL_WELL, {}, ABORTED, "succeeded"),
         ([], {}, {"error": "RunStoppedError", "cause": "stopped while it waited for approval"}, "stopped"),
         ([], {}, REJECTED, "rejected"),
         ([], {}, UNANSWERED, "not_answered"),
         ([], {}, {"error": "PlanChangedError", "cause": ""}, "refused"),
-        ([slot(1)], {}, {"error": "PlanChangedError", "cause": ""}, "failed"),
-        ([slot(1)], {"closed": CLOSED_BY_HAND}, {"error": "TIMED_OUT", "cause": ""}, "failed"),
+        ([place(1)], {}, {"error": "PlanChangedError", "cause": ""}, "failed"),
+        ([place(1)], {"closed": CLOSED_BY_HAND}, {"error": "TIMED_OUT", "cause": ""}, "failed"),
         (ALL_WELL, {}, {"error": "AwsCallFailedError", "cause": ""}, "failed"),
         (ALL_WELL, {}, {"error": "MachinesFailedError", "cause": ""}, "succeeded"),
         ([], {"planOnly": True}, None, "planned"),
     ],
 )
 def test_a_run_has_one_outcome(
-    slots: list[Item], run: dict[str, Any], failure: dict[str, str] | None, outcome: str
+    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, outcome: str
 ) -> None:
     item = run_item(**run)
 
-    assert outcome_of_run(outcomes_of(slots, run=item, failure=failure), item, failure) == outcome
+    assert outcome_of_run(outcomes_of(places, run=item, failure=failure), item, failure) == outcome
 
 
 @pytest.mark.parametrize("plan_only", [False, True], ids=["run", "plan only"])
@@ -349,7 +341,7 @@ def test_a_run_without_machines_has_an_outcome_too(
 
 
 def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
-    report = report_of([slot(1), failed_slot(2), slot(3)])
+    report = report_of([place(1), failed_place(2), place(3)])
 
     assert (report["schema"], report["runId"], report["execution"]) == (1, RUN_ID, OWNER)
     assert report["asked"]["targets"] == [{"key": "tag:Patch Group", "values": ["web"]}]
@@ -375,9 +367,9 @@ def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
 def test_a_run_is_inside_its_window_when_its_last_machine_was_given_back_in_time(
     ended: float, inside: bool, late: int
 ) -> None:
-    slots = [slot(1), failed_slot(2, endedAt=to_text(after(ended))), slot(3, "not_attempted", endedAt="")]
+    places = [place(1), failed_place(2, endedAt=to_text(after(ended))), place(3, "not_attempted", endedAt="")]
 
-    report = report_of(slots, ended=200)
+    report = report_of(places, ended=200)
 
     assert (report["insideWindow"], report["minutesAfterEnd"]) == (inside, late)
     assert any("after its window" in step for step in report["next"]) is not inside
@@ -438,7 +430,7 @@ def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) ->
 
 
 def test_what_is_left_can_be_taken_up_with_one_command() -> None:
-    report = report_of([slot(1)], run=run_item(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
+    report = report_of([place(1)], run=run_item(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
 
     text = " ".join(report["next"])
     assert f"`drydock run --resume {RUN_ID}`" in text
@@ -448,10 +440,10 @@ def test_what_is_left_can_be_taken_up_with_one_command() -> None:
 
 def test_each_kind_of_failure_has_one_step_however_many_machines_it_hit() -> None:
     plan = make_plan(40)
-    slots = [failed_slot(number) for number in range(1, 31)]
-    slots += [failed_slot(number, "HookFailedError") for number in range(31, 41)]
+    places = [failed_place(number) for number in range(1, 31)]
+    places += [failed_place(number, "HookFailedError") for number in range(31, 41)]
 
-    images, hooks = report_of(slots, plan=plan)["next"]
+    images, hooks = report_of(places, plan=plan)["next"]
 
     assert images.startswith("30 machines failed with ImageFailedError: No patch without a good backup")
     assert hooks.startswith("10 machines failed with HookFailedError: Look at the hook's output")
@@ -470,7 +462,7 @@ def test_machines_that_nobody_can_reach_are_not_forgotten() -> None:
 
 
 def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:
-    report = report_of([slot(1, "failed", error="X", cause="x" * 32_000), slot(2), slot(3)])
+    report = report_of([place(1, "failed", error="X", cause="x" * 32_000), place(2), place(3)])
 
     assert len(report["machines"][0]["cause"]) == 2_000
 
@@ -487,9 +479,9 @@ def group_plan() -> Plan:
     return make_plan(machines=[group, planned_machine(4)])
 
 
-def group_slot(outcome: str = "succeeded", **more: Any) -> Item:
+def group_place(outcome: str = "succeeded", **more: Any) -> Item:
     only = [ident(number) for number in (1, 2, 3)]
-    return {**slot(1, outcome), "instanceId": "group/web", "name": "web", "execution": ROLL, "only": only, **more}
+    return {**place(1, outcome), "instanceId": "group/web", "name": "web", "execution": ROLL, "only": only, **more}
 
 
 def roll_result(outcome: str = "succeeded", **more: Any) -> Item:
@@ -503,11 +495,11 @@ def member(outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
 
 def outcomes_of_group(found: Item, roll: Item | None) -> list[MachineOutcome]:
     rolls = {"group/web": roll} if roll else {}
-    return reconcile(group_plan(), [found, slot(4)], run_item(), {}, None, rolls)[:3]
+    return reconcile(group_plan(), [found, place(4)], run_item(), {}, None, rolls)[:3]
 
 
 def test_the_members_of_a_group_are_reported_one_by_one_with_their_own_times() -> None:
-    one, two, three = outcomes_of_group(group_slot(), roll_result())
+    one, two, three = outcomes_of_group(group_place(), roll_result())
 
     assert [each["outcome"] for each in (one, two, three)] == ["succeeded"] * 3
     assert (one["name"], one["groupName"], one["seconds"], one["execution"]) == ("web-1", "web", 300, ROLL)
@@ -520,7 +512,9 @@ def test_a_roll_that_stopped_tells_what_failed_and_what_was_not_attempted() -> N
         ident(2): member("failed", error="ImageFailedError", cause="no image"),
         ident(3): {"outcome": "not_attempted", "error": "RollStoppedError", "cause": "1 of its members failed"},
     }
-    found = outcomes_of_group(group_slot("failed", error="MachinesFailedError"), roll_result("failed", members=members))
+    found = outcomes_of_group(
+        group_place("failed", error="MachinesFailedError"), roll_result("failed", members=members)
+    )
 
     assert [each["outcome"] for each in found] == ["succeeded", "failed", "not_attempted"]
     assert [each["error"] for each in found] == ["", "ImageFailedError", "RollStoppedError"]
@@ -538,13 +532,13 @@ def test_a_roll_that_stopped_tells_what_failed_and_what_was_not_attempted() -> N
 def test_the_members_of_a_group_that_was_refused_were_not_touched(error: str, outcome: str, counts_as: str) -> None:
     refused = roll_result("refused", members={}, failure={"error": error, "cause": "why"})
 
-    found = outcomes_of_group(group_slot(outcome, error=error, cause="why"), refused)
+    found = outcomes_of_group(group_place(outcome, error=error, cause="why"), refused)
 
     assert [(each["outcome"], each["error"], each["cause"]) for each in found] == [(counts_as, error, "why")] * 3
 
 
 def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
-    found = outcomes_of_group(group_slot(), roll_result(members={ident(1): member(), ident(3): member()}))
+    found = outcomes_of_group(group_place(), roll_result(members={ident(1): member(), ident(3): member()}))
 
     assert [each["outcome"] for each in found] == ["succeeded", "gone", "succeeded"]
     assert "group web" in found[1]["cause"]
@@ -552,14 +546,14 @@ def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
 
 def test_a_member_that_a_roll_took_up_by_itself_is_no_mistake_of_the_plan() -> None:
     newcomer = {ident(9): member(), **{ident(number): member() for number in (1, 2, 3)}}
-    found = reconcile(group_plan(), [group_slot()], run_item(), {}, None, {"group/web": roll_result(members=newcomer)})
+    found = reconcile(group_plan(), [group_place()], run_item(), {}, None, {"group/web": roll_result(members=newcomer)})
 
     assert [each["instanceId"] for each in found if not each["isPlanned"]] == []
     assert found[-1]["groupName"] == "web"
 
 
 def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> None:
-    found = outcomes_of_group(group_slot("not_attempted", error="DeadlineReachedError", cause="late"), None)
+    found = outcomes_of_group(group_place("not_attempted", error="DeadlineReachedError", cause="late"), None)
 
     assert {(each["outcome"], each["error"], each["cause"]) for each in found} == {
         ("not_attempted", "DeadlineReachedError", "late")
@@ -568,10 +562,10 @@ def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> 
 
 def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do() -> None:
     refused = roll_result("refused", members={}, failure={"error": "MemberNotSparedError", "cause": "too small"})
-    slots = [group_slot("failed", error="MemberNotSparedError", cause="too small"), slot(4)]
+    places = [group_place("failed", error="MemberNotSparedError", cause="too small"), place(4)]
     rolls = {"group/web": refused}
-    outcomes = reconcile(group_plan(), slots, run_item(), {}, None, rolls)
-    groups = group_outcomes(slots, rolls, None)
+    outcomes = reconcile(group_plan(), places, run_item(), {}, None, rolls)
+    groups = group_outcomes(places, rolls, None)
 
     report = make_report(
         run=run_item(), plan=group_plan(), outcomes=outcomes, failure=None, ended=after(60), groups=groups
@@ -583,7 +577,7 @@ def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do
 
 
 def test_a_roll_that_was_stopped_with_its_run_has_not_failed() -> None:
-    slots = [group_slot("failed", error="ABORTED", cause="its run is over")]
+    places = [group_place("failed", error="ABORTED", cause="its run is over")]
 
-    assert failed_groups(group_outcomes(slots, {}, ABORTED)) == []
-    assert len(failed_groups(group_outcomes(slots, {}, None))) == 1
+    assert failed_groups(group_outcomes(places, {}, ABORTED)) == []
+    assert len(failed_groups(group_outcomes(places, {}, None))) == 1

@@ -14,7 +14,7 @@ from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
 from drydock.records.results import make_result, put_result, untold_results
-from drydock.records.runs import open_run, put_slot, run_key, slot_key
+from drydock.records.runs import open_run, place_key, put_place, run_key
 from drydock.times import to_text
 from tests.unit.fakes import START, patch_state
 from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World, dynamodb
@@ -278,13 +278,13 @@ def test_an_event_leaves_a_run_of_a_newer_drydock_alone(world: World, function: 
 
 def test_a_machine_whose_place_in_a_run_a_newer_drydock_wrote_is_not_admitted_again(world: World) -> None:
     run = open_run(world.table, RUN, START)
-    put_slot(world.table, run.run_id, INSTANCE, {"name": "web-1"}, START)
-    before = make_newer(slot_key(run.run_id, INSTANCE))
+    put_place(world.table, run.run_id, INSTANCE, {"name": "web-1"}, START)
+    before = make_newer(place_key(run.run_id, INSTANCE))
 
     with pytest.raises(NewerSchemaError, match=f"MACHINE#{INSTANCE} has schema 2"):
         world.run("admit_machine", world.event("Admit Machine", RUN_STEPS["admit"][1], holder=RUN))
 
-    assert raw(slot_key(run.run_id, INSTANCE)) == before
+    assert raw(place_key(run.run_id, INSTANCE)) == before
 
 
 @pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)

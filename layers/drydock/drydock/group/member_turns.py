@@ -26,6 +26,7 @@ from drydock.errors import (
     RollStoppedError,
     ServiceUnavailableError,
     StandbyTimedOutError,
+    outcome_of_failure,
 )
 from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
 from drydock.group.refilling import (
@@ -56,11 +57,10 @@ from drydock.records.group_leases import (
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, claim_intent, find_lease
-from drydock.records.runs import Run, child_name, find_run, find_slot
+from drydock.records.runs import Run, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import look_at_run, look_outside
-from drydock.run.reports import outcome_of_failure
 from drydock.run.running import NEVER_STARTED, end_of_child
 from drydock.subject import group_subject
 from drydock.telling.failures import readable_failure
@@ -221,9 +221,9 @@ def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -
 
 def _expected_seconds(services: Services, run: Run, policy: Policy, lease: Lease) -> int:
     """How long a member is expected to take: the group's share of the plan's estimate, one batch after another."""
-    slot = find_slot(services.table, run.run_id, lease.subject) or {}
+    place = find_place(services.table, run.run_id, lease.subject) or {}
     batches = -(-len(lease.journal["planned"]) // policy["batch"])
-    return int(slot.get("expectedSeconds", 0)) // max(batches, 1)
+    return int(place.get("expectedSeconds", 0)) // max(batches, 1)
 
 
 def mark_member(services: Services, instance_id: str, value: str | None) -> str:

@@ -31,15 +31,16 @@ _MOST_GROUP_NAME = 24
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
-_SLOT = "MACHINE#"
+PLACES = "MACHINE#"
+"""How the sort keys of a run's places begin."""
 
 
 def run_key(run_id: str) -> Key:
     return {"pk": f"RUN#{run_id}", "sk": "RUN"}
 
 
-def slot_key(run_id: str, instance_id: str) -> Key:
-    return {"pk": f"RUN#{run_id}", "sk": f"{_SLOT}{instance_id}"}
+def place_key(run_id: str, instance_id: str) -> Key:
+    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{instance_id}"}
 
 
 def child_name(run_id: str, instance_id: str) -> str:
@@ -245,14 +246,14 @@ def count_admission(table: Table, run: Run) -> Run | None:
     return read_run(item)
 
 
-def find_slot(table: Table, run_id: str, instance_id: str) -> Item | None:
-    return table.get(slot_key(run_id, instance_id))
+def find_place(table: Table, run_id: str, instance_id: str) -> Item | None:
+    return table.get(place_key(run_id, instance_id))
 
 
-def put_slot(table: Table, run_id: str, instance_id: str, facts: Mapping[str, Any], now: datetime) -> Item:
-    """Write down that a machine's turn came. The slot that stands, when it came before."""
+def put_place(table: Table, run_id: str, instance_id: str, facts: Mapping[str, Any], now: datetime) -> Item:
+    """Write down that a machine's turn came. The place that stands, when it came before."""
     ttl = int((now + _KEPT).timestamp())
-    item: Item = {**slot_key(run_id, instance_id), "instanceId": instance_id, "ttl": ttl, **facts}
+    item: Item = {**place_key(run_id, instance_id), "instanceId": instance_id, "ttl": ttl, **facts}
     try:
         table.put(item, "attribute_not_exists(pk)", {}, {})
     except ConditionFailedError as refused:
@@ -260,7 +261,7 @@ def put_slot(table: Table, run_id: str, instance_id: str, facts: Mapping[str, An
     return item
 
 
-def end_slot(
+def end_place(
     table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime, failures: int = 1
 ) -> None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
@@ -268,14 +269,14 @@ def end_slot(
     `failures` is how many machines have failed when the outcome is `failed`.
     """
     facts = {**outcome, "endedAt": to_text(now)}
-    slot = table.change(
-        slot_key(run.run_id, instance_id),
+    place = table.change(
+        place_key(run.run_id, instance_id),
         "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
         "attribute_exists(pk) AND attribute_not_exists(outcome)",
         {f"#{name}": name for name in facts},
         {f":{name}": value for name, value in facts.items()},
     )
-    writes = [slot]
+    writes = [place]
     if outcome["outcome"] == "failed":
         change = "ADD failed :failures"
         writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
@@ -285,9 +286,9 @@ def end_slot(
         return
 
 
-def slots_of_run(table: Table, run_id: str) -> list[Item]:
+def places_of_run(table: Table, run_id: str) -> list[Item]:
     """All machines of a run whose turn came."""
-    return table.query(f"RUN#{run_id}", _SLOT)
+    return table.query(f"RUN#{run_id}", PLACES)
 
 
 def end_run(table: Table, run: Run, facts: Mapping[str, Any], now: datetime) -> Run:

@@ -12,7 +12,7 @@ from drydock.errors import MachinesNotReadyError, RunStoppedError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
-from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, slots_of_run, untold_runs
+from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, untold_runs
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
 from drydock.run.summarising import _child, _children_at_work, _end, _not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
@@ -74,15 +74,17 @@ def _next_move(services: Services, run: Run) -> str:
         return "wait_for_functions"
     if _stop_children(services, run):
         return "stop"
-    if _not_given_back(services, run, slots_of_run(services.table, run.run_id)):
+    if _not_given_back(services, run, places_of_run(services.table, run.run_id)):
         return "wait_until_given_back"
     return "report"
 
 
 def _stop_children(services: Services, run: Run) -> int:
-    at_work = _children_at_work(services, run, slots_of_run(services.table, run.run_id))
+    at_work = _children_at_work(services, run, places_of_run(services.table, run.run_id))
     for instance_id in at_work:
-        services.executions.stop(_child(services, run, instance_id), "RunStoppedError", f"its run {run.run_id} is over")
+        services.executions.stop(
+            _child(services, run, instance_id), RunStoppedError.__name__, f"its run {run.run_id} is over"
+        )
     return len(at_work)
 
 

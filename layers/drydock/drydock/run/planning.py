@@ -11,6 +11,7 @@ from typing import Any, cast
 from drydock.approval.approvals import is_approved
 from drydock.aws.ec2 import Instance, tags_of
 from drydock.aws.services import Services
+from drydock.aws.table import SCHEMA
 from drydock.errors import (
     InvalidInputError,
     InvalidPolicyError,
@@ -43,7 +44,7 @@ from drydock.plan.targets import LeftOut, resolve
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
-from drydock.records.runs import SNAPSHOT_LIVES, Run, open_run, open_runs, record_plan, require_run, slots_of_run
+from drydock.records.runs import SNAPSHOT_LIVES, Run, open_run, open_runs, places_of_run, record_plan, require_run
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
 from drydock.subject import group_subject, is_group
@@ -163,11 +164,11 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
         _require_success(request, run, plan)
     if request.source == "plan" and run.item.get("outcome") != "planned":
         raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
-    slots = slots_of_run(services.table, run_id)
-    left = frozenset(_left_by(services, run, plan, slots))
+    places = places_of_run(services.table, run_id)
+    left = frozenset(_left_by(services, run, plan, places))
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
-    return Earlier(run, plan, left, _is_canary_proved(run, plan, slots))
+    return Earlier(run, plan, left, _is_canary_proved(run, plan, places))
 
 
 def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
@@ -183,21 +184,21 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
         )
 
 
-def _is_canary_proved(run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) -> bool:
+def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
-    outcomes = {slot["instanceId"]: slot.get("outcome") for slot in slots}
+    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
     canary = [one["instanceId"] for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
         return bool(run.item.get("canaryProved"))
     return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
 
 
-def _left_by(services: Services, run: Run, plan: Plan, slots: Sequence[Mapping[str, Any]]) -> set[str]:
+def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> set[str]:
     """The machines that a run has not attempted."""
     attempted = {
-        slot["instanceId"]
-        for slot in slots
-        if slot.get("outcome") != "not_attempted" or (is_group(slot["instanceId"]) and "execution" in slot)
+        place["instanceId"]
+        for place in places
+        if place.get("outcome") != "not_attempted" or (is_group(place["instanceId"]) and "execution" in place)
     }
     left = {
         member["instanceId"]
@@ -308,7 +309,7 @@ def _make_plan(
         frame.last_admission,
     )
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "runId": run.run_id,
         "createdAt": to_text(now),
         "operation": policy["operation"],

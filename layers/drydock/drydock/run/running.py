@@ -12,7 +12,15 @@ from typing import Any
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
 from drydock.aws.table import Item
-from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
+from drydock.errors import (
+    CanaryFailedError,
+    MachinesNotReadyError,
+    PlanChangedError,
+    RunOverError,
+    RunStoppedError,
+    ServiceUnavailableError,
+    outcome_of_failure,
+)
 from drydock.plan.plans import Plan, slots_of, wave_items
 from drydock.plan.stored_plans import read_plan
 from drydock.records.holder import Holder
@@ -26,16 +34,15 @@ from drydock.records.runs import (
     child_name,
     close_run,
     count_admission,
-    end_slot,
-    find_slot,
-    put_slot,
+    end_place,
+    find_place,
+    places_of_run,
+    put_place,
     require_run,
-    slots_of_run,
     update_run,
 )
 from drydock.request.step import Step
 from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
-from drydock.run.reports import outcome_of_failure
 from drydock.subject import is_group
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
 from drydock.times import from_text, to_text
@@ -47,11 +54,11 @@ def check_gates(services: Services, step: Step) -> dict[str, Any]:
     number = int(step.data["wave"])
     plan = _require_planned(services, run, number)
     # A failure that could not be counted when it happened counts now.
-    settle_slots(services, run)
+    settle_places(services, run)
     run = require_run(services.table, run.run_id)
     verdict = _look(services, run, 0)
     if verdict is None and is_after_canary(plan, number):
-        unproved = canary_failure(plan, slots_of_run(services.table, run.run_id))
+        unproved = canary_failure(plan, places_of_run(services.table, run.run_id))
         verdict = Verdict(unproved, closes_run=True) if unproved is not None else None
     if verdict is not None:
         close_run(services.table, run, verdict.reason, services.now())
@@ -65,9 +72,9 @@ def is_after_canary(plan: Plan, number: int) -> bool:
     return number > 0 and waves[number - 1]["isCanary"] and not waves[number]["isCanary"]
 
 
-def canary_failure(plan: Plan, slots: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
+def canary_failure(plan: Plan, places: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
     """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
-    outcomes = {slot["instanceId"]: slot.get("outcome") for slot in slots}
+    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
     canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     found = [outcomes.get(one["instanceId"]) for one in canary]
     allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
@@ -123,14 +130,14 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
     run_id, instance_id, machine = str(step.data["runId"]), step.instance_id, step.data["item"]
     name = child_name(run_id, instance_id)
     run = require_run(services.table, run_id)
-    slot = find_slot(services.table, run_id, instance_id)
-    if slot is None:
-        slot = _take_turn(services, run, instance_id, machine)
-    elif "outcome" not in slot and (run.is_ended or not _is_at_work(services, run)):
+    place = find_place(services.table, run_id, instance_id)
+    if place is None:
+        place = _take_turn(services, run, instance_id, machine)
+    elif "outcome" not in place and (run.is_ended or not _is_at_work(services, run)):
         # Let in by a function whose answer was lost, and meanwhile the run was stopped.
-        end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+        end_place(services.table, run, instance_id, NEVER_STARTED, services.now())
         return {"admitted": False, "childName": name}
-    return {"admitted": "outcome" not in slot, "childName": name}
+    return {"admitted": "outcome" not in place, "childName": name}
 
 
 def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +168,7 @@ def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[
             "cause": str(verdict.reason),
             "endedAt": to_text(now),
         }
-    return put_slot(services.table, run.run_id, instance_id, facts, now)
+    return put_place(services.table, run.run_id, instance_id, facts, now)
 
 
 def _is_at_work(services: Services, run: Run) -> bool:
@@ -196,38 +203,38 @@ _MOST_TIME = timedelta(seconds=35)
 
 NEVER_STARTED = {
     "outcome": "not_attempted",
-    "error": "ServiceUnavailableError",
+    "error": ServiceUnavailableError.__name__,
     "cause": "it was let in, but its execution could not be started",
     "verdict": "",
 }
 
 
-def settle_slots(services: Services, run: Run) -> list[str]:
+def settle_places(services: Services, run: Run) -> list[str]:
     """Write down what became of machines whose part of the run could not. The ids of those that are still in work.
 
     As many as there is time for: the next call finds fewer.
     """
     begun, still = services.now(), []
-    for slot in slots_of_run(services.table, run.run_id):
-        if "outcome" in slot:
+    for place in places_of_run(services.table, run.run_id):
+        if "outcome" in place:
             continue
-        instance_id = str(slot["instanceId"])
+        instance_id = str(place["instanceId"])
         if services.now() - begun > _MOST_TIME:
             still.append(instance_id)
             continue
-        child = services.executions.find(str(slot["execution"]))
-        if (child is None and _not_seen_yet(services, slot)) or (child is not None and child["status"] in OPEN):
+        child = services.executions.find(str(place["execution"]))
+        if (child is None and _not_seen_yet(services, place)) or (child is not None and child["status"] in OPEN):
             still.append(instance_id)
         elif child is None:
-            end_slot(services.table, run, instance_id, NEVER_STARTED, services.now())
+            end_place(services.table, run, instance_id, NEVER_STARTED, services.now())
         else:
             end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
     return still
 
 
-def _not_seen_yet(services: Services, slot: Mapping[str, Any] | None) -> bool:
+def _not_seen_yet(services: Services, place: Mapping[str, Any] | None) -> bool:
     """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
-    return slot is not None and "admittedAt" in slot and services.now() - from_text(slot["admittedAt"]) < _SEEN
+    return place is not None and "admittedAt" in place and services.now() - from_text(place["admittedAt"]) < _SEEN
 
 
 def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
@@ -249,7 +256,7 @@ def end_of_child(services: Services, step: Step, execution: str) -> dict[str, An
     if isinstance(told, Mapping) and "Status" in told:
         return describe_end({key.lower(): value for key, value in told.items()})
     found = services.executions.find(execution)
-    if found is None and _not_seen_yet(services, find_slot(services.table, str(step.data["runId"]), step.instance_id)):
+    if found is None and _not_seen_yet(services, find_place(services.table, str(step.data["runId"]), step.instance_id)):
         raise MachinesNotReadyError(f"{step.instance_id}: it cannot be seen yet whether its execution was started")
     if found is None:
         return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
@@ -279,12 +286,12 @@ def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, A
     """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
     environment = services.environment
     if not is_group(subject):
-        end_slot(services.table, run, subject, outcome, ended)
+        end_place(services.table, run, subject, outcome, ended)
         return
     roll = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
     counts = Counter(str(member["outcome"]) for member in (roll.get("members") or {}).values())
     facts = {**outcome, **({"counts": dict(counts)} if counts else {})}
-    end_slot(services.table, run, subject, facts, ended, max(counts["failed"], 1))
+    end_place(services.table, run, subject, facts, ended, max(counts["failed"], 1))
 
 
 def find_result_of(services: Services, subject: str, execution: str) -> Item | None:
@@ -308,8 +315,8 @@ def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any
     facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
     if is_group(step.instance_id):
         facts["only"] = step.data["item"]["only"]
-    put_slot(services.table, run.run_id, step.instance_id, facts, now)
-    end_slot(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
+    put_place(services.table, run.run_id, step.instance_id, facts, now)
+    end_place(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
     return {"outcome": "not_attempted"}
 
 

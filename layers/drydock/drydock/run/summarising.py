@@ -8,7 +8,16 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.aws.table import Item
-from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoundError
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    MachinesFailedError,
+    MachinesNotReadyError,
+    RunIncompleteError,
+    RunNotFoundError,
+    RunOverError,
+    RunStoppedError,
+)
 from drydock.log import logger
 from drydock.plan.plans import Plan
 from drydock.records.history import note_not_attempted
@@ -21,21 +30,27 @@ from drydock.records.runs import (
     find_run,
     mark_run_told,
     open_run,
+    places_of_run,
     require_run,
-    slots_of_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
-from drydock.run.reports import failed_groups, group_outcomes, make_report, reconcile
-from drydock.run.running import find_result_of, settle_slots
+from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.reports import Report, group_outcomes, make_report, reconcile
+from drydock.run.running import find_result_of, settle_places
 from drydock.subject import is_group
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import from_text
 
-_GOOD = ("succeeded", "planned", "nothing_to_do")
+_ENDS_WITH: Mapping[str, type[DrydockError]] = {
+    "failed": MachinesFailedError,
+    "incomplete": RunIncompleteError,
+    "stopped": RunStoppedError,
+}
+"""What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
 def summarise_run(services: Services, step: Step) -> dict[str, Any]:
@@ -56,11 +71,11 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             "outcome": "refused",
             "counts": {},
             "reportKey": "",
-            "failure": {"error": "RunOverError", "cause": cause},
+            "failure": {"error": RunOverError.__name__, "cause": cause},
         }
     if not run.is_ended:
-        slots = slots_of_run(services.table, run.run_id)
-        in_work = sorted({*_children_at_work(services, run, slots), *_not_given_back(services, run, slots)})
+        places = places_of_run(services.table, run.run_id)
+        in_work = sorted({*_children_at_work(services, run, places), *_not_given_back(services, run, places)})
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
         run = _end(services, run, failure, step.given)
@@ -69,9 +84,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
-    environment = services.environment
-    place = Place(holder.partition, holder.account, environment.region, environment.time_zone)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, place=place)
+    location = location_of(holder, services.environment)
+    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
     tell_once(services, holder, "outcome", subject, text, attributes)
 
@@ -79,10 +93,8 @@ def _tell_name_taken(services: Services, holder: Holder) -> None:
 def _describe_end(run: Run) -> dict[str, Any]:
     outcome = str(run.item["outcome"])
     failure = run.item.get("failure")
-    if outcome == "failed" and not failure:
-        failure = {"error": "MachinesFailedError", "cause": _counted(run)}
-    elif outcome in ("incomplete", "stopped") and not failure:
-        failure = {"error": "RunStoppedError" if outcome == "stopped" else "RunIncompleteError", "cause": _counted(run)}
+    if not failure and outcome in _ENDS_WITH:
+        failure = {"error": _ENDS_WITH[outcome].__name__, "cause": _counted(run)}
     return {
         "outcome": outcome,
         "counts": run.item.get("counts", {}),
@@ -98,31 +110,31 @@ def _counted(run: Run) -> str:
     return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
 
 
-def _in_work(slots: Sequence[Item]) -> list[str]:
+def _in_work(places: Sequence[Item]) -> list[str]:
     """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [str(slot["instanceId"]) for slot in slots if "outcome" not in slot]
+    return [str(place["instanceId"]) for place in places if "outcome" not in place]
 
 
-def _children_at_work(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
+def _children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
     """Those whose executions run."""
-    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(slots)}
+    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(places)}
     running = services.executions.running_among(in_work.values())
     return [instance_id for instance_id, child in in_work.items() if child in running]
 
 
-def _not_given_back(services: Services, run: Run, slots: Sequence[Item]) -> list[str]:
+def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
     """
-    by_child = {str(slot["execution"]): slot for slot in slots if "execution" in slot}
+    by_child = {str(place["execution"]): place for place in places if "execution" in place}
     held = [
         by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
     ]
-    newest = max((from_text(slot.get("endedAt") or slot["admittedAt"]) for slot in held), default=services.now())
+    newest = max((from_text(place.get("endedAt") or place["admittedAt"]) for place in held), default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
-    return [str(slot["instanceId"]) for slot in held]
+    return [str(place["instanceId"]) for place in held]
 
 
 def _child(services: Services, run: Run, instance_id: str) -> str:
@@ -141,7 +153,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
 
 def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
-    still = settle_slots(services, run)
+    still = settle_places(services, run)
     if still:
         raise MachinesNotReadyError(f"{run.run_id}: {', '.join(still[:10])} still in work")
     now = services.now()
@@ -158,31 +170,31 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
         "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
-    if failure is not None and report["outcome"] not in _GOOD:
+    if failure is not None and report["outcome"] not in SUCCESSES:
         facts["failure"] = failure
     return end_run(services.table, run, facts, now)
 
 
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
-) -> dict[str, Any]:
-    plan, slots = _read_plan(services, run), slots_of_run(services.table, run.run_id)
-    rolls = _find_rolls(services, slots)
-    outcomes = reconcile(plan, slots, run.item, {}, failure, rolls)
+) -> Report:
+    plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
+    rolls = _find_rolls(services, places)
+    outcomes = reconcile(plan, places, run.item, {}, failure, rolls)
     return make_report(
         run=run.item,
         plan=plan,
         outcomes=outcomes,
         failure=failure,
         ended=ended,
-        given=given if isinstance(given, Mapping) else None,
-        groups=group_outcomes(slots, rolls, failure),
+        given=given,
+        groups=group_outcomes(places, rolls, failure),
     )
 
 
-def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
+def _find_rolls(services: Services, places: Sequence[Item]) -> dict[str, Item]:
     """The results of the groups whose rolls began, by subject."""
-    begun = {str(slot["instanceId"]): str(slot["execution"]) for slot in slots if "execution" in slot}
+    begun = {str(place["instanceId"]): str(place["execution"]) for place in places if "execution" in place}
     found = {
         subject: find_result_of(services, subject, execution)
         for subject, execution in begun.items()
@@ -191,7 +203,7 @@ def _find_rolls(services: Services, slots: Sequence[Item]) -> dict[str, Item]:
     return {subject: roll for subject, roll in found.items() if roll is not None}
 
 
-def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:
+def _store_report(services: Services, run: Run, report: Report) -> str:
     """The key of the stored report; empty when it may not be stored: people hear of the run all the same."""
     key = f"runs/{run.run_id}/report.json"
     try:
@@ -202,11 +214,11 @@ def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> st
     return key
 
 
-def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
+def _find_report(services: Services, run: Run) -> Report:
     """The report of a run that has ended: as it was stored, or made once more."""
     if run.item["reportKey"]:
         try:
-            report: Mapping[str, Any] = services.objects.read_json(run.item["reportKey"])
+            report: Report = services.objects.read_json(run.item["reportKey"])
         except (AwsCallFailedError, RunNotFoundError) as error:
             logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
         else:
@@ -217,9 +229,8 @@ def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
 def tell_run(services: Services, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     report = _find_report(services, run)
-    zone = run.time_zone or services.environment.time_zone
-    place = Place(run.holder.partition, run.holder.account, services.environment.region, zone)
-    subject, text = summary_message(report, place, run.item["bucket"], run.item["reportKey"])
+    location = location_of(run.holder, services.environment, run.time_zone)
+    subject, text = summary_message(report, location, run.item["bucket"], run.item["reportKey"])
     attributes = {"outcome": str(run.item["outcome"]), "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
     mark_run_told(services.table, run)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from drydock.aws.table import Item
+from drydock.records.runs import ENDED
+from drydock_cli.exit_codes import FAILED, USAGE
 from drydock_cli.judging import hash_of_plan
-from drydock_cli.problems import FAILED, USAGE, CommandError
+from drydock_cli.problems import CommandError
 from drydock_cli.showing import brief, error_line, show_plan, words
-from drydock_cli.stack import Item, Stack
+from drydock_cli.stack import Stack
 from drydock_cli.terminal import Terminal
 
 _MOST_SHOWN = 50
@@ -51,7 +54,7 @@ def _find_run(stack: Stack, run_id: str) -> Item:
         return run
     if run is None and stack.find_execution(run_id) is None:
         raise CommandError(f"there is no run {run_id} in the stack {stack.name} in {stack.region}")
-    if run is not None and run["phase"] == "ENDED":
+    if run is not None and run["phase"] == ENDED:
         failure = run.get("failure") or {}
         why = error_line(failure.get("error"), failure.get("cause"))
         raise CommandError(f"run {run_id} ended without a plan" + (f": {why}" if why else ""))

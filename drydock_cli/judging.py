@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from drydock.errors import DrydockError
 from drydock.plan.plans import Plan, plan_hash
 from drydock.plan.run_request import read_run_request
-from drydock.request.policy import effective_policy
+from drydock.request.policy import MOST_DEADLINE_MINUTES, effective_policy
 
-_SETTINGS = '{"deadlineMinutes": 4320}'
+_SETTINGS = json.dumps({"deadlineMinutes": MOST_DEADLINE_MINUTES})
 """In the place of the account's, which may hold the deadline that an input leaves out."""
 
 

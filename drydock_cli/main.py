@@ -6,30 +6,35 @@ import socket
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from drydock_cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from drydock_cli.verbs import VERBS, Setting
 
 if TYPE_CHECKING:
     from rehearsal.play.fleet_file import FleetFile
 
-UNEXPECTED = 1
-BAD_FLEET_FILE = 2
-INTERRUPTED = 130
-
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.callback()
-def drydock() -> None:
+@app.callback(invoke_without_command=True)
+def drydock(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and end.")] = False,
+) -> None:
     """Patch fleets of EC2 instances, and rehearse it first."""
+    if version:
+        typer.echo(f"drydock {metadata.version('drydock')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 for _verb in VERBS:
@@ -38,6 +43,7 @@ for _verb in VERBS:
 
 @app.command()
 def rehearse(
+    context: typer.Context,
     fleet: Annotated[
         Path | None, typer.Argument(help="The fleet file (YAML).", show_default="the fleet that comes with Drydock")
     ] = None,
@@ -76,10 +82,20 @@ def rehearse(
     # The verbs need nothing of this.
     from rich.console import Console
 
-    from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
-    from rehearsal.play.reports.console import Progress, print_report, to_json
-    from rehearsal.play.run import Serving
-    from rehearsal.play.run import rehearse as run_rehearsal
+    try:
+        from rehearsal.play.fleet_file import DEFAULT_FLEET, load_fleet_file
+        from rehearsal.play.fleet_shape import FleetFileError
+        from rehearsal.play.reports.console import Progress, print_report, to_json
+        from rehearsal.play.run import Serving
+        from rehearsal.play.run import rehearse as run_rehearsal
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith(("drydock", "rehearsal")):
+            raise
+        context.obj.terminal.note(
+            f"a rehearsal needs the extra `rehearse` (there is no {error.name} here): "
+            "in Drydock's folder, pipx install --force '.[rehearse]'"
+        )
+        raise typer.Exit(USAGE) from error
 
     fleet = fleet or DEFAULT_FLEET
     to_standard_output = json_out is not None and str(json_out) == "-"
@@ -94,7 +110,7 @@ def rehearse(
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"This fleet cannot be rehearsed:\n{error}", markup=False
         )
-        raise typer.Exit(BAD_FLEET_FILE) from error
+        raise typer.Exit(USAGE) from error
     if serve_approval:
         _check_serving(fleet_file, port)
     machines = "1 machine" if len(fleet_file.machines) == 1 else f"{len(fleet_file.machines)} machines"
@@ -112,7 +128,7 @@ def rehearse(
     elif json_out is not None:
         json_out.write_text(to_json(outcome), encoding="utf-8")
     if not outcome.is_as_expected:
-        raise typer.Exit(UNEXPECTED)
+        raise typer.Exit(FAILED)
 
 
 def _check_serving(fleet_file: FleetFile, port: int) -> None:

@@ -13,7 +13,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+from drydock.aws.calls import THROTTLES, error_code, error_text
+from drydock_cli.exit_codes import FAILED
 
 _UNKNOWN_CALLER = frozenset(
     {
@@ -39,18 +40,6 @@ _DENIED = frozenset(
         "UnauthorizedOperation",
     }
 )
-_THROTTLES = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttled",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-_TRANSIENT_STATUS = 500
 
 
 class CommandError(Exception):
@@ -59,22 +48,6 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-
-
-def error_code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def error_text(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", ""))
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed a little later."""
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error_code(error) in _THROTTLES or status >= _TRANSIENT_STATUS
-    return isinstance(error, BotoConnectionError | HTTPClientError)
 
 
 def explain(error: Exception) -> str:
@@ -110,6 +83,6 @@ def _explain_answer(error: ClientError) -> str:
         return f"the credentials are not accepted ({code}): {message}"
     if code in _DENIED:
         return f"no permission for {operation}: {message}"
-    if code in _THROTTLES:
+    if code in THROTTLES:
         return f"AWS throttles {operation}: try again in a minute ({message})"
     return f"{operation} failed: {code}: {message}"

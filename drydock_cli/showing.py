@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from drydock.run.outcomes import MACHINE_OUTCOMES
+from drydock.subject import Group, read_subject
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
-SUCCESSES = frozenset({"succeeded", "planned", "nothing_to_do"})
-"""The outcomes of a run with which its execution succeeds, and a command ends with 0."""
 
 STYLES: Mapping[str, Style] = {
     "succeeded": "good",
@@ -27,10 +27,8 @@ STYLES: Mapping[str, Style] = {
     "gone": "warn",
     "skipped": "warn",
 }
-_ORDER = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
 _NUMBER, _ID, _WAVE, _MINUTES, _BEGINS, _FITS, _BETWEEN = 6, 19, 6, 4, 5, 4, 12
 _MOST_NAME, _FEWEST_NAME = 40, 8
-_GROUP = "group/"
 
 
 def words(outcome: Any) -> str:
@@ -39,9 +37,10 @@ def words(outcome: Any) -> str:
 
 
 def machine_text(instance_id: Any, name: Any) -> str:
-    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject, `group web`."""
-    if str(instance_id).startswith(_GROUP):
-        return printable(f"group {str(instance_id).removeprefix(_GROUP)}")
+    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject's key, `group web`."""
+    subject = read_subject(str(instance_id))
+    if isinstance(subject, Group):
+        return printable(f"group {subject.name}")
     return printable(f"{name} ({instance_id})" if name else instance_id)
 
 
@@ -67,7 +66,7 @@ def error_line(error: Any, cause: Any) -> str:
 
 def counts_text(outcomes: Mapping[str, int]) -> str:
     """`11 succeeded, 1 failed`"""
-    known = [*_ORDER, *sorted(set(outcomes) - set(_ORDER))]
+    known = [*MACHINE_OUTCOMES, *sorted(set(outcomes) - set(MACHINE_OUTCOMES))]
     return ", ".join(f"{outcomes[key]:,} {words(key)}" for key in known if outcomes.get(key)) or "none"
 
 
@@ -202,7 +201,9 @@ def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> No
     if closed:
         terminal.say_wrapped(f"Closed by {error_line(closed['error'], closed['reason'])}", "  ", later="    ")
     machines = report["machines"]
-    for kind in ("failed", "busy", "gone", "skipped", "not_attempted"):
+    for kind in MACHINE_OUTCOMES:
+        if kind == "succeeded":
+            continue
         found = [machine for machine in machines if machine["outcome"] == kind]
         show_machine_list(terminal, words(kind).capitalize(), found, 20)
     for group in report.get("groups", []):

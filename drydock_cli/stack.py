@@ -6,14 +6,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import boto3
 import botocore.session
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -21,11 +19,16 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
+from drydock.aws.calls import error_code, error_text
+from drydock.aws.table import SCHEMA, Item, from_wire
+from drydock.errors import NewerSchemaError
+from drydock.records.holder import Holder
+from drydock.records.runs import PLACES, run_key
+from drydock.telling.text import Location, console_link
 from drydock_cli.options import Account
-from drydock_cli.problems import CommandError, error_code, error_text
+from drydock_cli.problems import CommandError
 
 DEFAULT_STACK = "drydock"
-KNOWN_SCHEMA = 1
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 3
 _CONFIG = Config(
@@ -33,12 +36,7 @@ _CONFIG = Config(
     read_timeout=_READ_SECONDS,
     retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
 )
-_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 _LOCAL = ("127.0.0.1", "::1", "localhost")
-
-Item = dict[str, Any]
-
-_deserialize = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ class Stack:
 
     def console_link(self, run_id: str) -> str:
         execution = self.execution_arn(run_id)
-        console = _CONSOLES.get(execution.split(":")[1], "console.aws.amazon.com")
-        return f"https://{self.region}.{console}/states/home?region={self.region}#/v2/executions/details/{execution}"
+        holder = Holder(execution, 0)
+        return console_link(execution, Location(holder.partition, holder.account, self.region, ""))
 
     def start(self, run_id: str, given: Mapping[str, Any]) -> str:
         """Start a run; the ARN of its execution. A name belongs to one run for ever."""
@@ -128,20 +126,21 @@ class Stack:
         return found
 
     def read_run(self, run_id: str) -> RunItems:
+        key = run_key(run_id)
         query: dict[str, Any] = {
             "TableName": self.output("StateTableName"),
             "KeyConditionExpression": "pk = :run",
-            "ExpressionAttributeValues": {":run": {"S": f"RUN#{run_id}"}},
+            "ExpressionAttributeValues": {":run": {"S": key["pk"]}},
         }
         run: Item | None = None
         machines: dict[str, Item] = {}
         for page in self._client("dynamodb").get_paginator("query").paginate(**query):
             for wire in page["Items"]:
-                item = _from_wire(wire)
-                if item["sk"] == "RUN":
+                item = _read_item(wire, run_id)
+                if item["sk"] == key["sk"]:
                     run = item
-                elif item["sk"].startswith("MACHINE#"):
-                    machines[item["sk"].removeprefix("MACHINE#")] = item
+                elif item["sk"].startswith(PLACES):
+                    machines[item["sk"].removeprefix(PLACES)] = item
         return RunItems(run, machines)
 
     def read_json(self, key: str, bucket: str = "") -> Any:
@@ -157,7 +156,9 @@ class Stack:
             value = json.loads(answer["Body"].read())
         except ValueError as error:
             raise CommandError(f"s3://{place}/{key} is not JSON: {error}") from error
-        return _known(value, f"s3://{place}/{key}")
+        if isinstance(value, Mapping) and value.get("schema", SCHEMA) > SCHEMA:
+            raise _is_newer(f"s3://{place}/{key}")
+        return value
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         """Ask the stack to let no new machine of a run begin."""
@@ -228,23 +229,12 @@ def _object(text: bytes) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _known(value: Any, where: str) -> Any:
-    if isinstance(value, Mapping) and value.get("schema", KNOWN_SCHEMA) > KNOWN_SCHEMA:
-        raise CommandError(f"{where} was written by a newer Drydock: use the command of that version")
-    return value
+def _read_item(wire: Mapping[str, Any], run_id: str) -> Item:
+    try:
+        return from_wire(wire)
+    except NewerSchemaError as error:
+        raise _is_newer(f"run {run_id}") from error
 
 
-def _from_wire(wire: Mapping[str, Any]) -> Item:
-    item = {key: _plain(_deserialize(value)) for key, value in wire.items()}
-    known: Item = _known(item, f"the item {item['pk']} {item['sk']}")
-    return known
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {key: _plain(element) for key, element in value.items()}
-    if isinstance(value, list):
-        return [_plain(element) for element in value]
-    return value
+def _is_newer(what: str) -> CommandError:
+    return CommandError(f"{what} was written by a newer Drydock: use the command of that version")

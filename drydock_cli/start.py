@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from drydock.run.outcomes import SUCCESSES
+from drydock_cli.exit_codes import USAGE
 from drydock_cli.judging import input_mistakes
 from drydock_cli.options import Account, Order
 from drydock_cli.policy_file import read_policy
-from drydock_cli.problems import USAGE, CommandError
-from drydock_cli.showing import SUCCESSES, error_line, show_plan, show_report, words
+from drydock_cli.problems import CommandError
+from drydock_cli.showing import error_line, show_plan, show_report, words
 from drydock_cli.stack import RunItems, Stack
 from drydock_cli.terminal import Terminal
 from drydock_cli.watch import Watcher

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, TextIO
 
+from drydock.times import from_text, to_the_minute
+
 Style = Literal["", "good", "warn", "bad", "strong", "faint"]
 
 _COLUMNS, _FEWEST_COLUMNS = 80, 40
@@ -85,9 +87,7 @@ class Terminal:
 
     def at(self, moment: datetime) -> str:
         """`2026-01-13 01:40 +09:00`"""
-        local = moment.astimezone(self.zone)
-        offset = local.strftime("%z")
-        return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]}"
+        return to_the_minute(moment.astimezone(self.zone))
 
     def at_text(self, text: str | None, missing: str = "?") -> str:
         moment = read_time(text)
@@ -102,7 +102,7 @@ def read_time(text: Any) -> datetime | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = from_text(text)
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

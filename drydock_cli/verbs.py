@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from drydock.request.checking import RUN_ID
+from drydock.request.policy import MOST_DEADLINE_MINUTES, Operation
 from drydock_cli.options import Account, Order
 from drydock_cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from drydock_cli.stack import Stack
 
-Operation = Literal["Install", "Scan", "UpdateAgents"]
 OpenStack = Callable[[Account], "Stack"]
 
-_RUN_ID = re.compile(r"[a-zA-Z0-9_-]{1,80}")
 _INTERVAL = 10
 _PANEL = "Where, and how it is told"
 
@@ -33,8 +32,8 @@ class Setting:
 
 
 def _check_run_id(text: str | None) -> str | None:
-    if text is not None and not _RUN_ID.fullmatch(text):
-        raise typer.BadParameter(f"{text!r} is not a run's id (1 to 80 of A-Z a-z 0-9 _ -)")
+    for mistake in RUN_ID("", text) if text is not None else ():
+        raise typer.BadParameter(mistake.removeprefix(": "))
     return text
 
 
@@ -52,7 +51,7 @@ _Minutes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        max=4320,
+        max=MOST_DEADLINE_MINUTES,
         help="In so many minutes the last machine is given back; deadlineMinutes of the account's settings by default.",
     ),
 ]
@@ -240,7 +239,8 @@ def _carry_out(
     """End with the exit code of a verb. Whatever goes wrong is one line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from drydock_cli.problems import FAILED, CommandError, explain
+    from drydock_cli.exit_codes import FAILED
+    from drydock_cli.problems import CommandError, explain
     from drydock_cli.stack import open_stack
 
     setting = context.obj or Setting()

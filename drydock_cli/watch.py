@@ -11,11 +11,17 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from drydock.aws.calls import may_pass
+from drydock.aws.executions import OPEN
+from drydock.aws.table import Item
+from drydock.records.runs import AWAITING_APPROVAL, CARRYING_OUT, ENDED, PLANNING
+from drydock.records.staleness import RESTORE_LIMIT
+from drydock.run.outcomes import SUCCESSES
+from drydock_cli.exit_codes import FAILED, STILL_GOING
 from drydock_cli.options import Account
-from drydock_cli.problems import FAILED, CommandError, explain, may_pass
+from drydock_cli.problems import CommandError, explain
 from drydock_cli.showing import (
     STYLES,
-    SUCCESSES,
     counts_text,
     error_line,
     machine_text,
@@ -24,11 +30,8 @@ from drydock_cli.showing import (
     size_of,
     words,
 )
-from drydock_cli.stack import Item, RunItems, Stack
+from drydock_cli.stack import RunItems, Stack
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, read_time
-
-STILL_GOING = 3
-"""The exit code of `watch --once` for a run that has not ended."""
 
 _MOST_LISTED = 20
 _MOST_MISSED = 5
@@ -36,14 +39,7 @@ _MOST_MISSED = 5
 _MOST_LOOKS_FOR_A_NEW_RUN = 20
 _SUMMARY_COMES_WITHIN = timedelta(minutes=10)
 """After the end of an execution that died, once none of its machines is in work."""
-_GIVEN_BACK_WITHIN = timedelta(hours=6)
-"""After so long the stack reports a run with machines that it could not give back."""
-_ALIVE = ("RUNNING", "PENDING_REDRIVE")
-_PHASES = {
-    "PLANNING": "planning",
-    "AWAITING_APPROVAL": "waiting for approval",
-    "CARRYING_OUT": "carrying out",
-}
+_PHASES = {PLANNING: "planning", AWAITING_APPROVAL: "waiting for approval", CARRYING_OUT: "carrying out"}
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,12 @@ class View:
 
     @property
     def is_ended(self) -> bool:
-        return self.items.run is not None and self.items.run["phase"] == "ENDED"
+        return self.items.run is not None and self.items.run["phase"] == ENDED
 
     @property
     def is_dead(self) -> bool:
         """Whether the execution is over and the run has not been summarised."""
-        return not self.is_ended and self.execution is not None and self.execution["status"] not in _ALIVE
+        return not self.is_ended and self.execution is not None and self.execution["status"] not in OPEN
 
     @property
     def in_work(self) -> list[Item]:
@@ -155,16 +151,16 @@ class Watcher:
         self._seen_dead = self._seen_dead or now
         died: datetime = (view.execution or {}).get("stopDate") or self._seen_dead
         if view.in_work:
-            return now > died + _GIVEN_BACK_WITHIN + _SUMMARY_COMES_WITHIN
+            return now > died + RESTORE_LIMIT + _SUMMARY_COMES_WITHIN
         ends = [read_time(machine.get("endedAt")) for machine in view.items.machines.values()]
         return now > max([died, *filter(None, ends)]) + _SUMMARY_COMES_WITHIN
 
     def _look(self) -> View:
         items = self._stack.read_run(self._run_id)
-        if items.run is not None and items.run["phase"] == "ENDED":
+        if items.run is not None and items.run["phase"] == ENDED:
             return View(items, None)
         execution = self._stack.find_execution(self._run_id)
-        if execution is not None and execution["status"] not in _ALIVE:
+        if execution is not None and execution["status"] not in OPEN:
             # The run may have begun and ended between the two looks.
             items = self._stack.read_run(self._run_id)
         return View(items, execution)
@@ -255,13 +251,13 @@ class Watcher:
     def _show_phase(self, run: Item, is_first: bool = False) -> None:
         phase = str(run["phase"])
         self._show_decisions(run)
-        if phase == self._told_phase or phase == "ENDED":
+        if phase == self._told_phase or phase == ENDED:
             return
         self._told_phase = phase
         text = _PHASES.get(phase, words(phase))
-        if phase == "AWAITING_APPROVAL":
+        if phase == AWAITING_APPROVAL:
             text += f" until {self._terminal.at_text((run.get('approval') or {}).get('until'))}"
-        elif phase == "CARRYING_OUT":
+        elif phase == CARRYING_OUT:
             text += f": {count(run.get('planned', 0), 'machine')}"
             if run.get("end"):
                 text += f", until {self._terminal.at_text(run['end'])}"
@@ -270,7 +266,7 @@ class Watcher:
             self._terminal.say_wrapped(text, "  ", later="    ")
         else:
             self._event("", text, "strong")
-        if phase == "AWAITING_APPROVAL":
+        if phase == AWAITING_APPROVAL:
             self._terminal.say(f"    Decide: {self._account.again('approve', self._run_id)}")
 
     def _show_decisions(self, run: Item) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeSerializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.engine.clock import TimeLimitError
+from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import EventFault, Fault, StopInstance, StopRun, Strikes, TerminateInstance, describe
 from rehearsal.play.fleet_file import FleetFile
 from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
@@ -25,10 +26,6 @@ from rehearsal.world.fleet import Fleet, Machine
 from rehearsal.world.gates import Calendar
 
 MACHINE, ROLL_MACHINE = "PatchInstance", "RollGroup"
-SETTLING = timedelta(hours=8)
-"""How long Drydock's schedules may take to give back what no event told it about."""
-_LOOK_AGAIN = timedelta(minutes=5)
-_UNFINISHED = ("UNTOLD", "RUNS", "UNTOLD_RUNS")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,15 @@ class MessageOutcome:
 
 
 @dataclass(frozen=True)
+class FaultOutcome:
+    """How often a fault of the file struck, and when first; None when it never did."""
+
+    what: str
+    count: int
+    first: datetime | None
+
+
+@dataclass(frozen=True)
 class RehearsalOutcome:
     """All that a rehearsal showed. Real seconds are the only thing that differs from run to run."""
 
@@ -69,6 +75,7 @@ class RehearsalOutcome:
     runs: tuple[RunOutcome, ...]
     machines: tuple[MachineOutcome, ...]
     groups: tuple[GroupOutcome, ...]
+    faults: tuple[FaultOutcome, ...]
     messages: tuple[MessageOutcome, ...]
     calls: Mapping[str, int]
     function_invocations: int
@@ -132,6 +139,8 @@ class _Rehearsal:
         self._runs = fleet_file.runs
         self._tell = tell
         self._strikes: list[Strikes] = []
+        self._struck: dict[int, datetime] = {}
+        """When each fault struck first, by its place in the file."""
         self._problems: list[str] = []
         self._expected: dict[str, RunExpectation] = {}
         self._labels: dict[str, str] = {}
@@ -267,7 +276,7 @@ class _Rehearsal:
         """Arm everything that happens at a time of the file; they count from now."""
         account, clock = self._account, self._account.clock
         self._began = clock.now()
-        self._strikes = [self._arm(fault) for fault in self._file.faults]
+        self._strikes = [self._arm(fault, number) for number, fault in enumerate(self._file.faults)]
         self._plan_starts()
         for calendar in self._runs.calendars:
             kind = account.calendars[calendar.name].kind
@@ -285,13 +294,19 @@ class _Rehearsal:
     def _tell_news(self, text: str) -> None:
         self._tell(Change(self._account.clock.now(), "", text, is_news=True))
 
-    def _arm(self, fault: Fault) -> Strikes:
-        """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
+    def _arm(self, fault: Fault, number: int) -> Strikes:
+        """Arm a fault, note when it strikes, and tell of it, unless it is one that strikes all the time."""
         if isinstance(fault, StopRun) and fault.run == WINDOW:
             fault = replace(fault, run=next(iter(self._expected)))
         strikes = fault.arm(self._account, self._fleet)
-        if not isinstance(fault, EventFault):
-            strikes.heard = lambda: self._tell(Change(self._account.clock.now(), "", describe(fault), is_fault=True))
+
+        def hear() -> None:
+            now = self._account.clock.now()
+            self._struck.setdefault(number, now)
+            if not isinstance(fault, EventFault):
+                self._tell(Change(now, "", describe(fault), is_fault=True))
+
+        strikes.heard = hear
         return strikes
 
     def _plan_starts(self) -> None:
@@ -317,25 +332,19 @@ class _Rehearsal:
 
     def _settle(self) -> None:
         """Run until nothing happens any more and nothing is left for Drydock's schedules to find."""
-        account, limit = self._account, self._file.limit
         try:
-            self._run_until_quiet()
-            end = account.clock.now() + SETTLING
-            while account.clock.now() < end and _is_unfinished(account, self._table):
-                again = account.clock.now() + _LOOK_AGAIN
-                account.clock.call_at(again, lambda: None)
-                account.run_until_quiet(limit)
+            self._let_visitors_decide()
+            settle(self._account, self._stack, self._file.limit)
         except TimeLimitError as error:
             self._problems.append(f"the rehearsal was {error}")
 
-    def _run_until_quiet(self) -> None:
+    def _let_visitors_decide(self) -> None:
         visitors = self._visitors
         while visitors is not None:
             self._account.clock.run(lambda: visitors.are_asked, self._file.limit)
             if not visitors.are_asked:
                 return
             visitors.receive()
-        self._account.run_until_quiet(self._file.limit)
 
     def _is_decided(self, run_id: str) -> bool:
         key = {"pk": {"S": f"RUN#{run_id}"}, "sk": {"S": "RUN"}}
@@ -345,7 +354,7 @@ class _Rehearsal:
 
     def collect(self, seed: int, real_seconds: float) -> RehearsalOutcome:
         """Return what came of it."""
-        items = _scan(self._account, self._table)
+        items = read_items(self._account, self._stack)
         runs = collect_runs(
             self._account,
             self._stack.outputs["LogBucketName"],
@@ -379,6 +388,10 @@ class _Rehearsal:
             items,
             runs,
             groups,
+            tuple(
+                FaultOutcome(describe(one.fault), one.count, self._struck.get(number))
+                for number, one in enumerate(self._strikes)
+            ),
             tuple(problems),
             self._began,
             seed,
@@ -397,32 +410,6 @@ def _periods(calendar: CalendarSpec, began: datetime) -> list[tuple[datetime, da
             periods.append((since, began + at))
             since = None
     return periods if since is None else [*periods, (since, datetime.max.replace(tzinfo=UTC))]
-
-
-def _is_unfinished(account: EmbeddedAccount, table: str) -> bool:
-    items = _scan(account, table)
-    return any(item["sk"] == "LEASE" or item.get("lookup") in _UNFINISHED for item in items)
-
-
-def _scan(account: EmbeddedAccount, table: str) -> list[dict[str, Any]]:
-    deserialize = TypeDeserializer().deserialize
-    pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-    return [
-        _plain({key: deserialize(value) for key, value in item.items()}) for page in pages for item in page["Items"]
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """Return a DynamoDB value with whole numbers as int."""
-    if isinstance(value, dict):
-        return {key: _plain(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, set):
-        return sorted(value)
-    if hasattr(value, "to_integral_value"):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value
 
 
 class _Recorder(Observer):
@@ -484,6 +471,7 @@ def _collect(
     items: list[dict[str, Any]],
     runs: tuple[RunOutcome, ...],
     groups: tuple[GroupOutcome, ...],
+    faults: tuple[FaultOutcome, ...],
     problems: tuple[str, ...],
     began: datetime,
     seed: int,
@@ -537,6 +525,7 @@ def _collect(
         runs=runs,
         machines=tuple(outcomes),
         groups=groups,
+        faults=faults,
         messages=messages,
         calls=dict(sorted(counts.items())),
         function_invocations=recorder.invocations,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer
-
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.deployment import Stack
 from rehearsal.engine.messages import Message
+from rehearsal.ledger import find_unfinished, read_items
 from rehearsal.world.fleet import Fleet, Machine
 
 MOST_EVENTS = 2_500
@@ -67,13 +66,6 @@ class _Facts:
         answer = self.account.client("s3").get_object(Bucket=self.stack.resource("LogBucket"), Key=key)
         content: dict[str, Any] = json.loads(answer["Body"].read())
         return content
-
-
-def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
-    """Return everything that Drydock remembers."""
-    deserialize = TypeDeserializer().deserialize
-    pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable"))
-    return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
 
 
 def _is_of_run(account: EmbeddedAccount, view: ExecutionView, run_id: str) -> bool:
@@ -142,13 +134,10 @@ def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
         yield f"{machine.name}: a command is still at work"
 
 
-def find_unfinished(items: Iterable[Mapping[str, Any]], *, repeats: int) -> Iterator[str]:
+def find_left(items: Sequence[Mapping[str, Any]], *, repeats: int) -> Iterator[str]:
     """Say which of Drydock's items still ask for something. With `repeats`, a message may be on its way still."""
+    yield from find_unfinished(items)
     for item in items:
-        if item["sk"] == "LEASE":
-            yield f"lease of {item['pk']} is left"
-        if item.get("lookup") in ("RUNS", "UNTOLD_RUNS", "UNTOLD"):
-            yield f"{item['pk']} {item['sk']} still stands under {item['lookup']}"
         if item["pk"].startswith("TOLD#") and not item["told"] and not repeats:
             yield f"mark {item['pk']} {item['sk']} is not told"
 
@@ -172,7 +161,7 @@ def find_work_left(account: EmbeddedAccount, stack: Stack, subject: Mapping[str,
 
 
 def _judge_records(facts: _Facts, allowed: Allowance) -> Iterator[str]:
-    yield from find_unfinished(facts.items, repeats=allowed.repeats)
+    yield from find_left(facts.items, repeats=allowed.repeats)
     if not facts.run:
         if not allowed.silent:
             yield "nothing is known of the run"

@@ -11,13 +11,13 @@ from typing import Any
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.deployment import Stack
 from rehearsal.engine.messages import Message
+from rehearsal.ledger import read_items
 from rehearsal.proof.promises import (
     MOST_EVENTS,
+    find_left,
     find_repeated_work,
-    find_unfinished,
     find_unreadable,
     find_work_left,
-    read_items,
 )
 from rehearsal.world.fleet import Fleet, Group, Machine
 
@@ -213,7 +213,7 @@ def _judge_outcome(facts: _Facts, machine: Machine) -> Iterator[str]:
 
 
 def _judge_records(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
-    yield from find_unfinished(facts.items, repeats=allowed.repeats)
+    yield from find_left(facts.items, repeats=allowed.repeats)
     least = 0 if allowed.silent or allowed.redrives else 1
     if not least <= len(facts.results) <= 1 + allowed.redrives:
         yield f"{len(facts.results)} results of the roll"

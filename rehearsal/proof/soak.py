@@ -23,13 +23,13 @@ from itertools import product
 from typing import Any
 
 import typer
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
 from rehearsal.engine.clock import TimeLimitError
 from rehearsal.engine.deployment import Stack
+from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.proof.promises import Allowance, broken_promises
@@ -38,9 +38,6 @@ from rehearsal.world.fleet import Fleet, Image, Machine, MachineSpec
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
 HEALTH_PROBE = "check-health"
-
-SETTLING = timedelta(hours=12)
-"""How long Drydock's schedules get to find what no event told them about."""
 
 HANG_SECONDS = 50.0
 """A function that hangs so long is still within its time-out of 60 s."""
@@ -283,10 +280,10 @@ class Run:
         self.account.calls.interceptors.append(self._intercept)
         self.execution = self._start()
         try:
-            self._settle()
+            settle(self.account, self.stack)
             if "redriven_late" in self.case.modes.values():
                 self._redrive()
-                self._settle()
+                settle(self.account, self.stack)
             violations = list(self._judge())
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
@@ -323,9 +320,7 @@ class Run:
 
     def items(self) -> list[dict[str, Any]]:
         """Everything that Drydock remembers."""
-        deserialize = TypeDeserializer().deserialize
-        scanned = self.account.client("dynamodb").scan(TableName=self.stack.resource("StateTable"))
-        return [{key: deserialize(value) for key, value in item.items()} for item in scanned["Items"]]
+        return read_items(self.account, self.stack)
 
     def messages(self) -> list[Any]:
         """What people were told about the machine."""
@@ -390,16 +385,6 @@ class Run:
 
     def _is_done(self) -> bool:
         return any(item.get("outcome") == "succeeded" for item in self.items())
-
-    def _settle(self) -> None:
-        """Let everything happen, sweeps included, until nothing is left to do."""
-        self.account.run_until_quiet()
-        end = self.account.clock.now() + SETTLING
-        while self.account.clock.now() < end and any(
-            item["sk"] == "LEASE" or item.get("lookup") in ("UNTOLD", "RUNS", "UNTOLD_RUNS") for item in self.items()
-        ):
-            self.account.clock.call_later(150, lambda: None)
-            self.account.run_until_quiet()
 
 
 class RunOfMachines(Run):

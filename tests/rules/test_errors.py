@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 
 from drydock import errors
 from drydock.errors import DrydockError
 from drydock.records.leases import FUNCTION_LIFETIME
-from drydock.telling import text as messages
+from drydock.telling import text
 from tests.rules.project import LAYER, ROOT, retries_seconds, states
 
 AWS_ERRORS = {
@@ -119,11 +120,7 @@ def test_no_error_is_named_by_two_retriers_of_a_state() -> None:
 
 
 def test_every_error_says_when_it_is_raised_and_is_raised() -> None:
-    code = "\n".join(
-        path.read_text()
-        for path in sorted((LAYER / "drydock").rglob("*.py"))
-        if path.name not in ("errors.py", "text.py")
-    )
+    code = "\n".join(path.read_text() for path in sorted((LAYER / "drydock").rglob("*.py")) if path.name != "errors.py")
     for name, error in OWN.items():
         assert name.endswith("Error")
         assert (error.__doc__ or "").startswith("Raised when "), name
@@ -131,12 +128,45 @@ def test_every_error_says_when_it_is_raised_and_is_raised() -> None:
         assert re.search(rf"\b{name}\b", code), f"{name} is raised nowhere"
 
 
-def test_people_find_every_error_in_the_operations_page_and_no_other() -> None:
-    rows = [line for line in (ROOT / "docs" / "operations.md").read_text().splitlines() if line.startswith("| `")]
-    named = [name for row in rows for name in re.findall(r"`(\w+Error)`", row.split("|")[1])]
-    assert sorted(named) == sorted(OWN)
+def _rows_of_the_operations_page(first_cell: str) -> list[list[str]]:
+    """The cells of the rows of its tables whose first cell fits."""
+    lines = (ROOT / "docs" / "operations.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return [row for row in rows if re.fullmatch(first_cell, row[0])]
 
 
-def test_advice_is_given_for_errors_that_exist() -> None:
-    assert set(messages._ADVICE) <= set(OWN) | ENDS
-    assert all(advice.endswith(".") for advice in messages._ADVICE.values())
+def _names(cell: str) -> list[str]:
+    return re.findall(r"`(\w+Error)`", cell)
+
+
+def test_people_find_every_error_in_the_operations_page_with_the_advice_of_its_messages_and_no_other() -> None:
+    rows = _rows_of_the_operations_page(r"`\w+Error`(, `\w+Error`)*")
+    advised = [(name, row[2].replace("`", "")) for row in rows for name in _names(row[0])]
+    assert sorted(advised) == sorted((name, error.advice.replace("`", "")) for name, error in OWN.items())
+
+
+def test_the_operations_page_says_which_errors_are_no_failure_of_a_machine() -> None:
+    found = {(row[0].strip("`"), name) for row in _rows_of_the_operations_page("`[a-z_]+`") for name in _names(row[1])}
+    assert found == {(error.counts_as, name) for name, error in OWN.items() if error.counts_as != "failed"}
+
+
+def test_every_error_has_advice_of_its_own_in_sentences() -> None:
+    for name, error in OWN.items():
+        assert "advice" in vars(error), name
+        assert re.fullmatch(r"[A-Z].{15,}\.", error.advice), name
+        assert error.advice != DrydockError.advice, name
+    assert set(text._ADVICE) == ENDS
+
+
+def test_exactly_the_errors_that_leave_a_machine_out_of_a_plan_have_a_sentence_for_that() -> None:
+    """They are those that the functions make which say why a machine is left out: they return it, or None."""
+    functions = [
+        node
+        for module in ("machine/refusal.py", "plan/plans.py", "plan/targets.py")
+        for node in ast.walk(ast.parse((LAYER / "drydock" / module).read_text()))
+        if isinstance(node, ast.FunctionDef) and node.returns and re.search(r"Error\b", ast.unparse(node.returns))
+    ]
+    calls = [node.func for function in functions for node in ast.walk(function) if isinstance(node, ast.Call)]
+    made = {called.id for called in calls if isinstance(called, ast.Name)} & set(OWN)
+    # What is pending or stopping has settled when its turn comes.
+    assert made - {"InstanceNotReadyError"} == {name for name, error in OWN.items() if error.left_out_as}

@@ -1,20 +1,17 @@
-"""The errors are the contract with the state machines: each says when it is raised."""
+"""Errors are found by the names that states, items and messages have for them."""
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 
-from drydock import errors
-
-CLASSES = [found for _, found in inspect.getmembers(errors, inspect.isclass) if found.__module__ == errors.__name__]
+from drydock.errors import ImageFailedError, error_named, outcome_of_failure
 
 
-@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
-def test_every_error_says_when_it_is_raised(error: type[Exception]) -> None:
-    said = inspect.getdoc(error) or ""
+def test_an_error_is_found_by_its_name() -> None:
+    assert error_named("ImageFailedError") is ImageFailedError
 
-    assert issubclass(error, errors.DrydockError)
-    assert error.__name__.endswith("Error")
-    assert said.startswith("Raised when") or error is errors.DrydockError
+
+@pytest.mark.parametrize("name", ["", "ABORTED", "States.Runtime", "ValueError", "Literal", "error_named"])
+def test_a_name_of_somebody_elses_error_is_none_of_drydocks(name: str) -> None:
+    assert error_named(name) is None
+    assert outcome_of_failure(name) == "failed"

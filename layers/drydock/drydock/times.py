@@ -29,9 +29,13 @@ def find_zone(name: str) -> tzinfo:
 def for_people(moment: datetime, zone: str) -> str:
     """`2026-01-13 01:40 +09:00 (Asia/Tokyo)`"""
     found = find_zone(zone)
-    local = moment.astimezone(found)
+    return f"{to_the_minute(moment.astimezone(found))} ({found})"
+
+
+def to_the_minute(local: datetime) -> str:
+    """`2026-01-13 01:40 +09:00`, of a time in the zone of whoever reads it."""
     offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:]} ({found})"
+    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]}"
 
 
 def day_in(moment: datetime, zone: str) -> str:

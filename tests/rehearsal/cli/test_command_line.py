@@ -224,7 +224,7 @@ def test_what_is_not_there_is_one_line(drydock: CommandLine, tmp_path: Path) -> 
 
 
 def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-X", "importtime", "-m", "rehearsal", *arguments]
+    command = [sys.executable, "-X", "importtime", "-m", "drydock_cli", *arguments]
     return subprocess.run(command, cwd=PROJECT, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True)
 
 
@@ -246,7 +246,7 @@ def test_help_names_every_verb_fits_80_columns_and_loads_nothing_heavy() -> None
     for answer in (whole, *each):
         assert (answer.returncode, told(answer)) == (0, [])
         assert max(map(len, answer.stdout.splitlines())) <= 80
-        assert not {"boto3", "botocore", "moto", "drydock"} & loaded(answer)
+        assert not {"boto3", "botocore", "moto", "rehearsal"} & loaded(answer)
     assert all("--endpoint-url" in answer.stdout for answer in each[:-1])
 
 
@@ -271,7 +271,7 @@ def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:
     os.close(reads)
 
     answer = subprocess.run(
-        [sys.executable, "-m", "rehearsal", "--help"], cwd=PROJECT, stdout=writes, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "drydock_cli", "--help"], cwd=PROJECT, stdout=writes, stderr=subprocess.PIPE, text=True
     )
 
     os.close(writes)

@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from drydock_cli.main import app
-from rehearsal.play.fleet_file import FLEETS, load_fleet_file, read_fleet
+from rehearsal.play.fleet_file import load_fleet_file, read_fleet
+from rehearsal.play.fleet_shape import FLEETS
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.play.reports.console import Progress, print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse
@@ -246,7 +247,7 @@ def test_the_package_runs_as_the_command_and_gives_the_same_bytes_in_any_process
 ) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
     answer = subprocess.run(
-        [sys.executable, "-m", "rehearsal", "rehearse", "small.yaml", "--json", "-"],
+        [sys.executable, "-m", "drydock_cli", "rehearse", "small.yaml", "--json", "-"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONHASHSEED": "7"},
         capture_output=True,

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.messages import Message
+from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import Fault, Strikes
 from rehearsal.world.fleet import Fleet, Image, Machine, MachineSpec
 
 MISSING = {"Linux": ("openssl-3.0.8", "kernel-6.1.90"), "Windows": ("KB5034439", "KB5035857")}
-SWEEPS = timedelta(hours=12)
-"""How long the sweeps get to find what is left."""
 
 
 class Scenario:
@@ -71,11 +69,7 @@ class Scenario:
 
     def settle(self) -> None:
         """Let everything happen, sweeps included, until no lease, no open run and nothing untold is left."""
-        self.account.run_until_quiet()
-        end = self.account.clock.now() + SWEEPS
-        while self.account.clock.now() < end and self._is_unfinished():
-            self.account.clock.call_later(150, lambda: None)
-            self.account.run_until_quiet()
+        settle(self.account, self.stack)
 
     def run_until(self, execution: str, state: str, seconds: float = 0) -> None:
         """Let everything happen until an execution has entered a state, and some seconds more."""
@@ -90,11 +84,7 @@ class Scenario:
 
     def items(self) -> list[dict[str, Any]]:
         """Everything that Drydock remembers."""
-        deserialize = TypeDeserializer().deserialize
-        pages = (
-            self.account.client("dynamodb").get_paginator("scan").paginate(TableName=self.stack.resource("StateTable"))
-        )
-        return [{key: deserialize(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+        return read_items(self.account, self.stack)
 
     def lease(self, machine: Machine) -> dict[str, Any] | None:
         pk = f"INSTANCE#{machine.instance_id}"
@@ -135,10 +125,6 @@ class Scenario:
             for event in self.account.execution(execution).events
             if "stateEnteredEventDetails" in event
         ]
-
-    def _is_unfinished(self) -> bool:
-        unfinished = ("UNTOLD", "RUNS", "UNTOLD_RUNS")
-        return any(item["sk"] == "LEASE" or item.get("lookup") in unfinished for item in self.items())
 
 
 @contextmanager

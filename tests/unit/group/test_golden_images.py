@@ -28,7 +28,7 @@ from drydock.records.holder import Holder
 from drydock.records.leases import Lease, activate_lease, claim_intent, find_lease, record_intent, take_lease
 from drydock.request.policy import DEFAULTS, effective_policy
 from drydock.subject import read_subject
-from drydock.telling.text import Place
+from drydock.telling.text import Location
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, INSTANCE, World
 
@@ -215,9 +215,9 @@ def test_people_read_who_launches_from_the_new_version(change: Mapping[str, Any]
         "problems": [],
         "launchTemplate": refresh,
     }
-    place = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
+    location = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 
-    _, text = group_message("web", EXECUTION, None, result, place)
+    _, text = group_message("web", EXECUTION, None, result, location)
 
     assert "\nLaunch template web\n" in text
     assert line in text

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from drydock import errors
 from drydock.group.messages import group_message
-from drydock.telling.text import Place, advice_for
+from drydock.telling.text import Location, advice_for
 from drydock.times import to_text
 from tests.unit.fakes import START
 
-PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
+LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-RollGroup:roll-1"
 FAILED = {"error": "MachinesFailedError", "cause": "web: i-2 failed"}
 
@@ -34,7 +32,7 @@ def result(**more: Any) -> dict[str, Any]:
 
 def message(failure: dict[str, str] | None = None, **more: Any) -> tuple[str, str]:
     outcome = {"outcome": "failed"} if failure else {}
-    return group_message("web", EXECUTION, failure, result(**{**outcome, **more}), PLACE)
+    return group_message("web", EXECUTION, failure, result(**{**outcome, **more}), LOCATION)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +88,7 @@ def test_a_member_that_failed_is_said_to_be_where_it_is(move: str, said: str) ->
 def test_a_refused_roll_touched_nothing() -> None:
     failure = {"error": "GroupBusyError", "cause": "web: roll-0 has held it since yesterday"}
 
-    subject, text = group_message("web", EXECUTION, failure, result(outcome="refused", members={}), PLACE)
+    subject, text = group_message("web", EXECUTION, failure, result(outcome="refused", members={}), LOCATION)
 
     assert subject == "Drydock: group web was refused: GroupBusyError"
     assert "Auto Scaling group web was refused: web: roll-0 has held it since yesterday" in text
@@ -99,14 +97,14 @@ def test_a_refused_roll_touched_nothing() -> None:
 
 
 def test_a_roll_that_is_not_given_back_yet_says_so() -> None:
-    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, PLACE, is_held=True)
+    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, LOCATION, is_held=True)
 
     assert "Auto Scaling group web was not rolled through well: ABORTED" in text
     assert "Drydock gives its members and the group back as soon as that is safe." in text
 
 
 def test_a_roll_that_ended_before_it_held_the_group_touched_nothing() -> None:
-    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, PLACE)
+    _, text = group_message("web", EXECUTION, {"error": "ABORTED", "cause": ""}, None, LOCATION)
 
     assert "Nothing was touched." in text
     assert "Drydock gives" not in text
@@ -135,16 +133,6 @@ def test_text_of_others_stays_on_its_line() -> None:
 
 
 def test_a_long_group_name_fits_a_subject() -> None:
-    subject, _ = group_message("w" * 255, EXECUTION, FAILED, result(outcome="failed"), PLACE)
+    subject, _ = group_message("w" * 255, EXECUTION, FAILED, result(outcome="failed"), LOCATION)
 
     assert len(subject) < 100
-
-
-OF_ROLLS = [
-    name for name in vars(errors) if re.match(r"Group|Member|NoMember|Roll|Surge|Standby|InService|Process", name)
-]
-
-
-@pytest.mark.parametrize("error", [*OF_ROLLS, "InstanceRefreshAtWorkError"])
-def test_every_error_of_a_roll_has_its_own_advice(error: str) -> None:
-    assert advice_for(error) != advice_for("no such error")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from drydock.aws.table import Item
 from drydock.run.messages import summary_message, window_skipped_message, window_task_failed_message
-from drydock.telling.text import NEXT_STEPS, Place, console_link
+from drydock.telling.text import NEXT_STEPS, Location, console_link
 from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.run.test_reports import (
@@ -31,15 +30,15 @@ from tests.unit.run.test_reports import (
     run_item,
 )
 
-PLACE = Place("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
+LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 BUCKET, KEY = "drydock-logs", f"runs/{RUN_ID}/report.json"
 WINDOW = "mw-0123456789abcdef0"
 UNMANAGED = {"instanceId": ident(9), "name": "old", "error": "InstanceUnmanagedError", "reason": "no agent answers"}
 EXCLUDED = {"instanceId": ident(8), "name": "db-1", "error": "InstanceExcludedError", "reason": "tag says: frozen"}
 
 
-def summary(report: Mapping[str, Any], place: Place = PLACE, key: str = KEY) -> tuple[str, str]:
-    return summary_message(report, place, BUCKET, key)
+def summary(report: Any, location: Location = LOCATION, key: str = KEY) -> tuple[str, str]:
+    return summary_message(report, location, BUCKET, key)
 
 
 def section(text: str, heading: str) -> list[str]:
@@ -139,7 +138,7 @@ def test_every_variant_names_run_window_place_and_time_and_is_no_json(
         "to 2026-01-13 11:00 +09:00 (Asia/Tokyo): 1 h 0 min",
         f"Report: s3://{BUCKET}/{KEY}",
         f"https://ap-northeast-1.console.aws.amazon.com/s3/object/{BUCKET}?prefix={KEY}",
-        console_link(OWNER, PLACE),
+        console_link(OWNER, LOCATION),
     ):
         assert part in text, part
     assert "{" not in text and "None" not in text
@@ -347,7 +346,7 @@ def test_a_window_whose_task_failed_is_told_with_what_to_check() -> None:
         window_execution="11111111-aaaa-bbbb-cccc-222222222222",
         status="FAILED",
         at=to_text(START),
-        place=PLACE,
+        location=LOCATION,
         reason="not authorized to perform states:StartExecution",
     )
 
@@ -367,19 +366,19 @@ def test_a_window_that_was_skipped_names_the_run_that_still_works() -> None:
         execution=OWNER,
         since=to_text(START),
         at=to_text(after(1_440)),
-        place=PLACE,
+        location=LOCATION,
     )
 
     assert subject == f"Drydock: window nightly skipped: its run {RUN_ID} still works"
     assert f"Run {RUN_ID} began 2026-01-13 10:00 +09:00 (Asia/Tokyo)" in text
     assert "The window opened 2026-01-14 10:00 +09:00 (Asia/Tokyo)" in text
     assert any(f"`drydock stop {RUN_ID}`" in step for step in section(text, NEXT_STEPS))
-    assert console_link(OWNER, PLACE) in text
+    assert console_link(OWNER, LOCATION) in text
 
 
 def test_a_window_that_was_skipped_for_reasons_of_its_own_is_told_too() -> None:
     subject, text = window_skipped_message(
-        window_id=WINDOW, window_name="", run_id="", execution="", since="", at=to_text(START), place=PLACE
+        window_id=WINDOW, window_name="", run_id="", execution="", since="", at=to_text(START), location=LOCATION
     )
 
     assert WINDOW in subject

@@ -39,7 +39,7 @@ from drydock.plan.stored_plans import read_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLANNING, SNAPSHOT_LIVES, Run, read_run, require_run, update_run
 from drydock.request.step import Step
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
 
 APPROVED, REJECTED, NOT_ANSWERED = "approved", "rejected", "not_answered"
@@ -296,7 +296,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         parameter=decisions_parameter(environment.stack, run.run_id),
         stack=environment.stack,
         link=link,
-        place=Place(holder.partition, holder.account, environment.region, run.time_zone or environment.time_zone),
+        location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
     tell_once(services, holder, "approval", subject, text, attributes, ways.topic)
@@ -425,13 +425,11 @@ def _stands(run: Run, decision: Decision) -> bool:
 def _tell_refused(
     services: Services, ways: Ways, run: Run, version: ParameterVersion, refused: DecisionRefusedError
 ) -> None:
-    holder = run.holder
-    zone = run.time_zone or services.environment.time_zone
-    place = Place(holder.partition, holder.account, services.environment.region, zone)
-    subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), place)
+    location = location_of(run.holder, services.environment, run.time_zone)
+    subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, holder, cause, subject, text, attributes, ways.topic)
+    tell_once(services, run.holder, cause, subject, text, attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:

@@ -8,7 +8,7 @@ from datetime import datetime
 from drydock.plan.plans import Plan, PlannedMachine, count_planned, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
-from drydock.telling.text import WANTED, Place, console_link, machine_text, one_line, subject_line
+from drydock.telling.text import WANTED, Location, console_link, machine_text, one_line, subject_line
 from drydock.times import for_people, from_text
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
@@ -50,11 +50,11 @@ def approval_message(
     parameter: str,
     stack: str,
     link: str,
-    place: Place,
+    location: Location,
 ) -> tuple[str, str]:
     """Subject and text. With a link, whoever has it may answer; without, the approvers of the setting may."""
     machines = count_text(count_planned(plan))
-    deadline = for_people(until, place.time_zone)
+    deadline = for_people(until, location.time_zone)
     late = count_late(plan)
     verb = WANTED[plan["operation"]]
     lines = [
@@ -62,9 +62,9 @@ def approval_message(
         "Without an answer by then nothing is touched, and the run ends.",
         "",
         _run(plan, run),
-        f"  Account {place.account}, Region {place.region}",
+        f"  Account {location.account}, Region {location.region}",
         f"  What: {what_text(plan)}",
-        *_end(plan, late, place),
+        *_end(plan, late, location),
         f"  Plan {hash}",
         *_machines(plan, f"s3://{run.item['bucket']}/{run.item['planKey']}"),
         *_left_out(plan),
@@ -74,7 +74,7 @@ def approval_message(
         *[f"  {line}" for line in _answers(run.run_id, hash, needed, approvers, setting, parameter, stack, link)],
         "",
         "Where to look",
-        f"  Execution: {console_link(run.holder.execution, place)}",
+        f"  Execution: {console_link(run.holder.execution, location)}",
     ]
     return subject_line(f"Drydock: {machines} to {verb}, waiting for approval: {run.run_id}"), "\n".join(lines)
 
@@ -104,13 +104,13 @@ def count_late(plan: Plan) -> int:
     return sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
 
 
-def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, place: Place) -> tuple[str, str]:
+def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, location: Location) -> tuple[str, str]:
     """Subject and text for a decision in a parameter that does not count."""
     lines = [
         f"What {by} decided about run {run_id} does not count: {reason}",
         "",
-        f"  Written at {for_people(at, place.time_zone)}",
-        f"  Account {place.account}, Region {place.region}",
+        f"  Written at {for_people(at, location.time_zone)}",
+        f"  Account {location.account}, Region {location.region}",
         "",
         "What to do next",
         f"  See how the run stands with `drydock watch {run_id}`.",
@@ -149,12 +149,12 @@ def _machines(plan: Plan, where: str) -> list[str]:
     return [*lines, f"  … and {more:,} more in the plan, {where}"] if more else lines
 
 
-def _end(plan: Plan, late: int, place: Place) -> list[str]:
+def _end(plan: Plan, late: int, location: Location) -> list[str]:
     lines = []
     if plan["predictedEnd"]:
-        lines.append(f"  Done by {for_people(from_text(plan['predictedEnd']), place.time_zone)}, as predicted")
+        lines.append(f"  Done by {for_people(from_text(plan['predictedEnd']), location.time_zone)}, as predicted")
     if plan["end"]:
-        lines.append(f"  Has to end by {for_people(from_text(plan['end']), place.time_zone)}")
+        lines.append(f"  Has to end by {for_people(from_text(plan['end']), location.time_zone)}")
     if late:
         lines.append(f"  {count_text(late)} will not fit, and will not be touched")
     return lines

@@ -16,7 +16,7 @@ from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 # A function lives 60 s at most: time-outs and attempts together stay below that.
 _ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 4, 5, 10
 
-_THROTTLES = frozenset(
+THROTTLES = frozenset(
     {
         "EC2ThrottledException",
         "ProvisionedThroughputExceededException",
@@ -29,7 +29,7 @@ _THROTTLES = frozenset(
     }
 )
 
-_TRANSIENT_CODES = _THROTTLES | frozenset(
+_TRANSIENT_CODES = THROTTLES | frozenset(
     {
         # EC2's own limits on snapshots at work, which pass.
         "ConcurrentCreateImageNoRebootLimitExceeded",
@@ -70,6 +70,14 @@ def error_text(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
+def may_pass(error: BotoCoreError | ClientError) -> bool:
+    """Whether the same call may succeed a little later."""
+    if isinstance(error, ClientError):
+        code, status = error_code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code in _TRANSIENT_CODES or (status >= 500 and not code.startswith("Insufficient"))
+    return isinstance(error, BotoConnectionError | HTTPClientError)
+
+
 def call(method: Callable[..., Any], *expected: str, **parameters: Any) -> Any:
     """Call AWS.
 
@@ -83,13 +91,11 @@ def call(method: Callable[..., Any], *expected: str, **parameters: Any) -> Any:
         code = error_code(error)
         if code in expected:
             raise
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _TRANSIENT_CODES or (status >= 500 and not code.startswith("Insufficient")):
+        if may_pass(error):
             raise ServiceUnavailableError(
-                f"{name}: {code}: {error_text(error)}", was_refused=code in _THROTTLES
+                f"{name}: {code}: {error_text(error)}", was_refused=code in THROTTLES
             ) from error
         raise AwsCallFailedError(f"{name}: {code}: {error_text(error)}") from error
-    except (BotoConnectionError, HTTPClientError) as error:
-        raise ServiceUnavailableError(f"{name}: {error}") from error
     except BotoCoreError as error:
-        raise AwsCallFailedError(f"{name}: {error}") from error
+        kind = ServiceUnavailableError if may_pass(error) else AwsCallFailedError
+        raise kind(f"{name}: {error}") from error

@@ -14,6 +14,7 @@ from drydock.errors import AwsCallFailedError, NewerSchemaError, ServiceUnavaila
 from drydock.log import logger
 
 SCHEMA = 1
+"""Of everything that is stored: items, plans and reports."""
 LOOKUP_INDEX = "lookup"
 AWAITED_INDEX = "awaited"
 """Each index is named after its only key."""
@@ -68,7 +69,8 @@ def _to_wire(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _serialize(_exact(value)) for key, value in values.items()}
 
 
-def _from_wire(item: Mapping[str, Any]) -> Item:
+def from_wire(item: Mapping[str, Any]) -> Item:
+    """An item as plain values. Raises NewerSchemaError for one that a newer Drydock wrote."""
     plain = {key: _plain(_deserialize(value)) for key, value in item.items()}
     if plain.get("schema", SCHEMA) > SCHEMA:
         raise NewerSchemaError(
@@ -84,7 +86,7 @@ class Table:
 
     def get(self, key: Key) -> Item | None:
         answer = self._call(self._client.get_item, Key=_to_wire(key), ConsistentRead=True)
-        return _from_wire(answer["Item"]) if "Item" in answer else None
+        return from_wire(answer["Item"]) if "Item" in answer else None
 
     def look_up(self, index: str, value: str) -> list[Item]:
         """All items with this value in an index. Indexes are eventually consistent."""
@@ -101,7 +103,7 @@ class Table:
             answer = self._call(self._client.query, **query)
             for item in answer["Items"]:
                 try:
-                    items.append(_from_wire(item))
+                    items.append(from_wire(item))
                 except NewerSchemaError as error:
                     # One item of a newer Drydock must not keep all the others waiting.
                     logger.warning("left to a newer version", reason=str(error))
@@ -127,7 +129,7 @@ class Table:
             UpdateExpression=update,
             ReturnValues="ALL_NEW",
         )
-        return _from_wire(answer["Attributes"])
+        return from_wire(answer["Attributes"])
 
     def delete(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Raises ConditionFailedError."""
@@ -219,7 +221,7 @@ class Table:
             )
         except ClientError as error:
             found: Any = error.response.get("Item")
-            raise ConditionFailedError(_from_wire(found) if found else None) from error
+            raise ConditionFailedError(from_wire(found) if found else None) from error
 
     def _call(self, method: Any, *expected: str, **parameters: Any) -> Any:
         try:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
-from drydock.errors import DrydockError, GroupNotFoundError
+from drydock.errors import DrydockError, GroupNotFoundError, RollStoppedError
 from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
 from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed, lacks_refill, note_refill, refill_of, replacement_of, wanted_with
@@ -119,7 +119,7 @@ def _stop_members(services: Services, lease: Lease) -> bool:
     children = _children(services, lease)
     running = children & services.executions.running_among(children)
     for execution in running:
-        services.executions.stop(execution, "RollStoppedError", f"the roll {lease.holder.name} is over")
+        services.executions.stop(execution, RollStoppedError.__name__, f"the roll {lease.holder.name} is over")
     return bool(running)
 
 

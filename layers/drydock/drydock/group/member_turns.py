@@ -27,6 +27,7 @@ from drydock.errors import (
     RollStoppedError,
     ServiceUnavailableError,
     StandbyTimedOutError,
+    outcome_of_failure,
 )
 from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
 from drydock.group.refilling import (
@@ -61,7 +62,6 @@ from drydock.records.runs import Run, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import look_at_run, look_outside
-from drydock.run.reports import outcome_of_failure
 from drydock.run.running import NEVER_STARTED, end_of_child
 from drydock.telling.failures import readable_failure
 from drydock.telling.text import cut

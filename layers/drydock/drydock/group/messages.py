@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.aws.autoscaling import LATEST_VERSION
-from drydock.telling.text import DONE, Place, advice_for, console_link, machine_text, one_line, subject_line
+from drydock.telling.text import DONE, Location, advice_for, console_link, machine_text, one_line, subject_line
 from drydock.times import for_people, from_text
 
 _MOST_MEMBERS = 20
@@ -29,7 +29,7 @@ def group_message(
     execution: str,
     failure: Mapping[str, str] | None,
     result: Mapping[str, Any] | None,
-    place: Place,
+    location: Location,
     *,
     is_held: bool = False,
 ) -> tuple[str, str]:
@@ -46,8 +46,8 @@ def group_message(
         f"Auto Scaling group {group_name} {what}" + (f": {failure['cause'] or failure['error']}" if failure else "."),
         "",
         *([f"  Reason: {failure['error']}"] if failure else []),
-        f"  Account {place.account}, Region {place.region}",
-        *_times(result, place),
+        f"  Account {location.account}, Region {location.region}",
+        *_times(result, location),
         *([f"  Members: {said}"] if said else []),
         f"  {_state(result, is_held)}",
         *[f"  Note: {one_line(problem)}" for problem in (result or {}).get("problems") or []],
@@ -56,7 +56,7 @@ def group_message(
     ]
     if failure:
         lines += ["", "What to do next", f"  {advice_for(failure['error'])}"]
-    lines += ["", "Where to look", f"  Execution: {console_link(execution, place)}"]
+    lines += ["", "Where to look", f"  Execution: {console_link(execution, location)}"]
     return subject_line(
         f"Drydock: group {group_name} {what}" + (f": {failure['error']}" if failure else "")
     ), "\n".join(lines)
@@ -71,19 +71,21 @@ def _held(result: Mapping[str, Any]) -> list[str]:
     return [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
 
 
-def group_not_given_back_message(group_name: str, execution: str, hindrance: str, place: Place) -> tuple[str, str]:
+def group_not_given_back_message(
+    group_name: str, execution: str, hindrance: str, location: Location
+) -> tuple[str, str]:
     """Subject and text for a group that Drydock could not give back for a long time."""
     lines = [
         f"Auto Scaling group {group_name} could not be given back yet: {hindrance}.",
         "",
-        f"  Account {place.account}, Region {place.region}",
+        f"  Account {location.account}, Region {location.region}",
         "  Members may be in standby still. Drydock keeps its lease and goes on trying.",
         "",
         "What to do next",
         "  See which members are in standby, and let them leave it yourself; Drydock then ends its lease.",
         "",
         "Where to look",
-        f"  Execution: {console_link(execution, place)}",
+        f"  Execution: {console_link(execution, location)}",
     ]
     return subject_line(f"Drydock: group {group_name} could not be given back yet"), "\n".join(lines)
 
@@ -97,12 +99,12 @@ def _what(failure: Mapping[str, str] | None, result: Mapping[str, Any] | None) -
     return "was rolled through" if done == "patched" else f"was {done}"
 
 
-def _times(result: Mapping[str, Any] | None, place: Place) -> list[str]:
+def _times(result: Mapping[str, Any] | None, location: Location) -> list[str]:
     if result is None:
         return []
     return [
-        f"  From {for_people(from_text(result['startedAt']), place.time_zone)}",
-        f"  to {for_people(from_text(result['endedAt']), place.time_zone)}",
+        f"  From {for_people(from_text(result['startedAt']), location.time_zone)}",
+        f"  to {for_people(from_text(result['endedAt']), location.time_zone)}",
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
-from drydock.errors import GroupNotRestoredError
+from drydock.errors import GroupNotRestoredError, LeaseLostError, MachinesFailedError, RollStoppedError
 from drydock.group.admission import launch_times, look_at_members
 from drydock.group.golden_images import describe_refresh
 from drydock.group.member_turns import mark_unended
@@ -133,7 +133,8 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     if lease is None or lease.holder != step.holder:
         standing = find_result(services.table, subject, step.holder, step.execution_started)
         if standing is None:
-            failure = failure or {"error": "LeaseLostError", "cause": f"{subject.key}: the lease is no longer ours"}
+            lost = {"error": LeaseLostError.__name__, "cause": f"{subject.key}: the lease is no longer ours"}
+            failure = failure or lost
             standing = make_result(
                 subject, step.holder, step.execution_started, "refused", services.now(), {"failure": failure}
             )
@@ -164,11 +165,11 @@ def describe_group(lease: Lease, failure: dict[str, str] | None, problems: list[
     failed = [instance_id for instance_id, found in members.items() if found["outcome"] == "failed"]
     left = [instance_id for instance_id, found in members.items() if found["outcome"] == "not_attempted"]
     if failure is None and failed:
-        failure = {"error": "MachinesFailedError", "cause": f"{lease.group_name}: {', '.join(failed)} failed"}
+        failure = {"error": MachinesFailedError.__name__, "cause": f"{lease.group_name}: {', '.join(failed)} failed"}
     elif failure is None and left:
         reason = (lease.closed or {}).get("reason", "")
         failure = {
-            "error": "RollStoppedError",
+            "error": RollStoppedError.__name__,
             "cause": f"{lease.group_name}: {len(left)} were not attempted: {reason}",
         }
     journal = lease.journal

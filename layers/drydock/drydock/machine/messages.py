@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drydock.telling.text import NEXT_STEPS, VERDICTS, Place, _where, advice_for, machine_text, subject_line
+from drydock.telling.text import NEXT_STEPS, VERDICTS, Location, _where, advice_for, machine_text, subject_line
 from drydock.times import for_people, from_text
 
 _AGENT_VERDICTS = {
@@ -57,7 +57,7 @@ def _images(result: Mapping[str, Any]) -> list[str]:
     return [f"  Image {moment}: {id}" for moment, id in images.items()]
 
 
-def success_message(result: Mapping[str, Any], place: Place) -> tuple[str, str]:
+def success_message(result: Mapping[str, Any], location: Location) -> tuple[str, str]:
     """Subject and text for a machine that went well."""
     machine = machine_text(result["instanceId"], result.get("name", ""))
     if _is_of_agents(result):
@@ -70,16 +70,16 @@ def success_message(result: Mapping[str, Any], place: Place) -> tuple[str, str]:
     lines = [
         first,
         "",
-        f"  Account {place.account}, Region {place.region}",
-        f"  From {for_people(from_text(result['startedAt']), place.time_zone)}",
-        f"  to {for_people(from_text(result['endedAt']), place.time_zone)}",
+        f"  Account {location.account}, Region {location.region}",
+        f"  From {for_people(from_text(result['startedAt']), location.time_zone)}",
+        f"  to {for_people(from_text(result['endedAt']), location.time_zone)}",
         f"  Power: {result['powerBefore']} before, {result['powerAfter']} now",
         f"  Rebooted: {'yes' if result['rebooted'] else 'no'}",
         *_counts(result),
         *[f"  Hook {hook}: {outcome}" for hook, outcome in result.get("hooks", {}).items()],
         *_images(result),
         *[f"  Note: {problem}" for problem in result.get("problems", [])],
-        *_where(place, result["execution"]),
+        *_where(location, result["execution"]),
     ]
     return subject_line(subject), "\n".join(lines)
 
@@ -94,7 +94,7 @@ def failure_message(
     power: str,
     state: str,
     result: Mapping[str, Any] | None,
-    place: Place,
+    location: Location,
 ) -> tuple[str, str]:
     """Subject and text for an execution that failed, was refused, or was killed.
 
@@ -120,32 +120,32 @@ def failure_message(
         f"{machine} {what}: {failure['cause'] or failure['error']}",
         "",
         f"  Reason: {failure['error']}",
-        f"  Account {place.account}, Region {place.region}",
-        f"  At {for_people(from_text(ended), place.time_zone)}",
+        f"  Account {location.account}, Region {location.region}",
+        f"  At {for_people(from_text(ended), location.time_zone)}",
         f"  The machine is {power or 'not known'} now. {state}",
         *details,
         "",
         NEXT_STEPS,
         f"  {advice_for(failure['error'])}",
-        *_where(place, execution),
+        *_where(location, execution),
     ]
     return subject_line(f"Drydock: {machine} {what}: {failure['error']}"), "\n".join(lines)
 
 
 def not_given_back_message(
-    *, instance_id: str, name: str, execution: str, hindrance: str, power: str, place: Place
+    *, instance_id: str, name: str, execution: str, hindrance: str, power: str, location: Location
 ) -> tuple[str, str]:
     """Subject and text for a machine that Drydock could not give back for a long time."""
     machine = machine_text(instance_id, name)
     lines = [
         f"{machine} could not be given back yet: {hindrance}.",
         "",
-        f"  Account {place.account}, Region {place.region}",
+        f"  Account {location.account}, Region {location.region}",
         f"  The machine is {power or 'not known'} now. Drydock keeps its lease and goes on trying.",
         "",
         NEXT_STEPS,
         "  Look at the machine. Once nothing runs on it any more you may set its power yourself;",
         "  Drydock then ends its lease at the next pass.",
-        *_where(place, execution),
+        *_where(location, execution),
     ]
     return subject_line(f"Drydock: {machine} could not be given back yet"), "\n".join(lines)

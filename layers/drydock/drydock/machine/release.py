@@ -45,7 +45,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     try:
         lease = claim_intent(services.table, step.holder, step.subject, "release", services.now()).lease
     except LeaseLostError as lost:
-        return _release_without_lease(services, step, failure or {"error": "LeaseLostError", "cause": str(lost)})
+        return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
     except NewerSchemaError:
         if failure is None or step.machine:
             raise

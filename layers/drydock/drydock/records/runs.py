@@ -31,7 +31,8 @@ _MOST_GROUP_NAME = 24
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
-_PLACE = "MACHINE#"
+PLACES = "MACHINE#"
+"""How the sort keys of a run's places begin."""
 
 
 def run_key(run_id: str) -> Key:
@@ -39,7 +40,7 @@ def run_key(run_id: str) -> Key:
 
 
 def place_key(run_id: str, subject: Subject) -> Key:
-    return {"pk": f"RUN#{run_id}", "sk": f"{_PLACE}{subject.key}"}
+    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
 def child_name(run_id: str, subject: Subject) -> str:
@@ -287,7 +288,7 @@ def end_place(
 
 def places_of_run(table: Table, run_id: str) -> list[Item]:
     """All machines of a run whose turn came."""
-    return table.query(f"RUN#{run_id}", _PLACE)
+    return table.query(f"RUN#{run_id}", PLACES)
 
 
 def end_run(table: Table, run: Run, facts: Mapping[str, Any], now: datetime) -> Run:

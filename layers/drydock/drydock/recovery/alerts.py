@@ -19,20 +19,12 @@ from drydock.records.runs import find_run
 from drydock.request.step import Step
 from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
-from drydock.telling.failures import readable_cause, subject_of
+from drydock.telling.failures import STOPPED, readable_cause, subject_of
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import from_text, to_text
 
 _NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
-
-
-_STOPPED = ("ABORTED", "RunStoppedError")
-"""The errors of machines' executions that end because their run does."""
-
-
-def _place(services: Services, holder: Holder) -> Place:
-    return Place(holder.partition, holder.account, services.environment.region, services.environment.time_zone)
 
 
 def announce_success(services: Services, step: Step) -> None:
@@ -44,11 +36,11 @@ def announce_success(services: Services, step: Step) -> None:
 
 
 def _tell_success(services: Services, holder: Holder, result: Item) -> None:
-    kind, place = _kind(subject_of_item(result)), _place(services, holder)
+    kind, location = _kind(subject_of_item(result)), location_of(holder, services.environment)
     if kind == "group":
-        title, text = group_message(result["groupName"], holder.execution, None, result, place)
+        title, text = group_message(result["groupName"], holder.execution, None, result, location)
     else:
-        title, text = success_message(result, place)
+        title, text = success_message(result, location)
     attributes = {"outcome": "succeeded", "kind": kind, "run": result["runId"]}
     tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
@@ -111,7 +103,7 @@ def _tell_failure(
         power=power,
         state=state,
         result=result,
-        place=_place(services, holder),
+        location=location_of(holder, services.environment),
     )
     attributes = {
         "outcome": result["outcome"] if result else "failed",
@@ -134,10 +126,10 @@ def _tell_group_failure(
     result: Item | None,
     lease: Lease | None,
 ) -> None:
-    place = _place(services, holder)
+    location = location_of(holder, services.environment)
     # Of a roll that names no group, nothing is known but its execution.
     name = subject.name if isinstance(subject, Group) else subject.id
-    title, text = group_message(name, holder.execution, failure, result, place, is_held=lease is not None)
+    title, text = group_message(name, holder.execution, failure, result, location, is_held=lease is not None)
     run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
     attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
     # What could not be given back is known only afterwards: of that people hear although they heard of the end.
@@ -175,7 +167,7 @@ def _is_wanted(services: Services, result: Item | None, lease: Lease | None, fai
     if facts.get("notify") == "summary" or facts.get("outcome") == "refused":
         return False
     # Of a run that was stopped with machines in work, the summary tells what became of each.
-    return not (run.closed is not None and failure["error"] in _STOPPED)
+    return not (run.closed is not None and failure["error"] in STOPPED)
 
 
 def _finish(services: Services, result: Item | None) -> None:
@@ -217,9 +209,9 @@ def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
 
 
 def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, hindrance: str) -> None:
-    place = _place(services, holder)
+    location = location_of(holder, services.environment)
     if isinstance(subject, Group):
-        title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, place)
+        title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
         name, power, _ = _look_at_machine(services, subject.id)
         title, text = not_given_back_message(
@@ -228,7 +220,7 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, h
             execution=holder.execution,
             hindrance=hindrance,
             power=power,
-            place=place,
+            location=location,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
     tell_once(services, holder, "notGivenBack", title, text, attributes)

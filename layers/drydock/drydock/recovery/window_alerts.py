@@ -12,7 +12,7 @@ from drydock.records.holder import Holder
 from drydock.records.runs import Run, find_run, open_runs
 from drydock.run.messages import window_skipped_message, window_task_failed_message
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import from_text, to_text
 
 SKIPPED = "SKIPPED_OVERLAPPING"
@@ -40,11 +40,6 @@ def _holder(services: Services, event: Mapping[str, Any]) -> Holder:
     )
 
 
-def _place(services: Services, holder: Holder, zone: str) -> Place:
-    environment = services.environment
-    return Place(holder.partition, holder.account, environment.region, zone or environment.time_zone)
-
-
 def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
     detail, holder = event["detail"], _holder(services, event)
     tasks = services.windows.execution_tasks(detail["window-execution-id"])
@@ -63,7 +58,7 @@ def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
         window_execution=detail["window-execution-id"],
         status=detail["status"],
         at=to_text(from_text(event["time"])),
-        place=_place(services, holder, str(window.get("ScheduleTimezone", ""))),
+        location=location_of(holder, services.environment, str(window.get("ScheduleTimezone", ""))),
         reason=str(ours[0].get("StatusDetails", "")),
     )
     tell_once(services, holder, "window", subject, text, {"outcome": "failed", "kind": "window", "run": holder.name})
@@ -82,7 +77,7 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
         execution=working.holder.execution if working else "",
         since=to_text(working.started) if working else "",
         at=to_text(from_text(event["time"])),
-        place=_place(services, holder, str(window.get("ScheduleTimezone", ""))),
+        location=location_of(holder, services.environment, str(window.get("ScheduleTimezone", ""))),
     )
     tell_once(services, holder, "window", subject, text, {"outcome": "skipped", "kind": "window", "run": holder.name})
 

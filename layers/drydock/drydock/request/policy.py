@@ -202,6 +202,9 @@ MOST_SECONDS: DeadlinePolicy = {
 }
 """The longest deadline that a policy may ask for; the state machine's retriers last at least as long."""
 
+MOST_DEADLINE_MINUTES = 4320
+"""Three days: so long a plan's patch snapshot lives."""
+
 _check_policy = section(
     {
         "operation": one_of(*OPERATIONS),
@@ -231,7 +234,7 @@ _check_policy = section(
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of("pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown")),
         "notify": one_of("each", "failures", "summary"),
-        "deadlineMinutes": whole_number(0, 4320),
+        "deadlineMinutes": whole_number(0, MOST_DEADLINE_MINUTES),
         "maxConcurrency": _at_least_one,
         "maxErrors": _at_least_none,
         "canary": section({"count": _at_least_none, "tag": _canary_tag}),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drydock import errors
 from drydock.aws.services import Services
 from drydock.errors import (
     AlarmRingingError,
@@ -15,6 +14,7 @@ from drydock.errors import (
     DeadlineReachedError,
     DrydockError,
     RunStoppedError,
+    error_named,
 )
 from drydock.records.runs import Run
 from drydock.request.policy import GatePolicy
@@ -36,8 +36,8 @@ def budget_spent(run: Run) -> BudgetSpentError:
 def look_at_run(run: Run, seconds: int, now: datetime, zone: str) -> Verdict | None:
     """What the run itself says: stopped, budget, deadline. `seconds` is how long the machine is expected to take."""
     if run.closed is not None:
-        kind = getattr(errors, run.closed["error"], RunStoppedError)
-        return Verdict(kind(run.closed["reason"]), closes_run=True)
+        why = error_named(run.closed["error"]) or RunStoppedError
+        return Verdict(why(run.closed["reason"]), closes_run=True)
     if run.failed > run.max_errors:
         return Verdict(budget_spent(run), closes_run=True)
     if run.last_admission is not None and now >= run.last_admission:

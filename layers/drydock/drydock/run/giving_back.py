@@ -82,7 +82,9 @@ def _next_move(services: Services, run: Run) -> str:
 def _stop_children(services: Services, run: Run) -> int:
     at_work = children_at_work(services, run, places_of_run(services.table, run.run_id))
     for subject in at_work:
-        services.executions.stop(child_of(services, run, subject), "RunStoppedError", f"its run {run.run_id} is over")
+        services.executions.stop(
+            child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
+        )
     return len(at_work)
 
 

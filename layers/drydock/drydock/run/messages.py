@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drydock.run.reports import UNMANAGED, MachineOutcome, failed_groups
+from drydock.errors import InstanceUnmanagedError, error_named
+from drydock.run.outcomes import MachineOutcome, failed_groups
+from drydock.run.reports import Report
 from drydock.telling.text import (
     DONE,
     NEXT_STEPS,
     VERDICTS,
-    Place,
+    Location,
     console_link,
     cut,
     machine_text,
@@ -41,47 +43,35 @@ _HEADINGS = {
 }
 
 
-_LEFT_OUT = {
-    "InstanceBusyError": "in the hands of another execution",
-    "InstanceDoneError": "done already",
-    "InstanceExcludedError": "excluded by the tag DrydockExclude",
-    "InstanceInGroupError": "stopped in an Auto Scaling group",
-    "InstanceNotFoundError": "gone or unknown to EC2",
-    "InstanceNotPatchableError": "not patchable by nature",
-    "InstanceNotRunningError": "stopped, where a Scan starts nothing",
-    "InstanceUnmanagedError": "not managed by Systems Manager",
-}
-
-
-def summary_message(report: Mapping[str, Any], place: Place, bucket: str, key: str) -> tuple[str, str]:
+def summary_message(report: Report, location: Location, bucket: str, key: str) -> tuple[str, str]:
     """Subject and text for a run that has ended; `key` is empty when its report could not be stored."""
-    place = replace(place, time_zone=report["timeZone"] or place.time_zone)
+    location = replace(location, time_zone=report["timeZone"] or location.time_zone)
     urgency, what = _verdict(report)
     lines = [
         f"{urgency}: {what}.",
         "",
-        *_asked(report, place),
-        *_course(report, place),
-        *_done(report, place),
+        *_asked(report, location),
+        *_course(report, location),
+        *_done(report, location),
         *_machines(report, "failed"),
         *_groups(report),
         *_section(NEXT_STEPS, report["next"]),
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
         *_left_out(report),
-        *_approval(report, place),
+        *_approval(report, location),
         *_section("Warnings", [one_line(cut(warning, _MOST_CAUSE)) for warning in report["warnings"]]),
-        *_where(report, place, bucket, key),
+        *_where(report, location, bucket, key),
     ]
     return subject_line(f"Drydock: {what} ({_label(report)})"), "\n".join(lines)
 
 
-def _label(report: Mapping[str, Any]) -> str:
+def _label(report: Report) -> str:
     """What people know the run by."""
     window = report["asked"]["window"] or {}
     return f"window {window['name']}" if window.get("name") else f"run {report['runId']}"
 
 
-def _verb(report: Mapping[str, Any]) -> str:
+def _verb(report: Report) -> str:
     return DONE.get(report["asked"]["operation"], "patched")
 
 
@@ -92,7 +82,7 @@ def _number(count: int, of: int) -> str:
     return f"{count:,} of {of:,} machines"
 
 
-def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
+def _verdict(report: Report) -> tuple[str, str]:
     """How urgent it is, and what happened, in half a sentence."""
     outcome = report["outcome"]
     if outcome in ("failed", "stopped"):
@@ -109,7 +99,9 @@ def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
         return _NOTHING, f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
     return {
         "nothing_to_do": (
-            _LATER if any(machine["error"] == UNMANAGED for machine in report["leftOut"]) else _NOTHING,
+            _LATER
+            if any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
+            else _NOTHING,
             f"no machine was there to be {_verb(report)}",
         ),
         "rejected": (_NOTHING, "the run was rejected and nothing was touched"),
@@ -118,12 +110,12 @@ def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     }[outcome]
 
 
-def _bad_verdict(report: Mapping[str, Any]) -> tuple[str, str]:
+def _bad_verdict(report: Report) -> tuple[str, str]:
     counts, total = report["counts"], len(report["machines"])
     parts = []
     if counts["failed"]:
         parts.append(f"{_number(counts['failed'], total)} failed")
-    groups = failed_groups(report.get("groups") or ())
+    groups = failed_groups(report["groups"])
     if groups:
         parts.append(f"{len(groups):,} group{'' if len(groups) == 1 else 's'} not rolled through well")
     if report["outcome"] == "stopped":
@@ -136,7 +128,7 @@ def _bad_verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     return (_NOW if urgent else _LATER), ", ".join(parts)
 
 
-def _asked(report: Mapping[str, Any], place: Place) -> list[str]:
+def _asked(report: Report, location: Location) -> list[str]:
     asked = report["asked"]
     window = asked["window"] or {}
     lines = [f"  Run {report['runId']}" + (f", {asked['operation']}" if asked["operation"] else "")]
@@ -152,7 +144,7 @@ def _asked(report: Mapping[str, Any], place: Place) -> list[str]:
         lines.append(f"  Takes up what run {asked['resumes']} left")
     if asked["follows"]:
         lines.append(f"  Follows run {asked['follows']}")
-    return [*lines, f"  Account {place.account}, Region {place.region}"]
+    return [*lines, f"  Account {location.account}, Region {location.region}"]
 
 
 def _target(target: Mapping[str, Any]) -> str:
@@ -162,15 +154,15 @@ def _target(target: Mapping[str, Any]) -> str:
     return cut(f"{one_line(str(target.get('key')))} = {', '.join(values[:_MOST_VALUES])}", _MOST_CAUSE) + more
 
 
-def _course(report: Mapping[str, Any], place: Place) -> list[str]:
+def _course(report: Report, location: Location) -> list[str]:
     """When it was, how long it took, and whether it kept to its window."""
     lines = [
-        f"  From {for_people(from_text(report['startedAt']), place.time_zone)}",
-        f"  to {for_people(from_text(report['endedAt']), place.time_zone)}: {_duration(report['minutes'])}",
+        f"  From {for_people(from_text(report['startedAt']), location.time_zone)}",
+        f"  to {for_people(from_text(report['endedAt']), location.time_zone)}: {_duration(report['minutes'])}",
     ]
     if not report["end"]:
         return lines
-    end = for_people(from_text(report["end"]), place.time_zone)
+    end = for_people(from_text(report["end"]), location.time_zone)
     noun = "window" if report["asked"]["window"] else "time it was given"
     minutes = report["minutesAfterEnd"]
     if report["insideWindow"] is None:
@@ -186,11 +178,11 @@ def _duration(minutes: int) -> str:
     return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
-def _done(report: Mapping[str, Any], place: Place) -> list[str]:
+def _done(report: Report, location: Location) -> list[str]:
     counts = report["counts"]
     if report["outcome"] == "planned":
         end = report["predictedEnd"]
-        done_by = [f"Carried out now it would end {for_people(from_text(end), place.time_zone)}"] if end else []
+        done_by = [f"Carried out now it would end {for_people(from_text(end), location.time_zone)}"] if end else []
         return _section("Plan", [f"Machines: {len(report['machines']):,}", *done_by])
     if report["failure"] and (not report["machines"] or report["outcome"] == "refused"):
         return _section("Reason", [_failure_text(report["failure"], _MOST_REASON)])
@@ -216,7 +208,7 @@ def _failure_text(failure: Mapping[str, str], most: int) -> str:
     return one_line(cut(f"{failure['error']}: {failure['cause'] or 'no more is known'}", most))
 
 
-def _machines(report: Mapping[str, Any], *outcomes: str) -> list[str]:
+def _machines(report: Report, *outcomes: str) -> list[str]:
     """The machines that people ask about, kind by kind."""
     if report["outcome"] in ("planned", "rejected", "not_answered", "refused"):
         return []
@@ -228,9 +220,9 @@ def _machines(report: Mapping[str, Any], *outcomes: str) -> list[str]:
     return lines
 
 
-def _groups(report: Mapping[str, Any]) -> list[str]:
+def _groups(report: Report) -> list[str]:
     """The groups that are not as they should be: their rolls failed, or something could not be restored."""
-    groups = report.get("groups") or ()
+    groups = report["groups"]
     rows = [
         one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), _MOST_CAUSE)}")
         for group in failed_groups(groups)
@@ -256,7 +248,7 @@ def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]
 
 
 def _text(machine: MachineOutcome) -> str:
-    text, group = machine_text(machine["instanceId"], machine["name"]), machine.get("groupName")
+    text, group = machine_text(machine["instanceId"], machine["name"]), machine["groupName"]
     return f"{text} of group {group}" if group else text
 
 
@@ -271,14 +263,14 @@ def _first(rows: Sequence[str]) -> list[str]:
     return [*rows[:_MOST_LISTED], *([f"and {more:,} more in the report"] if more > 0 else [])]
 
 
-def _left_out(report: Mapping[str, Any]) -> list[str]:
+def _left_out(report: Report) -> list[str]:
     """What was found and never planned: kind by kind, or each machine where people look at nothing but the plan."""
     left_out = report["leftOut"]
     if not left_out:
         return []
     if report["outcome"] not in ("nothing_to_do", "planned"):
         kinds = Counter(str(machine["error"]) for machine in left_out)
-        rows = [f"{count:,} {_LEFT_OUT.get(error, error)}" for error, count in kinds.most_common()]
+        rows = [f"{count:,} {_left_out_as(error)}" for error, count in kinds.most_common()]
     else:
         rows = []
         for machine in left_out:
@@ -287,18 +279,23 @@ def _left_out(report: Mapping[str, Any]) -> list[str]:
     return _section(f"Left out of the plan ({len(left_out):,})", _first(rows))
 
 
-def _approval(report: Mapping[str, Any], place: Place) -> list[str]:
+def _left_out_as(error: str) -> str:
+    found = error_named(error)
+    return (found.left_out_as if found else "") or error
+
+
+def _approval(report: Report, location: Location) -> list[str]:
     approval = report["approval"]
     if not approval:
         return []
     rows = []
     for decision in approval["decisions"]:
         who = one_line(decision["name"] or decision["by"] or "somebody")
-        when = f", {for_people(from_text(decision['at']), place.time_zone)}" if decision["at"] else ""
+        when = f", {for_people(from_text(decision['at']), location.time_zone)}" if decision["at"] else ""
         why = f": {one_line(cut(decision['reason'], _MOST_CAUSE))}" if decision["reason"] else ""
         rows.append(f"{decision['decision'].capitalize()} by {who}{when}{why}")
     if not rows and approval["until"]:
-        rows = [f"Nobody answered until {for_people(from_text(approval['until']), place.time_zone)}"]
+        rows = [f"Nobody answered until {for_people(from_text(approval['until']), location.time_zone)}"]
     return _section("Approval", _first(rows))
 
 
@@ -306,12 +303,12 @@ def _section(heading: str, rows: Sequence[str]) -> list[str]:
     return ["", heading, *[f"  {row}" for row in rows]] if rows else []
 
 
-def _where(report: Mapping[str, Any], place: Place, bucket: str, key: str) -> list[str]:
-    rows = [f"Report: s3://{bucket}/{key}", f"  {object_link(bucket, key, place)}"] if key else []
+def _where(report: Report, location: Location, bucket: str, key: str) -> list[str]:
+    rows = [f"Report: s3://{bucket}/{key}", f"  {object_link(bucket, key, location)}"] if key else []
     if not key:
         rows = ["There is no report: it could not be stored. The table has what became of each machine."]
     if report["execution"]:
-        rows.append(f"Execution: {console_link(report['execution'], place)}")
+        rows.append(f"Execution: {console_link(report['execution'], location)}")
     return _section("Where to look", rows)
 
 
@@ -319,17 +316,17 @@ def _window_text(window_id: str, window_name: str) -> str:
     return f"{one_line(window_name)} ({window_id})" if window_name else window_id
 
 
-def name_taken_message(*, run_id: str, execution: str, place: Place) -> tuple[str, str]:
+def name_taken_message(*, run_id: str, execution: str, location: Location) -> tuple[str, str]:
     """Subject and text for an execution that is not the one of its run: a redrive, or a name that was used before."""
     what = f"run {run_id} was not begun, because a run of this name has been there already, or was redriven"
     lines = [
         f"{_LATER}: {what}. Nothing was touched.",
         "",
-        f"  Account {place.account}, Region {place.region}",
+        f"  Account {location.account}, Region {location.region}",
         *_section(NEXT_STEPS, ["Start it under another name; a run is never redriven."]),
         "",
         "Where to look",
-        f"  Execution: {console_link(execution, place)}",
+        f"  Execution: {console_link(execution, location)}",
     ]
     return subject_line(f"Drydock: {what}"), "\n".join(lines)
 
@@ -341,7 +338,7 @@ def window_task_failed_message(
     window_execution: str,
     status: str,
     at: str,
-    place: Place,
+    location: Location,
     reason: str = "",
 ) -> tuple[str, str]:
     """Subject and text for a maintenance window that could not start Drydock; `at` is an ISO time."""
@@ -351,8 +348,8 @@ def window_task_failed_message(
         f"{_LATER}: {what}: its task ended as {status}. No run began, and no machine was touched by this task.",
         "",
         *([f"  Systems Manager says: {one_line(cut(reason, 4 * _MOST_CAUSE))}"] if reason else []),
-        f"  Account {place.account}, Region {place.region}",
-        f"  At {for_people(from_text(at), place.time_zone)}",
+        f"  Account {location.account}, Region {location.region}",
+        f"  At {for_people(from_text(at), location.time_zone)}",
         f"  Execution of the window: {window_execution}",
         *_section(
             NEXT_STEPS,
@@ -364,9 +361,9 @@ def window_task_failed_message(
         *_section(
             "Where to look",
             [
-                f"Windows: {windows_link(place)}",
+                f"Windows: {windows_link(location)}",
                 "aws ssm describe-maintenance-window-execution-tasks "
-                f"--window-execution-id {window_execution} --region {place.region}",
+                f"--window-execution-id {window_execution} --region {location.region}",
             ],
         ),
     ]
@@ -374,14 +371,14 @@ def window_task_failed_message(
 
 
 def window_skipped_message(
-    *, window_id: str, window_name: str, run_id: str, execution: str, since: str, at: str, place: Place
+    *, window_id: str, window_name: str, run_id: str, execution: str, since: str, at: str, location: Location
 ) -> tuple[str, str]:
     """Subject and text for a maintenance window that did nothing because what it began last still works.
 
     `run_id`, `execution` and `since` are empty when no run of Drydock is known to work.
     """
     who = f"its run {run_id}" if run_id else "what it began last"
-    began = [f"  Run {run_id} began {for_people(from_text(since), place.time_zone)}"] if run_id else []
+    began = [f"  Run {run_id} began {for_people(from_text(since), location.time_zone)}"] if run_id else []
     steps = [
         f"See what run {run_id} waits for with `drydock watch {run_id}`.",
         f"End it with `drydock stop {run_id}` if it should not go on: machines in work are finished.",
@@ -390,8 +387,8 @@ def window_skipped_message(
         f"{_LATER}: maintenance window {_window_text(window_id, window_name)} was skipped, because {who} still works.",
         "",
         *began,
-        f"  The window opened {for_people(from_text(at), place.time_zone)}",
-        f"  Account {place.account}, Region {place.region}",
+        f"  The window opened {for_people(from_text(at), location.time_zone)}",
+        f"  Account {location.account}, Region {location.region}",
         *_section(
             NEXT_STEPS,
             [
@@ -401,7 +398,9 @@ def window_skipped_message(
         ),
         *_section(
             "Where to look",
-            [f"Execution: {console_link(execution, place)}"] if execution else [f"Windows: {windows_link(place)}"],
+            [f"Execution: {console_link(execution, location)}"]
+            if execution
+            else [f"Windows: {windows_link(location)}"],
         ),
     ]
     return subject_line(f"Drydock: window {window_name or window_id} skipped: {who} still works"), "\n".join(lines)

@@ -12,7 +12,15 @@ from typing import Any
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
 from drydock.aws.table import Item
-from drydock.errors import CanaryFailedError, MachinesNotReadyError, PlanChangedError, RunOverError, RunStoppedError
+from drydock.errors import (
+    CanaryFailedError,
+    MachinesNotReadyError,
+    PlanChangedError,
+    RunOverError,
+    RunStoppedError,
+    ServiceUnavailableError,
+    outcome_of_failure,
+)
 from drydock.plan.plans import Plan, slots_of, wave_items
 from drydock.plan.stored_plans import read_plan
 from drydock.records.holder import Holder
@@ -35,7 +43,6 @@ from drydock.records.runs import (
 )
 from drydock.request.step import Step
 from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
-from drydock.run.reports import outcome_of_failure
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
 from drydock.times import from_text, to_text
@@ -196,7 +203,7 @@ _MOST_TIME = timedelta(seconds=35)
 
 NEVER_STARTED = {
     "outcome": "not_attempted",
-    "error": "ServiceUnavailableError",
+    "error": ServiceUnavailableError.__name__,
     "cause": "it was let in, but its execution could not be started",
     "verdict": "",
 }

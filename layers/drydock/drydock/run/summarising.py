@@ -8,7 +8,16 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.aws.table import Item
-from drydock.errors import AwsCallFailedError, MachinesNotReadyError, RunNotFoundError
+from drydock.errors import (
+    AwsCallFailedError,
+    DrydockError,
+    MachinesFailedError,
+    MachinesNotReadyError,
+    RunIncompleteError,
+    RunNotFoundError,
+    RunOverError,
+    RunStoppedError,
+)
 from drydock.log import logger
 from drydock.plan.plans import Plan
 from drydock.records.history import note_not_attempted
@@ -27,15 +36,21 @@ from drydock.records.runs import (
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
-from drydock.run.reports import failed_groups, group_outcomes, make_report, reconcile
+from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import Place
+from drydock.telling.text import location_of
 from drydock.times import from_text
 
-_GOOD = ("succeeded", "planned", "nothing_to_do")
+_ENDS_WITH: Mapping[str, type[DrydockError]] = {
+    "failed": MachinesFailedError,
+    "incomplete": RunIncompleteError,
+    "stopped": RunStoppedError,
+}
+"""What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
 def summarise_run(services: Services, step: Step) -> dict[str, Any]:
@@ -56,7 +71,7 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             "outcome": "refused",
             "counts": {},
             "reportKey": "",
-            "failure": {"error": "RunOverError", "cause": cause},
+            "failure": {"error": RunOverError.__name__, "cause": cause},
         }
     if not run.is_ended:
         places = places_of_run(services.table, run.run_id)
@@ -69,9 +84,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
-    environment = services.environment
-    place = Place(holder.partition, holder.account, environment.region, environment.time_zone)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, place=place)
+    location = location_of(holder, services.environment)
+    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
     tell_once(services, holder, "outcome", subject, text, attributes)
 
@@ -79,10 +93,8 @@ def _tell_name_taken(services: Services, holder: Holder) -> None:
 def _describe_end(run: Run) -> dict[str, Any]:
     outcome = str(run.item["outcome"])
     failure = run.item.get("failure")
-    if outcome == "failed" and not failure:
-        failure = {"error": "MachinesFailedError", "cause": _counted(run)}
-    elif outcome in ("incomplete", "stopped") and not failure:
-        failure = {"error": "RunStoppedError" if outcome == "stopped" else "RunIncompleteError", "cause": _counted(run)}
+    if not failure and outcome in _ENDS_WITH:
+        failure = {"error": _ENDS_WITH[outcome].__name__, "cause": _counted(run)}
     return {
         "outcome": outcome,
         "counts": run.item.get("counts", {}),
@@ -162,14 +174,14 @@ def end_with_report(services: Services, run: Run, failure: dict[str, str] | None
         "reportKey": _store_report(services, run, report),
         "bucket": services.objects.bucket,
     }
-    if failure is not None and report["outcome"] not in _GOOD:
+    if failure is not None and report["outcome"] not in SUCCESSES:
         facts["failure"] = failure
     return end_run(services.table, run, facts, now)
 
 
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
-) -> dict[str, Any]:
+) -> Report:
     plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
     outcomes = reconcile(plan, places, run.item, {}, failure, rolls)
@@ -179,7 +191,7 @@ def _make_report(
         outcomes=outcomes,
         failure=failure,
         ended=ended,
-        given=given if isinstance(given, Mapping) else None,
+        given=given,
         groups=group_outcomes(places, rolls, failure),
     )
 
@@ -195,7 +207,7 @@ def _find_rolls(services: Services, places: Sequence[Item]) -> dict[Subject, Ite
     return {subject: roll for subject, roll in found.items() if roll is not None}
 
 
-def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:
+def _store_report(services: Services, run: Run, report: Report) -> str:
     """The key of the stored report; empty when it may not be stored: people hear of the run all the same."""
     key = f"runs/{run.run_id}/report.json"
     try:
@@ -206,11 +218,11 @@ def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> st
     return key
 
 
-def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
+def _find_report(services: Services, run: Run) -> Report:
     """The report of a run that has ended: as it was stored, or made once more."""
     if run.item["reportKey"]:
         try:
-            report: Mapping[str, Any] = services.objects.read_json(run.item["reportKey"])
+            report: Report = services.objects.read_json(run.item["reportKey"])
         except (AwsCallFailedError, RunNotFoundError) as error:
             logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
         else:
@@ -221,9 +233,8 @@ def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
 def tell_run(services: Services, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     report = _find_report(services, run)
-    zone = run.time_zone or services.environment.time_zone
-    place = Place(run.holder.partition, run.holder.account, services.environment.region, zone)
-    subject, text = summary_message(report, place, run.item["bucket"], run.item["reportKey"])
+    location = location_of(run.holder, services.environment, run.time_zone)
+    subject, text = summary_message(report, location, run.item["bucket"], run.item["reportKey"])
     attributes = {"outcome": str(run.item["outcome"]), "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
     mark_run_told(services.table, run)

@@ -6,7 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from drydock.errors import RunStoppedError
 from drydock.subject import Group, Instance, Subject, read_subject
+
+STOPPED = ("ABORTED", RunStoppedError.__name__)
+"""How executions end that somebody stopped, or that end because their run does."""
 
 MOST_NAME = 255
 

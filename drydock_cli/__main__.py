@@ -1,4 +1,4 @@
-"""`python -m rehearsal`: the command `drydock`."""
+"""`python -m drydock_cli`: the command `drydock`."""
 
 from __future__ import annotations
 

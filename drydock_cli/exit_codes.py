@@ -1,0 +1,7 @@
+"""With which codes the command ends, beside 0."""
+
+FAILED = 1
+USAGE = 2
+STILL_GOING = 3
+"""Of `watch --once`, for a run that has not ended."""
+INTERRUPTED = 130

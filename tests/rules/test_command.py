@@ -1,0 +1,50 @@
+"""The command: what it loads, and that it declares no fact of the layer a second time."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.rules.project import LAYER, ROOT, parse, relative, source_files
+
+OF_THE_REHEARSAL = {"greenlet", "jsonata", "moto", "rehearsal", "samtranslator", "time_machine"}
+
+
+def _loaded_by(*modules: str) -> set[str]:
+    """The packages that are loaded once these modules are imported, in a process of its own."""
+    code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(shown.stdout.split())
+
+
+def test_no_module_of_the_command_loads_the_rehearsal() -> None:
+    names = [f"drydock_cli.{path.stem}" for path in source_files("drydock_cli") if "__" not in path.stem]
+    assert {"drydock_cli.main", "drydock_cli.stack"} <= set(names)
+    assert not _loaded_by(*names) & OF_THE_REHEARSAL
+
+
+def test_help_and_completion_do_not_wait_for_boto3_and_yaml() -> None:
+    assert not _loaded_by("drydock_cli.main") & {"boto3", "botocore", "yaml"}
+
+
+def _constants(folder: Path) -> dict[str, str]:
+    """The values of the constants of a folder's modules, as they are written, with where each of them stands.
+
+    Numbers and single words say nothing by themselves: two that are equal need not be one fact.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        for node in parse(path).body:
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            if value is not None and not isinstance(value, ast.Constant | ast.Name | ast.UnaryOp):
+                found[ast.unparse(value)] = f"{relative(path)}:{node.lineno}"
+    return found
+
+
+def test_the_command_declares_no_constant_of_the_layer_again() -> None:
+    of_the_layer, of_the_command = _constants(LAYER), _constants(ROOT / "drydock_cli")
+    assert len(of_the_layer) > 100
+    twice = of_the_layer.keys() & of_the_command.keys()
+    assert [f"{of_the_command[value]} is {of_the_layer[value]}" for value in sorted(twice)] == []

@@ -59,7 +59,8 @@ deploy: build ## Build and deploy, asking what is not in samconfig.toml
 	@$(BIN)/sam deploy --guided
 
 requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for the newest versions)
-	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/development.in --output-file requirements/development.txt
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra rehearse requirements/development.in \
+	  --output-file requirements/development.txt
 	@$(UV_COMPILE) requirements/layer.in --constraint requirements/development.txt --output-file layers/drydock/requirements.txt
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 

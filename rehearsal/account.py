@@ -35,6 +35,7 @@ from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
 from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
+from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
@@ -45,7 +46,6 @@ from rehearsal.world.fleet import Fleet
 from rehearsal.world.gates import Gates
 from rehearsal.world.windows import Windows
 
-PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
 

@@ -23,6 +23,7 @@ import yaml
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
 from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
+from rehearsal.engine.project import PACKAGE, PROJECT
 from rehearsal.play.faults import (
     DelayEvents,
     DoubleEvents,
@@ -40,7 +41,6 @@ from rehearsal.play.faults import (
 from rehearsal.play.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups
 from rehearsal.play.fleet_runs import (
     NO_RUNS,
-    PROJECT,
     RunsSpec,
     build_runs,
     find_wrong_runs,
@@ -50,7 +50,7 @@ from rehearsal.play.fleet_runs import (
 from rehearsal.world.machines import Durations, MachineSpec
 from rehearsal.world.patch_states import parse_patch
 
-FLEETS = Path(__file__).parents[1] / "fleets"
+FLEETS = PACKAGE / "fleets"
 DEFAULT_FLEET = FLEETS / "default.yaml"
 BEGINS = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 LIMIT = timedelta(hours=48)

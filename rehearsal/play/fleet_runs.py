@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from drydock.errors import InvalidInputError, InvalidPolicyError
@@ -19,8 +18,6 @@ from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
 from drydock_files.marked_text import KeyPath, path_of
 from rehearsal.world.gates import AlarmState
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 Deed = Literal["approve", "reject", "sleep"]
 Way = Literal["url", "link", "parameter"]

@@ -158,6 +158,10 @@ def _return_streams() -> None:
             setattr(sys, name, stream.real)
 
 
+_warm: dict[Path, dict[str, ModuleType]] = {}
+"""The modules of each layer, by its path: importing them takes as long as patching a machine."""
+
+
 class FunctionHost:
     """The functions of the account and their invocations.
 
@@ -194,9 +198,10 @@ class FunctionHost:
             patches.replace(backend, "invoke", lambda backend, *request: self._answer_api(*request))
 
     def add_layer(self, path: Path) -> None:
-        """Make a layer's packages importable, as fresh copies for this account.
+        """Make a layer's packages importable, as copies of the functions' own.
 
-        A layer whose folder is not there is installed: as the package of the folder's name, beside the rehearsal.
+        They are warm: what an earlier account of this process has imported is not imported again. A layer whose folder
+        is not there is installed: as the package of the folder's name, beside the rehearsal.
         """
         assert self._patches is not None
         if path.is_dir():
@@ -207,14 +212,14 @@ class FunctionHost:
             packages, path = {path.name}, PACKAGE.parent
         self.layers.append(path)
 
-        def is_own(name: str) -> bool:
-            return name.split(".")[0] in packages
+        def take_out() -> dict[str, ModuleType]:
+            return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in packages}
 
-        kept = {name: sys.modules.pop(name) for name in list(sys.modules) if is_own(name)}
+        kept = take_out()
+        sys.modules.update(_warm.get(path, {}))
 
         def restore() -> None:
-            for name in [name for name in sys.modules if is_own(name)]:
-                del sys.modules[name]
+            _warm[path] = take_out()
             sys.modules.update(kept)
 
         self._patches.callback(restore)

@@ -117,6 +117,7 @@ class Ec2:
             "InsufficientCapacityOnHost",
             "InstanceLimitExceeded",
             "UnsupportedOperation",
+            "VcpuLimitExceeded",
         )
         try:
             call(self._client.start_instances, *refusals, InstanceIds=[instance_id])

@@ -266,6 +266,7 @@ class EmbeddedAccount:
         self.calls.checks.append(MissingObjects(self.permissions).check)
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
+        keys.repair_symmetric_keys(patches)
         self.functions.install(patches)
         self._deployer.install(patches)
         answer_calls(patches, self._window_calls.find_answer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -153,7 +152,7 @@ class Deployer:
 
     def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
         """Create a stack from a SAM template; raises DeploymentError when that is not possible."""
-        translated = copy.deepcopy(_translate(template.read_text(), tuple(sorted(parameters.items()))))
+        translated = _translate(template.read_text(), tuple(sorted(parameters.items())))
         unknown = {
             resource["Type"]
             for resource in translated["Resources"].values()
@@ -299,7 +298,7 @@ def _print(value: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Return the CloudFormation template that SAM makes of a SAM template."""
+    """Return the CloudFormation template that SAM makes of a SAM template. It is for reading only."""
     template = yaml_parse(text)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})

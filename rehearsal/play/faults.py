@@ -55,6 +55,9 @@ class Moment:
     after: float = 0
     state: str | None = None
 
+    def __str__(self) -> str:
+        return f"in state {self.state!r}" if self.state else f"after {self.after:g} s"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EventFault:
@@ -452,11 +455,9 @@ def describe(fault: Fault) -> str:
         case KillFunction():
             return f"function {fault.function} is killed"
         case StopExecution() | StopInstance() | TerminateInstance():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.instance}: {fault.what} by somebody {when}"
+            return f"{fault.instance}: {fault.what} by somebody {fault.moment}"
         case StopRun():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.run}: {fault.what} by somebody {when}"
+            return f"{fault.run}: {fault.what} by somebody {fault.moment}"
         case LoseCancellations():
             return fault.what
     return str(fault)

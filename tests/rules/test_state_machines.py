@@ -12,7 +12,7 @@ from drydock.machine.commands import _SEEN_AFTER
 from drydock.machine.evidence import _MOST_READS
 from drydock.machine.settling import SETTLE_LIMIT
 from drydock.request.policy import MOST_SECONDS, effective_policy
-from drydock.run.reports import SUCCESSES, outcome_of_run
+from drydock.run.outcomes import SUCCESSES, outcome_of_run
 from drydock.telling.failures import readable_failure
 from rehearsal.engine.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached

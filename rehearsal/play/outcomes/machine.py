@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.play.fleet_file import FleetMachine
+from rehearsal.play.fleet_machines import FleetMachine
 from rehearsal.world.fleet import Fleet, Machine
 
 

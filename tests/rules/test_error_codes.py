@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 import yaml
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from botocore.retries.standard import RetryContext, StandardRetryConditions
 
@@ -107,13 +108,13 @@ def test_drydocks_code_knows_no_code_without_a_source() -> None:
 def test_the_sdk_repeats_nothing_that_does_not_pass() -> None:
     """Save what comes with a status of 500 or more, which botocore always repeats."""
     conditions = StandardRetryConditions(max_attempts=4)
-    models = {service: operation for service, operation in operations()}
+    models = dict(operations())
     for service, code in all_codes():
         context = RetryContext(
             attempt_number=1,
             operation_model=models[service],
             parsed_response={"Error": {"Code": code.code}},
-            http_response=AWSResponse("https://aws", code.status, {}, None),
+            http_response=AWSResponse("https://aws", code.status, HTTPHeaders(), None),
         )
         if not code.passes:
             assert conditions.is_retryable(context) is (code.status >= 500), f"{service} {code.code}"

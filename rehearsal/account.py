@@ -35,7 +35,16 @@ from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
 from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
-from rehearsal.engine.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
+from rehearsal.engine.repairs import (
+    distributed_map,
+    dynamodb,
+    executions,
+    integrations,
+    jsonata,
+    nested,
+    redrive,
+    validation,
+)
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.engine.urls import FunctionUrls
@@ -302,6 +311,7 @@ class EmbeddedAccount:
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
         executions.repair_parsing(patches)
+        validation.repair_validation(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)

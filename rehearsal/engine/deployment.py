@@ -15,7 +15,7 @@ from botocore import xform_name
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
-from moto.stepfunctions.parser.api import InvalidDefinition
+from moto.core.exceptions import ServiceException
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -235,8 +235,8 @@ class Deployer:
                 roleArn=properties["RoleArn"],
                 sm_type=properties.get("StateMachineType"),
             )
-        except InvalidDefinition as error:
-            raise DeploymentError(f"{path.name} is not a state machine: {error}") from error
+        except ServiceException as error:
+            raise DeploymentError(f"{path.name} is refused: {error.message}") from error
         return StackResource(machine.arn, {"Arn": machine.arn, "Name": name})
 
 

@@ -29,6 +29,7 @@ from rehearsal.play.fleet_machines import (
     BEGINS,
     FleetMachine,
     build_machine,
+    find_wrong_machines,
     find_wrong_patches,
     members_of,
     members_of_groups,
@@ -127,6 +128,7 @@ def read_fleet(text: str, path: Path) -> FleetFile:
         mistakes = [
             *_find_wrong_names(source),
             *_find_wrong_settings(source),
+            *find_wrong_machines(source),
             *find_wrong_patches(source),
             *find_wrong_faults(source),
             *find_wrong_runs(source.value, members_of(source.value), source.at),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock_files.marked_text import MarkedText
+from drydock_files.marked_text import KeyPath, MarkedText
 from rehearsal.play.fleet_runs import RunsSpec
 from rehearsal.play.fleet_shape import dotted, seconds, shown
 from rehearsal.world.machines import Durations, MachineSpec
@@ -91,7 +91,23 @@ def members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return members
 
 
+def power_of(entry: Mapping[str, Any]) -> str:
+    """Return the power in which an entry's machines are found: a hibernated one is stopped."""
+    return str(entry.get("power", "stopped" if entry.get("hibernated") else "running"))
+
+
+def find_wrong_machines(source: MarkedText) -> Iterator[str]:
+    """Find machines that cannot be as their entries say."""
+    for index, entry in enumerate(source.value["instances"]):
+        path: KeyPath = ("instances", index)
+        if entry.get("hibernated") and power_of(entry) != "stopped":
+            yield source.at((*path, "power"), f"{dotted(path)}.power: a hibernated machine is stopped")
+        if entry.get("hibernated") and "group" in entry:
+            yield source.at((*path, "group"), f"{dotted(path)}.group: no member of a group can be hibernated")
+
+
 def find_wrong_patches(source: MarkedText) -> Iterator[str]:
+    """Find patches that nobody can read."""
     for index, entry in enumerate(source.value["instances"]):
         for number, patch in enumerate(missing if isinstance(missing := entry.get("missing", 0), list) else ()):
             try:
@@ -111,7 +127,7 @@ def build_machine(name: str, entry: Mapping[str, Any], line: int, is_started: bo
 
 def _expectation(entry: Mapping[str, Any], is_started: bool, runs: RunsSpec) -> Expectation:
     """Return what is expected of a machine: as its entry says, and otherwise a success in the power state it had."""
-    usual: dict[str, Any] = {"power": entry.get("power", "running")}
+    usual: dict[str, Any] = {"power": power_of(entry)}
     if is_started or runs.is_empty:
         usual["outcome"] = "succeeded" if is_started else "none"
     elif "outcome" not in entry.get("expect", {}):
@@ -121,7 +137,6 @@ def _expectation(entry: Mapping[str, Any], is_started: bool, runs: RunsSpec) -> 
 
 def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
     given = {
-        "power": "power",
         "pendingReboot": "pending_reboot",
         "agentVersion": "agent_version",
         "cloudWatchAgentVersion": "cloudwatch_agent_version",
@@ -131,8 +146,11 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
         "lifecycle": "lifecycle",
         "group": "group",
         "stopProtection": "stop_protection",
+        "hibernated": "hibernated",
+        "operator": "operator",
     }
     settings = {python: entry[key] for key, python in given.items() if key in entry}
+    settings["power"] = power_of(entry)
     platform = entry.get("platform", "Linux")
     durations = {
         re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), key): seconds(value)

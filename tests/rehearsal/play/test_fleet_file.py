@@ -170,6 +170,14 @@ bogus: 1
             "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
         ),
         (
+            "instances:\n  - name: web\n    hibernated: true\n    power: running",
+            "fleet.yaml:4: instances[0].power: a hibernated machine is stopped",
+        ),
+        (
+            "instances:\n  - name: web\n    operator: EKS",
+            'fleet.yaml:3: instances[0].operator: expected a service such as eks.amazonaws.com, got "EKS"',
+        ),
+        (
             "instances:\n  - name: web\n    missing: [openssl Dangerous]",
             "fleet.yaml:3: instances[0].missing[0]: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], "
             'got "openssl Dangerous"',

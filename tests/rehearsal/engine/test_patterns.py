@@ -13,9 +13,16 @@ from moto.events.models import EventPattern
 from rehearsal.account import EmbeddedAccount
 from rehearsal.engine.patterns import PatternError, check_pattern
 
-EMPTY = {"time": []}, {"time": {}}, {}
+EMPTY: tuple[dict[str, Any], ...] = {"time": []}, {"time": {}}, {}
 NO_ARRAYS = {"int": 42}, {"string": "my-value"}, {"none": None}
-NO_OPERATORS = {"EXISTS": True}, {"NUMERIC": ["=", 5]}, {"like": "a"}, {}, {"prefix": "a", "suffix": "b"}, [1]
+NO_OPERATORS: tuple[Any, ...] = (
+    {"EXISTS": True},
+    {"NUMERIC": ["=", 5]},
+    {"like": "a"},
+    {},
+    {"prefix": "a", "suffix": "b"},
+    [1],
+)
 TEXTS = (
     *({operator: 123} for operator in ("prefix", "suffix", "equals-ignore-case", "wildcard", "cidr")),
     *({operator: ["a"]} for operator in ("prefix", "suffix", "equals-ignore-case", "wildcard", "cidr")),

@@ -43,6 +43,7 @@ from rehearsal.engine.repairs import (
     integrations,
     jsonata,
     nested,
+    patterns,
     redrive,
     validation,
 )
@@ -276,6 +277,7 @@ class EmbeddedAccount:
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
         keys.repair_symmetric_keys(patches)
+        patterns.repair_event_patterns(patches)
         self.functions.install(patches)
         self._deployer.install(patches)
         answer_calls(patches, self._window_calls.find_answer)

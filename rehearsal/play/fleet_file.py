@@ -21,7 +21,7 @@ import yaml
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
 from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
-from rehearsal.account import PROJECT
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import Fault
 from rehearsal.play.fleet_faults import build_faults, find_wrong_faults
 from rehearsal.play.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups
@@ -29,6 +29,7 @@ from rehearsal.play.fleet_machines import (
     BEGINS,
     FleetMachine,
     build_machine,
+    find_wrong_machines,
     find_wrong_patches,
     members_of,
     members_of_groups,
@@ -127,6 +128,7 @@ def read_fleet(text: str, path: Path) -> FleetFile:
         mistakes = [
             *_find_wrong_names(source),
             *_find_wrong_settings(source),
+            *find_wrong_machines(source),
             *find_wrong_patches(source),
             *find_wrong_faults(source),
             *find_wrong_runs(source.value, members_of(source.value), source.at),

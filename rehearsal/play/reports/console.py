@@ -356,6 +356,7 @@ def _machine_value(machine: MachineOutcome) -> dict[str, Any]:
         "minutesOutOfService": machine.minutes_out_of_service,
         "images": [{"imageId": image.image_id, "name": image.name, "state": image.state} for image in machine.images],
         "interruptedInstalls": machine.interrupted_installs,
+        "lostMemory": machine.lost_memory,
         "givenBack": machine.is_given_back,
         "messages": machine.messages,
         "awsCalls": machine.aws_calls,

@@ -35,6 +35,7 @@ from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
 from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
+from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
     distributed_map,
     dynamodb,
@@ -42,6 +43,7 @@ from rehearsal.engine.repairs import (
     integrations,
     jsonata,
     nested,
+    patterns,
     redrive,
     validation,
 )
@@ -54,7 +56,6 @@ from rehearsal.world.fleet import Fleet
 from rehearsal.world.gates import Gates
 from rehearsal.world.windows import Windows
 
-PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
 
@@ -276,6 +277,7 @@ class EmbeddedAccount:
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
         keys.repair_symmetric_keys(patches)
+        patterns.repair_event_patterns(patches)
         self.functions.install(patches)
         self._deployer.install(patches)
         answer_calls(patches, self._window_calls.find_answer)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.account import Observer
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
+from rehearsal.engine.error_codes import status_of
 
 if TYPE_CHECKING:
     from rehearsal.account import EmbeddedAccount
@@ -159,7 +160,8 @@ class FailCall:
             if not self.occurrence <= seen < self.occurrence + self.times:
                 return None
             strikes.add()
-            return _interception(_client_error(self.error, self.message, call.operation), self.after_effect)
+            error = _client_error(call.service, self.error, self.message, call.operation)
+            return _interception(error, self.after_effect)
 
         account.calls.interceptors.append(intercept)
         return strikes
@@ -437,8 +439,9 @@ def _interception(error: BaseException, after_effect: bool) -> Interception:
     return Interception(after=error) if after_effect else Interception(before=error)
 
 
-def _client_error(code: str, message: str, operation: str) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+def _client_error(service: str, code: str, message: str, operation: str) -> ClientError:
+    status = status_of(service, code)
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, operation)
 
 

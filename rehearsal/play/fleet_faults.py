@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from drydock_files.marked_text import KeyPath, MarkedText
-from rehearsal.account import PROJECT
 from rehearsal.engine.calls import REGION
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import (
     DelayEvents,
     DoubleEvents,

@@ -21,7 +21,7 @@ import yaml
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
 from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
-from rehearsal.account import PROJECT
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import Fault
 from rehearsal.play.fleet_faults import build_faults, find_wrong_faults
 from rehearsal.play.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups

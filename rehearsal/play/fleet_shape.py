@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from drydock_files.marked_text import KeyPath, MarkedText
+from rehearsal.engine.project import PACKAGE
 
-FLEETS = Path(__file__).parents[1] / "fleets"
+FLEETS = PACKAGE / "fleets"
 
 At = Callable[[KeyPath, str], str]
 """Says a mistake with the line of the place where it is."""

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 Platform = Literal["Linux", "Windows"]
-PatchState = Literal["Installed", "InstalledPendingReboot", "Missing", "Failed"]
+PatchState = Literal["Installed", "InstalledOther", "InstalledPendingReboot", "InstalledRejected", "Missing", "Failed"]
 
 SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
 CATEGORIES = {
@@ -34,7 +34,9 @@ BASELINES: Mapping[Platform, str] = {
     "Linux": "arn:aws:ssm:ap-northeast-1:484020925801:patchbaseline/pb-0221829c157a4d3e1",
     "Windows": "arn:aws:ssm:ap-northeast-1:484020925801:patchbaseline/pb-0c10e65780f3b1a2d",
 }
-_NON_COMPLIANT = ("Missing", "Failed", "InstalledPendingReboot")
+_NON_COMPLIANT = ("Missing", "Failed", "InstalledPendingReboot", "InstalledRejected")
+"""CriticalNonCompliantCount in the API model: "missing, have failed installation, were rejected, or were installed but
+awaiting a required managed node reboot"."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ class PatchReport:
             "BaselineId": BASELINES[platform],
             "SnapshotId": self.snapshot_id,
             "InstalledCount": counts["Installed"],
-            "InstalledOtherCount": 0,
+            "InstalledOtherCount": counts["InstalledOther"],
             "InstalledPendingRebootCount": counts["InstalledPendingReboot"],
-            "InstalledRejectedCount": 0,
+            "InstalledRejectedCount": counts["InstalledRejected"],
             "MissingCount": counts["Missing"],
             "FailedCount": counts["Failed"],
             "UnreportedNotApplicableCount": 0,

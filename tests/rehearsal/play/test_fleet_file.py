@@ -174,6 +174,19 @@ bogus: 1
             "fleet.yaml:4: instances[0].power: a hibernated machine is stopped",
         ),
         (
+            "instances:\n  - name: web\n    wrong: [refuses_while_reboot_pending]",
+            "fleet.yaml:3: instances[0].wrong: only Windows refuses_while_reboot_pending",
+        ),
+        (
+            "instances:\n  - name: web\n    installFailure: {exitCode: 0}",
+            "fleet.yaml:3: instances[0].installFailure.exitCode: expected an exit code other than 0, got 0",
+        ),
+        (
+            "instances:\n  - name: web\n    installedRejected: [badlib Awful]",
+            "fleet.yaml:3: instances[0].installedRejected[0]: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], "
+            'got "badlib Awful"',
+        ),
+        (
             "instances:\n  - name: web\n    operator: EKS",
             'fleet.yaml:3: instances[0].operator: expected a service such as eks.amazonaws.com, got "EKS"',
         ),

@@ -34,6 +34,7 @@ from tests.rules.project import (
     states,
 )
 from tests.rules.test_errors import OWN
+from tests.unit.records.recorded import a_run
 
 PATCH_INSTANCE = "PatchInstance"
 MAINTENANCE_RUN = "MaintenanceRun"
@@ -397,8 +398,11 @@ def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
 def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
     outcomes: list[Any] = [{"outcome": "not_attempted"}]
     failure = {"error": error, "cause": ""}
-    assert outcome_of_run(outcomes, {}, failure) not in SUCCESSES
-    assert outcome_of_run([], {}, failure) not in SUCCESSES or error in ("MachinesFailedError", "RunIncompleteError")
+    assert outcome_of_run(outcomes, a_run(), failure) not in SUCCESSES
+    assert outcome_of_run([], a_run(), failure) not in SUCCESSES or error in (
+        "MachinesFailedError",
+        "RunIncompleteError",
+    )
 
 
 def test_a_machine_fails_with_the_first_error_and_cause() -> None:

@@ -37,7 +37,7 @@ from drydock.records.runs import SNAPSHOT_LIVES, Run
 from drydock.request.policy import Policy
 from drydock.subject import group_subject
 from drydock.tags import GROUP_TAG
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 _MOST_MACHINES = 10_000
 
@@ -78,7 +78,7 @@ class Earlier:
 
     def snapshot_lives(self, now: datetime) -> bool:
         """Whether all machines can be given the patches still that this run's got."""
-        return now - from_text(self.run.item["snapshotSince"]) <= SNAPSHOT_LIVES
+        return now - self.run.require_plan().snapshot_since <= SNAPSHOT_LIVES
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def sweep_runs(services: Services) -> dict[str, int]:
 
 
 def _is_late(run: Run, now: datetime) -> bool:
-    return now - from_text(run.item["endedAt"]) > TOLD_LATE
+    return run.ended is not None and now - run.ended.at > TOLD_LATE
 
 
 def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,11 +90,11 @@ def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
     minutes = plan["policy"]["soakMinutes"]
     if not minutes or not is_after_canary(plan, number):
         return 0
-    until = run.item.get("soakUntil")
+    until = run.soak_until
     if until is None:
-        until = to_text(services.now() + timedelta(minutes=minutes))
-        update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
-    return max(0, math.ceil((from_text(until) - services.now()).total_seconds()))
+        until = services.now() + timedelta(minutes=minutes)
+        update_run(services.table, run, {"soakUntil": to_text(until)}, "attribute_exists(pk)")
+    return max(0, math.ceil((until - services.now()).total_seconds()))
 
 
 def _own_run(services: Services, step: Step) -> Run:
@@ -118,7 +118,7 @@ def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
     verdict = look_at_run(run, seconds, services.now(), zone)
     if verdict is not None:
         return verdict
-    reason = look_outside(services, run.item["policy"]["gates"])
+    reason = look_outside(services, run.require_plan().policy["gates"])
     return Verdict(reason, closes_run=True) if reason is not None else None
 
 
@@ -324,10 +324,10 @@ def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
     run = require_run(services.table, str(event.get("runId", "")))
     if run.is_ended:
-        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.item.get('outcome', '')}"}
+        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.outcome}"}
     reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
     closed = close_run(services.table, run, reason, services.now())
-    token = (closed.item.get("approval") or {}).get("token", "")
+    token = (closed.approval or {}).get("token", "")
     if closed.phase == AWAITING_APPROVAL and token:
         services.executions.refuse(token, reason)
     said = closed.closed or {}

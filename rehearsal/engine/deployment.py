@@ -36,7 +36,6 @@ RECORDED_TYPES = frozenset(
         "AWS::Logs::LogGroup",
         "AWS::Logs::ResourcePolicy",
         "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
     }

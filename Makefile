@@ -1,14 +1,21 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check lint scan soak properties bench build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan prove soak bench build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
 SCANNER := .venv-scan/.ready
 TESTED := .venv/.tested
-SOURCES := $(shell find template.yaml events functions layers rehearsal benchmarks statemachines tests -type f -not -name '*.pyc')
+# All that a test may read; a folder is newer when something in it was deleted.
+SOURCES := $(shell find *.md *.toml setup.py Makefile template.yaml .ci .github benchmarks docs drydock_cli drydock_files events \
+  functions layers rehearsal requirements/* statemachines tests tools -not -name '*.pyc' -not -name __pycache__)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --custom-compile-command "make requirements"
+
+# What is drawn by chance is drawn anew every time, unless the same SEED is given again.
+ifndef SEED
+SEED := $(shell date +%s)
+endif
 
 # The build and the linters neither call home nor need an account.
 export SAM_CLI_TELEMETRY := 0
@@ -20,9 +27,12 @@ help: ## Show this list
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run the tests (under four minutes on two cores)
 	@$(BIN)/pytest --numprocesses auto
 	@touch $(TESTED)
+
+quick: $(READY) ## Run those that need no embedded account (a minute)
+	@$(BIN)/pytest --numprocesses auto tests/unit tests/rules tests/properties
 
 check: lint scan $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
 	@$(BIN)/python tools/build.py --check
@@ -41,11 +51,14 @@ scan: $(SCANNER)
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
 
-soak: $(READY) ## Disturb every changing call of every flow in every way, a run each (half an hour on two cores)
-	@$(BIN)/python -m rehearsal.proof.soak
+prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N cases, a tenth of the inputs)
+	@echo "make prove SEED=$(SEED)$(if $(SAMPLE), SAMPLE=$(SAMPLE))"
+	@$(BIN)/pytest --numprocesses auto -m prove
+	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),1000,10000) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
+	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED) $(if $(SAMPLE),--sample $(SAMPLE) --lost $(SAMPLE) --pairs $(SAMPLE))
 
-properties: $(READY) ## Refuse ten thousand broken inputs, and admit five thousand valid ones
-	@DRYDOCK_EXAMPLES=10000 $(BIN)/pytest --numprocesses auto tests/properties
+soak: $(READY) ## The crash matrix alone: everything that can happen to every changing call of every flow, a run each
+	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED)
 
 bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
 	@$(BIN)/python -m benchmarks
@@ -59,7 +72,8 @@ deploy: build ## Build and deploy, asking what is not in samconfig.toml
 	@$(BIN)/sam deploy --guided
 
 requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for the newest versions)
-	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/development.in --output-file requirements/development.txt
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra rehearse requirements/development.in \
+	  --output-file requirements/development.txt
 	@$(UV_COMPILE) requirements/layer.in --constraint requirements/development.txt --output-file layers/drydock/requirements.txt
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 

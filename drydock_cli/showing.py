@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from drydock.run.reports import MACHINE_OUTCOMES
+from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import group_name_of, is_group
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 

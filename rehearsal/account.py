@@ -35,7 +35,18 @@ from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
 from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
-from rehearsal.engine.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
+from rehearsal.engine.project import PROJECT
+from rehearsal.engine.repairs import (
+    distributed_map,
+    dynamodb,
+    executions,
+    integrations,
+    jsonata,
+    nested,
+    patterns,
+    redrive,
+    validation,
+)
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.engine.urls import FunctionUrls
@@ -45,7 +56,6 @@ from rehearsal.world.fleet import Fleet
 from rehearsal.world.gates import Gates
 from rehearsal.world.windows import Windows
 
-PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
 
@@ -266,6 +276,8 @@ class EmbeddedAccount:
         self.calls.checks.append(MissingObjects(self.permissions).check)
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
+        keys.repair_symmetric_keys(patches)
+        patterns.repair_event_patterns(patches)
         self.functions.install(patches)
         self._deployer.install(patches)
         answer_calls(patches, self._window_calls.find_answer)
@@ -301,6 +313,7 @@ class EmbeddedAccount:
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
         executions.repair_parsing(patches)
+        validation.repair_validation(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,8 +15,8 @@ from botocore import xform_name
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
+from moto.core.exceptions import ServiceException
 from moto.iam.models import Role, iam_backends
-from moto.stepfunctions.parser.api import InvalidDefinition
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -155,7 +154,7 @@ class Deployer:
 
     def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
         """Create a stack from a SAM template; raises DeploymentError when that is not possible."""
-        translated = copy.deepcopy(_translate(template.read_text(), tuple(sorted(parameters.items()))))
+        translated = _translate(template.read_text(), tuple(sorted(parameters.items())))
         unknown = {
             resource["Type"]
             for resource in translated["Resources"].values()
@@ -238,8 +237,8 @@ class Deployer:
                 roleArn=properties["RoleArn"],
                 sm_type=properties.get("StateMachineType"),
             )
-        except InvalidDefinition as error:
-            raise DeploymentError(f"{path.name} is not a state machine: {error}") from error
+        except ServiceException as error:
+            raise DeploymentError(f"{path.name} is refused: {error.message}") from error
         return StackResource(machine.arn, {"Arn": machine.arn, "Name": name})
 
 
@@ -301,7 +300,7 @@ def _print(value: Any) -> str:
 
 @lru_cache(maxsize=32)
 def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Return the CloudFormation template that SAM makes of a SAM template."""
+    """Return the CloudFormation template that SAM makes of a SAM template. It is for reading only."""
     template = yaml_parse(text)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})

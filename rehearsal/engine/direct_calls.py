@@ -29,6 +29,7 @@ DIRECT_CALLS = frozenset(
         ("dynamodb", "TransactWriteItems"),
         *(("stepfunctions", name) for name in ("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat")),
         *(("stepfunctions", name) for name in ("StartExecution", "DescribeExecution", "StopExecution")),
+        ("stepfunctions", "ListExecutions"),
     }
 )
 

@@ -19,6 +19,7 @@ from moto.awslambda_simple.models import LambdaSimpleBackend
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Caller, CallLog, FunctionKilled, current_caller
 from rehearsal.engine.clock import VirtualClock
+from rehearsal.engine.project import PACKAGE
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 
@@ -157,6 +158,10 @@ def _return_streams() -> None:
             setattr(sys, name, stream.real)
 
 
+_warm: dict[Path, dict[str, ModuleType]] = {}
+"""The modules of each layer, by its path: importing them takes as long as patching a machine."""
+
+
 class FunctionHost:
     """The functions of the account and their invocations.
 
@@ -193,21 +198,28 @@ class FunctionHost:
             patches.replace(backend, "invoke", lambda backend, *request: self._answer_api(*request))
 
     def add_layer(self, path: Path) -> None:
-        """Make a layer's packages importable, as fresh copies for this account."""
+        """Make a layer's packages importable, as copies of the functions' own.
+
+        They are warm: what an earlier account of this process has imported is not imported again. A layer whose folder
+        is not there is installed: as the package of the folder's name, beside the rehearsal.
+        """
         assert self._patches is not None
+        if path.is_dir():
+            packages = {entry.stem for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".py"}
+            sys.path.insert(0, str(path))
+            self._patches.callback(sys.path.remove, str(path))
+        else:
+            packages, path = {path.name}, PACKAGE.parent
         self.layers.append(path)
-        packages = {entry.stem for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".py"}
 
-        def is_own(name: str) -> bool:
-            return name.split(".")[0] in packages
+        def take_out() -> dict[str, ModuleType]:
+            return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in packages}
 
-        kept = {name: sys.modules.pop(name) for name in list(sys.modules) if is_own(name)}
-        sys.path.insert(0, str(path))
+        kept = take_out()
+        sys.modules.update(_warm.get(path, {}))
 
         def restore() -> None:
-            sys.path.remove(str(path))
-            for name in [name for name in sys.modules if is_own(name)]:
-                del sys.modules[name]
+            _warm[path] = take_out()
             sys.modules.update(kept)
 
         self._patches.callback(restore)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -17,12 +16,13 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Call
+from rehearsal.engine.project import PACKAGE
 
 Parameters = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | tuple[str, ...]]
 
-TABLE = Path(__file__).parents[1] / "permissions.yaml"
+TABLE = PACKAGE / "permissions.yaml"
 
 LOGGING_POLICIES = frozenset({"AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess", "AWSXrayWriteOnlyAccess"})
 """Managed policies that only let a function write its logs and traces, which needs no check here."""

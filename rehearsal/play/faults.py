@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.account import Observer
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
+from rehearsal.engine.error_codes import status_of
 
 if TYPE_CHECKING:
     from rehearsal.account import EmbeddedAccount
@@ -53,6 +54,9 @@ class Moment:
 
     after: float = 0
     state: str | None = None
+
+    def __str__(self) -> str:
+        return f"in state {self.state!r}" if self.state else f"after {self.after:g} s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +160,8 @@ class FailCall:
             if not self.occurrence <= seen < self.occurrence + self.times:
                 return None
             strikes.add()
-            return _interception(_client_error(self.error, self.message, call.operation), self.after_effect)
+            error = _client_error(call.service, self.error, self.message, call.operation)
+            return _interception(error, self.after_effect)
 
         account.calls.interceptors.append(intercept)
         return strikes
@@ -434,8 +439,9 @@ def _interception(error: BaseException, after_effect: bool) -> Interception:
     return Interception(after=error) if after_effect else Interception(before=error)
 
 
-def _client_error(code: str, message: str, operation: str) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+def _client_error(service: str, code: str, message: str, operation: str) -> ClientError:
+    status = status_of(service, code)
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, operation)
 
 
@@ -449,11 +455,9 @@ def describe(fault: Fault) -> str:
         case KillFunction():
             return f"function {fault.function} is killed"
         case StopExecution() | StopInstance() | TerminateInstance():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.instance}: {fault.what} by somebody {when}"
+            return f"{fault.instance}: {fault.what} by somebody {fault.moment}"
         case StopRun():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.run}: {fault.what} by somebody {when}"
+            return f"{fault.run}: {fault.what} by somebody {fault.moment}"
         case LoseCancellations():
             return fault.what
     return str(fault)

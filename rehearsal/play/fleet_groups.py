@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from rehearsal.play.fleet_runs import KeyPath, seconds
+from drydock_files.marked_text import KeyPath
+from rehearsal.play.fleet_shape import At, seconds
 
-At = Callable[[KeyPath, str], str]
+ZONES_OF_A_GROUP = 2
+"""Over so many zones a group is whose entry does not say."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,12 @@ def build_rolls(data: Mapping[str, Any]) -> tuple[RollStart, ...]:
 
 
 def _settings(entry: Mapping[str, Any], count: int) -> dict[str, Any]:
-    given = {"suspended": "suspended", "zones": "zones"}
-    settings = {python: entry[key] for key, python in given.items() if key in entry}
-    return {**settings, "min": entry.get("min", count), "max": entry.get("max", count)}
+    return {
+        "min": entry.get("min", count),
+        "max": entry.get("max", count),
+        "zones": entry.get("zones", ZONES_OF_A_GROUP),
+        "suspended": entry.get("suspended", ()),
+    }
 
 
 def _expectation(entry: Mapping[str, Any]) -> GroupExpectation:

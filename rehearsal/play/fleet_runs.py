@@ -6,20 +6,18 @@ Times count from the rehearsal's beginning, which is the opening of the window w
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from drydock.errors import InvalidInputError, InvalidPolicyError
 from drydock.plan.run_request import read_run_request
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
+from drydock_files.marked_text import KeyPath, path_of
+from rehearsal.play.fleet_shape import At, seconds
 from rehearsal.world.gates import AlarmState
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 Deed = Literal["approve", "reject", "sleep"]
 Way = Literal["url", "link", "parameter"]
@@ -28,10 +26,6 @@ WINDOW = "window"
 """What a fleet file calls the run of its window's first execution."""
 
 _ANY_ID = "i-" + "0" * 17
-
-KeyPath = tuple[str | int, ...]
-At = Callable[[KeyPath, str], str]
-"""Says a mistake with the line of the place where it is."""
 
 COUNTS = {
     "succeeded": "succeeded",
@@ -132,17 +126,6 @@ class RunsSpec:
 
 
 NO_RUNS = RunsSpec()
-
-
-def seconds(text: str | int) -> int:
-    """Return the seconds of a duration such as '90s', '1h30m' or 90."""
-    if isinstance(text, int):
-        return text
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not parts or not text:
-        raise ValueError(f"{text!r} is not a duration")
-    hours, minutes, rest = (int(part or 0) for part in parts.groups())
-    return hours * 3600 + minutes * 60 + rest
 
 
 def run_names(data: Mapping[str, Any]) -> list[str]:
@@ -284,9 +267,9 @@ def _find_wrong_input(
     if "targets" in given:
         given["targets"] = with_ids(given["targets"], {name: [_ANY_ID] for name in members})
     for mistake in _mistakes_of(given, run["name"], data.get("policy", {})):
-        place = mistake.partition(":")[0]
-        keys = [int(key) if key.isdigit() else key for key in re.findall(r"[^.\[\]]+", place.removeprefix("input"))]
-        yield at(("runs", index, "input", *keys), f"runs[{index}].input: {mistake}")
+        path = path_of(mistake)
+        inside = path[1:] if path[:1] == ("input",) else path
+        yield at(("runs", index, "input", *inside), f"runs[{index}].input: {mistake}")
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:

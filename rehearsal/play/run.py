@@ -55,6 +55,15 @@ class MessageOutcome:
 
 
 @dataclass(frozen=True)
+class FaultOutcome:
+    """How often a fault of the file struck, and when first; None when it never did."""
+
+    what: str
+    count: int
+    first: datetime | None
+
+
+@dataclass(frozen=True)
 class RehearsalOutcome:
     """All that a rehearsal showed. Real seconds are the only thing that differs from run to run."""
 
@@ -66,6 +75,7 @@ class RehearsalOutcome:
     runs: tuple[RunOutcome, ...]
     machines: tuple[MachineOutcome, ...]
     groups: tuple[GroupOutcome, ...]
+    faults: tuple[FaultOutcome, ...]
     messages: tuple[MessageOutcome, ...]
     calls: Mapping[str, int]
     function_invocations: int
@@ -129,6 +139,8 @@ class _Rehearsal:
         self._runs = fleet_file.runs
         self._tell = tell
         self._strikes: list[Strikes] = []
+        self._struck: dict[int, datetime] = {}
+        """When each fault struck first, by its place in the file."""
         self._problems: list[str] = []
         self._expected: dict[str, RunExpectation] = {}
         self._labels: dict[str, str] = {}
@@ -264,7 +276,7 @@ class _Rehearsal:
         """Arm everything that happens at a time of the file; they count from now."""
         account, clock = self._account, self._account.clock
         self._began = clock.now()
-        self._strikes = [self._arm(fault) for fault in self._file.faults]
+        self._strikes = [self._arm(fault, number) for number, fault in enumerate(self._file.faults)]
         self._plan_starts()
         for calendar in self._runs.calendars:
             kind = account.calendars[calendar.name].kind
@@ -282,13 +294,19 @@ class _Rehearsal:
     def _tell_news(self, text: str) -> None:
         self._tell(Change(self._account.clock.now(), "", text, is_news=True))
 
-    def _arm(self, fault: Fault) -> Strikes:
-        """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
+    def _arm(self, fault: Fault, number: int) -> Strikes:
+        """Arm a fault, note when it strikes, and tell of it, unless it is one that strikes all the time."""
         if isinstance(fault, StopRun) and fault.run == WINDOW:
             fault = replace(fault, run=next(iter(self._expected)))
         strikes = fault.arm(self._account, self._fleet)
-        if not isinstance(fault, EventFault):
-            strikes.heard = lambda: self._tell(Change(self._account.clock.now(), "", describe(fault), is_fault=True))
+
+        def hear() -> None:
+            now = self._account.clock.now()
+            self._struck.setdefault(number, now)
+            if not isinstance(fault, EventFault):
+                self._tell(Change(now, "", describe(fault), is_fault=True))
+
+        strikes.heard = hear
         return strikes
 
     def _plan_starts(self) -> None:
@@ -370,6 +388,10 @@ class _Rehearsal:
             items,
             runs,
             groups,
+            tuple(
+                FaultOutcome(describe(one.fault), one.count, self._struck.get(number))
+                for number, one in enumerate(self._strikes)
+            ),
             tuple(problems),
             self._began,
             seed,
@@ -449,6 +471,7 @@ def _collect(
     items: list[dict[str, Any]],
     runs: tuple[RunOutcome, ...],
     groups: tuple[GroupOutcome, ...],
+    faults: tuple[FaultOutcome, ...],
     problems: tuple[str, ...],
     began: datetime,
     seed: int,
@@ -502,6 +525,7 @@ def _collect(
         runs=runs,
         machines=tuple(outcomes),
         groups=groups,
+        faults=faults,
         messages=messages,
         calls=dict(sorted(counts.items())),
         function_invocations=recorder.invocations,

@@ -226,7 +226,7 @@ class GroupCalls:
             by_type.setdefault(member.machine.spec.instance_type, []).append(member.instance_id)
         error = {
             **about,
-            "ErrorCode": "InsufficientInstanceCapacity",
+            "ErrorCode": group.launch_error,
             "ErrorMessage": f"There is no capacity in the Availability Zone {chosen}.",
         }
         answer = {

@@ -51,6 +51,8 @@ class Group:
         self.tokens: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {}
         """The request and the answer of LaunchInstances, by client token."""
         self.zones_without_capacity: set[str] = set()
+        self.launch_error = "InsufficientInstanceCapacity"
+        """The code by which LaunchInstances says why it launches none there."""
         self.contended = False
         """While true, every call that would change the group finds a pending update."""
         names = [spec.target_group] if isinstance(spec.target_group, str) else list(spec.target_group)

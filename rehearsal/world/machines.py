@@ -93,6 +93,10 @@ class MachineSpec:
     lifecycle: Literal["spot"] | None = None
     group: str | None = None
     stop_protection: bool = False
+    hibernated: bool = False
+    """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""
+    operator: str = ""
+    """The service that owns the instance, such as eks.amazonaws.com; empty when the account itself does."""
     zone: str = f"{REGION}a"
     image_id: str = FIRST_IMAGE
     instance_type: str = "t3.medium"
@@ -180,6 +184,8 @@ class Machine:
         for wrong in spec.wrong:
             if wrong.partition(":")[0] not in WRONGS:
                 raise ValueError(f"{spec.name}: wrong: {wrong!r} is not one of {', '.join(WRONGS)}")
+        if spec.hibernated and spec.power != "stopped":
+            raise ValueError(f"{spec.name}: a hibernated machine is stopped")
         self.spec = spec
         self.instance_id = instance_id
         self.account = account
@@ -189,6 +195,12 @@ class Machine:
         self.state: str = "pending" if new else spec.power
         self.state_reason: tuple[str, str] | None = None
         self.transition_reason = ""
+        self.sleeps = spec.hibernated
+        """Whether its memory waits on its root volume: the next start goes on where it was."""
+        self.lost_memory = False
+        """Whether what it held in memory when it was hibernated is gone."""
+        if spec.hibernated:
+            self._explain("Client.UserInitiatedHibernate", "User initiated hibernate")
         self.launch_time = now if new else now - timedelta(days=1)
         self.power_log: list[tuple[datetime, str]] = [(now, self.state)]
         self.boots = 0 if new else 1
@@ -367,7 +379,10 @@ class Machine:
         self._change_state("running")
         durations = self.spec.durations
         self._checked_at = self.account.clock.time() + durations.boot - min(_PENDING_SECONDS, durations.boot)
-        self._boot()
+        if self.sleeps:
+            self._wake()
+        else:
+            self._boot()
         self._later(durations.agent, self._connect)
 
     def _come_back(self) -> None:
@@ -381,6 +396,12 @@ class Machine:
         if not self.goes_wrong("stays_pending_reboot"):
             self.installed += self.pending
             self.pending = []
+
+    def _wake(self) -> None:
+        """Go on with what was in memory: no boot, and what waits for a reboot waits still."""
+        self.sleeps = False
+        self.service_log.append((self.account.clock.now(), True))
+        self._tell()
 
     def _connect(self) -> None:
         if self.spec.managed and not self._agent_dead and not self.goes_wrong("agent_never_online"):
@@ -397,6 +418,7 @@ class Machine:
 
     def _cut_power(self, cause: str, spare: Job | None = None) -> None:
         self._epoch += 1
+        self.lost_memory = self.spec.hibernated
         self.service_log.append((self.account.clock.now(), False))
         self.agent.disconnect()
         for job in list(self.jobs):

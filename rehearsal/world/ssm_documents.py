@@ -82,21 +82,40 @@ class CommandDocument:
 
 
 def probe(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
-    """Print boot id, versions of agents and pending reboot as JSON."""
+    """Print boot id, versions of agents, a pending reboot and what installs as JSON, as the stack's document does."""
     yield Work(machine.spec.durations.command)
     if machine.goes_wrong("probe_garbage"):
         return Outcome("bash: line 7: uptime: command not found\n{bootId:")
+    installer = _find_installer(machine, parameters)
     return Outcome(
-        json.dumps(
+        _write_json(
             {
                 "bootId": machine.boot_id,
                 "agentVersion": machine.agent.version,
                 "cloudWatchAgentVersion": machine.cloudwatch_agent_version,
                 "pendingReboot": machine.pending_reboot,
+                "installing": bool(installer),
+                "installer": installer,
             }
         )
-        + "\n"
     )
+
+
+def _find_installer(machine: Machine, parameters: Mapping[str, str]) -> str:
+    """What is at work on the machine now that installs, whatever the status of its command says."""
+    windows = machine.spec.platform == "Windows"
+    for job in machine.jobs:
+        if job.installs:
+            return "Windows Update installs" if windows else f"dnf ({_INSTALLER_PID}) holds /var/lib/rpm/.rpm.lock"
+    for job in machine.jobs:
+        if job.command_id in parameters["CommandIds"].split(","):
+            name = "powershell.exe" if windows else "sh"
+            return f"{name} ({_INSTALLER_PID}) works for command {job.command_id}"
+    return ""
+
+
+def _write_json(answer: Mapping[str, Any]) -> str:
+    return json.dumps(answer, separators=(",", ":")) + "\n"
 
 
 def run_patch_baseline(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
@@ -295,7 +314,7 @@ def search_windows_updates(machine: Machine, parameters: Mapping[str, str], comm
         return Outcome("")
     missing = filter_windows_updates(machine.missing, parameters, machine.patch_time.date())
     names = [update.name for update in missing[:40]]
-    return Outcome(json.dumps({"missingCount": len(missing), "missing": names}, separators=(",", ":")) + "\n")
+    return Outcome(_write_json({"missingCount": len(missing), "missing": names}))
 
 
 def run_account_document(name: str) -> Callable[[Machine, Mapping[str, str], str], Behaviour]:
@@ -330,6 +349,7 @@ _HOOK_STATES = {
 NEWEST_AGENT = "3.3.2299.0"
 NEWEST_CLOUDWATCH_AGENT = "1.300057.3b1197"
 _AGENT_UPDATE_SECONDS = 45.0
+_INSTALLER_PID = 4711
 _LINUX: frozenset[Platform] = frozenset({"Linux"})
 _WINDOWS: frozenset[Platform] = frozenset({"Windows"})
 _MAC: frozenset[Platform] = frozenset()

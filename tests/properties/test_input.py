@@ -35,7 +35,7 @@ from tests.unit.fakes import START, agent
 from tests.unit.world import INSTANCE, World
 
 EXAMPLES = int(os.environ.get("DRYDOCK_EXAMPLES", "200"))
-"""How many broken requests are generated, and half as many valid ones. `make properties` generates more."""
+"""How many broken requests are generated, and half as many valid ones. `make prove` generates more."""
 
 
 KEYS: dict[Path, Kind] = {**INPUT, **{("policy", *path): kind for path, kind in POLICY.items()}}

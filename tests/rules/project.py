@@ -104,6 +104,12 @@ class Flow:
         return self.states[self.definition["StartAt"]]
 
     @property
+    def failure(self) -> str:
+        """The variable that remembers its failure. A name that a machine assigns, its Maps' items may not."""
+        (name,) = (name for name in self.first.body["Assign"] if name.lower().endswith("failure"))
+        return str(name)
+
+    @property
     def is_of_items(self) -> bool:
         """Whether it is what a Map does with each of its items."""
         return "/" in self.name

@@ -12,7 +12,7 @@ from drydock.machine.commands import _SEEN_AFTER
 from drydock.machine.evidence import _MOST_READS
 from drydock.machine.settling import SETTLE_LIMIT
 from drydock.request.policy import MOST_SECONDS, effective_policy
-from drydock.run.reports import SUCCESSES, outcome_of_run
+from drydock.run.outcomes import SUCCESSES, outcome_of_run
 from drydock.telling.failures import readable_failure
 from rehearsal.engine.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
@@ -317,7 +317,11 @@ def test_a_catch_remembers_the_error_and_its_cause() -> None:
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
-                value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
+                value = _value(
+                    catcher["Assign"][flow(state.flow).failure],
+                    **{flow(state.flow).failure: None},
+                    states={"errorOutput": error, "input": {}},
+                )
                 assert value == {"error": "ImageFailedError", "cause": "no"}, state.name
 
 
@@ -326,7 +330,11 @@ def test_an_error_without_a_cause_is_remembered_and_told_without_one() -> None:
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
-                value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
+                value = _value(
+                    catcher["Assign"][flow(state.flow).failure],
+                    **{flow(state.flow).failure: None},
+                    states={"errorOutput": error, "input": {}},
+                )
                 assert value["error"] == "States.HeartbeatTimeout", state.name
                 assert not value.get("cause"), state.name
     for fail in states("Fail"):
@@ -338,7 +346,7 @@ def test_what_is_forgiven_is_said_in_the_output_beside_all_the_rest() -> None:
         if state.name in FORGIVEN:
             (catcher,) = state.catchers
             assert flow(state.flow).states[catcher["Next"]].type == "Succeed", state.name
-            assert "failure" not in catcher["Assign"], state.name
+            assert flow(state.flow).failure not in catcher["Assign"], state.name
             states_variable = {"errorOutput": {"Error": "AwsCallFailedError", "Cause": "denied"}}
             outcome = _value(catcher["Assign"]["outcome"], outcome={"verdict": "compliant"}, states=states_variable)
             assert outcome.pop("verdict") == "compliant", state.name
@@ -366,13 +374,14 @@ def test_nothing_overwrites_the_first_failure() -> None:
                 # What failed is what becomes of the member: its return makes data of it, and what fails then is worse.
                 continue
             for catcher in state.catchers:
-                if "failure" in catcher["Assign"]:
+                if one.failure in catcher["Assign"]:
                     seen += 1
-                    assert _value(catcher["Assign"]["failure"], failure=first, states=later) == first, state.name
-            own = state.body.get("Assign", {}).get("failure")
+                    value = _value(catcher["Assign"][one.failure], **{one.failure: first}, states=later)
+                    assert value == first, state.name
+            own = state.body.get("Assign", {}).get(one.failure)
             given = state.body.get("Arguments", {}).get("Payload", {}).get("data", {}).get("failure")
-            if own and given != "{% $failure %}":
-                assert _value(own, failure=first, states=later) == first, state.name
+            if own and given != f"{{% ${one.failure} %}}":
+                assert _value(own, **{one.failure: first}, states=later) == first, state.name
     assert seen
 
 
@@ -436,7 +445,7 @@ def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> N
         after = caught[name] | (following(items, Node(name, False)) if name in started else set())
         assert reached(items, after, without=["Record Outcome"]) == set(), f"after {name}"
     recording = items.states["Record Outcome"].body["Arguments"]["Payload"]["data"]
-    assert recording["failure"] == "{% $failure %}"
+    assert recording["failure"] == f"{{% ${items.failure} %}}"
     assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
 
 
@@ -452,7 +461,7 @@ def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> N
             for failed in (True, False)
         }, f"after {name}"
     recording = items.states["Record Member"].body["Arguments"]["Payload"]["data"]
-    assert recording["failure"] == "{% $failure %}"
+    assert recording["failure"] == f"{{% ${items.failure} %}}"
     assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.account import PROJECT
 from rehearsal.engine.permissions import Request, Statement, is_allowed, read_table
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.play.fleet_runs import Person
 from rehearsal.play.group_faults import ScalingPolicy

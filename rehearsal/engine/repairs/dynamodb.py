@@ -245,9 +245,9 @@ def repair_repeated_checks(patches: Patches) -> None:
             tuple(body.get("ExpressionAttributeValues") or ()),
             tuple(body["Key"]),
         )
-        if wanted not in ("NONE", "ALL_NEW") or shape not in checked:
+        if wanted not in ("NONE", "ALL_NEW") or shape not in _checked:
             result = original(self)
-            checked.add(shape)
+            _checked.add(shape)
             return result
         passed = True
         try:
@@ -264,9 +264,11 @@ def repair_repeated_checks(patches: Patches) -> None:
             passed = False
         return DynamoResult({"Attributes": item.to_json()["Attributes"]} if wanted == "ALL_NEW" else {})
 
-    checked: set[Any] = set()
     patches.wrap(DynamoHandler, "update_item", update)
     patches.wrap(UpdateExpressionValidator, "get_ast_processors", find_processors)
 
+
+_checked: set[Any] = set()
+"""The shapes of requests that have passed; what a shape leaves to fail is in the values."""
 
 _SHAPE_CHECKS = (ActionCountValidator, OverlappingPathsValidator, UpdateHashRangeKeyValidator)

@@ -14,6 +14,7 @@ import pytest
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
 from rehearsal.engine.deployment import Stack
+from tests.rehearsal.conftest import ENGINE_PROJECT
 
 RunMachine = Callable[..., ExecutionView]
 
@@ -92,10 +93,20 @@ def test_a_synchronous_invocation_answers_as_lambda_does(engine: EmbeddedAccount
         client.invoke(FunctionName="drydock-nobody", Payload=b"{}")
 
 
+def test_a_layer_is_imported_once_in_a_process_and_is_nobody_s_between_accounts() -> None:
+    found = []
+    for _ in range(2):
+        assert "shared" not in sys.modules
+        with EmbeddedAccount(project=ENGINE_PROJECT) as account:
+            account.deploy()
+            account.start_execution("Machine", {})
+            account.run_until_quiet()
+            found.append(sys.modules["shared"])
+    assert found[0] is found[1]
+
+
 def test_the_process_is_left_as_it_was() -> None:
     before = (os.environ, sys.stdout, sys.stderr, time.sleep, list(sys.path), sys.getrecursionlimit())
-    from tests.rehearsal.conftest import ENGINE_PROJECT
-
     with EmbeddedAccount(project=ENGINE_PROJECT) as account:
         account.deploy()
         account.start_execution("Machine", {"work": "never"})

@@ -21,6 +21,8 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.responses import DynamoHandler
 from moto.iam.models import Role, iam_backends
+from moto.kms import utils as kms_utils
+from moto.kms.models import kms_backends
 from moto.ssm.models import Document
 from moto.stepfunctions.parser import models, utils
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -47,6 +49,7 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.deployment import Stack
 from rehearsal.engine.repairs.jsonata import UNDEFINED, evaluate
 from rehearsal.engine.repairs.patches import Patches
@@ -92,6 +95,7 @@ PUBLISHED = {
     "update": source(DynamoHandler.update_item),
     "make": source(UpdateExpressionParser.make),
     "clean": source(parsing.clean_json),
+    "private_key": source(kms_utils.generate_private_key),
     "document": source(Document.create_from_cloudformation_json),
     "role": source(Role.create_from_cloudformation_json),
 }
@@ -351,6 +355,16 @@ def test_a_transaction_is_taken_back_without_a_copy_of_the_table(engine: Embedde
     assert reasons == ["None", "None", "ConditionalCheckFailed"]
     items = client.scan(TableName="drydock-State")["Items"]
     assert items == [{"pk": {"S": "old"}, "n": {"N": "1"}}]
+
+
+def test_a_symmetric_key_has_no_pair_of_keys_and_encrypts(engine: EmbeddedAccount) -> None:
+    assert PUBLISHED["private_key"].rstrip().endswith("else:\n        return RSAPrivateKey(key_size=2048)")
+    client = engine.client("kms")
+    symmetric, pair = (client.create_key(**spec)["KeyMetadata"]["KeyId"] for spec in ({}, {"KeySpec": "RSA_2048"}))
+    keys = kms_backends[ACCOUNT][REGION].keys
+    assert (keys[symmetric].private_key is None, keys[pair].private_key is None) == (True, False)
+    secret = client.encrypt(KeyId=symmetric, Plaintext=b"a")["CiphertextBlob"]
+    assert client.decrypt(CiphertextBlob=secret)["Plaintext"] == b"a"
 
 
 def test_a_query_does_not_sort_the_table() -> None:

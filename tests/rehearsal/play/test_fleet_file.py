@@ -9,16 +9,12 @@ from pathlib import Path
 import pytest
 
 from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.play.fleet_file import (
-    DEFAULT_FLEET,
-    FLEETS,
-    FleetFile,
-    FleetFileError,
-    load_fleet_file,
-    read_fleet,
-)
-from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation, seconds
+from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
+from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
+from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
 from rehearsal.world.machines import WRONGS, Durations
+
+PAGE = Path(__file__).parents[3] / "docs" / "fleet-files.md"
 
 
 def read(text: str) -> FleetFile:
@@ -174,6 +170,14 @@ bogus: 1
             "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
         ),
         (
+            "instances:\n  - name: web\n    hibernated: true\n    power: running",
+            "fleet.yaml:4: instances[0].power: a hibernated machine is stopped",
+        ),
+        (
+            "instances:\n  - name: web\n    operator: EKS",
+            'fleet.yaml:3: instances[0].operator: expected a service such as eks.amazonaws.com, got "EKS"',
+        ),
+        (
             "instances:\n  - name: web\n    missing: [openssl Dangerous]",
             "fleet.yaml:3: instances[0].missing[0]: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], "
             'got "openssl Dangerous"',
@@ -286,7 +290,7 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
 
     (group,) = fleet.groups
     assert (group.name, group.members, group.drain_seconds) == ("shop", ("web-1", "web-2"), 120)
-    assert group.settings == {"min": 2, "max": 4}
+    assert group.settings == {"min": 2, "max": 4, "zones": 2, "suspended": ()}
     assert group.expect.outcome == "succeeded"
     assert [(roll.group, roll.at) for roll in fleet.rolls] == [("shop", timedelta(minutes=5))]
     assert fleet.starts == ()
@@ -340,6 +344,26 @@ def test_a_file_that_is_not_yaml_is_refused_with_the_line() -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FleetFileError, match="cannot be read: No such file"):
         load_fleet_file(tmp_path / "none.yaml")
+
+
+def keys_of(schema: object) -> set[str]:
+    """Every key that a schema knows, at any depth."""
+    if isinstance(schema, dict):
+        own = set(schema["properties"]) if isinstance(schema.get("properties"), dict) else set()
+        return own.union(*(keys_of(value) for value in schema.values()))
+    return set().union(*map(keys_of, schema)) if isinstance(schema, list) else set()
+
+
+def test_every_key_of_the_schema_and_every_trouble_is_explained_in_the_page_about_fleet_files() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    named = set(re.findall(r"[A-Za-z_]+", " ".join(re.findall(r"`([^`\n]+)`", page))))
+    schema = json.loads((FLEETS / "fleet.schema.json").read_text(encoding="utf-8"))
+    assert {*keys_of(schema), *WRONGS} - named == set()
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_examples_in_the_page_about_fleet_files_can_be_read(example: str) -> None:
+    assert read(example).machines
 
 
 def test_the_schema_knows_the_durations_and_the_troubles_of_machines() -> None:

@@ -224,6 +224,50 @@ def _status(world: World, machine: str) -> str:
     return status
 
 
+def test_a_hibernated_instance_says_so_and_goes_on_with_its_memory(world: World) -> None:
+    """Reason and state: API_StateReason and "How Amazon EC2 instance hibernation works" in the EC2 User Guide."""
+    machine = world.add(power="stopped", hibernated=True, pending_reboot=True)
+    described = world.instance(machine)
+    assert described["HibernationOptions"] == {"Configured": True}
+    assert described["State"]["Name"] == "stopped"
+    assert described["StateReason"]["Code"] == "Client.UserInitiatedHibernate"
+    before = world.fleet.machine(machine).boot_id
+
+    world.ec2.start_instances(InstanceIds=[machine])
+    world.wait(200)
+
+    woken = world.fleet.machine(machine)
+    assert (woken.serves, woken.agent_online, woken.boot_id) == (True, True, before)
+    assert woken.pending_reboot, "nothing was booted"
+    assert not woken.lost_memory
+
+
+def test_a_hibernated_instance_that_is_started_and_stopped_has_lost_its_memory(world: World) -> None:
+    machine = world.add(power="stopped", hibernated=True)
+    world.ec2.start_instances(InstanceIds=[machine])
+    world.wait(200)
+
+    world.ec2.stop_instances(InstanceIds=[machine])
+    world.wait(200)
+    assert world.fleet.machine(machine).lost_memory
+    assert world.instance(machine)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_an_instance_that_a_service_owns_is_changed_by_nobody_but_for_its_tags(world: World) -> None:
+    """ "Amazon EC2 managed instances" in the EC2 User Guide."""
+    machine = world.add(operator="eks.amazonaws.com")
+    assert world.instance(machine)["Operator"] == {"Managed": True, "Principal": "eks.amazonaws.com"}
+    assert world.instance(world.add("mine"))["Operator"] == {"Managed": False}
+
+    for change in (world.ec2.start_instances, world.ec2.stop_instances, world.ec2.terminate_instances):
+        with pytest.raises(ClientError, match=r"is managed by eks\.amazonaws\.com"):
+            change(InstanceIds=[machine])
+    with pytest.raises(ClientError, match=r"is managed by eks\.amazonaws\.com"):
+        world.ec2.create_image(InstanceId=machine, Name="image-of-it")
+    world.ec2.create_tags(Resources=[machine], Tags=[{"Key": "Owner", "Value": "platform"}])
+    assert {"Key": "Owner", "Value": "platform"} in world.instance(machine)["Tags"]
+
+
 # Images
 
 

@@ -33,7 +33,6 @@ from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
 from drydock_cli.exit_codes import STILL_GOING
 from drydock_cli.main import carry_out
-from drydock_cli.policy_file import find_lines
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.stack import RunItems, Stack
 from drydock_cli.terminal import Terminal, columns, cut, pad, printable, wrap
@@ -423,6 +422,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(stack: FakeStack, arguments: Se
             "policy.json:1: policy.maxErrors: 'x' is not 0, a number such as 10 or a percentage such as 10%; ",
         ),
         ('{"maxErrors": "x",\n"waveSize": 0}', "policy.json:2: policy.waveSize: "),
+        ('{\n\t"maxErrors": 1,\n\t"größe \u2028\x7f":\n\t\t1\n}', "policy.json:3: policy.größe "),
+        ('{"canary": {"tag": 1}, "' + 1100 * "k" + '": 1}', "policy.json: policy.canary.tag: 1 is not"),
+        ('{"canary":' * 20_000, "policy.json: nested too deeply"),
     ],
 )
 def test_a_mistake_in_a_policy_file_is_told_with_its_line(
@@ -448,21 +450,6 @@ def test_a_policy_that_is_no_file_is_told_by_its_name(stack: FakeStack, tmp_path
     assert missing.err == "drydock: none.json: No such file or directory\n"
     assert not_a_text.err == f"drydock: {tmp_path}/latin: not a text in UTF-8\n"
     assert given.err.startswith("drydock: --policy:1: policy.maxErrors: ")
-
-
-def test_every_path_of_a_json_text_has_its_line() -> None:
-    text = '{\n "a": {"b": [\n  1,\n  {"c,]": "x\\"}"},\n []\n ]},\n "d":\n  []}'
-
-    assert find_lines(text) == {
-        (): 1,
-        ("a",): 2,
-        ("a", "b"): 2,
-        ("a", "b", 0): 3,
-        ("a", "b", 1): 4,
-        ("a", "b", 1, "c,]"): 4,
-        ("a", "b", 2): 5,
-        ("d",): 8,
-    }
 
 
 # Planning

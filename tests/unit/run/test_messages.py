@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -38,7 +37,7 @@ UNMANAGED = {"instanceId": ident(9), "name": "old", "error": "InstanceUnmanagedE
 EXCLUDED = {"instanceId": ident(8), "name": "db-1", "error": "InstanceExcludedError", "reason": "tag says: frozen"}
 
 
-def summary(report: Mapping[str, Any], location: Location = LOCATION, key: str = KEY) -> tuple[str, str]:
+def summary(report: Any, location: Location = LOCATION, key: str = KEY) -> tuple[str, str]:
     return summary_message(report, location, BUCKET, key)
 
 

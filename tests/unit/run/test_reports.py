@@ -16,16 +16,8 @@ from drydock import errors
 from drydock.aws.table import Item
 from drydock.plan.plans import Plan, PlannedMachine
 from drydock.request.policy import DEFAULTS
-from drydock.run.reports import (
-    MACHINE_OUTCOMES,
-    MachineOutcome,
-    count_outcomes,
-    failed_groups,
-    group_outcomes,
-    make_report,
-    outcome_of_run,
-    reconcile,
-)
+from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, count_outcomes, failed_groups, outcome_of_run
+from drydock.run.reports import group_outcomes, make_report, reconcile
 from drydock.times import to_text
 from tests.unit.fakes import START
 
@@ -145,7 +137,8 @@ def report_of(
 ) -> dict[str, Any]:
     plan, run = plan or make_plan(), run or run_item()
     outcomes = reconcile(plan, places, run, {}, failure)
-    return make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
+    report: Any = make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
+    return report  # type: ignore[no-any-return]
 
 
 ALL_WELL = [place(1), place(2), place(3)]

@@ -2,88 +2,38 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
 from drydock.approval.approvals import is_approved
-from drydock.aws.ec2 import Instance, tags_of
+from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
-from drydock.aws.table import SCHEMA
 from drydock.errors import (
     InvalidInputError,
-    InvalidPolicyError,
-    PlanChangedError,
     RunNotFoundError,
     RunStillWorkingError,
 )
+from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
 from drydock.plan.plans import (
-    Durations,
     Plan,
-    at_another_time,
-    candidate,
     count_planned,
-    gather_groups,
-    in_order,
-    left_out,
-    make_waves,
     members_of,
     plan_hash,
-    planned_machines,
-    planned_waves,
-    predict,
     slots_of,
-    was_not_attempted,
     wave_items,
 )
 from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
-from drydock.plan.targets import LeftOut, resolve
+from drydock.plan.targets import resolve
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
-from drydock.records.runs import SNAPSHOT_LIVES, Run, open_run, open_runs, places_of_run, record_plan, require_run
+from drydock.records.runs import Run, open_run, open_runs, places_of_run, record_plan, require_run
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
-from drydock.subject import group_subject, is_group
-from drydock.tags import GROUP_TAG
+from drydock.subject import is_group
 from drydock.times import from_text, to_text
-
-_MOST_MACHINES = 10_000
-
-
-@dataclass(frozen=True)
-class Frame:
-    """When a run has to be over. `end` is when the last machine is given back; none begins after `last_admission`."""
-
-    end: datetime
-    last_admission: datetime
-    window: WindowFacts | None
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """The run that this one carries out, takes up or follows."""
-
-    run: Run
-    plan: Plan
-    left: frozenset[str]
-    """The machines that were not attempted."""
-    is_canary_proved: bool
-
-
-def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> Frame:
-    """The window's end and cutoff, the policy's deadline, or the earlier of both."""
-    minutes = policy["deadlineMinutes"]
-    deadline = started + timedelta(minutes=minutes) if minutes else None
-    if window is None:
-        if deadline is None:
-            raise InvalidPolicyError("policy.deadlineMinutes: is required without a window")
-        return Frame(deadline, deadline, None)
-    end = min(window.end, deadline or window.end)
-    return Frame(end, min(window.last_admission, end), window)
 
 
 def plan_run(services: Services, step: Step) -> dict[str, Any]:
@@ -129,12 +79,12 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
         _require_alone(window, overlapping)
     earlier = _read_earlier(services, request)
     if request.source == "plan" and earlier is not None:
-        plan = _take_over(earlier, request, run, services.now())
+        plan = take_over(earlier, request, run, services.now())
         since = min(since, from_text(earlier.plan["createdAt"]))
     else:
-        if request.source == "resume" and earlier is not None and _snapshot_lives(earlier, services.now()):
+        if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
-        plan = _make_plan(services, request, run, window, earlier, since)
+        plan = make_plan(_look_up(services, request, run, window, earlier, since))
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
 
@@ -214,48 +164,15 @@ def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[
     return left
 
 
-def _take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -> Plan:
-    """The earlier run's plan as it is, at other times."""
-    plan = earlier.plan
-    policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
-    frame = frame_of(None, policy, run.started)
-    if not _snapshot_lives(earlier, now):
-        raise PlanChangedError(
-            f"{earlier.run.run_id}: the patch snapshot of the plan is older than it lives (three days): plan anew"
-        )
-    moved = at_another_time({**plan, "policy": policy}, now, frame.end, frame.last_admission)
-    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}
-
-
-def _snapshot_lives(earlier: Earlier, now: datetime) -> bool:
-    return now - from_text(earlier.run.item["snapshotSince"]) <= SNAPSHOT_LIVES
-
-
-def _snapshot(request: RunRequest, earlier: Earlier | None, run: Run, now: datetime) -> tuple[str, bool, list[str]]:
-    """The patch snapshot of the run, whether it goes on with that of another run, and warnings."""
-    own = request.snapshot_id or str(uuid.uuid5(uuid.NAMESPACE_URL, run.holder.execution))
-    if earlier is None:
-        return own, bool(request.snapshot_id), []
-    if _snapshot_lives(earlier, now):
-        return earlier.plan["snapshotId"], True, []
-    return (
-        own,
-        False,
-        [
-            f"the patch snapshot of run {earlier.run.run_id} is older than three days: this run begins anew, "
-            "with patches as they are approved now" + (", and with a new canary" if request.source == "resume" else "")
-        ],
-    )
-
-
-def _make_plan(
+def _look_up(
     services: Services,
     request: RunRequest,
     run: Run,
     window: WindowFacts | None,
     earlier: Earlier | None,
     since: datetime,
-) -> Plan:
+) -> Facts:
+    """All that the plan is made of. Raises InvalidPolicyError, InvalidInputError."""
     now = services.now()
     resumed = earlier if request.source == "resume" else None
     policy = _resumed_policy(services, request, resumed) if resumed else request.policy
@@ -263,82 +180,24 @@ def _make_plan(
     # What is left of an earlier run has to be among its targets still.
     groups = window.targets if window else resumed.plan["targetGroups"] if resumed else [request.targets]
     found = resolve(services.ec2, services.resource_groups, groups)
-    instances = [
-        instance for instance_id, instance in found.instances.items() if resumed is None or instance_id in resumed.left
-    ]
-    history = all_histories(services.table, policy["operation"])
-    leftovers = left_over(services.table)
-    agents = services.ssm.find_agents(
-        instance["InstanceId"] for instance in instances if instance["State"]["Name"] == "running"
+    instances = [one for instance_id, one in found.instances.items() if resumed is None or instance_id in resumed.left]
+    return Facts(
+        run=run,
+        request=request,
+        policy=policy,
+        frame=frame,
+        earlier=earlier,
+        now=now,
+        since=since,
+        target_groups=groups,
+        instances=instances,
+        missing=[] if resumed else found.left_out,
+        histories=all_histories(services.table, policy["operation"]),
+        left_over=left_over(services.table),
+        agents=services.ssm.find_agents(one["InstanceId"] for one in instances if state_of(one) == "running"),
+        held=_held_by_others(services),
+        guard_tag=services.environment.guard_tag,
     )
-    held = _held_by_others(services)
-    durations = Durations(history)
-    without: list[LeftOut] = [] if resumed else list(found.left_out)
-    candidates = []
-    for instance in instances:
-        instance_id = instance["InstanceId"]
-        past, agent = history.get(instance_id), agents.get(instance_id)
-        reason = left_out(
-            instance,
-            policy,
-            agent=agent,
-            held_by=held.get(instance_id, "") or _group_held(instance, held),
-            history=past,
-            since=since,
-            guard_tag=services.environment.guard_tag,
-        )
-        if reason is not None:
-            without.append(reason)
-            continue
-        was_left = was_not_attempted(leftovers.get(instance_id), past)
-        candidates.append(candidate(instance, agent, durations, was_left))
-    if len(candidates) > _MOST_MACHINES:
-        raise InvalidInputError(
-            f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
-        )
-    ordered, order_warnings = in_order(gather_groups(candidates, policy))
-    snapshot_id, goes_on, snapshot_warnings = _snapshot(request, earlier, run, now)
-    is_proved = resumed is not None and goes_on and resumed.is_canary_proved
-    waves, wave_warnings = make_waves(ordered, policy, with_canary=not is_proved)
-    schedule = predict(
-        waves,
-        now,
-        slots_of(policy["maxConcurrency"], len(ordered), 1),
-        timedelta(minutes=policy["soakMinutes"]),
-        frame.end,
-        frame.last_admission,
-    )
-    return {
-        "schema": SCHEMA,
-        "runId": run.run_id,
-        "createdAt": to_text(now),
-        "operation": policy["operation"],
-        "policy": policy,
-        "snapshotId": snapshot_id,
-        "window": _describe_window(window),
-        "targets": [target for group in groups for target in group],
-        "targetGroups": [list(group) for group in groups],
-        "follows": request.follows,
-        "resumes": request.earlier if resumed else "",
-        "end": to_text(frame.end),
-        "lastAdmission": to_text(frame.last_admission),
-        "predictedEnd": to_text(schedule.predicted_end),
-        "machines": planned_machines(waves, schedule),
-        "waves": planned_waves(run.run_id, waves),
-        "leftOut": sorted(without, key=lambda left: (left["error"], left["name"], left["instanceId"])),
-        "warnings": [
-            *(window.warnings if window else ()),
-            *snapshot_warnings,
-            *order_warnings,
-            *wave_warnings,
-        ],
-    }
-
-
-def _group_held(instance: Instance, held: Mapping[str, str]) -> str:
-    """Who rolls through the group of a machine; empty for nobody."""
-    group = tags_of(instance).get(GROUP_TAG)
-    return held.get(group_subject(group), "") if group else ""
 
 
 def _held_by_others(services: Services) -> dict[str, str]:
@@ -355,18 +214,6 @@ def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -
     policy, mistakes = effective_policy(services.ssm.parameter(name) or "{}", name, above)
     require_no_mistakes(mistakes)
     return {**policy, "deadlineMinutes": request.policy["deadlineMinutes"]}
-
-
-def _describe_window(window: WindowFacts | None) -> Any:
-    if window is None:
-        return None
-    return {
-        "windowId": window.window_id,
-        "executionId": window.execution_id,
-        "name": window.name,
-        "start": to_text(window.start),
-        "end": to_text(window.end),
-    }
 
 
 def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, earlier: Earlier | None) -> bool:

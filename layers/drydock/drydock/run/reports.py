@@ -11,69 +11,109 @@ from drydock.aws.table import SCHEMA, Item
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
-    DrydockError,
     InstanceUnmanagedError,
-    MachinesFailedError,
     MemberGoneError,
-    RollStoppedError,
-    RunIncompleteError,
     RunStoppedError,
-    error_named,
     outcome_of_failure,
 )
 from drydock.plan.plans import Plan, members_of
+from drydock.plan.targets import LeftOut
 from drydock.records.runs import SNAPSHOT_LIVES
+from drydock.run.outcomes import (
+    VERDICTS_OF_THE_FLOW,
+    GroupOutcome,
+    MachineOutcome,
+    RunOutcome,
+    count_outcomes,
+    failed_groups,
+    outcome_of_run,
+)
 from drydock.subject import group_name_of, is_group
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
-MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
-SUCCESSES = ("succeeded", "planned", "nothing_to_do")
-"""The outcomes of a run with which its execution succeeds."""
+
+class Asked(TypedDict):
+    """What a run was asked for: as it was understood, or else as it was given, right or wrong."""
+
+    targets: list[Any]
+    window: dict[str, str] | None
+    operation: str
+    policy: Mapping[str, Any]
+    follows: str
+    resumes: str
+    startedBy: str
+
+
+class ReportedDecision(TypedDict):
+    """What somebody answered: who (ARN and name), approved or rejected, why, when and by which way."""
+
+    by: str
+    name: str
+    decision: str
+    reason: str
+    at: str
+    via: str
+
+
+class ReportedApproval(TypedDict):
+    """Who decided what, and when. What lets somebody decide is no business of a report."""
+
+    decision: str
+    askedAt: str
+    until: str
+    decidedAt: str
+    decisions: list[ReportedDecision]
+
+
+class ReportedEnd(TypedDict):
+    """When a run had to end, and whether it did: None for one that took no machine, or had no end to keep to.
+
+    `minutesAfterEnd` is negative for a run that was over before, 0 where it cannot be said.
+    """
+
+    end: str
+    insideWindow: bool | None
+    minutesAfterEnd: int
+
+
+class Report(ReportedEnd):
+    """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
+
+    `failure` is the run's own; `next` says what to do next, a sentence for each.
+    """
+
+    schema: int
+    runId: str
+    execution: str
+    outcome: RunOutcome
+    planOnly: bool
+    asked: Asked
+    timeZone: str
+    startedAt: str
+    endedAt: str
+    minutes: int
+    predictedEnd: str
+    planned: int
+    counts: dict[str, int]
+    machines: list[MachineOutcome]
+    groups: list[GroupOutcome]
+    leftOut: list[LeftOut]
+    failure: dict[str, str] | None
+    closed: dict[str, str] | None
+    approval: ReportedApproval | None
+    warnings: list[str]
+    snapshotId: str
+    planHash: str
+    next: list[str]
+
 
 _KILLS = ("ABORTED", "TIMED_OUT")
-_VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)
-"""What the flow ends with because of its machines: no failure of the run itself."""
-_VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
-"""What a roll ends with because of its members."""
-
 _MOST_CAUSE = 2_000
 _MOST_REASON = 32_000
 _MOST_KINDS = 8
 _MOST_GIVEN = 400
-
-
-class MachineOutcome(TypedDict):
-    """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
-
-    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
-    """
-
-    instanceId: str
-    name: str
-    groupName: str
-    wave: int
-    isPlanned: bool
-    outcome: str
-    verdict: str
-    error: str
-    cause: str
-    seconds: int
-    execution: str
-    startedAt: str
-    endedAt: str
-
-
-class GroupOutcome(TypedDict):
-    """What became of a group. `problems` is what of it is not as it was found."""
-
-    groupName: str
-    outcome: str
-    error: str
-    cause: str
-    problems: list[str]
-    execution: str
 
 
 def reconcile(
@@ -167,11 +207,6 @@ def group_outcomes(
     ]
 
 
-def failed_groups(groups: Iterable[GroupOutcome]) -> list[GroupOutcome]:
-    """Those whose roll failed by itself, and not because of its members."""
-    return [group for group in groups if group["outcome"] == "failed" and group["error"] not in _VERDICTS_OF_A_ROLL]
-
-
 def _outcome(
     instance_id: str,
     planned: Mapping[str, Any],
@@ -229,7 +264,7 @@ def _why_not_attempted(run: Item, failure: Mapping[str, str] | None) -> tuple[st
     if closed:
         return str(closed["error"]), str(closed["reason"])
     decided = failure or run.get("failure")
-    if decided and decided["error"] not in _VERDICTS_OF_THE_FLOW:
+    if decided and decided["error"] not in VERDICTS_OF_THE_FLOW:
         return str(decided["error"]), readable_cause(str(decided.get("cause") or "")) or "the run ended early"
     if (run.get("approval") or {}).get("decision") == "rejected":
         return ApprovalRejectedError.__name__, "the run was rejected"
@@ -238,44 +273,6 @@ def _why_not_attempted(run: Item, failure: Mapping[str, str] | None) -> tuple[st
 
 def _seconds_between(began: str, ended: str) -> int:
     return max(int((from_text(ended) - from_text(began)).total_seconds()), 0) if began and ended else 0
-
-
-def count_outcomes(outcomes: Iterable[MachineOutcome]) -> dict[str, int]:
-    """A count for every kind of outcome, zero included."""
-    found = Counter(machine["outcome"] for machine in outcomes)
-    return {outcome: found[outcome] for outcome in MACHINE_OUTCOMES}
-
-
-def outcome_of_run(
-    outcomes: Sequence[MachineOutcome],
-    run: Item,
-    failure: Mapping[str, str] | None,
-    groups: Sequence[GroupOutcome] = (),
-) -> str:
-    """What became of the run.
-
-    succeeded, failed, incomplete, planned, nothing_to_do, rejected, not_answered, refused or stopped.
-    """
-    counts = count_outcomes(outcomes)
-    untouched = all(machine["outcome"] == "not_attempted" for machine in outcomes)
-    error = (failure or {}).get("error", "")
-    if error in _VERDICTS_OF_THE_FLOW:
-        error = ""
-    closed_by = str((run.get("closed") or {}).get("error") or "")
-    # A run that fails for itself is closed as well; its own failure tells more than that.
-    was_stopped = error in STOPPED or (closed_by == RunStoppedError.__name__ and not error)
-    if was_stopped and (counts["not_attempted"] or not outcomes or (error == "ABORTED" and counts["failed"])):
-        return "stopped"
-    ends_as = (error_named(error) or DrydockError).ends_run_as
-    if untouched and ends_as != "failed":
-        return ends_as
-    if counts["failed"] or failed_groups(groups) or (error and error not in STOPPED):
-        return "failed"
-    if not outcomes:
-        return "nothing_to_do"
-    if run.get("planOnly"):
-        return "planned"
-    return "succeeded" if counts["succeeded"] and not counts["not_attempted"] else "incomplete"
 
 
 def make_report(
@@ -287,66 +284,58 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
-) -> dict[str, Any]:
-    """The report of a run, as it is stored and as the message is made from it. No tokens, no links.
+) -> Report:
+    """The report of a run, as it is stored and as the message is made from it.
 
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
-    facts: Mapping[str, Any] = plan or {}
-    outcome = outcome_of_run(outcomes, run, failure, groups)
     started = from_text(run["startedAt"])
-    end = str(facts.get("end") or run.get("end") or "")
-    worked_until = _worked_until(outcomes, ended)
-    after = _minutes(worked_until - from_text(end)) if end and worked_until else 0
-    report: dict[str, Any] = {
+    report: Report = {
         "schema": SCHEMA,
         "runId": run["runId"],
         "execution": run.get("owner", ""),
-        "outcome": outcome,
+        "outcome": outcome_of_run(outcomes, run, failure, groups),
         "planOnly": bool(run.get("planOnly")),
-        "asked": _asked(run, facts, given if isinstance(given, Mapping) else {}),
+        "asked": _asked(run, plan, given if isinstance(given, Mapping) else {}),
         "timeZone": str(run.get("timeZone") or ""),
         "startedAt": to_text(started),
         "endedAt": to_text(ended),
         "minutes": _minutes(ended - started),
-        "end": end,
-        "predictedEnd": str(facts.get("predictedEnd") or ""),
-        "insideWindow": worked_until <= from_text(end) if end and worked_until else None,
-        "minutesAfterEnd": after,
         "planned": sum(machine["isPlanned"] for machine in outcomes),
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
-        "leftOut": list(facts.get("leftOut") or []),
+        "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
         "closed": dict(run["closed"]) if run.get("closed") else None,
         "approval": _approval(run.get("approval")),
-        "warnings": [*(facts.get("warnings") or []), *_mistakes(run, plan, outcomes)],
-        "snapshotId": str(facts.get("snapshotId") or run.get("snapshotId") or ""),
+        "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
+        "snapshotId": plan["snapshotId"] if plan else str(run.get("snapshotId") or ""),
         "planHash": str(run.get("planHash") or ""),
+        "predictedEnd": plan["predictedEnd"] if plan else "",
+        **_compare_with_end(plan["end"] if plan else str(run.get("end") or ""), outcomes, ended),
+        "next": [],
     }
-    report["next"] = _next_steps(report)
-    return report
+    return {**report, "next": _next_steps(report)}
 
 
-def _asked(run: Item, plan: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run was asked for: as it was understood, or else as it was given, right or wrong."""
-    window = plan.get("window") or run.get("window") or given.get("window")
-    targets = plan.get("targets") or run.get("targets") or given.get("targets")
-    operations = given.get("operations")
-    operation = (
-        plan.get("operation")
-        or run.get("operation")
-        or (operations and operations[0] if isinstance(operations, list) else "")
-    )
+def _asked(run: Item, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
+    """The plan says it best, then the run, then what was given, right or wrong."""
+    sources: list[Mapping[str, Any]] = [*([plan] if plan else []), run, given]
+
+    def first(key: str) -> Any:
+        return next((source[key] for source in sources if source.get(key)), None)
+
+    window, targets, operations = first("window"), first("targets"), given.get("operations")
+    given_operation = operations[0] if isinstance(operations, list) and operations else ""
     return {
         "targets": targets if isinstance(targets, list) else [],
         "window": {key: _brief(value) for key, value in window.items()} if isinstance(window, Mapping) else None,
-        "operation": _brief(operation),
-        "policy": plan.get("policy") or run.get("policy") or given.get("policy") or {},
-        "follows": _brief(plan.get("follows") or given.get("follows")),
-        "resumes": _brief(plan.get("resumes") or given.get("resume")),
-        "startedBy": _brief(run.get("startedBy") or given.get("startedBy")),
+        "operation": _brief(first("operation") or given_operation),
+        "policy": first("policy") or {},
+        "follows": _brief(first("follows")),
+        "resumes": _brief(first("resumes") or given.get("resume")),
+        "startedBy": _brief(first("startedBy")),
     }
 
 
@@ -355,7 +344,7 @@ def _brief(value: object) -> str:
 
 
 def _own_failure(failure: Mapping[str, str] | None) -> dict[str, str] | None:
-    if not failure or failure["error"] in _VERDICTS_OF_THE_FLOW:
+    if not failure or failure["error"] in VERDICTS_OF_THE_FLOW:
         return None
     return {"error": failure["error"], "cause": cut(readable_cause(str(failure.get("cause") or "")), _MOST_REASON)}
 
@@ -376,17 +365,38 @@ def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> dateti
     return max(ends, default=None)
 
 
-def _approval(approval: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Who decided what, and when. What lets somebody decide is no business of a report."""
+def _compare_with_end(end: str, outcomes: Sequence[MachineOutcome], ended: datetime) -> ReportedEnd:
+    worked_until = _worked_until(outcomes, ended)
+    if not end or worked_until is None:
+        return {"end": end, "insideWindow": None, "minutesAfterEnd": 0}
+    late = worked_until - from_text(end)
+    return {"end": end, "insideWindow": late <= timedelta(), "minutesAfterEnd": _minutes(late)}
+
+
+def _approval(approval: Mapping[str, Any] | None) -> ReportedApproval | None:
     if not approval:
         return None
     return {
-        **{key: str(approval.get(key) or "") for key in ("decision", "askedAt", "until", "decidedAt")},
+        "decision": _said(approval, "decision"),
+        "askedAt": _said(approval, "askedAt"),
+        "until": _said(approval, "until"),
+        "decidedAt": _said(approval, "decidedAt"),
         "decisions": [
-            {key: str(decision.get(key) or "") for key in ("by", "name", "decision", "reason", "at", "via")}
+            {
+                "by": _said(decision, "by"),
+                "name": _said(decision, "name"),
+                "decision": _said(decision, "decision"),
+                "reason": _said(decision, "reason"),
+                "at": _said(decision, "at"),
+                "via": _said(decision, "via"),
+            }
             for decision in approval.get("decisions") or []
         ],
     }
+
+
+def _said(values: Mapping[str, Any], key: str) -> str:
+    return str(values.get(key) or "")
 
 
 def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
@@ -403,7 +413,7 @@ def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) 
     return []
 
 
-def _next_steps(report: Mapping[str, Any]) -> list[str]:
+def _next_steps(report: Report) -> list[str]:
     """What to do next: one sentence for each kind of trouble."""
     steps = {
         "planned": [f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same."],
@@ -433,7 +443,7 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _steps_for_the_rest(report: Mapping[str, Any]) -> list[str]:
+def _steps_for_the_rest(report: Report) -> list[str]:
     counts, run_id = report["counts"], report["runId"]
     found: list[str] = []
     closed_by = (report["closed"] or {}).get("error", "")

@@ -36,7 +36,8 @@ from drydock.records.runs import (
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
-from drydock.run.reports import SUCCESSES, failed_groups, group_outcomes, make_report, reconcile
+from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import is_group
 from drydock.telling.failures import readable_failure
@@ -176,7 +177,7 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
 
 def _make_report(
     services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
-) -> dict[str, Any]:
+) -> Report:
     plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
     outcomes = reconcile(plan, places, run.item, {}, failure, rolls)
@@ -186,7 +187,7 @@ def _make_report(
         outcomes=outcomes,
         failure=failure,
         ended=ended,
-        given=given if isinstance(given, Mapping) else None,
+        given=given,
         groups=group_outcomes(places, rolls, failure),
     )
 
@@ -202,7 +203,7 @@ def _find_rolls(services: Services, places: Sequence[Item]) -> dict[str, Item]:
     return {subject: roll for subject, roll in found.items() if roll is not None}
 
 
-def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> str:
+def _store_report(services: Services, run: Run, report: Report) -> str:
     """The key of the stored report; empty when it may not be stored: people hear of the run all the same."""
     key = f"runs/{run.run_id}/report.json"
     try:
@@ -213,11 +214,11 @@ def _store_report(services: Services, run: Run, report: Mapping[str, Any]) -> st
     return key
 
 
-def _find_report(services: Services, run: Run) -> Mapping[str, Any]:
+def _find_report(services: Services, run: Run) -> Report:
     """The report of a run that has ended: as it was stored, or made once more."""
     if run.item["reportKey"]:
         try:
-            report: Mapping[str, Any] = services.objects.read_json(run.item["reportKey"])
+            report: Report = services.objects.read_json(run.item["reportKey"])
         except (AwsCallFailedError, RunNotFoundError) as error:
             logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
         else:

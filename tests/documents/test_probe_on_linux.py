@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.documents.linux import (
+    AGENT,
+    BOOT_ID,
+    BOOTED,
+    DISTRIBUTIONS,
+    DNF_REBOOT,
+    NO_FLAG,
+    SHELLS,
+    UP,
+    LinuxMachine,
+    Tool,
+)
+
+COMMAND = "e8d3a1f0-6c2b-4d5e-9f70-1a2b3c4d5e6f"
+
+
+@pytest.fixture(params=SHELLS)
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> LinuxMachine:
+    """A machine with an agent, for each shell that may be its sh."""
+    found = LinuxMachine(tmp_path, request.param)
+    found.tool("amazon-ssm-agent", AGENT.output)
+    return found
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("pending", [False, True], ids=["quiet", "reboot-pending"])
+def test_every_distribution_is_probed(machine: LinuxMachine, name: str, pending: bool) -> None:
+    DISTRIBUTIONS[name].put_on(machine, pending=pending)
+    machine.file("/opt/aws/amazon-cloudwatch-agent/bin/CWAGENT_VERSION", "1.300049.1b929\n")
+
+    assert machine.answer() == {
+        "bootId": BOOT_ID,
+        "agentVersion": "3.3.1611.0",
+        "cloudWatchAgentVersion": "1.300049.1b929",
+        "pendingReboot": pending,
+        "installing": False,
+        "installer": "",
+    }
+
+
+def test_a_machine_without_a_boot_id_does_not_answer(machine: LinuxMachine) -> None:
+    (machine.root / "proc/sys/kernel/random/boot_id").unlink()
+
+    done = machine.run()
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("SSM Agent version: 3.1.804.0\r\n", "3.1.804.0"),
+        ("2026-11-30 10.0.0.1 WARN no metadata\nSSM Agent version: 3.3.2299.0\n", "3.3.2299.0"),
+        ('SSM Agent version: "3.3.2299.0"\n', "3.3.2299.0"),
+        ("SSM Agent version: unknown\n", ""),
+        ("", ""),
+    ],
+    ids=["carriage-return", "log-before", "quoted", "no-number", "nothing"],
+)
+def test_the_version_is_read_out_of_whatever_the_agent_says(machine: LinuxMachine, said: str, version: str) -> None:
+    machine.tool("amazon-ssm-agent", said)
+
+    assert machine.answer()["agentVersion"] == version
+
+
+@pytest.mark.parametrize(
+    ("tools", "version"),
+    [
+        ({"rpm": Tool("2.3.1319.0\n")}, "2.3.1319.0"),
+        ({"dpkg-query": Tool("2.3.1319.0-1\n")}, "2.3.1319.0"),
+        ({"rpm": Tool("package amazon-ssm-agent is not installed\n", 1)}, ""),
+        ({}, ""),
+    ],
+    ids=["rpm", "dpkg", "not-a-package", "no-package-manager"],
+)
+def test_the_package_tells_the_version_of_an_agent_that_does_not_know_the_flag(
+    machine: LinuxMachine, tools: dict[str, Tool], version: str
+) -> None:
+    for name, tool in {"amazon-ssm-agent": NO_FLAG, **tools}.items():
+        machine.tool(name, tool.output, tool.code)
+
+    assert machine.answer()["agentVersion"] == version
+
+
+@pytest.mark.parametrize(
+    ("written", "version"),
+    [('1.3"\\00\n', "1.300"), ("1.300057.3b1197\nbuilt yesterday\n", "1.300057.3b1197"), ("\n", ""), (None, "")],
+    ids=["quotes", "two-lines", "empty", "no-cloudwatch-agent"],
+)
+def test_whatever_is_in_the_version_file_the_answer_stays_json(
+    machine: LinuxMachine, written: str | None, version: str
+) -> None:
+    if written is not None:
+        machine.file("/opt/aws/amazon-cloudwatch-agent/bin/CWAGENT_VERSION", written)
+
+    assert machine.answer()["cloudWatchAgentVersion"] == version
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        Tool("Traceback (most recent call last):\nImportError: No module named yum\n", 1),
+        Tool("No such command: needs-restarting. Please use /usr/bin/dnf --help\n", 1),
+        Tool("Errors during downloading metadata for repository 'rhel'\n", 1),
+        Tool("", 127),
+        None,
+    ],
+    ids=["traceback", "no-plugin", "no-repository", "not-found", "no-tool"],
+)
+@pytest.mark.parametrize("installed", [BOOTED - 60, BOOTED + 60], ids=["before-the-boot", "since-the-boot"])
+def test_where_no_tool_tells_the_packages_installed_since_the_boot_do(
+    machine: LinuxMachine, tool: Tool | None, installed: int
+) -> None:
+    if tool is not None:
+        machine.tool("needs-restarting", tool.output, tool.code)
+    machine.tool("rpm", f"{BOOTED - 9000}\npackage kernel-rt is not installed\n{installed}\n", 1)
+
+    assert machine.answer()["pendingReboot"] is (installed > BOOTED)
+
+
+def test_no_package_tool_is_asked_while_something_installs_because_it_would_wait(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    machine.tool("needs-restarting", DNF_REBOOT.output, DNF_REBOOT.code)
+    machine.process(4711, "dnf")
+    machine.lock("/var/lib/rpm/.rpm.lock", 4711)
+
+    said = machine.answer()
+
+    assert (said["installing"], said["pendingReboot"]) == (True, False)
+    assert machine.called == ["amazon-ssm-agent -version"]
+
+
+@pytest.mark.parametrize(
+    ("lock", "holder"),
+    [
+        ("/var/lib/dpkg/lock-frontend", "apt-get"),
+        ("/var/lib/dpkg/lock", "dpkg"),
+        ("/var/cache/apt/archives/lock", "unattended-upgr"),
+        ("/var/lib/rpm/.rpm.lock", "rpm"),
+        ("/usr/lib/sysimage/rpm/.rpm.lock", "zypp-rpm"),
+    ],
+)
+def test_who_holds_a_lock_of_a_package_manager_installs(machine: LinuxMachine, lock: str, holder: str) -> None:
+    machine.process(4711, holder)
+    machine.lock(lock, 4711)
+
+    said = machine.answer()
+
+    assert (said["installing"], said["installer"]) == (True, f"{holder} (4711) holds {lock}")
+
+
+def test_a_lock_that_nobody_holds_says_nothing(machine: LinuxMachine) -> None:
+    machine.process(4711, "apt-get")
+    machine.file("/var/lib/dpkg/lock-frontend", "")
+    machine.file("/var/lib/rpm/.rpm.lock", "")
+
+    assert machine.answer()["installing"] is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "opens"),
+    [("POSIX  ADVISORY  READ ", True), ("-> POSIX  ADVISORY  WRITE", True), ("POSIX  ADVISORY  WRITE", False)],
+    ids=["only-reads", "waits-for-it", "other-file-system"],
+)
+def test_a_lock_is_held_by_who_writes_under_it(machine: LinuxMachine, kind: str, opens: bool) -> None:
+    machine.process(4711, "dpkg")
+    machine.lock("/var/lib/dpkg/lock", 4711, kind=kind, opens=opens)
+
+    assert machine.answer()["installing"] is False
+
+
+@pytest.mark.parametrize(
+    ("lock", "name", "command_line"),
+    [
+        ("/var/run/yum.pid", "yum", "/usr/bin/python /bin/yum update"),
+        ("/var/lib/dnf/rpmdb_lock.pid", "python3", "python3 main.py --operation install"),
+        ("/var/cache/dnf/download_lock.pid", "dnf", "/usr/bin/python3 /usr/bin/dnf upgrade"),
+        ("/run/zypp.pid", "Zypp-main", "zypper --non-interactive patch"),
+        ("/run/zypp-rpm.pid", "zypp-rpm", "/usr/lib/zypp/zypp-rpm"),
+    ],
+)
+def test_who_is_named_in_a_lock_of_a_package_manager_installs(
+    machine: LinuxMachine, lock: str, name: str, command_line: str
+) -> None:
+    machine.process(815, name, command_line=command_line)
+    machine.file(lock, "815\n")
+
+    assert machine.answer()["installer"] == f"{name} (815) holds {lock}"
+
+
+@pytest.mark.parametrize("written", ["4711\n", "815", "", "garbage\n", "-1\n"])
+def test_a_lock_whose_process_is_gone_or_another_one_by_now_is_not_held(machine: LinuxMachine, written: str) -> None:
+    machine.process(815, "sshd", command_line="/usr/sbin/sshd -D")
+    machine.file("/var/lib/dnf/rpmdb_lock.pid", written)
+    machine.file("/run/zypp.pid", written)
+
+    assert machine.answer()["installing"] is False
+
+
+def test_what_our_command_has_left_at_work_installs_whatever_it_is_called(machine: LinuxMachine) -> None:
+    machine.process(99, "python3", environment={"SSM_COMMAND_ID": COMMAND})
+
+    said = machine.answer(CommandIds=f"{uuid.UUID(int=7)},{COMMAND}")
+
+    assert said["installer"] == f"python3 (99) works for command {COMMAND}"
+    assert machine.answer(CommandIds=str(uuid.UUID(int=7)))["installing"] is False
+    assert machine.answer()["installing"] is False
+
+
+def test_an_agent_that_does_not_name_the_command_in_the_environment_names_it_in_the_scripts_path(
+    machine: LinuxMachine,
+) -> None:
+    path = f"/var/lib/amazon/ssm/i-1/document/orchestration/{COMMAND}/PatchLinux/_script.sh"
+    machine.process(98, "sh", command_line=f"sh -c {path}")
+
+    assert machine.answer(CommandIds=COMMAND)["installer"] == f"sh (98) works for command {COMMAND}"
+
+
+@pytest.mark.parametrize("name", ["apt-get", "yum", "dnf", "zypper", "Zypp-main"])
+def test_a_package_manager_installs_if_it_began_since_our_command(machine: LinuxMachine, name: str) -> None:
+    machine.process(77, name, age=120)
+
+    assert machine.answer(SecondsSince="300")["installer"] == f"{name} (77) began in the last 300 seconds"
+    assert machine.answer(SecondsSince="60")["installing"] is False
+    assert machine.answer()["installing"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("unattended-upgr", "S"),
+        ("packagekitd", "S"),
+        ("rpm", "R"),
+        ("dpkg-query", "R"),
+        ("apt-get", "Z"),
+        ("apt.systemd.dai", "S"),
+        ("not (apt-get) S", "S"),
+    ],
+)
+def test_a_mere_name_does_not_install(machine: LinuxMachine, name: str, state: str) -> None:
+    machine.process(77, name, age=10, state=state)
+
+    assert machine.answer(SecondsSince=str(UP), CommandIds=COMMAND)["installing"] is False
+
+
+def test_where_the_kernel_does_not_show_its_locks_nothing_is_proved(machine: LinuxMachine) -> None:
+    (machine.root / "proc/locks").unlink()
+
+    said = machine.answer()
+
+    assert said["installing"] is True
+    assert said["installer"].startswith("cannot be told")
+
+
+def test_a_process_of_any_name_leaves_the_answer_json(machine: LinuxMachine) -> None:
+    machine.process(13, 'a"b\\c)$(x)', environment={"SSM_COMMAND_ID": COMMAND})
+
+    assert machine.answer(CommandIds=COMMAND)["installer"] == f"abc)(x) (13) works for command {COMMAND}"
+
+
+@contextmanager
+def at_work(program: Path, **environment: str) -> Iterator[int]:
+    """A real process."""
+    process = subprocess.Popen([program, "60"], env=environment)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_real_kernel_shows_its_locks_processes_and_environments_so(machine: LinuxMachine, tmp_path: Path) -> None:
+    command = str(uuid.uuid4())
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    copy = tmp_path / "zypper"
+    # A file of its own: a link to busybox would be called by its argument.
+    shutil.copy(Path(sleep).resolve(), copy)
+
+    def installer(**parameters: str) -> str:
+        return str(machine.answer(real=("proc",), **parameters)["installer"])
+
+    assert installer(CommandIds=command) == ""
+    with at_work(Path(sleep), SSM_COMMAND_ID=command) as pid:
+        assert installer(CommandIds=command) == f"sleep ({pid}) works for command {command}"
+    assert installer(CommandIds=command) == ""
+    with at_work(copy) as pid:
+        assert installer(SecondsSince="30") == f"zypper ({pid}) began in the last 30 seconds"
+        assert installer() == ""
+    with machine.file("/var/lib/dpkg/lock", "").open("w") as lock:
+        assert installer() == ""
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        assert installer().endswith("holds /var/lib/dpkg/lock")
+    assert installer() == ""

@@ -242,7 +242,8 @@ def choices(value: Any) -> list[Any]:
 
 def policies() -> dict[str, list[Any]]:
     """The policies of every function, machine and role, by its logical id: documents, and Refs of managed policies."""
-    owners = {one.logical_id: one.properties.get("Policies", []) for one in (*functions(), *machines())}
+    owners = {one.logical_id: one.properties.get("Policies", []) for one in functions()}
+    owners |= {one.logical_id: one.properties["Policies"] for one in machines()}
     for name, body in resources("AWS::IAM::Role").items():
         inline = [policy["PolicyDocument"] for policy in body["Properties"]["Policies"]]
         owners[name] = [*body["Properties"].get("ManagedPolicyArns", []), *inline]

@@ -536,7 +536,7 @@ def _without(statements: list[Statement], grant: Grant) -> Iterator[Statement]:
         }
 
 
-STEP = "    - !GetAtt AdmitInstanceFunction.Arn"
+STEP = "!GetAtt AdmitInstanceFunction.Arn, "
 """A step of PatchInstance, where its policy names it."""
 
 
@@ -548,7 +548,11 @@ STEP = "    - !GetAtt AdmitInstanceFunction.Arn"
             "# Allows to start instances of this account.",
             "start_instance may not ec2:StartInstances on arn:",
         ),
-        ("StartInstanceFunction", "- !Ref UpdateItemsPolicy", "start_instance may not dynamodb:UpdateItem on arn:"),
+        (
+            "StartInstanceFunction",
+            "        - !Ref UpdateItemsPolicy\n",
+            "start_instance may not dynamodb:UpdateItem on arn:",
+        ),
         ("PatchInstance", STEP, "drydock-PatchInstance may not lambda:InvokeFunction on arn:"),
     ],
     ids=["statement", "managed", "machine"],
@@ -564,7 +568,7 @@ def test_a_flow_that_lacks_a_grant_fails_and_names_it(tmp_path: Path, owner: str
 @pytest.mark.parametrize(
     ("grant", "denied"),
     [
-        ("- !Ref ReadPlansPolicy", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
+        ("        - !Ref ReadPlansPolicy\n", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
         (
             "# Allows an execution of its own for each machine and each group of a wave.",
             "drydock-MaintenanceRun may not states:StartExecution on arn:",
@@ -586,14 +590,14 @@ def test_a_run_that_lacks_a_grant_touches_nothing_and_its_people_hear_of_it(
 
 
 def _write_without_grant(folder: Path, owner: str, grant: str) -> Path:
-    """Write a copy of the template in which an owner lacks an item of a list, or the statement under a comment."""
+    """Write a copy of the template in which an owner lacks the text of a grant, or the statement under a comment."""
     text = (PROJECT / "template.yaml").read_text()
     begin = text.index(grant, text.index(f"  {owner}:\n"))
-    end = text.index("\n", begin) + 1
+    end = begin + len(grant)
     if grant.startswith("#"):
         after = re.compile(r"^ {0,12}\S", re.MULTILINE).search(text, text.index("- Effect", begin) + 1)
         assert after is not None
-        end = after.start()
+        begin, end = text.rindex("\n", 0, begin) + 1, after.start()
     copy = folder / "template.yaml"
-    copy.write_text(text[: text.rindex("\n", 0, begin) + 1] + text[end:])
+    copy.write_text(text[:begin] + text[end:])
     return copy

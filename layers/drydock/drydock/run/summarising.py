@@ -209,7 +209,7 @@ def _store_report(services: Services, run: Run, report: Report) -> str:
     try:
         services.objects.write_json(key, report)
     except AwsCallFailedError as error:
-        logger.error("the report was not stored", run_id=run.run_id, reason=str(error))
+        logger.error("the report was not stored", reason=str(error))
         return ""
     return key
 
@@ -220,7 +220,7 @@ def _find_report(services: Services, run: Run) -> Report:
         try:
             report: Report = services.objects.read_json(run.item["reportKey"])
         except (AwsCallFailedError, RunNotFoundError) as error:
-            logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
+            logger.error("the report cannot be read", reason=str(error))
         else:
             return report
     return _make_report(services, run, run.item.get("failure"), None, from_text(run.item["endedAt"]))

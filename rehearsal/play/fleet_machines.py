@@ -11,7 +11,7 @@ from typing import Any
 from drydock_files.marked_text import KeyPath, MarkedText
 from rehearsal.play.fleet_runs import RunsSpec
 from rehearsal.play.fleet_shape import dotted, seconds, shown
-from rehearsal.world.machines import Durations, MachineSpec
+from rehearsal.world.machines import Durations, InstallFailure, MachineSpec
 from rehearsal.world.patch_states import parse_patch
 
 BEGINS = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
@@ -92,16 +92,40 @@ def members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def power_of(entry: Mapping[str, Any]) -> str:
-    """Return the power in which an entry's machines are found: a hibernated one is stopped."""
-    return str(entry.get("power", "stopped" if entry.get("hibernated") else "running"))
+    """Return the power in which an entry's machines are found: what hibernates, or waits stopped, is stopped."""
+    stopped = _is_hibernated(entry) or entry.get("lifecycleState") == "Warmed:Stopped"
+    return str(entry.get("power", "stopped" if stopped else "running"))
+
+
+def _is_hibernated(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("hibernated")) or entry.get("lifecycleState") == "Warmed:Hibernated"
+
+
+def states_of_members(data: Mapping[str, Any], group: str) -> list[str]:
+    """Return what each member of a group is to it when the rehearsal begins."""
+    return [
+        entry.get("lifecycleState", "InService")
+        for entry in data["instances"]
+        if entry.get("group") == group
+        for _ in names_of(entry)
+    ]
 
 
 def find_wrong_machines(source: MarkedText) -> Iterator[str]:
     """Find machines that cannot be as their entries say."""
     for index, entry in enumerate(source.value["instances"]):
         path: KeyPath = ("instances", index)
-        if entry.get("hibernated") and power_of(entry) != "stopped":
+        state = entry.get("lifecycleState", "InService")
+        if _is_hibernated(entry) and power_of(entry) != "stopped":
             yield source.at((*path, "power"), f"{dotted(path)}.power: a hibernated machine is stopped")
+        elif "power" in entry and "lifecycleState" in entry and entry["power"] != power_of({"lifecycleState": state}):
+            yield source.at((*path, "power"), f"{dotted(path)}.power: a member that is {state} is not {entry['power']}")
+        if "lifecycleState" in entry and "group" not in entry:
+            yield source.at(
+                (*path, "lifecycleState"), f"{dotted(path)}.lifecycleState: only a member of a group has one"
+            )
+        if "refuses_while_reboot_pending" in entry.get("wrong", []) and entry.get("platform") != "Windows":
+            yield source.at((*path, "wrong"), f"{dotted(path)}.wrong: only Windows refuses_while_reboot_pending")
         if entry.get("hibernated") and "group" in entry:
             yield source.at((*path, "group"), f"{dotted(path)}.group: no member of a group can be hibernated")
 
@@ -109,14 +133,14 @@ def find_wrong_machines(source: MarkedText) -> Iterator[str]:
 def find_wrong_patches(source: MarkedText) -> Iterator[str]:
     """Find patches that nobody can read."""
     for index, entry in enumerate(source.value["instances"]):
-        for number, patch in enumerate(missing if isinstance(missing := entry.get("missing", 0), list) else ()):
-            try:
-                parse_patch(patch, entry.get("platform", "Linux"), BEGINS.date())
-            except ValueError:
-                path = ("instances", index, "missing", number)
-                yield source.at(
-                    path, f"{dotted(path)}: expected NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD], got {shown(patch)}"
-                )
+        for key in ("missing", "installedRejected", "installedOther"):
+            for number, patch in enumerate(given if isinstance(given := entry.get(key, 0), list) else ()):
+                try:
+                    parse_patch(patch, entry.get("platform", "Linux"), BEGINS.date())
+                except ValueError:
+                    path = ("instances", index, key, number)
+                    wanted = "NAME [SEVERITY] [CATEGORY] [YYYY-MM-DD]"
+                    yield source.at(path, f"{dotted(path)}: expected {wanted}, got {shown(patch)}")
 
 
 def build_machine(name: str, entry: Mapping[str, Any], line: int, is_started: bool, runs: RunsSpec) -> FleetMachine:
@@ -145,12 +169,13 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
         "rootDevice": "root_device",
         "lifecycle": "lifecycle",
         "group": "group",
+        "lifecycleState": "lifecycle_state",
         "stopProtection": "stop_protection",
-        "hibernated": "hibernated",
         "operator": "operator",
+        "mayWriteLogs": "may_write_logs",
     }
     settings = {python: entry[key] for key, python in given.items() if key in entry}
-    settings["power"] = power_of(entry)
+    settings |= {"power": power_of(entry), "hibernated": _is_hibernated(entry)}
     platform = entry.get("platform", "Linux")
     durations = {
         re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), key): seconds(value)
@@ -161,6 +186,9 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
         platform=platform,
         tags=_tags(entry),
         missing=_patches(entry.get("missing", 0), platform),
+        installed_rejected=_patches(entry.get("installedRejected", 0), platform, "rejected"),
+        installed_other=_patches(entry.get("installedOther", 0), platform, "other"),
+        install_failure=_install_failure(entry, platform),
         durations=Durations(**durations),
         wrong=tuple(entry.get("wrong", ())),
         **settings,
@@ -172,11 +200,22 @@ def _tags(entry: Mapping[str, Any]) -> dict[str, str]:
     return {**order, **entry.get("tags", {})}
 
 
-def _patches(missing: int | list[str], platform: str) -> tuple[str, ...]:
-    """Return the names of missing patches; a number stands for that many made-up ones."""
-    if not isinstance(missing, int):
-        return tuple(missing)
+def _install_failure(entry: Mapping[str, Any], platform: str) -> InstallFailure | None:
+    given = entry.get("installFailure")
+    if given is None:
+        return None
+    code = given.get("exitCode", -1 if platform == "Windows" else 1)
+    return InstallFailure(code, given.get("output", ""), given.get("error", ""))
+
+
+def _patches(given: int | list[str], platform: str, kind: str = "missing") -> tuple[str, ...]:
+    """Return the names of patches; a number stands for that many made-up ones of a kind."""
+    if not isinstance(given, int):
+        return tuple(given)
     if platform == "Windows":
-        return tuple(f"KB{5073000 + number}" for number in range(1, missing + 1))
-    extra = tuple(f"package-{number}" for number in range(len(LINUX_PACKAGES) + 1, missing + 1))
-    return (*LINUX_PACKAGES[:missing], *extra)
+        first = {"missing": 5073001, "rejected": 5071001, "other": 5072001}[kind]
+        return tuple(f"KB{number}" for number in range(first, first + given))
+    if kind != "missing":
+        return tuple(f"{kind}-{number}" for number in range(1, given + 1))
+    extra = tuple(f"package-{number}" for number in range(len(LINUX_PACKAGES) + 1, given + 1))
+    return (*LINUX_PACKAGES[:given], *extra)

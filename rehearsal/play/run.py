@@ -496,8 +496,9 @@ def _collect(
         executions.setdefault(name, []).append(arn)
     views = {arn: describe_execution(account, arn, recorder.states[arn]) for arn in recorder.machines}
     outcomes = []
-    # Where somebody cuts the power, Drydock cannot help that an installation is cut short.
+    # Where somebody cuts the power, or the machine itself, Drydock cannot help that an installation is cut short.
     meddled = {fault.instance for fault in fleet_file.faults if isinstance(fault, StopInstance | TerminateInstance)}
+    meddled |= {entry.spec.name for entry in fleet_file.machines if "reboot_loop" in entry.spec.wrong}
     by_name = {machine.name: machine for machine in fleet.machines}
     for entry in fleet_file.machines:
         machine = by_name[entry.spec.name]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.ec2 import NOT_STARTED
 from rehearsal.engine.error_codes import ErrorCode, codes_of, read_codes, table
 from rehearsal.play.faults import FailCall, Moment
 from rehearsal.play.group_faults import LoseCapacity
@@ -33,26 +34,7 @@ CALLS: Mapping[str, tuple[Kind, Mapping[str, ErrorCode]]] = {
 
 OWN_NAMES: Mapping[str, Mapping[str, str]] = {
     "ec2:CreateImage": {},
-    "ec2:StartInstances": dict.fromkeys(
-        (
-            "IncompatibleHostRequirements",
-            "IncorrectInstanceState",
-            "InstanceLimitExceeded",
-            "InsufficientCapacityOnHost",
-            "InsufficientHostCapacity",
-            "InsufficientInstanceCapacity",
-            "InvalidCapacityReservationState.PendingActivation",
-            "InvalidHostState",
-            "MaxSpotInstanceCountExceeded",
-            "ReservationCapacityExceeded",
-            "SpotMaxPriceTooLow",
-            "UnavailableHostRequirements",
-            "UnfulfillableCapacity",
-            "UnsupportedOperation",
-            "VcpuLimitExceeded",
-        ),
-        "InstanceStartFailedError",
-    ),
+    "ec2:StartInstances": dict.fromkeys(NOT_STARTED, "InstanceStartFailedError"),
     "ssm:SendCommand": {
         "InvalidInstanceId": "CommandNotDeliveredError",
         "InvalidDocument": "DocumentError",

@@ -9,6 +9,7 @@ import pytest
 
 from drydock.errors import InstanceBusyError
 from drydock.log import logged, logger, name_in_log
+from drydock.subject import Group, Instance
 
 CONTEXT = SimpleNamespace(function_name="drydock-back_up", aws_request_id="0a1b")
 BEGIN = {"function": "drydock-back_up", "request": "0a1b"}
@@ -35,9 +36,9 @@ def test_the_lines_of_a_function_name_it_and_what_it_works_on(written: StringIO)
     @logged
     def handler(event: dict[str, Any], context: object) -> None:
         logger.info("begun")
-        name_in_log(run="web-1", execution="web-1-i-1", subject="i-1")
+        name_in_log(Instance("i-1"), run="web-1", execution="web-1-i-1")
         logger.info("at work")
-        name_in_log(subject="group/web")
+        name_in_log(Group("web"))
         logger.info("at another")
 
     handler({}, CONTEXT)
@@ -48,7 +49,7 @@ def test_the_lines_of_a_function_name_it_and_what_it_works_on(written: StringIO)
 def test_what_a_function_raises_is_a_line_that_names_the_instance_and_is_raised(written: StringIO) -> None:
     @logged
     def handler(event: dict[str, Any], context: object) -> None:
-        name_in_log(subject="i-1")
+        name_in_log(Instance("i-1"))
         raise InstanceBusyError("i-1: another execution has it")
 
     with pytest.raises(InstanceBusyError):
@@ -68,7 +69,7 @@ def test_a_function_that_is_kept_warm_forgets_what_it_worked_on(written: StringI
     @logged
     def handler(event: dict[str, Any], context: object) -> None:
         if event:
-            name_in_log(run="web-1", subject=event["instanceId"])
+            name_in_log(Instance(event["instanceId"]), run="web-1")
         logger.info("at work")
 
     handler({"instanceId": "i-1"}, CONTEXT)

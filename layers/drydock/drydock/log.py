@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Instance, Subject
 
 logger = Logger()
 
@@ -42,15 +42,14 @@ def log_failure(error: Exception) -> None:
     logger.warning("failed", error=type(error).__name__, reason=str(error))
 
 
-def name_in_log(*, run: str = "", execution: str = "", subject: str = "") -> None:
-    """Let the lines from here on name these, and go on naming what is left out."""
+def name_in_log(*subjects: Subject, run: str = "", execution: str = "") -> None:
+    """Let the lines from here on name these, and go on naming what is left out. Subjects replace those before."""
     keys: dict[str, str | None] = {}
     if run:
         keys["run"] = run
     if execution:
         keys["execution"] = execution
-    if subject:
-        # A line that is about a group must not go on naming an instance, or the other way round.
-        keys["group"] = group_name_of(subject) if is_group(subject) else None
-        keys["instance"] = None if is_group(subject) else subject
+    if subjects:
+        keys["instance"] = next((one.id for one in subjects if isinstance(one, Instance)), None) or None
+        keys["group"] = next((one.name for one in subjects if isinstance(one, Group)), None) or None
     logger.thread_safe_append_keys(**keys)

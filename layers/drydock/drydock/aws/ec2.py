@@ -26,7 +26,7 @@ Image = Mapping[str, Any]
 MOST_FILTER_VALUES = 200
 """As many values one call's filters may have together."""
 
-_NOT_STARTED = (
+NOT_STARTED = (
     "IncompatibleHostRequirements",
     "IncorrectInstanceState",
     "InstanceLimitExceeded",
@@ -130,7 +130,7 @@ class Ec2:
     def start(self, instance_id: str) -> None:
         """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
         try:
-            call(self._client.start_instances, *_NOT_STARTED, InstanceIds=[instance_id])
+            call(self._client.start_instances, *NOT_STARTED, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
                 f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"

@@ -13,7 +13,7 @@ from drydock.request.step import Step
 def read_step(event: Mapping[str, Any]) -> Step:
     """The step of a state."""
     step = Step.read(event)
-    name_in_log(run=_run_of(step), execution=step.holder.name, subject=step.instance_id)
+    name_in_log(step.subject, step.group, run=_run_of(step), execution=step.holder.name)
     logger.info("step begun", state=step.state, retry_count=step.retry_count, redrive_count=step.holder.redrive_count)
     return step
 

@@ -34,13 +34,13 @@ def test_a_subscription_that_nobody_has_confirmed_is_listed_as_pending(engine: E
     ]
 
 
-@mock_aws
 def test_the_emulator_itself_confirms_every_subscription_at_once() -> None:
     """When this fails, moto has mended it: remove the repair."""
-    sns = boto3.client("sns", "ap-northeast-1")
-    topic = sns.create_topic(Name="Results")["TopicArn"]
-    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.com")
-    (one,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    with mock_aws():
+        sns = boto3.client("sns", "ap-northeast-1")
+        topic = sns.create_topic(Name="Results")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.com")
+        (one,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert one["SubscriptionArn"].startswith(topic)
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.play.faults import (
+    ChangeTags,
+    FailCall,
+    LoseCancellations,
+    LoseEvents,
+    Moment,
+    RunAssociation,
+    StopExecution,
+    StopRun,
+)
 from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
 from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
 from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
@@ -97,11 +106,15 @@ faults:
   - loseEvents: {detailType: "EC2 *"}
   - failCall: {call: ec2:CreateImage, occurrence: 2, error: RequestLimitExceeded, when: after}
   - stopExecution: {instance: web-2, state: Install Patches, after: 2m}
+  - changeTags: {instance: web-2, tags: {Patch Group: database, Owner: null}, at: 5m}
+  - runAssociation: {instance: web, state: Scan Patches}
 """
     assert read(text).faults == (
         LoseEvents(detail_type="EC2 *"),
         FailCall("ec2:CreateImage", "RequestLimitExceeded", occurrence=2, after_effect=True),
         StopExecution("web-2", Moment(after=120, state="Install Patches")),
+        ChangeTags("web-2", Moment(after=300), {"Patch Group": "database", "Owner": None}),
+        RunAssociation("web-1", Moment(state="Scan Patches")),
     )
 
 
@@ -122,7 +135,7 @@ bogus: 1
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
         "faults, groups, instances, limit, parameters, people, policy, resourceGroups, rolls, runs, seed, start, "
-        "throttling, window",
+        "subscriptions, throttling, window",
     )
 
 
@@ -138,6 +151,14 @@ bogus: 1
         (
             "instances: [{name: web}]\nstart:\n  - instances: wep",
             "fleet.yaml:3: start[0].instances: there is no machine 'wep'; did you mean 'web'?",
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - runAssociation: {instance: web, operation: Look, at: 1m}",
+            'fleet.yaml:3: faults[0].runAssociation.operation: expected one of Scan, Install, got "Look"',
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - changeTags: {instance: web, tags: {Patch Group: 7}, at: 1m}",
+            "fleet.yaml:3: faults[0].changeTags.tags.Patch Group: expected text or null, got 7",
         ),
         (
             "instances: [{name: web}]\nfaults:\n  - stopInstance: {instance: web}",
@@ -167,8 +188,9 @@ bogus: 1
         ),
         (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
-            "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
-            "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
+            "fleet.yaml:2: faults[0]: expected exactly one of: changeTags, delayEvents, doubleEvents, failCall, "
+            "killFunction, loseCancellations, loseEvents, runAssociation, stopExecution, stopInstance, stopRun, "
+            "terminateInstance",
         ),
         (
             "instances:\n  - name: web\n    hibernated: true\n    power: running",
@@ -274,6 +296,14 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
         (
             "resourceGroups: [{name: a, instances: [wep]}]",
             "fleet.yaml:2: resourceGroups[0].instances: there is no machine 'wep'",
+        ),
+        (
+            "subscriptions: [{topic: alarms, email: ops@example.com}]",
+            'fleet.yaml:2: subscriptions[0].topic: expected one of results, approvals, got "alarms"',
+        ),
+        (
+            "subscriptions: [{topic: results, email: ops}]",
+            'fleet.yaml:2: subscriptions[0].email: expected an e-mail address, got "ops"',
         ),
         ("resourceGroups: [{name: a}]", "fleet.yaml:2: resourceGroups[0]: expected either 'tags' or 'instances'"),
         (

@@ -16,9 +16,9 @@ from typing import Any
 from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSource
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
-from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
+from drydock.errors import GroupNotFoundError, InstanceNotFoundError
 from drydock.records import intents
-from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
+from drydock.records.leases import Hold, Intent, Lease
 from drydock.request.step import Step
 from drydock.subject import Subject
 
@@ -119,16 +119,12 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError.
     """
     subject = step.subject
-    lease = find_lease(services.table, subject)
-    if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
+    lease = Hold.of(services, step.holder, subject).require()
     standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
         return {"problems": [f"the launch template was left as it is: {facts}"]}
-    intent = claim_intent(
-        services.table, step.holder, subject, intents.TEMPLATE_VERSION, services.now(), **facts
-    ).intent
+    intent = Hold.of(services, step.holder, subject).claim(intents.TEMPLATE_VERSION, **facts).intent
     number = int(intent.id) if intent.id else _make_version(services, step, subject, intent)
     if intent.facts["follows"] == DEFAULT_VERSION and step.policy["refreshLaunchTemplate"]["allowDefault"]:
         _make_default(services, step, subject, intent, number)
@@ -196,20 +192,20 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
         step.mark(intents.TEMPLATE_VERSION),
     )
-    record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
+    Hold.of(services, step.holder, subject).record(intent.name, {"id": str(number), "wrong": wrong})
     return number
 
 
 def _make_default(services: Services, step: Step, subject: Subject, intent: Intent, number: int) -> None:
     """What somebody else has made the default meanwhile stays."""
     template_id, before = str(intent.facts["templateId"]), int(intent.facts["sourceVersion"])
-    if claim_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, services.now()).intent.id:
+    if Hold.of(services, step.holder, subject).claim(intents.TEMPLATE_DEFAULT).intent.id:
         return
     default = services.ec2.launch_template(template_id).default
     if default == before:
         services.ec2.set_default_version(template_id, number)
     if default in (before, number):
-        record_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, {"id": str(number)})
+        Hold.of(services, step.holder, subject).record(intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
 def describe_refresh(lease: Lease) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from drydock.errors import (
 )
 from drydock.machine.power import is_gone
 from drydock.records.holder import Holder
-from drydock.records.leases import FUNCTION_LIFETIME, REFUSED, Intent, claim_or_find_intent, record_intent, renew_intent
+from drydock.records.leases import FUNCTION_LIFETIME, REFUSED, Hold, Intent
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
@@ -74,15 +74,11 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
     CommandNotDeliveredError, DocumentError.
     """
-    environment, now = services.environment, services.now()
+    environment = services.environment
     comment = _comment(services, step, command)
     log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
-    claim = claim_or_find_intent(
-        services.table,
-        step.holder,
-        step.subject,
+    claim = Hold.of(services, step.holder, step.subject).claim_or_find(
         command.intent,
-        now,
         document=command.document,
         parameters=dict(command.parameters),
         comment=comment,
@@ -94,7 +90,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
-            intent = renew_intent(services.table, step.holder, step.subject, intent, now)
+            intent = Hold.of(services, step.holder, step.subject).renew(intent)
         command_id, expires = sent or _send(services, step, command, comment, log_prefix)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
@@ -133,7 +129,7 @@ def _send(services: Services, step: Step, command: Command, comment: str, log_pr
         )
     except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
         if not isinstance(error, ServiceUnavailableError) or error.was_refused:
-            record_intent(services.table, step.holder, step.subject, command.intent, {REFUSED: str(error)[:500]})
+            Hold.of(services, step.holder, step.subject).record(command.intent, {REFUSED: str(error)[:500]})
         raise
 
 

@@ -16,9 +16,7 @@ from drydock.records.leases import (
     FUNCTION_LIFETIME,
     RESTORING,
     Lease,
-    claim_giving_back,
-    drop_lease,
-    end_lease_with_result,
+    hold_of,
 )
 from drydock.records.results import make_result, put_result
 from drydock.telling.failures import readable_cause
@@ -60,7 +58,7 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
-        if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
+        if hold_of(services, lease).claim_giving_back(intents.GIVE_BACK_STOP):
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
@@ -82,7 +80,7 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     """An execution that died in admission touched nothing: its lease just goes."""
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
-    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
+    if hold_of(services, lease).drop(ADMITTING):
         facts = {"failure": _failure_of(services, lease)}
         result = make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts)
         put_result(services.table, result)
@@ -105,9 +103,9 @@ def _release(services: Services, lease: Lease) -> None:
         "givenBack": True,
     }
     result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
-    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
+    if not hold_of(services, lease).finish(RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
-        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
+        hold_of(services, lease).drop(RESTORING)
 
 
 def _failure_of(services: Services, lease: Lease) -> dict[str, str]:

@@ -21,7 +21,7 @@ from drydock.machine.power import is_gone
 from drydock.records import intents
 from drydock.records.history import history_change
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, ADMITTING, Lease, claim_intent, end_lease_with_result, find_lease
+from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
 from drydock.records.results import find_result, make_result, put_result
 from drydock.request.policy import Policy
 from drydock.request.step import Step
@@ -44,7 +44,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """
     failure = readable_failure(step.data.get("failure"))
     try:
-        lease = claim_intent(services.table, step.holder, step.subject, intents.RELEASE, services.now()).lease
+        lease = Hold.of(services, step.holder, step.subject).claim(intents.RELEASE).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
     except NewerSchemaError:
@@ -67,7 +67,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     outcome = "failed" if failure else "succeeded"
     result = make_result(step.subject, step.holder, step.execution_started, outcome, services.now(), facts)
     history = [] if failure else [history_change(services.table, result, services.now())]
-    end_lease_with_result(services.table, step.holder, step.subject, ACTIVE, result, *history)
+    Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history)
     return _summarise(result)
 
 

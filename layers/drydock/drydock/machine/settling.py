@@ -12,7 +12,7 @@ from drydock.aws.services import Services
 from drydock.errors import CommandNotReadyError, CommandsNotSettledError
 from drydock.machine.commands import find_sent_command
 from drydock.records import intents
-from drydock.records.leases import Intent, Lease, claim_or_find_intent, find_lease
+from drydock.records.leases import Hold, Intent, Lease, find_lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.subject import Instance
@@ -91,12 +91,10 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet. Raises LeaseLostError."""
-    claim = claim_or_find_intent(services.table, step.holder, step.subject, intents.SETTLE, services.now())
+    claim = Hold.of(services, step.holder, step.subject).claim_or_find(intents.SETTLE)
     for work in look_at_commands(services, claim.lease).at_work:
         if work.is_undelivered:
-            claim_or_find_intent(
-                services.table, step.holder, step.subject, intents.cancellation(work.intent), services.now()
-            )
+            Hold.of(services, step.holder, step.subject).claim_or_find(intents.cancellation(work.intent))
             services.ssm.cancel_command(step.instance_id, work.command_id)
     # An execution may settle twice; each time counts anew.
     return Work(kind="settled", begun=step.entered, may_be_over=True)

@@ -74,7 +74,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
     CommandNotDeliveredError, DocumentError.
     """
-    environment = services.environment
+    environment, now = services.environment, services.now()
     comment = _comment(services, step, command)
     log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
     claim = Hold.of(services, step.holder, step.subject).claim_or_find(
@@ -90,7 +90,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
-            intent = Hold.of(services, step.holder, step.subject).renew(intent)
+            intent = Hold.of(services, step.holder, step.subject).renew(intent, now)
         command_id, expires = sent or _send(services, step, command, comment, log_prefix)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}

@@ -203,28 +203,32 @@ class Hold:
         be seen to be alive. Commands are carried on by `commands` alone, which looks for them first.
         Raises LeaseLostError, and then nothing may be touched.
         """
-        claim = self.claim_or_find(name, **facts)
+        at = self.now()
+        claim = self._announce(name, at, facts)
         if claim.is_new or claim.intent.id:
             return claim
-        return Claim(self.renew(claim.intent), is_new=False, lease=claim.lease)
+        return Claim(self.renew(claim.intent, at), is_new=False, lease=claim.lease)
 
     def claim_or_find(self, name: str, **facts: Any) -> Claim:
         """As `claim`, but an intent that stands is left as it is."""
+        return self._announce(name, self.now(), facts)
+
+    def _announce(self, name: str, at: datetime, facts: Mapping[str, Any]) -> Claim:
         found, is_new = self.change(
             "SET intents.#name = :intent REMOVE #wait, awaited",
             "phase = :active AND attribute_not_exists(intents.#name)",
             {"#name": name, "#wait": "wait"},
-            {":active": ACTIVE, ":intent": {"at": to_text(self.now()), **facts}},
+            {":active": ACTIVE, ":intent": {"at": to_text(at), **facts}},
         )
         lease = self.own(found, f"{name}: {UNTOUCHED}")
         return Claim(lease.intents[name], is_new, lease)
 
-    def renew(self, intent: Intent) -> Intent:
-        """Announce anew a call that never happened, as far as anybody knows. Only one function can win this.
+    def renew(self, intent: Intent, at: datetime) -> Intent:
+        """Announce anew, at `at`, a call that never happened as far as anybody knows. Only one function can win this.
 
         Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
         """
-        renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(self.now())}
+        renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(at)}
         found, is_done = self.change(
             "SET intents.#name = :intent",
             "phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",

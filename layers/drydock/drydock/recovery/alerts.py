@@ -11,7 +11,9 @@ from drydock.aws.services import Services
 from drydock.aws.table import Item
 from drydock.errors import InstanceInGroupError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
+from drydock.log import name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.records.results import find_result, mark_result_told
@@ -52,10 +54,12 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
         started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+        name_in_log(subject_of(detail), execution=holder.name)
         _tell_failure(services, holder, started, subject_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
     subject = read_subject(event["subject"])
+    name_in_log(subject, execution=holder.name)
     if "notGivenBack" in event:
         _tell_not_given_back(services, holder, subject, event["notGivenBack"])
     else:
@@ -149,7 +153,7 @@ def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tup
 
 def _is_being_released(services: Services, lease: Lease) -> bool:
     """Whether a function that outlives its execution may still write the result."""
-    release = lease.intents.get("release")
+    release = lease.intents.get(intents.RELEASE)
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 

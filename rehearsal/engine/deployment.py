@@ -37,7 +37,6 @@ RECORDED_TYPES = {
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::ResourcePolicy": "PolicyName",
     "AWS::S3::BucketPolicy": "",
-    "AWS::SNS::Subscription": "",
     "AWS::SNS::TopicPolicy": "",
     "AWS::SQS::QueuePolicy": "",
 }

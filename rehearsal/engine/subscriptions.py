@@ -21,8 +21,9 @@ def resource_types() -> Mapping[str, Make]:
     """Return how CloudFormation makes subscriptions, which moto's does not."""
 
     def make(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
+        client: Any = make_client("sns")
         arn = subscribe(properties["TopicArn"], properties["Endpoint"], properties["Protocol"])
-        return StackResource(arn, delete=lambda: make_client("sns").unsubscribe(SubscriptionArn=arn))
+        return StackResource(arn, delete=lambda: client.unsubscribe(SubscriptionArn=arn))
 
     return {"AWS::SNS::Subscription": make}
 

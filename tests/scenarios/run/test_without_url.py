@@ -28,7 +28,7 @@ def test_the_stack_deploys_and_approvers_decide_with_the_aws_cli_alone(template:
         execution = scene.start_run("web", {**QUICKLY, "approval": {"required": True}})
         scene.run_until(execution, "Ask For Approval", seconds=30)
         run = scene.account.execution(execution).name
-        asked = scene.account.messages[-1].text
+        asked = scene.account.messages[-1].body
         assert "https://" not in asked.partition("What to do next")[2].partition("Where to look")[0]
         write_parameter(
             scene.account,

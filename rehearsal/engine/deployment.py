@@ -173,7 +173,7 @@ class Deployer:
         resources = {
             item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None
         }
-        outputs = {output.key: output.value for output in created.output_map.values()}
+        outputs = {output.key: output.value for output in created.output_map.values() if output is not None}
         return Stack(stack, outputs, resources)
 
     def delete(self, stack: str) -> None:

@@ -170,9 +170,7 @@ class Invocation:
         if self.machine.agent.updates_itself:
             # https://github.com/aws/amazon-ssm-agent/issues/430
             self._behaviour = None
-        self._timers.append(
-            self.machine.account.clock.call_later(self.command.execution_seconds, self._end_execution)
-        )
+        self._timers.append(self.machine.account.clock.call_later(self.command.execution_seconds, self._end_execution))
         self._advance()
 
     def _held_back(self) -> bool:

@@ -61,7 +61,7 @@ def test_a_long_state_name_leaves_room_for_the_mark(world: World) -> None:
     begin_command(world.services, world.step("S" * 80), INSTALL)
 
     assert len(world.command.comment) <= 100
-    assert world.command.comment.endswith(world.step().mark("install"))
+    assert world.command.comment.endswith(world.step().holder.mark("install"))
 
 
 def test_sending_twice_is_sending_once(world: World) -> None:

@@ -193,7 +193,7 @@ def _make_version(services: Services, step: Step, subject: str, intent: Intent) 
         int(facts["sourceVersion"]),
         str(facts["imageId"]),
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
-        step.mark(MAKE_VERSION),
+        step.holder.mark(MAKE_VERSION),
     )
     record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
     return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,7 +69,3 @@ class Step:
             machine=cast(Machine, event.get("machine") or {}),
             data=event.get("data") or {},
         )
-
-    def mark(self, intent: str) -> str:
-        """A short text that only this execution writes for this intent: it makes a command or image known again."""
-        return hashlib.sha256(f"{self.holder.execution}/{intent}".encode()).hexdigest()[:16]

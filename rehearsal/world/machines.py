@@ -118,6 +118,8 @@ class MachineSpec:
     root_device: Literal["ebs", "instance-store"] = "ebs"
     lifecycle: Literal["spot"] | None = None
     group: str | None = None
+    lifecycle_state: str = "InService"
+    """What it is to its group when the rehearsal begins, as DescribeAutoScalingInstances says it."""
     stop_protection: bool = False
     hibernated: bool = False
     """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""

@@ -12,6 +12,7 @@ from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Momen
 from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
 from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
 from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
+from rehearsal.world.group_specs import MixedPolicy
 from rehearsal.world.machines import WRONGS, Durations
 
 PAGE = Path(__file__).parents[3] / "docs" / "fleet-files.md"
@@ -303,7 +304,7 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
 
     (group,) = fleet.groups
     assert (group.name, group.members, group.drain_seconds) == ("shop", ("web-1", "web-2"), 120)
-    assert group.settings == {"min": 2, "max": 4, "zones": 2, "suspended": ()}
+    assert group.settings == {"min": 2, "max": 4, "zones": 2, "suspended": (), "hooks": {}, "mixed": None}
     assert group.expect.outcome == "succeeded"
     assert [(roll.group, roll.at) for roll in fleet.rolls] == [("shop", timedelta(minutes=5))]
     assert fleet.starts == ()
@@ -321,11 +322,70 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
             "groups: [{name: shop}]\nrolls: [{group: shop, input: {policy: {batch: 0}}}]",
             "fleet.yaml:3: policy.batch: 0 is not",
         ),
+        (
+            "groups:\n  - name: shop\n    hooks: {booting: 1m}",
+            "fleet.yaml:4: unknown key 'groups[0].hooks.booting'; known here: launching, terminating",
+        ),
+        (
+            "groups:\n  - name: shop\n    mixed: {types: [{type: large}]}",
+            "fleet.yaml:4: groups[0].mixed.types[0].type: expected a type of instance such as c5.large",
+        ),
         ("groups: [{name: shop, zones: 4}]", "fleet.yaml:2: groups[0].zones: expected at most 3, got 4"),
     ],
 )
 def test_a_mistake_about_groups_is_explained(text: str, mistake: str) -> None:
     assert mistakes(f"{GROUP}{text}")[0].startswith(mistake)
+
+
+MIXED = """
+instances:
+  - {name: web, count: 2, group: shop}
+  - {name: spare, group: shop, lifecycleState: "Warmed:Hibernated"}
+  - {name: kept, group: shop, lifecycleState: "Terminating:Retained"}
+groups:
+  - name: shop
+    hooks: {launching: 2m, terminating: 90s}
+    mixed: {types: [{type: c5.large}, {type: m5.large}], onDemandBase: 1, onDemandPercentage: 50}
+"""
+
+
+def test_a_group_may_have_warmed_and_retained_members_hooks_and_several_types() -> None:
+    fleet = read(MIXED)
+
+    (group,) = fleet.groups
+    assert (len(group.members), group.serving) == (4, 2)
+    assert group.settings["hooks"] == {"launching": 120, "terminating": 90}
+    assert group.settings["mixed"] == MixedPolicy([{"InstanceType": "c5.large"}, {"InstanceType": "m5.large"}], 1, 50)
+    assert (group.settings["min"], group.settings["warm_pool"]) == (2, 1)
+    specs = {machine.spec.name: machine.spec for machine in fleet.machines}
+    assert (specs["spare"].power, specs["spare"].hibernated) == ("stopped", True)
+    assert (specs["kept"].power, specs["kept"].lifecycle_state) == ("running", "Terminating:Retained")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            "instances:\n  - name: web\n    lifecycleState: Warmed:Stopped",
+            "fleet.yaml:3: instances[0].lifecycleState: only a member of a group has one",
+        ),
+        (
+            "instances:\n  - name: web\n    group: shop\n    lifecycleState: Warmed:Stopped\n    power: running",
+            "fleet.yaml:5: instances[0].power: a member that is Warmed:Stopped is not running",
+        ),
+        (
+            "instances:\n  - name: web\n    group: shop\n    hibernated: true",
+            "fleet.yaml:3: instances[0].group: no member of a group can be hibernated",
+        ),
+        (
+            "instances: [{name: web, group: shop}, {name: spare, group: shop, lifecycleState: Warmed:Running}]\n"
+            "groups:\n  - name: shop\n    mixed: {types: [{type: c5.large, weight: 2}]}",
+            "fleet.yaml:4: groups[0].mixed: a group with weights has no warm pool",
+        ),
+    ],
+)
+def test_a_member_that_cannot_be_so_is_told(text: str, mistake: str) -> None:
+    assert mistakes(text) == (mistake,)
 
 
 def test_an_input_that_is_expected_to_be_refused_may_be_wrong() -> None:

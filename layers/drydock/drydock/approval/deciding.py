@@ -349,7 +349,7 @@ def _plan_page(services: Services, run: Run, approval: Approval, form: Form | No
             run_id=run.run_id,
             plan=read_plan(services, run),
             hash=approval.hash,
-            started_by=str(run.item.get("startedBy") or ""),
+            started_by=run.started_by,
             until=approval.until,
             needed=approvals_needed(run),
             account=run.holder.account,

@@ -41,6 +41,7 @@ from drydock.records.leases import (
 )
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
+from drydock.subject import Instance
 from drydock.times import from_text, to_text
 
 _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
@@ -96,15 +97,15 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     environment, now = services.environment, services.now()
     comment = _comment(services, step.state, step.holder.mark(command.intent))
     claim = claim_or_find_intent(
-        services.table, step.holder, step.instance_id, command.intent, now, **_facts_of(command, comment)
+        services.table, step.holder, step.subject, command.intent, now, **_facts_of(command, comment)
     )
     intent, command_id, answer = claim.intent, claim.intent.id, {}
     expires_at = str(intent.facts.get("expiresAt", ""))
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
-            intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
-        command_id, expires = sent or _send(services, step.holder, step.instance_id, command, comment)
+            intent = renew_intent(services.table, step.holder, step.subject, intent, now)
+        command_id, expires = sent or _send(services, step.holder, Instance(step.instance_id), command, comment)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
     return Work(
@@ -137,27 +138,29 @@ def send_again(services: Services, lease: Lease, command: Command, number: int) 
     facts = {**_facts_of(command, comment), "number": number}
     if not claim_giving_back(services.table, lease, command.intent, services.now(), **facts):
         return
-    command_id, expires = _send(services, lease.holder, lease.instance_id, command, comment)
+    command_id, expires = _send(services, lease.holder, Instance(lease.instance_id), command, comment)
     answer = {"id": command_id, "expiresAt": to_text(expires)}
-    record_intent(services.table, lease.holder, lease.instance_id, command.intent, answer)
+    record_intent(services.table, lease.holder, lease.subject, command.intent, answer)
 
 
-def _send(services: Services, holder: Holder, instance_id: str, command: Command, comment: str) -> tuple[str, datetime]:
+def _send(
+    services: Services, holder: Holder, instance: Instance, command: Command, comment: str
+) -> tuple[str, datetime]:
     """Send a command. When AWS surely did not, that is noted, so that nobody looks for it later."""
     environment = services.environment
     try:
         return services.ssm.send_command(
-            instance_id,
+            instance.id,
             command.document,
             environment.document_version(command.document),
             command.parameters,
             comment,
             environment.log_bucket,
-            _log_prefix(environment.stack, instance_id, holder),
+            _log_prefix(environment.stack, instance.id, holder),
         )
     except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
         if not isinstance(error, ServiceUnavailableError) or error.was_refused:
-            record_intent(services.table, holder, instance_id, command.intent, {REFUSED: str(error)[:500]})
+            record_intent(services.table, holder, instance, command.intent, {REFUSED: str(error)[:500]})
         raise
 
 

@@ -29,6 +29,7 @@ from drydock.machine.power import GONE
 from drydock.records.leases import REFUSED, Intent, Lease, claim_or_find_intent, find_lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
+from drydock.subject import Instance
 from drydock.times import from_text, to_text
 
 SETTLE_LIMIT = timedelta(hours=4)
@@ -257,11 +258,11 @@ def _probe(services: Services, lease: Lease, name: str) -> Command:
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet, and ask the machine where only that settles it. Raises LeaseLostError."""
-    claim = claim_or_find_intent(services.table, step.holder, step.instance_id, "settle", services.now())
+    claim = claim_or_find_intent(services.table, step.holder, step.subject, "settle", services.now())
     settlement = look_at_commands(services, claim.lease)
     for work in settlement.at_work:
         if work.is_undelivered:
-            claim_or_find_intent(services.table, step.holder, step.instance_id, f"{work.intent}Cancel", services.now())
+            claim_or_find_intent(services.table, step.holder, step.subject, f"{work.intent}Cancel", services.now())
             services.ssm.cancel_command(step.instance_id, work.command_id)
     asked = _begin_proof(services, step, claim.lease) if settlement.is_to_be_asked else None
     # An execution may settle twice; each time counts anew.
@@ -298,7 +299,7 @@ def ask_while_given_back(services: Services, lease: Lease) -> None:
 
 def look_at_settled_commands(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises CommandsNotSettledError."""
-    lease = find_lease(services.table, wait.instance_id)
+    lease = find_lease(services.table, Instance(wait.instance_id))
     settlement = look_at_commands(services, lease) if lease else Settlement()
     if settlement.is_settled:
         return {}

@@ -255,7 +255,13 @@ def test_a_hook_or_health_probe_that_succeeds_is_evidence(world: World, purpose:
     assert output is not None and output["commandId"] == wait.resource
 
 
-PROBED = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": True}
+PROBED = {
+    "bootId": "boot-1",
+    "agentVersion": "3.3",
+    "pendingReboot": True,
+    "installing": True,
+    "installer": "dnf (812) holds /var/lib/rpm/.rpm.lock",
+}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.play.faults import (
+    ChangeTags,
+    FailCall,
+    LoseCancellations,
+    LoseEvents,
+    Moment,
+    RunAssociation,
+    StopExecution,
+    StopRun,
+)
 from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
 from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
 from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
@@ -97,11 +106,15 @@ faults:
   - loseEvents: {detailType: "EC2 *"}
   - failCall: {call: ec2:CreateImage, occurrence: 2, error: RequestLimitExceeded, when: after}
   - stopExecution: {instance: web-2, state: Install Patches, after: 2m}
+  - changeTags: {instance: web-2, tags: {Patch Group: database, Owner: null}, at: 5m}
+  - runAssociation: {instance: web, state: Scan Patches}
 """
     assert read(text).faults == (
         LoseEvents(detail_type="EC2 *"),
         FailCall("ec2:CreateImage", "RequestLimitExceeded", occurrence=2, after_effect=True),
         StopExecution("web-2", Moment(after=120, state="Install Patches")),
+        ChangeTags("web-2", Moment(after=300), {"Patch Group": "database", "Owner": None}),
+        RunAssociation("web-1", Moment(state="Scan Patches")),
     )
 
 
@@ -140,6 +153,14 @@ bogus: 1
             "fleet.yaml:3: start[0].instances: there is no machine 'wep'; did you mean 'web'?",
         ),
         (
+            "instances: [{name: web}]\nfaults:\n  - runAssociation: {instance: web, operation: Look, at: 1m}",
+            'fleet.yaml:3: faults[0].runAssociation.operation: expected one of Scan, Install, got "Look"',
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - changeTags: {instance: web, tags: {Patch Group: 7}, at: 1m}",
+            "fleet.yaml:3: faults[0].changeTags.tags.Patch Group: expected text or null, got 7",
+        ),
+        (
             "instances: [{name: web}]\nfaults:\n  - stopInstance: {instance: web}",
             "fleet.yaml:3: faults[0].stopInstance: expected either 'state' or 'at'",
         ),
@@ -167,8 +188,9 @@ bogus: 1
         ),
         (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
-            "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
-            "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
+            "fleet.yaml:2: faults[0]: expected exactly one of: changeTags, delayEvents, doubleEvents, failCall, "
+            "killFunction, loseCancellations, loseEvents, runAssociation, stopExecution, stopInstance, stopRun, "
+            "terminateInstance",
         ),
         (
             "instances:\n  - name: web\n    hibernated: true\n    power: running",

@@ -218,6 +218,18 @@ def test_a_command_that_never_ran_ends_every_step(
         look_at_command(world.services, wait)
 
 
+@pytest.mark.parametrize("details", ["ExecutionTimedOut", "Execution Timed Out"])
+@pytest.mark.parametrize("purpose", ["install", "update"])
+def test_an_installation_that_its_agent_has_cut_short_may_still_be_at_work(
+    world: World, purpose: str, details: str
+) -> None:
+    wait = a_wait(world, purpose)
+    world.ssm.end(world.command, "TimedOut", status_details=details)
+
+    with pytest.raises(CommandTimedOutError, match="may still be at work"):
+        look_at_command(world.services, wait)
+
+
 @pytest.mark.parametrize("status", ["Success", "Failed", "TimedOut"])
 @pytest.mark.parametrize("purpose", ["install", "scan"])
 def test_the_status_of_an_installation_or_a_scan_is_reported_and_not_believed(

@@ -212,7 +212,7 @@ def _facts(step: Step) -> dict[str, Any]:
             for outcome in (
                 *installs,
                 *updates,
-                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health", "healthAfterImage")),
+                *(probe_before, probe_after, data.get("scan"), data.get("health"), data.get("healthAfterImage")),
             )
             if outcome and "commandId" in outcome
         ],

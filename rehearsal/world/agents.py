@@ -293,17 +293,7 @@ class RunCommand:
         request: Mapping[str, Any],
     ) -> Command:
         """Send a command to machines."""
-<<<<<<< HEAD
-        command = Command(
-            command_id=self._account.make_uuid(),
-            document=document,
-            request=copy.deepcopy(dict(request)),
-            parameters=parameters,
-            requested=self._account.clock.now(),
-        )
-=======
         command = self._make(document, parameters, request)
->>>>>>> main
         self._by_id[command.command_id] = command
         for machine in machines:
             invocation = Invocation(command, machine, self._tell)
@@ -326,16 +316,12 @@ class RunCommand:
         invocation.post()
 
     def _make(self, document: CommandDocument, parameters: Mapping[str, str], request: Mapping[str, Any]) -> Command:
-        now = self._account.clock.now()
-        timeout = int(request.get("TimeoutSeconds") or 3600)
-        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
         return Command(
             command_id=self._account.make_uuid(),
             document=document,
             request=copy.deepcopy(dict(request)),
             parameters=parameters,
-            requested=now,
-            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
+            requested=self._account.clock.now(),
         )
 
     def list_visible(self, command_id: str | None, instance_id: str | None) -> list[Command]:

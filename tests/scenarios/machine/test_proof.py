@@ -1,4 +1,4 @@
-"""What the status says and what the machine does: no power is cut before the machine itself says that nothing installs."""
+"""No power is cut before the machine itself says that nothing installs, whatever the status of a command says."""
 
 from __future__ import annotations
 
@@ -144,15 +144,13 @@ def test_at_the_limit_people_are_told_what_installs_and_a_sweep_gives_the_machin
 
 
 def test_people_are_told_what_installs_on_a_machine_that_cannot_be_given_back(scene: Scenario) -> None:
-    machine = scene.machine(
-        "days", power="stopped", wrong=("outlives_cancel",), durations=Durations(install=14 * 3600)
-    )
+    machine = scene.machine("days", power="stopped", wrong=("outlives_cancel",), durations=Durations(install=14 * 3600))
     _patch_until(scene, machine, "AWS-RunPatchBaseline")
     _cancel(scene, machine)
 
     scene.run_for(minutes=13 * 60)
 
-    failed, not_given_back = scene.told(machine)
+    _, not_given_back = scene.told(machine)
     assert not_given_back.attributes["outcome"] == "not_given_back"
     assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.body
     scene.settle()

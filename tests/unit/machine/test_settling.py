@@ -209,7 +209,7 @@ ONLINE = agent(START + timedelta(minutes=4))
         ([an_ending()], Answer(ASKED, False, ""), ONLINE, True),
         ([an_ending()], Answer(ASKED, False, ""), None, True),
         ([an_ending(), an_ending("at_work")], Answer(ASKED, False, ""), ONLINE, False),
-        ([an_ending(sent=ASKED)], Answer(ASKED, False, ""), ONLINE, False),
+        ([an_ending(sent=ASKED + timedelta(seconds=1))], Answer(ASKED, False, ""), ONLINE, False),
         ([an_ending(expired=START)], None, ONLINE, False),
         ([an_ending(expired=START)], Answer(ASKED, False, ""), None, True),
         ([an_ending("over", expired=START)], None, ONLINE, True),
@@ -244,9 +244,7 @@ def test_the_end_of_what_may_install_is_certain_only_where_the_agent_has_told_it
     over = Invocation("c-1", status if "TimedOut" not in status else "TimedOut", status, 1, "")
     now = START + timedelta(hours=2 if has_expired else 1)
 
-    ending = judge_end(
-        Intent("name", START, "c-1", {"purpose": purpose}), "c-1", over, START + timedelta(hours=2), now
-    )
+    ending = judge_end(Intent("name", START, "c-1", {"purpose": purpose}), "c-1", over, START + timedelta(hours=2), now)
 
     is_cut_short = status in ("Cancelled", "ExecutionTimedOut") or (status == "DeliveryTimedOut" and has_expired)
     assert (ending.state == "unproved") is (purpose in ("install", "update") and is_cut_short)
@@ -286,9 +284,7 @@ def test_on_a_machine_that_is_at_rest_nothing_is_at_work(world: World, power: st
 
 @pytest.mark.parametrize("power", ["pending", "stopping"])
 @pytest.mark.parametrize("status", ["InProgress", "Cancelled"])
-def test_a_machine_whose_power_changes_may_have_to_finish_what_was_begun(
-    world: World, power: str, status: str
-) -> None:
+def test_a_machine_whose_power_changes_may_have_to_finish_what_was_begun(world: World, power: str, status: str) -> None:
     world.hold()
     world.ssm.end(send(world), status)
     world.ec2.set_state(INSTANCE, power)

@@ -216,6 +216,7 @@ def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
     world.clock.move(seconds=76)
     assert give_back(world) == "stop"
 
+
 NOTHING_INSTALLS = json.dumps(
     {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": ""}
 )

@@ -124,7 +124,7 @@ def test_as_long_as_something_installs_every_entry_asks_again(installing: World)
         prove(installing, installing=True, installer="dnf (812) holds a lock")
         installing.clock.move(minutes=5)
 
-    assert list(installing.intents)[-4:] == ["proof1", "proof2", "proof3", "proof4"] or len(installing.ssm.sent) == 5
+    assert {"proof1", "proof2", "proof3", "proof4"} < set(installing.intents)
     assert len({command.comment for command in installing.ssm.sent}) == 5
     assert installing.executions.answers == []
 

@@ -140,7 +140,7 @@ def judge(endings: Sequence[Ending], answer: Answer | None, agent: Agent | None,
     unproved = tuple(
         ending
         for ending in endings
-        if ending.state == "unproved" and (proved_until is None or ending.sent >= proved_until)
+        if ending.state == "unproved" and (proved_until is None or ending.sent > proved_until)
     )
     expired = [
         ending.expired for ending in endings if ending.expired and (ending.state != "unproved" or ending in unproved)
@@ -264,7 +264,8 @@ def begin_settling(services: Services, step: Step) -> Work:
         if work.is_undelivered:
             claim_or_find_intent(services.table, step.holder, step.subject, f"{work.intent}Cancel", services.now())
             services.ssm.cancel_command(step.instance_id, work.command_id)
-    asked = _begin_proof(services, step, claim.lease) if settlement.is_to_be_asked else None
+    has_time = services.now() < step.entered + SETTLE_LIMIT
+    asked = _begin_proof(services, step, claim.lease) if settlement.is_to_be_asked and has_time else None
     # An execution may settle twice; each time counts anew.
     return Work(
         kind="settled",

@@ -37,7 +37,6 @@ RECORDED_TYPES = frozenset(
         "AWS::Logs::LogGroup",
         "AWS::Logs::ResourcePolicy",
         "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
     }

@@ -135,7 +135,7 @@ bogus: 1
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
         "faults, groups, instances, limit, parameters, people, policy, resourceGroups, rolls, runs, seed, start, "
-        "throttling, window",
+        "subscriptions, throttling, window",
     )
 
 
@@ -296,6 +296,14 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
         (
             "resourceGroups: [{name: a, instances: [wep]}]",
             "fleet.yaml:2: resourceGroups[0].instances: there is no machine 'wep'",
+        ),
+        (
+            "subscriptions: [{topic: alarms, email: ops@example.com}]",
+            'fleet.yaml:2: subscriptions[0].topic: expected one of results, approvals, got "alarms"',
+        ),
+        (
+            "subscriptions: [{topic: results, email: ops}]",
+            'fleet.yaml:2: subscriptions[0].email: expected an e-mail address, got "ops"',
         ),
         ("resourceGroups: [{name: a}]", "fleet.yaml:2: resourceGroups[0]: expected either 'tags' or 'instances'"),
         (

@@ -26,6 +26,7 @@ from drydock.errors import (
 from drydock.log import logger
 from drydock.machine.commands import Command, begin_command, find_sent_command, read_probe, send_again
 from drydock.machine.power import GONE
+from drydock.records import intents
 from drydock.records.leases import REFUSED, Intent, Lease, claim_or_find_intent, find_lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
@@ -37,9 +38,6 @@ SETTLE_LIMIT = timedelta(hours=4)
 
 PROOF = "proof"
 """The purpose of a probe that asks whether anything installs still."""
-
-_PROOF_OF_GIVE_BACK = "giveBackProof"
-"""One intent for all its probes: passes go on for as long as it takes, and a lease may not grow without end."""
 
 _INSTALLS = ("install", "update")
 """The purposes of commands that may install."""
@@ -258,11 +256,13 @@ def _probe(services: Services, lease: Lease, name: str) -> Command:
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet, and ask the machine where only that settles it. Raises LeaseLostError."""
-    claim = claim_or_find_intent(services.table, step.holder, step.subject, "settle", services.now())
+    claim = claim_or_find_intent(services.table, step.holder, step.subject, intents.SETTLE, services.now())
     settlement = look_at_commands(services, claim.lease)
     for work in settlement.at_work:
         if work.is_undelivered:
-            claim_or_find_intent(services.table, step.holder, step.subject, f"{work.intent}Cancel", services.now())
+            claim_or_find_intent(
+                services.table, step.holder, step.subject, intents.cancellation(work.intent), services.now()
+            )
             services.ssm.cancel_command(step.instance_id, work.command_id)
     has_time = services.now() < step.entered + SETTLE_LIMIT
     asked = _begin_proof(services, step, claim.lease) if settlement.is_to_be_asked and has_time else None
@@ -279,7 +279,7 @@ def begin_settling(services: Services, step: Step) -> Work:
 def _begin_proof(services: Services, step: Step, lease: Lease) -> Work | None:
     """Send the next probe, or that which a function that died has announced. None when it could not be sent."""
     newest = _newest_proof(lease)
-    name = newest.name if newest is not None and not newest.id else f"{PROOF}{len(_proofs_of(lease)) + 1}"
+    name = newest.name if newest is not None and not newest.id else intents.proof(len(_proofs_of(lease)) + 1)
     try:
         return begin_command(services, step, _probe(services, lease, name))
     except _NOT_SENT as error:
@@ -290,10 +290,10 @@ def _begin_proof(services: Services, step: Step, lease: Lease) -> Work | None:
 
 def ask_while_given_back(services: Services, lease: Lease) -> None:
     """As `begin_settling` does, in a pass of `give_back`; a later pass reads the answer."""
-    standing = lease.intents.get(_PROOF_OF_GIVE_BACK)
+    standing = lease.intents.get(intents.GIVE_BACK_PROOF)
     number = int(standing.facts["number"]) + 1 if standing is not None else 1
     try:
-        send_again(services, lease, _probe(services, lease, _PROOF_OF_GIVE_BACK), number)
+        send_again(services, lease, _probe(services, lease, intents.GIVE_BACK_PROOF), number)
     except _NOT_SENT as error:
         logger.warning("no probe", instance=lease.instance_id, error=str(error))
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table, Write
+from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
 from drydock.subject import Group, Instance, Subject, subject_of_partition
 from drydock.times import from_text, to_text
@@ -27,7 +28,7 @@ REFUSED = "refused"
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 
 
-ALL_LEASES = "LEASES"
+_ALL_LEASES = "LEASES"
 
 
 FUNCTION_LIFETIME = timedelta(seconds=75)
@@ -88,6 +89,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class LeaseSummary:
+    """What the index holds of a lease, as it was a moment ago. Whoever needs more reads the lease itself."""
+
+    subject: Subject
+    holder: Holder
+    phase: str
+
+    @classmethod
+    def from_item(cls, item: Item) -> LeaseSummary:
+        return cls(subject_of_partition(item["pk"]), Holder(item["owner"], item["redriveCount"]), item["phase"])
+
+
+@dataclass(frozen=True)
 class Claim:
     """An intent, whether it was announced just now, and the lease as it is with it."""
 
@@ -127,13 +141,14 @@ def find_lease(table: Table, subject: Subject) -> Lease | None:
     return read_lease(item) if item else None
 
 
-def all_leases(table: Table) -> list[Lease]:
-    return [read_lease(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
+def all_leases(table: Table) -> list[LeaseSummary]:
+    """Every lease of a machine and of a group. The index lags a little."""
+    return [LeaseSummary.from_item(item) for item in look_up_shards(table, _ALL_LEASES)]
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
     """The leases whose owners wait for an image. The index lags; the leases are read as they are now."""
-    found = (find_lease(table, read_lease(item).subject) for item in table.look_up(AWAITED_INDEX, resource))
+    found = (find_lease(table, subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource))
     return [lease for lease in found if lease is not None]
 
 
@@ -141,7 +156,7 @@ def take_lease(table: Table, holder: Holder, subject: Subject, started: datetime
     """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
     item = {
         **lease_key(subject),
-        "lookup": ALL_LEASES,
+        "lookup": shard_of(_ALL_LEASES, subject),
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "phase": ADMITTING,

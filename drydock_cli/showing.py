@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from drydock.run.outcomes import MACHINE_OUTCOMES
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, read_subject
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
@@ -37,9 +37,10 @@ def words(outcome: Any) -> str:
 
 
 def machine_text(instance_id: Any, name: Any) -> str:
-    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject, `group web`."""
-    if is_group(str(instance_id)):
-        return printable(f"group {group_name_of(str(instance_id))}")
+    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject's key, `group web`."""
+    subject = read_subject(str(instance_id))
+    if isinstance(subject, Group):
+        return printable(f"group {subject.name}")
     return printable(f"{name} ({instance_id})" if name else instance_id)
 
 

@@ -642,7 +642,7 @@ def _judge_further_pass(run: Run) -> Iterator[str]:
     before = len(run.changes)
     function = run.stack.resource("GiveBackFunction")
     for event, expected in (
-        ({"instanceId": run.machine.instance_id}, {"move": "nothing"}),
+        ({"subject": run.machine.instance_id}, {"move": "nothing"}),
         ({}, {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}),
     ):
         outcome = run.account.functions.invoke(function, json.dumps(event))

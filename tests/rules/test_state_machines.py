@@ -704,24 +704,27 @@ def test_a_machine_substitutes_and_may_invoke_exactly_the_functions_of_its_state
         assert sorted(invoked) == sorted([name, "Arn"] for name in used)
 
 
-def test_every_step_is_told_which_execution_asks_and_for_which_instance() -> None:
+NAMED = {
+    MAINTENANCE_RUN: set[str](),
+    ITEMS: {"subject"},
+    PATCH_INSTANCE: {"instanceId"},
+    ROLL_GROUP: {"groupName"},
+    MEMBERS: {"instanceId", "groupName"},
+}
+"""What the payloads of a flow name: nothing, an instance, a group, a member of a group, or what may be either."""
+
+
+def test_every_step_is_told_which_execution_asks_and_what_it_is_about() -> None:
     for state in _tasks():
         payload = state.body["Arguments"]["Payload"]
         assert payload["context"] == "{% $states.context %}", state.name
-        if state.flow == MAINTENANCE_RUN:
-            assert set(payload) <= {"context", "data"}, f"{state.name} is about no single instance"
-            continue
-        if state.flow == ROLL_GROUP:
-            about = payload.get("instanceId") or payload["data"]["groupName"]
-            assert "groupName" in about, f"{state.name} is about no single instance"
-            continue
-        assert "instanceId" in payload, state.name
+        assert payload.keys() & {"instanceId", "groupName", "subject"} == NAMED[state.flow], state.name
         if flow(state.flow).is_of_items:
             # Such an execution has a name of its own: only by its data does it know its run.
             whole = {"runId": "1"}
             known = {"run": whole, "roll": whole, "states": {"input": {"run": whole, "roll": whole}}}
             assert _value(payload["data"]["runId"], **known) == "1", state.name
-        elif state != flow(state.flow).first:
+        elif state.flow == PATCH_INSTANCE and state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 
 

@@ -18,7 +18,7 @@ from drydock.records.history import History
 from drydock.records.holder import Holder
 from drydock.records.runs import PLANNING, RecordedPlan, Run
 from drydock.request.policy import Policy
-from drydock.subject import group_subject
+from drydock.subject import Group
 from drydock.tags import GROUP_TAG
 from drydock.times import to_text
 from tests.unit.fakes import START, agent
@@ -119,7 +119,7 @@ def test_the_same_facts_make_the_same_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [{instance_id(2): "other-run"}, {group_subject("web"): "other-run"}], ids=["the machine", "its group"]
+    "held", [{instance_id(2): "other-run"}, {Group("web").key: "other-run"}], ids=["the machine", "its group"]
 )
 def test_a_machine_in_the_hands_of_others_is_left_out_by_their_name(held: dict[str, str]) -> None:
     plan = make_plan(facts(instances=[instance(1), instance(2, tags={GROUP_TAG: "web"})], held=held))

@@ -19,6 +19,7 @@ from drydock.records.runs import Run
 from drydock.request.policy import DEFAULTS
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, count_outcomes, failed_groups, outcome_of_run
 from drydock.run.reports import group_outcomes, make_report, reconcile
+from drydock.subject import Group, Subject
 from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, SNAPSHOT, a_run, recorded_end, recorded_plan
@@ -499,7 +500,7 @@ def member(outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
 
 
 def outcomes_of_group(found: Item, roll: Item | None) -> list[MachineOutcome]:
-    rolls = {"group/web": roll} if roll else {}
+    rolls: dict[Subject, Item] = {Group("web"): roll} if roll else {}
     return reconcile(group_plan(), [found, place(4)], a_run(), {}, None, rolls)[:3]
 
 
@@ -551,7 +552,8 @@ def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
 
 def test_a_member_that_a_roll_took_up_by_itself_is_no_mistake_of_the_plan() -> None:
     newcomer = {ident(9): member(), **{ident(number): member() for number in (1, 2, 3)}}
-    found = reconcile(group_plan(), [group_place()], a_run(), {}, None, {"group/web": roll_result(members=newcomer)})
+    rolls: dict[Subject, Item] = {Group("web"): roll_result(members=newcomer)}
+    found = reconcile(group_plan(), [group_place()], a_run(), {}, None, rolls)
 
     assert [each["instanceId"] for each in found if not each["isPlanned"]] == []
     assert found[-1]["groupName"] == "web"
@@ -568,7 +570,7 @@ def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> 
 def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do() -> None:
     refused = roll_result("refused", members={}, failure={"error": "MemberNotSparedError", "cause": "too small"})
     places = [group_place("failed", error="MemberNotSparedError", cause="too small"), place(4)]
-    rolls = {"group/web": refused}
+    rolls: dict[Subject, Item] = {Group("web"): refused}
     outcomes = reconcile(group_plan(), places, a_run(), {}, None, rolls)
     groups = group_outcomes(places, rolls, None)
 

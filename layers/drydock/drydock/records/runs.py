@@ -16,7 +16,7 @@ from typing import Any
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.errors import DrydockError, RunNotFoundError, RunOverError
 from drydock.records.holder import Holder
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Subject
 from drydock.times import from_text, to_text
 
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
@@ -39,21 +39,21 @@ def run_key(run_id: str) -> Key:
     return {"pk": f"RUN#{run_id}", "sk": "RUN"}
 
 
-def place_key(run_id: str, instance_id: str) -> Key:
-    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{instance_id}"}
+def place_key(run_id: str, subject: Subject) -> Key:
+    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
-def child_name(run_id: str, instance_id: str) -> str:
-    """The name of the execution that patches a machine of a run: always the same, so it is never started twice.
+def child_name(run_id: str, subject: Subject) -> str:
+    """The name of the execution that patches a machine of a run, or rolls through a group.
 
-    For a group's subject, of the one that rolls through the group.
+    It is always the same, so it is never started twice.
     """
-    subject = _group_part(group_name_of(instance_id)) if is_group(instance_id) else instance_id
-    name = f"{run_id}-{subject}"
+    part = _group_part(subject.name) if isinstance(subject, Group) else subject.id
+    name = f"{run_id}-{part}"
     if len(name) <= _MOST_NAME:
         return name
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:12]
-    return f"{run_id[: _MOST_NAME - len(mark) - len(subject) - 2]}-{mark}-{subject}"
+    return f"{run_id[: _MOST_NAME - len(mark) - len(part) - 2]}-{mark}-{part}"
 
 
 def _group_part(group_name: str) -> str:
@@ -62,11 +62,11 @@ def _group_part(group_name: str) -> str:
     return f"{readable}-{hashlib.sha256(group_name.encode()).hexdigest()[:8]}"
 
 
-def child_execution(run: Run, stack: str, region: str, instance_id: str) -> str:
+def child_execution(run: Run, stack: str, region: str, subject: Subject) -> str:
     """The ARN of the execution that patches a machine of a run, or rolls through a group."""
     holder = run.holder
-    machine = "RollGroup" if is_group(instance_id) else "PatchInstance"
-    name = child_name(run.run_id, instance_id)
+    machine = "RollGroup" if isinstance(subject, Group) else "PatchInstance"
+    name = child_name(run.run_id, subject)
     return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
 
 
@@ -409,14 +409,14 @@ def count_admission(table: Table, run: Run) -> Run | None:
     return read_run(item)
 
 
-def find_place(table: Table, run_id: str, instance_id: str) -> Item | None:
-    return table.get(place_key(run_id, instance_id))
+def find_place(table: Table, run_id: str, subject: Subject) -> Item | None:
+    return table.get(place_key(run_id, subject))
 
 
-def put_place(table: Table, run_id: str, instance_id: str, facts: Mapping[str, Any], now: datetime) -> Item:
-    """Write down that a machine's turn came. The place that stands, when it came before."""
+def put_place(table: Table, run_id: str, subject: Subject, facts: Mapping[str, Any], now: datetime) -> Item:
+    """Write down that a machine's or a group's turn came. The place that stands, when it came before."""
     ttl = int((now + _KEPT).timestamp())
-    item: Item = {**place_key(run_id, instance_id), "instanceId": instance_id, "ttl": ttl, **facts}
+    item: Item = {**place_key(run_id, subject), "instanceId": subject.key, "ttl": ttl, **facts}
     try:
         table.put(item, "attribute_not_exists(pk)", {}, {})
     except ConditionFailedError as refused:
@@ -425,7 +425,7 @@ def put_place(table: Table, run_id: str, instance_id: str, facts: Mapping[str, A
 
 
 def end_place(
-    table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime, failures: int = 1
+    table: Table, run: Run, subject: Subject, outcome: Mapping[str, Any], now: datetime, failures: int = 1
 ) -> None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
 
@@ -433,7 +433,7 @@ def end_place(
     """
     facts = {**outcome, "endedAt": to_text(now)}
     place = table.change(
-        place_key(run.run_id, instance_id),
+        place_key(run.run_id, subject),
         "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
         "attribute_exists(pk) AND attribute_not_exists(outcome)",
         {f"#{name}": name for name in facts},

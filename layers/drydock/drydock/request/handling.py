@@ -1,4 +1,4 @@
-"""What every handler does first: read the step, and let each log line name execution and machine."""
+"""What every handler does first: read the step, and let each log line name execution and subject."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from drydock.request.step import Step
 def read_step(event: Mapping[str, Any]) -> Step:
     """The step of a state."""
     step = Step.read(event)
-    logger.append_keys(
-        execution=step.holder.name, redrive_count=step.holder.redrive_count, instance_id=step.instance_id
-    )
+    logger.append_keys(execution=step.holder.name, redrive_count=step.holder.redrive_count, subject=step.subject.key)
     logger.info("step begun", state=step.state, retry_count=step.retry_count)
     return step

@@ -32,7 +32,7 @@ from drydock.records.runs import RecordedPlan, Run, open_run, open_runs, places_
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
 from drydock.run.reports import Report
-from drydock.subject import is_group
+from drydock.subject import Group, subject_of_item
 from drydock.times import from_text, to_text
 
 
@@ -133,27 +133,27 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
 
 def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
-    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
-    canary = [one["instanceId"] for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
+    canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
         return run.require_plan().is_canary_proved
-    return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
+    return all(outcomes.get(subject) == "succeeded" for subject in canary)
 
 
 def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> set[str]:
     """The machines that a run has not attempted."""
     attempted = {
-        place["instanceId"]
-        for place in places
-        if place.get("outcome") != "not_attempted" or (is_group(place["instanceId"]) and "execution" in place)
+        subject
+        for subject, place in [(subject_of_item(place), place) for place in places]
+        if place.get("outcome") != "not_attempted" or (isinstance(subject, Group) and "execution" in place)
     }
     left = {
         member["instanceId"]
         for machine in plan["machines"]
-        if machine["instanceId"] not in attempted
+        if subject_of_item(machine) not in attempted
         for member in members_of(machine)
     }
-    begun = [machine for machine in plan["machines"] if machine["instanceId"] in attempted]
+    begun = [machine for machine in plan["machines"] if subject_of_item(machine) in attempted]
     if any(machine.get("kind") == "group" for machine in begun) and run.ended and run.ended.report_key:
         # A roll that has begun has not come to all of its members.
         report: Report = services.objects.read_json(run.ended.report_key)
@@ -198,10 +198,10 @@ def _look_up(
 
 
 def _held_by_others(services: Services) -> dict[str, str]:
-    """Who has which machine or group in work, by instance id or subject. One that is being given back is free soon."""
+    """Who has which machine or group in work, by the subject's key. One that is being given back is free soon."""
     leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
     running = services.executions.running_among(lease.holder.execution for lease in leases)
-    return {lease.subject: lease.holder.name for lease in leases if lease.holder.execution in running}
+    return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
 def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:

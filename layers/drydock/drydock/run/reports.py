@@ -29,7 +29,7 @@ from drydock.run.outcomes import (
     failed_groups,
     outcome_of_run,
 )
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
@@ -112,7 +112,7 @@ def reconcile(
     run: Run,
     children: Mapping[str, Mapping[str, Any]],
     failure: Mapping[str, str] | None = None,
-    rolls: Mapping[str, Item] | None = None,
+    rolls: Mapping[Subject, Item] | None = None,
 ) -> list[MachineOutcome]:
     """Exactly one outcome for every planned machine, in the plan's order; then those that no plan names.
 
@@ -121,8 +121,11 @@ def reconcile(
     """
     by_id: dict[str, Item] = {}
     for place in places:
-        subject = str(place["instanceId"])
-        by_id |= _places_of_members(place, (rolls or {}).get(subject)) if is_group(subject) else {subject: place}
+        subject = subject_of_item(place)
+        if isinstance(subject, Group):
+            by_id |= _places_of_members(place, subject, (rolls or {}).get(subject))
+        else:
+            by_id[subject.id] = place
     planned = _planned(plan) if plan else {}
     why_not = _why_not_attempted(run, failure)
     outcomes = [
@@ -145,10 +148,10 @@ def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _places_of_members(place: Item, roll: Item | None) -> dict[str, Item]:
+def _places_of_members(place: Item, group: Group, roll: Item | None) -> dict[str, Item]:
     """What is known of each member of a group whose turn came."""
     found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
-    common = {"groupName": group_name_of(str(place["instanceId"])), "execution": place.get("execution", "")}
+    common = {"groupName": group.name, "execution": place.get("execution", "")}
     return {
         instance_id: {**common, "instanceId": instance_id, **_turn_of_member(place, roll, found.get(instance_id))}
         for instance_id in dict.fromkeys([*place.get("only", ()), *found])
@@ -177,23 +180,23 @@ def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | N
 
 
 def group_outcomes(
-    places: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
+    places: Iterable[Item], rolls: Mapping[Subject, Item], failure: Mapping[str, str] | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
     was_stopped = (failure or {}).get("error") in STOPPED
     return [
         {
-            "groupName": group_name_of(str(place["instanceId"])),
+            "groupName": group.name,
             "outcome": "stopped"
             if was_stopped and place.get("error") in STOPPED
             else str(place.get("outcome") or "not_attempted"),
             "error": str(place.get("error") or ""),
             "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
-            "problems": [str(problem) for problem in rolls.get(str(place["instanceId"]), {}).get("problems") or []],
+            "problems": [str(problem) for problem in rolls.get(group, {}).get("problems") or []],
             "execution": str(place.get("execution") or ""),
         }
         for place in places
-        if is_group(str(place["instanceId"]))
+        if isinstance(group := subject_of_item(place), Group)
     ]
 
 

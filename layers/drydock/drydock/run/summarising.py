@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
-from drydock.subject import is_group
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
@@ -76,10 +76,10 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         }
     if not run.is_ended:
         places = places_of_run(services.table, run.run_id)
-        in_work = sorted({*_children_at_work(services, run, places), *_not_given_back(services, run, places)})
+        in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
-            raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
-        run = _end(services, run, failure, step.given)
+            raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
+        run = end_with_report(services, run, failure, step.given)
     tell_run(services, run)
     return _describe_end(run.run_id, run.require_end())
 
@@ -104,19 +104,19 @@ def _counted(end: RecordedEnd) -> str:
     return f"{', '.join([*counts, *groups])}; see s3://{end.bucket}/{end.report_key}"
 
 
-def _in_work(places: Sequence[Item]) -> list[str]:
+def _in_work(places: Sequence[Item]) -> list[Subject]:
     """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [str(place["instanceId"]) for place in places if "outcome" not in place]
+    return [subject_of_item(place) for place in places if "outcome" not in place]
 
 
-def _children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
+def children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
     """Those whose executions run."""
-    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(places)}
+    in_work = {subject: child_of(services, run, subject) for subject in _in_work(places)}
     running = services.executions.running_among(in_work.values())
-    return [instance_id for instance_id, child in in_work.items() if child in running]
+    return [subject for subject, child in in_work.items() if child in running]
 
 
-def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
+def not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
@@ -128,11 +128,15 @@ def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> lis
     newest = max((from_text(place.get("endedAt") or place["admittedAt"]) for place in held), default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
-    return [str(place["instanceId"]) for place in held]
+    return [subject_of_item(place) for place in held]
 
 
-def _child(services: Services, run: Run, instance_id: str) -> str:
-    return child_execution(run, services.environment.stack, services.environment.region, instance_id)
+def child_of(services: Services, run: Run, subject: Subject) -> str:
+    return child_execution(run, services.environment.stack, services.environment.region, subject)
+
+
+def _some_of(subjects: Iterable[Subject]) -> str:
+    return ", ".join(sorted(subject.key for subject in subjects)[:10])
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -144,11 +148,11 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def _end(services: Services, run: Run, failure: Mapping[str, str] | None, given: object) -> Run:
+def end_with_report(services: Services, run: Run, failure: Mapping[str, str] | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
     still = settle_places(services, run)
     if still:
-        raise MachinesNotReadyError(f"{run.run_id}: {', '.join(still[:10])} still in work")
+        raise MachinesNotReadyError(f"{run.run_id}: {_some_of(still)} still in work")
     now = services.now()
     # The budget may have been counted on.
     run = require_run(services.table, run.run_id)
@@ -185,13 +189,13 @@ def _make_report(
     )
 
 
-def _find_rolls(services: Services, places: Sequence[Item]) -> dict[str, Item]:
-    """The results of the groups whose rolls began, by subject."""
-    begun = {str(place["instanceId"]): str(place["execution"]) for place in places if "execution" in place}
+def _find_rolls(services: Services, places: Sequence[Item]) -> dict[Subject, Item]:
+    """The results of the groups whose rolls began."""
+    begun = {subject_of_item(place): str(place["execution"]) for place in places if "execution" in place}
     found = {
         subject: find_result_of(services, subject, execution)
         for subject, execution in begun.items()
-        if is_group(subject)
+        if isinstance(subject, Group)
     }
     return {subject: roll for subject, roll in found.items() if roll is not None}
 

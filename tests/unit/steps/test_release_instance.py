@@ -13,8 +13,9 @@ from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.machine.release import hook_outcomes
 from drydock.records.holder import Holder
 from drydock.records.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
-from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.records.recorded import a_result
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
@@ -70,7 +71,7 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     assert result["images"] == {"before": "ami-1", "after": ""}
     assert (result["powerBefore"], result["powerAfter"]) == ("running", "running")
     assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
-    assert [untold["outcome"] for untold in untold_results(world.table)] == ["succeeded"]
+    assert [untold.outcome for untold in untold_results(world.table)] == ["succeeded"]
 
 
 def test_updated_agents_are_in_the_result_and_the_machine_is_not_called_patched(world: World) -> None:
@@ -181,7 +182,7 @@ def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be
     assert released["failure"] == {"error": "ImageFailedError", "cause": "image ami-1 is failed"}
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
     assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
-    assert [result["outcome"] for result in untold_results(world.table)] == ["failed"]
+    assert [result.outcome for result in untold_results(world.table)] == ["failed"]
     assert world.result is not None and world.result["verdict"] == "not_patched"
 
 
@@ -248,7 +249,7 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
 
 def test_an_execution_whose_name_was_used_before_is_released_with_a_result_of_its_own(world: World) -> None:
     in_autumn = START - timedelta(days=91)
-    put_result(world.table, make_result(SUBJECT, HOLDER, in_autumn, "failed", in_autumn, {}))
+    put_result(world.table, a_result("failed", started=in_autumn, ended=in_autumn))
     world.hold()
 
     released = release(world)
@@ -271,7 +272,7 @@ def test_a_redrive_of_an_execution_that_released_its_machine_well_succeeds(
     released = world.run("release_instance", event)
 
     assert released["outcome"] == released_as
-    untold = sorted(result["outcome"] for result in untold_results(world.table))
+    untold = sorted(result.outcome for result in untold_results(world.table))
     assert untold == (["succeeded"] if outcome == "succeeded" else ["failed", "refused"])
 
 
@@ -319,7 +320,7 @@ def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_leas
 
 
 def test_a_result_that_stands_already_does_not_keep_the_lease(world: World) -> None:
-    put_result(world.table, make_result(SUBJECT, HOLDER, START, "refused", world.clock(), {}))
+    put_result(world.table, a_result("refused", ended=world.clock()))
     world.hold()
     world.end_execution("ABORTED")
     world.clock.move(seconds=76)

@@ -19,9 +19,9 @@ from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begi
 from drydock.records.results import untold_results
 from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
-from drydock.subject import Group, Subject, read_subject, subject_of_item
+from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -36,12 +36,15 @@ def sweep(services: Services) -> dict[str, Any]:
     suspects = _find_suspects(services, all_leases(services.table))
     for lease in suspects:
         invoke_later(function("give_back"), {"subject": lease.subject.key})
-    untold = [
-        result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
-    ]
+    untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
     for result in untold[:_MOST_ALERTS]:
-        alert = {key: result[key] for key in ("execution", "redriveCount", "startedAt")}
-        invoke_later(function("alert_failure"), {"subject": subject_of_item(result).key, **alert})
+        alert = {
+            "subject": result.subject.key,
+            "execution": result.holder.execution,
+            "redriveCount": result.holder.redrive_count,
+            "startedAt": to_text(result.started),
+        }
+        invoke_later(function("alert_failure"), alert)
     return {"suspects": len(suspects), "untold": len(untold)}
 
 

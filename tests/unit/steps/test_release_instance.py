@@ -15,7 +15,7 @@ from drydock.records.holder import Holder
 from drydock.records.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
 from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.records.recorded import a_result
+from tests.unit.records.recorded import a_result, some_patches
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
@@ -30,11 +30,11 @@ INSTALL = {
 }
 GOOD = {
     "failure": None,
-    "patchesBefore": {"missing": 2, "missingPatches": ["KB1", "KB2"]},
+    "patchesBefore": some_patches(missing=2),
     "probeBefore": {"agentVersion": "3.1", "bootId": "a"},
     "probeAfter": {"agentVersion": "3.3", "bootId": "b"},
     "installs": [INSTALL, None],
-    "verified": {"verdict": "compliant", "rebooted": True, "patches": {"missing": 0, "missingPatches": []}},
+    "verified": {"verdict": "compliant", "rebooted": True, "patches": some_patches(missing=0)},
     "hooks": {},
     "isPatching": True,
 }

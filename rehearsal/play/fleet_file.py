@@ -93,7 +93,7 @@ class FleetFile:
         policies = [roll.input.get("policy", {}) for roll in self.rolls if roll.group == group.name]
         policies += [run.input.get("policy", {}) for run in self.runs.by_hand]
         policies += [{}] if self.runs.window is not None or not policies else []
-        promises = [_promise({**self.policy, **policy}, len(group.members)) for policy in policies]
+        promises = [_promise({**self.policy, **policy}, group.serving) for policy in policies]
         return max(batch for batch, _ in promises), min(least for _, least in promises)
 
     @property

@@ -21,6 +21,7 @@ from rehearsal.world.gates import AlarmState
 
 Deed = Literal["approve", "reject", "sleep"]
 Way = Literal["url", "link", "parameter"]
+Topic = Literal["results", "approvals"]
 
 WINDOW = "window"
 """What a fleet file calls the run of its window's first execution."""
@@ -100,6 +101,15 @@ class AlarmSpec:
 
 
 @dataclass(frozen=True)
+class SubscriptionSpec:
+    """Somebody who is subscribed to one of the stack's topics by mail, and has confirmed it or not."""
+
+    topic: Topic
+    email: str
+    is_confirmed: bool = True
+
+
+@dataclass(frozen=True)
 class ResourceGroupSpec:
     """A resource group, of the machines with these tags, or of these machines."""
 
@@ -115,6 +125,7 @@ class RunsSpec:
     window: WindowSpec | None = None
     by_hand: tuple[RunSpec, ...] = ()
     people: tuple[Person, ...] = ()
+    subscriptions: tuple[SubscriptionSpec, ...] = ()
     calendars: tuple[CalendarSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
     groups: tuple[ResourceGroupSpec, ...] = ()
@@ -168,6 +179,10 @@ def build_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]]) ->
                 person.get("isApprover", True),
             )
             for person in data.get("people", [])
+        ),
+        subscriptions=tuple(
+            SubscriptionSpec(one["topic"], one["email"], one.get("confirmed", True))
+            for one in data.get("subscriptions", [])
         ),
         calendars=tuple(
             CalendarSpec(

@@ -13,10 +13,11 @@ from boto3.dynamodb.types import TypeSerializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.engine.clock import TimeLimitError
+from rehearsal.engine.subscriptions import reaches_somebody, subscribe
 from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import EventFault, Fault, StopInstance, StopRun, Strikes, TerminateInstance, describe
 from rehearsal.play.fleet_file import FleetFile
-from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
+from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, Topic, WindowSpec, with_ids
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.outcomes.group import GroupOutcome, describe_group
 from rehearsal.play.outcomes.machine import MachineOutcome, describe_execution, describe_machine, find_differences
@@ -52,6 +53,8 @@ class MessageOutcome:
     subject: str
     body: str
     attributes: Mapping[str, str]
+    reaches_somebody: bool = True
+    """False when nobody who is subscribed to the topic has confirmed it."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +157,13 @@ class _Rehearsal:
             fleet.add_document(document.name, platforms=document.platforms)
         self._machines = {machine.name: machine for machine in fleet.machines}
         self._ids = {name: machine.instance_id for name, machine in self._machines.items()}
+        self._subscribe()
         self._write_settings(serving)
         self._write_history()
         self._recorder = _Recorder(account, fleet, self._labels, tell)
         account.observers.append(self._recorder)
-        people = () if serving else self._runs.people
+        is_asked = reaches_somebody(self._topic("approvals"))
+        people = self._runs.people if is_asked and not serving else ()
         self._people = People(account, people, self._stack, lambda answer: self._tell_news(answer.text))
         account.observers.append(self._people)
         if serving:
@@ -215,6 +220,13 @@ class _Rehearsal:
             self._settle()
             if self._problems:
                 return
+
+    def _topic(self, name: Topic) -> str:
+        return self._stack.outputs[{"results": "ResultsTopicArn", "approvals": "ApprovalsTopicArn"}[name]]
+
+    def _subscribe(self) -> None:
+        for one in self._runs.subscriptions:
+            subscribe(self._topic(one.topic), one.email, confirmed=one.is_confirmed)
 
     def _write_settings(self, serving: Serving | None) -> None:
         policy = dict(self._file.policy)
@@ -479,7 +491,12 @@ def _collect(
 ) -> RehearsalOutcome:
     messages = tuple(
         MessageOutcome(
-            message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes)
+            message.at,
+            message.topic.rsplit(":", 1)[-1],
+            message.subject or "",
+            message.body,
+            dict(message.attributes),
+            reaches_somebody(message.topic),
         )
         for message in account.messages
     )
@@ -536,5 +553,6 @@ def _collect(
 
 
 def _is_about(message: MessageOutcome, machine: Machine) -> bool:
-    """Say whether a message tells of one machine; those of whole runs name machines, too."""
-    return machine.instance_id in message.body and message.attributes.get("kind") not in ("run", APPROVAL)
+    """Say whether a message tells somebody of one machine; those of whole runs name machines, too."""
+    tells_of_one = message.attributes.get("kind") not in ("run", APPROVAL)
+    return machine.instance_id in message.body and tells_of_one and message.reaches_somebody

@@ -24,6 +24,7 @@ from tests.rules.project import (
     Machine,
     State,
     choices,
+    document,
     flow,
     flows,
     functions,
@@ -698,7 +699,7 @@ def test_a_machine_substitutes_and_may_invoke_exactly_the_functions_of_its_state
         invoked = [
             resource["Fn::GetAtt"]
             for policy in one.properties["Policies"]
-            for statement in choices(policy["Statement"])
+            for statement in choices(document(policy)["Statement"])
             if statement["Action"] == "lambda:InvokeFunction"
             for resource in statement["Resource"]
         ]

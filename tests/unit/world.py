@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import boto3
@@ -165,7 +165,7 @@ class World:
         """Invoke a function's handler in this world."""
         app: Any = load_function(function)
         app.Services = lambda: self.services
-        return app.handler(dict(event), object())
+        return app.handler(dict(event), SimpleNamespace(function_name=f"drydock-{function}", aws_request_id="request"))
 
     @property
     def lease(self) -> Lease | None:

@@ -417,11 +417,11 @@ def _take_written_decisions(services: Services, ways: Ways, run: Run) -> Run:
             require_approver(services, approvers, run, version.by, verdict)
             run, is_new = take_decision(services, run, found[2], decision)
         except DecisionRefusedError as refused:
-            logger.warning("decision refused", run_id=run.run_id, by=version.by, reason=str(refused))
+            logger.warning("decision refused", by=version.by, reason=str(refused))
             _tell_refused(services, ways, run, version, refused)
             continue
         if is_new:
-            logger.info("decided", run_id=run.run_id, by=version.by, decision=verdict)
+            logger.info("decided", by=version.by, decision=verdict)
     return run
 
 
@@ -474,7 +474,7 @@ def settle_approval(services: Services, run: Run) -> bool:
         services.ssm.delete_parameter(decisions_parameter(services.environment.stack, run.run_id))
     except DrydockError as error:
         # It is read no more: an untidy parameter must not fail a run.
-        logger.warning("decisions not deleted", run_id=run.run_id, reason=str(error))
+        logger.warning("decisions not deleted", reason=str(error))
     return is_awake
 
 

@@ -227,7 +227,7 @@ def _findings(step: Step) -> Findings:
         agent_after=_agent_version(data.get("probeAfter")),
         agents=verified.get("agents") or [],
         hooks=hook_outcomes(step.policy, data.get("hooks") or {}),
-        commands=_ended_commands(data),
+        commands=_ended_commands(step),
         policy=step.policy,
     )
 
@@ -243,12 +243,17 @@ def _agent_version(probe: Mapping[str, Any] | None) -> str:
     return str((probe or {}).get("agentVersion", ""))
 
 
-def _ended_commands(data: Mapping[str, Any]) -> list[EndedCommand]:
+def _ended_commands(step: Step) -> list[EndedCommand]:
     """How the commands of the flow ended, of which a state has seen the end."""
+    data = step.data
     seen = [
         *(data.get("installs") or []),
         *(data.get("updates") or {}).values(),
-        *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health", "healthAfterImage")),
+        data.get("probeBefore"),
+        data.get("probeAfter"),
+        data.get("scan"),
+        data.get("health"),
+        data.get("healthAfterImage"),
     ]
     return [
         {

@@ -16,6 +16,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
+from drydock.log import name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
@@ -57,10 +58,12 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
         started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+        name_in_log(subject_of(detail), execution=holder.name)
         _tell_failure(services, holder, started, subject_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
     subject = read_subject(event["subject"])
+    name_in_log(subject, execution=holder.name)
     if "notGivenBack" in event:
         _tell_not_given_back(services, holder, subject, event["notGivenBack"])
     else:

@@ -13,6 +13,7 @@ from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
+from drydock.log import name_in_log
 from drydock.machine.giving_back import _end_untouched, _make_next_move
 from drydock.records.holder import Holder
 from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begin_restoring, find_lease
@@ -56,11 +57,13 @@ def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
 
 def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
     """One pass over one machine or group. Returns what was done: the next move, or `nothing`."""
+    name_in_log(subject)
     if isinstance(subject, Group):
         return {"move": _give_back_group(services, subject)}
     lease = find_lease(services.table, subject)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
         return {"move": "nothing"}
+    name_in_log(run=lease.journal.get("runId", ""), execution=lease.holder.name)
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
     lease = begin_restoring(services.table, lease, services.now())
@@ -113,9 +116,13 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     if "subject" in event:
         return give_back_subject(services, read_subject(str(event["subject"])))
     if "runId" in event:
+        name_in_log(run=str(event["runId"]))
         return give_back_run(services, str(event["runId"]))
     if "detail" in event and "executionArn" in event["detail"]:
-        if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
+        holder = Holder(event["detail"]["executionArn"], 0)
+        name_in_log(execution=holder.name)
+        if holder.machine == services.environment.run_machine:
+            name_in_log(run=holder.name)
             return note_end_of_run(services, event["detail"])
         subject = subject_of(event["detail"])
         return give_back_subject(services, subject) if subject.key else {"move": "nothing"}

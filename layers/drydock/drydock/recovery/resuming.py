@@ -7,6 +7,7 @@ from typing import Any
 
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
+from drydock.log import name_in_log
 from drydock.machine.waiting import settle_wait
 from drydock.records.leases import ACTIVE, RESTORING, Lease, find_lease, find_leases_that_await
 from drydock.subject import Instance
@@ -19,6 +20,7 @@ def resume_waiting(services: Services, event: Mapping[str, Any]) -> dict[str, An
     """
     woken = []
     for lease in _find_leases(services, event["detail"]):
+        name_in_log(lease.subject, run=lease.journal.get("runId", ""), execution=lease.holder.name)
         if lease.phase == ACTIVE and lease.wait is not None:
             settle_wait(services, lease.wait)
             woken.append(lease.instance_id)

@@ -32,7 +32,7 @@ def end_dead_run(services: Services, run_id: str) -> None:
             run = end_with_report(services, run, _failure_of(found), None)
         except MachinesNotReadyError as error:
             # The sweep hands the run over again.
-            logger.info("not yet", run_id=run_id, reason=str(error))
+            logger.info("not yet", reason=str(error))
             return
     tell_run(services, run)
 

@@ -205,7 +205,7 @@ def _store_report(services: Services, run: Run, report: Report) -> str:
     try:
         services.objects.write_json(key, report)
     except AwsCallFailedError as error:
-        logger.error("the report was not stored", run_id=run.run_id, reason=str(error))
+        logger.error("the report was not stored", reason=str(error))
         return ""
     return key
 
@@ -216,7 +216,7 @@ def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
         try:
             report: Report = services.objects.read_json(end.report_key)
         except (AwsCallFailedError, RunNotFoundError) as error:
-            logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
+            logger.error("the report cannot be read", reason=str(error))
         else:
             return report
     return _make_report(services, run, end.failure, None, end.at)

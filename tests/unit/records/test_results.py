@@ -9,7 +9,15 @@ import pytest
 
 from drydock.aws.table import Table
 from drydock.records.holder import Holder
-from drydock.records.results import Result, find_result, mark_result_told, put_result, result_key, untold_results
+from drydock.records.results import (
+    Result,
+    UntoldResult,
+    find_result,
+    mark_result_told,
+    put_result,
+    result_key,
+    untold_results,
+)
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_group_result, a_member, a_result, a_roll, some_findings, some_work
 from tests.unit.world import HOLDER, SUBJECT
@@ -63,7 +71,7 @@ def test_a_result_is_read_as_it_was_written(table: Table, result: Result) -> Non
 def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, notify: str, run: str) -> None:
     put_result(table, a_result(outcome, run_id=run, notify=notify))
 
-    assert len(untold_results(table)) == 1
+    assert untold_results(table) == [UntoldResult(SUBJECT, HOLDER, START, LATER)]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
-from drydock.records.results import put_result, untold_results
+from drydock.records.results import put_result, result_key, untold_results
 from drydock.records.runs import Place, open_run, place_key, put_place, run_key
 from drydock.subject import Instance
 from drydock.times import to_text
@@ -185,7 +185,7 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     for holder in (HOLDER, OTHER):
         put_result(world.table, a_result("failed", holder=holder, ended=world.clock()))
     newer, older = sorted(untold_results(world.table), key=lambda result: result.holder.execution)
-    make_newer(newer.key)
+    make_newer(result_key(newer.subject, newer.holder, newer.started))
     world.end_execution("ABORTED")
     world.executions.statuses[OTHER_EXECUTION] = "FAILED"
     world.clock.move(minutes=10)

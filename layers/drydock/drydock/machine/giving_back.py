@@ -11,6 +11,7 @@ from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import Settlement, look_at_commands
+from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -60,7 +61,7 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
-        if claim_giving_back(services.table, lease, "giveBackStop", services.now()):
+        if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
@@ -99,7 +100,7 @@ def _release(services: Services, lease: Lease) -> None:
         lease,
         images,
         power_after=power_of(instance),
-        verdict="unknown" if "install" in lease.intents else "not_patched",
+        verdict="unknown" if intents.INSTALL in lease.intents else "not_patched",
         problems=problems,
         findings=None,
     )

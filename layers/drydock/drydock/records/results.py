@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.errors import Failure
 from drydock.records.holder import Holder
-from drydock.subject import Subject, subject_of_item
+from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
 
 UNTOLD = "UNTOLD"
@@ -359,6 +359,26 @@ class Result:
         return result_key(self.subject, self.holder, self.started)
 
 
+@dataclass(frozen=True)
+class UntoldResult:
+    """What the index holds of a result that nobody was told of. Whoever needs more reads the result itself."""
+
+    subject: Subject
+    holder: Holder
+    started: datetime
+    """When the execution was started."""
+    ended: datetime
+
+    @classmethod
+    def from_item(cls, item: Item) -> UntoldResult:
+        return cls(
+            subject=subject_of_partition(item["pk"]),
+            holder=Holder(item["execution"], item["redriveCount"]),
+            started=from_text(item["startedAt"]),
+            ended=from_text(item["endedAt"]),
+        )
+
+
 def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     """Sorted by the start of the execution: Step Functions frees names after 90 days, so a name is not enough."""
     begun = int(started.timestamp())
@@ -381,9 +401,9 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
     return Result.from_item(item) if item else None
 
 
-def untold_results(table: Table) -> list[Result]:
-    """Those that nobody was told of yet. The index lags a little."""
-    return [Result.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD)]
+def untold_results(table: Table) -> list[UntoldResult]:
+    """The results that nobody was told of. The index lags a little."""
+    return [UntoldResult.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD)]
 
 
 def mark_result_told(table: Table, result: Result) -> None:

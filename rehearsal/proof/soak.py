@@ -572,7 +572,7 @@ def _judge_records(run: Run) -> Iterator[str]:
         yield f"results: of redrives {counts} of {list(range(run.ends))}"
     yield from _judge_messages(run, items, results)
     for result in results:
-        if result.get("lookup") == "UNTOLD":
+        if "lookup" in result:
             yield f"result {result['redriveCount']}: untold"
     if results:
         yield from _judge_result(run, results)

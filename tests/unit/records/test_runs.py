@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -19,6 +20,7 @@ from drydock.records.runs import (
     end_place,
     end_run,
     find_place,
+    mark_run_told,
     open_run,
     open_runs,
     places_of_run,
@@ -72,6 +74,19 @@ def test_the_runs_that_have_not_ended_are_found_with_their_windows(table: Table,
     record_plan(table, run, recorded_plan(window={"windowId": window_id} if window_id else {}))
 
     assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
+
+
+def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts_also_once_they_ended(
+    table: Table,
+) -> None:
+    starts = {"b": START, "a": START - timedelta(hours=1), "before": START - timedelta(days=31)}
+    for name, started in starts.items():
+        holder = Holder(RUN_EXECUTION.replace(RUN_ID, name), 0)
+        run = open_run(table, holder, started)
+    mark_run_told(table, end_run(table, run, recorded_end()))
+
+    assert [item["pk"] for item in table.look_up("month", f"{START:%Y-%m}")] == ["RUN#a", "RUN#b"]
+    assert [item["pk"] for item in table.look_up("month", "2025-12")] == ["RUN#before"]
 
 
 def test_the_first_plan_of_a_run_stands(table: Table) -> None:

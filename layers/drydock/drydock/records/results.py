@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
-from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.aws.table import ConditionFailedError, Item, Key, Table
 from drydock.errors import Failure
 from drydock.records.holder import Holder
+from drydock.records.shards import look_up_shards, shard_of
 from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
 
-UNTOLD = "UNTOLD"
+_UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
 
 
@@ -351,7 +352,7 @@ class Result:
             **({"givenBack": True} if self.given_back else {}),
         }
         if self.outcome != "succeeded" or not self.run_id or self.notify == "each":
-            item["lookup"] = UNTOLD
+            item["lookup"] = shard_of(_UNTOLD, self.subject)
         return item
 
     @property
@@ -403,7 +404,7 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
 
 def untold_results(table: Table) -> list[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
-    return [UntoldResult.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD)]
+    return [UntoldResult.from_item(item) for item in look_up_shards(table, _UNTOLD)]
 
 
 def mark_result_told(table: Table, result: Result) -> None:

@@ -394,6 +394,8 @@ def open_run(table: Table, holder: Holder, started: datetime) -> Run:
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "startedAt": to_text(started),
+        # With the start, the key of the index of runs by time.
+        "month": to_text(started)[:7],
         "phase": PLANNING,
         "failed": 0,
         "admitted": 0,

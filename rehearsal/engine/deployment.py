@@ -153,6 +153,7 @@ class Deployer:
         if unknown:
             raise DeploymentError(f"resource types that the rehearsal does not know: {', '.join(sorted(unknown))}")
         check_parameters(translated.get("Parameters", {}), parameters)
+        check_rules(translated, parameters)
         try:
             created = cloudformation_backends[ACCOUNT][REGION].create_stack(
                 name=stack,
@@ -172,7 +173,7 @@ class Deployer:
         resources = {
             item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None
         }
-        outputs = {output.key: output.value for output in created.output_map.values()}
+        outputs = {output.key: output.value for output in created.output_map.values() if output is not None}
         return Stack(stack, outputs, resources)
 
     def delete(self, stack: str) -> None:
@@ -367,6 +368,36 @@ def check_parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> N
                 raise DeploymentError(f"{name}: '{value}' is under the {least} of {parameter[least]}. {reason}")
             if most in parameter and measure(value) > float(parameter[most]):
                 raise DeploymentError(f"{name}: '{value}' is over the {most} of {parameter[most]}. {reason}")
+
+
+def check_rules(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Check the assertions of a template's Rules, as CloudFormation does; raises DeploymentError.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html
+    """
+    values = {name: parameter.get("Default") for name, parameter in template.get("Parameters", {}).items()}
+    values |= {**given, "AWS::Region": REGION}
+
+    def evaluate(expression: Any) -> Any:
+        if not isinstance(expression, dict):
+            return expression
+        ((function, arguments),) = expression.items()
+        if function == "Ref":
+            return values[arguments]
+        operands = [evaluate(argument) for argument in arguments]
+        if function == "Fn::Equals":
+            return operands[0] == operands[1]
+        if function == "Fn::Contains":
+            return operands[1] in operands[0]
+        if function == "Fn::Not":
+            return not operands[0]
+        raise NotImplementedError(f"the rule function {function} is not evaluated")
+
+    for name, rule in template.get("Rules", {}).items():
+        if evaluate(rule.get("RuleCondition", True)):
+            for assertion in rule["Assertions"]:
+                if not evaluate(assertion["Assert"]):
+                    raise DeploymentError(f"{name}: {assertion['AssertDescription']}")
 
 
 def repair_no_value_in_lists(patches: Patches) -> None:

@@ -214,9 +214,12 @@ class CommandTimedOutError(DrydockError):
 
 
 class CommandsNotSettledError(DrydockError):
-    """Raised when commands of Drydock are still at work on the instance at the deadline."""
+    """Raised when a command of Drydock, or what one has begun, may still be at work at the deadline."""
 
-    advice = "A command is still at work. Look at the machine before you touch its power."
+    advice = (
+        "See what is at work on the machine before you touch its power; "
+        "Drydock goes on asking it, and gives it back by itself."
+    )
 
 
 class ProbeFailedError(DrydockError):

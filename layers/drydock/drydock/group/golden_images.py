@@ -195,7 +195,7 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
         int(facts["sourceVersion"]),
         str(facts["imageId"]),
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
-        step.mark(intents.TEMPLATE_VERSION),
+        step.holder.mark(intents.TEMPLATE_VERSION),
     )
     record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
     return number

@@ -300,7 +300,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _require_commands_over(services: Services, turn: Turn) -> None:
-    """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
+    """Raises MachinesNotReadyError: what may be at work on a member still is waited for, out of service."""
     held = find_lease(services.table, subject.Instance(turn.instance_id))
     if held is None or held.holder.execution != turn.execution(services.environment):
         return
@@ -308,8 +308,8 @@ def _require_commands_over(services: Services, turn: Turn) -> None:
         settlement = look_at_commands(services, held)
     except InstanceNotFoundError:
         return
-    if settlement.at_work:
-        raise MachinesNotReadyError(f"{turn.instance_id}: at work still: {settlement}")
+    if not settlement.is_settled:
+        raise MachinesNotReadyError(f"{turn.instance_id}: not settled yet: {settlement}")
 
 
 def _standing_move(lease: Lease, instance_id: str) -> Move | None:

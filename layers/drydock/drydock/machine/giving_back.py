@@ -10,7 +10,7 @@ from drydock.errors import Failure
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
-from drydock.machine.settling import Settlement, look_at_commands
+from drydock.machine.settling import PROOF, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
@@ -29,7 +29,7 @@ NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_unti
 
 @dataclass(frozen=True)
 class Situation:
-    """What a pass finds. `power` is empty when the machine is gone."""
+    """What a pass finds."""
 
     functions_may_be_alive: bool
     was_started_by_drydock: bool
@@ -59,6 +59,8 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
         for work in situation.settlement.at_work:
             if work.is_undelivered:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
+        if situation.settlement.is_to_be_asked:
+            ask_while_given_back(services, lease)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
         if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
@@ -69,13 +71,15 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
 
 
 def _look(services: Services, lease: Lease) -> Situation:
-    alive = services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME
+    # Whoever asks the machine changes nothing on it: its answer is read as soon as it comes.
+    changes = (intent.at for intent in lease.intents.values() if intent.facts.get("purpose") != PROOF)
+    alive = services.now() - max(changes, default=lease.since) < FUNCTION_LIFETIME
     power = power_of(find_instance(services, lease.instance_id))
     return Situation(
         functions_may_be_alive=alive,
         was_started_by_drydock=was_started_here(lease),
         power=power,
-        settlement=Settlement((), None) if alive or power != "running" else look_at_commands(services, lease),
+        settlement=Settlement() if alive or power == "gone" else look_at_commands(services, lease),
     )
 
 

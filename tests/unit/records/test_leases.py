@@ -20,14 +20,14 @@ from drydock.records.leases import (
     all_leases,
     find_lease,
 )
-from drydock.records.results import find_result, make_result
+from drydock.records.results import find_result
 from tests.unit.fakes import START
+from tests.unit.records.recorded import a_result
 from tests.unit.world import HOLDER, OTHER_EXECUTION, SUBJECT, hold_as
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 REDRIVEN = Holder(HOLDER.execution, 1)
 LATER = START + timedelta(minutes=5)
-FACTS = {"runId": "run-7", "notify": "failures"}
 
 
 def activate(table: Table, holder: Holder = HOLDER) -> None:
@@ -194,11 +194,11 @@ def test_a_claim_that_was_never_carried_out_is_renewed_by_one_function_only(tabl
     activate(table)
     intent = hold_as(table, HOLDER, SUBJECT).claim("install", document="D").intent
 
-    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
     assert (renewed.at, renewed.facts) == (LATER, {"document": "D"})
     with pytest.raises(ServiceUnavailableError, match="another function"):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
@@ -207,7 +207,7 @@ def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
     hold_as(table, HOLDER, SUBJECT).record("install", {"id": "command-1"})
 
     with pytest.raises(ServiceUnavailableError):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 @pytest.mark.parametrize("holder", [OTHER, REDRIVEN], ids=["another execution", "another redrive"])
@@ -216,7 +216,7 @@ def test_a_claim_of_somebody_else_is_not_renewed(table: Table, holder: Holder) -
     intent = hold_as(table, HOLDER, SUBJECT).claim("install").intent
 
     with pytest.raises(LeaseLostError):
-        hold_as(table, holder, SUBJECT, LATER).renew(intent, LATER)
+        hold_as(table, holder, SUBJECT, LATER).renew(intent, START)
 
 
 def test_a_claim_is_not_renewed_once_the_machine_is_being_given_back(table: Table) -> None:
@@ -227,7 +227,7 @@ def test_a_claim_is_not_renewed_once_the_machine_is_being_given_back(table: Tabl
     hold_as(table, lease.holder, lease.subject, LATER).begin_restoring(lease)
 
     with pytest.raises(LeaseLostError):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 def test_who_carries_on_a_call_that_may_not_have_happened_is_seen_to_be_alive(table: Table) -> None:
@@ -257,7 +257,7 @@ def test_a_call_that_aws_refused_is_no_longer_called_refused_when_it_is_announce
     intent = hold_as(table, HOLDER, SUBJECT).claim_or_find("install").intent
     assert REFUSED in intent.facts
 
-    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
     assert renewed.facts == {"document": "D"}
     assert hold_as(table, HOLDER, SUBJECT, LATER).claim_or_find("install").intent == renewed
@@ -321,18 +321,17 @@ def test_a_lease_is_dropped_only_by_its_holder_in_its_phase(
 
 def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
     activate(table)
-    result = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, {**FACTS, "verdict": "compliant"})
+    result = a_result()
 
     assert hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, result)
 
     assert find_lease(table, SUBJECT) is None
-    found = find_result(table, SUBJECT, HOLDER, START)
-    assert found is not None and found["verdict"] == "compliant"
+    assert find_result(table, SUBJECT, HOLDER, START) == result
 
 
 def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -> None:
     activate(table, OTHER)
-    result = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, FACTS)
+    result = a_result()
 
     assert not hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, result)
 
@@ -342,11 +341,11 @@ def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -
 
 def test_the_first_result_of_an_execution_stands(table: Table) -> None:
     activate(table)
-    hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, make_result(SUBJECT, HOLDER, START, "failed", START, {}))
+    hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, a_result("failed"))
     activate(table)
 
-    second = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, FACTS)
+    second = a_result()
 
     assert not hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, second)
     found = find_result(table, SUBJECT, HOLDER, START)
-    assert found is not None and found["outcome"] == "failed"
+    assert found is not None and found.outcome == "failed"

@@ -16,9 +16,10 @@ from typing import Any
 from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSource
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
-from drydock.errors import GroupNotFoundError, InstanceNotFoundError
+from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
-from drydock.records.leases import Hold, Intent, Lease
+from drydock.records.leases import ACTIVE, Hold, Intent, Lease, find_lease
+from drydock.records.results import RefreshedTemplate
 from drydock.request.step import Step
 from drydock.subject import Subject
 
@@ -119,7 +120,9 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError.
     """
     subject = step.subject
-    lease = Hold.of(services, step.holder, subject).require()
+    lease = find_lease(services.table, subject)
+    if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
+        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
     standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
@@ -208,15 +211,21 @@ def _make_default(services: Services, step: Step, subject: Subject, intent: Inte
         Hold.of(services, step.holder, subject).record(intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
-def describe_refresh(lease: Lease) -> dict[str, Any] | None:
+def describe_refresh(lease: Lease) -> RefreshedTemplate | None:
     """What a group's lease tells of its launch template: None when no version of it was to be made."""
     intent = lease.intents.get(intents.TEMPLATE_VERSION)
     if intent is None:
         return None
     made_default = lease.intents.get(intents.TEMPLATE_DEFAULT)
-    facts = ("templateId", "templateName", "follows", "sourceVersion", "imageId", "instanceId", "otherGroups")
+    facts = intent.facts
     return {
-        **{name: intent.facts[name] for name in facts},
+        "templateId": facts["templateId"],
+        "templateName": facts["templateName"],
+        "follows": facts["follows"],
+        "sourceVersion": facts["sourceVersion"],
+        "imageId": facts["imageId"],
+        "instanceId": facts["instanceId"],
+        "otherGroups": facts["otherGroups"],
         "version": intent.id,
         "isDefault": made_default is not None and bool(made_default.id),
         "warnings": _warnings(intent),

@@ -17,6 +17,7 @@ from drydock.aws.services import Services
 from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.results import Result
 from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
 from drydock.subject import Group, Instance, Subject, subject_of_partition
@@ -340,12 +341,12 @@ class Hold:
             return False
         return True
 
-    def finish(self, phase: str, result: Item, *more: Write) -> bool:
+    def finish(self, phase: str, result: Result, *more: Write) -> bool:
         """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
         try:
             self.table.write_together(
                 [
-                    self.table.addition(result),
+                    self.table.addition(result.to_item()),
                     self.table.removal(
                         lease_key(self.subject),
                         f"{_HELD} AND phase = :phase",

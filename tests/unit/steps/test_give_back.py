@@ -12,10 +12,11 @@ from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, PowerNotRestoredError
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
-from drydock.records.results import make_result, put_result
+from drydock.records.results import put_result
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
+from tests.unit.records.recorded import a_result
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 LIFETIME = timedelta(seconds=75)
@@ -510,9 +511,9 @@ def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(wor
 
 
 def untold(world: World) -> Key:
-    result = make_result(SUBJECT, HOLDER, START, "failed", world.clock(), {})
+    result = a_result("failed", ended=world.clock())
     put_result(world.table, result)
-    return {"pk": result["pk"], "sk": result["sk"]}
+    return result.key
 
 
 def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: World) -> None:
@@ -532,7 +533,7 @@ def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: 
 
 def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(world: World) -> None:
     for number in range(25):
-        put_result(world.table, make_result(Instance(f"i-{number:017x}"), HOLDER, START, "failed", START, {}))
+        put_result(world.table, a_result("failed", subject=Instance(f"i-{number:017x}"), ended=START))
     world.clock.move(minutes=3)
 
     assert len(sweep(world)) <= 20
@@ -541,17 +542,17 @@ def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(
 @pytest.mark.parametrize(
     ("facts", "found"),
     [
-        ({"runId": "", "notify": "failures"}, True),
-        ({"runId": "run-7", "notify": "each"}, True),
-        ({"runId": "run-7", "notify": "failures"}, False),
-        ({"runId": "run-7", "notify": "summary"}, False),
+        ({"run_id": "", "notify": "failures"}, True),
+        ({"run_id": "run-7", "notify": "each"}, True),
+        ({"run_id": "run-7", "notify": "failures"}, False),
+        ({"run_id": "run-7", "notify": "summary"}, False),
     ],
     ids=["by hand", "in a run with each", "in a run with failures", "in a run with a summary"],
 )
 def test_the_sweep_finds_successes_that_should_have_been_announced(
-    world: World, facts: dict[str, str], found: bool
+    world: World, facts: dict[str, Any], found: bool
 ) -> None:
-    put_result(world.table, make_result(SUBJECT, HOLDER, START, "succeeded", world.clock(), facts))
+    put_result(world.table, a_result(ended=world.clock(), **facts))
     world.clock.move(minutes=3)
 
     assert sweep(world) == ([f"drydock-alert_failure {INSTANCE}"] if found else [])

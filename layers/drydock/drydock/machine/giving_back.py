@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.errors import Failure
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
@@ -20,7 +21,7 @@ from drydock.records.leases import (
     drop_lease,
     end_lease_with_result,
 )
-from drydock.records.results import make_result, put_result
+from drydock.records.results import Result, put_result
 from drydock.telling.failures import readable_cause
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
@@ -87,9 +88,7 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
     if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
-        facts = {"failure": _failure_of(services, lease)}
-        result = make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts)
-        put_result(services.table, result)
+        put_result(services.table, _result_of(services, lease, "refused"))
     return {"move": "release"}
 
 
@@ -100,21 +99,33 @@ def _release(services: Services, lease: Lease) -> None:
         *deprecate_images(services, lease, images),
         *set_final_tags(services, lease, instance, succeeded=False),
     ]
-    facts = {
-        **describe_work(services.environment.stack, lease, images),
-        "failure": _failure_of(services, lease),
-        "verdict": "unknown" if intents.INSTALL in lease.intents else "not_patched",
-        "problems": problems,
-        "powerAfter": power_of(instance),
-        "givenBack": True,
-    }
-    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    work = describe_work(
+        services.environment.stack,
+        lease,
+        images,
+        power_after=power_of(instance),
+        verdict="unknown" if intents.INSTALL in lease.intents else "not_patched",
+        problems=problems,
+        findings=None,
+    )
+    result = replace(
+        _result_of(services, lease, "failed"),
+        run_id=lease.journal["runId"],
+        notify=lease.journal["notify"],
+        work=work,
+        given_back=True,
+    )
     if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
         drop_lease(services.table, lease.holder, lease.subject, RESTORING)
 
 
-def _failure_of(services: Services, lease: Lease) -> dict[str, str]:
+def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:
+    failure = _failure_of(services, lease)
+    return Result(lease.subject, lease.holder, lease.started, services.now(), outcome, failure)
+
+
+def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
         return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}

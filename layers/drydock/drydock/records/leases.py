@@ -16,6 +16,7 @@ from typing import Any
 from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.results import Result
 from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
 from drydock.subject import Group, Instance, Subject, subject_of_partition
@@ -374,13 +375,13 @@ def drop_lease(table: Table, holder: Holder, subject: Subject, phase: str) -> bo
 
 
 def end_lease_with_result(
-    table: Table, holder: Holder, subject: Subject, phase: str, result: Item, *more: Write
+    table: Table, holder: Holder, subject: Subject, phase: str, result: Result, *more: Write
 ) -> bool:
     """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
     try:
         table.write_together(
             [
-                table.addition(result),
+                table.addition(result.to_item()),
                 table.removal(
                     lease_key(subject),
                     f"{HELD} AND phase = :phase",

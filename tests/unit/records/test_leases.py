@@ -194,11 +194,11 @@ def test_a_claim_that_was_never_carried_out_is_renewed_by_one_function_only(tabl
     activate(table)
     intent = hold_as(table, HOLDER, SUBJECT).claim("install", document="D").intent
 
-    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
 
     assert (renewed.at, renewed.facts) == (LATER, {"document": "D"})
     with pytest.raises(ServiceUnavailableError, match="another function"):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
 
 
 def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
@@ -207,7 +207,7 @@ def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
     hold_as(table, HOLDER, SUBJECT).record("install", {"id": "command-1"})
 
     with pytest.raises(ServiceUnavailableError):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
 
 
 @pytest.mark.parametrize("holder", [OTHER, REDRIVEN], ids=["another execution", "another redrive"])
@@ -216,7 +216,7 @@ def test_a_claim_of_somebody_else_is_not_renewed(table: Table, holder: Holder) -
     intent = hold_as(table, HOLDER, SUBJECT).claim("install").intent
 
     with pytest.raises(LeaseLostError):
-        hold_as(table, holder, SUBJECT, LATER).renew(intent, START)
+        hold_as(table, holder, SUBJECT, LATER).renew(intent, LATER)
 
 
 def test_a_claim_is_not_renewed_once_the_machine_is_being_given_back(table: Table) -> None:
@@ -227,7 +227,7 @@ def test_a_claim_is_not_renewed_once_the_machine_is_being_given_back(table: Tabl
     hold_as(table, lease.holder, lease.subject, LATER).begin_restoring(lease)
 
     with pytest.raises(LeaseLostError):
-        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
 
 
 def test_who_carries_on_a_call_that_may_not_have_happened_is_seen_to_be_alive(table: Table) -> None:
@@ -257,7 +257,7 @@ def test_a_call_that_aws_refused_is_no_longer_called_refused_when_it_is_announce
     intent = hold_as(table, HOLDER, SUBJECT).claim_or_find("install").intent
     assert REFUSED in intent.facts
 
-    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, LATER)
 
     assert renewed.facts == {"document": "D"}
     assert hold_as(table, HOLDER, SUBJECT, LATER).claim_or_find("install").intent == renewed

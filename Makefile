@@ -7,8 +7,8 @@ READY := .venv/.ready
 SCANNER := .venv-scan/.ready
 TESTED := .venv/.tested
 # All that a test may read; a folder is newer when something in it was deleted.
-SOURCES := $(shell find *.md *.toml Makefile template.yaml .ci .github benchmarks docs drydock_cli events functions layers \
-  rehearsal requirements/* statemachines tests tools -not -name '*.pyc' -not -name __pycache__)
+SOURCES := $(shell find *.md *.toml setup.py Makefile template.yaml .ci .github benchmarks docs drydock_cli drydock_files events \
+  functions layers rehearsal requirements/* statemachines tests tools -not -name '*.pyc' -not -name __pycache__)
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
@@ -72,7 +72,8 @@ deploy: build ## Build and deploy, asking what is not in samconfig.toml
 	@$(BIN)/sam deploy --guided
 
 requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for the newest versions)
-	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/development.in --output-file requirements/development.txt
+	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra rehearse requirements/development.in \
+	  --output-file requirements/development.txt
 	@$(UV_COMPILE) requirements/layer.in --constraint requirements/development.txt --output-file layers/drydock/requirements.txt
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 

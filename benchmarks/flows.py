@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rehearsal.account import PROJECT, EmbeddedAccount, ExecutionView, Observer
+from rehearsal.account import EmbeddedAccount, ExecutionView, Observer
 from rehearsal.engine.functions import Outcome
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.waiting import covered, spans_of_pause, spans_of_work
 from rehearsal.world.fleet import Durations, Fleet, Machine, MachineSpec
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from rehearsal.account import PROJECT
+from rehearsal.engine.project import PROJECT
 
 REPEATS = 5
 GOAL = 400

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flows import LINUX, make_machines
-from rehearsal.account import PROJECT, EmbeddedAccount
+from rehearsal.account import EmbeddedAccount
+from rehearsal.engine.project import PROJECT
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.outcomes.group import MemberOutage, describe_outage
 from rehearsal.world.group_members import Change

@@ -83,7 +83,8 @@ def rehearse(
     from rich.console import Console
 
     try:
-        from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFileError, load_fleet_file
+        from rehearsal.play.fleet_file import DEFAULT_FLEET, load_fleet_file
+        from rehearsal.play.fleet_shape import FleetFileError
         from rehearsal.play.reports.console import Progress, print_report, to_json
         from rehearsal.play.run import Serving
         from rehearsal.play.run import rehearse as run_rehearsal

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from drydock.run.reports import SUCCESSES
+from drydock.run.outcomes import SUCCESSES
 from drydock_cli.exit_codes import USAGE
 from drydock_cli.judging import input_mistakes
 from drydock_cli.options import Account, Order

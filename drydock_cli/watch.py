@@ -16,7 +16,7 @@ from drydock.aws.executions import OPEN
 from drydock.aws.table import Item
 from drydock.records.runs import AWAITING_APPROVAL, CARRYING_OUT, ENDED, PLANNING
 from drydock.records.staleness import RESTORE_LIMIT
-from drydock.run.reports import SUCCESSES
+from drydock.run.outcomes import SUCCESSES
 from drydock_cli.exit_codes import FAILED, STILL_GOING
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError, explain

@@ -23,7 +23,7 @@ from moto import mock_aws
 from moto.moto_api._internal import mock_random
 from moto.sqs.models import sqs_backends
 
-from rehearsal.engine import keys, messages
+from rehearsal.engine import keys, messages, subscriptions
 from rehearsal.engine.answers import answer_calls
 from rehearsal.engine.bus import EventBus
 from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
@@ -35,7 +35,18 @@ from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
 from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
-from rehearsal.engine.repairs import distributed_map, dynamodb, executions, integrations, jsonata, nested, redrive
+from rehearsal.engine.project import PROJECT
+from rehearsal.engine.repairs import (
+    distributed_map,
+    dynamodb,
+    executions,
+    integrations,
+    jsonata,
+    nested,
+    patterns,
+    redrive,
+    validation,
+)
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.engine.urls import FunctionUrls
@@ -45,7 +56,6 @@ from rehearsal.world.fleet import Fleet
 from rehearsal.world.gates import Gates
 from rehearsal.world.windows import Windows
 
-PROJECT = Path(__file__).resolve().parent.parent
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
 
@@ -132,6 +142,7 @@ class EmbeddedAccount:
         self._window_calls = WindowCalls(self.windows, self.clock.now, self.make_uuid)
         self._deployer.types.update(self._window_calls.resource_types())
         self._deployer.types.update(keys.resource_types(self.make_uuid))
+        self._deployer.types.update(subscriptions.resource_types())
         self.map_child_events = map_child_events
         self.lose_cancellations: Callable[[str], bool] = lambda arn: False
         """Says, by ARN, which executions run on although the one that started them, and waited for them, is over.
@@ -267,11 +278,13 @@ class EmbeddedAccount:
         self.calls.observers.append(self._note_call)
         self.bus.observers.append(self._note_event)
         keys.repair_symmetric_keys(patches)
+        patterns.repair_event_patterns(patches)
         self.functions.install(patches)
         self._deployer.install(patches)
         answer_calls(patches, self._window_calls.find_answer)
         answer_calls(patches, self.gates.find_answer)
         messages.keep_messages(patches, self.clock, self._note_message)
+        subscriptions.repair_pending_subscriptions(patches)
         self._repair_interpreter(patches)
 
     def _follow_clock(self, patches: Patches) -> None:
@@ -302,6 +315,7 @@ class EmbeddedAccount:
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
         executions.repair_parsing(patches)
+        validation.repair_validation(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)

@@ -1,8 +1,9 @@
 """Checks the state machines of template.yaml, as they are after DefinitionSubstitutions.
 
-cfn-lint holds each definition against the schema of the Amazon States Language. What the schema cannot see is
-checked here: that every transition leads to a state, every state is reached, `States.ALL` stands alone and
-last, every JSONata expression parses, and every variable that one reads is assigned somewhere.
+What AWS refuses in a definition, the rehearsal refuses (rehearsal/engine/definitions.py); cfn-lint holds the
+definition against the schema of the Amazon States Language. What AWS takes but no machine of ours may have is checked
+here: an error that two entries of Retry or Catch name, and a variable or function that an expression reads and that
+there is not.
 """
 
 from __future__ import annotations
@@ -10,21 +11,28 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from cfnlint.api import lint_all
-from jsonata import Jsonata
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parent.parent
+# The rehearsal stands beside this folder, and is not where Python looks when this file is run.
+sys.path.insert(0, str(ROOT))
+
+from rehearsal.engine.definitions import (  # noqa: E402
+    find_refusals,
+    list_assigned,
+    list_containers,
+    list_expressions,
+    without_inner,
+)
+from rehearsal.engine.expressions import FUNCTIONS, read  # noqa: E402
+
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
-JSONATA_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-VARIABLE = re.compile(r"\$([A-Za-z_]\w*)\b(?!\s*\()")
-LOCAL = re.compile(r"\$([A-Za-z_]\w*)\s*:=|function\s*\(([^)]*)\)")
 STANDINS = {
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
@@ -62,8 +70,10 @@ def check_machine(name: str, properties: dict[str, Any], parameters: dict[str, A
     except yaml.YAMLError as error:
         return [f"{path.name}: {error}"]
     problems += _check_schema(name, definition)
-    problems += _check_flow(definition, "")
-    problems += _check_expressions(definition)
+    refusals = find_refusals(json.dumps(definition, default=str))
+    problems += map(str, refusals)
+    if not refusals:
+        problems += _check_states(definition, "", FUNCTIONS)
     return [f"{path.name}: {problem}" for problem in problems]
 
 
@@ -90,81 +100,26 @@ def _check_schema(name: str, definition: dict[str, Any]) -> list[str]:
     return [f"{match.rule.id}: {match.message}" for match in matches if match.rule.id[0] in "EW"]
 
 
-def _check_flow(machine: dict[str, Any], within: str) -> Iterator[str]:
-    states: dict[str, dict[str, Any]] = machine.get("States", {})
-    reached, waiting = set[str](), [machine.get("StartAt", "")]
-    while waiting:
-        name = waiting.pop()
-        if name in reached:
-            continue
-        reached.add(name)
-        if name not in states:
-            yield f"{within}a transition leads to {name!r}, which is no state"
-            continue
-        waiting += _list_targets(states[name])
-    for name in states.keys() - reached:
-        yield f"{within}{name} is never reached"
+def _check_states(body: Mapping[str, Any], within: str, known: frozenset[str]) -> Iterator[str]:
+    """Check states that run together; `known` is what their expressions may read, beside what they assign."""
+    states: dict[str, dict[str, Any]] = body["States"]
+    known |= {name for state in states.values() for name in list_assigned(state)}
     for name, state in states.items():
-        for field in ("Retry", "Catch"):
-            yield from _check_handlers(f"{within}{name}", field, state.get(field, []))
-        for inner in [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]:
-            yield from _check_flow(inner, f"{within}{name} / ")
-    if not any(state.get("End") or state.get("Type") in ("Succeed", "Fail") for state in states.values()):
-        yield f"{within}no state ends the machine"
+        for key in ("Retry", "Catch"):
+            yield from _check_handlers(f"{within}{name}", key, state.get(key, []))
+        for where, expression in list_expressions(without_inner(state), f"{within}{name}"):
+            for variable in sorted(read(expression).variables - known):
+                yield f"{where}: there is no ${variable}: {expression.strip()}"
+        for _, inner in list_containers(state):
+            yield from _check_states(inner, f"{within}{name} / ", known)
 
 
-def _list_targets(state: dict[str, Any]) -> list[str]:
-    targets = [state.get("Next"), state.get("Default")]
-    targets += [branch.get("Next") for field in ("Choices", "Catch") for branch in state.get(field, [])]
-    return [target for target in targets if target]
-
-
-def _check_handlers(where: str, field: str, handlers: list[dict[str, Any]]) -> Iterator[str]:
+def _check_handlers(where: str, key: str, handlers: list[dict[str, Any]]) -> Iterator[str]:
     seen: set[str] = set()
-    for number, handler in enumerate(handlers, 1):
-        names = handler["ErrorEquals"]
-        if "States.ALL" in names and (len(names) > 1 or number < len(handlers)):
-            yield f"{where}: States.ALL in {field} must stand alone and last"
-        for name in set(names) & seen:
-            yield f"{where}: {name} stands in two entries of {field}, and only the first one counts"
-        seen |= set(names)
-
-
-def _check_expressions(definition: dict[str, Any]) -> Iterator[str]:
-    assigned = {"states"} | set(_list_assigned(definition))
-    for where, text in _list_expressions(definition, ""):
-        try:
-            Jsonata(text)
-        except Exception as error:
-            yield f"{where}: {error}: {text.strip()}"
-            continue
-        code = JSONATA_STRING.sub("''", text)
-        local = {name for match in LOCAL.finditer(code) for name in re.findall(r"\w+", match[1] or match[2] or "")}
-        for name in set(VARIABLE.findall(code)) - assigned - local:
-            yield f"{where}: ${name} is assigned nowhere: {text.strip()}"
-
-
-def _list_assigned(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        assign = node.get("Assign")
-        if isinstance(assign, dict):
-            yield from assign
-        for value in node.values():
-            yield from _list_assigned(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _list_assigned(value)
-
-
-def _list_expressions(node: Any, where: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _list_expressions(value, f"{where} > {key}" if where else str(key))
-    elif isinstance(node, list):
-        for value in node:
-            yield from _list_expressions(value, where)
-    elif isinstance(node, str) and (match := EXPRESSION.fullmatch(node.strip())):
-        yield where, match[1]
+    for handler in handlers:
+        for name in set(handler["ErrorEquals"]) & seen:
+            yield f"{where}: {name} stands in two entries of {key}, and only the first one counts"
+        seen |= set(handler["ErrorEquals"])
 
 
 def main() -> int:

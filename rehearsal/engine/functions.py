@@ -19,6 +19,7 @@ from moto.awslambda_simple.models import LambdaSimpleBackend
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Caller, CallLog, FunctionKilled, current_caller
 from rehearsal.engine.clock import VirtualClock
+from rehearsal.engine.project import PACKAGE
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 
@@ -199,21 +200,25 @@ class FunctionHost:
     def add_layer(self, path: Path) -> None:
         """Make a layer's packages importable, as copies of the functions' own.
 
-        They are warm: what an earlier account of this process has imported is not imported again.
+        They are warm: what an earlier account of this process has imported is not imported again. A layer whose folder
+        is not there is installed: as the package of the folder's name, beside the rehearsal.
         """
         assert self._patches is not None
+        if path.is_dir():
+            packages = {entry.stem for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".py"}
+            sys.path.insert(0, str(path))
+            self._patches.callback(sys.path.remove, str(path))
+        else:
+            packages, path = {path.name}, PACKAGE.parent
         self.layers.append(path)
-        packages = {entry.stem for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".py"}
 
         def take_out() -> dict[str, ModuleType]:
             return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in packages}
 
         kept = take_out()
         sys.modules.update(_warm.get(path, {}))
-        sys.path.insert(0, str(path))
 
         def restore() -> None:
-            sys.path.remove(str(path))
             _warm[path] = take_out()
             sys.modules.update(kept)
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -17,12 +16,13 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Call
+from rehearsal.engine.project import PACKAGE
 
 Parameters = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | tuple[str, ...]]
 
-TABLE = Path(__file__).parents[1] / "permissions.yaml"
+TABLE = PACKAGE / "permissions.yaml"
 
 LOGGING_POLICIES = frozenset({"AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess", "AWSXrayWriteOnlyAccess"})
 """Managed policies that only let a function write its logs and traces, which needs no check here."""
@@ -142,7 +142,7 @@ class Permissions:
             documents = {name: backend.get_role_policy(role, name)[1] for name in backend.list_role_policies(role)}
             for arn, policy in backend.get_role(role).managed_policies.items():
                 if arn.split("/")[-1] not in LOGGING_POLICIES:
-                    documents[arn] = policy.document
+                    documents[arn] = backend.get_policy_version(arn, policy.default_version_id).document
             self._policies[role] = {name: _statements_of(document) for name, document in documents.items()}
         return self._policies[role]
 

@@ -6,7 +6,7 @@ a fault that never did.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.account import Observer
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
+from rehearsal.engine.error_codes import status_of
 
 if TYPE_CHECKING:
     from rehearsal.account import EmbeddedAccount
@@ -53,6 +54,9 @@ class Moment:
 
     after: float = 0
     state: str | None = None
+
+    def __str__(self) -> str:
+        return f"in state {self.state!r}" if self.state else f"after {self.after:g} s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +160,8 @@ class FailCall:
             if not self.occurrence <= seen < self.occurrence + self.times:
                 return None
             strikes.add()
-            return _interception(_client_error(self.error, self.message, call.operation), self.after_effect)
+            error = _client_error(call.service, self.error, self.message, call.operation)
+            return _interception(error, self.after_effect)
 
         account.calls.interceptors.append(intercept)
         return strikes
@@ -326,6 +331,51 @@ class TerminateInstance:
         return _at_moment(self, self.moment, self.instance, terminate, account, fleet)
 
 
+@dataclass(frozen=True)
+class ChangeTags:
+    """Somebody changes the tags of a machine, its patch group for instance; None takes a tag away."""
+
+    what: ClassVar[str] = "tags changed"
+
+    instance: str
+    moment: Moment
+    tags: Mapping[str, str | None]
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Change the tags when the moment comes."""
+
+        def change(strikes: Strikes) -> None:
+            strikes.add()
+            tags = fleet.tags(_instance_id(fleet, self.instance))
+            for key, value in self.tags.items():
+                if value is None:
+                    tags.pop(key, None)
+                else:
+                    tags[key] = value
+
+        return _at_moment(self, self.moment, self.instance, change, account, fleet)
+
+
+@dataclass(frozen=True)
+class RunAssociation:
+    """A State Manager association runs AWS-RunPatchBaseline on a machine: Run Command knows nothing of it."""
+
+    what: ClassVar[str] = "patch association run"
+
+    instance: str
+    moment: Moment
+    operation: str = "Scan"
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Run it when the moment comes, or when the agent is there."""
+
+        def run(strikes: Strikes) -> None:
+            strikes.add()
+            fleet.run_command.associate(fleet.machine(_instance_id(fleet, self.instance)), self.operation)
+
+        return _at_moment(self, self.moment, self.instance, run, account, fleet)
+
+
 class _Executions(Observer):
     """Which execution works on which instance."""
 
@@ -434,8 +484,9 @@ def _interception(error: BaseException, after_effect: bool) -> Interception:
     return Interception(after=error) if after_effect else Interception(before=error)
 
 
-def _client_error(code: str, message: str, operation: str) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+def _client_error(service: str, code: str, message: str, operation: str) -> ClientError:
+    status = status_of(service, code)
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, operation)
 
 
@@ -448,12 +499,12 @@ def describe(fault: Fault) -> str:
             return f"{fault.call} fails with {fault.error}"
         case KillFunction():
             return f"function {fault.function} is killed"
-        case StopExecution() | StopInstance() | TerminateInstance():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.instance}: {fault.what} by somebody {when}"
+        case StopExecution() | StopInstance() | TerminateInstance() | ChangeTags():
+            return f"{fault.instance}: {fault.what} by somebody {fault.moment}"
+        case RunAssociation():
+            return f"{fault.instance}: {fault.what} ({fault.operation}) {fault.moment}"
         case StopRun():
-            when = f"in state {fault.moment.state!r}" if fault.moment.state else f"after {fault.moment.after:g} s"
-            return f"{fault.run}: {fault.what} by somebody {when}"
+            return f"{fault.run}: {fault.what} by somebody {fault.moment}"
         case LoseCancellations():
             return fault.what
     return str(fault)

@@ -6,11 +6,9 @@ Times count from the rehearsal's beginning, which is the opening of the window w
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from drydock.errors import InvalidInputError, InvalidPolicyError
@@ -18,20 +16,17 @@ from drydock.plan.run_request import read_run_request
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
 from drydock_files.marked_text import KeyPath, path_of
+from rehearsal.play.fleet_shape import At, seconds
 from rehearsal.world.gates import AlarmState
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 Deed = Literal["approve", "reject", "sleep"]
 Way = Literal["url", "link", "parameter"]
+Topic = Literal["results", "approvals"]
 
 WINDOW = "window"
 """What a fleet file calls the run of its window's first execution."""
 
 _ANY_ID = "i-" + "0" * 17
-
-At = Callable[[KeyPath, str], str]
-"""Says a mistake with the line of the place where it is."""
 
 COUNTS = {
     "succeeded": "succeeded",
@@ -106,6 +101,15 @@ class AlarmSpec:
 
 
 @dataclass(frozen=True)
+class SubscriptionSpec:
+    """Somebody who is subscribed to one of the stack's topics by mail, and has confirmed it or not."""
+
+    topic: Topic
+    email: str
+    is_confirmed: bool = True
+
+
+@dataclass(frozen=True)
 class ResourceGroupSpec:
     """A resource group, of the machines with these tags, or of these machines."""
 
@@ -121,6 +125,7 @@ class RunsSpec:
     window: WindowSpec | None = None
     by_hand: tuple[RunSpec, ...] = ()
     people: tuple[Person, ...] = ()
+    subscriptions: tuple[SubscriptionSpec, ...] = ()
     calendars: tuple[CalendarSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
     groups: tuple[ResourceGroupSpec, ...] = ()
@@ -132,17 +137,6 @@ class RunsSpec:
 
 
 NO_RUNS = RunsSpec()
-
-
-def seconds(text: str | int) -> int:
-    """Return the seconds of a duration such as '90s', '1h30m' or 90."""
-    if isinstance(text, int):
-        return text
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not parts or not text:
-        raise ValueError(f"{text!r} is not a duration")
-    hours, minutes, rest = (int(part or 0) for part in parts.groups())
-    return hours * 3600 + minutes * 60 + rest
 
 
 def run_names(data: Mapping[str, Any]) -> list[str]:
@@ -185,6 +179,10 @@ def build_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]]) ->
                 person.get("isApprover", True),
             )
             for person in data.get("people", [])
+        ),
+        subscriptions=tuple(
+            SubscriptionSpec(one["topic"], one["email"], one.get("confirmed", True))
+            for one in data.get("subscriptions", [])
         ),
         calendars=tuple(
             CalendarSpec(

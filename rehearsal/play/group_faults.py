@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from rehearsal.account import Observer
+from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.engine.answers import AWSError
 from rehearsal.play.faults import Moment, Strikes
-from rehearsal.world.groups import Group
-
-if TYPE_CHECKING:
-    from rehearsal.account import EmbeddedAccount
-    from rehearsal.world.fleet import Fleet
+from rehearsal.world.fleet import Fleet, Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +46,7 @@ class GroupFault:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        when = f"in state {self.moment.state!r}" if self.moment.state else f"after {self.moment.after:g} s"
-        return f"{self.group}: {self.what} {when}"
+        return f"{self.group}: {self.what} {self.moment}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ from boto3.dynamodb.types import TypeSerializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.engine.clock import TimeLimitError
+from rehearsal.engine.subscriptions import reaches_somebody, subscribe
 from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import EventFault, Fault, StopInstance, StopRun, Strikes, TerminateInstance, describe
 from rehearsal.play.fleet_file import FleetFile
-from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
+from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, Topic, WindowSpec, with_ids
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.outcomes.group import GroupOutcome, describe_group
 from rehearsal.play.outcomes.machine import MachineOutcome, describe_execution, describe_machine, find_differences
@@ -52,6 +53,17 @@ class MessageOutcome:
     subject: str
     body: str
     attributes: Mapping[str, str]
+    reaches_somebody: bool = True
+    """False when nobody who is subscribed to the topic has confirmed it."""
+
+
+@dataclass(frozen=True)
+class FaultOutcome:
+    """How often a fault of the file struck, and when first; None when it never did."""
+
+    what: str
+    count: int
+    first: datetime | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class RehearsalOutcome:
     runs: tuple[RunOutcome, ...]
     machines: tuple[MachineOutcome, ...]
     groups: tuple[GroupOutcome, ...]
+    faults: tuple[FaultOutcome, ...]
     messages: tuple[MessageOutcome, ...]
     calls: Mapping[str, int]
     function_invocations: int
@@ -129,6 +142,8 @@ class _Rehearsal:
         self._runs = fleet_file.runs
         self._tell = tell
         self._strikes: list[Strikes] = []
+        self._struck: dict[int, datetime] = {}
+        """When each fault struck first, by its place in the file."""
         self._problems: list[str] = []
         self._expected: dict[str, RunExpectation] = {}
         self._labels: dict[str, str] = {}
@@ -142,11 +157,13 @@ class _Rehearsal:
             fleet.add_document(document.name, platforms=document.platforms)
         self._machines = {machine.name: machine for machine in fleet.machines}
         self._ids = {name: machine.instance_id for name, machine in self._machines.items()}
+        self._subscribe()
         self._write_settings(serving)
         self._write_history()
         self._recorder = _Recorder(account, fleet, self._labels, tell)
         account.observers.append(self._recorder)
-        people = () if serving else self._runs.people
+        is_asked = reaches_somebody(self._topic("approvals"))
+        people = self._runs.people if is_asked and not serving else ()
         self._people = People(account, people, self._stack, lambda answer: self._tell_news(answer.text))
         account.observers.append(self._people)
         if serving:
@@ -203,6 +220,13 @@ class _Rehearsal:
             self._settle()
             if self._problems:
                 return
+
+    def _topic(self, name: Topic) -> str:
+        return self._stack.outputs[{"results": "ResultsTopicArn", "approvals": "ApprovalsTopicArn"}[name]]
+
+    def _subscribe(self) -> None:
+        for one in self._runs.subscriptions:
+            subscribe(self._topic(one.topic), one.email, confirmed=one.is_confirmed)
 
     def _write_settings(self, serving: Serving | None) -> None:
         policy = dict(self._file.policy)
@@ -264,7 +288,7 @@ class _Rehearsal:
         """Arm everything that happens at a time of the file; they count from now."""
         account, clock = self._account, self._account.clock
         self._began = clock.now()
-        self._strikes = [self._arm(fault) for fault in self._file.faults]
+        self._strikes = [self._arm(fault, number) for number, fault in enumerate(self._file.faults)]
         self._plan_starts()
         for calendar in self._runs.calendars:
             kind = account.calendars[calendar.name].kind
@@ -282,13 +306,19 @@ class _Rehearsal:
     def _tell_news(self, text: str) -> None:
         self._tell(Change(self._account.clock.now(), "", text, is_news=True))
 
-    def _arm(self, fault: Fault) -> Strikes:
-        """Arm a fault and tell when it strikes, unless it is one that strikes all the time."""
+    def _arm(self, fault: Fault, number: int) -> Strikes:
+        """Arm a fault, note when it strikes, and tell of it, unless it is one that strikes all the time."""
         if isinstance(fault, StopRun) and fault.run == WINDOW:
             fault = replace(fault, run=next(iter(self._expected)))
         strikes = fault.arm(self._account, self._fleet)
-        if not isinstance(fault, EventFault):
-            strikes.heard = lambda: self._tell(Change(self._account.clock.now(), "", describe(fault), is_fault=True))
+
+        def hear() -> None:
+            now = self._account.clock.now()
+            self._struck.setdefault(number, now)
+            if not isinstance(fault, EventFault):
+                self._tell(Change(now, "", describe(fault), is_fault=True))
+
+        strikes.heard = hear
         return strikes
 
     def _plan_starts(self) -> None:
@@ -370,6 +400,10 @@ class _Rehearsal:
             items,
             runs,
             groups,
+            tuple(
+                FaultOutcome(describe(one.fault), one.count, self._struck.get(number))
+                for number, one in enumerate(self._strikes)
+            ),
             tuple(problems),
             self._began,
             seed,
@@ -449,6 +483,7 @@ def _collect(
     items: list[dict[str, Any]],
     runs: tuple[RunOutcome, ...],
     groups: tuple[GroupOutcome, ...],
+    faults: tuple[FaultOutcome, ...],
     problems: tuple[str, ...],
     began: datetime,
     seed: int,
@@ -456,7 +491,12 @@ def _collect(
 ) -> RehearsalOutcome:
     messages = tuple(
         MessageOutcome(
-            message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes)
+            message.at,
+            message.topic.rsplit(":", 1)[-1],
+            message.subject or "",
+            message.body,
+            dict(message.attributes),
+            reaches_somebody(message.topic),
         )
         for message in account.messages
     )
@@ -473,8 +513,9 @@ def _collect(
         executions.setdefault(name, []).append(arn)
     views = {arn: describe_execution(account, arn, recorder.states[arn]) for arn in recorder.machines}
     outcomes = []
-    # Where somebody cuts the power, Drydock cannot help that an installation is cut short.
+    # Where somebody cuts the power, or the machine itself, Drydock cannot help that an installation is cut short.
     meddled = {fault.instance for fault in fleet_file.faults if isinstance(fault, StopInstance | TerminateInstance)}
+    meddled |= {entry.spec.name for entry in fleet_file.machines if "reboot_loop" in entry.spec.wrong}
     by_name = {machine.name: machine for machine in fleet.machines}
     for entry in fleet_file.machines:
         machine = by_name[entry.spec.name]
@@ -502,6 +543,7 @@ def _collect(
         runs=runs,
         machines=tuple(outcomes),
         groups=groups,
+        faults=faults,
         messages=messages,
         calls=dict(sorted(counts.items())),
         function_invocations=recorder.invocations,
@@ -511,5 +553,6 @@ def _collect(
 
 
 def _is_about(message: MessageOutcome, machine: Machine) -> bool:
-    """Say whether a message tells of one machine; those of whole runs name machines, too."""
-    return machine.instance_id in message.body and message.attributes.get("kind") not in ("run", APPROVAL)
+    """Say whether a message tells somebody of one machine; those of whole runs name machines, too."""
+    tells_of_one = message.attributes.get("kind") not in ("run", APPROVAL)
+    return machine.instance_id in message.body and tells_of_one and message.reaches_somebody

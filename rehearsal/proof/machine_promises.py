@@ -100,7 +100,7 @@ def broken_machine_promises(
         *_judge_messages(facts, allowed),
         *_judge_truth(facts, allowed),
         *_judge_images(facts),
-        *find_work_left(account, stack, {"instanceId": before.machine.instance_id}),
+        *find_work_left(account, stack, {"subject": before.machine.instance_id}),
     ]
 
 

@@ -88,6 +88,7 @@ class EC2Calls:
     def start_instances(self, parameters: Parameters) -> dict[str, Any]:
         """Serve StartInstances: all or none."""
         machines = self._find_machines(parameters.get("InstanceIds", []))
+        _refuse_managed(machines)
         self._refuse_states(machines, ("stopping", "shutting-down", "terminated"), "started")
         changes = []
         for machine in machines:
@@ -99,7 +100,10 @@ class EC2Calls:
 
     def stop_instances(self, parameters: Parameters) -> dict[str, Any]:
         """Serve StopInstances: all or none."""
+        if parameters.get("Hibernate"):
+            raise NotImplementedError("StopInstances with Hibernate is not simulated")
         machines = self._find_machines(parameters.get("InstanceIds", []))
+        _refuse_managed(machines)
         self._refuse_states(machines, ("pending", "shutting-down", "terminated"), "stopped")
         for machine in machines:
             if machine.spec.stop_protection:
@@ -125,7 +129,9 @@ class EC2Calls:
     def terminate_instances(self, parameters: Parameters) -> dict[str, Any]:
         """Serve TerminateInstances."""
         changes = []
-        for machine in self._find_machines(parameters.get("InstanceIds", [])):
+        machines = self._find_machines(parameters.get("InstanceIds", []))
+        _refuse_managed(machines)
+        for machine in machines:
             before = machine.state
             if before not in ("shutting-down", "terminated"):
                 machine.terminate()
@@ -135,6 +141,7 @@ class EC2Calls:
     def create_image(self, parameters: Parameters) -> dict[str, Any]:
         """Serve CreateImage."""
         (machine,) = self._find_machines([parameters["InstanceId"]])
+        _refuse_managed([machine])
         specifications = parameters.get("TagSpecifications", [])
         for specification in specifications:
             kind = specification["ResourceType"]
@@ -284,6 +291,8 @@ class EC2Calls:
             "RootDeviceType": machine.spec.root_device,
             "RootDeviceName": "/dev/sda1" if windows else "/dev/xvda",
             "PlatformDetails": "Windows" if windows else "Linux/UNIX",
+            "HibernationOptions": {"Configured": machine.spec.hibernated},
+            "Operator": _describe_operator(machine.spec.operator),
             "BlockDeviceMappings": []
             if gone or machine.spec.root_device != "ebs"
             else [
@@ -362,6 +371,24 @@ class EC2Calls:
         if image.state_reason:
             answer["StateReason"] = {"Code": image.state_reason[0], "Message": image.state_reason[1]}
         return answer
+
+
+def _refuse_managed(machines: Sequence[Machine]) -> None:
+    """Refuse what changes an instance that a service owns; only its tags are the account's.
+
+    "You can't directly modify the settings of a managed instance or terminate it" (EC2 User Guide, "Amazon EC2 managed
+    instances"). With which error it does not say.
+    """
+    for machine in machines:
+        if machine.spec.operator:
+            raise AWSError(
+                "OperationNotPermitted",
+                f"The instance '{machine.instance_id}' is managed by {machine.spec.operator}.",
+            )
+
+
+def _describe_operator(operator: str) -> dict[str, Any]:
+    return {"Managed": True, "Principal": operator} if operator else {"Managed": False}
 
 
 def _check_page(parameters: Parameters, ids_name: str, ids: Sequence[str]) -> None:

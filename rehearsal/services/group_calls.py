@@ -226,7 +226,7 @@ class GroupCalls:
             by_type.setdefault(member.machine.spec.instance_type, []).append(member.instance_id)
         error = {
             **about,
-            "ErrorCode": "InsufficientInstanceCapacity",
+            "ErrorCode": group.launch_error,
             "ErrorMessage": f"There is no capacity in the Availability Zone {chosen}.",
         }
         answer = {
@@ -455,7 +455,7 @@ def _describe_refresh(group: Group, refresh: Refresh) -> dict[str, Any]:
 
 
 def _describe_warm_pool(group: Group) -> dict[str, Any]:
-    return {"MinSize": group.spec.warm_pool, "PoolState": "Stopped"}
+    return {"MinSize": group.spec.warm_pool, "PoolState": group.pool_state}
 
 
 def _describe_tags(group: Group) -> list[dict[str, Any]]:

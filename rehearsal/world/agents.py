@@ -8,10 +8,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.s3.models import s3_backends
+
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.host import Host
 from rehearsal.world.machines import Machine
-from rehearsal.world.ssm_documents import Behaviour, CommandDocument, Forever, Outcome, Reboot, Work
+from rehearsal.world.ssm_documents import (
+    AWS_DOCUMENTS,
+    Behaviour,
+    CommandDocument,
+    Forever,
+    Outcome,
+    Reboot,
+    Work,
+    check_parameters,
+)
 
 EXECUTION_TIMEOUT = 3600
 """Seconds that a document may run beyond the delivery time-out, by default."""
@@ -70,6 +81,7 @@ class Invocation:
     details: str = "Pending"
     code: int = -1
     output: str = ""
+    error: str = ""
     started: datetime | None = None
     finished: datetime | None = None
     _behaviour: Behaviour | None = None
@@ -90,6 +102,17 @@ class Invocation:
         """Say whether the command installs updates."""
         operation = self.command.parameters.get("Operation") or self.command.parameters.get("Action")
         return self.document in _KEEP_RUNNING and operation == "Install"
+
+    @property
+    def step(self) -> str:
+        """Return the name of the document's step for the machine's platform."""
+        steps = self.command.document.steps
+        return next(name for name, platforms in steps if self.machine.spec.platform in platforms)
+
+    @property
+    def whole_output(self) -> str:
+        """Return what the API shows: the output, and after a line of dashes the error output."""
+        return self.output + (f"\n----------ERROR-------\n{self.error}" if self.error else "")
 
     @property
     def over(self) -> bool:
@@ -202,8 +225,26 @@ class Invocation:
         self.status, self.details = status, details
         self.finished = self.machine.account.clock.now()
         if outcome is not None:
-            self.code, self.output = outcome.code, outcome.output
+            self.code, self.output, self.error = outcome.code, outcome.output, outcome.error
+            if outcome.code:
+                self.error += f"failed to run commands: exit status {_print_code(outcome.code)}"
+            self._upload()
         self.events(self)
+
+    def _upload(self) -> None:
+        """Put the output into the bucket of the request. Where the role may not, the status is none the worse.
+
+        The agent only logs `Failed uploading … err:AccessDenied` (amazon-ssm-agent, issues 106 and 164).
+        """
+        bucket = self.command.request.get("OutputS3BucketName")
+        if not bucket or not self.machine.spec.may_write_logs:
+            return
+        plugin = "awsrunPowerShellScript" if self.machine.spec.platform == "Windows" else "awsrunShellScript"
+        prefix = self.command.request.get("OutputS3KeyPrefix", "")
+        folder = "/".join([*filter(None, [prefix]), self.command_id, self.machine.instance_id, plugin, self.step])
+        for name, text in (("stdout", self.output), ("stderr", self.error)):
+            if text:
+                s3_backends[ACCOUNT]["aws"].put_object(bucket, f"{folder}/{name}", text.encode())
 
 
 class RunCommand:
@@ -223,17 +264,7 @@ class RunCommand:
         request: Mapping[str, Any],
     ) -> Command:
         """Send a command to machines."""
-        now = self._account.clock.now()
-        timeout = int(request.get("TimeoutSeconds") or 3600)
-        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
-        command = Command(
-            command_id=self._account.make_uuid(),
-            document=document,
-            request=copy.deepcopy(dict(request)),
-            parameters=parameters,
-            requested=now,
-            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
-        )
+        command = self._make(document, parameters, request)
         self._by_id[command.command_id] = command
         for machine in machines:
             invocation = Invocation(command, machine, self._tell)
@@ -241,6 +272,32 @@ class RunCommand:
             self._by_instance.setdefault(machine.instance_id, []).append(command)
             invocation.post()
         return command
+
+    def associate(self, machine: Machine, operation: str) -> None:
+        """Let a State Manager association run AWS-RunPatchBaseline on a machine.
+
+        The agent works on associations beside commands, and neither ListCommands nor the events of commands show them:
+        two at once are what "Cannot acquire lock" in "Troubleshooting Patch Manager" is about.
+        """
+        document = AWS_DOCUMENTS["AWS-RunPatchBaseline"]
+        parameters = check_parameters(document, {"Operation": [operation]})
+        command = self._make(document, parameters, {})
+        invocation = Invocation(command, machine, lambda invocation: None)
+        command.invocations.append(invocation)
+        invocation.post()
+
+    def _make(self, document: CommandDocument, parameters: Mapping[str, str], request: Mapping[str, Any]) -> Command:
+        now = self._account.clock.now()
+        timeout = int(request.get("TimeoutSeconds") or 3600)
+        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
+        return Command(
+            command_id=self._account.make_uuid(),
+            document=document,
+            request=copy.deepcopy(dict(request)),
+            parameters=parameters,
+            requested=now,
+            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
+        )
 
     def list_visible(self, command_id: str | None, instance_id: str | None) -> list[Command]:
         """Return the commands that listings show by now, newest first: one, those of an instance, or all."""
@@ -356,7 +413,7 @@ def _describe_steps(invocation: Invocation) -> list[dict[str, Any]]:
             "Status": "InProgress" if status == "Cancelling" else status,
             "StatusDetails": "InProgress" if status == "Cancelling" else status,
             "ResponseCode": 0 if skipped and invocation.over else invocation.code,
-            "Output": "" if skipped else invocation.output[:_OUTPUT_LENGTH],
+            "Output": "" if skipped else invocation.whole_output[:_OUTPUT_LENGTH],
             "StandardOutputUrl": "",
             "StandardErrorUrl": "",
             "OutputS3BucketName": request.get("OutputS3BucketName", ""),
@@ -370,6 +427,11 @@ def _describe_steps(invocation: Invocation) -> list[dict[str, Any]]:
             step["ResponseFinishDateTime"] = invocation.finished
         steps.append(step)
     return steps
+
+
+def _print_code(code: int) -> str:
+    """Return an exit code as the agent prints it: those of Windows are not signed."""
+    return str(code) if code >= 0 else f"{code & 0xFFFFFFFF:#010x}"
 
 
 def _instance_arn(machine: Machine) -> str:

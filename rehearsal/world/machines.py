@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.host import Host
-from rehearsal.world.patch_states import Patch, PatchReport, PatchState, Platform, list_old_patches, parse_patch
+from rehearsal.world.patch_states import (
+    Patch,
+    PatchOperation,
+    PatchReport,
+    PatchState,
+    Platform,
+    list_old_patches,
+    parse_patch,
+)
 
 STATE_CODES = {
     "pending": 0,
@@ -28,6 +36,8 @@ PING_INTERVAL = 300.0
 
 _PENDING_SECONDS = 20.0
 _TERMINATION_SECONDS = 30.0
+_LOOP_SECONDS = 45.0
+"""So long a machine is up that restarts again and again."""
 
 WRONGS = (
     "install_error",
@@ -48,13 +58,26 @@ WRONGS = (
     "scan_fails",
     "agent_update_fails",
     "agent_update_reports_failure",
+    "refuses_while_reboot_pending",
+    "reboot_loop",
 )
 """What can go wrong with a machine.
 
 `hook_fails:preInstall` (or postInstall, onExit, or the document's name) names the hook;
 `delivery_timeout:AWS-RunPatchBaseline` narrows it to the documents whose name starts so;
 `agent_update_fails:AmazonCloudWatchAgent` and `agent_update_reports_failure:AmazonSSMAgent` name the agent.
+`refuses_while_reboot_pending` is Windows Update's WU_E_INSTALL_NOT_ALLOWED. In a `reboot_loop`, what an installation
+installs makes the operating system restart again and again.
 """
+
+
+@dataclass(frozen=True)
+class InstallFailure:
+    """How an installation fails: the document's exit code, and what it wrote to its output and its error output."""
+
+    exit_code: int = 1
+    output: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,13 @@ class MachineSpec:
     power: Literal["running", "stopped"] = "running"
     tags: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    installed_rejected: tuple[str, ...] = ()
+    """Patches that are installed, and that the baseline rejects."""
+    installed_other: tuple[str, ...] = ()
+    """Patches that are installed, and that the baseline does not name."""
+    install_failure: InstallFailure | None = None
+    may_write_logs: bool = True
+    """Whether the instance's role may put the output of commands into their bucket."""
     pending_reboot: bool = False
     durations: Durations = field(default_factory=Durations)
     wrong: tuple[str, ...] = ()
@@ -92,7 +122,13 @@ class MachineSpec:
     root_device: Literal["ebs", "instance-store"] = "ebs"
     lifecycle: Literal["spot"] | None = None
     group: str | None = None
+    lifecycle_state: str = "InService"
+    """What it is to its group when the rehearsal begins, as DescribeAutoScalingInstances says it."""
     stop_protection: bool = False
+    hibernated: bool = False
+    """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""
+    operator: str = ""
+    """The service that owns the instance, such as eks.amazonaws.com; empty when the account itself does."""
     zone: str = f"{REGION}a"
     image_id: str = FIRST_IMAGE
     instance_type: str = "t3.medium"
@@ -180,6 +216,8 @@ class Machine:
         for wrong in spec.wrong:
             if wrong.partition(":")[0] not in WRONGS:
                 raise ValueError(f"{spec.name}: wrong: {wrong!r} is not one of {', '.join(WRONGS)}")
+        if spec.hibernated and spec.power != "stopped":
+            raise ValueError(f"{spec.name}: a hibernated machine is stopped")
         self.spec = spec
         self.instance_id = instance_id
         self.account = account
@@ -189,10 +227,18 @@ class Machine:
         self.state: str = "pending" if new else spec.power
         self.state_reason: tuple[str, str] | None = None
         self.transition_reason = ""
+        self.sleeps = spec.hibernated
+        """Whether its memory waits on its root volume: the next start goes on where it was."""
+        self.lost_memory = False
+        """Whether what it held in memory when it was hibernated is gone."""
+        if spec.hibernated:
+            self._explain("Client.UserInitiatedHibernate", "User initiated hibernate")
         self.launch_time = now if new else now - timedelta(days=1)
         self.power_log: list[tuple[datetime, str]] = [(now, self.state)]
         self.boots = 0 if new else 1
         self.missing = [parse_patch(text, spec.platform, published) for text in spec.missing]
+        self.rejected = [parse_patch(text, spec.platform, published) for text in spec.installed_rejected]
+        self.others = [parse_patch(text, spec.platform, published) for text in spec.installed_other]
         self.installed = list_old_patches(spec.platform, published - timedelta(days=90))
         self.pending: list[Patch] = [self.installed.pop()] if spec.pending_reboot else []
         self.agent = Agent(account, spec.agent_version)
@@ -203,9 +249,12 @@ class Machine:
         self.runs_patch_baseline = False
         self.last_patch_baseline: float | None = None
         self.report: PatchReport | None = None
+        self.tags: Mapping[str, str] = spec.tags
+        """As they are now."""
         self._checked_at = 0.0
         self.service_log: list[tuple[datetime, bool]] = [(now, self.state == "running")]
         self._epoch = 0
+        self._loops = False
         self._agent_dead = False
         self.when_changed: list[Callable[[Machine], None]] = []
         """Called when the instance's state changes, and when what runs on it goes away or comes back."""
@@ -301,6 +350,8 @@ class Machine:
         self._cut_power("rebooted by another command", spare=job)
         self._agent_dead = self._agent_dead or self.goes_wrong("agent_lost")
 
+        self._loops = self._loops or (job.installs and self.goes_wrong("reboot_loop"))
+
         def come_back() -> None:
             self._come_back()
             if self.agent.online:
@@ -314,26 +365,23 @@ class Machine:
         self.agent.disconnect()
         self._connect()
 
-    def record_scan(self, started: datetime, snapshot_id: str, reboot_option: str) -> None:
-        """Report to Systems Manager what is really there."""
-        patches: list[tuple[Patch, PatchState]] = [
-            *((patch, "Installed") for patch in self.installed),
-            *((patch, "InstalledPendingReboot") for patch in self.pending),
-            *((patch, "Missing") for patch in self.missing),
-        ]
-        earlier = self.report.last_no_reboot_install if self.report else None
-        self.report = PatchReport("Scan", started, self.patch_time, snapshot_id, reboot_option, patches, earlier)
+    def begin_operation(self, kind: Literal["Scan", "Install"], snapshot_id: str, reboot_option: str) -> PatchOperation:
+        """Return an operation of AWS-RunPatchBaseline that begins now; without a snapshot it makes one of its own."""
+        group = self.tags.get("Patch Group") or self.tags.get("PatchGroup") or ""
+        snapshot = snapshot_id or self.account.make_uuid()
+        return PatchOperation(kind, self.patch_time, snapshot, reboot_option, group)
 
-    def record_install(self, started: datetime, snapshot_id: str, reboot_option: str, failed: list[Patch]) -> None:
-        """Report to Systems Manager after an installation, which lists nothing as missing."""
-        patches: list[tuple[Patch, PatchState]] = [
-            *((patch, "Installed") for patch in self.installed),
-            *((patch, "InstalledPendingReboot") for patch in self.pending),
-            *((patch, "Failed") for patch in failed),
+    def report_operation(self, operation: PatchOperation, failed: Sequence[Patch] = ()) -> None:
+        """Report to Systems Manager what is there. An installation lists nothing as missing, but what failed."""
+        absent: PatchState = "Missing" if operation.kind == "Scan" else "Failed"
+        patches = [
+            *self._list_installed(),
+            *((patch, absent) for patch in (self.missing if operation.kind == "Scan" else failed)),
         ]
-        earlier = self.report.last_no_reboot_install if self.report else None
-        latest = self.patch_time if reboot_option == "NoReboot" else earlier
-        self.report = PatchReport("Install", started, self.patch_time, snapshot_id, reboot_option, patches, latest)
+        latest = self.report.last_no_reboot_install if self.report else None
+        if operation.kind == "Install" and operation.reboot_option == "NoReboot":
+            latest = self.patch_time
+        self.report = PatchReport(operation, self.patch_time, patches, latest)
 
     def install(self, patches: list[Patch]) -> list[Patch]:
         """Install patches, which then wait for a reboot; return those that really went in."""
@@ -343,6 +391,12 @@ class Machine:
         self.pending += done
         return done
 
+    def _list_installed(self) -> Iterator[tuple[Patch, PatchState]]:
+        yield from ((patch, "Installed") for patch in self.installed)
+        yield from ((patch, "InstalledPendingReboot") for patch in self.pending)
+        yield from ((patch, "InstalledRejected") for patch in self.rejected)
+        yield from ((patch, "InstalledOther") for patch in self.others)
+
     def _remember_yesterday(self) -> None:
         offset = int(hashlib.sha256(self.instance_id.encode()).hexdigest(), 16) % int(PING_INTERVAL)
         yesterday = self.account.clock.time() - 86_400 - offset
@@ -350,24 +404,20 @@ class Machine:
             self.agent.remember_connection(yesterday)
         else:
             self.agent.remember_ping(yesterday)
-        self.record_scan(
-            self.patch_time - timedelta(days=1, minutes=1), "00000000-0000-4000-8000-000000000000", "NoReboot"
-        )
+        began = self.patch_time - timedelta(days=1, minutes=1)
+        operation = self.begin_operation("Scan", "00000000-0000-4000-8000-000000000000", "NoReboot")
+        self.report_operation(replace(operation, started=began))
         assert self.report is not None
-        self.report = PatchReport(
-            self.report.operation,
-            self.report.started,
-            self.report.started + timedelta(minutes=1),
-            self.report.snapshot_id,
-            self.report.reboot_option,
-            self.report.patches,
-        )
+        self.report = replace(self.report, ended=began + timedelta(minutes=1))
 
     def _run(self) -> None:
         self._change_state("running")
         durations = self.spec.durations
         self._checked_at = self.account.clock.time() + durations.boot - min(_PENDING_SECONDS, durations.boot)
-        self._boot()
+        if self.sleeps:
+            self._wake()
+        else:
+            self._boot()
         self._later(durations.agent, self._connect)
 
     def _come_back(self) -> None:
@@ -376,11 +426,24 @@ class Machine:
 
     def _boot(self) -> None:
         self.boots += 1
+        if self._loops:
+            # It would go on for ever, which is no reason for a rehearsal to.
+            self._later(_LOOP_SECONDS, self._crash, background=True)
         self.service_log.append((self.account.clock.now(), True))
         self._tell()
         if not self.goes_wrong("stays_pending_reboot"):
             self.installed += self.pending
             self.pending = []
+
+    def _crash(self) -> None:
+        self._cut_power("restarted by itself")
+        self._later(self.spec.durations.reboot, self._come_back, background=True)
+
+    def _wake(self) -> None:
+        """Go on with what was in memory: no boot, and what waits for a reboot waits still."""
+        self.sleeps = False
+        self.service_log.append((self.account.clock.now(), True))
+        self._tell()
 
     def _connect(self) -> None:
         if self.spec.managed and not self._agent_dead and not self.goes_wrong("agent_never_online"):
@@ -397,6 +460,7 @@ class Machine:
 
     def _cut_power(self, cause: str, spare: Job | None = None) -> None:
         self._epoch += 1
+        self.lost_memory = self.spec.hibernated
         self.service_log.append((self.account.clock.now(), False))
         self.agent.disconnect()
         for job in list(self.jobs):
@@ -425,7 +489,7 @@ class Machine:
         for action in list(self.when_changed):
             action(self)
 
-    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+    def _later(self, seconds: float, action: Callable[[], None], *, background: bool = False) -> None:
         """Do something later unless the power changed in between."""
         epoch = self._epoch
 
@@ -433,4 +497,4 @@ class Machine:
             if self._epoch == epoch:
                 action()
 
-        self.account.clock.call_later(seconds, act)
+        self.account.clock.call_later(seconds, act, background=background)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.world.machines import Machine
+from rehearsal.world.machines import InstallFailure, Machine
 from rehearsal.world.patch_states import CATEGORIES, SEVERITIES, Patch, Platform, filter_windows_updates
 
 PATCH_BASELINE_PAUSE = 120.0
@@ -46,6 +46,8 @@ class Outcome:
 
     output: str
     code: int = 0
+    error: str = ""
+    """What it wrote to its error output."""
 
 
 Step = Work | Reboot | Forever
@@ -108,7 +110,7 @@ def _find_installer(machine: Machine, parameters: Mapping[str, str]) -> str:
         if job.installs:
             return "Windows Update installs" if windows else f"dnf ({_INSTALLER_PID}) holds /var/lib/rpm/.rpm.lock"
     for job in machine.jobs:
-        if job.command_id in parameters["CommandIds"].split(","):
+        if job.command_id in parameters.get("CommandIds", "").split(","):
             name = "powershell.exe" if windows else "sh"
             return f"{name} ({_INSTALLER_PID}) works for command {job.command_id}"
     return ""
@@ -124,7 +126,7 @@ def run_patch_baseline(machine: Machine, parameters: Mapping[str, str], comment:
     too_soon = last is not None and machine.account.clock.time() - last < PATCH_BASELINE_PAUSE
     if machine.runs_patch_baseline or too_soon:
         yield Work(2)
-        return Outcome("", 1)
+        return _cannot_lock(machine)
     machine.runs_patch_baseline = True
     try:
         operation = _scan_baseline if parameters["Operation"] == "Scan" else _install_baseline
@@ -134,32 +136,71 @@ def run_patch_baseline(machine: Machine, parameters: Mapping[str, str], comment:
         machine.last_patch_baseline = machine.account.clock.time()
 
 
+def _cannot_lock(machine: Machine) -> Outcome:
+    """As "Troubleshooting Patch Manager" in the Systems Manager User Guide has it: exit code 4."""
+    if machine.spec.platform == "Windows":
+        lock, level = r"C:\ProgramData\Amazon\SSM\patch-baseline-concurrent.lock", ""
+    else:
+        lock, level = "/var/log/amazon/ssm/patch-baseline-concurrent.lock", "[ERROR]: "
+    return Outcome(f"{level}Cannot acquire lock on {lock}. Another patching operation is in progress.\n", 4)
+
+
+def _find_failure(machine: Machine, wanted: Sequence[Patch]) -> InstallFailure | None:
+    """How the installation of these updates fails, if it does.
+
+    The texts are those of "Troubleshooting Patch Manager" in the Systems Manager User Guide; the codes are from
+    Microsoft's "Windows Update error codes by component" (0x80240016: "the system was pending a mandatory restart") and
+    from Windows Installer (0x80070643: the installation failed).
+    """
+    windows = machine.spec.platform == "Windows"
+    if windows and machine.pending_reboot and machine.goes_wrong("refuses_while_reboot_pending"):
+        return _fail_on_windows(machine, wanted, "0x80240016")
+    if machine.spec.install_failure is not None:
+        return machine.spec.install_failure
+    if not machine.goes_wrong("install_error"):
+        return None
+    if windows:
+        return _fail_on_windows(machine, wanted, "0x80070643")
+    needs = ", ".join(f"u'{patch.name}-2.0-1.x86_64 requires glibc >= 2.99'" for patch in wanted)
+    at = f"{machine.patch_time:%m/%d/%Y %H:%M:%S}"
+    return InstallFailure(1, f"{at} root [ERROR]: yum update failed with result code: 1, message: [{needs}]\n")
+
+
+def _fail_on_windows(machine: Machine, wanted: Sequence[Patch], result: str) -> InstallFailure:
+    log = _UpdateLog(machine)
+    for patch in wanted:
+        log.add(f"Installing {patch.title} resulted in error: Exception from HRESULT: {result}", "Error")
+    error = f"Invoke-PatchBaselineOperation : Exception Details: Exception from HRESULT: {result}\n"
+    return InstallFailure(-1, log.text, error)
+
+
 def _scan_baseline(machine: Machine, parameters: Mapping[str, str]) -> Behaviour:
-    started = machine.patch_time
+    operation = machine.begin_operation("Scan", parameters["SnapshotId"], parameters["RebootOption"])
     yield Work(machine.spec.durations.scan)
     if machine.goes_wrong("scan_fails"):
         return Outcome("Unable to load the patch snapshot.", 1)
     if not machine.goes_wrong("stale_patch_state"):
-        machine.record_scan(started, parameters["SnapshotId"], parameters["RebootOption"])
+        machine.report_operation(operation)
     return Outcome(_describe_baseline_run(machine, parameters))
 
 
 def _install_baseline(machine: Machine, parameters: Mapping[str, str]) -> Behaviour:
-    started = machine.patch_time
-    option, snapshot = parameters["RebootOption"], parameters["SnapshotId"]
+    option = parameters["RebootOption"]
+    operation = machine.begin_operation("Install", parameters["SnapshotId"], option)
     wanted = list(machine.missing)
     if machine.goes_wrong("never_ends"):
         yield Forever()
     yield Work(machine.spec.durations.install if wanted else machine.spec.durations.scan)
-    if machine.goes_wrong("install_error") and wanted:
-        machine.record_install(started, snapshot, option, failed=wanted)
-        return Outcome("\n".join(f"Failed to install {patch.title}" for patch in wanted), 1)
+    failure = _find_failure(machine, wanted)
+    if failure is not None and wanted:
+        machine.report_operation(operation, failed=wanted)
+        return Outcome(failure.output, failure.exit_code, failure.error)
     machine.install(wanted)
     rebooted = option == "RebootIfNeeded" and machine.pending_reboot
     if rebooted:
         yield Reboot()
     yield Work(2)
-    machine.record_install(started, snapshot, option, failed=[])
+    machine.report_operation(operation)
     output = _describe_baseline_run(machine, parameters)
     if rebooted and machine.goes_wrong("failed_after_reboot"):
         return Outcome(output + "Unable to upload the inventory: the security token has expired.\n", 1)
@@ -193,11 +234,9 @@ def install_windows_updates(machine: Machine, parameters: Mapping[str, str], com
     wanted = _search_updates(machine, parameters, log)
     if scan:
         return Outcome(log.text)
-    if machine.goes_wrong("install_error") and wanted:
-        for update in wanted:
-            log.add(f"Installation of {update.title} resulted in error: Exception from HRESULT: 0x80240022")
-        log.add(f"0 download and {len(wanted)} installation errors occurred.")
-        return Outcome(log.text, -1)
+    failure = _find_failure(machine, wanted)
+    if failure is not None and wanted:
+        return Outcome(log.text + failure.output, failure.exit_code, failure.error)
     machine.install(wanted)
     for update in wanted:
         log.add(f"Installed: {update.title}")
@@ -247,8 +286,8 @@ class _UpdateLog:
         self.text = ""
         self._machine = machine
 
-    def add(self, message: str) -> None:
-        self.text += f"{self._machine.patch_time:%m/%d/%Y %H:%M:%S} UTC | Info | {message}\n"
+    def add(self, message: str, level: str = "Info") -> None:
+        self.text += f"{self._machine.patch_time:%m/%d/%Y %H:%M:%S} UTC | {level} | {message}\n"
 
 
 def update_agent(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:

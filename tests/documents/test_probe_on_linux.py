@@ -220,6 +220,12 @@ def test_what_our_command_has_left_at_work_installs_whatever_it_is_called(machin
     assert machine.answer()["installing"] is False
 
 
+def test_a_keeper_of_keys_that_our_command_has_left_behind_does_not_install(machine: LinuxMachine) -> None:
+    machine.process(99, "gpg-agent", environment={"SSM_COMMAND_ID": COMMAND})
+
+    assert machine.answer(CommandIds=COMMAND)["installing"] is False
+
+
 def test_an_agent_that_does_not_name_the_command_in_the_environment_names_it_in_the_scripts_path(
     machine: LinuxMachine,
 ) -> None:

@@ -15,8 +15,8 @@ from tests.rules.project import Flow, State
 KNOWN = {"$boolean($failure)": True, "$not($failure)": False, "$summary.failure = null": False}
 """What conditions come to once there is a failure to remember. A run's summary takes over the failure it is given."""
 
-BRING_FAILURES = {"failure", "summary"}
-"""The variables by which a state that did its work may bring a failure along."""
+BRINGS_FAILURES = "summary"
+"""The variable, beside that of the failure, by which a state that did its work may bring one along."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def decide(condition: str, failed: bool) -> bool | None:
     return True if all(values) else None
 
 
-def _remembers(catcher: Mapping[str, Any]) -> bool:
-    return "failure" in catcher.get("Assign", {})
+def _remembers(flow: Flow, catcher: Mapping[str, Any]) -> bool:
+    return flow.failure in catcher.get("Assign", {})
 
 
 def following(flow: Flow, node: Node) -> set[Node]:
@@ -43,10 +43,10 @@ def following(flow: Flow, node: Node) -> set[Node]:
     state = flow.states[node.state]
     if state.type == "Choice":
         return _chosen(state, node.failed)
-    found = {Node(catcher["Next"], node.failed or _remembers(catcher)) for catcher in state.catchers}
+    found = {Node(catcher["Next"], node.failed or _remembers(flow, catcher)) for catcher in state.catchers}
     if "Next" in state.body:
         found.add(Node(state.body["Next"], node.failed))
-        if state.name != flow.first.name and BRING_FAILURES & set(state.body.get("Assign", {})):
+        if state.name != flow.first.name and {flow.failure, BRINGS_FAILURES} & set(state.body.get("Assign", {})):
             found.add(Node(state.body["Next"], True))
     return found
 
@@ -78,7 +78,7 @@ def failures(flow: Flow) -> dict[str, set[Node]]:
     """Where each state goes when it fails: by a Catch, or by a failure that it returns as data."""
     found: dict[str, set[Node]] = {}
     for state in flow.states.values():
-        targets = {Node(catcher["Next"], True) for catcher in state.catchers if _remembers(catcher)}
+        targets = {Node(catcher["Next"], True) for catcher in state.catchers if _remembers(flow, catcher)}
         if state.type != "Choice":
             targets |= {node for node in following(flow, Node(state.name, False)) if node.failed}
         if targets:

@@ -1,4 +1,4 @@
-"""The check of the state machines finds what the schema of the language cannot see."""
+"""The check of the state machines finds what AWS refuses, and what AWS takes and no machine of ours may have."""
 
 from __future__ import annotations
 
@@ -53,11 +53,17 @@ def test_a_sound_machine_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
-        ("Default: Too Few", "Default: Nowhere", "a transition leads to 'Nowhere', which is no state"),
-        ("Default: Too Few", "Default: Done", "Too Few is never reached"),
-        ("[Lambda.ServiceException]", "[States.ALL, X]", "States.ALL in Retry must stand alone and last"),
-        ("$count > $limit", "$cuont > $limit", "$cuont is assigned nowhere"),
-        ("$count > $limit", "$count > (", "Enough? > Choices > Condition"),
+        ("Default: Too Few", "Default: Nowhere", "Missing 'Next' target: Nowhere at /States/Enough?/Default"),
+        ("Default: Too Few", "Default: Done", 'State "Too Few" is not reachable.'),
+        ("[Lambda.ServiceException]", "[States.ALL, X]", "States.ALL must appear alone"),
+        ("$count > $limit", "$cuont > $limit", "Enough?/Choices[0]/Condition: there is no $cuont"),
+        ("$count > $limit", "$eval('1') > $limit", "Enough?/Choices[0]/Condition: there is no $eval"),
+        ("$count > $limit", "$count > (", 'Expected ")", got "count" at /States/Enough?/Choices[0]/Condition'),
+        (
+            "MaxAttempts: 2, BackoffRate: 2}",
+            "MaxAttempts: 2, BackoffRate: 2}\n      - {ErrorEquals: [Lambda.ServiceException]}",
+            "Look: Lambda.ServiceException stands in two entries of Retry",
+        ),
         ("TimeoutSeconds:", "TimeoutSecond:", "'TimeoutSecond' was unexpected"),
         ("${Seconds}", "60", "the substitution Seconds is not used"),
         ("${Look}", "${Loook}", "${Loook} is not among the DefinitionSubstitutions"),

@@ -1,10 +1,14 @@
-"""The command: what it loads, and that it declares no fact of the layer a second time."""
+"""The command: what it loads and needs, and that it declares no fact of the layer a second time."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from tests.rules.project import LAYER, ROOT, parse, relative, source_files
@@ -48,3 +52,30 @@ def test_the_command_declares_no_constant_of_the_layer_again() -> None:
     assert len(of_the_layer) > 100
     twice = of_the_layer.keys() & of_the_command.keys()
     assert [f"{of_the_command[value]} is {of_the_layer[value]}" for value in sorted(twice)] == []
+
+
+def _named(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9_.-]", one.strip())[0].lower().replace("_", "-") for one in requirements}
+
+
+def _needed(*folders: Path) -> set[str]:
+    """The packages, by the names that pip knows, that the modules of these folders import anywhere."""
+    known = {*sys.stdlib_module_names, "drydock", "drydock_cli", "drydock_files", "rehearsal"}
+    names = set()
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+    installed = metadata.packages_distributions()
+    return _named(installed[name][0] for name in names - known)
+
+
+def test_what_is_installed_names_every_package_that_it_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base, extra = _named(project["dependencies"]), _named(project["optional-dependencies"]["rehearse"])
+    layer = _named((ROOT / "requirements" / "layer.in").read_text().splitlines()[1:])
+
+    assert _needed(LAYER, ROOT / "drydock_cli", ROOT / "drydock_files") | layer == base
+    assert _needed(ROOT / "rehearsal") - base == extra

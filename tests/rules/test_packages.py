@@ -35,7 +35,7 @@ ROOM_LEANS_ON = {
     "services": {"engine", "world"},
     "account": {"engine", "world", "services"},
     "ledger": {"engine", "account"},
-    "play": {"engine", "world", "account", "ledger", "drydock"},
+    "play": {"engine", "world", "account", "ledger", "drydock", "drydock_files"},
     "proof": {"engine", "world", "account", "ledger", "play", "drydock"},
 }
 
@@ -120,7 +120,7 @@ def test_only_the_aws_package_calls_aws(module: str) -> None:
 @pytest.mark.parametrize("module", ROOM_MODULES)
 def test_a_module_of_the_rehearsal_leans_only_on_the_rooms_below_its_own(module: str) -> None:
     own = module.split("/")[0].removesuffix(".py")
-    ours = ("rehearsal.", "drydock.", "drydock_cli.", "tests.", "benchmarks.")
+    ours = ("rehearsal.", "drydock.", "drydock_files.", "drydock_cli.", "tests.", "benchmarks.")
     leans = {room_of(name) for name in imported(REHEARSAL / module) if name.startswith(ours)}
     assert leans - {own} <= ROOM_LEANS_ON[own]
 
@@ -129,7 +129,7 @@ def test_a_module_of_the_rehearsal_leans_only_on_the_rooms_below_its_own(module:
 def test_the_tables_name_packages_that_are_there_the_lowest_first(table: Mapping[str, Set[str]]) -> None:
     names = list(table)
     for number, (name, others) in enumerate(table.items()):
-        below = {*names[:number], "drydock"}
+        below = {*names[:number], "drydock", "drydock_files"}
         assert others <= below, f"{name} leans upwards on {others - below}"
     root = LAYER if table is LEANS_ON else REHEARSAL
     assert all((root / name).is_dir() or (root / f"{name}.py").is_file() for name in names)

@@ -12,7 +12,7 @@ from drydock.machine.commands import _SEEN_AFTER
 from drydock.machine.evidence import _MOST_READS
 from drydock.machine.settling import SETTLE_LIMIT
 from drydock.request.policy import MOST_SECONDS, effective_policy
-from drydock.run.reports import SUCCESSES, outcome_of_run
+from drydock.run.outcomes import SUCCESSES, outcome_of_run
 from drydock.telling.failures import readable_failure
 from rehearsal.engine.repairs.jsonata import evaluate
 from tests.rules.flow import Node, failures, following, on_loops, reached
@@ -23,6 +23,7 @@ from tests.rules.project import (
     Machine,
     State,
     choices,
+    document,
     flow,
     flows,
     functions,
@@ -34,6 +35,7 @@ from tests.rules.project import (
     states,
 )
 from tests.rules.test_errors import OWN
+from tests.unit.records.recorded import a_run
 
 PATCH_INSTANCE = "PatchInstance"
 MAINTENANCE_RUN = "MaintenanceRun"
@@ -317,7 +319,11 @@ def test_a_catch_remembers_the_error_and_its_cause() -> None:
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
-                value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
+                value = _value(
+                    catcher["Assign"][flow(state.flow).failure],
+                    **{flow(state.flow).failure: None},
+                    states={"errorOutput": error, "input": {}},
+                )
                 assert value == {"error": "ImageFailedError", "cause": "no"}, state.name
 
 
@@ -326,7 +332,11 @@ def test_an_error_without_a_cause_is_remembered_and_told_without_one() -> None:
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
             if state.name not in FORGIVEN:
-                value = _value(catcher["Assign"]["failure"], failure=None, states={"errorOutput": error, "input": {}})
+                value = _value(
+                    catcher["Assign"][flow(state.flow).failure],
+                    **{flow(state.flow).failure: None},
+                    states={"errorOutput": error, "input": {}},
+                )
                 assert value["error"] == "States.HeartbeatTimeout", state.name
                 assert not value.get("cause"), state.name
     for fail in states("Fail"):
@@ -338,7 +348,7 @@ def test_what_is_forgiven_is_said_in_the_output_beside_all_the_rest() -> None:
         if state.name in FORGIVEN:
             (catcher,) = state.catchers
             assert flow(state.flow).states[catcher["Next"]].type == "Succeed", state.name
-            assert "failure" not in catcher["Assign"], state.name
+            assert flow(state.flow).failure not in catcher["Assign"], state.name
             states_variable = {"errorOutput": {"Error": "AwsCallFailedError", "Cause": "denied"}}
             outcome = _value(catcher["Assign"]["outcome"], outcome={"verdict": "compliant"}, states=states_variable)
             assert outcome.pop("verdict") == "compliant", state.name
@@ -366,13 +376,14 @@ def test_nothing_overwrites_the_first_failure() -> None:
                 # What failed is what becomes of the member: its return makes data of it, and what fails then is worse.
                 continue
             for catcher in state.catchers:
-                if "failure" in catcher["Assign"]:
+                if one.failure in catcher["Assign"]:
                     seen += 1
-                    assert _value(catcher["Assign"]["failure"], failure=first, states=later) == first, state.name
-            own = state.body.get("Assign", {}).get("failure")
+                    value = _value(catcher["Assign"][one.failure], **{one.failure: first}, states=later)
+                    assert value == first, state.name
+            own = state.body.get("Assign", {}).get(one.failure)
             given = state.body.get("Arguments", {}).get("Payload", {}).get("data", {}).get("failure")
-            if own and given != "{% $failure %}":
-                assert _value(own, failure=first, states=later) == first, state.name
+            if own and given != f"{{% ${one.failure} %}}":
+                assert _value(own, **{one.failure: first}, states=later) == first, state.name
     assert seen
 
 
@@ -388,8 +399,11 @@ def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
 def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
     outcomes: list[Any] = [{"outcome": "not_attempted"}]
     failure = {"error": error, "cause": ""}
-    assert outcome_of_run(outcomes, {}, failure) not in SUCCESSES
-    assert outcome_of_run([], {}, failure) not in SUCCESSES or error in ("MachinesFailedError", "RunIncompleteError")
+    assert outcome_of_run(outcomes, a_run(), failure) not in SUCCESSES
+    assert outcome_of_run([], a_run(), failure) not in SUCCESSES or error in (
+        "MachinesFailedError",
+        "RunIncompleteError",
+    )
 
 
 def test_a_machine_fails_with_the_first_error_and_cause() -> None:
@@ -436,7 +450,7 @@ def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> N
         after = caught[name] | (following(items, Node(name, False)) if name in started else set())
         assert reached(items, after, without=["Record Outcome"]) == set(), f"after {name}"
     recording = items.states["Record Outcome"].body["Arguments"]["Payload"]["data"]
-    assert recording["failure"] == "{% $failure %}"
+    assert recording["failure"] == f"{{% ${items.failure} %}}"
     assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
 
 
@@ -452,7 +466,7 @@ def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> N
             for failed in (True, False)
         }, f"after {name}"
     recording = items.states["Record Member"].body["Arguments"]["Payload"]["data"]
-    assert recording["failure"] == "{% $failure %}"
+    assert recording["failure"] == f"{{% ${items.failure} %}}"
     assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
 
 
@@ -684,31 +698,34 @@ def test_a_machine_substitutes_and_may_invoke_exactly_the_functions_of_its_state
         invoked = [
             resource["Fn::GetAtt"]
             for policy in one.properties["Policies"]
-            for statement in choices(policy["Statement"])
+            for statement in choices(document(policy)["Statement"])
             if statement["Action"] == "lambda:InvokeFunction"
             for resource in statement["Resource"]
         ]
         assert sorted(invoked) == sorted([name, "Arn"] for name in used)
 
 
-def test_every_step_is_told_which_execution_asks_and_for_which_instance() -> None:
+NAMED = {
+    MAINTENANCE_RUN: set[str](),
+    ITEMS: {"subject"},
+    PATCH_INSTANCE: {"instanceId"},
+    ROLL_GROUP: {"groupName"},
+    MEMBERS: {"instanceId", "groupName"},
+}
+"""What the payloads of a flow name: nothing, an instance, a group, a member of a group, or what may be either."""
+
+
+def test_every_step_is_told_which_execution_asks_and_what_it_is_about() -> None:
     for state in _tasks():
         payload = state.body["Arguments"]["Payload"]
         assert payload["context"] == "{% $states.context %}", state.name
-        if state.flow == MAINTENANCE_RUN:
-            assert set(payload) <= {"context", "data"}, f"{state.name} is about no single instance"
-            continue
-        if state.flow == ROLL_GROUP:
-            about = payload.get("instanceId") or payload["data"]["groupName"]
-            assert "groupName" in about, f"{state.name} is about no single instance"
-            continue
-        assert "instanceId" in payload, state.name
+        assert payload.keys() & {"instanceId", "groupName", "subject"} == NAMED[state.flow], state.name
         if flow(state.flow).is_of_items:
             # Such an execution has a name of its own: only by its data does it know its run.
             whole = {"runId": "1"}
             known = {"run": whole, "roll": whole, "states": {"input": {"run": whole, "roll": whole}}}
             assert _value(payload["data"]["runId"], **known) == "1", state.name
-        elif state != flow(state.flow).first:
+        elif state.flow == PATCH_INSTANCE and state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 
 

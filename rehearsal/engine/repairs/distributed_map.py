@@ -243,7 +243,6 @@ class _MapRun:
         )
         child.parent_arn = parent.exec_arn
         child.map_run_arn = self.record.map_run_arn
-        child.hidden_variables = frozenset({**env.variable_store._outer_scope, **env.variable_store._inner_scope})
         child.exec_worker = child._get_start_execution_worker()
         child.exec_worker._get_evaluation_entrypoint = lambda: self._program
         self._children[index] = child

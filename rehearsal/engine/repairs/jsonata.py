@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from jsonata import Jsonata
@@ -26,7 +24,7 @@ from moto.stepfunctions.parser.asl.component.common.string import string_express
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
-from rehearsal.engine.repairs.executions import running
+from rehearsal.engine.expressions import parse
 from rehearsal.engine.repairs.patches import Patches
 
 UNDEFINED = object()
@@ -41,7 +39,7 @@ def evaluate(expression: str, variables: dict[str, Any], uuid: Callable[[], str]
 
     `variables` are bound by name (without the dollar sign). Raises whatever the evaluator raises.
     """
-    compiled = _compile(expression)
+    compiled = parse(expression)
     bindings = {name: Utils.NULL_VALUE if value is None else value for name, value in variables.items()}
     bindings["parse"] = Jsonata.JLambda(json.loads)
     bindings["uuid"] = Jsonata.JLambda(lambda: uuid())
@@ -50,24 +48,6 @@ def evaluate(expression: str, variables: dict[str, Any], uuid: Callable[[], str]
     Jsonata.CURRENT.jsonata = compiled
     result = compiled.evaluate(None, bindings)
     return UNDEFINED if result is None else _to_json(result)
-
-
-@lru_cache(maxsize=4096)
-def _compile(expression: str) -> Jsonata:
-    compiled = Jsonata(expression)
-    compiled.set_validate_input(False)
-    compiled.set_output_convert_nulls(False)
-    return compiled
-
-
-@lru_cache(maxsize=4096)
-def _names(expression: str) -> frozenset[str]:
-    """The names of the variables that an expression refers to and does not bind itself."""
-    code = re.sub(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' """, "''", expression, flags=re.VERBOSE)
-    bound = set(re.findall(r"\$(\w+)\s*:=", code))
-    for parameters in re.findall(r"(?:function|λ)\s*\(([^)]*)\)", code):
-        bound.update(re.findall(r"\$(\w+)", parameters))
-    return frozenset(re.findall(r"\$([A-Za-z_]\w*)", code)) - bound
 
 
 def _hash(text: str, algorithm: str = "SHA-256") -> str:
@@ -104,11 +84,6 @@ def repair_jsonata_evaluation(patches: Patches, uuid: Callable[[], str]) -> None
             for name, value in env.states._states_data.items()
             if value is not None or name not in ("result", "errorOutput")
         }
-        outside: frozenset[str] = getattr(running.get(), "hidden_variables", frozenset())
-        hidden = (outside - set(variables)) & _names(self.expression) if outside else outside
-        if hidden:
-            text = f"The JSONata expression '{self.expression}' refers to ${min(hidden)}, which is outside of the Map."
-            raise evaluation_failure(env, text)
         try:
             result = evaluate(self.expression, variables, uuid)
         except Exception as error:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount
-from rehearsal.play.fleet_file import FleetMachine
+from rehearsal.play.fleet_machines import FleetMachine
 from rehearsal.world.fleet import Fleet, Machine
 
 
@@ -57,6 +57,7 @@ class MachineOutcome:
     minutes_out_of_service: float | None
     images: tuple[ImageOutcome, ...]
     interrupted_installs: int
+    lost_memory: bool
     is_given_back: bool
     messages: int
     aws_calls: int
@@ -113,6 +114,7 @@ def describe_machine(
         minutes_out_of_service=_minutes_out_of_service(machine),
         images=tuple(ImageOutcome(image.image_id, image.name, image.state) for image in images),
         interrupted_installs=len(machine.interrupted_installs),
+        lost_memory=machine.lost_memory,
         is_given_back=not any(item["sk"] == "LEASE" for item in items),
         messages=messages,
         aws_calls=aws_calls,
@@ -156,5 +158,7 @@ def find_differences(entry: FleetMachine, outcome: MachineOutcome) -> Iterator[s
             yield f"{what}: expected {expected}, got {got}"
     if not outcome.is_given_back:
         yield "lease: expected none at the end, but Drydock still holds one"
+    if outcome.lost_memory:
+        yield "memory: it was hibernated, and what it held in memory is lost"
     if outcome.verdict == "compliant" and outcome.missing_after and expect.missing is None:
         yield f"verdict: compliant, but {outcome.missing_after} patches are missing"

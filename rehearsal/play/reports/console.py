@@ -149,6 +149,7 @@ def print_report(console: Console, outcome: RehearsalOutcome) -> None:
     console.print(_machine_table(outcome, is_wide=console.width >= WIDE))
     if outcome.groups:
         print_groups(console, outcome.groups)
+    _print_faults(console, outcome)
     console.print(_totals(outcome))
     _print_verdict(console, outcome)
 
@@ -157,7 +158,8 @@ def _print_messages(console: Console, outcome: RehearsalOutcome) -> None:
     """Print every subject, and the texts of those that are read: of the runs' summaries, where there are runs."""
     if not outcome.messages:
         return
-    console.print(Text(f"Messages that people would have got: {len(outcome.messages)}", style="bold"))
+    count = sum(message.reaches_somebody for message in outcome.messages)
+    console.print(Text(f"Messages that people would have got: {count}", style="bold"))
     told = {id(message) for message in outcome.messages if message.attributes.get("kind") == "run"}
     if not outcome.runs and len(outcome.messages) <= MOST_BODIES:
         told = {id(message) for message in outcome.messages}
@@ -211,7 +213,11 @@ def _verdict(machine: MachineOutcome, between: str) -> Text:
 
 def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | None, *, whole: bool) -> None:
     at = f"{message.at.astimezone(zone):%H:%M:%S}"
-    console.print(Text.assemble((f"{at}  ", "dim"), (message.subject or "(no subject)", "bold")), soft_wrap=True)
+    nobody = "" if message.reaches_somebody else f"  (reaches nobody: no subscription to {message.topic} is confirmed)"
+    console.print(
+        Text.assemble((f"{at}  ", "dim"), (message.subject or "(no subject)", "bold"), (nobody, "red")),
+        soft_wrap=True,
+    )
     if whole:
         for line in message.body.rstrip().splitlines():
             indent = " " * (len(line) - len(line.lstrip()))
@@ -227,6 +233,25 @@ def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | Non
             for part in wrapped or [""]:
                 console.print(Text(f"    {part}".rstrip()), soft_wrap=True)
         console.print()
+
+
+def _print_faults(console: Console, outcome: RehearsalOutcome) -> None:
+    """Print what went wrong as the file wants it: how often it struck, and when first."""
+    if not outcome.faults:
+        return
+    console.print(Text("What the file lets go wrong", style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for fault in outcome.faults:
+        if fault.first is None:
+            struck = Text("never struck", style="bold red")
+        else:
+            first = f"{fault.first.astimezone(outcome.fleet.zone):%H:%M:%S}"
+            struck = Text(f"at {first}" if fault.count == 1 else f"{fault.count} times from {first}")
+        table.add_row(struck, fault.what)
+    console.print(table)
+    console.print()
 
 
 def _totals(outcome: RehearsalOutcome) -> Table:
@@ -291,6 +316,10 @@ def to_json(outcome: RehearsalOutcome) -> str:
         "runs": [run_value(run) for run in outcome.runs],
         "machines": [_machine_value(machine) for machine in outcome.machines],
         "groups": [group_value(group) for group in outcome.groups],
+        "faults": [
+            {"what": fault.what, "struck": fault.count, "first": _instant(fault.first) if fault.first else None}
+            for fault in outcome.faults
+        ],
         "messages": [
             {
                 "at": _instant(message.at),
@@ -298,6 +327,7 @@ def to_json(outcome: RehearsalOutcome) -> str:
                 "subject": message.subject,
                 "body": message.body,
                 "attributes": dict(sorted(message.attributes.items())),
+                "reachesSomebody": message.reaches_somebody,
             }
             for message in outcome.messages
         ],
@@ -332,6 +362,7 @@ def _machine_value(machine: MachineOutcome) -> dict[str, Any]:
         "minutesOutOfService": machine.minutes_out_of_service,
         "images": [{"imageId": image.image_id, "name": image.name, "state": image.state} for image in machine.images],
         "interruptedInstalls": machine.interrupted_installs,
+        "lostMemory": machine.lost_memory,
         "givenBack": machine.is_given_back,
         "messages": machine.messages,
         "awsCalls": machine.aws_calls,

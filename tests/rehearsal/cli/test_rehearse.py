@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from drydock_cli.main import app
-from rehearsal.play.fleet_file import FLEETS, load_fleet_file, read_fleet
+from rehearsal.play.fleet_file import load_fleet_file, read_fleet
+from rehearsal.play.fleet_shape import FLEETS
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.play.reports.console import Progress, print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse

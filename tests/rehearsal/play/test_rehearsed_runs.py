@@ -105,6 +105,23 @@ def test_who_is_no_approver_is_refused_and_a_run_that_nobody_answers_ends_untouc
     assert "nobody answered until 02:20; Mallory was refused: " in words
 
 
+def test_nobody_is_asked_or_told_while_no_subscription_is_confirmed() -> None:
+    outcome = a_window(
+        policy=", approval: {required: true}",
+        expect="run: not_attempted, missing: 1",
+        window="executions: [{expect: {outcome: not_answered}}]",
+        more="people: [{name: Yuki Tanaka, does: approve}]\n"
+        "subscriptions: [{topic: approvals, email: cab@example.com, confirmed: false},"
+        " {topic: results, email: ops@example.com, confirmed: false},"
+        " {topic: results, email: boss@example.com}]",
+    )
+    assert problems(outcome) == []
+    assert the_run(outcome).answers == ()
+    reached = {message.topic: message.reaches_somebody for message in outcome.messages}
+    assert reached == {"drydock-Approvals": False, "drydock-Results": True}
+    assert "(reaches nobody: no subscription to drydock-Approvals is confirmed)" in shown(outcome, 200)
+
+
 def test_a_calendar_that_closes_leaves_machines_for_the_next_window_which_takes_them_first() -> None:
     outcome = a_window(
         policy=", gates: {calendars: [Quiet-Time]}",

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.s3.models import s3_backends
 
 from rehearsal.account import EmbeddedAccount
 from rehearsal.engine.answers import check_shape
+from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.world.fleet import Durations, Fleet, MachineSpec
+from rehearsal.world.machines import InstallFailure
 
 SNAPSHOT = "11111111-2222-4333-8444-555555555555"
 
@@ -222,6 +225,50 @@ def _status(world: World, machine: str) -> str:
     answer = world.ec2.describe_instance_status(InstanceIds=[machine], IncludeAllInstances=True)
     status: str = answer["InstanceStatuses"][0]["InstanceStatus"]["Status"]
     return status
+
+
+def test_a_hibernated_instance_says_so_and_goes_on_with_its_memory(world: World) -> None:
+    """Reason and state: API_StateReason and "How Amazon EC2 instance hibernation works" in the EC2 User Guide."""
+    machine = world.add(power="stopped", hibernated=True, pending_reboot=True)
+    described = world.instance(machine)
+    assert described["HibernationOptions"] == {"Configured": True}
+    assert described["State"]["Name"] == "stopped"
+    assert described["StateReason"]["Code"] == "Client.UserInitiatedHibernate"
+    before = world.fleet.machine(machine).boot_id
+
+    world.ec2.start_instances(InstanceIds=[machine])
+    world.wait(200)
+
+    woken = world.fleet.machine(machine)
+    assert (woken.serves, woken.agent_online, woken.boot_id) == (True, True, before)
+    assert woken.pending_reboot, "nothing was booted"
+    assert not woken.lost_memory
+
+
+def test_a_hibernated_instance_that_is_started_and_stopped_has_lost_its_memory(world: World) -> None:
+    machine = world.add(power="stopped", hibernated=True)
+    world.ec2.start_instances(InstanceIds=[machine])
+    world.wait(200)
+
+    world.ec2.stop_instances(InstanceIds=[machine])
+    world.wait(200)
+    assert world.fleet.machine(machine).lost_memory
+    assert world.instance(machine)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_an_instance_that_a_service_owns_is_changed_by_nobody_but_for_its_tags(world: World) -> None:
+    """ "Amazon EC2 managed instances" in the EC2 User Guide."""
+    machine = world.add(operator="eks.amazonaws.com")
+    assert world.instance(machine)["Operator"] == {"Managed": True, "Principal": "eks.amazonaws.com"}
+    assert world.instance(world.add("mine"))["Operator"] == {"Managed": False}
+
+    for change in (world.ec2.start_instances, world.ec2.stop_instances, world.ec2.terminate_instances):
+        with pytest.raises(ClientError, match=r"is managed by eks\.amazonaws\.com"):
+            change(InstanceIds=[machine])
+    with pytest.raises(ClientError, match=r"is managed by eks\.amazonaws\.com"):
+        world.ec2.create_image(InstanceId=machine, Name="image-of-it")
+    world.ec2.create_tags(Resources=[machine], Tags=[{"Key": "Owner", "Value": "platform"}])
+    assert {"Key": "Owner", "Value": "platform"} in world.instance(machine)["Tags"]
 
 
 # Images
@@ -685,3 +732,159 @@ def test_the_same_seed_gives_the_same_events() -> None:
             return [{"type": event["detail-type"], **event["detail"]} for event in world.events]
 
     assert run() == run()
+
+
+def test_rejected_patches_count_against_a_machine_and_others_do_not(world: World) -> None:
+    """The counts of InstancePatchState in the API model."""
+    machine = world.add(installed_rejected=("badlib", "worse Important"), installed_other=("htop", "jq", "tmux"))
+    world.scan(machine)
+
+    state = world.patches(machine)
+    assert (state["InstalledRejectedCount"], state["InstalledOtherCount"]) == (2, 3)
+    assert (state["MissingCount"], state["InstalledCount"]) == (0, 3)
+    assert (state["CriticalNonCompliantCount"], state["SecurityNonCompliantCount"]) == (1, 1)
+    answer = world.ssm.describe_instance_patches(
+        InstanceId=machine, Filters=[{"Key": "State", "Values": ["INSTALLED_REJECTED"]}]
+    )
+    assert [patch["KBId"] for patch in answer["Patches"]] == ["badlib.x86_64", "worse.x86_64"]
+
+
+def test_an_installation_fails_with_the_text_and_the_exit_code_that_the_fleet_gives(world: World) -> None:
+    failure = InstallFailure(
+        156, "Unable to download payload: https://s3.example.com/payload.tar.gz.\n", "curl: (28)\n"
+    )
+    machine = world.add(missing=("openssl",), install_failure=failure)
+    command = world.send(machine, Operation="Install", SnapshotId=SNAPSHOT, RebootOption="RebootIfNeeded")
+    world.wait(1000)
+
+    (step,) = [one for one in world.invocation(command)["CommandPlugins"] if one["Name"] == "PatchLinux"]
+    assert (step["Status"], step["ResponseCode"]) == ("Failed", 156)
+    assert step["Output"] == (
+        "Unable to download payload: https://s3.example.com/payload.tar.gz.\n\n----------ERROR-------\n"
+        "curl: (28)\nfailed to run commands: exit status 156"
+    )
+    assert world.patches(machine)["FailedCount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "text", "end"),
+    [
+        ("Linux", "root [ERROR]: yum update failed with result code: 1, message: ", "exit status 1"),
+        ("Windows", "Exception from HRESULT: 0x80070643", "exit status 0xffffffff"),
+    ],
+)
+def test_a_failed_installation_looks_like_one_of_its_platform(world: World, platform: Any, text: str, end: str) -> None:
+    machine = world.add(platform=platform, missing=("KB5034439",), wrong=("install_error",))
+    command = world.send(machine, Operation="Install", SnapshotId=SNAPSHOT, RebootOption="RebootIfNeeded")
+    world.wait(1000)
+
+    outputs = [step["Output"] for step in world.invocation(command)["CommandPlugins"] if step["Output"]]
+    assert text in outputs[0]
+    assert outputs[0].endswith(f"failed to run commands: {end}")
+
+
+def test_two_patch_operations_at_once_end_with_code_4_for_the_second(world: World) -> None:
+    """ "Cannot acquire lock" in "Troubleshooting Patch Manager", Systems Manager User Guide."""
+    machine = world.add()
+    world.send(machine, Operation="Scan", SnapshotId=SNAPSHOT)
+    second = world.send(machine, Operation="Scan", SnapshotId=SNAPSHOT)
+    world.wait(100)
+
+    (step,) = [one for one in world.invocation(second)["CommandPlugins"] if one["Name"] == "PatchLinux"]
+    assert (step["Status"], step["ResponseCode"]) == ("Failed", 4)
+    assert "Another patching operation is in progress." in step["Output"]
+
+
+@pytest.mark.parametrize("document", ["AWS-RunPatchBaseline", "AWS-InstallWindowsUpdates"])
+def test_a_windows_that_waits_for_a_reboot_may_refuse_to_install_until_it_is_rebooted(
+    world: World, document: str
+) -> None:
+    """WU_E_INSTALL_NOT_ALLOWED in Microsoft's "Windows Update error codes by component"."""
+    wrong = ("refuses_while_reboot_pending",)
+    machine = world.add(platform="Windows", missing=("KB5034439",), pending_reboot=True, wrong=wrong)
+    parameters = {"Operation": "Install", "SnapshotId": SNAPSHOT} if document == "AWS-RunPatchBaseline" else {}
+    refused = world.send(machine, document, **parameters)
+    world.wait(1500)
+    assert world.invocation(refused)["Status"] == "Failed"
+    assert "0x80240016" in world.invocation(refused)["CommandPlugins"][0]["Output"]
+    assert world.fleet.machine(machine).boots == 1
+    assert len(world.fleet.machine(machine).missing) == 1
+
+    world.fleet.machine(machine).reboot_for_image()
+    world.wait(300)
+    installed = world.send(machine, document, **parameters)
+    world.wait(1500)
+    assert world.invocation(installed)["Status"] == "Success"
+    assert world.fleet.machine(machine).missing == []
+
+
+def test_a_reboot_loop_begins_with_an_installation_and_lets_no_longer_command_end(world: World) -> None:
+    machine = world.add(missing=("kernel",), wrong=("reboot_loop",))
+    assert world.install(machine) == "Success"
+    boots = world.fleet.machine(machine).boots
+    assert boots > 2
+
+    assert world.scan(machine) != "Success"
+    world.wait(3600)
+    assert world.fleet.machine(machine).boots > boots + 10
+    assert world.state(machine) == "running"
+    world.account.run_until_quiet()
+
+
+@pytest.mark.parametrize(("allowed", "files"), [(True, ["stdout"]), (False, [])])
+def test_the_output_of_a_command_is_in_the_bucket_unless_the_role_may_not_put_it_there(
+    world: World, allowed: bool, files: list[str]
+) -> None:
+    """Where: amazon-ssm-agent, issue 164; that nobody is told when it fails: issue 106."""
+    buckets = s3_backends[ACCOUNT]["aws"]
+    buckets.create_bucket("logs", REGION)
+    machine = world.add(may_write_logs=allowed)
+    answer = world.ssm.send_command(
+        DocumentName="AWS-RunPatchBaseline",
+        InstanceIds=[machine],
+        Parameters={"Operation": ["Scan"]},
+        OutputS3BucketName="logs",
+        OutputS3KeyPrefix="drydock/here",
+    )
+    world.wait(100)
+
+    command = answer["Command"]["CommandId"]
+    assert world.invocation(command)["Status"] == "Success"
+    folder = f"drydock/here/{command}/{machine}/awsrunShellScript/PatchLinux"
+    assert list(buckets.buckets["logs"].keys) == [f"{folder}/{name}" for name in files]
+
+
+def test_the_patch_group_of_a_report_is_the_one_in_which_the_operation_began(world: World) -> None:
+    machine = world.add(tags={"Patch Group": "web"})
+    command = world.send(machine, Operation="Scan", SnapshotId=SNAPSHOT)
+    world.wait(30)
+    world.ec2.create_tags(Resources=[machine], Tags=[{"Key": "Patch Group", "Value": "database"}])
+    world.wait(300)
+    assert world.invocation(command)["Status"] == "Success"
+    assert world.patches(machine)["PatchGroup"] == "web"
+
+    world.scan(machine)
+    assert world.patches(machine)["PatchGroup"] == "database"
+
+
+def test_an_association_scans_with_a_snapshot_of_its_own_and_run_command_knows_nothing_of_it(world: World) -> None:
+    machine = world.add(missing=("kernel",))
+    world.fleet.run_command.associate(world.fleet.machine(machine), "Scan")
+    world.wait(100)
+
+    assert world.ssm.list_commands()["Commands"] == []
+    assert world.statuses("EC2 Command Status-change Notification") == []
+    state = world.patches(machine)
+    assert (state["Operation"], state["MissingCount"]) == ("Scan", 1)
+    assert state["SnapshotId"] not in ("", SNAPSHOT)
+
+
+def test_a_command_that_patches_beside_an_association_cannot_have_the_lock(world: World) -> None:
+    machine = world.add(missing=("kernel",))
+    world.fleet.run_command.associate(world.fleet.machine(machine), "Scan")
+    world.wait(10)
+    command = world.send(machine, Operation="Install", SnapshotId=SNAPSHOT)
+    world.wait(100)
+
+    assert world.invocation(command)["Status"] == "Failed"
+    assert world.invocation(command)["CommandPlugins"][1]["ResponseCode"] == 4

@@ -27,13 +27,13 @@ from drydock.records.group_leases import claim_member
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, activate_lease, claim_intent, find_lease, record_intent, take_lease
 from drydock.request.policy import DEFAULTS, effective_policy
-from drydock.subject import group_subject
+from drydock.subject import read_subject
 from drydock.telling.text import Location
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, INSTANCE, World
 
 ROLL = Holder(EXECUTION.replace("PatchInstance", "RollGroup"), 0)
-WEB = group_subject("web")
+WEB = read_subject("group/web")
 BASE, OWN = "ami-0000000000000cafe", "ami-00000000000000001"
 SOURCE = LaunchSource(
     group_name="web",
@@ -253,21 +253,20 @@ class EmptyGroup(AutoScaling):
 
 def test_the_image_of_a_member_is_found_when_the_end_of_its_execution_was_not_seen(world: World) -> None:
     hold_group(world)
-    claim_member(world.table, ROLL, "web", INSTANCE, START)
+    claim_member(world.table, ROLL, WEB, INSTANCE, START)
     world.services.autoscaling = EmptyGroup()
     child = f"{EXECUTION.rsplit(':', 1)[0]}:night-1-{INSTANCE}"
     world.executions.statuses[child] = "SUCCEEDED"
     world.executions.failures[child] = {"output": f'{{"verdict": "compliant", "images": {{"after": "{OWN}"}}}}'}
     data = {
         "owner": {"execution": ROLL.execution, "redriveCount": 0},
-        "groupName": "web",
         "runId": "",
         "failure": {"error": "States.Runtime", "cause": "the engine failed"},
         "output": None,
     }
     world.set_policy(refreshLaunchTemplate={"enabled": True})
 
-    found = return_member(world.services, world.step("Return Member", data))
+    found = return_member(world.services, world.step("Return Member", data, groupName="web"))
 
     assert DEFAULTS["refreshLaunchTemplate"]["enabled"] is False
     assert found["work"]["imageId"] == OWN

@@ -22,7 +22,6 @@ LATEST_VERSION, DEFAULT_VERSION = "$Latest", "$Default"
 
 _PAGE = 100
 
-_IN_THE_WAY = ("IdempotentCallInProgress", "ResourceContention", "ScalingActivityInProgress")
 _NO_LAUNCH = ("IdempotentParameterMismatch", "UnsupportedOperation", "ValidationError")
 
 _NOT_IN_USE = "Target.NotInUse"
@@ -180,7 +179,6 @@ class AutoScaling:
         try:
             answer = call(
                 self._client.launch_instances,
-                *_IN_THE_WAY,
                 *_NO_LAUNCH,
                 AutoScalingGroupName=name,
                 RequestedCapacity=1,
@@ -189,11 +187,9 @@ class AutoScaling:
                 RetryStrategy="none",
             )
         except ClientError as error:
-            if error_code(error) in _NO_LAUNCH:
-                raise SurgeNotPossibleError(
-                    f"{name}: no instance is launched in {zone}: {error_text(error)}"
-                ) from error
-            raise ServiceUnavailableError(f"{name}: {error_text(error)}") from error
+            raise SurgeNotPossibleError(
+                f"{name}: no instance is launched in {zone}: {error_code(error)}: {error_text(error)}"
+            ) from error
         for launched in answer.get("Instances", []):
             for instance_id in launched["InstanceIds"]:
                 return str(instance_id)
@@ -213,15 +209,12 @@ class AutoScaling:
             call(
                 # Asked for twice, it might count twice.
                 self._once.terminate_instance_in_auto_scaling_group,
-                *_IN_THE_WAY,
                 "ValidationError",
                 InstanceId=instance_id,
                 ShouldDecrementDesiredCapacity=decrement,
             )
         except ClientError as error:
-            if error_code(error) == "ValidationError":
-                raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
-            raise ServiceUnavailableError(f"{name}: {error_text(error)}", was_refused=True) from error
+            raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
 
     def serving_targets(self, target_groups: Sequence[str]) -> set[str] | None:
         """The instances that are healthy in every target group that a load balancer uses; None where none does.
@@ -263,20 +256,11 @@ class AutoScaling:
         return max(seconds)
 
     def _change(self, method: Any, name: str, **parameters: Any) -> None:
-        """Raises ServiceUnavailableError while another change is at work, GroupNotReadyError for a refused one."""
+        """Raises GroupNotReadyError for a change that is refused."""
         try:
-            call(
-                method,
-                "ResourceContention",
-                "ScalingActivityInProgress",
-                "ValidationError",
-                AutoScalingGroupName=name,
-                **parameters,
-            )
+            call(method, "ValidationError", AutoScalingGroupName=name, **parameters)
         except ClientError as error:
-            if error_code(error) == "ValidationError":
-                raise GroupNotReadyError(f"{name}: {error_text(error)}") from error
-            raise ServiceUnavailableError(f"{name}: {error_text(error)}", was_refused=True) from error
+            raise GroupNotReadyError(f"{name}: {error_text(error)}") from error
 
 
 def _read(found: Mapping[str, Any]) -> Group:

@@ -26,6 +26,25 @@ Image = Mapping[str, Any]
 MOST_FILTER_VALUES = 200
 """As many values one call's filters may have together."""
 
+NOT_STARTED = (
+    "IncompatibleHostRequirements",
+    "IncorrectInstanceState",
+    "InstanceLimitExceeded",
+    "InsufficientCapacityOnHost",
+    "InsufficientHostCapacity",
+    "InsufficientInstanceCapacity",
+    "InvalidCapacityReservationState.PendingActivation",
+    "InvalidHostState",
+    "MaxSpotInstanceCountExceeded",
+    "ReservationCapacityExceeded",
+    "SpotMaxPriceTooLow",
+    "UnavailableHostRequirements",
+    "UnfulfillableCapacity",
+    "UnsupportedOperation",
+    "VcpuLimitExceeded",
+)
+"""How EC2 says that it has no room for an instance, or that its state forbids a start."""
+
 _UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
 _PAGE = 1000
 
@@ -110,16 +129,8 @@ class Ec2:
 
     def start(self, instance_id: str) -> None:
         """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
-        refusals = (
-            "IncorrectInstanceState",
-            "InsufficientInstanceCapacity",
-            "InsufficientHostCapacity",
-            "InsufficientCapacityOnHost",
-            "InstanceLimitExceeded",
-            "UnsupportedOperation",
-        )
         try:
-            call(self._client.start_instances, *refusals, InstanceIds=[instance_id])
+            call(self._client.start_instances, *NOT_STARTED, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
                 f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"

@@ -235,6 +235,7 @@ class Ssm:
                 self._sender.send_command,
                 "InvalidInstanceId",
                 "InvalidDocument",
+                "InvalidDocumentVersion",
                 "InvalidParameters",
                 "UnsupportedPlatformType",
                 InstanceIds=[instance_id],

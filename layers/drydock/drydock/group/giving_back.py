@@ -37,6 +37,7 @@ from drydock.records.leases import (
 from drydock.records.results import make_result, put_result
 from drydock.records.staleness import is_stale
 from drydock.run.running import describe_end
+from drydock.subject import Subject
 from drydock.telling.failures import readable_cause
 
 GroupMove = Literal[
@@ -54,7 +55,7 @@ GroupMove = Literal[
 ]
 
 
-def give_back_group(services: Services, subject: str) -> GroupMove:
+def give_back_group(services: Services, subject: Subject) -> GroupMove:
     """One pass over one group; what was done."""
     lease = find_lease(services.table, subject)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):

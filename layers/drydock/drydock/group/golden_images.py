@@ -19,7 +19,7 @@ from drydock.aws.services import Services
 from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
 from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
 from drydock.request.step import Step
-from drydock.subject import group_subject
+from drydock.subject import Subject
 
 MAKE_VERSION, MAKE_DEFAULT = "templateVersion", "templateDefault"
 
@@ -119,10 +119,10 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
 
     Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError.
     """
-    subject = group_subject(str(step.data["groupName"]))
+    subject = step.subject
     lease = find_lease(services.table, subject)
     if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{step.data['groupName']}: the lease is no longer ours")
+        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
     standing = lease.intents.get(MAKE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
@@ -186,7 +186,7 @@ def _look(services: Services, source: LaunchSource, others: Mapping[str, str], d
     )
 
 
-def _make_version(services: Services, step: Step, subject: str, intent: Intent) -> int:
+def _make_version(services: Services, step: Step, subject: Subject, intent: Intent) -> int:
     facts = intent.facts
     number, wrong = services.ec2.create_launch_template_version(
         str(facts["templateId"]),
@@ -199,7 +199,7 @@ def _make_version(services: Services, step: Step, subject: str, intent: Intent) 
     return number
 
 
-def _make_default(services: Services, step: Step, subject: str, intent: Intent, number: int) -> None:
+def _make_default(services: Services, step: Step, subject: Subject, intent: Intent, number: int) -> None:
     """What somebody else has made the default meanwhile stays."""
     template_id, before = str(intent.facts["templateId"]), int(intent.facts["sourceVersion"])
     if claim_intent(services.table, step.holder, subject, MAKE_DEFAULT, services.now()).intent.id:

@@ -13,6 +13,7 @@ from drydock.records.holder import Holder
 from drydock.records.leases import Lease
 from drydock.records.runs import child_name
 from drydock.run.running import find_result_of
+from drydock.subject import Instance
 
 Move = Literal["exit", "hold", "replace"]
 
@@ -24,7 +25,7 @@ def execution_of_member(environment: Environment, roll: Holder, instance_id: str
     """The execution that patches a member: its name is always the same, so a member has one in a roll."""
     return (
         f"arn:{roll.partition}:states:{environment.region}:{roll.account}:execution:"
-        f"{environment.stack}-PatchInstance:{child_name(roll.name, instance_id)}"
+        f"{environment.stack}-PatchInstance:{child_name(roll.name, Instance(instance_id))}"
     )
 
 
@@ -42,7 +43,7 @@ def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mappi
         return wanted
     if ended["error"] == HealthCheckFailedError.__name__ or not _is_well(services, instance_id):
         return "replace"
-    result = find_result_of(services, instance_id, execution) if lease.journal["healthProbe"] else None
+    result = find_result_of(services, Instance(instance_id), execution) if lease.journal["healthProbe"] else None
     return "exit" if not lease.journal["healthProbe"] or is_health_proved(result) else "replace"
 
 

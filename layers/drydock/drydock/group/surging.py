@@ -33,7 +33,6 @@ from drydock.records.leases import (
 )
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
-from drydock.subject import group_subject
 
 _ATTEMPT = "surge:"
 _FALLBACK = "surgeFallback"
@@ -124,8 +123,7 @@ def launch_surge(services: Services, step: Step) -> None:
 
     Raises MemberNotReadyError until then, SurgeNotPossibleError, LeaseLostError, GroupNotReadyError.
     """
-    name = str(step.data["groupName"])
-    subject = group_subject(name)
+    subject = step.subject
     lease = claim_or_find_intent(services.table, step.holder, subject, "surge", services.now()).lease
     if _FALLBACK in lease.intents:
         return lower_min(services, step.holder, lease)
@@ -235,8 +233,7 @@ def remove_surge(services: Services, step: Step) -> None:
 
     Raises MemberNotReadyError, LeaseLostError, GroupNotReadyError.
     """
-    name = str(step.data["groupName"])
-    subject = group_subject(name)
+    subject, name = step.subject, step.group.name
     mark = claim_or_find_intent(services.table, step.holder, subject, "removeSurge", services.now())
     lease, autoscaling = mark.lease, services.autoscaling
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")

@@ -81,9 +81,9 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     """An execution that died in admission touched nothing: its lease just goes."""
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
-    if drop_lease(services.table, lease.holder, lease.instance_id, ADMITTING):
+    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
         facts = {"failure": _failure_of(services, lease)}
-        result = make_result(lease.instance_id, lease.holder, lease.started, "refused", services.now(), facts)
+        result = make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts)
         put_result(services.table, result)
     return {"move": "release"}
 
@@ -103,10 +103,10 @@ def _release(services: Services, lease: Lease) -> None:
         "powerAfter": power_of(instance),
         "givenBack": True,
     }
-    result = make_result(lease.instance_id, lease.holder, lease.started, "failed", services.now(), facts)
-    if not end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result):
+    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
-        drop_lease(services.table, lease.holder, lease.instance_id, RESTORING)
+        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
 
 
 def _failure_of(services: Services, lease: Lease) -> dict[str, str]:

@@ -42,7 +42,7 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
     claim = claim_intent(
         services.table,
         step.holder,
-        step.instance_id,
+        step.subject,
         IMAGE_INTENTS[moment],
         services.now(),
         imageName=name,

@@ -34,7 +34,7 @@ def begin_start(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
-    claim = claim_intent(services.table, step.holder, step.instance_id, "start", services.now())
+    claim = claim_intent(services.table, step.holder, step.subject, "start", services.now())
     answer = {}
     if not claim.intent.id:
         # Carried on, the start of before may have had its effect: then the state tells nothing.
@@ -84,7 +84,7 @@ def begin_stop(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, PowerNotRestoredError.
     """
-    claim = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now())
+    claim = claim_intent(services.table, step.holder, step.subject, "stop", services.now())
     is_ours = was_started_here(claim.lease)
     answer = {}
     if not claim.intent.id:

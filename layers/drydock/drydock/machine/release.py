@@ -43,7 +43,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """
     failure = readable_failure(step.data.get("failure"))
     try:
-        lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
+        lease = claim_intent(services.table, step.holder, step.subject, "release", services.now()).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
     except NewerSchemaError:
@@ -64,9 +64,9 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         "powerAfter": power_of(instance),
     }
     outcome = "failed" if failure else "succeeded"
-    result = make_result(step.instance_id, step.holder, step.execution_started, outcome, services.now(), facts)
+    result = make_result(step.subject, step.holder, step.execution_started, outcome, services.now(), facts)
     history = [] if failure else [history_change(services.table, result, services.now())]
-    end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result, *history)
+    end_lease_with_result(services.table, step.holder, step.subject, ACTIVE, result, *history)
     return _summarise(result)
 
 
@@ -76,12 +76,12 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
     Raises LeaseLostError when give_back has taken it over: then that writes the result.
     """
     result = _find_earlier_success(services, step) or find_result(
-        services.table, step.instance_id, step.holder, step.execution_started
+        services.table, step.subject, step.holder, step.execution_started
     )
     if result is None:
-        lease = find_lease(services.table, step.instance_id)
+        lease = find_lease(services.table, step.subject)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
-            raise LeaseLostError(f"{step.instance_id}: is being given back already")
+            raise LeaseLostError(f"{step.subject.key}: is being given back already")
         return _write_refusal(services, step, failure)
     return _summarise(result)
 
@@ -92,7 +92,7 @@ def _write_refusal(services: Services, step: Step, failure: dict[str, str]) -> d
         "runId": str(step.data.get("runId") or ""),
         "notify": str(step.data.get("notify") or ""),
     }
-    result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
+    result = make_result(step.subject, step.holder, step.execution_started, "refused", services.now(), facts)
     put_result(services.table, result)
     return _summarise(result)
 
@@ -101,7 +101,7 @@ def _find_earlier_success(services: Services, step: Step) -> Item | None:
     """The result of this execution before it was redriven, when the machine was released well then."""
     for count in range(step.holder.redrive_count):
         earlier = Holder(step.holder.execution, count)
-        result = find_result(services.table, step.instance_id, earlier, step.execution_started)
+        result = find_result(services.table, step.subject, earlier, step.execution_started)
         if result is not None and result["outcome"] == "succeeded":
             return result
     return None
@@ -212,7 +212,7 @@ def _facts(step: Step) -> dict[str, Any]:
             for outcome in (
                 *installs,
                 *updates,
-                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health", "healthAfterImage")),
+                *(probe_before, probe_after, data.get("scan"), data.get("health"), data.get("healthAfterImage")),
             )
             if outcome and "commandId" in outcome
         ],

@@ -1,4 +1,4 @@
-"""Results: what became of a machine in one execution. Kept for a year."""
+"""Results: what became of a machine or a group in one execution. Kept for a year."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.records.holder import Holder
-from drydock.subject import partition_of
+from drydock.subject import Subject
 from drydock.times import to_text
 
 UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
 
 
-def result_key(instance_id: str, holder: Holder, started: datetime) -> Key:
+def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     """Sorted by the start of the execution: Step Functions frees names after 90 days, so a name is not enough."""
     begun = int(started.timestamp())
     return {
-        "pk": partition_of(instance_id),
+        "pk": subject.partition,
         "sk": f"RESULT#{begun:012d}#{holder.machine}#{holder.name}#{holder.redrive_count}",
     }
 
 
 def make_result(
-    instance_id: str, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
+    subject: Subject, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
 ) -> Item:
     """`outcome` is succeeded, failed or refused. What people shall hear of is filed as untold until it is told."""
     item: Item = {
-        **result_key(instance_id, holder, started),
-        "instanceId": instance_id,
+        **result_key(subject, holder, started),
+        "instanceId": subject.key,
         "execution": holder.execution,
         "redriveCount": holder.redrive_count,
         "outcome": outcome,
@@ -52,8 +52,8 @@ def put_result(table: Table, result: Item) -> None:
         return
 
 
-def find_result(table: Table, instance_id: str, holder: Holder, started: datetime) -> Item | None:
-    return table.get(result_key(instance_id, holder, started))
+def find_result(table: Table, subject: Subject, holder: Holder, started: datetime) -> Item | None:
+    return table.get(result_key(subject, holder, started))
 
 
 def untold_results(table: Table) -> list[Item]:

@@ -13,13 +13,14 @@ from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
+from drydock.log import name_in_log
 from drydock.machine.giving_back import _end_untouched, _make_next_move
 from drydock.records.holder import Holder
 from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begin_restoring, find_lease
 from drydock.records.results import untold_results
 from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
-from drydock.subject import is_group
+from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.telling.failures import subject_of
 from drydock.times import from_text, to_text
 
@@ -35,13 +36,13 @@ def sweep(services: Services) -> dict[str, Any]:
     function = services.environment.function
     suspects = _find_suspects(services, all_leases(services.table))
     for lease in suspects:
-        invoke_later(function("give_back"), {"instanceId": lease.subject})
+        invoke_later(function("give_back"), {"subject": lease.subject.key})
     untold = [
         result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
     ]
     for result in untold[:_MOST_ALERTS]:
-        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount", "startedAt")}
-        invoke_later(function("alert_failure"), alert)
+        alert = {key: result[key] for key in ("execution", "redriveCount", "startedAt")}
+        invoke_later(function("alert_failure"), {"subject": subject_of_item(result).key, **alert})
     return {"suspects": len(suspects), "untold": len(untold)}
 
 
@@ -51,13 +52,15 @@ def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
     return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
 
 
-def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
-    """One pass over one machine. Returns what was done: the next move, or `nothing`."""
-    if is_group(instance_id):
-        return {"move": _give_back_group(services, instance_id)}
-    lease = find_lease(services.table, instance_id)
+def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
+    """One pass over one machine or group. Returns what was done: the next move, or `nothing`."""
+    name_in_log(subject)
+    if isinstance(subject, Group):
+        return {"move": _give_back_group(services, subject)}
+    lease = find_lease(services.table, subject)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
         return {"move": "nothing"}
+    name_in_log(run=lease.journal.get("runId", ""), execution=lease.holder.name)
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
     lease = begin_restoring(services.table, lease, services.now())
@@ -73,7 +76,7 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     return {"move": move}
 
 
-def _give_back_group(services: Services, subject: str) -> str:
+def _give_back_group(services: Services, subject: Group) -> str:
     try:
         move = give_back_group(services, subject)
     except DrydockError as error:
@@ -93,7 +96,7 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
         invoke_later(
             services.environment.function("alert_failure"),
             {
-                "instanceId": lease.instance_id,
+                "subject": lease.subject.key,
                 "execution": lease.holder.execution,
                 "redriveCount": lease.holder.redrive_count,
                 "startedAt": to_text(lease.started),
@@ -103,14 +106,21 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
 
 
 def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
-    """One machine, one run (`{"instanceId": …}`, `{"runId": …}`, or the end of an execution), or all (the schedule)."""
-    if "instanceId" in event:
-        return give_back_instance(services, str(event["instanceId"]))
+    """Give back one machine or group, one run, what an execution that ended had, or all.
+
+    An event with `subject` or `runId` names the one; an event of Step Functions the execution; the schedule nothing.
+    """
+    if "subject" in event:
+        return give_back_subject(services, read_subject(str(event["subject"])))
     if "runId" in event:
+        name_in_log(run=str(event["runId"]))
         return give_back_run(services, str(event["runId"]))
     if "detail" in event and "executionArn" in event["detail"]:
-        if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
+        holder = Holder(event["detail"]["executionArn"], 0)
+        name_in_log(execution=holder.name)
+        if holder.machine == services.environment.run_machine:
+            name_in_log(run=holder.name)
             return note_end_of_run(services, event["detail"])
-        instance_id = subject_of(event["detail"])
-        return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
+        subject = subject_of(event["detail"])
+        return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
     return {**sweep_runs(services), **sweep(services)}

@@ -84,7 +84,7 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
 
 def _find_working(services: Services, window_id: str) -> Run | None:
     runs = open_runs(services.table)
-    return next((run for run in runs if (run.item.get("window") or {}).get("windowId") == window_id), None)
+    return next((run for run in runs if run.window_id == window_id), None)
 
 
 def _describe(services: Services, window_id: str) -> Mapping[str, Any]:

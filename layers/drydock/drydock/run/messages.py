@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from drydock.errors import InstanceUnmanagedError, error_named
-from drydock.run.reports import MachineOutcome, failed_groups
+from drydock.run.outcomes import MachineOutcome, failed_groups
+from drydock.run.reports import Report
 from drydock.telling.text import (
     DONE,
     NEXT_STEPS,
@@ -42,7 +43,7 @@ _HEADINGS = {
 }
 
 
-def summary_message(report: Mapping[str, Any], location: Location, bucket: str, key: str) -> tuple[str, str]:
+def summary_message(report: Report, location: Location, bucket: str, key: str) -> tuple[str, str]:
     """Subject and text for a run that has ended; `key` is empty when its report could not be stored."""
     location = replace(location, time_zone=report["timeZone"] or location.time_zone)
     urgency, what = _verdict(report)
@@ -64,13 +65,13 @@ def summary_message(report: Mapping[str, Any], location: Location, bucket: str, 
     return subject_line(f"Drydock: {what} ({_label(report)})"), "\n".join(lines)
 
 
-def _label(report: Mapping[str, Any]) -> str:
+def _label(report: Report) -> str:
     """What people know the run by."""
     window = report["asked"]["window"] or {}
     return f"window {window['name']}" if window.get("name") else f"run {report['runId']}"
 
 
-def _verb(report: Mapping[str, Any]) -> str:
+def _verb(report: Report) -> str:
     return DONE.get(report["asked"]["operation"], "patched")
 
 
@@ -81,7 +82,7 @@ def _number(count: int, of: int) -> str:
     return f"{count:,} of {of:,} machines"
 
 
-def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
+def _verdict(report: Report) -> tuple[str, str]:
     """How urgent it is, and what happened, in half a sentence."""
     outcome = report["outcome"]
     if outcome in ("failed", "stopped"):
@@ -109,12 +110,12 @@ def _verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     }[outcome]
 
 
-def _bad_verdict(report: Mapping[str, Any]) -> tuple[str, str]:
+def _bad_verdict(report: Report) -> tuple[str, str]:
     counts, total = report["counts"], len(report["machines"])
     parts = []
     if counts["failed"]:
         parts.append(f"{_number(counts['failed'], total)} failed")
-    groups = failed_groups(report.get("groups") or ())
+    groups = failed_groups(report["groups"])
     if groups:
         parts.append(f"{len(groups):,} group{'' if len(groups) == 1 else 's'} not rolled through well")
     if report["outcome"] == "stopped":
@@ -127,7 +128,7 @@ def _bad_verdict(report: Mapping[str, Any]) -> tuple[str, str]:
     return (_NOW if urgent else _LATER), ", ".join(parts)
 
 
-def _asked(report: Mapping[str, Any], location: Location) -> list[str]:
+def _asked(report: Report, location: Location) -> list[str]:
     asked = report["asked"]
     window = asked["window"] or {}
     lines = [f"  Run {report['runId']}" + (f", {asked['operation']}" if asked["operation"] else "")]
@@ -153,7 +154,7 @@ def _target(target: Mapping[str, Any]) -> str:
     return cut(f"{one_line(str(target.get('key')))} = {', '.join(values[:_MOST_VALUES])}", _MOST_CAUSE) + more
 
 
-def _course(report: Mapping[str, Any], location: Location) -> list[str]:
+def _course(report: Report, location: Location) -> list[str]:
     """When it was, how long it took, and whether it kept to its window."""
     lines = [
         f"  From {for_people(from_text(report['startedAt']), location.time_zone)}",
@@ -177,7 +178,7 @@ def _duration(minutes: int) -> str:
     return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
-def _done(report: Mapping[str, Any], location: Location) -> list[str]:
+def _done(report: Report, location: Location) -> list[str]:
     counts = report["counts"]
     if report["outcome"] == "planned":
         end = report["predictedEnd"]
@@ -207,7 +208,7 @@ def _failure_text(failure: Mapping[str, str], most: int) -> str:
     return one_line(cut(f"{failure['error']}: {failure['cause'] or 'no more is known'}", most))
 
 
-def _machines(report: Mapping[str, Any], *outcomes: str) -> list[str]:
+def _machines(report: Report, *outcomes: str) -> list[str]:
     """The machines that people ask about, kind by kind."""
     if report["outcome"] in ("planned", "rejected", "not_answered", "refused"):
         return []
@@ -219,9 +220,9 @@ def _machines(report: Mapping[str, Any], *outcomes: str) -> list[str]:
     return lines
 
 
-def _groups(report: Mapping[str, Any]) -> list[str]:
+def _groups(report: Report) -> list[str]:
     """The groups that are not as they should be: their rolls failed, or something could not be restored."""
-    groups = report.get("groups") or ()
+    groups = report["groups"]
     rows = [
         one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), _MOST_CAUSE)}")
         for group in failed_groups(groups)
@@ -247,7 +248,7 @@ def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]
 
 
 def _text(machine: MachineOutcome) -> str:
-    text, group = machine_text(machine["instanceId"], machine["name"]), machine.get("groupName")
+    text, group = machine_text(machine["instanceId"], machine["name"]), machine["groupName"]
     return f"{text} of group {group}" if group else text
 
 
@@ -262,7 +263,7 @@ def _first(rows: Sequence[str]) -> list[str]:
     return [*rows[:_MOST_LISTED], *([f"and {more:,} more in the report"] if more > 0 else [])]
 
 
-def _left_out(report: Mapping[str, Any]) -> list[str]:
+def _left_out(report: Report) -> list[str]:
     """What was found and never planned: kind by kind, or each machine where people look at nothing but the plan."""
     left_out = report["leftOut"]
     if not left_out:
@@ -283,7 +284,7 @@ def _left_out_as(error: str) -> str:
     return (found.left_out_as if found else "") or error
 
 
-def _approval(report: Mapping[str, Any], location: Location) -> list[str]:
+def _approval(report: Report, location: Location) -> list[str]:
     approval = report["approval"]
     if not approval:
         return []
@@ -302,7 +303,7 @@ def _section(heading: str, rows: Sequence[str]) -> list[str]:
     return ["", heading, *[f"  {row}" for row in rows]] if rows else []
 
 
-def _where(report: Mapping[str, Any], location: Location, bucket: str, key: str) -> list[str]:
+def _where(report: Report, location: Location, bucket: str, key: str) -> list[str]:
     rows = [f"Report: s3://{bucket}/{key}", f"  {object_link(bucket, key, location)}"] if key else []
     if not key:
         rows = ["There is no report: it could not be stored. The table has what became of each machine."]

@@ -7,82 +7,112 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
+from drydock.approval.approvals import REJECTED, Approval, DecisionItem, approval_of
 from drydock.aws.table import SCHEMA, Item
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
-    DrydockError,
     InstanceUnmanagedError,
-    MachinesFailedError,
     MemberGoneError,
-    RollStoppedError,
-    RunIncompleteError,
     RunStoppedError,
-    error_named,
     outcome_of_failure,
 )
 from drydock.plan.plans import Plan, members_of
-from drydock.records.runs import SNAPSHOT_LIVES
-from drydock.subject import group_name_of, is_group
+from drydock.plan.targets import LeftOut
+from drydock.records.runs import SNAPSHOT_LIVES, Run
+from drydock.run.outcomes import (
+    VERDICTS_OF_THE_FLOW,
+    GroupOutcome,
+    MachineOutcome,
+    RunOutcome,
+    count_outcomes,
+    failed_groups,
+    outcome_of_run,
+)
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
-MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
-SUCCESSES = ("succeeded", "planned", "nothing_to_do")
-"""The outcomes of a run with which its execution succeeds."""
+
+class Asked(TypedDict):
+    """What a run was asked for: as it was understood, or else as it was given, right or wrong."""
+
+    targets: list[Any]
+    window: dict[str, str] | None
+    operation: str
+    policy: Mapping[str, Any]
+    follows: str
+    resumes: str
+    startedBy: str
+
+
+class ReportedApproval(TypedDict):
+    """Who decided what, and when. What lets somebody decide is no business of a report."""
+
+    decision: str
+    askedAt: str
+    until: str
+    decidedAt: str
+    decisions: list[DecisionItem]
+
+
+class ReportedEnd(TypedDict):
+    """When a run had to end, and whether it did: None for one that took no machine, or had no end to keep to.
+
+    `minutesAfterEnd` is negative for a run that was over before, 0 where it cannot be said.
+    """
+
+    end: str
+    insideWindow: bool | None
+    minutesAfterEnd: int
+
+
+class Report(ReportedEnd):
+    """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
+
+    `failure` is the run's own; `next` says what to do next, a sentence for each.
+    """
+
+    schema: int
+    runId: str
+    execution: str
+    outcome: RunOutcome
+    planOnly: bool
+    asked: Asked
+    timeZone: str
+    startedAt: str
+    endedAt: str
+    minutes: int
+    predictedEnd: str
+    planned: int
+    counts: dict[str, int]
+    machines: list[MachineOutcome]
+    groups: list[GroupOutcome]
+    leftOut: list[LeftOut]
+    failure: dict[str, str] | None
+    closed: dict[str, str] | None
+    approval: ReportedApproval | None
+    warnings: list[str]
+    snapshotId: str
+    planHash: str
+    next: list[str]
+
 
 _KILLS = ("ABORTED", "TIMED_OUT")
-_VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)
-"""What the flow ends with because of its machines: no failure of the run itself."""
-_VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
-"""What a roll ends with because of its members."""
-
 _MOST_CAUSE = 2_000
 _MOST_REASON = 32_000
 _MOST_KINDS = 8
 _MOST_GIVEN = 400
 
 
-class MachineOutcome(TypedDict):
-    """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
-
-    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
-    """
-
-    instanceId: str
-    name: str
-    groupName: str
-    wave: int
-    isPlanned: bool
-    outcome: str
-    verdict: str
-    error: str
-    cause: str
-    seconds: int
-    execution: str
-    startedAt: str
-    endedAt: str
-
-
-class GroupOutcome(TypedDict):
-    """What became of a group. `problems` is what of it is not as it was found."""
-
-    groupName: str
-    outcome: str
-    error: str
-    cause: str
-    problems: list[str]
-    execution: str
-
-
 def reconcile(
     plan: Plan | None,
     places: Sequence[Item],
-    run: Item,
+    run: Run,
     children: Mapping[str, Mapping[str, Any]],
     failure: Mapping[str, str] | None = None,
-    rolls: Mapping[str, Item] | None = None,
+    rolls: Mapping[Subject, Item] | None = None,
 ) -> list[MachineOutcome]:
     """Exactly one outcome for every planned machine, in the plan's order; then those that no plan names.
 
@@ -91,8 +121,11 @@ def reconcile(
     """
     by_id: dict[str, Item] = {}
     for place in places:
-        subject = str(place["instanceId"])
-        by_id |= _places_of_members(place, (rolls or {}).get(subject)) if is_group(subject) else {subject: place}
+        subject = subject_of_item(place)
+        if isinstance(subject, Group):
+            by_id |= _places_of_members(place, subject, (rolls or {}).get(subject))
+        else:
+            by_id[subject.id] = place
     planned = _planned(plan) if plan else {}
     why_not = _why_not_attempted(run, failure)
     outcomes = [
@@ -115,10 +148,10 @@ def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _places_of_members(place: Item, roll: Item | None) -> dict[str, Item]:
+def _places_of_members(place: Item, group: Group, roll: Item | None) -> dict[str, Item]:
     """What is known of each member of a group whose turn came."""
     found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
-    common = {"groupName": group_name_of(str(place["instanceId"])), "execution": place.get("execution", "")}
+    common = {"groupName": group.name, "execution": place.get("execution", "")}
     return {
         instance_id: {**common, "instanceId": instance_id, **_turn_of_member(place, roll, found.get(instance_id))}
         for instance_id in dict.fromkeys([*place.get("only", ()), *found])
@@ -147,29 +180,24 @@ def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | N
 
 
 def group_outcomes(
-    places: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
+    places: Iterable[Item], rolls: Mapping[Subject, Item], failure: Mapping[str, str] | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
     was_stopped = (failure or {}).get("error") in STOPPED
     return [
         {
-            "groupName": group_name_of(str(place["instanceId"])),
+            "groupName": group.name,
             "outcome": "stopped"
             if was_stopped and place.get("error") in STOPPED
             else str(place.get("outcome") or "not_attempted"),
             "error": str(place.get("error") or ""),
             "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
-            "problems": [str(problem) for problem in rolls.get(str(place["instanceId"]), {}).get("problems") or []],
+            "problems": [str(problem) for problem in rolls.get(group, {}).get("problems") or []],
             "execution": str(place.get("execution") or ""),
         }
         for place in places
-        if is_group(str(place["instanceId"]))
+        if isinstance(group := subject_of_item(place), Group)
     ]
-
-
-def failed_groups(groups: Iterable[GroupOutcome]) -> list[GroupOutcome]:
-    """Those whose roll failed by itself, and not because of its members."""
-    return [group for group in groups if group["outcome"] == "failed" and group["error"] not in _VERDICTS_OF_A_ROLL]
 
 
 def _outcome(
@@ -221,17 +249,17 @@ def _outcome_of_child(child: Mapping[str, Any]) -> tuple[str, str, str]:
     return outcome_of_failure(error), error, said or f"its execution ended as {error}"
 
 
-def _why_not_attempted(run: Item, failure: Mapping[str, str] | None) -> tuple[str, str]:
+def _why_not_attempted(run: Run, failure: Mapping[str, str] | None) -> tuple[str, str]:
     """Error and cause for a machine whose turn never came."""
-    if run.get("planOnly"):
+    if run.plan and run.plan.is_only:
         return "", "only a plan was asked for"
-    closed = run.get("closed")
-    if closed:
-        return str(closed["error"]), str(closed["reason"])
-    decided = failure or run.get("failure")
-    if decided and decided["error"] not in _VERDICTS_OF_THE_FLOW:
+    if run.closed:
+        return run.closed["error"], run.closed["reason"]
+    decided = failure or (run.ended.failure if run.ended else None)
+    if decided and decided["error"] not in VERDICTS_OF_THE_FLOW:
         return str(decided["error"]), readable_cause(str(decided.get("cause") or "")) or "the run ended early"
-    if (run.get("approval") or {}).get("decision") == "rejected":
+    approval = approval_of(run)
+    if approval and approval.decision == REJECTED:
         return ApprovalRejectedError.__name__, "the run was rejected"
     return "", "its turn did not come"
 
@@ -240,113 +268,67 @@ def _seconds_between(began: str, ended: str) -> int:
     return max(int((from_text(ended) - from_text(began)).total_seconds()), 0) if began and ended else 0
 
 
-def count_outcomes(outcomes: Iterable[MachineOutcome]) -> dict[str, int]:
-    """A count for every kind of outcome, zero included."""
-    found = Counter(machine["outcome"] for machine in outcomes)
-    return {outcome: found[outcome] for outcome in MACHINE_OUTCOMES}
-
-
-def outcome_of_run(
-    outcomes: Sequence[MachineOutcome],
-    run: Item,
-    failure: Mapping[str, str] | None,
-    groups: Sequence[GroupOutcome] = (),
-) -> str:
-    """What became of the run.
-
-    succeeded, failed, incomplete, planned, nothing_to_do, rejected, not_answered, refused or stopped.
-    """
-    counts = count_outcomes(outcomes)
-    untouched = all(machine["outcome"] == "not_attempted" for machine in outcomes)
-    error = (failure or {}).get("error", "")
-    if error in _VERDICTS_OF_THE_FLOW:
-        error = ""
-    closed_by = str((run.get("closed") or {}).get("error") or "")
-    # A run that fails for itself is closed as well; its own failure tells more than that.
-    was_stopped = error in STOPPED or (closed_by == RunStoppedError.__name__ and not error)
-    if was_stopped and (counts["not_attempted"] or not outcomes or (error == "ABORTED" and counts["failed"])):
-        return "stopped"
-    ends_as = (error_named(error) or DrydockError).ends_run_as
-    if untouched and ends_as != "failed":
-        return ends_as
-    if counts["failed"] or failed_groups(groups) or (error and error not in STOPPED):
-        return "failed"
-    if not outcomes:
-        return "nothing_to_do"
-    if run.get("planOnly"):
-        return "planned"
-    return "succeeded" if counts["succeeded"] and not counts["not_attempted"] else "incomplete"
-
-
 def make_report(
     *,
-    run: Item,
+    run: Run,
     plan: Plan | None,
     outcomes: Sequence[MachineOutcome],
     failure: Mapping[str, str] | None,
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
-) -> dict[str, Any]:
-    """The report of a run, as it is stored and as the message is made from it. No tokens, no links.
+) -> Report:
+    """The report of a run, as it is stored and as the message is made from it.
 
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
-    facts: Mapping[str, Any] = plan or {}
-    outcome = outcome_of_run(outcomes, run, failure, groups)
-    started = from_text(run["startedAt"])
-    end = str(facts.get("end") or run.get("end") or "")
-    worked_until = _worked_until(outcomes, ended)
-    after = _minutes(worked_until - from_text(end)) if end and worked_until else 0
-    report: dict[str, Any] = {
+    recorded, approval = run.plan, approval_of(run)
+    report: Report = {
         "schema": SCHEMA,
-        "runId": run["runId"],
-        "execution": run.get("owner", ""),
-        "outcome": outcome,
-        "planOnly": bool(run.get("planOnly")),
-        "asked": _asked(run, facts, given if isinstance(given, Mapping) else {}),
-        "timeZone": str(run.get("timeZone") or ""),
-        "startedAt": to_text(started),
+        "runId": run.run_id,
+        "execution": run.holder.execution,
+        "outcome": outcome_of_run(outcomes, run, failure, groups),
+        "planOnly": recorded is not None and recorded.is_only,
+        "asked": _asked(run, plan, given if isinstance(given, Mapping) else {}),
+        "timeZone": run.time_zone,
+        "startedAt": to_text(run.started),
         "endedAt": to_text(ended),
-        "minutes": _minutes(ended - started),
-        "end": end,
-        "predictedEnd": str(facts.get("predictedEnd") or ""),
-        "insideWindow": worked_until <= from_text(end) if end and worked_until else None,
-        "minutesAfterEnd": after,
+        "minutes": _minutes(ended - run.started),
         "planned": sum(machine["isPlanned"] for machine in outcomes),
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
-        "leftOut": list(facts.get("leftOut") or []),
+        "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
-        "closed": dict(run["closed"]) if run.get("closed") else None,
-        "approval": _approval(run.get("approval")),
-        "warnings": [*(facts.get("warnings") or []), *_mistakes(run, plan, outcomes)],
-        "snapshotId": str(facts.get("snapshotId") or run.get("snapshotId") or ""),
-        "planHash": str(run.get("planHash") or ""),
+        "closed": dict(run.closed) if run.closed else None,
+        "approval": _describe_approval(approval) if approval else None,
+        "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
+        "snapshotId": recorded.snapshot_id if recorded else "",
+        "planHash": recorded.hash if recorded else "",
+        "predictedEnd": plan["predictedEnd"] if plan else "",
+        **_compare_with_end(run.end, outcomes, ended),
+        "next": [],
     }
-    report["next"] = _next_steps(report)
-    return report
+    return {**report, "next": _next_steps(report)}
 
 
-def _asked(run: Item, plan: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run was asked for: as it was understood, or else as it was given, right or wrong."""
-    window = plan.get("window") or run.get("window") or given.get("window")
-    targets = plan.get("targets") or run.get("targets") or given.get("targets")
-    operations = given.get("operations")
-    operation = (
-        plan.get("operation")
-        or run.get("operation")
-        or (operations and operations[0] if isinstance(operations, list) else "")
-    )
+def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
+    """The plan says it best, then the run, then what was given, right or wrong."""
+    sources: list[Mapping[str, Any]] = [plan or {}, run.plan.to_item() if run.plan else {}, given]
+
+    def first(key: str) -> Any:
+        return next((source[key] for source in sources if source.get(key)), None)
+
+    window, targets, operations = first("window"), first("targets"), given.get("operations")
+    given_operation = operations[0] if isinstance(operations, list) and operations else ""
     return {
         "targets": targets if isinstance(targets, list) else [],
         "window": {key: _brief(value) for key, value in window.items()} if isinstance(window, Mapping) else None,
-        "operation": _brief(operation),
-        "policy": plan.get("policy") or run.get("policy") or given.get("policy") or {},
-        "follows": _brief(plan.get("follows") or given.get("follows")),
-        "resumes": _brief(plan.get("resumes") or given.get("resume")),
-        "startedBy": _brief(run.get("startedBy") or given.get("startedBy")),
+        "operation": _brief(first("operation") or given_operation),
+        "policy": first("policy") or {},
+        "follows": _brief(first("follows")),
+        "resumes": _brief(first("resumes") or given.get("resume")),
+        "startedBy": _brief(first("startedBy")),
     }
 
 
@@ -355,7 +337,7 @@ def _brief(value: object) -> str:
 
 
 def _own_failure(failure: Mapping[str, str] | None) -> dict[str, str] | None:
-    if not failure or failure["error"] in _VERDICTS_OF_THE_FLOW:
+    if not failure or failure["error"] in VERDICTS_OF_THE_FLOW:
         return None
     return {"error": failure["error"], "cause": cut(readable_cause(str(failure.get("cause") or "")), _MOST_REASON)}
 
@@ -376,20 +358,25 @@ def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> dateti
     return max(ends, default=None)
 
 
-def _approval(approval: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Who decided what, and when. What lets somebody decide is no business of a report."""
-    if not approval:
-        return None
+def _compare_with_end(end: datetime | None, outcomes: Sequence[MachineOutcome], ended: datetime) -> ReportedEnd:
+    worked_until = _worked_until(outcomes, ended)
+    if end is None or worked_until is None:
+        return {"end": to_text(end) if end else "", "insideWindow": None, "minutesAfterEnd": 0}
+    late = worked_until - end
+    return {"end": to_text(end), "insideWindow": late <= timedelta(), "minutesAfterEnd": _minutes(late)}
+
+
+def _describe_approval(approval: Approval) -> ReportedApproval:
     return {
-        **{key: str(approval.get(key) or "") for key in ("decision", "askedAt", "until", "decidedAt")},
-        "decisions": [
-            {key: str(decision.get(key) or "") for key in ("by", "name", "decision", "reason", "at", "via")}
-            for decision in approval.get("decisions") or []
-        ],
+        "decision": approval.decision,
+        "askedAt": to_text(approval.asked),
+        "until": to_text(approval.until),
+        "decidedAt": to_text(approval.decided) if approval.decided else "",
+        "decisions": [one.to_item() for one in approval.decisions],
     }
 
 
-def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
+def _mistakes(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
     """What cannot be, and is reported all the same."""
     if plan is not None:
         return [
@@ -397,13 +384,13 @@ def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) 
             for machine in outcomes
             if not machine["isPlanned"]
         ]
-    planned = int(run.get("planned") or 0)
-    if planned:
-        return [f"the plan of {planned:,} machines could not be read: machines whose turn did not come are not listed"]
+    if run.plan:
+        count = f"{run.plan.machines:,}"
+        return [f"the plan of {count} machines could not be read: machines whose turn did not come are not listed"]
     return []
 
 
-def _next_steps(report: Mapping[str, Any]) -> list[str]:
+def _next_steps(report: Report) -> list[str]:
     """What to do next: one sentence for each kind of trouble."""
     steps = {
         "planned": [f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same."],
@@ -433,7 +420,7 @@ def _next_steps(report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _steps_for_the_rest(report: Mapping[str, Any]) -> list[str]:
+def _steps_for_the_rest(report: Report) -> list[str]:
     counts, run_id = report["counts"], report["runId"]
     found: list[str] = []
     closed_by = (report["closed"] or {}).get("error", "")

@@ -1,0 +1,245 @@
+"""Making a plan: from what was asked for, and all that was looked up for it, to the plan. All of it is pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
+
+from drydock.aws.ec2 import Instance, tags_of
+from drydock.aws.ssm import Agent
+from drydock.aws.table import SCHEMA
+from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
+from drydock.plan.plans import (
+    Candidate,
+    Durations,
+    Plan,
+    PlannedWindow,
+    at_another_time,
+    candidate,
+    gather_groups,
+    in_order,
+    left_out,
+    make_waves,
+    planned_machines,
+    planned_waves,
+    predict,
+    slots_of,
+    was_not_attempted,
+)
+from drydock.plan.run_request import RunRequest
+from drydock.plan.targets import LeftOut, Target
+from drydock.plan.window import WindowFacts
+from drydock.records.history import History
+from drydock.records.runs import SNAPSHOT_LIVES, Run
+from drydock.request.policy import Policy
+from drydock.subject import Group
+from drydock.tags import GROUP_TAG
+from drydock.times import to_text
+
+_MOST_MACHINES = 10_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """When a run has to be over. `end` is when the last machine is given back; none begins after `last_admission`."""
+
+    end: datetime
+    last_admission: datetime
+    window: WindowFacts | None
+
+
+def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> Frame:
+    """The window's end and cutoff, the policy's deadline, or the earlier of both.
+
+    Raises InvalidPolicyError when there is neither.
+    """
+    minutes = policy["deadlineMinutes"]
+    deadline = started + timedelta(minutes=minutes) if minutes else None
+    if window is None:
+        if deadline is None:
+            raise InvalidPolicyError("policy.deadlineMinutes: is required without a window")
+        return Frame(deadline, deadline, None)
+    end = min(window.end, deadline or window.end)
+    return Frame(end, min(window.last_admission, end), window)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that this one carries out, takes up or follows."""
+
+    run: Run
+    plan: Plan
+    left: frozenset[str]
+    """The machines that were not attempted."""
+    is_canary_proved: bool
+
+    def snapshot_lives(self, now: datetime) -> bool:
+        """Whether all machines can be given the patches still that this run's got."""
+        return now - self.run.require_plan().snapshot_since <= SNAPSHOT_LIVES
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a plan is made of: what was asked for, and what was looked up for it."""
+
+    run: Run
+    request: RunRequest
+    policy: Policy
+    frame: Frame
+    earlier: Earlier | None
+    now: datetime
+    """When it was begun to look."""
+    since: datetime
+    """What was done to a machine after this is not done again."""
+    target_groups: Sequence[Sequence[Target]]
+    instances: Sequence[Instance]
+    """The machines that are meant and that EC2 knows; of a run that takes up another, those that one left."""
+    missing: Sequence[LeftOut]
+    """The machines that are meant and that are not there."""
+    histories: Mapping[str, History]
+    """By instance id, as the next two."""
+    left_over: Mapping[str, datetime]
+    """When machines were last left over."""
+    agents: Mapping[str, Agent]
+    held: Mapping[str, str]
+    """The names of the executions that have machines and groups in work, by the subject's key."""
+    guard_tag: str
+    """Key of the tag that an instance needs to be changed; empty when none is needed."""
+
+    @property
+    def resumed(self) -> Earlier | None:
+        """The run that this one takes up."""
+        return self.earlier if self.request.source == "resume" else None
+
+
+def make_plan(facts: Facts) -> Plan:
+    """The plan of a run: which machines, in which order and waves, when, and which not.
+
+    Raises InvalidInputError when they are too many, InvalidPolicyError when their waves are.
+    """
+    policy, frame = facts.policy, facts.frame
+    candidates, without = _sort_out(facts)
+    if len(candidates) > _MOST_MACHINES:
+        raise InvalidInputError(
+            f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
+        )
+    ordered, order_warnings = in_order(gather_groups(candidates, policy))
+    snapshot = _choose_snapshot(facts)
+    is_proved = facts.resumed is not None and snapshot.goes_on and facts.resumed.is_canary_proved
+    waves, wave_warnings = make_waves(ordered, policy, with_canary=not is_proved)
+    schedule = predict(
+        waves,
+        facts.now,
+        slots_of(policy["maxConcurrency"], len(ordered), 1),
+        timedelta(minutes=policy["soakMinutes"]),
+        frame.end,
+        frame.last_admission,
+    )
+    return {
+        "schema": SCHEMA,
+        "runId": facts.run.run_id,
+        "createdAt": to_text(facts.now),
+        "operation": policy["operation"],
+        "policy": policy,
+        "snapshotId": snapshot.id,
+        "window": _describe_window(frame.window),
+        "targets": [target for group in facts.target_groups for target in group],
+        "targetGroups": [list(group) for group in facts.target_groups],
+        "follows": facts.request.follows,
+        "resumes": facts.request.earlier if facts.resumed else "",
+        "end": to_text(frame.end),
+        "lastAdmission": to_text(frame.last_admission),
+        "predictedEnd": to_text(schedule.predicted_end),
+        "machines": planned_machines(waves, schedule),
+        "waves": planned_waves(facts.run.run_id, waves),
+        "leftOut": sorted(
+            [*facts.missing, *without], key=lambda left: (left["error"], left["name"], left["instanceId"])
+        ),
+        "warnings": [
+            *(frame.window.warnings if frame.window else ()),
+            *snapshot.warnings,
+            *order_warnings,
+            *wave_warnings,
+        ],
+    }
+
+
+def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
+    """The machines that can be planned, and those that cannot, each with the reason."""
+    durations = Durations(facts.histories)
+    candidates: list[Candidate] = []
+    without: list[LeftOut] = []
+    for instance in facts.instances:
+        instance_id = instance["InstanceId"]
+        past, agent = facts.histories.get(instance_id), facts.agents.get(instance_id)
+        reason = left_out(
+            instance,
+            facts.policy,
+            agent=agent,
+            held_by=facts.held.get(instance_id, "") or _group_held(instance, facts.held),
+            history=past,
+            since=facts.since,
+            guard_tag=facts.guard_tag,
+        )
+        if reason is not None:
+            without.append(reason)
+        else:
+            was_left = was_not_attempted(facts.left_over.get(instance_id), past)
+            candidates.append(candidate(instance, agent, durations, was_left))
+    return candidates, without
+
+
+def _group_held(instance: Instance, held: Mapping[str, str]) -> str:
+    """Who rolls through the group of a machine; empty for nobody."""
+    group = tags_of(instance).get(GROUP_TAG)
+    return held.get(Group(group).key, "") if group else ""
+
+
+class _Snapshot(NamedTuple):
+    """The patch snapshot of a run, and whether it is that of the earlier run."""
+
+    id: str
+    goes_on: bool
+    warnings: Sequence[str]
+
+
+def _choose_snapshot(facts: Facts) -> _Snapshot:
+    request, earlier = facts.request, facts.earlier
+    own = request.snapshot_id or str(uuid.uuid5(uuid.NAMESPACE_URL, facts.run.holder.execution))
+    if earlier is None:
+        return _Snapshot(own, False, [])
+    if earlier.snapshot_lives(facts.now):
+        return _Snapshot(earlier.plan["snapshotId"], True, [])
+    warning = (
+        f"the patch snapshot of run {earlier.run.run_id} is older than three days: this run begins anew, "
+        "with patches as they are approved now" + (", and with a new canary" if facts.resumed else "")
+    )
+    return _Snapshot(own, False, [warning])
+
+
+def _describe_window(window: WindowFacts | None) -> PlannedWindow | None:
+    if window is None:
+        return None
+    return {
+        "windowId": window.window_id,
+        "executionId": window.execution_id,
+        "name": window.name,
+        "start": to_text(window.start),
+        "end": to_text(window.end),
+    }
+
+
+def take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -> Plan:
+    """The earlier run's plan as it is, at other times. Raises PlanChangedError when its patches are too old."""
+    plan = earlier.plan
+    policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
+    frame = frame_of(None, policy, run.started)
+    if not earlier.snapshot_lives(now):
+        raise PlanChangedError(
+            f"{earlier.run.run_id}: the patch snapshot of the plan is older than it lives (three days): plan anew"
+        )
+    moved = at_another_time({**plan, "policy": policy}, now, frame.end, frame.last_admission)
+    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}

@@ -1,0 +1,160 @@
+"""What became of a run: one outcome for every machine and every group, and one for the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypedDict
+
+from drydock.errors import (
+    DrydockError,
+    MachinesFailedError,
+    RollStoppedError,
+    RunIncompleteError,
+    RunStoppedError,
+    error_named,
+)
+from drydock.records.runs import Run
+from drydock.telling.failures import STOPPED
+
+MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
+RunOutcome = Literal[
+    "succeeded",
+    "failed",
+    "incomplete",
+    "planned",
+    "nothing_to_do",
+    "rejected",
+    "not_answered",
+    "refused",
+    "stopped",
+]
+SUCCESSES: Sequence[RunOutcome] = ("succeeded", "planned", "nothing_to_do")
+"""The outcomes of a run with which its execution succeeds."""
+
+VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)
+"""What the flow ends with because of its machines: no failure of the run itself."""
+_VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
+"""What a roll ends with because of its members."""
+
+
+class MachineOutcome(TypedDict):
+    """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
+
+    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
+    """
+
+    instanceId: str
+    name: str
+    groupName: str
+    wave: int
+    isPlanned: bool
+    outcome: str
+    verdict: str
+    error: str
+    cause: str
+    seconds: int
+    execution: str
+    startedAt: str
+    endedAt: str
+
+
+class GroupOutcome(TypedDict):
+    """What became of a group. `problems` is what of it is not as it was found."""
+
+    groupName: str
+    outcome: str
+    error: str
+    cause: str
+    problems: list[str]
+    execution: str
+
+
+def count_outcomes(outcomes: Iterable[MachineOutcome]) -> dict[str, int]:
+    """A count for every kind of outcome, zero included."""
+    found = Counter(machine["outcome"] for machine in outcomes)
+    return {outcome: found[outcome] for outcome in MACHINE_OUTCOMES}
+
+
+def failed_groups(groups: Iterable[GroupOutcome]) -> list[GroupOutcome]:
+    """Those whose roll failed by itself, and not because of its members."""
+    return [group for group in groups if group["outcome"] == "failed" and group["error"] not in _VERDICTS_OF_A_ROLL]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the outcome of a run depends on."""
+
+    counts: Mapping[str, int]
+    """How many of its machines have each outcome, zero included."""
+    a_roll_failed: bool
+    """Whether the roll through a group failed by itself."""
+    error: str
+    """What the run itself ended with, the name of an error or a status; empty when it went its way."""
+    closed_by: str
+    """The name of the error for which no machine might begin any more; empty while there was none."""
+    is_plan_only: bool
+
+    @property
+    def has_machines(self) -> bool:
+        return any(self.counts.values())
+
+    @property
+    def is_untouched(self) -> bool:
+        return not any(count for outcome, count in self.counts.items() if outcome != "not_attempted")
+
+    @property
+    def was_stopped(self) -> bool:
+        """A run that fails for itself is closed as well; its own failure tells more than that."""
+        return self.error in STOPPED or (self.closed_by == RunStoppedError.__name__ and not self.error)
+
+    @property
+    def untouched_as(self) -> str:
+        """What its error says of a run that touched nothing; empty for one that did."""
+        return (error_named(self.error) or DrydockError).ends_run_as if self.is_untouched else ""
+
+
+class Row(NamedTuple):
+    """A name for people who read the table, the condition, and the outcome."""
+
+    name: str
+    holds: Callable[[Ending], bool]
+    outcome: RunOutcome
+
+
+OUTCOMES_OF_RUNS: Sequence[Row] = (
+    Row("stopped with machines left", lambda end: end.was_stopped and end.counts["not_attempted"] > 0, "stopped"),
+    Row("stopped without machines", lambda end: end.was_stopped and not end.has_machines, "stopped"),
+    Row("killed with machines in work", lambda end: end.error == "ABORTED" and end.counts["failed"] > 0, "stopped"),
+    Row("rejected", lambda end: end.untouched_as == "rejected", "rejected"),
+    Row("not answered", lambda end: end.untouched_as == "not_answered", "not_answered"),
+    Row("refused", lambda end: end.untouched_as == "refused", "refused"),
+    Row("machines failed", lambda end: end.counts["failed"] > 0, "failed"),
+    Row("a roll failed", lambda end: end.a_roll_failed, "failed"),
+    Row("ended early", lambda end: end.error not in ("", *STOPPED), "failed"),
+    Row("no machine was there", lambda end: not end.has_machines, "nothing_to_do"),
+    Row("only planned", lambda end: end.is_plan_only, "planned"),
+    Row("none was done", lambda end: not end.counts["succeeded"], "incomplete"),
+    Row("some were left", lambda end: end.counts["not_attempted"] > 0, "incomplete"),
+    Row("all were done", lambda end: True, "succeeded"),
+)
+"""What became of a run: the first row that holds says it."""
+
+
+def outcome_of_run(
+    outcomes: Sequence[MachineOutcome],
+    run: Run,
+    failure: Mapping[str, str] | None,
+    groups: Sequence[GroupOutcome] = (),
+) -> RunOutcome:
+    """What became of the run."""
+    error = (failure or {}).get("error", "")
+    ending = Ending(
+        counts=count_outcomes(outcomes),
+        a_roll_failed=bool(failed_groups(groups)),
+        error="" if error in VERDICTS_OF_THE_FLOW else error,
+        closed_by=run.closed["error"] if run.closed else "",
+        is_plan_only=run.plan is not None and run.plan.is_only,
+    )
+    return next(row.outcome for row in OUTCOMES_OF_RUNS if row.holds(ending))

@@ -1,0 +1,69 @@
+"""Runs: what is written down of a run is read again as it was, and the first of it stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from drydock.aws.table import Table
+from drydock.errors import RunNotFoundError
+from drydock.records.holder import Holder
+from drydock.records.runs import CARRYING_OUT, Run, begin_carrying_out, end_run, open_run, record_plan, require_run
+from tests.unit.fakes import START
+from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, recorded_end, recorded_plan
+from tests.unit.world import World
+
+ABORTED = {"error": "ABORTED", "cause": "somebody stopped it"}
+
+
+@pytest.fixture
+def table(world: World) -> Table:
+    return world.table
+
+
+def begin(table: Table) -> Run:
+    return open_run(table, Holder(RUN_EXECUTION, 0), START)
+
+
+def test_a_run_knows_nothing_of_a_plan_or_an_end_before_there_is_one(table: Table) -> None:
+    run = begin(table)
+
+    assert (run.plan, run.ended, run.end, run.outcome, run.started_by) == (None, None, None, "", "")
+    with pytest.raises(RunNotFoundError, match="has no plan"):
+        run.require_plan()
+    with pytest.raises(RunNotFoundError, match="has not ended"):
+        run.require_end()
+
+
+def test_the_plan_of_a_run_is_read_as_it_was_recorded(table: Table) -> None:
+    plan = recorded_plan(window={"windowId": "mw-0123456789abcdef0"}, max_errors=2, started_by="arn:aws:iam::1:user/a")
+
+    record_plan(table, begin(table), plan)
+
+    run = require_run(table, RUN_ID)
+    assert run.plan == plan
+    assert (run.window_id, run.max_errors, run.started_by) == ("mw-0123456789abcdef0", 2, "arn:aws:iam::1:user/a")
+    assert (run.end, run.last_admission) == (plan.end, plan.last_admission)
+
+
+def test_the_first_plan_of_a_run_stands(table: Table) -> None:
+    first = record_plan(table, begin(table), recorded_plan(hash="11"))
+
+    assert record_plan(table, begin(table), recorded_plan(hash="22")) == first
+
+
+@pytest.mark.parametrize("failure", [None, ABORTED], ids=["well", "badly"])
+def test_the_end_of_a_run_is_read_as_it_was_recorded_and_the_first_one_stands(
+    table: Table, failure: dict[str, str] | None
+) -> None:
+    end = recorded_end(failure=failure, failed_groups=["web"])
+
+    run = end_run(table, begin(table), end)
+
+    assert run.is_ended and run.ended == end
+    assert end_run(table, require_run(table, RUN_ID), recorded_end(outcome="failed")).ended == end
+
+
+def test_a_run_whose_plan_needs_no_approval_may_be_carried_out(table: Table) -> None:
+    run = record_plan(table, begin(table), recorded_plan())
+
+    assert begin_carrying_out(table, run).phase == CARRYING_OUT

@@ -400,6 +400,8 @@ class RunTrial(Trial):
             silent=self.case.loses_events,
         )
         yield from broken_promises(self.account, self.fleet, self.stack, self.view.name, allowance)
+        if self.redrives and (self.view.status, self.view.error) != ("FAILED", "RunOverError"):
+            yield f"redriven, and {self.view.status} ({self.view.error})"
 
     def _start(self) -> str:
         ids = [machine.instance_id for machine in self.machines]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,7 @@ from rehearsal.proof.forks import Forks
 from rehearsal.proof.matrix import Verdict, play
 from rehearsal.proof.soak import describe, format_table, main
 from tests.faults.conftest import Matrix
+from tests.rules.project import states
 
 SEED = int(os.environ.get("SOAK_SEED") or random.randrange(1_000_000))
 """Another one each time, unless the environment names it."""
@@ -41,14 +42,29 @@ DRAWN = 2
 """Cases by chance for each flow, besides one that is disturbed twice."""
 
 DIES = ("dies_before", "dies_after")
-MACHINE = ("dies_after", "throttled", "answer_lost")
+OF_A_MACHINE = ("dies_after", "throttled", "answer_lost")
 """What happens to a step of a machine; whatever dies before a call has died after the one before it."""
 
-GROUP_OR_RUN = (*DIES, "times_out", "throttled", "answer_lost")
+OF_A_RUN = OF_A_ROLL = (*DIES, "times_out", "throttled", "answer_lost")
 
-SAMPLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "stopped": (
-        MACHINE,
+
+@dataclass(frozen=True)
+class Share:
+    """What happens in the fixed sample to each kind of call that these functions make in a flow.
+
+    What is only read counts for functions that change nothing in the flow, and for all with `reads`.
+    """
+
+    flow: str
+    modes: tuple[str, ...]
+    functions: tuple[str, ...]
+    reads: bool = False
+
+
+SHARES = (
+    Share(
+        "stopped",
+        OF_A_MACHINE,
         (
             "admit_instance",
             "announce_success",
@@ -57,26 +73,28 @@ SAMPLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "probe_instance",
             "release_instance",
             "restore_power",
-            "resume_waiting",
             "scan_patches",
             "start_instance",
             "verify_patches",
             "wait_until_reachable",
         ),
     ),
-    "hooked": (MACHINE, ("check_health", "finish_install", "read_patches", "run_hook")),
-    "failing": ((*DIES, *MACHINE), ("alert_failure", "settle_commands")),
-    "updated": (DIES, ("update_agent",)),
-    "aborted": (DIES, ("give_back",)),
-    "run": (GROUP_OR_RUN, ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")),
-    "spent": ((*DIES, "times_out"), ("admit_machine", "record_outcome")),
-    "unanswered": (("dies_after",), ("ask_for_approval",)),
-    "halted": (("dies_after",), ("give_back", "summarise_run")),
-    "roll": (
-        GROUP_OR_RUN,
+    Share("stopped", DIES, ("resume_waiting",), reads=True),
+    Share("hooked", OF_A_MACHINE, ("check_health", "finish_install", "read_patches", "run_hook")),
+    Share("failing", OF_A_MACHINE, ("settle_commands",)),
+    Share("failing", DIES, ("alert_failure",), reads=True),
+    Share("updated", DIES, ("update_agent",), reads=True),
+    Share("aborted", DIES, ("give_back",)),
+    Share("run", OF_A_RUN, ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")),
+    Share("spent", (*DIES, "times_out"), ("admit_machine", "record_outcome")),
+    Share("unanswered", ("dies_after",), ("ask_for_approval",)),
+    Share("halted", ("dies_after",), ("give_back",), reads=True),
+    Share("halted", ("dies_after",), ("summarise_run",)),
+    Share(
+        "roll",
+        OF_A_ROLL,
         (
             "admit_group",
-            "announce_success",
             "enter_standby",
             "make_room",
             "record_member",
@@ -85,14 +103,17 @@ SAMPLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "return_member",
         ),
     ),
-    "surged": (DIES, ("launch_surge", "remove_surge")),
-    "grown": (DIES, ("plan_launched_members",)),
-    "golden": (DIES, ("refresh_launch_template",)),
-    "replaced": (GROUP_OR_RUN, ("await_in_service", "return_member")),
-    "recounted": (GROUP_OR_RUN, ("await_in_service", "return_member")),
-    "unrolled": ((*DIES, "times_out"), ("give_back",)),
-}
-"""What happens in the fixed sample to each kind of call of these functions, in each flow."""
+    Share("roll", ("dies_after",), ("announce_success", "await_standby")),
+    Share("surged", DIES, ("launch_surge", "remove_surge")),
+    Share("grown", DIES, ("plan_launched_members",), reads=True),
+    Share("golden", DIES, ("refresh_launch_template",)),
+    Share("replaced", OF_A_ROLL, ("await_in_service", "return_member")),
+    Share("recounted", OF_A_ROLL, ("await_in_service", "return_member")),
+    Share("unrolled", (*DIES, "times_out"), ("give_back",)),
+)
+
+STOPPED_AGAIN = {"replaced": ("Return Member", "Await In Service")}
+"""States that an earlier flow comes through, too, but does something else in."""
 
 KNOWN = {
     # flow, mode, the first call that begins so: how it ends
@@ -130,16 +151,17 @@ def at(points: Sequence[Point], flow: str, mode: str, text: str, *, loses_events
 
 
 def fixed_sample(flow: str, points: Sequence[Point]) -> Iterator[Case]:
-    """Each kind of change of the functions, or of read where nothing is changed; and each dies before its first."""
-    modes, functions = SAMPLE.get(flow, ((), ()))
+    """What the shares say, and each function dies before its first call."""
     changing = {point.function for point in points if point.kind == "change"}
-    begun: set[str] = set()
-    for case in cover({flow: points}, ("dies_before", *modes)):
-        point = points[case.number - 1]
-        if point.function in functions and (point.kind == "change" or point.function not in changing):
-            if case.mode in modes or point.function not in begun:
-                yield case
-            begun.add(point.function)
+    for share in SHARES:
+        begun: set[str] = set()
+        for case in cover({flow: points}, ("dies_before", *share.modes)) if share.flow == flow else ():
+            point = points[case.number - 1]
+            counts = point.kind == "change" or share.reads or point.function not in changing
+            if point.function in share.functions and counts:
+                if case.mode in share.modes or point.function not in begun:
+                    yield case
+                begun.add(point.function)
 
 
 def seeded_sample(flow: str, points: Sequence[Point]) -> list[Case]:
@@ -190,11 +212,15 @@ def test_wherever_an_execution_is_stopped_what_is_promised_is_kept(flow: str, lo
 
 def states_first_come_to(flow: str, matrix: Matrix) -> Iterator[tuple[Case, str]]:
     """The states that no flow before this one comes through, each as a case, with whose state it is."""
-    earlier = list(FLOWS)[: list(FLOWS).index(flow) + 1]
-    points = {one: matrix.points(one) for one in earlier if FLOWS[one].machine == FLOWS[flow].machine}
-    for case in cover(points, ("stopped_soon",)):
-        if case.flow == flow:
-            yield case, points[flow][case.number - 1].kind
+    earlier = list(FLOWS)[: list(FLOWS).index(flow)]
+    seen = {
+        point.function for one in earlier if FLOWS[one].machine == FLOWS[flow].machine for point in matrix.points(one)
+    }
+    points = matrix.points(flow)
+    for case in cover({flow: points}, ("stopped_soon",)):
+        point = points[case.number - 1]
+        if point.function not in seen or point.function in STOPPED_AGAIN.get(flow, ()):
+            yield case, point.kind
 
 
 def choose_stops(case: Case, kind: str, loses: str) -> Iterator[str]:
@@ -205,6 +231,17 @@ def choose_stops(case: Case, kind: str, loses: str) -> Iterator[str]:
         yield chance.choice(["redriven_soon", "redriven_after"])
     if kind == "child" and loses in ("nothing", "cancellations"):
         yield "child_stopped"
+
+
+def test_every_function_and_every_state_that_takes_time_is_put_to_the_test(matrix: Matrix) -> None:
+    functions = {function for share in SHARES for function in share.functions}
+    stopped = {point.function for flow in FLOWS for point in matrix.points(flow) if point.kind in ("state", "child")}
+
+    # What people and other machines start is not part of a flow.
+    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {"decide_run", "stop_run"}
+    lasting = {state.name for state in states() if state.type in ("Task", "Wait", "Map")}
+    # A run that rolls through a group is stopped in test_run_groups.
+    assert stopped == lasting - {"Roll Group", "Stop Run"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.machine.agents import update_command
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
@@ -20,7 +21,11 @@ from drydock.records.leases import (
     end_lease_with_result,
 )
 from drydock.records.results import make_result, put_result
+from drydock.request.policy import CLOUDWATCH_AGENT, SSM_AGENT
 from drydock.telling.failures import readable_cause
+
+_INSTALLING = ("install", *(update_command(agent).intent for agent in (SSM_AGENT, CLOUDWATCH_AGENT)))
+"""The intents after which nobody has looked at what is installed."""
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
 
@@ -98,7 +103,7 @@ def _release(services: Services, lease: Lease) -> None:
     facts = {
         **describe_work(services.environment.stack, lease, images),
         "failure": _failure_of(services, lease),
-        "verdict": "unknown" if "install" in lease.intents else "not_patched",
+        "verdict": "unknown" if any(name in lease.intents for name in _INSTALLING) else "not_patched",
         "problems": problems,
         "powerAfter": power_of(instance),
         "givenBack": True,

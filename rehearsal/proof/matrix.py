@@ -47,6 +47,7 @@ from rehearsal.proof.cases import (
 from rehearsal.proof.flows import FLOWS, HEALTH_PROBE, HOOKS
 from rehearsal.proof.forks import Forks
 from rehearsal.proof.machine_promises import MachineAllowance, MachineBefore, broken_machine_promises
+from rehearsal.proof.pairs import note, note_state
 from rehearsal.proof.promises import Allowance, broken_promises
 from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
 from rehearsal.world.fleet import Fleet, Machine, MachineSpec
@@ -271,6 +272,7 @@ class Trial(Observer):
         if mode is None:
             is_refused = any(strike.mode == "refused" and _is_same(call, strike) for strike in self.strikes)
             return Interception(before=_error(_REFUSED, "AccessDeniedException", call)) if is_refused else None
+        note(call, mode)
         is_open = self.view.status == "RUNNING"
         self.strikes.append(Strike(mode, call.at, is_open, point.text, call, was_published))
         return self._strike(mode, call)
@@ -320,6 +322,7 @@ class Trial(Observer):
     def _stop_late(self, mode: str, execution: str, state: str) -> None:
         if self.account.execution(execution).status != "RUNNING":
             return
+        note_state(state, mode)
         self.strikes.append(Strike(mode, self.account.clock.now(), True, f"{mode} in {state}"))
         if mode == "child_stopped":
             self.account.stop_execution(execution, "Soak.Stopped", "somebody stopped a child")

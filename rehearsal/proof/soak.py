@@ -19,6 +19,7 @@ import typer
 from rehearsal.proof.cases import MODES, Case, choose_cases
 from rehearsal.proof.flows import FLOWS
 from rehearsal.proof.matrix import ENDS, Verdict, find_undisturbed, play, play_all
+from rehearsal.proof.pairs import record
 
 
 def format_table(verdicts: Sequence[Verdict]) -> str:
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--replay", type=Case.read, metavar="FLOW:MODE:K", help="play one case and show it in detail")
     parser.add_argument("--serve", action="store_true", help="play what the tests ask for on the standard input")
     options = parser.parse_args(arguments)
+    record()
     if options.serve:
         _serve()
         return 0

@@ -49,6 +49,7 @@ class Progress:
         self._steps: dict[str, Change | None] = {machine.spec.name: None for machine in fleet.machines}
         self._runs: dict[str, Change] = {}
         labels = ["window run"] if fleet.runs.window else []
+        labels += [f"window {window.name} run" for window in fleet.runs.windows]
         labels += [f"run {run.name}" for run in fleet.runs.by_hand]
         labels += [f"group {group.name}" for group in fleet.groups]
         self._width = max(len(name) for name in [*self._steps, *labels])

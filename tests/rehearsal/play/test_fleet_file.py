@@ -135,7 +135,7 @@ bogus: 1
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
         "faults, groups, instances, limit, parameters, people, policy, resourceGroups, rolls, runs, seed, start, "
-        "subscriptions, throttling, window",
+        "subscriptions, throttling, window, windows",
     )
 
 
@@ -313,6 +313,25 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
         (
             "faults: [{stopRun: {run: window, at: 1m}}]",
             "fleet.yaml:2: faults[0].stopRun.run: there is no run 'window'; known: ",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: cron(0 25 ? * SUN *)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]",
+            "fleet.yaml:4: windows[0].schedule: ",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: cron(0 2 ? * SUN *)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]\n    timeZone: Mars/Olympus",
+            "fleet.yaml:7: windows[0].timeZone: not a time zone: Mars/Olympus",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: rate(1 day)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]\n    input:\n      policy: {maxErrors: many}",
+            "fleet.yaml:8: windows[0].input: policy.maxErrors: ",
+        ),
+        (
+            "windows: [{name: nightly, schedule: daily, durationHours: 2, targets: [[{key: a, values: []}]]}]",
+            'fleet.yaml:2: windows[0].schedule: expected cron(…), rate(…) or at(…), got "daily"',
         ),
         ("window: {executions: []}", "fleet.yaml:2: window.executions: expected something here, got []"),
         (

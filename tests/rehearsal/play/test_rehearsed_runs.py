@@ -136,6 +136,45 @@ def test_a_calendar_that_closes_leaves_machines_for_the_next_window_which_takes_
     assert second.started - first.started == timedelta(weeks=1)
 
 
+TWO_WINDOWS = """
+parameters: {WindowSchedule: "cron(0 2 ? * SUN *)", WindowTargetTagKey: Patch Group, WindowTargetTagValue: web,
+  WindowDurationHours: 4, TimeZone: UTC}
+policy: {backup: {before: false, after: false}}
+instances:
+  - {name: web, missing: 1, tags: {Patch Group: web}, durations: {install: 50m, scan: 10m}}
+  - {name: db, missing: 1, expect: {run: succeeded}}
+window: {executions: [{expect: {counts: {succeeded: 1}}}]}
+windows:
+  - name: late
+    schedule: cron(0 3 ? * SUN *)
+    durationHours: 4
+    targets: [[{key: InstanceIds, values: [web, db]}]]
+    input: {policy: {maxErrors: 1}}
+    executions: [{expect: {outcome: OUTCOME, counts: {succeeded: 1}, leftOut: 1}}]
+faults:
+  - stopRun: {run: late, at: 15h}
+"""
+
+
+def test_a_second_window_opens_by_its_own_schedule_in_the_middle_of_the_first() -> None:
+    outcome = rehearse(read_fleet(TWO_WINDOWS.replace("OUTCOME", "succeeded"), Path("windows.yaml")))
+
+    assert outcome.differences == ("a fault never struck: late: run stopped by somebody after 54000 s",)
+    assert [run.label for run in outcome.runs] == ["window run", "window late run"]
+    first, late = outcome.runs
+    assert late.started - first.started == timedelta(hours=1)
+    assert first.stopped is not None
+    assert late.started < first.stopped
+    assert late.plan["policy"]["maxErrors"] == 1
+
+
+def test_the_first_run_of_another_window_can_be_stopped_by_that_windows_name() -> None:
+    text = TWO_WINDOWS.replace("outcome: OUTCOME, counts: {succeeded: 1}, leftOut: 1", "outcome: failed")
+    text = text.replace("{run: late, at: 15h}", "{run: late, state: Carry Out Wave, after: 2m}")
+    outcome = rehearse(read_fleet(text, Path("windows.yaml")))
+    assert [run.status for run in outcome.runs] == ["SUCCEEDED", "ABORTED"]
+
+
 BY_HAND = """
 policy: {backup: {before: false, after: false}, deadlineMinutes: 600, gates: {alarms: [Errors]}}
 resourceGroups: [{name: shop, instances: [web, db]}]

@@ -8,7 +8,15 @@ import pytest
 
 from drydock.aws.table import Table
 from drydock.records.holder import Holder
-from drydock.records.results import find_result, make_result, mark_result_told, put_result, result_key, untold_results
+from drydock.records.results import (
+    UntoldResult,
+    find_result,
+    make_result,
+    mark_result_told,
+    put_result,
+    result_key,
+    untold_results,
+)
 from tests.unit.fakes import START
 from tests.unit.world import HOLDER, SUBJECT
 
@@ -22,7 +30,7 @@ FACTS = {"runId": "run-7", "notify": "failures"}
 def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, notify: str, run: str) -> None:
     put_result(table, make_result(SUBJECT, HOLDER, START, outcome, LATER, {"runId": run, "notify": notify}))
 
-    assert len(untold_results(table)) == 1
+    assert untold_results(table) == [UntoldResult(SUBJECT, HOLDER, START, LATER)]
 
 
 @pytest.mark.parametrize(

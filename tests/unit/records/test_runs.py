@@ -7,7 +7,17 @@ import pytest
 from drydock.aws.table import Table
 from drydock.errors import RunNotFoundError
 from drydock.records.holder import Holder
-from drydock.records.runs import CARRYING_OUT, Run, begin_carrying_out, end_run, open_run, record_plan, require_run
+from drydock.records.runs import (
+    CARRYING_OUT,
+    Run,
+    RunSummary,
+    begin_carrying_out,
+    end_run,
+    open_run,
+    open_runs,
+    record_plan,
+    require_run,
+)
 from tests.unit.fakes import START
 from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, recorded_end, recorded_plan
 from tests.unit.world import World
@@ -41,8 +51,18 @@ def test_the_plan_of_a_run_is_read_as_it_was_recorded(table: Table) -> None:
 
     run = require_run(table, RUN_ID)
     assert run.plan == plan
-    assert (run.window_id, run.max_errors, run.started_by) == ("mw-0123456789abcdef0", 2, "arn:aws:iam::1:user/a")
+    assert (run.max_errors, run.started_by) == (2, "arn:aws:iam::1:user/a")
     assert (run.end, run.last_admission) == (plan.end, plan.last_admission)
+
+
+@pytest.mark.parametrize("window_id", ["", "mw-0123456789abcdef0"], ids=["no window", "a window"])
+def test_the_runs_that_have_not_ended_are_found_with_their_windows(table: Table, window_id: str) -> None:
+    run = begin(table)
+    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
+
+    record_plan(table, run, recorded_plan(window={"windowId": window_id} if window_id else {}))
+
+    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
 
 
 def test_the_first_plan_of_a_run_stands(table: Table) -> None:

@@ -13,7 +13,7 @@ from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
-from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.results import make_result, put_result, result_key, untold_results
 from drydock.records.runs import open_run, place_key, put_place, run_key
 from drydock.subject import Instance
 from drydock.times import to_text
@@ -183,8 +183,8 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     assert take_lease(world.table, OTHER, Instance(OTHER_INSTANCE), START, world.clock()) is None
     for holder in (HOLDER, OTHER):
         put_result(world.table, make_result(SUBJECT, holder, START, "failed", world.clock(), {}))
-    newer, older = sorted(untold_results(world.table), key=lambda result: str(result["execution"]))
-    make_newer({"pk": newer["pk"], "sk": newer["sk"]})
+    newer, older = sorted(untold_results(world.table), key=lambda result: result.holder.execution)
+    make_newer(result_key(newer.subject, newer.holder, newer.started))
     world.end_execution("ABORTED")
     world.executions.statuses[OTHER_EXECUTION] = "FAILED"
     world.clock.move(minutes=10)
@@ -203,7 +203,7 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
         "alert_failure",
     ]
     assert whom == [OTHER_RUN.name, OTHER_INSTANCE, INSTANCE]
-    assert world.clients.invoked[2][1]["execution"] == older["execution"]
+    assert world.clients.invoked[2][1]["execution"] == older.holder.execution
 
 
 def test_a_result_of_a_newer_drydock_is_neither_told_nor_marked(world: World) -> None:

@@ -15,6 +15,7 @@ from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
 from drydock.group.rules import in_order, reduced, refusal, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
 from drydock.machine.admission import find_run_of, require_open_run
+from drydock.records import intents
 from drydock.records.leases import ADMITTING, Lease, activate_lease, drop_lease, take_lease
 from drydock.records.staleness import is_stale
 from drydock.request.group import GroupRequest, read_group_request
@@ -89,7 +90,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
             "leftOut": _left_out(group, planned, request.only),
             "drainSeconds": services.autoscaling.drain_seconds(group.target_groups),
         }
-        activate_lease(services.table, step.holder, request.group, journal, "suspend", services.now())
+        activate_lease(services.table, step.holder, request.group, journal, intents.SUSPEND, services.now())
     return {
         "groupName": request.group.name,
         "policy": policy,

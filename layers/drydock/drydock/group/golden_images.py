@@ -17,11 +17,10 @@ from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSourc
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
 from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
+from drydock.records import intents
 from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
 from drydock.request.step import Step
 from drydock.subject import Subject
-
-MAKE_VERSION, MAKE_DEFAULT = "templateVersion", "templateDefault"
 
 _DONE = ("succeeded", "gone", "busy", "skipped")
 """Outcomes of members with which a roll has succeeded."""
@@ -123,11 +122,13 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     lease = find_lease(services.table, subject)
     if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
         raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
-    standing = lease.intents.get(MAKE_VERSION)
+    standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
         return {"problems": [f"the launch template was left as it is: {facts}"]}
-    intent = claim_intent(services.table, step.holder, subject, MAKE_VERSION, services.now(), **facts).intent
+    intent = claim_intent(
+        services.table, step.holder, subject, intents.TEMPLATE_VERSION, services.now(), **facts
+    ).intent
     number = int(intent.id) if intent.id else _make_version(services, step, subject, intent)
     if intent.facts["follows"] == DEFAULT_VERSION and step.policy["refreshLaunchTemplate"]["allowDefault"]:
         _make_default(services, step, subject, intent, number)
@@ -193,7 +194,7 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
         int(facts["sourceVersion"]),
         str(facts["imageId"]),
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
-        step.mark(MAKE_VERSION),
+        step.mark(intents.TEMPLATE_VERSION),
     )
     record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
     return number
@@ -202,21 +203,21 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
 def _make_default(services: Services, step: Step, subject: Subject, intent: Intent, number: int) -> None:
     """What somebody else has made the default meanwhile stays."""
     template_id, before = str(intent.facts["templateId"]), int(intent.facts["sourceVersion"])
-    if claim_intent(services.table, step.holder, subject, MAKE_DEFAULT, services.now()).intent.id:
+    if claim_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, services.now()).intent.id:
         return
     default = services.ec2.launch_template(template_id).default
     if default == before:
         services.ec2.set_default_version(template_id, number)
     if default in (before, number):
-        record_intent(services.table, step.holder, subject, MAKE_DEFAULT, {"id": str(number)})
+        record_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
 def describe_refresh(lease: Lease) -> dict[str, Any] | None:
     """What a group's lease tells of its launch template: None when no version of it was to be made."""
-    intent = lease.intents.get(MAKE_VERSION)
+    intent = lease.intents.get(intents.TEMPLATE_VERSION)
     if intent is None:
         return None
-    made_default = lease.intents.get(MAKE_DEFAULT)
+    made_default = lease.intents.get(intents.TEMPLATE_DEFAULT)
     facts = ("templateId", "templateName", "follows", "sourceVersion", "imageId", "instanceId", "otherGroups")
     return {
         **{name: intent.facts[name] for name in facts},

@@ -29,14 +29,12 @@ from drydock.errors import (
     StandbyTimedOutError,
     outcome_of_failure,
 )
-from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
+from drydock.group.member_moves import Move, decide_move, execution_of_member
 from drydock.group.refilling import (
     is_refilling,
     lacks_refill,
     note_refill,
     refill,
-    refill_of,
-    replacement_of,
     wanted_with,
 )
 from drydock.group.rules import least_healthy, takes_members_out
@@ -44,13 +42,12 @@ from drydock.group.surging import let_member_return, policy_of, wanted_without_s
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
 from drydock.machine.settling import look_at_commands
 from drydock.plan.plans import slots_of
+from drydock.records import intents
 from drydock.records.group_leases import (
     claim_alone,
     claim_member,
     close_roll,
-    departure_of,
     end_member,
-    exit_of,
     members_leaving,
     members_out,
     require_own_lease,
@@ -117,7 +114,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     claimed = claim_member(services.table, turn.owner, turn.group, turn.instance_id, services.now())
     if claimed is None:
         return {"taken": False, "childName": turn.child}
-    has_left = departure_of(turn.instance_id) in claimed.intents
+    has_left = intents.enter_standby(turn.instance_id) in claimed.intents
     if claimed.closed is not None and not has_left:
         # It waited, and the roll takes no further member now.
         why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
@@ -136,7 +133,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
     _require_spared(services, turn, policy, claimed, group)
-    claim_alone(services.table, claimed, departure_of(turn.instance_id), services.now(), if_open=True)
+    claim_alone(services.table, claimed, intents.enter_standby(turn.instance_id), services.now(), if_open=True)
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group.name, turn.instance_id)
     return {"taken": True, "childName": turn.child}
@@ -242,7 +239,7 @@ def mark_unended(
     services: Services, lease: Lease, group: Group, instance_id: str, end: Mapping[str, Any] | None = None
 ) -> str:
     """As `mark_member`, for one whose turn came and whose end nobody has written down. `end` is what was found out."""
-    if departure_of(instance_id) not in lease.intents or group.find(instance_id) is None:
+    if intents.enter_standby(instance_id) not in lease.intents or group.find(instance_id) is None:
         return ""
     is_patched = end is not None and _is_patched(str(lease.journal["operation"]), end)
     return mark_member(services, instance_id, COMPLETED if is_patched else None)
@@ -257,7 +254,7 @@ def await_standby(services: Services, step: Step) -> None:
         raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
     if member.lifecycle == STANDBY:
         return
-    since = lease.intents[departure_of(turn.instance_id)].at
+    since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
@@ -277,14 +274,14 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     is_here = member is not None and not member.is_leaving
-    if replacement_of(turn.instance_id) in lease.intents:
+    if intents.replacement(turn.instance_id) in lease.intents:
         # A function that died in the middle has decided already.
         if is_here:
             _replace(services, turn, lease, group)
         return {"move": "replace", "work": ended}
     if member is None or not is_here:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
-    if departure_of(turn.instance_id) not in lease.intents:
+    if intents.enter_standby(turn.instance_id) not in lease.intents:
         return {"move": "none", "work": ended}
     move = _standing_move(lease, turn.instance_id) or decide_move(
         services, lease, turn.instance_id, ended, turn.execution(services.environment)
@@ -292,13 +289,13 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if is_refilling(lease, turn.instance_id):
             raise MemberOvertakenError(f"{turn.group.name}: the place of another member is being filled")
-        claim_alone(services.table, lease, exit_of(turn.instance_id), services.now())
+        claim_alone(services.table, lease, intents.exit_standby(turn.instance_id), services.now())
         let_member_return(services, turn.owner, lease, group)
         services.autoscaling.exit_standby(turn.group.name, turn.instance_id)
     elif move == "replace":
         _replace(services, turn, lease, group)
     elif move == "hold":
-        claim_intent(services.table, turn.owner, turn.group, hold_of(turn.instance_id), services.now())
+        claim_intent(services.table, turn.owner, turn.group, intents.hold(turn.instance_id), services.now())
     return {"move": move, "work": ended}
 
 
@@ -317,13 +314,13 @@ def _require_commands_over(services: Services, turn: Turn) -> None:
 
 def _standing_move(lease: Lease, instance_id: str) -> Move | None:
     """What a function that died in the middle has decided."""
-    if hold_of(instance_id) in lease.intents:
+    if intents.hold(instance_id) in lease.intents:
         return "hold"
-    return "exit" if exit_of(instance_id) in lease.intents else None
+    return "exit" if intents.exit_standby(instance_id) in lease.intents else None
 
 
 def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
-    name, standing = replacement_of(turn.instance_id), lease.intents.get(replacement_of(turn.instance_id))
+    name, standing = intents.replacement(turn.instance_id), lease.intents.get(intents.replacement(turn.instance_id))
     wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
     claim_alone(services.table, lease, name, services.now(), wanted=wanted)
     services.autoscaling.terminate(turn.group.name, turn.instance_id)
@@ -361,7 +358,8 @@ def await_in_service(services: Services, step: Step) -> None:
     lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
     if lack is None:
         return
-    since = lease.intents[f"{move}:{turn.instance_id}"].at
+    begun = intents.exit_standby if move == "exit" else intents.replacement
+    since = lease.intents[begun(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise InServiceTimedOutError(f"{turn.instance_id}: {lack}")
@@ -386,7 +384,7 @@ def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn
     if lacks_refill(lease, group, turn.instance_id):
         refill(services, lease, group, turn.instance_id)
         return "another instance was asked for"
-    if (standing := lease.intents.get(refill_of(turn.instance_id))) is not None and not standing.id:
+    if (standing := lease.intents.get(intents.refill(turn.instance_id))) is not None and not standing.id:
         note_refill(services, lease, turn.instance_id)
     if group.healthy_in_service < group.desired:
         return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"

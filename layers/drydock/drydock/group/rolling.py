@@ -14,6 +14,7 @@ from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed
 from drydock.group.rules import in_order
 from drydock.group.surging import describe_surge, known_surge, lower_min, lowers_min_to, undo_max
+from drydock.records import intents
 from drydock.records.group_leases import (
     launched_members,
     members_out,
@@ -37,7 +38,7 @@ def make_room(services: Services, step: Step) -> None:
 
     Raises LeaseLostError, GroupNotReadyError.
     """
-    lease = claim_intent(services.table, step.holder, step.subject, "suspend", services.now()).lease
+    lease = claim_intent(services.table, step.holder, step.subject, intents.SUSPEND, services.now()).lease
     if AZ_REBALANCE not in lease.journal["suspended"]:
         services.autoscaling.suspend(lease.group_name, AZ_REBALANCE)
     lower_min(services, step.holder, lease)
@@ -82,7 +83,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
     Raises GroupNotReadyError, LeaseLostError, GroupNotRestoredError when members of its own are out still: then the
     lease stays, and `give_back` goes on.
     """
-    lease = claim_intent(services.table, step.holder, step.subject, "restore", services.now()).lease
+    lease = claim_intent(services.table, step.holder, step.subject, intents.RESTORE, services.now()).lease
     group = services.autoscaling.group(lease.group_name)
     left = [one for one in members_out(lease, group) if lease.members.get(one, {}).get("move") != "hold"]
     if left:
@@ -111,16 +112,20 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
     name, journal = lease.group_name, lease.journal
     group = services.autoscaling.group(name)
     problems = []
-    if "lowerMin" in lease.intents and group.min == lowers_min_to(lease):
+    if intents.LOWER_MIN in lease.intents and group.min == lowers_min_to(lease):
         # With a member held in standby the group wants one less: more would launch another instance.
         size = min(int(journal["min"]), group.desired) if members_out(lease, group) else int(journal["min"])
         services.autoscaling.set_min(name, size)
         if size < journal["min"]:
             problems.append(f"min is {size}, not {journal['min']}: {group.desired} instances are wanted now")
-    elif "lowerMin" in lease.intents and group.min != journal["min"]:
+    elif intents.LOWER_MIN in lease.intents and group.min != journal["min"]:
         problems.append(f"min is {group.min}: somebody else has set it, and Drydock left it")
     problems += undo_max(services, lease, group)
-    if "suspend" in lease.intents and AZ_REBALANCE not in journal["suspended"] and AZ_REBALANCE in group.suspended:
+    if (
+        intents.SUSPEND in lease.intents
+        and AZ_REBALANCE not in journal["suspended"]
+        and AZ_REBALANCE in group.suspended
+    ):
         services.autoscaling.resume(name, AZ_REBALANCE)
     return problems
 

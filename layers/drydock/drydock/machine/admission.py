@@ -21,6 +21,7 @@ from drydock.errors import (
 )
 from drydock.machine.evidence import count_patches
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.records import intents
 from drydock.records.history import find_history
 from drydock.records.leases import (
     ACTIVE,
@@ -101,7 +102,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "patchesBefore": count_patches(services, request.instance_id, state),
     }
     if standing is not None:
-        claim_intent(services.table, step.holder, request.subject, "tag", services.now())
+        claim_intent(services.table, step.holder, request.subject, intents.TAG, services.now())
     else:
         journal = {
             **machine,
@@ -109,7 +110,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
         }
-        activate_lease(services.table, step.holder, request.subject, journal, "tag", services.now())
+        activate_lease(services.table, step.holder, request.subject, journal, intents.TAG, services.now())
     _tag_in_progress(services, request)
     return admitted
 

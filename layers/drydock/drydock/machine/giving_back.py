@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from drydock.aws.services import Services
-from drydock.machine.agents import update_command
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import Settlement, look_at_commands
+from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -21,11 +21,7 @@ from drydock.records.leases import (
     end_lease_with_result,
 )
 from drydock.records.results import make_result, put_result
-from drydock.request.policy import CLOUDWATCH_AGENT, SSM_AGENT
 from drydock.telling.failures import readable_cause
-
-_INSTALLING = ("install", *(update_command(agent).intent for agent in (SSM_AGENT, CLOUDWATCH_AGENT)))
-"""The intents after which nobody has looked at what is installed."""
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
 
@@ -64,7 +60,7 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
-        if claim_giving_back(services.table, lease, "giveBackStop", services.now()):
+        if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
@@ -103,7 +99,7 @@ def _release(services: Services, lease: Lease) -> None:
     facts = {
         **describe_work(services.environment.stack, lease, images),
         "failure": _failure_of(services, lease),
-        "verdict": "unknown" if any(name in lease.intents for name in _INSTALLING) else "not_patched",
+        "verdict": "unknown" if any(map(_installs, lease.intents)) else "not_patched",
         "problems": problems,
         "powerAfter": power_of(instance),
         "givenBack": True,
@@ -112,6 +108,11 @@ def _release(services: Services, lease: Lease) -> None:
     if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
         drop_lease(services.table, lease.holder, lease.subject, RESTORING)
+
+
+def _installs(intent: str) -> bool:
+    """Whether something was announced that installs: nobody has looked at what came of it."""
+    return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
 
 
 def _failure_of(services: Services, lease: Lease) -> dict[str, str]:

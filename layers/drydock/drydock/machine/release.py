@@ -18,6 +18,7 @@ from drydock.errors import (
 from drydock.machine.commands import log_key
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import is_gone
+from drydock.records import intents
 from drydock.records.history import history_change
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, Lease, claim_intent, end_lease_with_result, find_lease
@@ -43,7 +44,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """
     failure = readable_failure(step.data.get("failure"))
     try:
-        lease = claim_intent(services.table, step.holder, step.subject, "release", services.now()).lease
+        lease = claim_intent(services.table, step.holder, step.subject, intents.RELEASE, services.now()).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
     except NewerSchemaError:
@@ -123,7 +124,7 @@ def set_final_tags(services: Services, lease: Lease, instance: Instance | None, 
 
     A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
     """
-    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if "release" in lease.intents else set())
+    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if intents.RELEASE in lease.intents else set())
     if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG, "") not in ours:
         return []
     try:
@@ -152,7 +153,6 @@ def power_of(instance: Instance | None) -> str:
 
 def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[str, Any]:
     """What the lease itself tells of the work, also when its owner died."""
-    intents = lease.intents
     return {
         "name": lease.journal["name"],
         "platform": lease.journal["platform"],
@@ -162,8 +162,8 @@ def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[s
         "notify": lease.journal["notify"],
         "operation": lease.journal["operation"],
         "powerBefore": lease.journal["power"],
-        "times": {intent.name: to_text(intent.at) for intent in intents.values()},
-        "images": {"before": images.get("imageBefore", ""), "after": images.get("imageAfter", "")},
+        "times": {intent.name: to_text(intent.at) for intent in lease.intents.values()},
+        "images": {moment.lower(): images.get(intents.image(moment), "") for moment in ("Before", "After")},
         "commands": [
             {
                 "step": intent.name,
@@ -173,7 +173,7 @@ def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[s
                 "sentAt": to_text(intent.at),
                 "logKey": log_key(stack, lease.instance_id, lease.holder, intent.id) if intent.id else "",
             }
-            for intent in sorted(intents.values(), key=lambda intent: intent.at)
+            for intent in sorted(lease.intents.values(), key=lambda intent: intent.at)
             if "purpose" in intent.facts
         ],
     }

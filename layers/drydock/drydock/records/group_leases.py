@@ -9,6 +9,7 @@ from typing import Any
 from drydock.aws.autoscaling import ENTERING_STANDBY, STANDBY, Group
 from drydock.aws.table import ConditionFailedError, Table
 from drydock.errors import LeaseLostError, MemberOvertakenError
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
@@ -25,8 +26,6 @@ from drydock.records.leases import (
 from drydock.subject import Subject
 from drydock.times import to_text
 
-_LAUNCHED = "launched:"
-
 
 def require_own_lease(table: Table, holder: Holder, subject: Subject) -> Lease:
     """The lease of a group that is rolled through. Raises LeaseLostError."""
@@ -41,14 +40,15 @@ def members_out(lease: Lease, group: Group) -> list[str]:
     return [
         member.instance_id
         for member in group.members
-        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and departure_of(member.instance_id) in lease.intents
+        if member.lifecycle in (STANDBY, ENTERING_STANDBY)
+        and intents.enter_standby(member.instance_id) in lease.intents
     ]
 
 
 def plan_launched(table: Table, holder: Holder, subject: Subject, instance_ids: Sequence[str], now: datetime) -> None:
     """Note members that were launched since the roll began and are to be patched too. Raises LeaseLostError."""
     lease = require_own_lease(table, holder, subject)
-    claim_intent(table, holder, subject, f"{_LAUNCHED}{len(_launched(lease))}", now, members=list(instance_ids))
+    claim_intent(table, holder, subject, intents.launched_round(len(_launched(lease))), now, members=list(instance_ids))
 
 
 def launched_members(lease: Lease) -> list[list[str]]:
@@ -57,7 +57,7 @@ def launched_members(lease: Lease) -> list[list[str]]:
 
 
 def _launched(lease: Lease) -> list[Intent]:
-    return [intent for name, intent in lease.intents.items() if name.startswith(_LAUNCHED)]
+    return [intent for name, intent in lease.intents.items() if intents.kind_of(name) == intents.ROUND]
 
 
 def planned_members(lease: Lease) -> list[str]:
@@ -115,23 +115,13 @@ def claim_alone(table: Table, seen: Lease, name: str, now: datetime, *, if_open:
         raise MemberOvertakenError(f"{seen.subject.key}: something else was begun before {name}") from refused
 
 
-def exit_of(instance_id: str) -> str:
-    """The name of the intent by which a member comes back into service."""
-    return f"exit:{instance_id}"
-
-
-def departure_of(instance_id: str) -> str:
-    """The name of the intent by which a member leaves service."""
-    return f"standby:{instance_id}"
-
-
 def members_leaving(lease: Lease) -> set[str]:
     """The members that have been told to leave, and not to come back yet, whatever AWS shows of them now."""
     return {
         instance_id
         for instance_id, found in lease.members.items()
-        if departure_of(instance_id) in lease.intents
-        and exit_of(instance_id) not in lease.intents
+        if intents.enter_standby(instance_id) in lease.intents
+        and intents.exit_standby(instance_id) not in lease.intents
         and "outcome" not in found
     }
 

@@ -88,6 +88,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class LeaseSummary:
+    """What the index holds of a lease, as it was a moment ago. Whoever needs more reads the lease itself."""
+
+    subject: Subject
+    holder: Holder
+    phase: str
+
+    @classmethod
+    def from_item(cls, item: Item) -> LeaseSummary:
+        return cls(subject_of_partition(item["pk"]), Holder(item["owner"], item["redriveCount"]), item["phase"])
+
+
+@dataclass(frozen=True)
 class Claim:
     """An intent, whether it was announced just now, and the lease as it is with it."""
 
@@ -127,13 +140,14 @@ def find_lease(table: Table, subject: Subject) -> Lease | None:
     return read_lease(item) if item else None
 
 
-def all_leases(table: Table) -> list[Lease]:
-    return [read_lease(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
+def all_leases(table: Table) -> list[LeaseSummary]:
+    """Every lease of a machine and of a group. The index lags a little."""
+    return [LeaseSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
     """The leases whose owners wait for an image. The index lags; the leases are read as they are now."""
-    found = (find_lease(table, read_lease(item).subject) for item in table.look_up(AWAITED_INDEX, resource))
+    found = (find_lease(table, subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource))
     return [lease for lease in found if lease is not None]
 
 

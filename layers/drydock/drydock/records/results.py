@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.records.holder import Holder
-from drydock.subject import Subject
-from drydock.times import to_text
+from drydock.subject import Subject, subject_of_partition
+from drydock.times import from_text, to_text
 
 UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class UntoldResult:
+    """What the index holds of a result that nobody was told of. Whoever needs more reads the result itself."""
+
+    subject: Subject
+    holder: Holder
+    started: datetime
+    """When the execution was started."""
+    ended: datetime
+
+    @classmethod
+    def from_item(cls, item: Item) -> UntoldResult:
+        return cls(
+            subject=subject_of_partition(item["pk"]),
+            holder=Holder(item["execution"], item["redriveCount"]),
+            started=from_text(item["startedAt"]),
+            ended=from_text(item["endedAt"]),
+        )
 
 
 def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
@@ -56,8 +77,9 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
     return table.get(result_key(subject, holder, started))
 
 
-def untold_results(table: Table) -> list[Item]:
-    return table.look_up(LOOKUP_INDEX, UNTOLD)
+def untold_results(table: Table) -> list[UntoldResult]:
+    """The results that nobody was told of. The index lags a little."""
+    return [UntoldResult.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD)]
 
 
 def mark_result_told(table: Table, key: Key) -> None:

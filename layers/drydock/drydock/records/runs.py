@@ -245,11 +245,6 @@ class Run:
         """Empty while it has not ended."""
         return self.ended.outcome if self.ended else ""
 
-    @property
-    def window_id(self) -> str:
-        """The id of its maintenance window; empty without one."""
-        return str(self.plan.window.get("windowId", "")) if self.plan else ""
-
     def require_plan(self) -> RecordedPlan:
         """Raises RunNotFoundError when it has none."""
         if self.plan is None:
@@ -261,6 +256,29 @@ class Run:
         if self.ended is None:
             raise RunNotFoundError(f"{self.run_id}: the run has not ended")
         return self.ended
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the index holds of a run, as it was a moment ago. Whoever needs more reads the run itself."""
+
+    run_id: str
+    holder: Holder
+    started: datetime
+    window_id: str
+    """The id of its maintenance window; empty without one."""
+    ended: datetime | None
+    """None while it has not ended."""
+
+    @classmethod
+    def from_item(cls, item: Item) -> RunSummary:
+        return cls(
+            run_id=item["runId"],
+            holder=Holder(item["owner"], item["redriveCount"]),
+            started=from_text(item["startedAt"]),
+            window_id=str(item.get("window", {}).get("windowId", "")),
+            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
+        )
 
 
 def read_run(item: Item) -> Run:
@@ -291,14 +309,14 @@ def require_run(table: Table, run_id: str) -> Run:
     return run
 
 
-def open_runs(table: Table) -> list[Run]:
+def open_runs(table: Table) -> list[RunSummary]:
     """The runs that have not ended. The index lags a little."""
-    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
+    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
 
 
-def untold_runs(table: Table) -> list[Run]:
+def untold_runs(table: Table) -> list[RunSummary]:
     """The runs that have ended and that nobody was told of yet."""
-    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
+    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
 
 
 def open_run(table: Table, holder: Holder, started: datetime) -> Run:

@@ -13,6 +13,7 @@ from drydock.errors import InstanceInGroupError, InstanceNotFoundError, NewerSch
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.records.results import find_result, mark_result_told
@@ -152,7 +153,7 @@ def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tup
 
 def _is_being_released(services: Services, lease: Lease) -> bool:
     """Whether a function that outlives its execution may still write the result."""
-    release = lease.intents.get("release")
+    release = lease.intents.get(intents.RELEASE)
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 

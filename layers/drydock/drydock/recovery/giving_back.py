@@ -7,6 +7,7 @@ when something happens on the machine. The lease stays until all is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from drydock.aws.executions import invoke_later
@@ -16,13 +17,13 @@ from drydock.group.giving_back import give_back_group
 from drydock.log import name_in_log
 from drydock.machine.giving_back import _end_untouched, _make_next_move
 from drydock.records.holder import Holder
-from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begin_restoring, find_lease
+from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, begin_restoring, find_lease
 from drydock.records.results import untold_results
 from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
-from drydock.subject import Group, Subject, read_subject, subject_of_item
+from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -37,16 +38,14 @@ def sweep(services: Services) -> dict[str, Any]:
     suspects = _find_suspects(services, all_leases(services.table))
     for lease in suspects:
         invoke_later(function("give_back"), {"subject": lease.subject.key})
-    untold = [
-        result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
-    ]
+    untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
     for result in untold[:_MOST_ALERTS]:
-        alert = {key: result[key] for key in ("execution", "redriveCount", "startedAt")}
-        invoke_later(function("alert_failure"), {"subject": subject_of_item(result).key, **alert})
+        alert = _alert_of(result.subject, result.holder, result.started)
+        invoke_later(function("alert_failure"), alert)
     return {"suspects": len(suspects), "untold": len(untold)}
 
 
-def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
+def _find_suspects(services: Services, leases: list[LeaseSummary]) -> list[LeaseSummary]:
     """Leases in RESTORING, and those whose owner does not run."""
     running = services.executions.running_among(lease.holder.execution for lease in leases)
     return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
@@ -95,14 +94,18 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
     if services.now() - since > RESTORE_LIMIT:
         invoke_later(
             services.environment.function("alert_failure"),
-            {
-                "subject": lease.subject.key,
-                "execution": lease.holder.execution,
-                "redriveCount": lease.holder.redrive_count,
-                "startedAt": to_text(lease.started),
-                "notGivenBack": hindrance,
-            },
+            {**_alert_of(lease.subject, lease.holder, lease.started), "notGivenBack": hindrance},
         )
+
+
+def _alert_of(subject: Subject, holder: Holder, started: datetime) -> dict[str, Any]:
+    """What `alert_failure` is told of an execution."""
+    return {
+        "subject": subject.key,
+        "execution": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "startedAt": to_text(started),
+    }
 
 
 def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,14 +96,10 @@ def sweep_runs(services: Services) -> dict[str, int]:
     dead = [run for run in open_ if run.holder.execution not in running]
     for run in dead:
         invoke_later(function("give_back"), {"runId": run.run_id})
-    untold = [run for run in untold_runs(services.table) if _is_late(run, services.now())]
+    untold = [run for run in untold_runs(services.table) if run.ended and services.now() - run.ended > TOLD_LATE]
     for run in untold:
         invoke_later(function("summarise_run"), {"runId": run.run_id})
     return {"deadRuns": len(dead), "untoldRuns": len(untold)}
-
-
-def _is_late(run: Run, now: datetime) -> bool:
-    return run.ended is not None and now - run.ended.at > TOLD_LATE
 
 
 def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,16 @@ from drydock.plan.targets import resolve
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
-from drydock.records.runs import RecordedPlan, Run, open_run, open_runs, places_of_run, record_plan, require_run
+from drydock.records.runs import (
+    RecordedPlan,
+    Run,
+    RunSummary,
+    open_run,
+    open_runs,
+    places_of_run,
+    record_plan,
+    require_run,
+)
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
 from drydock.run.reports import Report
@@ -87,7 +96,7 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
 
-def _require_alone(window: WindowFacts, overlapping: Sequence[Run]) -> None:
+def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> None:
     """Raises RunStillWorkingError when the last run of the window has not ended."""
     for other in overlapping:
         if other.window_id == window.window_id:

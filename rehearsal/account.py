@@ -180,12 +180,23 @@ class EmbeddedAccount:
         parameters: Mapping[str, str] | None = None,
         stack: str = "drydock",
         template: Path | None = None,
+        before_each: Callable[[str], object] = lambda logical_id: None,
     ) -> Stack:
-        """Create the project's stack; raises DeploymentError when that is not possible."""
+        """Create the project's stack; raises DeploymentError when that is not possible.
+
+        `before_each` hears of each resource before it is made, by its logical id, and fails it by raising
+        ResourceFailedError; the creation is rolled back then.
+        """
+        self._deployer.resources.before_each = before_each
         deployed = self._deployer.deploy(template or self.project / "template.yaml", stack, parameters or {})
         self.permissions.forget()
         self.bus.start_schedules()
         return deployed
+
+    def delete_stack(self, stack: str = "drydock") -> None:
+        """Delete a stack; raises DeploymentError when something cannot be deleted."""
+        self._deployer.delete(stack)
+        self.permissions.forget()
 
     @contextmanager
     def open_fleet(self, *, connection_lost_after: float = 330.0) -> Iterator[Fleet]:

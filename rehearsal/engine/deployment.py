@@ -25,23 +25,22 @@ from samtranslator.yaml_helper import yaml_parse
 from rehearsal.engine.calls import ACCOUNT, REGION, make_client
 from rehearsal.engine.functions import DeployedFunction, FunctionHost
 from rehearsal.engine.repairs.patches import Patches
+from rehearsal.engine.stack_resources import ResourceFailedError, StackResource, StackResources
 from rehearsal.engine.urls import FunctionUrls, Grant
 
 PACKAGES = "packages"
 """Bucket that local code is said to be in; its keys are paths in the project."""
 
-RECORDED_TYPES = frozenset(
-    {
-        "AWS::CloudWatch::Dashboard",
-        "AWS::Logs::MetricFilter",
-        "AWS::Logs::LogGroup",
-        "AWS::Logs::ResourcePolicy",
-        "AWS::S3::BucketPolicy",
-        "AWS::SNS::TopicPolicy",
-        "AWS::SQS::QueuePolicy",
-    }
-)
-"""Types that only stand in the stack: nothing in a rehearsal depends on what they do."""
+RECORDED_TYPES = {
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::Logs::MetricFilter": "FilterName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::Logs::ResourcePolicy": "PolicyName",
+    "AWS::S3::BucketPolicy": "",
+    "AWS::SNS::TopicPolicy": "",
+    "AWS::SQS::QueuePolicy": "",
+}
+"""Types that only stand in the stack, and what names one: nothing in a rehearsal depends on what they do."""
 
 
 class DeploymentError(Exception):
@@ -60,24 +59,6 @@ class Stack:
     def resource(self, logical_id: str) -> str:
         """Return the physical id of a resource; raises KeyError when the stack has none of that name."""
         return self.resources[logical_id]
-
-
-class StackResource:
-    """A resource of a type that moto lacks, in the shape its CloudFormation expects."""
-
-    def __init__(self, physical_id: str, attributes: Mapping[str, str] | None = None) -> None:
-        self.physical_resource_id = physical_id
-        self.attributes = attributes or {}
-        self.cf_resource_type = ""
-        self.logical_resource_id = ""
-
-    def get_cfn_attribute(self, name: str) -> str:
-        """Return the value of a Fn::GetAtt."""
-        return self.attributes[name]
-
-    def is_created(self) -> bool:
-        """CloudFormation asks; there is nothing to wait for."""
-        return True
 
 
 Make = Callable[[str, str, dict[str, Any]], StackResource]
@@ -124,6 +105,9 @@ class Deployer:
         """Function name, principal and source ARN of each permission to invoke a function."""
         self.types: dict[str, Make] = {}
         """How resources of further types are made."""
+        self.resources = StackResources()
+        self._statuses: dict[str, str] = {}
+        """The stacks that are there, and how the last operation on each ended."""
 
     def install(self, patches: Patches) -> None:
         """Teach moto's CloudFormation the types that it lacks or gets wrong."""
@@ -137,7 +121,7 @@ class Deployer:
             _model("AWS::CloudWatch::CompositeAlarm", "AlarmName", _make_composite_alarm),
             _model("AWS::StepFunctions::StateMachine", "StateMachineName", self._make_machine),
             *(_model(kind, "", make) for kind, make in self.types.items()),
-            *(_model(kind, "", _record) for kind in sorted(RECORDED_TYPES)),
+            *(_model(kind, name, _record) for kind, name in sorted(RECORDED_TYPES.items())),
         ]
         known = {**parsing.get_model_map(), **{model.cloudformation_type(): model for model in models}}  # type: ignore[attr-defined]
         names = {kind: model.cloudformation_name_type() for kind, model in known.items()}
@@ -150,9 +134,16 @@ class Deployer:
         repair_no_value_in_lists(patches)
         repair_document_content(patches)
         repair_managed_policies_of_roles(patches)
+        self.resources.install(patches)
 
     def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
-        """Create a stack from a SAM template; raises DeploymentError when that is not possible."""
+        """Create a stack from a SAM template; raises DeploymentError when that is not possible.
+
+        A creation that fails is rolled back, and leaves a stack of which nothing is left but the name: it has to be
+        deleted before there can be another of that name.
+        """
+        if stack in self._statuses:
+            raise DeploymentError(f"the stack {stack} exists: it is in {self._statuses[stack]}")
         translated = _translate(template.read_text(), tuple(sorted(parameters.items())))
         unknown = {
             resource["Type"]
@@ -162,22 +153,44 @@ class Deployer:
         if unknown:
             raise DeploymentError(f"resource types that the rehearsal does not know: {', '.join(sorted(unknown))}")
         check_parameters(translated.get("Parameters", {}), parameters)
-        backend = cloudformation_backends[ACCOUNT][REGION]
-        created = backend.create_stack(
-            name=stack,
-            template=json.dumps(translated),
-            parameters=dict(parameters),
-            notification_arns=[],
-            tags={},
-            role_arn=None,
-        )
+        check_rules(translated, parameters)
+        try:
+            created = cloudformation_backends[ACCOUNT][REGION].create_stack(
+                name=stack,
+                template=json.dumps(translated),
+                parameters=dict(parameters),
+                notification_arns=[],
+                tags={},
+                role_arn=None,
+            )
+        except ResourceFailedError as error:
+            left = self.resources.delete_all(stack, on_create=True)
+            self._end(stack, "ROLLBACK", left)
+            raise DeploymentError(f"the stack is {self._statuses[stack]}: {error}{_list_failures(left)}") from error
+        self._statuses[stack] = created.status
         if created.status != "CREATE_COMPLETE":
             raise DeploymentError(f"the stack is {created.status}: {created.status_reason}")
         resources = {
             item.logical_resource_id: item.physical_resource_id for item in created.stack_resources if item is not None
         }
-        outputs = {output.key: output.value for output in created.output_map.values()}
+        outputs = {output.key: output.value for output in created.output_map.values() if output is not None}
         return Stack(stack, outputs, resources)
+
+    def delete(self, stack: str) -> None:
+        """Delete a stack, whatever became of it; raises DeploymentError when something cannot be deleted."""
+        if stack not in self._statuses:
+            raise DeploymentError(f"there is no stack {stack}")
+        left = self.resources.delete_all(stack, on_create=False)
+        self._end(stack, "DELETE", left)
+        if left:
+            raise DeploymentError(f"the stack is {self._statuses[stack]}{_list_failures(left)}")
+        del self._statuses[stack]
+
+    def _end(self, stack: str, operation: str, left: Mapping[str, str]) -> None:
+        self._statuses[stack] = f"{operation}_{'FAILED' if left else 'COMPLETE'}"
+        stacks = cloudformation_backends[ACCOUNT][REGION].stacks
+        for stack_id in [stack_id for stack_id, one in stacks.items() if one.name == stack]:
+            del stacks[stack_id]
 
     def _make_function(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         path = self._project / properties["Code"]["S3Key"]
@@ -195,26 +208,32 @@ class Deployer:
             dead_letters=properties.get("DeadLetterConfig", {}).get("TargetArn"),
         )
         self._host.functions[name] = function
-        return StackResource(name, {"Arn": function.arn})
+        return StackResource(name, {"Arn": function.arn}, lambda: self._host.functions.pop(name))
 
     def _make_layer(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         self._host.add_layer(self._project / properties["Content"]["S3Key"])
         return StackResource(f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:{name}:1")
 
     def _make_permission(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
-        function = self._host.find(properties["FunctionName"])
-        self.permissions.append((function.name, properties["Principal"], properties.get("SourceArn", "*")))
-        self._urls.grants.append(
-            Grant(function.name, properties["Action"], properties["Principal"], properties.get("FunctionUrlAuthType"))
-        )
-        return StackResource(name)
+        function = self._host.find(properties["FunctionName"]).name
+        permission = (function, properties["Principal"], properties.get("SourceArn", "*"))
+        grant = Grant(function, properties["Action"], properties["Principal"], properties.get("FunctionUrlAuthType"))
+        self.permissions.append(permission)
+        self._urls.grants.append(grant)
+
+        def delete() -> None:
+            self.permissions.remove(permission)
+            self._urls.grants[:] = [one for one in self._urls.grants if one is not grant]
+
+        return StackResource(name, delete=delete)
 
     def _make_url(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         if properties.get("InvokeMode", "BUFFERED") != "BUFFERED" or "Qualifier" in properties:
             raise DeploymentError(f"{logical_id}: only buffered URLs of unpublished functions are supported")
         url = self._urls.add(properties["TargetFunctionArn"], properties["AuthType"])
         arn = self._host.find(url.function).arn
-        return StackResource(arn, {"FunctionArn": arn, "FunctionUrl": url.address})
+        attributes = {"FunctionArn": arn, "FunctionUrl": url.address}
+        return StackResource(arn, attributes, lambda: self._urls.remove(url))
 
     def _make_invoke_config(self, name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
         function = self._host.find(properties["FunctionName"])
@@ -229,8 +248,9 @@ class Deployer:
             raise DeploymentError(f"{logical_id}: only a DefinitionUri is supported")
         path = self._project / location["Key"]
         definition = resolve_definition(path.read_text(), properties.get("DefinitionSubstitutions", {}))
+        backend = stepfunctions_parser_backends[ACCOUNT][REGION]
         try:
-            machine = stepfunctions_parser_backends[ACCOUNT][REGION].create_state_machine(
+            machine = backend.create_state_machine(
                 name=name,
                 definition=definition,
                 roleArn=properties["RoleArn"],
@@ -238,12 +258,12 @@ class Deployer:
             )
         except ServiceException as error:
             raise DeploymentError(f"{path.name} is refused: {error.message}") from error
-        return StackResource(machine.arn, {"Arn": machine.arn, "Name": name})
+        attributes = {"Arn": machine.arn, "Name": name}
+        return StackResource(machine.arn, attributes, lambda: backend.delete_state_machine(machine.arn))
 
 
 def _record(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
-    named = properties.get("LogGroupName", name)
-    return StackResource(named, {"Arn": f"arn:aws:recorded:{REGION}:{ACCOUNT}:{named}"})
+    return StackResource(name, {"Arn": f"arn:aws:recorded:{REGION}:{ACCOUNT}:{name}"})
 
 
 def _make_alarm(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
@@ -255,11 +275,16 @@ def _make_composite_alarm(name: str, logical_id: str, properties: dict[str, Any]
 
 
 def _put_alarm(operation: str, properties: dict[str, Any]) -> StackResource:
-    client = make_client("cloudwatch")
+    client: Any = make_client("cloudwatch")
     shape = client.meta.service_model.operation_model(operation).input_shape
     getattr(client, xform_name(operation))(**_convert(properties, shape))
     name = properties["AlarmName"]
-    return StackResource(name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"})
+    attributes = {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"}
+    return StackResource(name, attributes, lambda: client.delete_alarms(AlarmNames=[name]))
+
+
+def _list_failures(left: Mapping[str, str]) -> str:
+    return "".join(f"; {logical_id} could not be deleted: {reason}" for logical_id, reason in sorted(left.items()))
 
 
 def _convert(value: Any, shape: Any) -> Any:
@@ -343,6 +368,36 @@ def check_parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> N
                 raise DeploymentError(f"{name}: '{value}' is under the {least} of {parameter[least]}. {reason}")
             if most in parameter and measure(value) > float(parameter[most]):
                 raise DeploymentError(f"{name}: '{value}' is over the {most} of {parameter[most]}. {reason}")
+
+
+def check_rules(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
+    """Check the assertions of a template's Rules, as CloudFormation does; raises DeploymentError.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html
+    """
+    values = {name: parameter.get("Default") for name, parameter in template.get("Parameters", {}).items()}
+    values |= {**given, "AWS::Region": REGION}
+
+    def evaluate(expression: Any) -> Any:
+        if not isinstance(expression, dict):
+            return expression
+        ((function, arguments),) = expression.items()
+        if function == "Ref":
+            return values[arguments]
+        operands = [evaluate(argument) for argument in arguments]
+        if function == "Fn::Equals":
+            return operands[0] == operands[1]
+        if function == "Fn::Contains":
+            return operands[1] in operands[0]
+        if function == "Fn::Not":
+            return not operands[0]
+        raise NotImplementedError(f"the rule function {function} is not evaluated")
+
+    for name, rule in template.get("Rules", {}).items():
+        if evaluate(rule.get("RuleCondition", True)):
+            for assertion in rule["Assertions"]:
+                if not evaluate(assertion["Assert"]):
+                    raise DeploymentError(f"{name}: {assertion['AssertDescription']}")
 
 
 def repair_no_value_in_lists(patches: Patches) -> None:

@@ -11,8 +11,9 @@ from moto.kms import models
 from moto.kms.models import kms_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION, make_client
-from rehearsal.engine.deployment import Make, StackResource
+from rehearsal.engine.deployment import Make
 from rehearsal.engine.repairs.patches import Patches
+from rehearsal.engine.stack_resources import StackResource
 
 _PROPERTIES = ("Description", "KeySpec", "KeyUsage")
 
@@ -27,7 +28,8 @@ def resource_types(make_uuid: Callable[[], str]) -> Mapping[str, Make]:
         key_id, arn = answer["KeyMetadata"]["KeyId"], answer["KeyMetadata"]["Arn"]
         secret = b"".join(uuid.UUID(make_uuid()).bytes for _ in range(2))
         kms_backends[ACCOUNT][REGION].keys[key_id].key_material = secret
-        return StackResource(key_id, {"Arn": arn, "KeyId": key_id})
+        # A key is deleted a month later (PendingWindowInDays), and has no name.
+        return StackResource(key_id, {"Arn": arn, "KeyId": key_id}, lambda: client.schedule_key_deletion(KeyId=key_id))
 
     return {"AWS::KMS::Key": make}
 

@@ -9,8 +9,9 @@ from typing import Any
 from moto.sns.models import SNSBackend, Subscription, sns_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION, make_client
-from rehearsal.engine.deployment import Make, StackResource
+from rehearsal.engine.deployment import Make
 from rehearsal.engine.repairs.patches import Patches
+from rehearsal.engine.stack_resources import StackResource
 
 PENDING = "PendingConfirmation"
 """What ListSubscriptionsByTopic has in place of the ARN of a subscription that nobody has confirmed."""
@@ -20,7 +21,9 @@ def resource_types() -> Mapping[str, Make]:
     """Return how CloudFormation makes subscriptions, which moto's does not."""
 
     def make(name: str, logical_id: str, properties: dict[str, Any]) -> StackResource:
-        return StackResource(subscribe(properties["TopicArn"], properties["Endpoint"], properties["Protocol"]))
+        client: Any = make_client("sns")
+        arn = subscribe(properties["TopicArn"], properties["Endpoint"], properties["Protocol"])
+        return StackResource(arn, delete=lambda: client.unsubscribe(SubscriptionArn=arn))
 
     return {"AWS::SNS::Subscription": make}
 

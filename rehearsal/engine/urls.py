@@ -84,6 +84,10 @@ class FunctionUrls:
         self._urls[url.domain] = url
         return url
 
+    def remove(self, url: FunctionUrl) -> None:
+        """Take a function its URL."""
+        del self._urls[url.domain]
+
     def find(self, url: str) -> FunctionUrl:
         """Return the function URL that an address belongs to; raises LookupError when there is none."""
         found = self._urls.get(urlsplit(url).netloc)

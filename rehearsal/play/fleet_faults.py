@@ -79,7 +79,8 @@ def _find_wrong_group_fault(
 ) -> Iterator[str]:
     yield from _find_wrong_moment(source, path, settings)
     mine = members_of_groups(source.value).get(group["name"], [])
-    if "instance" in settings and _machine(settings, members_of(source.value)) not in mine:
+    named = {name: machines for name, machines in members_of(source.value).items() if name != "all"}
+    if "instance" in settings and _machine(settings, named) not in mine:
         unknown = not_among(settings["instance"], mine)
         yield source.at((*path, "instance"), f"{dotted(path)}.instance: the group has no machine {unknown}")
     for zone in settings.get("zones", []):

@@ -66,7 +66,7 @@ class People(Observer):
         self._account = account
         self._people = tuple(people)
         self._stack = stack.name
-        self._url = stack.outputs["DecideUrl"]
+        self._url = stack.outputs.get("DecideUrl", "")
         self._tell = tell
 
     def message_published(self, message: Message) -> None:
@@ -144,7 +144,7 @@ class Visitors(Observer):
         patience: timedelta,
     ) -> None:
         self._account = account
-        self._url = stack.outputs["DecideUrl"]
+        self._url = stack.outputs.get("DecideUrl", "")
         self._is_decided = is_decided
         self._announce = announce
         self._port = port

@@ -15,8 +15,9 @@ from botocore.validate import ParamValidator
 
 from rehearsal.engine.answers import Answer, AWSError, Parameters, take_page
 from rehearsal.engine.calls import make_client
-from rehearsal.engine.deployment import DeploymentError, Make, StackResource
+from rehearsal.engine.deployment import DeploymentError, Make
 from rehearsal.engine.schedules import check_schedule
+from rehearsal.engine.stack_resources import StackResource
 from rehearsal.world.windows import (
     TARGET_PARAMETERS,
     Invocation,
@@ -356,9 +357,16 @@ class WindowCalls:
             answer = self.find_answer("ssm", operation)
             assert answer is not None
             try:
-                return StackResource(str(answer(parameters)[identifier]))
+                physical_id = str(answer(parameters)[identifier])
             except AWSError as error:
                 raise DeploymentError(f"{logical_id}: {error.code}: {error}") from error
+
+            def delete() -> None:
+                # Targets and tasks go with their window.
+                if identifier == "WindowId":
+                    self.delete_maintenance_window({"WindowId": physical_id})
+
+            return StackResource(physical_id, delete=delete)
 
         return make
 

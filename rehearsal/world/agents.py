@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.s3.models import s3_backends
@@ -25,14 +25,14 @@ from rehearsal.world.ssm_documents import (
 )
 
 EXECUTION_TIMEOUT = 3600
-"""Seconds that a document may run beyond the delivery time-out, by default."""
+"""Seconds that a document may run before its agent ends it, by default."""
 
 _DELIVERY_SECONDS = 1.0
 _CANCELLATION_SECONDS = 2.0
 _DELAYED_AFTER = 60.0
 _OUTPUT_LENGTH = 2500
 _TERMINAL = ("Success", "Failed", "TimedOut", "Cancelled")
-_KEEP_RUNNING = ("AWS-RunPatchBaseline", "AWS-InstallWindowsUpdates")
+_INSTALLERS = ("AWS-RunPatchBaseline", "AWS-InstallWindowsUpdates")
 
 
 @dataclass(eq=False)
@@ -44,7 +44,6 @@ class Command:
     request: Mapping[str, Any]
     parameters: Mapping[str, str]
     requested: datetime
-    expires: datetime
     invocations: list[Invocation] = field(default_factory=list)
     told: str = ""
 
@@ -52,6 +51,16 @@ class Command:
     def timeout_seconds(self) -> int:
         """Return the seconds within which the command must start."""
         return int(self.request.get("TimeoutSeconds") or 3600)
+
+    @property
+    def expires(self) -> datetime:
+        """Return the time at which the command is over whatever happens."""
+        return self.requested + timedelta(seconds=self.timeout_seconds + self.execution_seconds)
+
+    @property
+    def execution_seconds(self) -> int:
+        """Return the seconds after which the agent ends what it has started."""
+        return int(self.parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
 
     @property
     def status(self) -> tuple[str, str]:
@@ -85,6 +94,7 @@ class Invocation:
     started: datetime | None = None
     finished: datetime | None = None
     _behaviour: Behaviour | None = None
+    _is_endless: bool = False
     _timers: list[Any] = field(default_factory=list)
 
     @property
@@ -101,7 +111,7 @@ class Invocation:
     def installs(self) -> bool:
         """Say whether the command installs updates."""
         operation = self.command.parameters.get("Operation") or self.command.parameters.get("Action")
-        return self.document in _KEEP_RUNNING and operation == "Install"
+        return self.document in _INSTALLERS and operation == "Install"
 
     @property
     def step(self) -> str:
@@ -130,14 +140,18 @@ class Invocation:
         self._timers.append(clock.call_at(self.command.expires, self._expire))
 
     def cancel(self) -> None:
-        """Cancel what has not begun; ask what runs to stop, which an installation does not."""
+        """Cancel what has not begun, and stop what runs, unless that outlives it.
+
+        "There is no guarantee that the command will be terminated and the underlying process stopped"
+        (CancelCommand in the API reference).
+        """
         if self.status == "Pending":
             self._end("Cancelled", "Cancelled")
         elif self.status == "InProgress":
             self.status = self.details = "Cancelling"
-            if self.document not in _KEEP_RUNNING:
+            if not self._outlives("outlives_cancel"):
                 self._stop_work()
-                self.machine.account.clock.call_later(_CANCELLATION_SECONDS, self._confirm_cancellation)
+            self.machine.account.clock.call_later(_CANCELLATION_SECONDS, self._confirm_cancellation)
 
     def interrupt(self) -> None:
         """Lose the power under the work; the agent reports the failure when it is back."""
@@ -165,6 +179,7 @@ class Invocation:
         if self.machine.agent.updates_itself:
             # https://github.com/aws/amazon-ssm-agent/issues/430
             self._behaviour = None
+        self._timers.append(self.machine.account.clock.call_later(self.command.execution_seconds, self._end_execution))
         self._advance()
 
     def _held_back(self) -> bool:
@@ -193,6 +208,19 @@ class Invocation:
             self.machine.reboot_from_inside(self, self._advance)
         else:
             assert isinstance(step, Forever)
+            self._is_endless = True
+
+    def _end_execution(self) -> None:
+        """End what is not over after its execution time-out, unless the agent is away or does not notice."""
+        if self.over or self._behaviour is None or self._is_endless or not self.machine.agent.online:
+            return
+        if not self._outlives("outlives_timeout"):
+            self._stop_work()
+        self._end("TimedOut", "ExecutionTimedOut")
+
+    def _outlives(self, wrong: str) -> bool:
+        """Whether an installation goes on behind the status with which its command ends."""
+        return self.installs and self.machine.goes_wrong(wrong)
 
     def _confirm_cancellation(self) -> None:
         if not self.over:
@@ -204,7 +232,8 @@ class Invocation:
 
     def _expire(self) -> None:
         if not self.over:
-            self._stop_work()
+            if not self._outlives("outlives_timeout"):
+                self._stop_work()
             self._end("TimedOut", "DeliveryTimedOut")
 
     def _stop_work(self) -> None:
@@ -287,16 +316,12 @@ class RunCommand:
         invocation.post()
 
     def _make(self, document: CommandDocument, parameters: Mapping[str, str], request: Mapping[str, Any]) -> Command:
-        now = self._account.clock.now()
-        timeout = int(request.get("TimeoutSeconds") or 3600)
-        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
         return Command(
             command_id=self._account.make_uuid(),
             document=document,
             request=copy.deepcopy(dict(request)),
             parameters=parameters,
-            requested=now,
-            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
+            requested=self._account.clock.now(),
         )
 
     def list_visible(self, command_id: str | None, instance_id: str | None) -> list[Command]:

@@ -60,6 +60,8 @@ WRONGS = (
     "agent_update_reports_failure",
     "refuses_while_reboot_pending",
     "reboot_loop",
+    "outlives_cancel",
+    "outlives_timeout",
 )
 """What can go wrong with a machine.
 
@@ -67,7 +69,9 @@ WRONGS = (
 `delivery_timeout:AWS-RunPatchBaseline` narrows it to the documents whose name starts so;
 `agent_update_fails:AmazonCloudWatchAgent` and `agent_update_reports_failure:AmazonSSMAgent` name the agent.
 `refuses_while_reboot_pending` is Windows Update's WU_E_INSTALL_NOT_ALLOWED. In a `reboot_loop`, what an installation
-installs makes the operating system restart again and again.
+installs makes the operating system restart again and again. An installation that `outlives_cancel` goes on although
+its command is Cancelled, one that `outlives_timeout` although it is ExecutionTimedOut or has expired; without that, the
+agent ends what is cancelled, and what is not over after its execution time-out.
 """
 
 

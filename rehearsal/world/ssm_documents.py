@@ -37,7 +37,7 @@ class Reboot:
 
 @dataclass(frozen=True)
 class Forever:
-    """Work that never ends."""
+    """Work that never ends, and that its agent does not end either."""
 
 
 @dataclass(frozen=True)

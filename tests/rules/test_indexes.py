@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX
 from drydock.records.leases import LeaseSummary
 from drydock.records.results import UntoldResult
@@ -59,5 +61,6 @@ def test_the_index_of_what_is_looked_up_holds_what_is_read_from_it_and_nothing_e
     assert set(projection["NonKeyAttributes"]) == (read | READ_BY_TABLE) - KEYS
 
 
-def test_the_index_of_what_is_awaited_holds_keys_only() -> None:
-    assert _projections()[AWAITED_INDEX] == {"ProjectionType": "KEYS_ONLY"}
+@pytest.mark.parametrize("index", [AWAITED_INDEX, "month"])
+def test_an_index_that_only_says_where_things_are_holds_keys_only(index: str) -> None:
+    assert _projections()[index] == {"ProjectionType": "KEYS_ONLY"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drydock.errors import Failure
 from drydock.machine.commands import _SEEN_AFTER
 from drydock.machine.evidence import _MOST_READS
 from drydock.machine.settling import SETTLE_LIMIT
@@ -398,7 +399,7 @@ def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
 @pytest.mark.parametrize("error", sorted({*OWN, "States.Timeout", "ABORTED"}))
 def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
     outcomes: list[Any] = [{"outcome": "not_attempted"}]
-    failure = {"error": error, "cause": ""}
+    failure: Failure = {"error": error, "cause": ""}
     assert outcome_of_run(outcomes, a_run(), failure) not in SUCCESSES
     assert outcome_of_run([], a_run(), failure) not in SUCCESSES or error in (
         "MachinesFailedError",

@@ -21,7 +21,7 @@ from drydock.aws.table import Item, Table
 from drydock.environment import Environment
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, activate_lease, find_lease, take_lease
-from drydock.records.results import find_result
+from drydock.records.results import result_key
 from drydock.records.waits import Wait
 from drydock.request.policy import DEFAULTS, Policy
 from drydock.request.step import Step
@@ -184,7 +184,8 @@ class World:
 
     @property
     def result(self) -> Item | None:
-        return find_result(self.table, SUBJECT, HOLDER, START)
+        """As it is stored."""
+        return self.table.get(result_key(SUBJECT, HOLDER, START))
 
     @property
     def command(self) -> SentCommand:

@@ -6,10 +6,20 @@ all others are final for the step.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 CountsAs = Literal["failed", "busy", "gone", "skipped", "not_attempted"]
 EndsRunAs = Literal["failed", "refused", "rejected", "not_answered"]
+
+
+class Failure(TypedDict):
+    """How something ended badly, as states, items and messages have it.
+
+    `error` is the name of an error's class or the status of an execution; `cause` is for people, and may be empty.
+    """
+
+    error: str
+    cause: str
 
 
 class DrydockError(Exception):
@@ -204,9 +214,12 @@ class CommandTimedOutError(DrydockError):
 
 
 class CommandsNotSettledError(DrydockError):
-    """Raised when commands of Drydock are still at work on the instance at the deadline."""
+    """Raised when a command of Drydock, or what one has begun, may still be at work at the deadline."""
 
-    advice = "A command is still at work. Look at the machine before you touch its power."
+    advice = (
+        "See what is at work on the machine before you touch its power; "
+        "Drydock goes on asking it, and gives it back by itself."
+    )
 
 
 class ProbeFailedError(DrydockError):
@@ -518,6 +531,11 @@ def error_named(name: str) -> type[DrydockError] | None:
     """The class of an error as states, items and messages name it; None for the error of somebody else."""
     found = globals().get(name)
     return found if isinstance(found, type) and issubclass(found, DrydockError) else None
+
+
+def as_failure(error: DrydockError) -> Failure:
+    """An error as the end of what it has ended."""
+    return {"error": type(error).__name__, "cause": str(error)}
 
 
 def outcome_of_failure(name: str) -> CountsAs:

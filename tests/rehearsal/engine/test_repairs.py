@@ -20,9 +20,10 @@ from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.responses import DynamoHandler
-from moto.iam.models import Role, iam_backends
+from moto.iam.models import ManagedPolicy, Role, iam_backends
 from moto.kms import utils as kms_utils
 from moto.kms.models import kms_backends
+from moto.s3.models import S3Backend
 from moto.ssm.models import Document
 from moto.stepfunctions.parser import models, utils
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -98,6 +99,11 @@ PUBLISHED = {
     "private_key": source(kms_utils.generate_private_key),
     "document": source(Document.create_from_cloudformation_json),
     "role": source(Role.create_from_cloudformation_json),
+    "role_deletion": source(Role.delete_from_cloudformation_json),
+    "managed_policies": "abstract"
+    if hasattr(ManagedPolicy.delete_from_cloudformation_json, "__isabstractmethod__")
+    else source(ManagedPolicy.delete_from_cloudformation_json),
+    "bucket": source(S3Backend.delete_bucket),
 }
 """moto's code as it was published, read before any account changes it."""
 
@@ -452,6 +458,20 @@ def test_a_role_has_the_managed_policies_that_its_template_names(engine_stack: S
     assert (
         engine.permissions.policies(role)[engine_stack.resource("ReadItemsPolicy")][0]["Action"] == "dynamodb:GetItem"
     )
+
+
+def test_a_stack_that_goes_takes_roles_and_managed_policies_along(engine_stack: Stack, engine: EmbeddedAccount) -> None:
+    """What else goes and what stays is shown by tests/scenarios/test_deployments.py."""
+    assert "managed_policies" not in PUBLISHED["role_deletion"]
+    assert PUBLISHED["managed_policies"] == "abstract"
+    engine.delete_stack()
+    assert engine.client("iam").list_roles()["Roles"] == []
+    assert engine.client("iam").list_policies(Scope="Local")["Policies"] == []
+
+
+def test_a_full_bucket_is_not_deleted() -> None:
+    """Shown by tests/scenarios/test_deployments.py."""
+    assert "# Can't delete a bucket with keys\n            return None" in PUBLISHED["bucket"]
 
 
 def test_the_state_machines_of_a_stack_execute(engine: EmbeddedAccount, engine_stack: Stack) -> None:

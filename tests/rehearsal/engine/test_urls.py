@@ -113,7 +113,8 @@ def account(tmp_path: Path) -> Iterator[EmbeddedAccount]:
 
 @pytest.fixture
 def deploy(account: EmbeddedAccount, tmp_path: Path) -> Deploy:
-    """Deploy the function with a URL and permissions; returns the URL."""
+    """Deploy the function with a URL and permissions, in place of the one before; returns the URL."""
+    stacks: list[str] = []
 
     def make(auth_type: str, permissions: Sequence[Mapping[str, Any]] = (), principal: str = "*") -> str:
         resources: dict[str, Any] = {
@@ -140,7 +141,10 @@ def deploy(account: EmbeddedAccount, tmp_path: Path) -> Deploy:
         outputs = {"Url": {"Value": {"Fn::GetAtt": ["Url", "FunctionUrl"]}}}
         template = {"Transform": "AWS::Serverless-2016-10-31", "Resources": resources, "Outputs": outputs}
         (tmp_path / "template.yaml").write_text(yaml.safe_dump(template))
-        return account.deploy(stack=f"stack-{account.make_uuid()}").outputs["Url"]
+        if stacks:
+            account.delete_stack(stacks.pop())
+        stacks.append(f"stack-{account.make_uuid()}")
+        return account.deploy(stack=stacks[-1]).outputs["Url"]
 
     return make
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rehearsal.play.fleet_file import read_fleet
-from rehearsal.play.fleet_shape import FleetFileError
+from rehearsal.play.fleet_shape import FLEETS, FleetFileError
 from rehearsal.play.reports.console import print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse
 
@@ -89,6 +89,9 @@ groups:
 
 
 def test_every_kind_of_fault_of_a_group_can_be_written_and_strikes() -> None:
+    schema = json.loads((FLEETS / "fleet.schema.json").read_text(encoding="utf-8"))
+    assert all(f"- {kind}: " in EVERY_KIND for kind in schema["$defs"]["groupFault"]["properties"])
+
     outcome = rehearsed(EVERY_KIND)
 
     assert outcome.is_as_expected, shown(outcome)
@@ -126,6 +129,10 @@ def test_every_kind_of_fault_of_a_group_can_be_written_and_strikes() -> None:
         (
             "terminateMember: {instance: db, at: 1m}",
             "groups[0].faults[0].terminateMember.instance: the group has no machine 'db'; known: shop-1, shop-2",
+        ),
+        (
+            "failHealthChecks: {instance: all, at: 1m}",
+            "groups[0].faults[0].failHealthChecks.instance: the group has no machine 'all'; known: shop-1, shop-2",
         ),
         (
             "loseCapacity: {zones: [d], at: 1m}",

@@ -447,20 +447,59 @@ def test_a_command_that_is_not_fetched_in_time_was_not_delivered(world: World) -
     assert world.statuses("EC2 Command Invocation Status-change Notification") == ["TimedOut"]
 
 
-def test_an_undelivered_command_is_cancelled_and_a_running_installation_is_not(world: World) -> None:
-    machine = world.add(missing=("KB5073001",), platform="Windows")
-    held = world.add("web-2", wrong=("delivery_timeout",))
+def test_an_undelivered_command_is_cancelled_at_once(world: World) -> None:
+    held = world.add(wrong=("delivery_timeout",))
     waiting = world.send(held, Operation="Scan")
-    running = world.send(machine, Operation="Install")
     world.wait(30)
-    for command_id in (waiting, running):
-        world.ssm.cancel_command(CommandId=command_id)
+    world.ssm.cancel_command(CommandId=waiting)
     assert world.invocation(waiting)["Status"] == "Cancelled"
     assert world.statuses("EC2 Command Invocation Status-change Notification")[-1] == "Cancelled"
-    assert world.invocation(running)["Status"] == "Cancelling"
-    world.wait(1000)
-    assert world.invocation(running)["Status"] == "Success"
-    assert world.fleet.machine(machine).interrupted == []
+
+
+CUT_SHORT = pytest.mark.parametrize(
+    ("end", "wrong"), [("Cancelled", "outlives_cancel"), ("ExecutionTimedOut", "outlives_timeout")]
+)
+
+
+def cut_short(world: World, end: str, **spec: Any) -> str:
+    """A machine whose installation ended with this status before it was done."""
+    machine = world.add(missing=("KB5073001",), platform="Windows", durations=Durations(install=7200), **spec)
+    running = world.send(machine, Operation="Install")
+    if end == "Cancelled":
+        world.wait(30)
+        world.ssm.cancel_command(CommandId=running)
+        assert world.invocation(running)["Status"] == "Cancelling"
+        world.wait(5)
+    else:
+        world.wait(3610)
+    assert world.invocation(running)["StatusDetails"] == end
+    return machine
+
+
+@CUT_SHORT
+def test_an_installation_that_is_cancelled_or_takes_too_long_is_ended(world: World, end: str, wrong: str) -> None:
+    machine = world.fleet.machine(cut_short(world, end))
+    assert machine.jobs == []
+    world.wait(9000)
+    assert len(machine.missing) == 1
+    assert machine.interrupted == []
+
+
+@CUT_SHORT
+def test_an_installation_may_outlive_the_end_of_its_command(world: World, end: str, wrong: str) -> None:
+    machine = world.fleet.machine(cut_short(world, end, wrong=(wrong,)))
+    assert [job.installs for job in machine.jobs] == [True]
+    world.wait(9000)
+    assert (machine.missing, machine.jobs) == ([], [])
+
+
+@CUT_SHORT
+def test_power_that_is_cut_under_what_outlived_its_command_is_an_interruption(
+    world: World, end: str, wrong: str
+) -> None:
+    instance_id = cut_short(world, end, wrong=(wrong,))
+    world.fleet.stop_behind_the_back(instance_id)
+    assert [cut.installs for cut in world.fleet.machine(instance_id).interrupted] == [True]
 
 
 def test_a_running_hook_is_cancelled(world: World) -> None:

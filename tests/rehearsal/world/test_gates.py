@@ -51,7 +51,8 @@ def account(tmp_path: Path) -> Iterator[EmbeddedAccount]:
 
 @pytest.fixture
 def ask(account: EmbeddedAccount, tmp_path: Path) -> Ask:
-    """Deploy the function with the statements given as (action, resource), and let it make one call."""
+    """Let a function with the statements given as (action, resource), in place of the one before, make one call."""
+    stacks: list[str] = []
 
     def call(*grants: tuple[str, str], service: str, operation: str, **parameters: Any) -> Any:
         statements = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in grants]
@@ -68,7 +69,10 @@ def ask(account: EmbeddedAccount, tmp_path: Path) -> Ask:
         }
         path = tmp_path / "template.yaml"
         path.write_text(yaml.safe_dump(template))
-        account.deploy(template=path, stack=f"stack-{account.make_uuid()}")
+        if stacks:
+            account.delete_stack(stacks.pop())
+        stacks.append(f"stack-{account.make_uuid()}")
+        account.deploy(template=path, stack=stacks[-1])
         event = {"service": service, "operation": operation, "parameters": parameters}
         return json.loads(account.functions.invoke("drydock-ask", json.dumps(event)).payload)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from rehearsal.play.faults import FailCall
-from rehearsal.world.fleet import Group, Machine
+from rehearsal.world.fleet import Durations, Group, Machine
+from rehearsal.world.group_members import Change
 from rehearsal.world.group_specs import Unconfirmed
 from tests.scenarios.group.scenario import (
     FAILING,
@@ -77,17 +78,48 @@ def test_people_hear_of_the_member_that_failed_and_of_the_roll(scene: RollScenar
     assert "It is a member of group heard: the message about the roll says where it goes." in roll.messages[0].body
 
 
-def test_a_member_of_which_nobody_knows_whether_it_is_well_is_replaced(scene: RollScenario) -> None:
+def test_a_member_that_nobody_can_ask_whether_it_installs_stays_in_standby_until_somebody_ends_it(
+    scene: RollScenario,
+) -> None:
     group, monitor = scene.group("ill", [{}, {"wrong": ("agent_lost",)}, {}], min=3, zones=1)
+    failed = machine_of(group, "ill-2")
+    arn = scene.start_roll(group, QUICKLY)
+
+    scene.run_for(minutes=14 * 60)
+
+    assert failed.power == "running"
+    assert group.members[failed.instance_id].state == "Standby"
+    assert scene.group_lease(group) is not None and scene.lease(failed) is not None
+    assert [message.attributes["outcome"] for message in scene.told(failed)] == ["failed", "not_given_back"]
+
+    scene.fleet.terminate_behind_the_back(failed.instance_id)
+    scene.settle()
+
+    roll = scene.view(arn)
+    assert roll.status == "FAILED"
+    assert scene.lease(failed) is None
+    assert "ill-2" not in [member.machine.name for member in group.members.values()]
+    assert_group_given_back(scene, group, sizes=(3, 3, 5))
+    monitor.check()
+
+
+def test_a_member_stays_in_standby_until_what_outlived_its_command_is_done(scene: RollScenario) -> None:
+    spec = {"wrong": ("outlives_timeout",), "durations": Durations(install=5400)}
+    group, monitor = scene.group("outlived", [spec, {}], min=1, zones=1)
+    served: list[bool] = []
+
+    def look(change: Change) -> None:
+        if change.what in ("Pending", "InService") and change.instance_id in group.members:
+            served.extend(job.installs for job in group.members[change.instance_id].machine.jobs)
+
+    group.listeners.append(look)
 
     roll = scene.roll(group, QUICKLY)
 
-    assert_stopped_at(scene, roll, "ill-2")
-    assert roll.moves == {"ill-1": "exit", "ill-2": "replace"}
-    assert "failed, replaced" in roll.summary.body
-    assert sorted(member.machine.name for member in group.members.values()) == ["ill-1", "ill-3", "ill-new-1"]
-    assert group.count_healthy() == 3
-    assert_group_given_back(scene, group, sizes=(3, 3, 5))
+    assert roll.errors["outlived-1"] == "CommandTimedOutError"
+    assert True not in served
+    assert roll.moves["outlived-1"] == "exit"
+    assert_group_given_back(scene, group, sizes=(1, 2, 4))
     monitor.check()
 
 

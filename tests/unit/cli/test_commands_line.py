@@ -1281,6 +1281,18 @@ class NamedStack(Stack):
         self.outputs = {**OUTPUTS, **outputs}
 
 
+def test_without_a_function_url_a_decision_is_the_parameter_that_the_aws_cli_writes() -> None:
+    stack = NamedStack()
+    stack.outputs = {key: value for key, value in OUTPUTS.items() if key != "DecideUrl"}
+    plan_hash, name = "a" * 64, f"/drydock/decisions/{RUN}"
+    with mock_aws():
+        status, said = stack.decide({"runId": RUN, "hash": plan_hash, "decision": "reject", "reason": "quarter end"})
+        written = boto3.client("ssm", region_name=stack.region).get_parameter(Name=name)["Parameter"]
+
+    assert (status, said["result"]) == (202, "written")
+    assert written["Value"] == f"reject {plan_hash} quarter end"
+
+
 def test_a_decision_is_posted_with_the_callers_signature() -> None:
     decision = {"runId": RUN, "hash": "abc", "decision": "approve", "reason": "für alle"}
     with listening([(409, {}, b'{"message": "already decided"}'), (502, {}, b"<html>")]) as (address, seen):

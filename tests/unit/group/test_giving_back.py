@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from drydock.aws.autoscaling import AZ_REBALANCE, AutoScaling, Group, Member
-from drydock.aws.table import Item
 from drydock.errors import GroupNotFoundError
 from drydock.group.giving_back import give_back_group
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, activate_lease, claim_intent, find_lease, take_lease
-from drydock.records.results import find_result
+from drydock.records.results import Result, Roll, find_result
 from drydock.subject import read_subject
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE, OTHER_EXECUTION, World
@@ -121,8 +120,14 @@ def passes(world: World, most: int = 10) -> list[str]:
     return moves
 
 
-def result(world: World) -> Item:
+def result(world: World) -> Result:
     found = find_result(world.table, SUBJECT, ROLL, START)
+    assert found is not None
+    return found
+
+
+def rolled(world: World) -> Roll:
+    found = result(world).roll
     assert found is not None
     return found
 
@@ -138,8 +143,8 @@ def test_members_come_back_before_the_group_is_restored_and_the_lease_ends(
     assert scaling.told == [f"exit {INSTANCE}", "min 2", f"resume {AZ_REBALANCE}"]
     assert scaling.now == AS_FOUND
     assert find_lease(world.table, SUBJECT) is None
-    assert result(world)["outcome"] == "failed"
-    assert {key: found["outcome"] for key, found in result(world)["members"].items()} == {
+    assert result(world).outcome == "failed"
+    assert {key: member.outcome for key, member in rolled(world).members.items()} == {
         INSTANCE: "failed",
         OTHER: "not_attempted",
     }
@@ -182,7 +187,7 @@ def test_a_member_that_does_not_run_stays_out_and_people_are_told(
     passes(world)
 
     assert f"exit {INSTANCE}" not in scaling.told
-    assert any(INSTANCE in problem and "standby" in problem for problem in result(world)["problems"])
+    assert any(INSTANCE in problem and "standby" in problem for problem in rolled(world).problems)
     assert find_lease(world.table, SUBJECT) is None
 
 
@@ -192,7 +197,7 @@ def test_a_member_that_the_policy_holds_stays_out(world: World, scaling: FakeAut
     passes(world)
 
     assert scaling.told == ["min 1", f"resume {AZ_REBALANCE}"]
-    assert result(world)["members"][INSTANCE]["move"] == "hold"
+    assert rolled(world).members[INSTANCE].move == "hold"
 
 
 def test_a_member_that_was_replaced_is_asked_for_once(world: World, scaling: FakeAutoScaling) -> None:
@@ -212,7 +217,7 @@ def test_what_somebody_else_has_set_meanwhile_is_left_and_said(world: World, sca
     passes(world)
 
     assert scaling.told == [f"exit {INSTANCE}"]
-    assert any("min is 0" in problem for problem in result(world)["problems"])
+    assert any("min is 0" in problem for problem in rolled(world).problems)
 
 
 def test_a_group_that_is_gone_is_released(world: World) -> None:
@@ -220,7 +225,7 @@ def test_a_group_that_is_gone_is_released(world: World) -> None:
     roll(world)
 
     assert passes(world) == ["wait_for_functions", "release", "nothing"]
-    assert result(world)["problems"] == ["the group is gone"]
+    assert rolled(world).problems == ["the group is gone"]
 
 
 def test_an_execution_that_died_in_admission_has_touched_nothing(world: World, scaling: FakeAutoScaling) -> None:
@@ -229,7 +234,7 @@ def test_an_execution_that_died_in_admission_has_touched_nothing(world: World, s
 
     assert passes(world) == ["wait_for_functions", "release", "nothing"]
     assert scaling.told == []
-    assert result(world)["outcome"] == "refused"
+    assert result(world).outcome == "refused"
 
 
 def test_a_pass_for_a_group_that_nobody_holds_does_nothing(world: World) -> None:

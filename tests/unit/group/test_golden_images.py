@@ -29,6 +29,7 @@ from drydock.request.policy import DEFAULTS, effective_policy
 from drydock.subject import read_subject
 from drydock.telling.text import Location
 from tests.unit.fakes import START
+from tests.unit.records.recorded import a_group_result, a_member, a_roll
 from tests.unit.world import EXECUTION, INSTANCE, World
 
 ROLL = Holder(EXECUTION.replace("PatchInstance", "RollGroup"), 0)
@@ -206,16 +207,8 @@ def test_what_is_to_be_known_of_a_version_is_told_with_it(
     ],
 )
 def test_people_read_who_launches_from_the_new_version(change: Mapping[str, Any], line: str) -> None:
-    refresh = {**FACTS, "version": "6", "isDefault": False, "warnings": [], **change}
-    result = {
-        "outcome": "succeeded",
-        "operation": "Install",
-        "startedAt": "2026-01-13T00:00:00+00:00",
-        "endedAt": "2026-01-13T01:00:00+00:00",
-        "members": {INSTANCE: {"outcome": "succeeded"}},
-        "problems": [],
-        "launchTemplate": refresh,
-    }
+    refresh: Any = {**FACTS, "version": "6", "isDefault": False, "warnings": [], **change}
+    result = a_group_result(roll=a_roll({INSTANCE: a_member()}, launch_template=refresh))
     location = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 
     _, text = group_message("web", EXECUTION, None, result, location)

@@ -7,32 +7,21 @@ from typing import Any
 
 import pytest
 
+from drydock.errors import Failure
 from drydock.group.messages import group_message
 from drydock.telling.text import Location, advice_for
-from drydock.times import to_text
 from tests.unit.fakes import START
+from tests.unit.records.recorded import a_group_result, a_member, a_roll
 
 LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-RollGroup:roll-1"
-FAILED = {"error": "MachinesFailedError", "cause": "web: i-2 failed"}
+FAILED: Failure = {"error": "MachinesFailedError", "cause": "web: i-2 failed"}
 
 
-def result(**more: Any) -> dict[str, Any]:
-    return {
-        "groupName": "web",
-        "outcome": "succeeded",
-        "operation": "Install",
-        "startedAt": to_text(START),
-        "endedAt": to_text(START),
-        "members": {"i-1": {"outcome": "succeeded", "move": "exit"}},
-        "problems": [],
-        **more,
-    }
-
-
-def message(failure: dict[str, str] | None = None, **more: Any) -> tuple[str, str]:
-    outcome = {"outcome": "failed"} if failure else {}
-    return group_message("web", EXECUTION, failure, result(**{**outcome, **more}), LOCATION)
+def message(failure: Failure | None = None, **roll: Any) -> tuple[str, str]:
+    facts = {"members": {"i-1": a_member(move="exit")}, **roll}
+    result = a_group_result("failed" if failure else "succeeded", a_roll(**facts))
+    return group_message("web", EXECUTION, failure, result, LOCATION)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +40,10 @@ def test_a_roll_that_went_well_says_what_was_done(operation: str, said: str, cou
 
 def test_a_roll_that_failed_says_why_what_became_of_each_member_and_what_to_do() -> None:
     members = {
-        "i-1": {
-            "outcome": "succeeded",
-            "name": "web-1",
-            "move": "exit",
-            "at": to_text(START),
-            "endedAt": to_text(START + timedelta(minutes=14)),
-        },
-        "i-2": {"outcome": "failed", "move": "exit", "error": "PatchingFailedError", "cause": "patches are missing"},
-        "i-3": {"outcome": "gone", "error": "MemberGoneError", "cause": "the group has given it away"},
-        "i-4": {"outcome": "not_attempted", "error": "RollStoppedError", "reason": "1 of its members failed"},
+        "i-1": a_member(name="web-1", move="exit", began=START, ended=START + timedelta(minutes=14)),
+        "i-2": a_member("failed", move="exit", error="PatchingFailedError", cause="patches are missing", began=None),
+        "i-3": a_member("gone", error="MemberGoneError", cause="the group has given it away"),
+        "i-4": a_member("not_attempted", error="RollStoppedError", cause="1 of its members failed"),
     }
 
     subject, text = message(FAILED, members=members)
@@ -78,7 +61,7 @@ def test_a_roll_that_failed_says_why_what_became_of_each_member_and_what_to_do()
     ("move", "said"), [("hold", "held in standby"), ("replace", "replaced"), ("exit", "back in service")]
 )
 def test_a_member_that_failed_is_said_to_be_where_it_is(move: str, said: str) -> None:
-    _, text = message(FAILED, members={"i-2": {"outcome": "failed", "move": move, "cause": "patches are missing"}})
+    _, text = message(FAILED, members={"i-2": a_member("failed", move=move, cause="patches are missing", ended=None)})
 
     assert f"i-2: failed, {said}: patches are missing" in text
     assert ("Held in standby, as the policy says: i-2." in text) is (move == "hold")
@@ -86,9 +69,9 @@ def test_a_member_that_failed_is_said_to_be_where_it_is(move: str, said: str) ->
 
 
 def test_a_refused_roll_touched_nothing() -> None:
-    failure = {"error": "GroupBusyError", "cause": "web: roll-0 has held it since yesterday"}
+    failure: Failure = {"error": "GroupBusyError", "cause": "web: roll-0 has held it since yesterday"}
 
-    subject, text = group_message("web", EXECUTION, failure, result(outcome="refused", members={}), LOCATION)
+    subject, text = group_message("web", EXECUTION, failure, a_group_result("refused"), LOCATION)
 
     assert subject == "Drydock: group web was refused: GroupBusyError"
     assert "Auto Scaling group web was refused: web: roll-0 has held it since yesterday" in text
@@ -117,7 +100,7 @@ def test_what_could_not_be_undone_is_noted() -> None:
 
 
 def test_a_great_many_members_do_not_fill_the_message() -> None:
-    members = {f"i-{number}": {"outcome": "not_attempted", "reason": "stopped"} for number in range(500)}
+    members = {f"i-{number}": a_member("not_attempted", cause="stopped") for number in range(500)}
 
     _, text = message(FAILED, members=members)
 
@@ -127,12 +110,12 @@ def test_a_great_many_members_do_not_fill_the_message() -> None:
 
 
 def test_text_of_others_stays_on_its_line() -> None:
-    _, text = message(FAILED, members={"i-2": {"outcome": "failed", "move": "exit", "cause": "line\nanother"}})
+    _, text = message(FAILED, members={"i-2": a_member("failed", move="exit", cause="line\nanother", ended=None)})
 
     assert "i-2: failed, back in service: line another" in text
 
 
 def test_a_long_group_name_fits_a_subject() -> None:
-    subject, _ = group_message("w" * 255, EXECUTION, FAILED, result(outcome="failed"), LOCATION)
+    subject, _ = group_message("w" * 255, EXECUTION, FAILED, a_group_result("failed"), LOCATION)
 
     assert len(subject) < 100

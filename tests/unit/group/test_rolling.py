@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from drydock.errors import InvalidInputError, InvalidPolicyError
-from drydock.group.rolling import describe_group, summarise_group
+from drydock.errors import Failure, InvalidInputError, InvalidPolicyError
+from drydock.group.rolling import result_of_roll, summarise_group
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, Lease
+from drydock.records.results import Result, Roll
 from drydock.request.group import GroupRequest, read_group_request
 from drydock.subject import Group
 from tests.unit.fakes import START
+from tests.unit.records.recorded import a_group_result
 from tests.unit.world import EXECUTION, SNAPSHOT
 
 ONE, TWO, THREE = (f"i-{number:017x}" for number in (1, 2, 3))
@@ -125,62 +127,71 @@ def test_every_mistake_is_named_at_once() -> None:
         assert said in str(caught.value)
 
 
-def test_a_roll_whose_members_are_all_patched_succeeded() -> None:
-    facts = describe_group(lease(dict.fromkeys([ONE, TWO, THREE], PATCHED)), None, [])
+def end_of(lease: Lease, failure: Failure | None = None, problems: Sequence[str] = ()) -> Result:
+    return result_of_roll(lease, failure, problems, START)
 
-    assert (facts["outcome"], facts["failure"]) == ("succeeded", None)
-    assert facts["sizes"] == {"min": 1, "max": 4, "desired": 3}
+
+def rolled(result: Result) -> Roll:
+    assert result.roll is not None
+    return result.roll
+
+
+def test_a_roll_whose_members_are_all_patched_succeeded() -> None:
+    found = end_of(lease(dict.fromkeys([ONE, TWO, THREE], PATCHED)))
+
+    assert (found.outcome, found.failure) == ("succeeded", None)
+    assert rolled(found).sizes == {"min": 1, "max": 4, "desired": 3}
 
 
 @pytest.mark.parametrize("outcome", ["gone", "skipped", "busy"])
 def test_a_member_that_was_not_there_to_be_patched_is_no_failure(outcome: str) -> None:
     members = {ONE: PATCHED, TWO: {"outcome": outcome, "error": "X", "cause": "y"}, THREE: PATCHED}
 
-    assert describe_group(lease(members), None, [])["outcome"] == "succeeded"
+    assert end_of(lease(members)).outcome == "succeeded"
 
 
 def test_a_member_that_failed_fails_the_roll_and_the_rest_was_not_attempted() -> None:
-    facts = describe_group(lease({ONE: PATCHED, TWO: BROKEN}, STOPPED), None, [])
+    found = end_of(lease({ONE: PATCHED, TWO: BROKEN}, STOPPED))
 
-    assert facts["outcome"] == "failed"
-    assert facts["failure"] == {"error": "MachinesFailedError", "cause": f"web: {TWO} failed"}
-    assert [facts["members"][one]["outcome"] for one in (ONE, TWO, THREE)] == ["succeeded", "failed", "not_attempted"]
-    assert facts["members"][THREE]["error"] == "RollStoppedError"
-    assert facts["members"][THREE]["cause"] == "1 of its members failed"
+    assert found.outcome == "failed"
+    assert found.failure == {"error": "MachinesFailedError", "cause": f"web: {TWO} failed"}
+    assert [rolled(found).members[one].outcome for one in (ONE, TWO, THREE)] == ["succeeded", "failed", "not_attempted"]
+    assert rolled(found).members[THREE].error == "RollStoppedError"
+    assert rolled(found).members[THREE].cause == "1 of its members failed"
 
 
 def test_a_gate_that_closed_fails_the_roll_with_its_reason() -> None:
     closed = {"error": "AlarmRingingError", "reason": "alarm errors is in ALARM"}
 
-    facts = describe_group(lease({ONE: PATCHED}, closed), None, [])
+    found = end_of(lease({ONE: PATCHED}, closed))
 
-    assert facts["failure"]["error"] == "RollStoppedError"
-    assert facts["failure"]["cause"] == "web: 2 were not attempted: alarm errors is in ALARM"
-    assert facts["members"][TWO]["error"] == "AlarmRingingError"
+    cause = "web: 2 were not attempted: alarm errors is in ALARM"
+    assert found.failure == {"error": "RollStoppedError", "cause": cause}
+    assert rolled(found).members[TWO].error == "AlarmRingingError"
 
 
 def test_a_member_whose_end_is_not_known_failed() -> None:
-    facts = describe_group(lease({ONE: PATCHED, TWO: {"at": "2026-01-13T01:00:00.000Z"}, THREE: PATCHED}), None, [])
+    found = end_of(lease({ONE: PATCHED, TWO: {"at": "2026-01-13T01:00:00.000Z"}, THREE: PATCHED}))
 
-    assert facts["members"][TWO]["outcome"] == "failed"
-    assert facts["failure"]["error"] == "MachinesFailedError"
+    assert rolled(found).members[TWO].outcome == "failed"
+    assert found.failure is not None and found.failure["error"] == "MachinesFailedError"
 
 
 def test_the_first_failure_of_a_roll_stands() -> None:
-    first = {"error": "AwsCallFailedError", "cause": "denied"}
+    first: Failure = {"error": "AwsCallFailedError", "cause": "denied"}
 
-    facts = describe_group(lease({ONE: PATCHED, TWO: BROKEN}), first, ["a note"])
+    found = end_of(lease({ONE: PATCHED, TWO: BROKEN}), first, ["a note"])
 
-    assert facts["failure"] == first
-    assert facts["members"][THREE]["outcome"] == "not_attempted"
-    assert "a note" in facts["problems"]
+    assert found.failure == first
+    assert rolled(found).members[THREE].outcome == "not_attempted"
+    assert "a note" in rolled(found).problems
 
 
 def test_what_an_execution_ends_with_names_each_member_and_stays_small() -> None:
     ids = [f"i-{number:017x}" for number in range(500)]
-    facts = describe_group(lease(dict.fromkeys(ids, PATCHED), planned=ids), None, [])
+    found = end_of(lease(dict.fromkeys(ids, PATCHED), planned=ids))
 
-    output = summarise_group(facts)
+    output = summarise_group(found)
 
     assert output["members"] == dict.fromkeys(ids, "succeeded")
     assert (output["groupName"], output["outcome"], output["failure"]) == ("web", "succeeded", None)
@@ -188,8 +199,8 @@ def test_what_an_execution_ends_with_names_each_member_and_stays_small() -> None
 
 
 def test_a_refused_execution_ends_without_members() -> None:
-    failure = {"error": "GroupBusyError", "cause": "web: held"}
+    failure: Failure = {"error": "GroupBusyError", "cause": "web: held"}
 
-    output = summarise_group({"outcome": "refused", "failure": failure})
+    output = summarise_group(a_group_result("refused", failure=failure))
 
     assert output == {"groupName": "", "outcome": "refused", "members": {}, "failure": failure}

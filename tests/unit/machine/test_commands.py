@@ -61,7 +61,7 @@ def test_a_long_state_name_leaves_room_for_the_mark(world: World) -> None:
     begin_command(world.services, world.step("S" * 80), INSTALL)
 
     assert len(world.command.comment) <= 100
-    assert world.command.comment.endswith(world.step().mark("install"))
+    assert world.command.comment.endswith(world.step().holder.mark("install"))
 
 
 def test_sending_twice_is_sending_once(world: World) -> None:
@@ -218,6 +218,18 @@ def test_a_command_that_never_ran_ends_every_step(
         look_at_command(world.services, wait)
 
 
+@pytest.mark.parametrize("details", ["ExecutionTimedOut", "Execution Timed Out"])
+@pytest.mark.parametrize("purpose", ["install", "update"])
+def test_an_installation_that_its_agent_has_cut_short_may_still_be_at_work(
+    world: World, purpose: str, details: str
+) -> None:
+    wait = a_wait(world, purpose)
+    world.ssm.end(world.command, "TimedOut", status_details=details)
+
+    with pytest.raises(CommandTimedOutError, match="may still be at work"):
+        look_at_command(world.services, wait)
+
+
 @pytest.mark.parametrize("status", ["Success", "Failed", "TimedOut"])
 @pytest.mark.parametrize("purpose", ["install", "scan"])
 def test_the_status_of_an_installation_or_a_scan_is_reported_and_not_believed(
@@ -255,7 +267,13 @@ def test_a_hook_or_health_probe_that_succeeds_is_evidence(world: World, purpose:
     assert output is not None and output["commandId"] == wait.resource
 
 
-PROBED = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": True}
+PROBED = {
+    "bootId": "boot-1",
+    "agentVersion": "3.3",
+    "pendingReboot": True,
+    "installing": True,
+    "installer": "dnf (812) holds /var/lib/rpm/.rpm.lock",
+}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from drydock.errors import PatchStateNotReadyError
 from drydock.machine.evidence import (
     NOTHING_KNOWN,
     Evidence,
-    PatchCounts,
     count_patches,
     failure_of,
     is_fresh,
@@ -19,6 +18,7 @@ from drydock.machine.evidence import (
     read_patches,
     verify_patches,
 )
+from drydock.records.results import PatchCounts
 from drydock.request.policy import DEFAULTS, Verdict
 from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from drydock.machine.giving_back import NextMove, Situation, next_move
-from drydock.machine.settling import CommandAtWork, Settlement
+from drydock.machine.settling import CommandAtWork, Ending, Settlement
 from tests.unit.fakes import START
 
-SETTLED = Settlement((), None)
-AT_WORK = Settlement((CommandAtWork("install", "c-1", False),), None)
-SILENT = Settlement((), START)
+SETTLED = Settlement()
+AT_WORK = Settlement((CommandAtWork("install", "c-1", False),))
+SILENT = Settlement(silent_since=START)
+UNPROVED = Settlement(unproved=(Ending("install", "c-1", START, "unproved"),))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ SILENT = Settlement((), START)
         ({"settlement": AT_WORK}, "wait_for_commands"),
         ({"settlement": AT_WORK, "started": True}, "wait_for_commands"),
         ({"settlement": SILENT, "started": True}, "wait_for_commands"),
+        ({"settlement": UNPROVED, "started": True}, "wait_for_commands"),
+        ({"settlement": UNPROVED, "power": "stopping"}, "wait_for_commands"),
         ({"started": True}, "stop"),
         ({"started": True, "power": "pending"}, "stop"),
         ({"started": True, "power": "stopping"}, "wait_until_stopped"),
@@ -48,7 +51,9 @@ def test_the_next_move_is_the_one_that_is_safe_now(found: dict[str, Any], move: 
 
 
 @pytest.mark.parametrize("power", ["pending", "running", "stopping", "stopped", "terminated", "gone"])
-@pytest.mark.parametrize("settlement", [SETTLED, AT_WORK, SILENT], ids=["settled", "at work", "silent"])
+@pytest.mark.parametrize(
+    "settlement", [SETTLED, AT_WORK, SILENT, UNPROVED], ids=["settled", "at work", "silent", "unproved"]
+)
 @pytest.mark.parametrize("alive", [True, False], ids=["alive", "over"])
 @pytest.mark.parametrize("started", [True, False], ids=["started", "found running"])
 def test_power_is_cut_only_where_drydock_started_it_and_nothing_is_at_work(

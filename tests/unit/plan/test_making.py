@@ -23,8 +23,8 @@ from drydock.tags import GROUP_TAG
 from drydock.times import to_text
 from tests.unit.fakes import START, agent
 from tests.unit.plan.test_plans import instance, instance_id, policy
-from tests.unit.records.recorded import RUN_EXECUTION, SNAPSHOT, a_run, recorded_plan
-from tests.unit.world import EXECUTION
+from tests.unit.records.recorded import RUN_EXECUTION, a_run, recorded_plan
+from tests.unit.world import EXECUTION, SNAPSHOT
 
 NOW = START + timedelta(minutes=1)
 END = START + timedelta(hours=2)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from drydock.records.holder import Holder
+from drydock.records.results import Findings, Member, PatchCounts, Result, Roll, Work
 from drydock.records.runs import CARRYING_OUT, RecordedEnd, RecordedPlan, Run
 from drydock.request.policy import DEFAULTS
+from drydock.subject import Group
 from tests.unit.fakes import START
+from tests.unit.world import HOLDER, SNAPSHOT, SUBJECT
 
 RUN_ID = "night-7"
 RUN_EXECUTION = f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:{RUN_ID}"
-SNAPSHOT = "11111111-2222-3333-4444-555555555555"
 
 
 def recorded_plan(**more: Any) -> RecordedPlan:
@@ -70,3 +72,101 @@ def recorded_end(**more: Any) -> RecordedEnd:
         "failure": None,
     }
     return RecordedEnd(**{**facts, **more})
+
+
+def some_patches(missing: int = 0, **more: Any) -> PatchCounts:
+    counts = {
+        "missing": missing,
+        "failed": 0,
+        "installed": 40,
+        "pendingReboot": 0,
+        "missingPatches": [f"KB{number}" for number in range(1, missing + 1)],
+        "failedPatches": [],
+        "baselineId": "pb-0123456789abcdef0",
+        "patchGroup": "web",
+        "operation": "Scan",
+        "operationEnded": "2026-01-13T01:40:00Z",
+    }
+    return cast(PatchCounts, {**counts, **more})
+
+
+def some_findings(**more: Any) -> Findings:
+    """Two patches were missing, were installed, and took a reboot."""
+    facts: dict[str, Any] = {
+        "rebooted": True,
+        "patches_before": some_patches(2),
+        "patches_after": some_patches(0),
+        "installed": ["KB1", "KB2"],
+        "agent_before": "3.2.0.0",
+        "agent_after": "3.2.0.0",
+        "agents": [],
+        "hooks": {},
+        "commands": [],
+        "policy": deepcopy(DEFAULTS),
+    }
+    return Findings(**{**facts, **more})
+
+
+def some_work(**more: Any) -> Work:
+    """A machine that was stopped, patched, and stopped again."""
+    facts: dict[str, Any] = {
+        "name": "web-1",
+        "platform": "Windows",
+        "patch_group": "web",
+        "snapshot_id": SNAPSHOT,
+        "operation": "Install",
+        "power_before": "stopped",
+        "power_after": "stopped",
+        "times": {},
+        "images": {"before": "ami-1", "after": ""},
+        "commands": [],
+        "verdict": "compliant",
+        "problems": [],
+        "findings": some_findings(),
+    }
+    return Work(**{**facts, **more})
+
+
+def a_result(outcome: str = "succeeded", **more: Any) -> Result:
+    """Of a machine by itself; it was refused without work."""
+    failure = {"error": "ImageFailedError", "cause": "image ami-1 is failed"}
+    facts: dict[str, Any] = {
+        "subject": SUBJECT,
+        "holder": HOLDER,
+        "started": START,
+        "ended": START + timedelta(hours=1),
+        "outcome": outcome,
+        "failure": None if outcome == "succeeded" else failure,
+        "run_id": "",
+        "notify": "failures",
+        "work": None if outcome == "refused" else some_work(),
+    }
+    return Result(**{**facts, **more})
+
+
+def a_member(outcome: str = "succeeded", **more: Any) -> Member:
+    """Five minutes out of service."""
+    facts: dict[str, Any] = {
+        "name": "",
+        "began": START + timedelta(minutes=2),
+        "ended": START + timedelta(minutes=7),
+    }
+    return Member(outcome, **{**facts, **more})
+
+
+def a_roll(members: dict[str, Member] | None = None, **more: Any) -> Roll:
+    facts: dict[str, Any] = {
+        "group_name": "web",
+        "operation": "Install",
+        "snapshot_id": SNAPSHOT,
+        "sizes": {"min": 2, "max": 4, "desired": 3},
+        "problems": [],
+        "launch_template": None,
+    }
+    return Roll(members=members or {}, **{**facts, **more})
+
+
+def a_group_result(outcome: str = "succeeded", roll: Roll | None = None, **more: Any) -> Result:
+    """Of the group `web`; it was refused without a roll."""
+    done = None if outcome == "refused" else roll or a_roll()
+    return a_result(outcome, **{"subject": Group("web"), "work": None, "roll": done, **more})

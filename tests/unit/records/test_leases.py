@@ -30,14 +30,14 @@ from drydock.records.leases import (
     renew_intent,
     take_lease,
 )
-from drydock.records.results import find_result, make_result
+from drydock.records.results import find_result
 from tests.unit.fakes import START
+from tests.unit.records.recorded import a_result
 from tests.unit.world import HOLDER, OTHER_EXECUTION, SUBJECT
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 REDRIVEN = Holder(HOLDER.execution, 1)
 LATER = START + timedelta(minutes=5)
-FACTS = {"runId": "run-7", "notify": "failures"}
 
 
 def activate(table: Table, holder: Holder = HOLDER) -> None:
@@ -327,18 +327,17 @@ def test_a_lease_is_dropped_only_by_its_holder_in_its_phase(
 
 def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
     activate(table)
-    result = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, {**FACTS, "verdict": "compliant"})
+    result = a_result()
 
     assert end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, result)
 
     assert find_lease(table, SUBJECT) is None
-    found = find_result(table, SUBJECT, HOLDER, START)
-    assert found is not None and found["verdict"] == "compliant"
+    assert find_result(table, SUBJECT, HOLDER, START) == result
 
 
 def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -> None:
     activate(table, OTHER)
-    result = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, FACTS)
+    result = a_result()
 
     assert not end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, result)
 
@@ -348,11 +347,11 @@ def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -
 
 def test_the_first_result_of_an_execution_stands(table: Table) -> None:
     activate(table)
-    end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, make_result(SUBJECT, HOLDER, START, "failed", START, {}))
+    end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, a_result("failed"))
     activate(table)
 
-    second = make_result(SUBJECT, HOLDER, START, "succeeded", LATER, FACTS)
+    second = a_result()
 
     assert not end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, second)
     found = find_result(table, SUBJECT, HOLDER, START)
-    assert found is not None and found["outcome"] == "failed"
+    assert found is not None and found.outcome == "failed"

@@ -94,8 +94,8 @@ def test_a_holder_knows_its_name_and_account() -> None:
 def test_a_mark_is_the_same_for_the_same_execution_and_intent_only() -> None:
     steps = [Step.read(an_event(execution=execution)) for execution in (EXECUTION, OTHER_EXECUTION)]
 
-    marks = [step.mark(intent) for step in steps for intent in ("install", "scanAfter")]
+    marks = [step.holder.mark(intent) for step in steps for intent in ("install", "scanAfter")]
 
     assert len(set(marks)) == 4
-    assert Step.read(an_event(retry_count=3)).mark("install") == marks[0]
+    assert Step.read(an_event(retry_count=3)).holder.mark("install") == marks[0]
     assert all(len(found) == 16 for found in marks)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from drydock.aws.table import Item
+from drydock.errors import Failure
+from drydock.records.runs import Place
 from drydock.run.messages import summary_message, window_skipped_message, window_task_failed_message
 from drydock.telling.text import NEXT_STEPS, Location, console_link
 from drydock.times import to_text
@@ -103,7 +104,7 @@ URGENCY = [
 
 @pytest.mark.parametrize(("places", "run", "failure", "first_line"), URGENCY)
 def test_the_first_line_says_whether_anything_has_to_be_done_now(
-    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
+    places: list[Place], run: dict[str, Any], failure: Failure | None, first_line: str
 ) -> None:
     _, text = summary(report_of(places, run=a_run(**run), failure=failure))
 
@@ -112,7 +113,7 @@ def test_the_first_line_says_whether_anything_has_to_be_done_now(
 
 @pytest.mark.parametrize(("places", "run", "failure", "first_line"), URGENCY)
 def test_every_variant_names_run_window_place_and_time_and_is_no_json(
-    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
+    places: list[Place], run: dict[str, Any], failure: Failure | None, first_line: str
 ) -> None:
     subject, text = summary(report_of(places, run=a_run(**run), failure=failure))
 
@@ -185,7 +186,7 @@ def test_twenty_machines_are_named_and_the_report_has_the_others() -> None:
     ],
 )
 def test_people_see_whether_the_run_kept_to_its_window(ended: float, says: str) -> None:
-    places = [place(1), place(2), place(3, endedAt=to_text(after(ended)))]
+    places = [place(1), place(2), place(3, ended=after(ended))]
 
     _, text = summary(report_of(places, ended=ended))
 
@@ -287,7 +288,7 @@ def test_a_plan_says_how_it_is_carried_out() -> None:
     ],
     ids=["approved", "rejected", "not answered"],
 )
-def test_who_decided_what_and_when_is_told(asked: dict[str, Any], failure: dict[str, str] | None, says: str) -> None:
+def test_who_decided_what_and_when_is_told(asked: dict[str, Any], failure: Failure | None, says: str) -> None:
     _, text = summary(report_of([] if failure else ALL_WELL, run=a_run(approval=asked), failure=failure))
 
     assert section(text, "Approval") == [says]
@@ -295,7 +296,7 @@ def test_who_decided_what_and_when_is_told(asked: dict[str, Any], failure: dict[
 
 def test_a_refused_run_tells_every_mistake() -> None:
     mistakes = [f"input.targets[{number}].values: is no list of 1 to 50 texts" for number in range(50)]
-    failure = {"error": "InvalidInputError", "cause": "; ".join(mistakes)}
+    failure: Failure = {"error": "InvalidInputError", "cause": "; ".join(mistakes)}
     plan = make_plan(machines=[], window=None, targets=[])
 
     _, text = summary(report_of(plan=plan, run=a_run(plan=None), failure=failure))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,20 +13,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drydock import errors
-from drydock.aws.table import Item
+from drydock.errors import Failure
 from drydock.plan.plans import Plan, PlannedMachine
-from drydock.records.runs import Run
+from drydock.records.results import Member, Result
+from drydock.records.runs import Place, Run
 from drydock.request.policy import DEFAULTS
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, count_outcomes, failed_groups, outcome_of_run
 from drydock.run.reports import group_outcomes, make_report, reconcile
-from drydock.subject import Group, Subject
+from drydock.subject import Group, Instance, Subject
 from drydock.times import to_text
 from tests.unit.fakes import START
-from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, SNAPSHOT, a_run, recorded_end, recorded_plan
+from tests.unit.records.recorded import (
+    RUN_EXECUTION,
+    RUN_ID,
+    a_group_result,
+    a_member,
+    a_roll,
+    a_run,
+    recorded_end,
+    recorded_plan,
+)
+from tests.unit.world import SNAPSHOT
 
-REJECTED = {"error": "ApprovalRejectedError", "cause": "Hanako rejected it"}
-UNANSWERED = {"error": "ApprovalTimedOutError", "cause": "nobody answered in time"}
-ABORTED = {"error": "ABORTED", "cause": "the execution ended as ABORTED"}
+REJECTED: Failure = {"error": "ApprovalRejectedError", "cause": "Hanako rejected it"}
+UNANSWERED: Failure = {"error": "ApprovalTimedOutError", "cause": "nobody answered in time"}
+ABORTED: Failure = {"error": "ABORTED", "cause": "the execution ended as ABORTED"}
 CLOSED_BY_BUDGET = {"error": "BudgetSpentError", "reason": "2 failed, and the policy allows 1", "at": to_text(START)}
 PLAN_ONLY = recorded_plan(is_only=True)
 CLOSED_BY_HAND = {"error": "RunStoppedError", "reason": "somebody stopped it", "at": to_text(START)}
@@ -116,42 +127,41 @@ def approval(decision: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
-def place(number: int, outcome: str = "succeeded", **more: Any) -> Item:
-    return {
-        "instanceId": ident(number),
+def place(number: int, outcome: str = "succeeded", **more: Any) -> Place:
+    facts: dict[str, Any] = {
+        "subject": Instance(ident(number)),
         "name": f"web-{number}",
         "execution": f"{RUN_EXECUTION}-{ident(number)}",
-        "admittedAt": to_text(after(1)),
-        "endedAt": to_text(after(11)),
-        **({"outcome": outcome} if outcome else {}),
-        **more,
+        "admitted": after(1),
+        "ended": after(11),
+        "outcome": outcome,
     }
+    return Place(**{**facts, **more})
 
 
-def failed_place(number: int, error: str = "ImageFailedError", **more: Any) -> Item:
+def failed_place(number: int, error: str = "ImageFailedError", **more: Any) -> Place:
     return place(number, "failed", error=error, cause=f"{ident(number)}: image ami-1 is failed", **more)
 
 
 def outcomes_of(
-    places: Sequence[Item] = (),
+    places: Sequence[Place] = (),
     plan: Plan | None = None,
     run: Run | None = None,
-    children: Mapping[str, Mapping[str, Any]] | None = None,
-    failure: Mapping[str, str] | None = None,
+    failure: Failure | None = None,
 ) -> list[MachineOutcome]:
-    return reconcile(plan or make_plan(), places, run or a_run(), children or {}, failure)
+    return reconcile(plan or make_plan(), places, run or a_run(), failure)
 
 
 def report_of(
-    places: Sequence[Item] = (),
+    places: Sequence[Place] = (),
     plan: Plan | None = None,
     run: Run | None = None,
-    failure: Mapping[str, str] | None = None,
+    failure: Failure | None = None,
     ended: float = 60,
     **more: Any,
 ) -> dict[str, Any]:
     plan, run = plan or make_plan(), run or a_run()
-    outcomes = reconcile(plan, places, run, {}, failure)
+    outcomes = reconcile(plan, places, run, failure)
     report: Any = make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
     return report  # type: ignore[no-any-return]
 
@@ -166,46 +176,6 @@ def test_every_machine_has_the_outcome_of_its_place() -> None:
     assert (two["name"], two["error"]) == ("web-2", "ImageFailedError")
     assert "image ami-1 is failed" in two["cause"]
     assert (one["seconds"], one["wave"], one["isPlanned"]) == (600, 0, True)
-
-
-@pytest.mark.parametrize(
-    ("child", "outcome", "error", "says"),
-    [
-        ({"outcome": "succeeded", "verdict": "compliant"}, "succeeded", "", ""),
-        (
-            {"outcome": "failed", "failure": {"error": "HookFailedError", "cause": "exit 3"}},
-            "failed",
-            "HookFailedError",
-            "exit 3",
-        ),
-        (
-            {"outcome": "refused", "failure": {"error": "InstanceBusyError", "cause": "held"}},
-            "busy",
-            "InstanceBusyError",
-            "held",
-        ),
-        ({"error": "ABORTED", "cause": ""}, "failed", "ABORTED", "ended as ABORTED"),
-        ({"status": "TIMED_OUT"}, "failed", "TIMED_OUT", "ended as TIMED_OUT"),
-        ({"status": "RUNNING"}, "failed", "RUNNING", "still at work"),
-        ({"error": "X", "cause": json.dumps({"errorMessage": "said so", "stackTrace": []})}, "failed", "X", "said so"),
-    ],
-    ids=["success", "failure", "refusal", "abort", "time-out", "still running", "cause as JSON"],
-)
-def test_a_machine_without_an_outcome_has_that_of_its_execution(
-    child: dict[str, Any], outcome: str, error: str, says: str
-) -> None:
-    first = outcomes_of([place(1, "")], children={ident(1): child})[0]
-
-    assert (first["outcome"], first["error"]) == (outcome, error)
-    assert says in first["cause"]
-
-
-def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verdict() -> None:
-    child = {"outcome": "failed", "verdict": "pending_reboot", "failure": {"error": "ABORTED", "cause": ""}}
-
-    first = outcomes_of([place(1)], children={ident(1): child})[0]
-
-    assert (first["outcome"], first["error"], first["verdict"]) == ("succeeded", "", "pending_reboot")
 
 
 @pytest.mark.parametrize(
@@ -229,14 +199,14 @@ def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verd
     ],
 )
 def test_a_machine_whose_turn_did_not_come_has_the_reason_of_the_run(
-    run: dict[str, Any], failure: dict[str, str] | None, error: str, cause: str
+    run: dict[str, Any], failure: Failure | None, error: str, cause: str
 ) -> None:
     for machine in outcomes_of(run=a_run(**run), failure=failure):
         assert (machine["outcome"], machine["error"], machine["cause"]) == ("not_attempted", error, cause)
 
 
 def test_a_machine_that_was_let_in_and_never_started_was_not_attempted() -> None:
-    first = outcomes_of([place(1, "", endedAt="")], failure=ABORTED)[0]
+    first = outcomes_of([place(1, "", ended=None)], failure=ABORTED)[0]
 
     assert first["outcome"] == "not_attempted"
     assert first["cause"].startswith("it was let in, but its execution was never started")
@@ -253,7 +223,7 @@ def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
 
 
 def test_machines_are_reported_also_when_the_plan_cannot_be_read() -> None:
-    outcomes = reconcile(None, [failed_place(2), place(1)], a_run(), {})
+    outcomes = reconcile(None, [failed_place(2), place(1)], a_run())
     report = make_report(run=a_run(), plan=None, outcomes=outcomes, failure=None, ended=after(60))
 
     assert [machine["instanceId"] for machine in outcomes] == [ident(1), ident(2)]
@@ -267,21 +237,17 @@ numbers = st.integers(1, 12)
 @given(
     planned=st.lists(numbers, unique=True),
     taken=st.dictionaries(numbers, st.sampled_from(["", *MACHINE_OUTCOMES])),
-    found=st.dictionaries(numbers, st.sampled_from(["succeeded", "failed", "refused"])),
 )
-def test_whatever_is_found_every_machine_has_exactly_one_outcome(
-    planned: list[int], taken: dict[int, str], found: dict[int, str]
-) -> None:
+def test_whatever_is_found_every_machine_has_exactly_one_outcome(planned: list[int], taken: dict[int, str]) -> None:
     plan = make_plan(machines=[planned_machine(number) for number in planned])
     places = [place(number, outcome) for number, outcome in taken.items()]
-    children = {ident(number): {"outcome": outcome, "error": "ABORTED"} for number, outcome in found.items()}
 
-    outcomes = reconcile(plan, places, a_run(), children)
+    outcomes = reconcile(plan, places, a_run())
 
     ids = [machine["instanceId"] for machine in outcomes]
     assert len(ids) == len(set(ids))
     assert ids[: len(planned)] == [ident(number) for number in planned]
-    assert set(ids) == {ident(number) for number in {*planned, *taken, *found}}
+    assert set(ids) == {ident(number) for number in {*planned, *taken}}
     assert {machine["outcome"] for machine in outcomes} <= set(MACHINE_OUTCOMES)
     assert sum(count_outcomes(outcomes).values()) == len(outcomes)
     json.dumps(make_report(run=a_run(), plan=plan, outcomes=outcomes, failure=None, ended=after(60)))
@@ -333,9 +299,7 @@ def test_only_what_somebody_has_to_mend_counts_as_failed(error: str, outcome: st
         ([], {"plan": PLAN_ONLY}, None, "planned"),
     ],
 )
-def test_a_run_has_one_outcome(
-    places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, outcome: str
-) -> None:
+def test_a_run_has_one_outcome(places: list[Place], run: dict[str, Any], failure: Failure | None, outcome: str) -> None:
     found = a_run(**run)
 
     assert outcome_of_run(outcomes_of(places, run=found, failure=failure), found, failure) == outcome
@@ -354,9 +318,7 @@ def test_a_run_has_one_outcome(
         ({"error": "ServiceUnavailableError", "cause": ""}, "failed"),
     ],
 )
-def test_a_run_without_machines_has_an_outcome_too(
-    plan_only: bool, failure: dict[str, str] | None, outcome: str
-) -> None:
+def test_a_run_without_machines_has_an_outcome_too(plan_only: bool, failure: Failure | None, outcome: str) -> None:
     assert outcome_of_run([], a_run(plan=recorded_plan(is_only=plan_only)), failure) == outcome
 
 
@@ -387,7 +349,7 @@ def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
 def test_a_run_is_inside_its_window_when_its_last_machine_was_given_back_in_time(
     ended: float, inside: bool, late: int
 ) -> None:
-    places = [place(1), failed_place(2, endedAt=to_text(after(ended))), place(3, "not_attempted", endedAt="")]
+    places = [place(1), failed_place(2, ended=after(ended)), place(3, "not_attempted", ended=None)]
 
     report = report_of(places, ended=200)
 
@@ -424,7 +386,7 @@ def test_who_approved_is_reported_and_what_lets_people_approve_is_not() -> None:
     ],
 )
 def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) -> None:
-    failure = {"error": "InvalidInputError", "cause": "input.targets: is no list"}
+    failure: Failure = {"error": "InvalidInputError", "cause": "input.targets: is no list"}
 
     report = make_report(
         run=a_run(plan=None), plan=None, outcomes=[], failure=failure, ended=after(1), given=given_input
@@ -485,27 +447,26 @@ def group_plan() -> Plan:
     return make_plan(machines=[group, planned_machine(4)])
 
 
-def group_place(outcome: str = "succeeded", **more: Any) -> Item:
+def group_place(outcome: str = "succeeded", **more: Any) -> Place:
     only = [ident(number) for number in (1, 2, 3)]
-    return {**place(1, outcome), "instanceId": "group/web", "name": "web", "execution": ROLL, "only": only, **more}
+    return place(1, outcome, **{"subject": Group("web"), "name": "web", "execution": ROLL, "only": only, **more})
 
 
-def roll_result(outcome: str = "succeeded", **more: Any) -> Item:
-    members = {ident(number): member() for number in (1, 2, 3)}
-    return {"groupName": "web", "outcome": outcome, "failure": None, "problems": [], "members": members, **more}
+def rolled(outcome: str = "succeeded", members: dict[str, Member] | None = None) -> Result:
+    return a_group_result(outcome, a_roll(members or {ident(number): a_member() for number in (1, 2, 3)}))
 
 
-def member(outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
-    return {"outcome": outcome, "at": to_text(after(2)), "endedAt": to_text(after(7)), **more}
+def refused(error: str, cause: str) -> Result:
+    return a_group_result("refused", failure={"error": error, "cause": cause})
 
 
-def outcomes_of_group(found: Item, roll: Item | None) -> list[MachineOutcome]:
-    rolls: dict[Subject, Item] = {Group("web"): roll} if roll else {}
-    return reconcile(group_plan(), [found, place(4)], a_run(), {}, None, rolls)[:3]
+def outcomes_of_group(found: Place, roll: Result | None) -> list[MachineOutcome]:
+    rolls: dict[Subject, Result] = {Group("web"): roll} if roll else {}
+    return reconcile(group_plan(), [found, place(4)], a_run(), None, rolls)[:3]
 
 
 def test_the_members_of_a_group_are_reported_one_by_one_with_their_own_times() -> None:
-    one, two, three = outcomes_of_group(group_place(), roll_result())
+    one, two, three = outcomes_of_group(group_place(), rolled())
 
     assert [each["outcome"] for each in (one, two, three)] == ["succeeded"] * 3
     assert (one["name"], one["groupName"], one["seconds"], one["execution"]) == ("web-1", "web", 300, ROLL)
@@ -514,13 +475,11 @@ def test_the_members_of_a_group_are_reported_one_by_one_with_their_own_times() -
 
 def test_a_roll_that_stopped_tells_what_failed_and_what_was_not_attempted() -> None:
     members = {
-        ident(1): member(),
-        ident(2): member("failed", error="ImageFailedError", cause="no image"),
-        ident(3): {"outcome": "not_attempted", "error": "RollStoppedError", "cause": "1 of its members failed"},
+        ident(1): a_member(),
+        ident(2): a_member("failed", error="ImageFailedError", cause="no image"),
+        ident(3): a_member("not_attempted", error="RollStoppedError", cause="1 of its members failed"),
     }
-    found = outcomes_of_group(
-        group_place("failed", error="MachinesFailedError"), roll_result("failed", members=members)
-    )
+    found = outcomes_of_group(group_place("failed", error="MachinesFailedError"), rolled("failed", members))
 
     assert [each["outcome"] for each in found] == ["succeeded", "failed", "not_attempted"]
     assert [each["error"] for each in found] == ["", "ImageFailedError", "RollStoppedError"]
@@ -536,24 +495,22 @@ def test_a_roll_that_stopped_tells_what_failed_and_what_was_not_attempted() -> N
     ],
 )
 def test_the_members_of_a_group_that_was_refused_were_not_touched(error: str, outcome: str, counts_as: str) -> None:
-    refused = roll_result("refused", members={}, failure={"error": error, "cause": "why"})
-
-    found = outcomes_of_group(group_place(outcome, error=error, cause="why"), refused)
+    found = outcomes_of_group(group_place(outcome, error=error, cause="why"), refused(error, "why"))
 
     assert [(each["outcome"], each["error"], each["cause"]) for each in found] == [(counts_as, error, "why")] * 3
 
 
 def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
-    found = outcomes_of_group(group_place(), roll_result(members={ident(1): member(), ident(3): member()}))
+    found = outcomes_of_group(group_place(), rolled(members={ident(1): a_member(), ident(3): a_member()}))
 
     assert [each["outcome"] for each in found] == ["succeeded", "gone", "succeeded"]
     assert "group web" in found[1]["cause"]
 
 
 def test_a_member_that_a_roll_took_up_by_itself_is_no_mistake_of_the_plan() -> None:
-    newcomer = {ident(9): member(), **{ident(number): member() for number in (1, 2, 3)}}
-    rolls: dict[Subject, Item] = {Group("web"): roll_result(members=newcomer)}
-    found = reconcile(group_plan(), [group_place()], a_run(), {}, None, rolls)
+    newcomer = {ident(9): a_member(), **{ident(number): a_member() for number in (1, 2, 3)}}
+    rolls: dict[Subject, Result] = {Group("web"): rolled(members=newcomer)}
+    found = reconcile(group_plan(), [group_place()], a_run(), None, rolls)
 
     assert [each["instanceId"] for each in found if not each["isPlanned"]] == []
     assert found[-1]["groupName"] == "web"
@@ -568,10 +525,9 @@ def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> 
 
 
 def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do() -> None:
-    refused = roll_result("refused", members={}, failure={"error": "MemberNotSparedError", "cause": "too small"})
     places = [group_place("failed", error="MemberNotSparedError", cause="too small"), place(4)]
-    rolls: dict[Subject, Item] = {Group("web"): refused}
-    outcomes = reconcile(group_plan(), places, a_run(), {}, None, rolls)
+    rolls: dict[Subject, Result] = {Group("web"): refused("MemberNotSparedError", "too small")}
+    outcomes = reconcile(group_plan(), places, a_run(), None, rolls)
     groups = group_outcomes(places, rolls, None)
 
     report = make_report(

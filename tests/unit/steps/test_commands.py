@@ -14,7 +14,9 @@ from tests.unit.fakes import START, FunctionDiedError, patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
 HOOKS = {"preInstall": "LeaveCluster", "postInstall": "CheckConfiguration", "onExit": "JoinCluster"}
-PROBED = json.dumps({"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False})
+PROBED = json.dumps(
+    {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False, "installing": False, "installer": ""}
+)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from drydock.aws.table import Key
-from drydock.errors import AwsCallFailedError, PowerNotRestoredError
+from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, PowerNotRestoredError
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
-from drydock.records.results import make_result, put_result
+from drydock.records.results import put_result
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
+from tests.unit.records.recorded import a_result
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 LIFETIME = timedelta(seconds=75)
@@ -217,6 +218,11 @@ def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
     assert give_back(world) == "stop"
 
 
+NOTHING_INSTALLS = json.dumps(
+    {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": ""}
+)
+
+
 def install(world: World) -> None:
     world.run("install_patches", world.event("Install Patches", {"reboot": True}))
     world.clock.move(seconds=76)
@@ -256,6 +262,94 @@ def test_an_installation_that_never_ends_is_waited_for_until_it_expired_and_the_
     assert give_back(started) == "wait_for_commands"
 
     started.ssm.agents[INSTANCE] = agent(started.clock() + timedelta(seconds=1))
+    assert give_back(started) == "wait_for_commands"
+    started.ssm.end(started.ssm.sent[-1], output=NOTHING_INSTALLS)
+    assert give_back(started) == "stop"
+
+
+def test_a_pass_asks_the_machine_and_a_later_one_reads_its_answer(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Cancelled")
+
+    assert give_back(started) == "wait_for_commands"
+    assert give_back(started) == "wait_for_commands"
+    installation, probe = started.ssm.sent
+    assert (probe.document, probe.version) == ("drydock-Probe", "$LATEST")
+    assert probe.parameters["CommandIds"] == installation.command_id
+    assert 60 <= int(probe.parameters["SecondsSince"]) < 600
+    assert started.intents["giveBackProof"] == probe.command_id
+
+    started.ssm.end(probe, output=NOTHING_INSTALLS)
+    assert give_back(started) == "stop"
+
+
+def test_as_long_as_something_installs_the_sweeps_go_on_asking_with_other_words_each_time(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Cancelled")
+
+    for _ in range(5):
+        assert give_back(started) == "wait_for_commands"
+        started.ssm.end(started.ssm.sent[-1], output=NOTHING_INSTALLS.replace("false", "true"))
+        started.clock.move(minutes=2)
+
+    probes = started.ssm.sent[1:]
+    assert len({probe.comment for probe in probes}) == len(probes) == 5
+    assert started.ec2.state(INSTANCE) == "running"
+    assert list(started.intents).count("giveBackProof") == 1, "the lease does not grow"
+
+
+def test_two_passes_ask_once(started: World) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Cancelled")
+
+    assert give_back(started) == "wait_for_commands"
+    started.ssm.end(started.ssm.sent[-1], "Failed")
+    assert give_back(started) == "wait_for_commands"
+
+    assert len(started.ssm.sent) == 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_pass_that_dies_while_it_asks_is_carried_on(started: World, moment: str) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Cancelled")
+    getattr(started.ssm.faults, moment)["send_command"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        give_back(started)
+    assert give_back(started) == "wait_for_commands"
+    assert len(started.ssm.sent) == (1 if moment == "before" else 2)
+
+    started.clock.move(minutes=3)
+    assert give_back(started) == "wait_for_commands"
+    started.ssm.end(started.ssm.sent[-1], output=NOTHING_INSTALLS)
+
+    assert len(started.ssm.sent) == 2
+    assert give_back(started) == "stop"
+
+
+@pytest.mark.parametrize(
+    "error", [AwsCallFailedError("AccessDenied"), CommandNotDeliveredError("InvalidInstanceId"), DocumentError("gone")]
+)
+def test_a_machine_that_cannot_be_asked_keeps_its_power_and_is_asked_again(started: World, error: Exception) -> None:
+    started.end_execution("RUNNING")
+    install(started)
+    started.end_execution("ABORTED")
+    started.ssm.end(started.command, "Cancelled")
+    started.ssm.faults.before["send_command"] = error
+
+    assert give_back(started) == "wait_for_commands"
+    started.clock.move(minutes=2)
+    assert give_back(started) == "wait_for_commands"
+
+    started.ssm.end(started.ssm.sent[-1], output=NOTHING_INSTALLS)
     assert give_back(started) == "stop"
 
 
@@ -427,9 +521,9 @@ def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(wor
 
 
 def untold(world: World) -> Key:
-    result = make_result(SUBJECT, HOLDER, START, "failed", world.clock(), {})
+    result = a_result("failed", ended=world.clock())
     put_result(world.table, result)
-    return {"pk": result["pk"], "sk": result["sk"]}
+    return result.key
 
 
 def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: World) -> None:
@@ -449,7 +543,7 @@ def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: 
 
 def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(world: World) -> None:
     for number in range(25):
-        put_result(world.table, make_result(Instance(f"i-{number:017x}"), HOLDER, START, "failed", START, {}))
+        put_result(world.table, a_result("failed", subject=Instance(f"i-{number:017x}"), ended=START))
     world.clock.move(minutes=3)
 
     assert len(sweep(world)) <= 20
@@ -458,17 +552,17 @@ def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(
 @pytest.mark.parametrize(
     ("facts", "found"),
     [
-        ({"runId": "", "notify": "failures"}, True),
-        ({"runId": "run-7", "notify": "each"}, True),
-        ({"runId": "run-7", "notify": "failures"}, False),
-        ({"runId": "run-7", "notify": "summary"}, False),
+        ({"run_id": "", "notify": "failures"}, True),
+        ({"run_id": "run-7", "notify": "each"}, True),
+        ({"run_id": "run-7", "notify": "failures"}, False),
+        ({"run_id": "run-7", "notify": "summary"}, False),
     ],
     ids=["by hand", "in a run with each", "in a run with failures", "in a run with a summary"],
 )
 def test_the_sweep_finds_successes_that_should_have_been_announced(
-    world: World, facts: dict[str, str], found: bool
+    world: World, facts: dict[str, Any], found: bool
 ) -> None:
-    put_result(world.table, make_result(SUBJECT, HOLDER, START, "succeeded", world.clock(), facts))
+    put_result(world.table, a_result(ended=world.clock(), **facts))
     world.clock.move(minutes=3)
 
     assert sweep(world) == ([f"drydock-alert_failure {INSTANCE}"] if found else [])

@@ -13,8 +13,9 @@ from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.machine.release import hook_outcomes
 from drydock.records.holder import Holder
 from drydock.records.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
-from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.records.recorded import a_result, some_patches
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
@@ -29,11 +30,11 @@ INSTALL = {
 }
 GOOD = {
     "failure": None,
-    "patchesBefore": {"missing": 2, "missingPatches": ["KB1", "KB2"]},
+    "patchesBefore": some_patches(missing=2),
     "probeBefore": {"agentVersion": "3.1", "bootId": "a"},
     "probeAfter": {"agentVersion": "3.3", "bootId": "b"},
     "installs": [INSTALL, None],
-    "verified": {"verdict": "compliant", "rebooted": True, "patches": {"missing": 0, "missingPatches": []}},
+    "verified": {"verdict": "compliant", "rebooted": True, "patches": some_patches(missing=0)},
     "hooks": {},
     "isPatching": True,
 }
@@ -249,7 +250,7 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
 
 def test_an_execution_whose_name_was_used_before_is_released_with_a_result_of_its_own(world: World) -> None:
     in_autumn = START - timedelta(days=91)
-    put_result(world.table, make_result(SUBJECT, HOLDER, in_autumn, "failed", in_autumn, {}))
+    put_result(world.table, a_result("failed", started=in_autumn, ended=in_autumn))
     world.hold()
 
     released = release(world)
@@ -321,7 +322,7 @@ def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_leas
 
 
 def test_a_result_that_stands_already_does_not_keep_the_lease(world: World) -> None:
-    put_result(world.table, make_result(SUBJECT, HOLDER, START, "refused", world.clock(), {}))
+    put_result(world.table, a_result("refused", ended=world.clock()))
     world.hold()
     world.end_execution("ABORTED")
     world.clock.move(seconds=76)

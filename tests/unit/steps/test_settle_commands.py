@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,13 @@ from tests.unit.world import INSTANCE, World
 
 def settle(world: World, **more: Any) -> None:
     world.run("settle_commands", world.event("Settle Commands", **more))
+
+
+def prove(world: World, **said: Any) -> None:
+    """The machine answers the last probe, and AWS reports that it has."""
+    answer = {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": "", **said}
+    world.ssm.end(world.ssm.sent[-1], output=json.dumps(answer))
+    world.resume()
 
 
 @pytest.fixture
@@ -51,7 +59,10 @@ def test_an_installation_that_has_not_begun_is_cancelled_and_still_waited_for(in
     assert installing.executions.answers == []
     installing.ssm.end(installing.command, "Cancelled")
     installing.resume()
-    assert installing.executions.answers == [("T", {})]
+    assert installing.executions.answers == []
+    settle(installing, token="U")
+    prove(installing)
+    assert installing.executions.answers == [("U", {})]
 
 
 def test_a_function_that_dies_while_cancelling_is_carried_on(installing: World) -> None:
@@ -83,6 +94,83 @@ def test_a_command_that_never_ends_is_over_when_it_has_expired_and_the_agent_cal
     installing.ssm.agents[INSTANCE] = agent(installing.clock())
 
     settle(installing, token="T")
+    prove(installing)
+
+    assert installing.executions.answers == [("T", {})]
+
+
+@pytest.mark.parametrize(("status", "details"), [("Cancelled", "Cancelled"), ("TimedOut", "ExecutionTimedOut")])
+def test_an_installation_that_was_cut_short_is_settled_by_the_machine_itself(
+    installing: World, status: str, details: str
+) -> None:
+    installing.ssm.end(installing.command, status, status_details=details)
+
+    settle(installing, token="T")
+
+    installation, probe = installing.ssm.sent
+    assert (probe.document, probe.version) == ("drydock-Probe", "$LATEST")
+    assert probe.parameters == {"CommandIds": installation.command_id, "SecondsSince": "60"}
+    assert installing.intents["proof1"] == probe.command_id
+    assert installing.executions.answers == []
+    prove(installing)
+    assert installing.executions.answers == [("T", {})]
+
+
+def test_as_long_as_something_installs_every_entry_asks_again(installing: World) -> None:
+    installing.ssm.end(installing.command, "Cancelled")
+    entered = installing.clock()
+    for retry in range(4):
+        settle(installing, entered=entered, retry_count=retry)
+        prove(installing, installing=True, installer="dnf (812) holds a lock")
+        installing.clock.move(minutes=5)
+
+    assert {"proof1", "proof2", "proof3", "proof4"} < set(installing.intents)
+    assert len({command.comment for command in installing.ssm.sent}) == 5
+    assert installing.executions.answers == []
+
+    installing.clock.move(hours=4)
+    settle(installing, entered=entered, retry_count=4)
+    assert installing.refusals == ["CommandsNotSettledError"]
+    ((_, error),) = installing.executions.refusals
+    assert "dnf (812) holds a lock" in str(error)
+
+
+def test_two_entries_send_one_probe(installing: World) -> None:
+    installing.ssm.end(installing.command, "Cancelled")
+
+    settle(installing)
+    settle(installing)
+
+    assert len(installing.ssm.sent) == 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_while_it_asks_is_carried_on(installing: World, moment: str) -> None:
+    installing.ssm.end(installing.command, "Cancelled")
+    getattr(installing.ssm.faults, moment)["send_command"] = FunctionDiedError()
+    with pytest.raises(FunctionDiedError):
+        settle(installing)
+    installing.clock.move(minutes=5)
+
+    settle(installing, token="T")
+
+    assert len(installing.ssm.sent) == 2
+    prove(installing)
+    assert installing.executions.answers == [("T", {})]
+
+
+@pytest.mark.parametrize(
+    "error", [AwsCallFailedError("AccessDenied"), CommandNotDeliveredError("InvalidInstanceId"), DocumentError("gone")]
+)
+def test_a_machine_that_cannot_be_asked_is_asked_again_by_the_next_entry(installing: World, error: Exception) -> None:
+    installing.ssm.end(installing.command, "Cancelled")
+    installing.ssm.faults.before["send_command"] = error
+    settle(installing)
+    assert (installing.refusals, installing.executions.answers) == ([], [])
+
+    installing.clock.move(minutes=5)
+    settle(installing, token="T")
+    prove(installing)
 
     assert installing.executions.answers == [("T", {})]
 

@@ -12,28 +12,18 @@ from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 from drydock.records.holder import Holder
 from drydock.records.leases import claim_intent
-from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.results import put_result, untold_results
 from drydock.records.runs import open_run
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.records.recorded import a_result, some_work
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, TOPIC, World, dynamodb
-
-FACTS: dict[str, Any] = {
-    "name": "web-1",
-    "runId": "",
-    "notify": "failures",
-    "powerBefore": "stopped",
-    "powerAfter": "stopped",
-    "rebooted": True,
-    "verdict": "compliant",
-    "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
-}
 
 
 def end(world: World, outcome: str = "failed", **facts: Any) -> None:
     """The execution has ended with this result."""
-    put_result(world.table, make_result(SUBJECT, HOLDER, START, outcome, world.clock(), {**FACTS, **facts}))
+    put_result(world.table, a_result(outcome, ended=world.clock(), **facts))
 
 
 def ended_event(status: str = "FAILED", **more: Any) -> dict[str, Any]:
@@ -245,7 +235,7 @@ def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_aga
 def test_an_execution_that_was_stopped_when_all_was_done_is_told_as_a_success(
     world: World, event: dict[str, Any]
 ) -> None:
-    end(world, "succeeded", failure=None)
+    end(world, "succeeded")
 
     alert(world, event)
     announce(world)
@@ -270,7 +260,7 @@ def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(wo
 
 def test_an_execution_whose_name_was_used_before_is_not_told_with_the_result_of_then(world: World) -> None:
     in_autumn = START - timedelta(days=91)
-    put_result(world.table, make_result(SUBJECT, HOLDER, in_autumn, "succeeded", in_autumn, FACTS))
+    put_result(world.table, a_result(started=in_autumn, ended=in_autumn))
 
     announce(world)
     assert world.clients.published == []
@@ -298,14 +288,7 @@ def test_an_execution_that_was_killed_in_admission_touched_nothing(world: World)
 def test_a_refusal_is_told_as_one(world: World) -> None:
     put_result(
         world.table,
-        make_result(
-            SUBJECT,
-            HOLDER,
-            START,
-            "refused",
-            world.clock(),
-            {"failure": {"error": "InstanceBusyError", "cause": "busy"}},
-        ),
+        a_result("refused", failure={"error": "InstanceBusyError", "cause": "busy"}),
     )
 
     alert(world)
@@ -325,10 +308,10 @@ def test_the_lease_of_another_execution_says_nothing_about_this_one(world: World
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
-        ({"runId": "", "notify": "summary"}, True),
-        ({"runId": "run-7", "notify": "summary"}, False),
-        ({"runId": "run-7", "notify": "failures"}, True),
-        ({"runId": "run-7", "notify": "each"}, True),
+        ({"run_id": "", "notify": "summary"}, True),
+        ({"run_id": "run-7", "notify": "summary"}, False),
+        ({"run_id": "run-7", "notify": "failures"}, True),
+        ({"run_id": "run-7", "notify": "each"}, True),
     ],
     ids=["by hand", "in a run with a summary", "in a run with failures", "in a run with each"],
 )
@@ -336,8 +319,8 @@ def test_the_lease_of_another_execution_says_nothing_about_this_one(world: World
 def test_inside_a_run_the_policy_says_whether_a_machine_is_told_itself(
     world: World, facts: dict[str, str], told: bool, event: dict[str, Any]
 ) -> None:
-    if facts["runId"]:
-        begin_run(world, facts["runId"])
+    if facts["run_id"]:
+        begin_run(world, facts["run_id"])
     end(world, **facts)
 
     alert(world, event)
@@ -352,7 +335,7 @@ def begin_run(world: World, run_id: str) -> None:
 
 
 def test_a_failure_is_told_itself_when_there_is_no_run_that_would_tell_it(world: World) -> None:
-    end(world, runId="run-7", notify="summary")
+    end(world, run_id="run-7", notify="summary")
 
     alert(world)
 
@@ -360,7 +343,7 @@ def test_a_failure_is_told_itself_when_there_is_no_run_that_would_tell_it(world:
 
 
 def test_the_run_is_an_attribute_to_filter_by(world: World) -> None:
-    end(world, runId="run-7")
+    end(world, run_id="run-7")
 
     alert(world)
 
@@ -375,7 +358,7 @@ def test_an_event_without_its_input_is_told_without_the_machine(world: World) ->
 
 
 def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None:
-    nowhere = make_result(Instance(""), HOLDER, START, "refused", world.clock(), {"failure": FACTS["failure"]})
+    nowhere = a_result("refused", subject=Instance(""))
     put_result(world.table, nowhere)
 
     alert(world, ended_event(input="{}"))
@@ -387,7 +370,7 @@ def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None
 
 def test_a_machine_that_is_gone_can_be_told_of(world: World) -> None:
     world.ec2.instances.clear()
-    end(world, powerAfter="gone")
+    end(world, work=some_work(power_after="gone"))
 
     alert(world)
 
@@ -399,7 +382,7 @@ def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
     end(world)
     alert(world)
 
-    put_result(world.table, make_result(SUBJECT, Holder(EXECUTION, 1), START, "failed", world.clock(), FACTS))
+    put_result(world.table, a_result("failed", holder=Holder(EXECUTION, 1)))
     alert(world, ended_event(redriveCount=1))
 
     assert len(subjects(world)) == 2

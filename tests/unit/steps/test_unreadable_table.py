@@ -13,11 +13,12 @@ from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
-from drydock.records.results import make_result, put_result, result_key, untold_results
-from drydock.records.runs import open_run, place_key, put_place, run_key
+from drydock.records.results import put_result, result_key, untold_results
+from drydock.records.runs import Place, open_run, place_key, put_place, run_key
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, patch_state
+from tests.unit.records.recorded import a_result
 from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, dynamodb
 
 OTHER_INSTANCE = "i-0fedcba9876543210"
@@ -182,7 +183,7 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     make_newer(lease_key(SUBJECT))
     assert take_lease(world.table, OTHER, Instance(OTHER_INSTANCE), START, world.clock()) is None
     for holder in (HOLDER, OTHER):
-        put_result(world.table, make_result(SUBJECT, holder, START, "failed", world.clock(), {}))
+        put_result(world.table, a_result("failed", holder=holder, ended=world.clock()))
     newer, older = sorted(untold_results(world.table), key=lambda result: result.holder.execution)
     make_newer(result_key(newer.subject, newer.holder, newer.started))
     world.end_execution("ABORTED")
@@ -207,16 +208,15 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
 
 
 def test_a_result_of_a_newer_drydock_is_neither_told_nor_marked(world: World) -> None:
-    result = make_result(SUBJECT, HOLDER, START, "failed", world.clock(), {"failure": {"error": "E", "cause": "c"}})
+    result = a_result("failed")
     put_result(world.table, result)
-    key: Key = {"pk": result["pk"], "sk": result["sk"]}
-    before = make_newer(key)
+    before = make_newer(result.key)
 
     with pytest.raises(NewerSchemaError):
         world.run("alert_failure", ALERT)
 
     assert world.clients.published == []
-    assert raw(key) == before
+    assert raw(result.key) == before
 
 
 @pytest.mark.parametrize("case", STEPS.values(), ids=STEPS)
@@ -279,7 +279,7 @@ def test_an_event_leaves_a_run_of_a_newer_drydock_alone(world: World, function: 
 
 def test_a_machine_whose_place_in_a_run_a_newer_drydock_wrote_is_not_admitted_again(world: World) -> None:
     run = open_run(world.table, RUN, START)
-    put_place(world.table, run.run_id, SUBJECT, {"name": "web-1"}, START)
+    put_place(world.table, run.run_id, Place(SUBJECT, "web-1"), START)
     before = make_newer(place_key(run.run_id, SUBJECT))
 
     with pytest.raises(NewerSchemaError, match=f"MACHINE#{INSTANCE} has schema 2"):

@@ -5,34 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from drydock import errors
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.records.results import Work
 from drydock.telling.envelope import wrap_for_protocols
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import NEXT_STEPS, VERDICTS, Location, console_link, machine_text, object_link, windows_link
+from tests.unit.fakes import START
+from tests.unit.records.recorded import a_result, some_findings, some_patches, some_work
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, TOPIC, World
 
 LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
-RESULT: dict[str, Any] = {
-    "instanceId": INSTANCE,
-    "name": "web-1",
-    "execution": EXECUTION,
-    "outcome": "succeeded",
-    "verdict": "compliant",
-    "startedAt": "2026-01-13T01:00:00Z",
-    "endedAt": "2026-01-13T02:00:00Z",
-    "powerBefore": "stopped",
-    "powerAfter": "stopped",
-    "rebooted": True,
-    "patches": {"before": {"missing": 2}, "after": {"missing": 0}, "installed": ["KB1", "KB2"]},
-    "hooks": {"onExit": "ran"},
-    "images": {"before": "ami-1", "after": ""},
-    "problems": ["the tag could not be written"],
-}
+WORK = some_work(problems=["the tag could not be written"], findings=some_findings(hooks={"onExit": "ran"}))
 
 
 def failure(**more: Any) -> tuple[str, str]:
@@ -41,17 +30,21 @@ def failure(**more: Any) -> tuple[str, str]:
         "name": "web-1",
         "execution": EXECUTION,
         "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
-        "ended": "2026-01-13T02:00:00Z",
+        "ended": START + timedelta(hours=1),
         "power": "running",
         "state": "It was given back as it was found.",
-        "result": {**RESULT, "outcome": "failed", "verdict": "not_patched"},
+        "result": a_result("failed", work=replace(WORK, verdict="not_patched")),
         "location": LOCATION,
     }
     return failure_message(**{**given, **more})
 
 
+def success(work: Work = WORK, location: Location = LOCATION) -> tuple[str, str]:
+    return success_message(a_result(work=work), work, location)
+
+
 def test_a_success_tells_all_that_people_ask() -> None:
-    subject, text = success_message(RESULT, LOCATION)
+    subject, text = success()
 
     assert subject == f"Drydock: web-1 ({INSTANCE}) was patched"
     for part in (
@@ -87,13 +80,13 @@ def test_people_are_led_to_the_console_of_their_partition(partition: str, region
 
 
 def test_a_zone_that_is_not_known_keeps_no_message_back() -> None:
-    _, text = success_message(RESULT, replace(LOCATION, time_zone="Asia/Tokio"))
+    _, text = success(location=replace(LOCATION, time_zone="Asia/Tokio"))
 
     assert "2026-01-13 01:00 +00:00 (UTC)" in text
 
 
 def test_a_scan_is_not_called_patched() -> None:
-    subject, _ = success_message({**RESULT, "verdict": "scanned"}, LOCATION)
+    subject, _ = success(replace(WORK, verdict="scanned"))
 
     assert subject.endswith("was scanned")
 
@@ -108,11 +101,12 @@ AGENTS = [
         "verdict": "failed",
     },
 ]
-UPDATED = {**RESULT, "operation": "UpdateAgents", "verdict": "updated", "agents": AGENTS, "patches": {}, "hooks": {}}
+OF_AGENTS = some_findings(agents=AGENTS, patches_before=None, patches_after=None, installed=[])
+UPDATED = some_work(operation="UpdateAgents", verdict="updated", findings=OF_AGENTS)
 
 
 def test_updated_agents_are_told_with_their_versions_and_nothing_is_said_of_patches() -> None:
-    subject, text = success_message(UPDATED, LOCATION)
+    subject, text = success(UPDATED)
 
     assert subject == f"Drydock: web-1 ({INSTANCE}): agents were updated"
     assert text.startswith(f"web-1 ({INSTANCE}): agents were updated: SSM Agent 3.2.1 → 3.3.2, CloudWatch Agent 1.3.\n")
@@ -128,9 +122,9 @@ def test_updated_agents_are_told_with_their_versions_and_nothing_is_said_of_patc
     ],
 )
 def test_an_agent_that_has_no_version_is_told_so(before: str, after: str, said: str) -> None:
-    agents = [{**AGENTS[1], "before": before, "after": after}]
+    agents: Any = [{**AGENTS[1], "before": before, "after": after}]
 
-    _, text = success_message({**UPDATED, "agents": agents}, LOCATION)
+    _, text = success(replace(UPDATED, findings=replace(OF_AGENTS, agents=agents)))
 
     assert f": {said}.\n" in text
 
@@ -145,7 +139,7 @@ def test_an_agent_that_has_no_version_is_told_so(before: str, after: str, said: 
 )
 def test_an_update_that_failed_says_nothing_of_patches(verdict: str, said: str) -> None:
     subject, text = failure(
-        result={**UPDATED, "outcome": "failed", "verdict": verdict},
+        result=a_result("failed", work=replace(UPDATED, verdict=verdict)),
         failure={"error": "AgentUpdateFailedError", "cause": "SSM Agent: the update failed"},
     )
 
@@ -155,9 +149,9 @@ def test_an_update_that_failed_says_nothing_of_patches(verdict: str, said: str) 
 
 
 def test_counts_that_are_not_known_are_not_called_zero_or_minus_one() -> None:
-    patches = {"before": {"missing": -1}, "after": {"missing": 3}}
+    counted = some_findings(patches_before=some_patches(missing=-1), patches_after=some_patches(missing=3))
 
-    _, text = success_message({**RESULT, "patches": patches}, LOCATION)
+    _, text = success(replace(WORK, findings=counted))
 
     assert "Missing patches: unknown before, 3 after" in text
 
@@ -181,7 +175,7 @@ def test_a_failure_tells_the_cause_the_state_and_what_to_do() -> None:
 
 
 def test_a_refusal_tells_no_verdict() -> None:
-    subject, text = failure(result={"outcome": "refused"}, name="", power="")
+    subject, text = failure(result=a_result("refused"), name="", power="")
 
     assert subject.startswith(f"Drydock: {INSTANCE} was refused")
     assert "Verdict" not in text
@@ -215,7 +209,7 @@ def test_a_machine_that_cannot_be_given_back_is_told_with_the_hindrance() -> Non
 )
 def test_a_subject_is_one_line_that_sns_accepts(name: str) -> None:
     subjects = [
-        success_message({**RESULT, "name": name}, LOCATION)[0],
+        success(replace(WORK, name=name))[0],
         failure(name=name)[0],
         not_given_back_message(
             instance_id=INSTANCE, name=name, execution=EXECUTION, hindrance="", power="", location=LOCATION
@@ -234,7 +228,7 @@ def test_a_machine_has_its_name_where_it_has_one(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_every_verdict_can_be_told(verdict: str) -> None:
-    assert VERDICTS[verdict] in failure(result={**RESULT, "outcome": "failed", "verdict": verdict})[1]
+    assert VERDICTS[verdict] in failure(result=a_result("failed", work=replace(WORK, verdict=verdict)))[1]
 
 
 FINAL = [
@@ -313,7 +307,7 @@ def test_steps_that_chat_would_cut_stay_whole_in_the_text(steps: list[str]) -> N
 
 
 def test_a_message_without_steps_has_none_in_chat() -> None:
-    assert "nextSteps" not in chat(success_message(RESULT, LOCATION)[1])
+    assert "nextSteps" not in chat(success()[1])
 
 
 @pytest.mark.parametrize("name", ["<!channel>", "<@U123>", "<https://evil.example|click>", "a <& b"])

@@ -40,13 +40,15 @@ class ParameterVersion:
 
 @dataclass(frozen=True)
 class Invocation:
-    """A command on one instance. `output` is that of the plugin which ran on its platform."""
+    """A command on one instance. `output` and `ended` are those of the plugin which ran on its platform."""
 
     command_id: str
     status: str
     status_details: str
     response_code: int
     output: str
+    ended: datetime | None = None
+    """None where Systems Manager does not say when the plugin stopped."""
 
     @property
     def is_over(self) -> bool:
@@ -63,6 +65,15 @@ class Invocation:
     @property
     def was_cancelled(self) -> bool:
         return _normal(self.status) == "cancelled"
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Somebody cancelled it, or its agent ended it after its time-out: what it has started may go on.
+
+        "There is no guarantee that the command will be terminated and the underlying process stopped"
+        (CancelCommand in the API reference, 2026-11-30).
+        """
+        return self.was_cancelled or _normal(self.status_details) == "executiontimedout"
 
     @property
     def gave_up(self) -> bool:
@@ -291,6 +302,7 @@ class Ssm:
                 status_details=found.get("StatusDetails", found["Status"]),
                 response_code=int(plugin.get("ResponseCode", -1)),
                 output=plugin.get("Output", ""),
+                ended=plugin.get("ResponseFinishDateTime"),
             )
         return None
 

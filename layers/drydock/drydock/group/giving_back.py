@@ -14,11 +14,11 @@ from typing import Any, Literal
 from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
-from drydock.errors import DrydockError, GroupNotFoundError, RollStoppedError
+from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError
 from drydock.group.member_moves import Move, decide_move, execution_of_member
 from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed, lacks_refill, note_refill, wanted_with
-from drydock.group.rolling import describe_group, undo_changes
+from drydock.group.rolling import result_of_roll, undo_changes
 from drydock.group.surging import give_surge_back, make_room_for_return
 from drydock.machine.release import find_instance
 from drydock.records import intents
@@ -34,7 +34,7 @@ from drydock.records.leases import (
     end_lease_with_result,
     find_lease,
 )
-from drydock.records.results import make_result, put_result
+from drydock.records.results import Result, put_result
 from drydock.records.staleness import is_stale
 from drydock.run.running import describe_end
 from drydock.subject import Subject
@@ -96,12 +96,9 @@ def _end_untouched(services: Services, lease: Lease) -> GroupMove:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return "wait_for_functions"
     if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
-        failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
-        facts = {"failure": failure}
-        put_result(
-            services.table,
-            make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts),
-        )
+        failure: Failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
+        result = Result(lease.subject, lease.holder, lease.started, services.now(), "refused", failure)
+        put_result(services.table, result)
     return "release"
 
 
@@ -238,7 +235,7 @@ def _release(services: Services, lease: Lease, group: Group | None, problems: li
     execution = services.executions.find(lease.holder.execution)
     status = str(execution["status"]) if execution else "UNKNOWN"
     cause = readable_cause(str((execution or {}).get("cause") or f"the execution ended as {status}"))
-    failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
+    failure: Failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
     members: dict[str, Mapping[str, Any]] = {}
     for instance_id, found in lease.members.items():
         end = _end_of(services, lease, instance_id)
@@ -246,8 +243,7 @@ def _release(services: Services, lease: Lease, group: Group | None, problems: li
             end = {**end, "note": mark_unended(services, lease, group, instance_id, end)}
         members[instance_id] = {**end, "move": "hold"} if _is_held(lease, instance_id) else end
     lease = replace(lease, members=members)
-    facts = {**describe_group(lease, failure, problems), "givenBack": True}
-    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    result = replace(result_of_roll(lease, failure, problems, services.now()), given_back=True)
     if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         drop_lease(services.table, lease.holder, lease.subject, RESTORING)
     return "release"

@@ -19,6 +19,7 @@ from drydock.aws.services import Services
 from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
 from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
+from drydock.records.results import RefreshedTemplate
 from drydock.request.step import Step
 from drydock.subject import Subject
 
@@ -194,7 +195,7 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
         int(facts["sourceVersion"]),
         str(facts["imageId"]),
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
-        step.mark(intents.TEMPLATE_VERSION),
+        step.holder.mark(intents.TEMPLATE_VERSION),
     )
     record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
     return number
@@ -212,15 +213,21 @@ def _make_default(services: Services, step: Step, subject: Subject, intent: Inte
         record_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
-def describe_refresh(lease: Lease) -> dict[str, Any] | None:
+def describe_refresh(lease: Lease) -> RefreshedTemplate | None:
     """What a group's lease tells of its launch template: None when no version of it was to be made."""
     intent = lease.intents.get(intents.TEMPLATE_VERSION)
     if intent is None:
         return None
     made_default = lease.intents.get(intents.TEMPLATE_DEFAULT)
-    facts = ("templateId", "templateName", "follows", "sourceVersion", "imageId", "instanceId", "otherGroups")
+    facts = intent.facts
     return {
-        **{name: intent.facts[name] for name in facts},
+        "templateId": facts["templateId"],
+        "templateName": facts["templateName"],
+        "follows": facts["follows"],
+        "sourceVersion": facts["sourceVersion"],
+        "imageId": facts["imageId"],
+        "instanceId": facts["instanceId"],
+        "otherGroups": facts["otherGroups"],
         "version": intent.id,
         "isDefault": made_default is not None and bool(made_default.id),
         "warnings": _warnings(intent),

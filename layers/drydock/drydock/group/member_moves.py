@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from drydock.aws.services import Services
-from drydock.aws.table import Item
 from drydock.environment import Environment
 from drydock.errors import HealthCheckFailedError, InstanceNotFoundError
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease
+from drydock.records.results import Work
 from drydock.records.runs import child_name
 from drydock.run.running import find_result_of
 from drydock.subject import Instance
@@ -40,19 +40,20 @@ def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mappi
     if ended["error"] == HealthCheckFailedError.__name__ or not _is_well(services, instance_id):
         return "replace"
     result = find_result_of(services, Instance(instance_id), execution) if lease.journal["healthProbe"] else None
-    return "exit" if not lease.journal["healthProbe"] or is_health_proved(result) else "replace"
+    return (
+        "exit" if not lease.journal["healthProbe"] or is_health_proved(result.work if result else None) else "replace"
+    )
 
 
-def is_health_proved(result: Item | None) -> bool:
-    """Whether the health probe succeeded after the last change, or nothing was changed, by an execution's result."""
-    if result is None or "policy" not in result:
+def is_health_proved(work: Work | None) -> bool:
+    """Whether the health probe succeeded after the last change of a machine, or nothing was changed."""
+    if work is None or work.findings is None:
         return False
-    times = result["times"]
-    if not any(intents.kind_of(name) in _CHANGES for name in times):
+    if not any(intents.kind_of(name) in _CHANGES for name in work.times):
         return True
-    succeeded = {outcome["commandId"] for outcome in result.get("outcomes") or [] if outcome["status"] == "Success"}
-    passed = {command["step"] for command in result["commands"] if command["commandId"] in succeeded}
-    was_rebooted = intents.image("After") in times and not result["policy"]["backup"]["noReboot"]
+    succeeded = {command["commandId"] for command in work.findings.commands if command["status"] == "Success"}
+    passed = {command["step"] for command in work.commands if command["commandId"] in succeeded}
+    was_rebooted = intents.image("After") in work.times and not work.findings.policy["backup"]["noReboot"]
     return intents.health_probe("Image" if was_rebooted else "Patching") in passed
 
 

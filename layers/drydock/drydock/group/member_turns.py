@@ -214,9 +214,9 @@ def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -
 
 def _expected_seconds(services: Services, run: Run, policy: Policy, lease: Lease) -> int:
     """How long a member is expected to take: the group's share of the plan's estimate, one batch after another."""
-    place = find_place(services.table, run.run_id, lease.subject) or {}
+    place = find_place(services.table, run.run_id, lease.subject)
     batches = -(-len(lease.journal["planned"]) // policy["batch"])
-    return int(place.get("expectedSeconds", 0)) // max(batches, 1)
+    return ((place.expected_seconds if place else None) or 0) // max(batches, 1)
 
 
 def mark_member(services: Services, instance_id: str, value: str | None) -> str:
@@ -300,7 +300,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
 
 
 def _require_commands_over(services: Services, turn: Turn) -> None:
-    """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
+    """Raises MachinesNotReadyError: what may be at work on a member still is waited for, out of service."""
     held = find_lease(services.table, subject.Instance(turn.instance_id))
     if held is None or held.holder.execution != turn.execution(services.environment):
         return
@@ -308,8 +308,8 @@ def _require_commands_over(services: Services, turn: Turn) -> None:
         settlement = look_at_commands(services, held)
     except InstanceNotFoundError:
         return
-    if settlement.at_work:
-        raise MachinesNotReadyError(f"{turn.instance_id}: at work still: {settlement}")
+    if not settlement.is_settled:
+        raise MachinesNotReadyError(f"{turn.instance_id}: not settled yet: {settlement}")
 
 
 def _standing_move(lease: Lease, instance_id: str) -> Move | None:
@@ -326,7 +326,7 @@ def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None
     services.autoscaling.terminate(turn.group.name, turn.instance_id)
 
 
-def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
+def _end_of_work(services: Services, step: Step, turn: Turn) -> Mapping[str, Any]:
     execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
     was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])

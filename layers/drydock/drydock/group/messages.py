@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from drydock.aws.autoscaling import LATEST_VERSION
+from drydock.errors import Failure
+from drydock.records.results import Member, RefreshedTemplate, Result, Roll
 from drydock.telling.text import DONE, Location, advice_for, console_link, machine_text, one_line, subject_line
-from drydock.times import for_people, from_text
+from drydock.times import for_people
 
 _MOST_MEMBERS = 20
 
@@ -27,8 +28,8 @@ _MOVES = {"hold": "held in standby", "replace": "replaced", "exit": "back in ser
 def group_message(
     group_name: str,
     execution: str,
-    failure: Mapping[str, str] | None,
-    result: Mapping[str, Any] | None,
+    failure: Failure | None,
+    result: Result | None,
     location: Location,
     *,
     is_held: bool = False,
@@ -37,10 +38,11 @@ def group_message(
 
     Without a result the group is being given back still when the roll holds its lease, and otherwise was not touched.
     """
-    members: Mapping[str, Mapping[str, Any]] = (result or {}).get("members") or {}
+    roll = result.roll if result else None
+    members = roll.members if roll else {}
     what = _what(failure, result)
-    counts = Counter(found["outcome"] for found in members.values())
-    words = {**_OUTCOMES, "succeeded": DONE.get(str((result or {}).get("operation")), "patched")}
+    counts = Counter(member.outcome for member in members.values())
+    words = {**_OUTCOMES, "succeeded": _done(roll)}
     said = ", ".join(f"{counts[outcome]} {text}" for outcome, text in words.items() if counts[outcome])
     lines = [
         f"Auto Scaling group {group_name} {what}" + (f": {failure['cause'] or failure['error']}" if failure else "."),
@@ -50,8 +52,8 @@ def group_message(
         *_times(result, location),
         *([f"  Members: {said}"] if said else []),
         f"  {_state(result, is_held)}",
-        *[f"  Note: {one_line(problem)}" for problem in (result or {}).get("problems") or []],
-        *_launch_template((result or {}).get("launchTemplate")),
+        *[f"  Note: {one_line(problem)}" for problem in (roll.problems if roll else [])],
+        *_launch_template(roll.launch_template if roll else None),
         *_members(members, words["succeeded"]),
     ]
     if failure:
@@ -62,13 +64,13 @@ def group_message(
     ), "\n".join(lines)
 
 
-def needs_attention(result: Mapping[str, Any]) -> bool:
+def needs_attention(roll: Roll) -> bool:
     """Whether a group is not as it was found, or a member stays out."""
-    return bool(result.get("problems")) or bool(_held(result))
+    return bool(roll.problems) or bool(_held(roll))
 
 
-def _held(result: Mapping[str, Any]) -> list[str]:
-    return [key for key, found in (result.get("members") or {}).items() if found.get("move") == "hold"]
+def _held(roll: Roll | None) -> list[str]:
+    return [instance_id for instance_id, member in roll.members.items() if member.move == "hold"] if roll else []
 
 
 def group_not_given_back_message(
@@ -90,36 +92,40 @@ def group_not_given_back_message(
     return subject_line(f"Drydock: group {group_name} could not be given back yet"), "\n".join(lines)
 
 
-def _what(failure: Mapping[str, str] | None, result: Mapping[str, Any] | None) -> str:
-    if result is not None and result["outcome"] == "refused":
+def _done(roll: Roll | None) -> str:
+    return DONE[roll.operation] if roll else "patched"
+
+
+def _what(failure: Failure | None, result: Result | None) -> str:
+    if result is not None and result.outcome == "refused":
         return "was refused"
     if failure:
         return "was not rolled through well"
-    done = DONE.get(str((result or {}).get("operation")), "patched")
+    done = _done(result.roll if result else None)
     return "was rolled through" if done == "patched" else f"was {done}"
 
 
-def _times(result: Mapping[str, Any] | None, location: Location) -> list[str]:
+def _times(result: Result | None, location: Location) -> list[str]:
     if result is None:
         return []
     return [
-        f"  From {for_people(from_text(result['startedAt']), location.time_zone)}",
-        f"  to {for_people(from_text(result['endedAt']), location.time_zone)}",
+        f"  From {for_people(result.started, location.time_zone)}",
+        f"  to {for_people(result.ended, location.time_zone)}",
     ]
 
 
-def _state(result: Mapping[str, Any] | None, is_held: bool) -> str:
+def _state(result: Result | None, is_held: bool) -> str:
     if result is None and is_held:
         return "Drydock gives its members and the group back as soon as that is safe."
-    if result is None or result["outcome"] == "refused":
+    if result is None or result.outcome == "refused":
         return "Nothing was touched."
-    held = _held(result)
+    held = _held(result.roll)
     if held:
         return f"Held in standby, as the policy says: {', '.join(held[:_MOST_MEMBERS])}."
     return "The group was given back."
 
 
-def _launch_template(refresh: Mapping[str, Any] | None) -> list[str]:
+def _launch_template(refresh: RefreshedTemplate | None) -> list[str]:
     """The version that was made, who launches from it, and what is to be known of it."""
     if not refresh:
         return []
@@ -147,12 +153,12 @@ def _launch_template(refresh: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _members(members: Mapping[str, Mapping[str, Any]], done: str) -> list[str]:
+def _members(members: Mapping[str, Member], done: str) -> list[str]:
     """A line for each; those that did not go well come first, with the reason."""
-    ordered = sorted(members.items(), key=lambda member: member[1]["outcome"] == "succeeded")
+    ordered = sorted(members.items(), key=lambda found: found[1].outcome == "succeeded")
     lines = [
-        f"  {machine_text(instance_id, str(found.get('name') or ''))}: {_end_of(found, done)}"
-        for instance_id, found in ordered[:_MOST_MEMBERS]
+        f"  {machine_text(instance_id, member.name)}: {_end_of(member, done)}"
+        for instance_id, member in ordered[:_MOST_MEMBERS]
     ]
     more = len(ordered) - _MOST_MEMBERS
     if lines:
@@ -160,15 +166,13 @@ def _members(members: Mapping[str, Mapping[str, Any]], done: str) -> list[str]:
     return [*lines, f"  … and {more} more"] if more > 0 else lines
 
 
-def _end_of(found: Mapping[str, Any], done: str) -> str:
-    went_well = found["outcome"] == "succeeded"
-    move = _MOVES.get(str(found.get("move") or ""), "")
-    cause = "" if went_well else one_line(str(found.get("cause") or found.get("reason") or found.get("error") or ""))
-    minutes = ""
-    if found.get("at") and found.get("endedAt"):
-        minutes = f" after {_minutes(from_text(found['at']), from_text(found['endedAt']))}"
+def _end_of(member: Member, done: str) -> str:
+    went_well = member.outcome == "succeeded"
+    move = _MOVES.get(member.move or "", "")
+    cause = "" if went_well else one_line(member.cause or member.error or "")
+    minutes = f" after {_minutes(member.began, member.ended)}" if member.began and member.ended else ""
     return (
-        (done if went_well else _OUTCOMES[found["outcome"]])
+        (done if went_well else _OUTCOMES[member.outcome])
         + (f", {move}{minutes}" if move else "")
         + (f": {cause}" if cause else "")
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
-from drydock.errors import GroupNotRestoredError, LeaseLostError, MachinesFailedError, RollStoppedError
+from drydock.errors import (
+    Failure,
+    GroupNotRestoredError,
+    LeaseLostError,
+    MachinesFailedError,
+    RollStoppedError,
+    as_failure,
+)
 from drydock.group.admission import launch_times, look_at_members
 from drydock.group.golden_images import describe_refresh
 from drydock.group.member_turns import mark_unended
@@ -23,7 +31,7 @@ from drydock.records.group_leases import (
     require_own_lease,
 )
 from drydock.records.leases import ACTIVE, Lease, claim_intent, end_lease_with_result, find_lease
-from drydock.records.results import find_result, make_result, put_result
+from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
 
@@ -138,59 +146,70 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     if lease is None or lease.holder != step.holder:
         standing = find_result(services.table, subject, step.holder, step.execution_started)
         if standing is None:
-            lost = {"error": LeaseLostError.__name__, "cause": f"{subject.key}: the lease is no longer ours"}
-            failure = failure or lost
-            standing = make_result(
-                subject, step.holder, step.execution_started, "refused", services.now(), {"failure": failure}
+            lost = LeaseLostError(f"{subject.key}: the lease is no longer ours")
+            standing = Result(
+                subject, step.holder, step.execution_started, services.now(), "refused", failure or as_failure(lost)
             )
             put_result(services.table, standing)
         return summarise_group(standing)
     refresh = step.data.get("refresh") or {"problems": []}
     problems = [*(step.data.get("problems") or []), *refresh["problems"]]
-    facts = describe_group(lease, failure, problems)
-    result = make_result(subject, step.holder, step.execution_started, facts["outcome"], services.now(), facts)
+    result = result_of_roll(lease, failure, problems, services.now())
     end_lease_with_result(services.table, step.holder, subject, ACTIVE, result)
     return summarise_group(result)
 
 
-def describe_group(lease: Lease, failure: dict[str, str] | None, problems: list[str]) -> dict[str, Any]:
-    """What the lease tells of a roll: every member that was planned has one outcome."""
+def result_of_roll(lease: Lease, failure: Failure | None, problems: Sequence[str], ended: datetime) -> Result:
+    """What the lease tells of a roll, which failed when members did: each that was planned has one outcome."""
+    members, journal = _members_at_end(lease, failure), lease.journal
+    failure = failure or _failure_of_members(lease, members)
+    return Result(
+        subject=lease.subject,
+        holder=lease.holder,
+        started=lease.started,
+        ended=ended,
+        outcome="failed" if failure else "succeeded",
+        failure=failure,
+        run_id=journal["runId"],
+        notify=journal["notify"],
+        roll=Roll(
+            group_name=lease.group_name,
+            operation=journal["operation"],
+            snapshot_id=journal["snapshotId"],
+            sizes={"min": journal["min"], "max": journal["max"], "desired": journal["desired"]},
+            members=members,
+            problems=[*_describe_left_out(lease), *describe_surge(lease), *_notes(lease), *problems],
+            launch_template=describe_refresh(lease),
+        ),
+    )
+
+
+def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
     closed = lease.closed or {}
-    why = {
-        "error": closed.get("error") or (failure or {}).get("error", ""),
+    why_not = {
+        "error": closed.get("error") or (failure["error"] if failure else ""),
         "cause": closed.get("reason") or "the roll ended before its turn came",
     }
-    members: dict[str, dict[str, Any]] = {
-        str(instance_id): {"outcome": "not_attempted", **why} for instance_id in planned_members(lease)
+    ends: dict[str, Mapping[str, Any]] = {
+        instance_id: {"outcome": "not_attempted", **why_not} for instance_id in planned_members(lease)
     }
     for instance_id, found in lease.members.items():
-        members[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": "its end is not known", **found}
+        ends[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": "its end is not known", **found}
     names: Mapping[str, str] = lease.journal.get("names") or {}
-    members = {instance_id: {"name": names.get(instance_id, ""), **found} for instance_id, found in members.items()}
-    failed = [instance_id for instance_id, found in members.items() if found["outcome"] == "failed"]
-    left = [instance_id for instance_id, found in members.items() if found["outcome"] == "not_attempted"]
-    if failure is None and failed:
-        failure = {"error": MachinesFailedError.__name__, "cause": f"{lease.group_name}: {', '.join(failed)} failed"}
-    elif failure is None and left:
-        reason = (lease.closed or {}).get("reason", "")
-        failure = {
-            "error": RollStoppedError.__name__,
-            "cause": f"{lease.group_name}: {len(left)} were not attempted: {reason}",
-        }
-    journal = lease.journal
     return {
-        "groupName": lease.group_name,
-        "outcome": "failed" if failure else "succeeded",
-        "failure": failure,
-        "runId": journal["runId"],
-        "notify": journal["notify"],
-        "operation": journal["operation"],
-        "snapshotId": journal["snapshotId"],
-        "sizes": {size: journal[size] for size in ("min", "max", "desired")},
-        "members": members,
-        "problems": [*_describe_left_out(lease), *describe_surge(lease), *_notes(lease), *problems],
-        "launchTemplate": describe_refresh(lease),
+        instance_id: Member.from_item({"name": names.get(instance_id, ""), **end}) for instance_id, end in ends.items()
     }
+
+
+def _failure_of_members(lease: Lease, members: Mapping[str, Member]) -> Failure | None:
+    failed = [instance_id for instance_id, member in members.items() if member.outcome == "failed"]
+    left = [instance_id for instance_id, member in members.items() if member.outcome == "not_attempted"]
+    if failed:
+        return as_failure(MachinesFailedError(f"{lease.group_name}: {', '.join(failed)} failed"))
+    if left:
+        reason = (lease.closed or {}).get("reason", "")
+        return as_failure(RollStoppedError(f"{lease.group_name}: {len(left)} were not attempted: {reason}"))
+    return None
 
 
 def _describe_left_out(lease: Lease) -> list[str]:
@@ -203,10 +222,12 @@ def _notes(lease: Lease) -> list[str]:
     return [f"{instance_id}: {found['note']}" for instance_id, found in lease.members.items() if found.get("note")]
 
 
-def summarise_group(result: Mapping[str, Any]) -> dict[str, Any]:
+def summarise_group(result: Result) -> dict[str, Any]:
+    """What the execution says of itself; the stored result has everything."""
+    members = result.roll.members if result.roll else {}
     return {
-        "groupName": result.get("groupName", ""),
-        "outcome": result["outcome"],
-        "members": {key: found["outcome"] for key, found in (result.get("members") or {}).items()},
-        "failure": result.get("failure"),
+        "groupName": result.roll.group_name if result.roll else "",
+        "outcome": result.outcome,
+        "members": {instance_id: member.outcome for instance_id, member in members.items()},
+        "failure": result.failure,
     }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 from drydock.aws.services import Services
-from drydock.errors import AgentUpdateFailedError, AgentVersionUnknownError, DrydockError
+from drydock.errors import AgentUpdateFailedError, AgentVersionUnknownError, DrydockError, Failure
 from drydock.machine.commands import Command
 from drydock.machine.patching import run_command
 from drydock.records import intents
+from drydock.records.results import AgentUpdate, AgentVerdict
 from drydock.request.policy import CLOUDWATCH_AGENT, SSM_AGENT
 from drydock.request.step import Step
-
-AgentVerdict = Literal["failed", "unknown", "updated_reported_failed", "updated", "up_to_date"]
 
 _WORST_FIRST: tuple[AgentVerdict, ...] = ("failed", "unknown", "updated_reported_failed", "updated", "up_to_date")
 """Of the verdicts on several agents, the machine has the first of these."""
@@ -21,16 +20,6 @@ _WORST_FIRST: tuple[AgentVerdict, ...] = ("failed", "unknown", "updated_reported
 _NAMES = {SSM_AGENT: "SSM Agent", CLOUDWATCH_AGENT: "CloudWatch Agent"}
 _PROBED = {SSM_AGENT: "agentVersion", CLOUDWATCH_AGENT: "cloudWatchAgentVersion"}
 """What the probe calls the version of an agent."""
-
-
-class AgentUpdate(TypedDict):
-    """What the update of one agent came to. A version is empty where there is no such agent, or it cannot be told."""
-
-    agent: str
-    name: str
-    before: str
-    after: str
-    verdict: AgentVerdict
 
 
 def update_command(agent: str) -> Command:
@@ -91,7 +80,7 @@ _FAILURES: Mapping[AgentVerdict, type[DrydockError]] = {
 }
 
 
-def _failure_of(verdict: AgentVerdict, fail_on: list[str], agents: list[AgentUpdate]) -> dict[str, str] | None:
+def _failure_of(verdict: AgentVerdict, fail_on: list[str], agents: list[AgentUpdate]) -> Failure | None:
     if verdict not in _FAILURES or verdict not in fail_on:
         return None
     causes = [_cause_of(update) for update in agents if update["verdict"] == verdict]

@@ -29,9 +29,19 @@ from drydock.errors import (
 )
 from drydock.machine.power import is_gone
 from drydock.records.holder import Holder
-from drydock.records.leases import FUNCTION_LIFETIME, REFUSED, Intent, claim_or_find_intent, record_intent, renew_intent
+from drydock.records.leases import (
+    FUNCTION_LIFETIME,
+    REFUSED,
+    Intent,
+    Lease,
+    claim_giving_back,
+    claim_or_find_intent,
+    record_intent,
+    renew_intent,
+)
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
+from drydock.subject import Instance
 from drydock.times import from_text, to_text
 
 _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
@@ -54,13 +64,23 @@ class Command:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def _comment(services: Services, step: Step, command: Command) -> str:
-    mark = step.mark(command.intent)
-    return f"{services.environment.stack}: {step.state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
+def _comment(services: Services, state: str, mark: str) -> str:
+    return f"{services.environment.stack}: {state}"[: _MOST_COMMENT - len(mark) - 1] + " " + mark
 
 
 def _log_prefix(stack: str, instance_id: str, holder: Holder) -> str:
     return f"{stack}/{instance_id}/{holder.name}"
+
+
+def _facts_of(command: Command, comment: str) -> dict[str, Any]:
+    """What the intent of a command says of it."""
+    return {
+        "document": command.document,
+        "parameters": dict(command.parameters),
+        "comment": comment,
+        "purpose": command.purpose,
+        "kept": dict(command.facts),
+    }
 
 
 def log_key(stack: str, instance_id: str, holder: Holder, command_id: str) -> str:
@@ -75,19 +95,9 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     CommandNotDeliveredError, DocumentError.
     """
     environment, now = services.environment, services.now()
-    comment = _comment(services, step, command)
-    log_prefix = _log_prefix(environment.stack, step.instance_id, step.holder)
+    comment = _comment(services, step.state, step.holder.mark(command.intent))
     claim = claim_or_find_intent(
-        services.table,
-        step.holder,
-        step.subject,
-        command.intent,
-        now,
-        document=command.document,
-        parameters=dict(command.parameters),
-        comment=comment,
-        purpose=command.purpose,
-        kept=dict(command.facts),
+        services.table, step.holder, step.subject, command.intent, now, **_facts_of(command, comment)
     )
     intent, command_id, answer = claim.intent, claim.intent.id, {}
     expires_at = str(intent.facts.get("expiresAt", ""))
@@ -95,7 +105,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
             intent = renew_intent(services.table, step.holder, step.subject, intent, now)
-        command_id, expires = sent or _send(services, step, command, comment, log_prefix)
+        command_id, expires = sent or _send(services, step.holder, Instance(step.instance_id), command, comment)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
     return Work(
@@ -119,21 +129,38 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     )
 
 
-def _send(services: Services, step: Step, command: Command, comment: str, log_prefix: str) -> tuple[str, datetime]:
+def send_again(services: Services, lease: Lease, command: Command, number: int) -> None:
+    """Send a command of `give_back`, in place of the one before it, which is over. `number` tells them apart.
+
+    Nothing is sent while another pass may be at it. Raises CommandNotDeliveredError, DocumentError.
+    """
+    comment = _comment(services, "give_back", lease.holder.mark(f"{command.intent}{number}"))
+    facts = {**_facts_of(command, comment), "number": number}
+    if not claim_giving_back(services.table, lease, command.intent, services.now(), **facts):
+        return
+    command_id, expires = _send(services, lease.holder, Instance(lease.instance_id), command, comment)
+    answer = {"id": command_id, "expiresAt": to_text(expires)}
+    record_intent(services.table, lease.holder, lease.subject, command.intent, answer)
+
+
+def _send(
+    services: Services, holder: Holder, instance: Instance, command: Command, comment: str
+) -> tuple[str, datetime]:
     """Send a command. When AWS surely did not, that is noted, so that nobody looks for it later."""
+    environment = services.environment
     try:
         return services.ssm.send_command(
-            step.instance_id,
+            instance.id,
             command.document,
-            services.environment.document_version(command.document),
+            environment.document_version(command.document),
             command.parameters,
             comment,
-            services.environment.log_bucket,
-            log_prefix,
+            environment.log_bucket,
+            _log_prefix(environment.stack, instance.id, holder),
         )
     except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
         if not isinstance(error, ServiceUnavailableError) or error.was_refused:
-            record_intent(services.table, step.holder, step.subject, command.intent, {REFUSED: str(error)[:500]})
+            record_intent(services.table, holder, instance, command.intent, {REFUSED: str(error)[:500]})
         raise
 
 
@@ -205,34 +232,47 @@ def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[st
     }
 
 
-def _parse_output(wait: Wait, invocation: Invocation, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def _parse_output(what: str, invocation: Invocation, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     """What a document of the stack answered: the last line of its output, as JSON. Raises ProbeFailedError."""
     if not invocation.succeeded:
-        raise ProbeFailedError(
-            f"{wait.instance_id}: {_what(wait)} ended as {invocation.status_details} "
-            f"(exit code {invocation.response_code})"
-        )
+        raise ProbeFailedError(f"{what} ended as {invocation.status_details} (exit code {invocation.response_code})")
     try:
         said = invocation.output.partition(_ERROR_MARK)[0].splitlines()
         return read(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
     except (KeyError, StopIteration, TypeError, ValueError) as error:
-        raise ProbeFailedError(
-            f"{wait.instance_id}: {_what(wait)} answered {invocation.output[:200]!r}, not the JSON it should"
-        ) from error
+        raise ProbeFailedError(f"{what} answered {invocation.output[:200]!r}, not the JSON it should") from error
 
 
-def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
-    probed = _parse_output(
-        wait,
+def read_probe(what: str, invocation: Invocation) -> dict[str, Any]:
+    """What the stack's Probe document answered; `what` names its command in the error. Raises ProbeFailedError."""
+    return _parse_output(
+        what,
         invocation,
         lambda said: {
             "bootId": str(said["bootId"]),
             "agentVersion": str(said["agentVersion"]),
             "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
             "pendingReboot": bool(said["pendingReboot"]),
+            "installing": bool(said["installing"]),
+            "installer": str(said["installer"]),
         },
     )
-    return {**_conclude(services, wait, invocation), **probed}
+
+
+def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    return {
+        **_conclude(services, wait, invocation),
+        **read_probe(f"{wait.instance_id}: {_what(wait)}", invocation),
+    }
+
+
+def _conclude_change(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
+    """The end of what installs, good or bad. Raises CommandTimedOutError where it may go on behind its end."""
+    if invocation.was_cut_short:
+        raise CommandTimedOutError(
+            f"{wait.instance_id}: {_what(wait)} was not over after its execution time-out; it may still be at work"
+        )
+    return _conclude(services, wait, invocation)
 
 
 def _conclude_scan(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
@@ -246,7 +286,7 @@ def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> 
     """A search that did not answer has found nothing out: -1 missing, and the verdict says so."""
     try:
         found = _parse_output(
-            wait,
+            f"{wait.instance_id}: {_what(wait)}",
             invocation,
             lambda said: {"missingCount": int(said["missingCount"]), "missing": [str(kb) for kb in said["missing"]]},
         )
@@ -270,9 +310,9 @@ def _conclude_own_document(
 _CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, Any]]] = {
     "health": partial(_conclude_own_document, "health probe", HealthCheckFailedError),
     "hook": partial(_conclude_own_document, "hook", HookFailedError),
-    "install": _conclude,
+    "install": _conclude_change,
     "probe": _conclude_probe,
     "scan": _conclude_scan,
     "search": _conclude_search,
-    "update": _conclude,
+    "update": _conclude_change,
 }

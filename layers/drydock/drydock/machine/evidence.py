@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from drydock.aws.services import Services
 from drydock.aws.ssm import PatchState
 from drydock.errors import (
     DrydockError,
+    Failure,
     PatchesStillMissingError,
     PatchingFailedError,
     PatchingReportedFailedError,
@@ -17,26 +18,12 @@ from drydock.errors import (
     RebootPendingError,
     VerdictUnknownError,
 )
+from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
 
 _MOST_READS = 6
 """The patch state follows the command's end; it is read again so many times before it counts as missing."""
-
-
-class PatchCounts(TypedDict):
-    """What is known of a machine's patches. A count of -1 is not known."""
-
-    missing: int
-    failed: int
-    installed: int
-    pendingReboot: int
-    missingPatches: list[str]
-    failedPatches: list[str]
-    baselineId: str
-    patchGroup: str
-    operation: str
-    operationEnded: str
 
 
 NOTHING_KNOWN: PatchCounts = {
@@ -91,7 +78,7 @@ _FAILURES: Mapping[str, type[DrydockError]] = {
 }
 
 
-def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts) -> dict[str, str] | None:
+def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts) -> Failure | None:
     """The error and cause with which a verdict ends the flow, by policy; None when it does not."""
     if verdict not in fail_on:
         return None

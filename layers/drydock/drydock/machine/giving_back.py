@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.errors import Failure
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
-from drydock.machine.settling import Settlement, look_at_commands
+from drydock.machine.settling import PROOF, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
@@ -20,7 +21,7 @@ from drydock.records.leases import (
     drop_lease,
     end_lease_with_result,
 )
-from drydock.records.results import make_result, put_result
+from drydock.records.results import Result, put_result
 from drydock.telling.failures import readable_cause
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
@@ -28,7 +29,7 @@ NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_unti
 
 @dataclass(frozen=True)
 class Situation:
-    """What a pass finds. `power` is empty when the machine is gone."""
+    """What a pass finds."""
 
     functions_may_be_alive: bool
     was_started_by_drydock: bool
@@ -58,6 +59,8 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
         for work in situation.settlement.at_work:
             if work.is_undelivered:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
+        if situation.settlement.is_to_be_asked:
+            ask_while_given_back(services, lease)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
         if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
@@ -68,13 +71,15 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
 
 
 def _look(services: Services, lease: Lease) -> Situation:
-    alive = services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME
+    # Whoever asks the machine changes nothing on it: its answer is read as soon as it comes.
+    changes = (intent.at for intent in lease.intents.values() if intent.facts.get("purpose") != PROOF)
+    alive = services.now() - max(changes, default=lease.since) < FUNCTION_LIFETIME
     power = power_of(find_instance(services, lease.instance_id))
     return Situation(
         functions_may_be_alive=alive,
         was_started_by_drydock=was_started_here(lease),
         power=power,
-        settlement=Settlement((), None) if alive or power != "running" else look_at_commands(services, lease),
+        settlement=Settlement() if alive or power == "gone" else look_at_commands(services, lease),
     )
 
 
@@ -83,9 +88,7 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
     if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
-        facts = {"failure": _failure_of(services, lease)}
-        result = make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts)
-        put_result(services.table, result)
+        put_result(services.table, _result_of(services, lease, "refused"))
     return {"move": "release"}
 
 
@@ -96,15 +99,22 @@ def _release(services: Services, lease: Lease) -> None:
         *deprecate_images(services, lease, images),
         *set_final_tags(services, lease, instance, succeeded=False),
     ]
-    facts = {
-        **describe_work(services.environment.stack, lease, images),
-        "failure": _failure_of(services, lease),
-        "verdict": "unknown" if any(map(_installs, lease.intents)) else "not_patched",
-        "problems": problems,
-        "powerAfter": power_of(instance),
-        "givenBack": True,
-    }
-    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    work = describe_work(
+        services.environment.stack,
+        lease,
+        images,
+        power_after=power_of(instance),
+        verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
+        problems=problems,
+        findings=None,
+    )
+    result = replace(
+        _result_of(services, lease, "failed"),
+        run_id=lease.journal["runId"],
+        notify=lease.journal["notify"],
+        work=work,
+        given_back=True,
+    )
     if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
         drop_lease(services.table, lease.holder, lease.subject, RESTORING)
@@ -115,7 +125,12 @@ def _installs(intent: str) -> bool:
     return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
 
 
-def _failure_of(services: Services, lease: Lease) -> dict[str, str]:
+def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:
+    failure = _failure_of(services, lease)
+    return Result(lease.subject, lease.holder, lease.started, services.now(), outcome, failure)
+
+
+def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
         return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
 
+from drydock.errors import Failure
+from drydock.records.results import AgentUpdate, Result, Work
 from drydock.telling.text import NEXT_STEPS, VERDICTS, Location, _where, advice_for, machine_text, subject_line
-from drydock.times import for_people, from_text
+from drydock.times import for_people
 
 _AGENT_VERDICTS = {
     "failed": "an agent could not be updated",
@@ -16,15 +17,14 @@ _AGENT_VERDICTS = {
 """What these verdicts mean where agents were to be updated."""
 
 
-def _counts(result: Mapping[str, Any]) -> list[str]:
-    patches = result.get("patches") or {}
-    before, after = patches.get("before") or {}, patches.get("after") or {}
-    if not after:
+def _patches(work: Work) -> list[str]:
+    found = work.findings
+    if found is None or found.patches_after is None:
         return []
-    lines = [f"  Missing patches: {_count(before.get('missing', -1))} before, {_count(after.get('missing', -1))} after"]
-    installed = patches.get("installed") or []
-    if installed:
-        lines.append(f"  Installed: {', '.join(installed[:20])}")
+    before = found.patches_before["missing"] if found.patches_before else -1
+    lines = [f"  Missing patches: {_count(before)} before, {_count(found.patches_after['missing'])} after"]
+    if found.installed:
+        lines.append(f"  Installed: {', '.join(found.installed[:20])}")
     return lines
 
 
@@ -32,54 +32,58 @@ def _count(count: int) -> str:
     return "unknown" if count < 0 else str(count)
 
 
-def _agents(result: Mapping[str, Any]) -> list[str]:
+def _agents(work: Work) -> list[str]:
     """Each agent that was to be updated, with its versions."""
-    return [_agent(update) for update in result.get("agents") or []]
+    return [_agent(update) for update in work.findings.agents] if work.findings else []
 
 
-def _agent(update: Mapping[str, Any]) -> str:
+def _agent(update: AgentUpdate) -> str:
     if update["before"] == update["after"]:
         return f"{update['name']} {update['after'] or 'not installed'}"
     return f"{update['name']} {update['before'] or 'not installed'} → {update['after'] or 'not known'}"
 
 
-def _is_of_agents(result: Mapping[str, Any] | None) -> bool:
-    return result is not None and result.get("operation") == "UpdateAgents"
+def _is_of_agents(work: Work) -> bool:
+    return work.operation == "UpdateAgents"
 
 
-def _verdict(result: Mapping[str, Any]) -> str:
-    verdict = str(result["verdict"])
-    return _AGENT_VERDICTS.get(verdict, VERDICTS[verdict]) if _is_of_agents(result) else VERDICTS[verdict]
+def _verdict(work: Work) -> str:
+    own = _AGENT_VERDICTS.get(work.verdict) if _is_of_agents(work) else None
+    return own or VERDICTS[work.verdict]
 
 
-def _images(result: Mapping[str, Any]) -> list[str]:
-    images = {moment: id for moment, id in (result.get("images") or {}).items() if id}
-    return [f"  Image {moment}: {id}" for moment, id in images.items()]
+def _details(work: Work) -> list[str]:
+    """What was found out and made, and what went wrong without failing anything."""
+    hooks = work.findings.hooks if work.findings else {}
+    images = [("before", work.images["before"]), ("after", work.images["after"])]
+    return [
+        *_patches(work),
+        *[f"  Hook {hook}: {outcome}" for hook, outcome in hooks.items()],
+        *[f"  Image {moment}: {image_id}" for moment, image_id in images if image_id],
+        *[f"  Note: {problem}" for problem in work.problems],
+    ]
 
 
-def success_message(result: Mapping[str, Any], location: Location) -> tuple[str, str]:
+def success_message(result: Result, work: Work, location: Location) -> tuple[str, str]:
     """Subject and text for a machine that went well."""
-    machine = machine_text(result["instanceId"], result.get("name", ""))
-    if _is_of_agents(result):
-        subject = f"Drydock: {machine}: {_verdict(result)}"
-        first = f"{machine}: {_verdict(result)}: {', '.join(_agents(result))}."
+    machine = machine_text(result.subject.key, work.name)
+    if _is_of_agents(work):
+        subject = f"Drydock: {machine}: {_verdict(work)}"
+        first = f"{machine}: {_verdict(work)}: {', '.join(_agents(work))}."
     else:
-        verb = "scanned" if result["verdict"] == "scanned" else "patched"
+        verb = "scanned" if work.verdict == "scanned" else "patched"
         subject = f"Drydock: {machine} was {verb}"
-        first = f"{machine} was {verb}: {_verdict(result)}."
+        first = f"{machine} was {verb}: {_verdict(work)}."
     lines = [
         first,
         "",
         f"  Account {location.account}, Region {location.region}",
-        f"  From {for_people(from_text(result['startedAt']), location.time_zone)}",
-        f"  to {for_people(from_text(result['endedAt']), location.time_zone)}",
-        f"  Power: {result['powerBefore']} before, {result['powerAfter']} now",
-        f"  Rebooted: {'yes' if result['rebooted'] else 'no'}",
-        *_counts(result),
-        *[f"  Hook {hook}: {outcome}" for hook, outcome in result.get("hooks", {}).items()],
-        *_images(result),
-        *[f"  Note: {problem}" for problem in result.get("problems", [])],
-        *_where(location, result["execution"]),
+        f"  From {for_people(result.started, location.time_zone)}",
+        f"  to {for_people(result.ended, location.time_zone)}",
+        f"  Power: {work.power_before} before, {work.power_after} now",
+        f"  Rebooted: {'yes' if work.findings and work.findings.rebooted else 'no'}",
+        *_details(work),
+        *_where(location, result.holder.execution),
     ]
     return subject_line(subject), "\n".join(lines)
 
@@ -89,39 +93,29 @@ def failure_message(
     instance_id: str,
     name: str,
     execution: str,
-    failure: Mapping[str, str],
-    ended: str,
+    failure: Failure,
+    ended: datetime,
     power: str,
     state: str,
-    result: Mapping[str, Any] | None,
+    result: Result | None,
     location: Location,
 ) -> tuple[str, str]:
     """Subject and text for an execution that failed, was refused, or was killed.
 
-    `state` says in words what becomes of the machine; `ended` is an ISO time.
+    `state` says in words what becomes of the machine.
     """
     machine = machine_text(instance_id, name)
-    refused = result is not None and result["outcome"] == "refused"
-    badly = "was not updated well" if _is_of_agents(result) else "was not patched well"
+    refused, work = result is not None and result.outcome == "refused", result.work if result else None
+    badly = "was not updated well" if work and _is_of_agents(work) else "was not patched well"
     what = "was refused" if refused else badly
-    details = (
-        []
-        if result is None or refused
-        else [
-            f"  Verdict: {_verdict(result)}",
-            *[f"  {agent}" for agent in _agents(result)],
-            *_counts(result),
-            *[f"  Hook {hook}: {outcome}" for hook, outcome in (result.get("hooks") or {}).items()],
-            *_images(result),
-            *[f"  Note: {problem}" for problem in result.get("problems") or []],
-        ]
-    )
+    agents = [f"  {agent}" for agent in _agents(work)] if work else []
+    details = [f"  Verdict: {_verdict(work)}", *agents, *_details(work)] if work else []
     lines = [
         f"{machine} {what}: {failure['cause'] or failure['error']}",
         "",
         f"  Reason: {failure['error']}",
         f"  Account {location.account}, Region {location.region}",
-        f"  At {for_people(from_text(ended), location.time_zone)}",
+        f"  At {for_people(ended, location.time_zone)}",
         f"  The machine is {power or 'not known'} now. {state}",
         *details,
         "",

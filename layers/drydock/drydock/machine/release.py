@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
 from drydock.aws.services import Services
-from drydock.aws.table import Item
 from drydock.errors import (
     AwsCallFailedError,
+    Failure,
     InstanceNotFoundError,
     LeaseLostError,
     NewerSchemaError,
     ServiceUnavailableError,
+    as_failure,
 )
 from drydock.machine.commands import log_key
 from drydock.machine.images import deprecate_images, find_images
@@ -22,7 +23,7 @@ from drydock.records import intents
 from drydock.records.history import history_change
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, Lease, claim_intent, end_lease_with_result, find_lease
-from drydock.records.results import find_result, make_result, put_result
+from drydock.records.results import EndedCommand, Findings, PatchCounts, Result, Work, find_result, put_result
 from drydock.request.policy import Policy
 from drydock.request.step import Step
 from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STATE_TAG
@@ -46,7 +47,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     try:
         lease = claim_intent(services.table, step.holder, step.subject, intents.RELEASE, services.now()).lease
     except LeaseLostError as lost:
-        return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
+        return _release_without_lease(services, step, failure or as_failure(lost))
     except NewerSchemaError:
         if failure is None or step.machine:
             raise
@@ -57,21 +58,32 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         *deprecate_images(services, lease, images),
         *set_final_tags(services, lease, instance, succeeded=failure is None),
     ]
-    facts = {
-        **describe_work(services.environment.stack, lease, images),
-        **_facts(step),
-        "failure": failure,
-        "problems": problems,
-        "powerAfter": power_of(instance),
-    }
-    outcome = "failed" if failure else "succeeded"
-    result = make_result(step.subject, step.holder, step.execution_started, outcome, services.now(), facts)
-    history = [] if failure else [history_change(services.table, result, services.now())]
+    work = describe_work(
+        services.environment.stack,
+        lease,
+        images,
+        power_after=power_of(instance),
+        verdict=_verdict(step),
+        problems=problems,
+        findings=_findings(step),
+    )
+    result = Result(
+        subject=step.subject,
+        holder=step.holder,
+        started=step.execution_started,
+        ended=services.now(),
+        outcome="failed" if failure else "succeeded",
+        failure=failure,
+        run_id=lease.journal["runId"],
+        notify=lease.journal["notify"],
+        work=work,
+    )
+    history = [] if failure else [history_change(services.table, result, work, services.now())]
     end_lease_with_result(services.table, step.holder, step.subject, ACTIVE, result, *history)
     return _summarise(result)
 
 
-def _release_without_lease(services: Services, step: Step, failure: dict[str, str]) -> dict[str, Any]:
+def _release_without_lease(services: Services, step: Step, failure: Failure) -> dict[str, Any]:
     """The machine was refused and nothing touched, or it was released before.
 
     Raises LeaseLostError when give_back has taken it over: then that writes the result.
@@ -87,35 +99,39 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
     return _summarise(result)
 
 
-def _write_refusal(services: Services, step: Step, failure: dict[str, str]) -> dict[str, Any]:
-    facts = {
-        "failure": failure,
-        "runId": str(step.data.get("runId") or ""),
-        "notify": str(step.data.get("notify") or ""),
-    }
-    result = make_result(step.subject, step.holder, step.execution_started, "refused", services.now(), facts)
+def _write_refusal(services: Services, step: Step, failure: Failure) -> dict[str, Any]:
+    result = Result(
+        subject=step.subject,
+        holder=step.holder,
+        started=step.execution_started,
+        ended=services.now(),
+        outcome="refused",
+        failure=failure,
+        run_id=str(step.data.get("runId") or ""),
+        notify=str(step.data.get("notify") or ""),
+    )
     put_result(services.table, result)
     return _summarise(result)
 
 
-def _find_earlier_success(services: Services, step: Step) -> Item | None:
+def _find_earlier_success(services: Services, step: Step) -> Result | None:
     """The result of this execution before it was redriven, when the machine was released well then."""
     for count in range(step.holder.redrive_count):
         earlier = Holder(step.holder.execution, count)
         result = find_result(services.table, step.subject, earlier, step.execution_started)
-        if result is not None and result["outcome"] == "succeeded":
+        if result is not None and result.outcome == "succeeded":
             return result
     return None
 
 
-def _summarise(result: Item) -> dict[str, Any]:
-    """What the execution says of itself; the result item has everything."""
+def _summarise(result: Result) -> dict[str, Any]:
+    """What the execution says of itself; the stored result has everything."""
     return {
-        "instanceId": result["instanceId"],
-        "outcome": result["outcome"],
-        "verdict": result.get("verdict", "not_patched"),
-        "images": result.get("images", {}),
-        "failure": result.get("failure"),
+        "instanceId": result.subject.key,
+        "outcome": result.outcome,
+        "verdict": result.work.verdict if result.work else "not_patched",
+        "images": result.work.images if result.work else {},
+        "failure": result.failure,
     }
 
 
@@ -151,20 +167,29 @@ def power_of(instance: Instance | None) -> str:
     return state_of(instance) if instance is not None else "gone"
 
 
-def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[str, Any]:
-    """What the lease itself tells of the work, also when its owner died."""
-    return {
-        "name": lease.journal["name"],
-        "platform": lease.journal["platform"],
-        "patchGroup": lease.journal["patchGroup"],
-        "snapshotId": lease.journal["snapshotId"],
-        "runId": lease.journal["runId"],
-        "notify": lease.journal["notify"],
-        "operation": lease.journal["operation"],
-        "powerBefore": lease.journal["power"],
-        "times": {intent.name: to_text(intent.at) for intent in lease.intents.values()},
-        "images": {moment.lower(): images.get(intents.image(moment), "") for moment in ("Before", "After")},
-        "commands": [
+def describe_work(
+    stack: str,
+    lease: Lease,
+    images: Mapping[str, str],
+    *,
+    power_after: str,
+    verdict: str,
+    problems: Sequence[str],
+    findings: Findings | None,
+) -> Work:
+    """What was done to a machine, by its lease: that tells it also when its owner died."""
+    journal = lease.journal
+    return Work(
+        name=journal["name"],
+        platform=journal["platform"],
+        patch_group=journal["patchGroup"],
+        snapshot_id=journal["snapshotId"],
+        operation=journal["operation"],
+        power_before=journal["power"],
+        power_after=power_after,
+        times={intent.name: to_text(intent.at) for intent in lease.intents.values()},
+        images={"before": images.get(intents.image("Before"), ""), "after": images.get(intents.image("After"), "")},
+        commands=[
             {
                 "step": intent.name,
                 "commandId": intent.id,
@@ -176,45 +201,69 @@ def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[s
             for intent in sorted(lease.intents.values(), key=lambda intent: intent.at)
             if "purpose" in intent.facts
         ],
-    }
+        verdict=verdict,
+        problems=problems,
+        findings=findings,
+    )
 
 
-def _facts(step: Step) -> dict[str, Any]:
-    """What the state machine gathered on its way."""
+def _verdict(step: Step) -> str:
+    """That of the evidence; without one, by whether it was begun to install."""
+    verified = step.data.get("verified") or {}
+    return str(verified.get("verdict") or ("unknown" if step.data.get("isPatching") else "not_patched"))
+
+
+def _findings(step: Step) -> Findings:
+    """What the state machine gathered on its way, as far as it came."""
     data = step.data
     verified = data.get("verified") or {}
-    probe_before, probe_after = data.get("probeBefore") or {}, data.get("probeAfter") or {}
-    installs = [install for install in data.get("installs") or [] if install]
-    updates = (data.get("updates") or {}).values()
-    before, after = data.get("patchesBefore") or {}, verified.get("patches") or {}
-    return {
-        "verdict": verified.get("verdict") or ("unknown" if data.get("isPatching") else "not_patched"),
-        "rebooted": bool(verified.get("rebooted")),
-        "patches": {
-            "before": before,
-            "after": after,
-            "installed": sorted(
-                set(before.get("missingPatches") or [])
-                - set(after.get("missingPatches") or [])
-                - set(after.get("failedPatches") or [])
-            )
-            if after and step.policy["operation"] == "Install"
-            else [],
-        },
-        "agentVersions": {
-            "before": probe_before.get("agentVersion", ""),
-            "after": probe_after.get("agentVersion", ""),
-        },
-        "agents": verified.get("agents") or [],
-        "hooks": hook_outcomes(step.policy, data.get("hooks") or {}),
-        "outcomes": [
-            {key: outcome[key] for key in ("commandId", "status", "statusDetails", "responseCode", "endedAt")}
-            for outcome in (
-                *installs,
-                *updates,
-                *(probe_before, probe_after, data.get("scan"), data.get("health"), data.get("healthAfterImage")),
-            )
-            if outcome and "commandId" in outcome
-        ],
-        "policy": step.policy,
-    }
+    before: PatchCounts | None = data.get("patchesBefore") or None
+    after: PatchCounts | None = verified.get("patches") or None
+    return Findings(
+        rebooted=bool(verified.get("rebooted")),
+        patches_before=before,
+        patches_after=after,
+        installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
+        agent_before=_agent_version(data.get("probeBefore")),
+        agent_after=_agent_version(data.get("probeAfter")),
+        agents=verified.get("agents") or [],
+        hooks=hook_outcomes(step.policy, data.get("hooks") or {}),
+        commands=_ended_commands(step),
+        policy=step.policy,
+    )
+
+
+def _installed(before: PatchCounts | None, after: PatchCounts | None) -> list[str]:
+    """The patches that were missing before, and neither are missing nor failed now."""
+    if before is None or after is None:
+        return []
+    return sorted(set(before["missingPatches"]) - set(after["missingPatches"]) - set(after["failedPatches"]))
+
+
+def _agent_version(probe: Mapping[str, Any] | None) -> str:
+    return str((probe or {}).get("agentVersion", ""))
+
+
+def _ended_commands(step: Step) -> list[EndedCommand]:
+    """How the commands of the flow ended, of which a state has seen the end."""
+    data = step.data
+    seen = [
+        *(data.get("installs") or []),
+        *(data.get("updates") or {}).values(),
+        data.get("probeBefore"),
+        data.get("probeAfter"),
+        data.get("scan"),
+        data.get("health"),
+        data.get("healthAfterImage"),
+    ]
+    return [
+        {
+            "commandId": outcome["commandId"],
+            "status": outcome["status"],
+            "statusDetails": outcome["statusDetails"],
+            "responseCode": outcome["responseCode"],
+            "endedAt": outcome["endedAt"],
+        }
+        for outcome in seen
+        if outcome and "commandId" in outcome
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drydock.aws.table import Item, Key, Table, Write
+from drydock.records.results import Result, Work
 from drydock.times import from_text, to_text
 
 SAMPLES = 10
@@ -48,27 +49,26 @@ def _read(item: Item) -> History:
     )
 
 
-def history_change(table: Table, result: Item, now: datetime) -> Write:
+def history_change(table: Table, result: Result, work: Work, now: datetime) -> Write:
     """The write that adds a success to a machine's history; it goes with the result's own."""
-    started, ended = from_text(result["startedAt"]), from_text(result["endedAt"])
     # A register that shifts: the right-hand sides are the values of before.
     shifts = [f"s{number} = if_not_exists(s{number - 1}, :none)" for number in range(SAMPLES, 1, -1)]
     facts = {
-        "platform": result["platform"],
-        "patchGroup": result["patchGroup"],
-        "doneAt": to_text(ended),
-        "doneBy": result["execution"],
-        "doneRun": result["runId"],
+        "platform": work.platform,
+        "patchGroup": work.patch_group,
+        "doneAt": to_text(result.ended),
+        "doneBy": result.holder.execution,
+        "doneRun": result.run_id or "",
         "ttl": int((now + _KEPT).timestamp()),
     }
     return table.change(
-        _key(result["operation"], result["instanceId"]),
+        _key(work.operation, result.subject.key),
         "SET " + ", ".join([*shifts, "s1 = :seconds", *(f"#{name} = :{name}" for name in facts)]),
         "",
         {f"#{name}": name for name in facts},
         {
             ":none": 0,
-            ":seconds": int((ended - started).total_seconds()),
+            ":seconds": int((result.ended - result.started).total_seconds()),
             **{f":{name}": value for name, value in facts.items()},
         },
     )

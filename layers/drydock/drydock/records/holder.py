@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 
@@ -28,3 +29,7 @@ class Holder:
     @property
     def partition(self) -> str:
         return self.execution.split(":")[1]
+
+    def mark(self, intent: str) -> str:
+        """A short text that only this execution writes for this intent: it makes a command or image known again."""
+        return hashlib.sha256(f"{self.execution}/{intent}".encode()).hexdigest()[:16]

@@ -20,9 +20,11 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     healthProbe<moment>        patching            member_moves                    waits until it is over
     <command>Cancel            settling                                            nothing
     settle                     settling                                            nothing
+    proof<number>              settling            settling                        waits until it is over
     stop                       power                                               nothing
     release                    release             alerts, release                 sets the tag as it was
     giveBackStop               giving_back                                         its own: the machine is stopped
+    giveBackProof              settling            settling                        its own: the machine is asked again
 
 Of a group's lease. `admission` and `giving_back` are those of the package `group` here.
 
@@ -72,8 +74,11 @@ RELEASE = "release"
 
 GIVE_BACK_STOP = "giveBackStop"
 
+GIVE_BACK_PROOF = "giveBackProof"
+"""A pass asks whether anything installs. One intent for all its probes: a lease may not grow without end."""
+
 _IMAGE, _PROBE, _SCAN, _HEALTH_PROBE, UPDATE = "image", "probe", "scan", "healthProbe", "update"
-_HOOK, _CANCELLATION = "Hook", "Cancel"
+_HOOK, _CANCELLATION, _PROOF = "Hook", "Cancel", "proof"
 
 
 def image(moment: str) -> str:
@@ -109,6 +114,11 @@ def update(agent: str) -> str:
 def cancellation(command: str) -> str:
     """A command, by its intent, is cancelled because it has not begun."""
     return f"{command}{_CANCELLATION}"
+
+
+def proof(number: int) -> str:
+    """The probe of this number, counted from 1, that asks whether anything installs still."""
+    return f"{_PROOF}{number}"
 
 
 SUSPEND, LOWER_MIN, RESTORE = "suspend", "lowerMin", "restore"
@@ -200,7 +210,7 @@ def kind_of(name: str) -> str:
     for ending in (_CANCELLATION, _HOOK):
         if name.endswith(ending):
             return ending
-    beginnings = (_IMAGE, _PROBE, _SCAN, _HEALTH_PROBE, UPDATE)
+    beginnings = (_IMAGE, _PROBE, _SCAN, _HEALTH_PROBE, UPDATE, _PROOF)
     return next((beginning for beginning in beginnings if name.startswith(beginning)), name)
 
 

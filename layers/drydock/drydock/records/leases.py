@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table, Write
+from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.results import Result
+from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
 from drydock.subject import Group, Instance, Subject, subject_of_partition
 from drydock.times import from_text, to_text
@@ -27,7 +29,7 @@ REFUSED = "refused"
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 
 
-ALL_LEASES = "LEASES"
+_ALL_LEASES = "LEASES"
 
 
 FUNCTION_LIFETIME = timedelta(seconds=75)
@@ -142,7 +144,7 @@ def find_lease(table: Table, subject: Subject) -> Lease | None:
 
 def all_leases(table: Table) -> list[LeaseSummary]:
     """Every lease of a machine and of a group. The index lags a little."""
-    return [LeaseSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
+    return [LeaseSummary.from_item(item) for item in look_up_shards(table, _ALL_LEASES)]
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
@@ -155,7 +157,7 @@ def take_lease(table: Table, holder: Holder, subject: Subject, started: datetime
     """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
     item = {
         **lease_key(subject),
-        "lookup": ALL_LEASES,
+        "lookup": shard_of(_ALL_LEASES, subject),
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "phase": ADMITTING,
@@ -373,13 +375,13 @@ def drop_lease(table: Table, holder: Holder, subject: Subject, phase: str) -> bo
 
 
 def end_lease_with_result(
-    table: Table, holder: Holder, subject: Subject, phase: str, result: Item, *more: Write
+    table: Table, holder: Holder, subject: Subject, phase: str, result: Result, *more: Write
 ) -> bool:
     """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
     try:
         table.write_together(
             [
-                table.addition(result),
+                table.addition(result.to_item()),
                 table.removal(
                     lease_key(subject),
                     f"{HELD} AND phase = :phase",

@@ -2,18 +2,362 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, TypedDict
 
-from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.errors import Failure
 from drydock.records.holder import Holder
-from drydock.subject import Subject, subject_of_partition
+from drydock.records.shards import look_up_shards, shard_of
+from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
 
-UNTOLD = "UNTOLD"
+_UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
+
+
+class PatchCounts(TypedDict):
+    """What is known of a machine's patches. A count of -1 is not known."""
+
+    missing: int
+    failed: int
+    installed: int
+    pendingReboot: int
+    missingPatches: list[str]
+    failedPatches: list[str]
+    baselineId: str
+    patchGroup: str
+    operation: str
+    operationEnded: str
+
+
+AgentVerdict = Literal["failed", "unknown", "updated_reported_failed", "updated", "up_to_date"]
+
+
+class AgentUpdate(TypedDict):
+    """What the update of one agent came to. A version is empty where there is no such agent, or it cannot be told."""
+
+    agent: str
+    name: str
+    before: str
+    after: str
+    verdict: AgentVerdict
+
+
+class SentCommand(TypedDict):
+    """A command of a machine's flow. `logKey` is where in the bucket its output stands; ids are empty if unknown."""
+
+    step: str
+    commandId: str
+    document: str
+    parameters: Mapping[str, Any]
+    sentAt: str
+    logKey: str
+
+
+class EndedCommand(TypedDict):
+    """How a command ended, in the words of Systems Manager."""
+
+    commandId: str
+    status: str
+    statusDetails: str
+    responseCode: int
+    endedAt: str
+
+
+class Images(TypedDict):
+    """The ids of a machine's images; empty where there is none."""
+
+    before: str
+    after: str
+
+
+class Sizes(TypedDict):
+    """The sizes of a group before its roll."""
+
+    min: int
+    max: int
+    desired: int
+
+
+class RefreshedTemplate(TypedDict):
+    """What became of a group's launch template. `version` is empty where it is not known whether one was made."""
+
+    templateId: str
+    templateName: str
+    follows: str
+    sourceVersion: str
+    version: str
+    isDefault: bool
+    imageId: str
+    instanceId: str
+    otherGroups: Mapping[str, str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the flow of a machine found out on its way; nobody knows it when its execution was killed."""
+
+    rebooted: bool
+    patches_before: PatchCounts | None
+    """None where they were not counted."""
+    patches_after: PatchCounts | None
+    installed: Sequence[str]
+    """The patches that were missing before, and neither are missing nor failed now."""
+    agent_before: str
+    """The version of the SSM Agent; empty where it is not known."""
+    agent_after: str
+    agents: Sequence[AgentUpdate]
+    """The agents that were to be updated."""
+    hooks: Mapping[str, str]
+    """`ran`, `failed` or `not_needed`, for every hook that was asked for."""
+    commands: Sequence[EndedCommand]
+    policy: Mapping[str, Any]
+
+    @classmethod
+    def from_item(cls, item: Item) -> Findings:
+        patches, versions = item["patches"], item["agentVersions"]
+        return cls(
+            rebooted=item["rebooted"],
+            patches_before=patches["before"] or None,
+            patches_after=patches["after"] or None,
+            installed=patches["installed"],
+            agent_before=versions["before"],
+            agent_after=versions["after"],
+            agents=item["agents"],
+            hooks=item["hooks"],
+            commands=item["outcomes"],
+            policy=item["policy"],
+        )
+
+    def to_item(self) -> Item:
+        return {
+            "rebooted": self.rebooted,
+            "patches": {
+                "before": self.patches_before or {},
+                "after": self.patches_after or {},
+                "installed": self.installed,
+            },
+            "agentVersions": {"before": self.agent_before, "after": self.agent_after},
+            "agents": self.agents,
+            "hooks": self.hooks,
+            "outcomes": self.commands,
+            "policy": self.policy,
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done to a machine, and how it was left."""
+
+    name: str
+    platform: str
+    patch_group: str
+    snapshot_id: str
+    operation: str
+    power_before: str
+    power_after: str
+    """The name of EC2's state, or `gone`."""
+    times: Mapping[str, str]
+    """When each change was announced, by the name of its intent."""
+    images: Images
+    commands: Sequence[SentCommand]
+    verdict: str
+    problems: Sequence[str]
+    """What went wrong on the way and failed nothing, a phrase each."""
+    findings: Findings | None
+
+    @classmethod
+    def from_item(cls, item: Item) -> Work:
+        return cls(
+            name=item["name"],
+            platform=item["platform"],
+            patch_group=item["patchGroup"],
+            snapshot_id=item["snapshotId"],
+            operation=item["operation"],
+            power_before=item["powerBefore"],
+            power_after=item["powerAfter"],
+            times=item["times"],
+            images=item["images"],
+            commands=item["commands"],
+            verdict=item["verdict"],
+            problems=item["problems"],
+            findings=Findings.from_item(item) if "policy" in item else None,
+        )
+
+    def to_item(self) -> Item:
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "patchGroup": self.patch_group,
+            "snapshotId": self.snapshot_id,
+            "operation": self.operation,
+            "powerBefore": self.power_before,
+            "powerAfter": self.power_after,
+            "times": self.times,
+            "images": self.images,
+            "commands": self.commands,
+            "verdict": self.verdict,
+            "problems": self.problems,
+            **(self.findings.to_item() if self.findings else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Member:
+    """What became of a member in the roll through its group. What is None nobody has written down."""
+
+    outcome: str
+    name: str
+    error: str | None = None
+    cause: str | None = None
+    verdict: str | None = None
+    move: str | None = None
+    """Where it went: exit, hold, replace, gone or none."""
+    note: str | None = None
+    image_id: str | None = None
+    began: datetime | None = None
+    """When its turn came; None when it did not."""
+    ended: datetime | None = None
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Member:
+        return cls(
+            outcome=item["outcome"],
+            name=item["name"],
+            error=item.get("error"),
+            cause=item.get("cause"),
+            verdict=item.get("verdict"),
+            move=item.get("move"),
+            note=item.get("note"),
+            image_id=item.get("imageId"),
+            began=from_text(item["at"]) if "at" in item else None,
+            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
+        )
+
+    def to_item(self) -> Item:
+        known = {
+            "outcome": self.outcome,
+            "name": self.name,
+            "error": self.error,
+            "cause": self.cause,
+            "verdict": self.verdict,
+            "move": self.move,
+            "note": self.note,
+            "imageId": self.image_id,
+            "at": to_text(self.began) if self.began else None,
+            "endedAt": to_text(self.ended) if self.ended else None,
+        }
+        return {key: value for key, value in known.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Roll:
+    """What was done to a group, and what became of its members."""
+
+    group_name: str
+    operation: str
+    snapshot_id: str
+    sizes: Sizes
+    members: Mapping[str, Member]
+    """By instance id: all that were to be patched."""
+    problems: Sequence[str]
+    """What of the group is not as it was found, or people should know, a phrase each."""
+    launch_template: RefreshedTemplate | None
+    """None where no version of it was to be made."""
+
+    @classmethod
+    def from_item(cls, item: Item) -> Roll:
+        return cls(
+            group_name=item["groupName"],
+            operation=item["operation"],
+            snapshot_id=item["snapshotId"],
+            sizes=item["sizes"],
+            members={instance_id: Member.from_item(found) for instance_id, found in item["members"].items()},
+            problems=item["problems"],
+            launch_template=item["launchTemplate"],
+        )
+
+    def to_item(self) -> Item:
+        return {
+            "groupName": self.group_name,
+            "operation": self.operation,
+            "snapshotId": self.snapshot_id,
+            "sizes": self.sizes,
+            "members": {instance_id: member.to_item() for instance_id, member in self.members.items()},
+            "problems": self.problems,
+            "launchTemplate": self.launch_template,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a machine or a group in one execution. Without `work` and `roll`, nothing was touched."""
+
+    subject: Subject
+    """An instance whose id is whatever the execution was given, where that is none."""
+    holder: Holder
+    started: datetime
+    """When the execution was."""
+    ended: datetime
+    outcome: Literal["succeeded", "failed", "refused"]
+    failure: Failure | None
+    """None after a success."""
+    run_id: str | None = None
+    """Empty outside a run; None where the execution ended before that was written down, as the next."""
+    notify: str | None = None
+    """Of which machines people hear at once, by the policy."""
+    work: Work | None = None
+    """Of a machine."""
+    roll: Roll | None = None
+    """Of a group."""
+    given_back: bool = False
+    """Whether `give_back` wrote it, after the execution was over."""
+
+    @classmethod
+    def from_item(cls, item: Item) -> Result:
+        return cls(
+            subject=subject_of_item(item),
+            holder=Holder(item["execution"], item["redriveCount"]),
+            started=from_text(item["startedAt"]),
+            ended=from_text(item["endedAt"]),
+            outcome=item["outcome"],
+            failure=item["failure"],
+            run_id=item.get("runId"),
+            notify=item.get("notify"),
+            work=Work.from_item(item) if "powerBefore" in item else None,
+            roll=Roll.from_item(item) if "members" in item else None,
+            given_back=item.get("givenBack", False),
+        )
+
+    def to_item(self) -> Item:
+        """What people shall hear of is filed as untold until it is told."""
+        item: Item = {
+            **self.key,
+            "instanceId": self.subject.key,
+            "execution": self.holder.execution,
+            "redriveCount": self.holder.redrive_count,
+            "startedAt": to_text(self.started),
+            "endedAt": to_text(self.ended),
+            "outcome": self.outcome,
+            "failure": self.failure,
+            "ttl": int((self.ended + _KEPT).timestamp()),
+            **({"runId": self.run_id} if self.run_id is not None else {}),
+            **({"notify": self.notify} if self.notify is not None else {}),
+            **(self.work.to_item() if self.work else {}),
+            **(self.roll.to_item() if self.roll else {}),
+            **({"givenBack": True} if self.given_back else {}),
+        }
+        if self.outcome != "succeeded" or not self.run_id or self.notify == "each":
+            item["lookup"] = shard_of(_UNTOLD, self.subject)
+        return item
+
+    @property
+    def key(self) -> Key:
+        return result_key(self.subject, self.holder, self.started)
 
 
 @dataclass(frozen=True)
@@ -45,45 +389,26 @@ def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     }
 
 
-def make_result(
-    subject: Subject, holder: Holder, started: datetime, outcome: str, ended: datetime, facts: Mapping[str, Any]
-) -> Item:
-    """`outcome` is succeeded, failed or refused. What people shall hear of is filed as untold until it is told."""
-    item: Item = {
-        **result_key(subject, holder, started),
-        "instanceId": subject.key,
-        "execution": holder.execution,
-        "redriveCount": holder.redrive_count,
-        "outcome": outcome,
-        "startedAt": to_text(started),
-        "endedAt": to_text(ended),
-        "ttl": int((ended + _KEPT).timestamp()),
-        **facts,
-    }
-    if outcome != "succeeded" or not item.get("runId") or item.get("notify") == "each":
-        item["lookup"] = UNTOLD
-    return item
-
-
-def put_result(table: Table, result: Item) -> None:
+def put_result(table: Table, result: Result) -> None:
     """Write a result that no lease goes with. The first one stands."""
     try:
-        table.put(result, "attribute_not_exists(pk)", {}, {})
+        table.put(result.to_item(), "attribute_not_exists(pk)", {}, {})
     except ConditionFailedError:
         return
 
 
-def find_result(table: Table, subject: Subject, holder: Holder, started: datetime) -> Item | None:
-    return table.get(result_key(subject, holder, started))
+def find_result(table: Table, subject: Subject, holder: Holder, started: datetime) -> Result | None:
+    item = table.get(result_key(subject, holder, started))
+    return Result.from_item(item) if item else None
 
 
 def untold_results(table: Table) -> list[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
-    return [UntoldResult.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD)]
+    return [UntoldResult.from_item(item) for item in look_up_shards(table, _UNTOLD)]
 
 
-def mark_result_told(table: Table, key: Key) -> None:
+def mark_result_told(table: Table, result: Result) -> None:
     try:
-        table.update(key, "REMOVE lookup", "attribute_exists(lookup)", {}, {})
+        table.update(result.key, "REMOVE lookup", "attribute_exists(lookup)", {}, {})
     except ConditionFailedError:
         return

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
-from drydock.errors import DrydockError, RunNotFoundError, RunOverError
+from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError
 from drydock.records.holder import Holder
-from drydock.subject import Group, Subject
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.times import from_text, to_text
 
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
@@ -68,6 +68,69 @@ def child_execution(run: Run, stack: str, region: str, subject: Subject) -> str:
     machine = "RollGroup" if isinstance(subject, Group) else "PatchInstance"
     name = child_name(run.run_id, subject)
     return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
+
+
+class PlaceEnd(TypedDict):
+    """What became of a machine or a group in a run, as its place and the state machine have it.
+
+    `outcome` is one of a report's; `error` and `cause` are empty after a success, `verdict` where there is none.
+    """
+
+    outcome: str
+    error: str
+    cause: str
+    verdict: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The turn of a machine or a group in a run: whether it was let in, and what became of it."""
+
+    subject: Subject
+    name: str
+    only: Sequence[str] = ()
+    """Of a group: the ids of the members that the plan means."""
+    expected_seconds: int | None = None
+    """How long it is expected to take, by the plan; None where it could not be decided whether it may begin."""
+    execution: str = ""
+    """ARN of the execution that patches it or rolls through it; empty for one that was not let in."""
+    admitted: datetime | None = None
+    ended: datetime | None = None
+    outcome: str = ""
+    """Empty while nobody has written down what became of it, as the next three."""
+    error: str = ""
+    cause: str = ""
+    verdict: str = ""
+
+    @classmethod
+    def from_item(cls, item: Item) -> Place:
+        return cls(
+            subject=subject_of_item(item),
+            name=item["name"],
+            only=item.get("only", ()),
+            expected_seconds=item.get("expectedSeconds"),
+            execution=item.get("execution", ""),
+            admitted=from_text(item["admittedAt"]) if "admittedAt" in item else None,
+            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
+            outcome=item.get("outcome", ""),
+            error=item.get("error", ""),
+            cause=item.get("cause", ""),
+            verdict=item.get("verdict", ""),
+        )
+
+    def to_item(self) -> Item:
+        """As it is written first: a verdict comes only with an end."""
+        expected = {} if self.expected_seconds is None else {"expectedSeconds": self.expected_seconds}
+        admission = {"execution": self.execution, "admittedAt": to_text(self.admitted)} if self.admitted else {}
+        end = {"outcome": self.outcome, "error": self.error, "cause": self.cause}
+        return {
+            "instanceId": self.subject.key,
+            "name": self.name,
+            **({"only": self.only} if self.only else {}),
+            **expected,
+            **admission,
+            **({**end, "endedAt": to_text(self.ended)} if self.ended else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -162,7 +225,7 @@ class RecordedEnd:
     report_key: str
     """Where in the bucket the report stands; empty when it could not be stored."""
     bucket: str
-    failure: Mapping[str, str] | None
+    failure: Failure | None
     """What the run itself ended with (error, cause), where that is no success."""
 
     @classmethod
@@ -331,6 +394,8 @@ def open_run(table: Table, holder: Holder, started: datetime) -> Run:
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "startedAt": to_text(started),
+        # With the start, the key of the index of runs by time.
+        "month": to_text(started)[:7],
         "phase": PLANNING,
         "failed": 0,
         "admitted": 0,
@@ -427,29 +492,30 @@ def count_admission(table: Table, run: Run) -> Run | None:
     return read_run(item)
 
 
-def find_place(table: Table, run_id: str, subject: Subject) -> Item | None:
-    return table.get(place_key(run_id, subject))
+def find_place(table: Table, run_id: str, subject: Subject) -> Place | None:
+    item = table.get(place_key(run_id, subject))
+    return Place.from_item(item) if item else None
 
 
-def put_place(table: Table, run_id: str, subject: Subject, facts: Mapping[str, Any], now: datetime) -> Item:
+def put_place(table: Table, run_id: str, place: Place, now: datetime) -> Place:
     """Write down that a machine's or a group's turn came. The place that stands, when it came before."""
     ttl = int((now + _KEPT).timestamp())
-    item: Item = {**place_key(run_id, subject), "instanceId": subject.key, "ttl": ttl, **facts}
+    item: Item = {**place_key(run_id, place.subject), "ttl": ttl, **place.to_item()}
     try:
         table.put(item, "attribute_not_exists(pk)", {}, {})
     except ConditionFailedError as refused:
-        return refused.found or item
-    return item
+        return Place.from_item(refused.found) if refused.found else place
+    return place
 
 
 def end_place(
-    table: Table, run: Run, subject: Subject, outcome: Mapping[str, Any], now: datetime, failures: int = 1
+    table: Table, run: Run, subject: Subject, end: PlaceEnd, now: datetime, members: Mapping[str, int] | None = None
 ) -> None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
 
-    `failures` is how many machines have failed when the outcome is `failed`.
+    `members` says of a group how many of its members have each outcome: each that failed counts, and at least one.
     """
-    facts = {**outcome, "endedAt": to_text(now)}
+    facts = {**end, **({"counts": members} if members else {}), "endedAt": to_text(now)}
     place = table.change(
         place_key(run.run_id, subject),
         "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
@@ -458,8 +524,8 @@ def end_place(
         {f":{name}": value for name, value in facts.items()},
     )
     writes = [place]
-    if outcome["outcome"] == "failed":
-        change = "ADD failed :failures"
+    if end["outcome"] == "failed":
+        change, failures = "ADD failed :failures", max((members or {}).get("failed", 0), 1)
         writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
     try:
         table.write_together(writes)
@@ -467,9 +533,9 @@ def end_place(
         return
 
 
-def places_of_run(table: Table, run_id: str) -> list[Item]:
+def places_of_run(table: Table, run_id: str) -> list[Place]:
     """All machines of a run whose turn came."""
-    return table.query(f"RUN#{run_id}", PLACES)
+    return [Place.from_item(item) for item in table.query(f"RUN#{run_id}", PLACES)]
 
 
 def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:

@@ -8,23 +8,28 @@ from typing import Any
 
 from drydock.aws.ec2 import state_of, tags_of
 from drydock.aws.services import Services
-from drydock.aws.table import Item
-from drydock.errors import InstanceInGroupError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
+from drydock.errors import (
+    Failure,
+    InstanceInGroupError,
+    InstanceNotFoundError,
+    NewerSchemaError,
+    ServiceUnavailableError,
+)
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
-from drydock.records.results import find_result, mark_result_told
+from drydock.records.results import Result, find_result, mark_result_told
 from drydock.records.runs import find_run
 from drydock.request.step import Step
-from drydock.subject import Group, Subject, read_subject, subject_of_item
+from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, readable_cause, subject_of
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
-from drydock.times import from_text, to_text
+from drydock.times import from_text
 
 _NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
 
@@ -37,13 +42,13 @@ def announce_success(services: Services, step: Step) -> None:
     _tell_success(services, step.holder, result)
 
 
-def _tell_success(services: Services, holder: Holder, result: Item) -> None:
-    kind, location = _kind(subject_of_item(result)), location_of(holder, services.environment)
-    if kind == "group":
-        title, text = group_message(result["groupName"], holder.execution, None, result, location)
+def _tell_success(services: Services, holder: Holder, result: Result) -> None:
+    location = location_of(holder, services.environment)
+    if result.work is not None:
+        title, text = success_message(result, result.work, location)
     else:
-        title, text = success_message(result, location)
-    attributes = {"outcome": "succeeded", "kind": kind, "run": result["runId"]}
+        title, text = group_message(_group_name(result.subject), holder.execution, None, result, location)
+    attributes = {"outcome": "succeeded", "kind": _kind(result.subject), "run": result.run_id or ""}
     tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
 
@@ -80,7 +85,7 @@ def _tell_failure(
     services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
     result = find_result(services.table, subject, holder, started)
-    if result is not None and result["outcome"] == "succeeded":
+    if result is not None and result.outcome == "succeeded":
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
@@ -110,12 +115,23 @@ def _tell_failure(
         location=location_of(holder, services.environment),
     )
     attributes = {
-        "outcome": result["outcome"] if result else "failed",
+        "outcome": result.outcome if result else "failed",
         "kind": "machine",
-        "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
+        "run": _run_id(result, lease),
     }
     tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
+
+
+def _run_id(result: Result | None, lease: Lease | None) -> str:
+    """The run that an execution is part of; empty outside one, and where that is not known."""
+    told = result.run_id if result else None
+    return told or str((lease.journal.get("runId") if lease else "") or "")
+
+
+def _group_name(subject: Subject) -> str:
+    """Of a roll that names no group, nothing is known but its execution."""
+    return subject.name if isinstance(subject, Group) else subject.id
 
 
 def _kind(subject: Subject) -> str:
@@ -126,18 +142,18 @@ def _tell_group_failure(
     services: Services,
     holder: Holder,
     subject: Subject,
-    failure: Mapping[str, str],
-    result: Item | None,
+    failure: Failure,
+    result: Result | None,
     lease: Lease | None,
 ) -> None:
     location = location_of(holder, services.environment)
-    # Of a roll that names no group, nothing is known but its execution.
-    name = subject.name if isinstance(subject, Group) else subject.id
-    title, text = group_message(name, holder.execution, failure, result, location, is_held=lease is not None)
-    run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
-    attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
+    title, text = group_message(
+        _group_name(subject), holder.execution, failure, result, location, is_held=lease is not None
+    )
+    outcome = result.outcome if result else "failed"
+    attributes = {"outcome": outcome, "kind": "group", "run": _run_id(result, lease)}
     # What could not be given back is known only afterwards: of that people hear although they heard of the end.
-    is_news = result is not None and result.get("givenBack") and needs_attention(result)
+    is_news = result is not None and result.given_back and result.roll is not None and needs_attention(result.roll)
     tell_once(services, holder, "givenBack" if is_news else "outcome", title, text, attributes)
     _finish(services, result)
 
@@ -157,43 +173,42 @@ def _is_being_released(services: Services, lease: Lease) -> bool:
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 
-def _is_wanted(services: Services, result: Item | None, lease: Lease | None, failure: Mapping[str, str]) -> bool:
+def _is_wanted(services: Services, result: Result | None, lease: Lease | None, failure: Failure) -> bool:
     """Whether a machine's failure is news by itself; otherwise the summary of its run tells it.
 
     A machine that a run did not touch is none: it is busy, excluded or gone, and nobody has to get up for it.
     """
-    facts: Mapping[str, Any] = result or (lease.journal if lease else {})
-    if not facts.get("runId") or facts.get("notify") == "each":
-        return True
-    run = find_run(services.table, str(facts["runId"]))
+    journal = lease.journal if lease else {}
+    run_id, notify = (result.run_id, result.notify) if result else (journal.get("runId"), journal.get("notify"))
+    run = find_run(services.table, run_id) if run_id and notify != "each" else None
     if run is None:
         return True
-    if facts.get("notify") == "summary" or facts.get("outcome") == "refused":
+    if notify == "summary" or (result is not None and result.outcome == "refused"):
         return False
     # Of a run that was stopped with machines in work, the summary tells what became of each.
     return not (run.closed is not None and failure["error"] in STOPPED)
 
 
-def _finish(services: Services, result: Item | None) -> None:
+def _finish(services: Services, result: Result | None) -> None:
     if result is not None:
-        mark_result_told(services.table, {"pk": result["pk"], "sk": result["sk"]})
+        mark_result_told(services.table, result)
 
 
 def _failure_and_end(
-    services: Services, detail: Mapping[str, Any] | None, result: Item | None
-) -> tuple[Mapping[str, str], str]:
-    if result is not None and result.get("failure"):
-        return result["failure"], str(result["endedAt"])
+    services: Services, detail: Mapping[str, Any] | None, result: Result | None
+) -> tuple[Failure, datetime]:
+    if result is not None and result.failure:
+        return result.failure, result.ended
     if detail is None:
-        return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, to_text(services.now())
+        return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, services.now()
     stopped = detail.get("stopDate")
     ended = datetime.fromtimestamp(stopped / 1000, UTC) if stopped else services.now()
     error = str(detail.get("error") or detail["status"])
     cause = readable_cause(str(detail.get("cause") or f"the execution ended as {detail['status']}"))
-    return {"error": error, "cause": cause}, to_text(ended)
+    return {"error": error, "cause": cause}, ended
 
 
-def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
+def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
     if lease is not None:
         before = lease.journal.get("power", "")
         if not before:
@@ -204,12 +219,12 @@ def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
             f"It was {before} before; Drydock gives it back as soon as that is safe. "
             "You will hear again only if that takes very long."
         )
-    if result is None or result["outcome"] == "refused":
+    work = result.work if result else None
+    if work is None:
         return "Nothing was touched."
-    before, after = result["powerBefore"], result["powerAfter"]
-    if before == after:
+    if work.power_before == work.power_after:
         return "It was given back as it was found."
-    return f"It was {before} before; somebody else changed that, and Drydock left it."
+    return f"It was {work.power_before} before; somebody else changed that, and Drydock left it."
 
 
 def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, hindrance: str) -> None:

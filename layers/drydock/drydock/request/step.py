@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,10 +80,6 @@ class Step:
     def instance_id(self) -> str:
         """The instance of a state that is about one; otherwise empty."""
         return self.subject.id if isinstance(self.subject, Instance) else ""
-
-    def mark(self, intent: str) -> str:
-        """A short text that only this execution writes for this intent: it makes a command or image known again."""
-        return hashlib.sha256(f"{self.holder.execution}/{intent}".encode()).hexdigest()[:16]
 
 
 def _subject_of(event: Mapping[str, Any]) -> Subject:

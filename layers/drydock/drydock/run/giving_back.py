@@ -8,7 +8,7 @@ from typing import Any
 
 from drydock.aws.executions import OPEN, invoke_later
 from drydock.aws.services import Services
-from drydock.errors import MachinesNotReadyError, RunStoppedError
+from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
@@ -37,7 +37,7 @@ def end_dead_run(services: Services, run_id: str) -> None:
     tell_run(services, run)
 
 
-def _failure_of(execution: Mapping[str, Any] | None) -> dict[str, str]:
+def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
     if execution is None:
         return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
     error, cause = end_of_execution(execution)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drydock.errors import InstanceUnmanagedError, error_named
+from drydock.errors import Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
 from drydock.run.reports import Report
 from drydock.telling.text import (
@@ -204,7 +204,7 @@ def _done(report: Report, location: Location) -> list[str]:
     return _section("Done", lines)
 
 
-def _failure_text(failure: Mapping[str, str], most: int) -> str:
+def _failure_text(failure: Failure, most: int) -> str:
     return one_line(cut(f"{failure['error']}: {failure['cause'] or 'no more is known'}", most))
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypedDict
 
 from drydock.errors import (
     DrydockError,
+    Failure,
     MachinesFailedError,
     RollStoppedError,
     RunIncompleteError,
@@ -145,11 +146,11 @@ OUTCOMES_OF_RUNS: Sequence[Row] = (
 def outcome_of_run(
     outcomes: Sequence[MachineOutcome],
     run: Run,
-    failure: Mapping[str, str] | None,
+    failure: Failure | None,
     groups: Sequence[GroupOutcome] = (),
 ) -> RunOutcome:
     """What became of the run."""
-    error = (failure or {}).get("error", "")
+    error = failure["error"] if failure else ""
     ending = Ending(
         counts=count_outcomes(outcomes),
         a_roll_failed=bool(failed_groups(groups)),

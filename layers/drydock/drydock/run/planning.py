@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
 from drydock.records.runs import (
+    Place,
     RecordedPlan,
     Run,
     RunSummary,
@@ -140,21 +141,21 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
         )
 
 
-def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> bool:
+def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Place]) -> bool:
     """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
-    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
+    outcomes = {place.subject: place.outcome for place in places}
     canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
         return run.require_plan().is_canary_proved
     return all(outcomes.get(subject) == "succeeded" for subject in canary)
 
 
-def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> set[str]:
+def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Place]) -> set[str]:
     """The machines that a run has not attempted."""
     attempted = {
-        subject
-        for subject, place in [(subject_of_item(place), place) for place in places]
-        if place.get("outcome") != "not_attempted" or (isinstance(subject, Group) and "execution" in place)
+        place.subject
+        for place in places
+        if place.outcome != "not_attempted" or (isinstance(place.subject, Group) and place.execution)
     }
     left = {
         member["instanceId"]

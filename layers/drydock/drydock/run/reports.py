@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from drydock.approval.approvals import REJECTED, Approval, DecisionItem, approval_of
-from drydock.aws.table import SCHEMA, Item
+from drydock.aws.table import SCHEMA
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
+    Failure,
     InstanceUnmanagedError,
     MemberGoneError,
     RunStoppedError,
-    outcome_of_failure,
+    as_failure,
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
-from drydock.records.runs import SNAPSHOT_LIVES, Run
+from drydock.records.results import Member, Result
+from drydock.records.runs import SNAPSHOT_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -29,7 +32,7 @@ from drydock.run.outcomes import (
     failed_groups,
     outcome_of_run,
 )
-from drydock.subject import Group, Subject, subject_of_item
+from drydock.subject import Group, Subject
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
@@ -90,7 +93,7 @@ class Report(ReportedEnd):
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
     leftOut: list[LeftOut]
-    failure: dict[str, str] | None
+    failure: Failure | None
     closed: dict[str, str] | None
     approval: ReportedApproval | None
     warnings: list[str]
@@ -108,164 +111,183 @@ _MOST_GIVEN = 400
 
 def reconcile(
     plan: Plan | None,
-    places: Sequence[Item],
+    places: Iterable[Place],
     run: Run,
-    children: Mapping[str, Mapping[str, Any]],
-    failure: Mapping[str, str] | None = None,
-    rolls: Mapping[Subject, Item] | None = None,
+    failure: Failure | None = None,
+    rolls: Mapping[Subject, Result] | None = None,
 ) -> list[MachineOutcome]:
     """Exactly one outcome for every planned machine, in the plan's order; then those that no plan names.
 
-    `children` holds what was found of the executions of machines: a result, or an error and its cause. `rolls` holds
-    the results of groups, by subject; their members stand for them.
+    `rolls` holds the results of groups, by subject; their members stand for them.
     """
-    by_id: dict[str, Item] = {}
+    turns: dict[str, _Turn] = {}
     for place in places:
-        subject = subject_of_item(place)
-        if isinstance(subject, Group):
-            by_id |= _places_of_members(place, subject, (rolls or {}).get(subject))
+        if isinstance(place.subject, Group):
+            turns |= _turns_of_members(place, place.subject, (rolls or {}).get(place.subject))
         else:
-            by_id[subject.id] = place
-    planned = _planned(plan) if plan else {}
-    why_not = _why_not_attempted(run, failure)
+            turns[place.subject.id] = _turn_of_machine(place)
+    planned, why_not = _planned(plan) if plan else {}, _why_not_attempted(run, failure)
     outcomes = [
-        _outcome(instance_id, machine, by_id.get(instance_id), children.get(instance_id), why_not)
-        for instance_id, machine in planned.items()
+        _outcome(machine["instanceId"], turns.get(machine["instanceId"]), why_not, machine) for machine in planned
     ]
-    for instance_id in sorted({*by_id, *children} - set(planned)):
-        unplanned = _outcome(instance_id, {}, by_id.get(instance_id), children.get(instance_id), why_not)
+    for instance_id in sorted(set(turns) - {machine["instanceId"] for machine in planned}):
+        turn = turns[instance_id]
         # Where there is no plan to be read, nothing can be said to be outside it; a roll takes up what its policy says.
-        outcomes.append({**unplanned, "isPlanned": plan is None or bool(unplanned["groupName"])})
+        is_planned = plan is None or bool(turn.group_name)
+        outcomes.append({**_outcome(instance_id, turn, why_not), "isPlanned": is_planned})
     return outcomes
 
 
-def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
-    """The machines of a plan by id, those of groups one by one."""
-    return {
-        member["instanceId"]: {**member, "wave": machine["wave"], "groupName": machine.get("groupName", "")}
+class _Planned(TypedDict):
+    """A machine of a plan; those of groups one by one."""
+
+    instanceId: str
+    name: str
+    wave: int
+    groupName: str
+
+
+def _planned(plan: Plan) -> list[_Planned]:
+    return [
+        {**member, "wave": machine["wave"], "groupName": machine.get("groupName", "")}
         for machine in plan["machines"]
         for member in members_of(machine)
-    }
+    ]
 
 
-def _places_of_members(place: Item, group: Group, roll: Item | None) -> dict[str, Item]:
+@dataclass(frozen=True)
+class _Turn:
+    """What is known of the turn of one machine, its own or in the roll of its group. Texts are empty if unknown."""
+
+    name: str = ""
+    group_name: str = ""
+    execution: str = ""
+    began: datetime | None = None
+    ended: datetime | None = None
+    outcome: str = ""
+    error: str = ""
+    cause: str = ""
+    verdict: str = ""
+
+
+def _turn_of_machine(place: Place) -> _Turn:
+    return _Turn(
+        name=place.name,
+        execution=place.execution,
+        began=place.admitted,
+        ended=place.ended,
+        outcome=place.outcome,
+        error=place.error,
+        cause=place.cause,
+        verdict=place.verdict,
+    )
+
+
+def _turns_of_members(place: Place, group: Group, result: Result | None) -> dict[str, _Turn]:
     """What is known of each member of a group whose turn came."""
-    found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
-    common = {"groupName": group.name, "execution": place.get("execution", "")}
+    members = result.roll.members if result and result.roll else {}
+    common = _Turn(group_name=group.name, execution=place.execution)
     return {
-        instance_id: {**common, "instanceId": instance_id, **_turn_of_member(place, roll, found.get(instance_id))}
-        for instance_id in dict.fromkeys([*place.get("only", ()), *found])
+        instance_id: _turn_of_member(common, place, result, members.get(instance_id))
+        for instance_id in dict.fromkeys([*place.only, *members])
     }
 
 
-def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if found is not None and found["outcome"] != "not_attempted":
-        return {**found, "admittedAt": found.get("at", "")}
-    if roll is None:
-        return {key: place[key] for key in ("outcome", "error", "cause", "endedAt") if key in place}
-    failure = roll.get("failure") or {}
-    why = {"error": failure.get("error", ""), "cause": failure.get("cause", "")}
-    if found is not None:
-        told = {"error": found["error"], "cause": found.get("cause", "")} if found.get("error") else why
-        return {"outcome": "not_attempted", **told}
-    if roll["outcome"] == "refused" or roll.get("givenBack"):
+def _turn_of_member(common: _Turn, place: Place, result: Result | None, member: Member | None) -> _Turn:
+    if member is not None:
+        return _turn_in_roll(common, result.failure if result else None, member)
+    if result is None:
+        # All that is known is what became of the group.
+        return replace(common, outcome=place.outcome, error=place.error, cause=place.cause, ended=place.ended)
+    if result.roll is None or result.given_back:
         # The group was not touched, or its roll died before the member's turn.
-        outcome = place.get("outcome", "")
-        return {"outcome": outcome if outcome in ("busy", "gone", "skipped") else "not_attempted", **why}
+        outcome = place.outcome if place.outcome in ("busy", "gone", "skipped") else "not_attempted"
+        return replace(common, outcome=outcome, **_why(result.failure))
+    gone = MemberGoneError(f"was not in service in group {result.roll.group_name} when its roll began")
+    return replace(common, outcome="gone", **as_failure(gone))
+
+
+def _turn_in_roll(common: _Turn, failure: Failure | None, member: Member) -> _Turn:
+    told: Failure = {"error": member.error or "", "cause": member.cause or ""}
+    if member.outcome == "not_attempted":
+        why = told if member.error else _why(failure)
+        return replace(common, name=member.name, outcome=member.outcome, **why)
+    return replace(
+        common,
+        name=member.name,
+        began=member.began,
+        ended=member.ended,
+        outcome=member.outcome,
+        verdict=member.verdict or "",
+        **told,
+    )
+
+
+def _why(failure: Failure | None) -> Failure:
+    return failure or {"error": "", "cause": ""}
+
+
+def _outcome(instance_id: str, turn: _Turn | None, why_not: Failure, planned: _Planned | None = None) -> MachineOutcome:
+    known = turn or _Turn()
+    if known.outcome:
+        outcome, error, cause, ended = known.outcome, known.error, known.cause, known.ended
+    else:
+        outcome, error, cause, ended = "not_attempted", why_not["error"], why_not["cause"], None
+        if turn is not None:
+            cause = f"it was let in, but its execution was never started: {cause}"
     return {
-        "outcome": "gone",
-        "error": MemberGoneError.__name__,
-        "cause": f"was not in service in group {roll.get('groupName', '')} when its roll began",
+        "instanceId": instance_id,
+        "name": (planned["name"] if planned else "") or known.name,
+        "groupName": (planned["groupName"] if planned else "") or known.group_name,
+        "wave": planned["wave"] if planned else -1,
+        "isPlanned": True,
+        "outcome": outcome,
+        "verdict": known.verdict,
+        "error": error,
+        "cause": cut(readable_cause(cause), _MOST_CAUSE),
+        "seconds": max(int((ended - known.began).total_seconds()), 0) if known.began and ended else 0,
+        "execution": known.execution,
+        "startedAt": to_text(known.began) if known.began else "",
+        "endedAt": to_text(ended) if ended else "",
     }
 
 
 def group_outcomes(
-    places: Iterable[Item], rolls: Mapping[Subject, Item], failure: Mapping[str, str] | None
+    places: Iterable[Place], rolls: Mapping[Subject, Result], failure: Failure | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
-    was_stopped = (failure or {}).get("error") in STOPPED
+    was_stopped = failure is not None and failure["error"] in STOPPED
     return [
         {
-            "groupName": group.name,
-            "outcome": "stopped"
-            if was_stopped and place.get("error") in STOPPED
-            else str(place.get("outcome") or "not_attempted"),
-            "error": str(place.get("error") or ""),
-            "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
-            "problems": [str(problem) for problem in rolls.get(group, {}).get("problems") or []],
-            "execution": str(place.get("execution") or ""),
+            "groupName": place.subject.name,
+            "outcome": "stopped" if was_stopped and place.error in STOPPED else place.outcome or "not_attempted",
+            "error": place.error,
+            "cause": cut(readable_cause(place.cause), _MOST_CAUSE),
+            "problems": _problems(rolls.get(place.subject)),
+            "execution": place.execution,
         }
         for place in places
-        if isinstance(group := subject_of_item(place), Group)
+        if isinstance(place.subject, Group)
     ]
 
 
-def _outcome(
-    instance_id: str,
-    planned: Mapping[str, Any],
-    found_place: Item | None,
-    found_child: Mapping[str, Any] | None,
-    why_not: tuple[str, str],
-) -> MachineOutcome:
-    place, child = found_place or {}, found_child or {}
-    if place.get("outcome"):
-        outcome, error, cause = str(place["outcome"]), str(place.get("error") or ""), str(place.get("cause") or "")
-        ended = str(place.get("endedAt") or "")
-    elif child:
-        outcome, error, cause = _outcome_of_child(child)
-        ended = str(child.get("endedAt") or "")
-    else:
-        outcome, (error, cause) = "not_attempted", why_not
-        if place:
-            cause = f"it was let in, but its execution was never started: {cause}"
-        ended = ""
-    began = str(child.get("startedAt") or place.get("admittedAt") or "")
-    return {
-        "instanceId": instance_id,
-        "name": str(planned.get("name") or place.get("name") or child.get("name") or ""),
-        "groupName": str(planned.get("groupName") or place.get("groupName") or ""),
-        "wave": int(planned.get("wave", -1)),
-        "isPlanned": True,
-        "outcome": outcome,
-        "verdict": str(child.get("verdict") or place.get("verdict") or ""),
-        "error": error,
-        "cause": cut(readable_cause(cause), _MOST_CAUSE),
-        "seconds": int(place.get("seconds") or 0) or _seconds_between(began, ended),
-        "execution": str(child.get("execution") or place.get("execution") or ""),
-        "startedAt": began,
-        "endedAt": ended,
-    }
+def _problems(result: Result | None) -> list[str]:
+    return list(result.roll.problems) if result and result.roll else []
 
 
-def _outcome_of_child(child: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Outcome, error and cause, from a result or from an execution that left none."""
-    if child.get("outcome") == "succeeded":
-        return "succeeded", "", ""
-    failure = child.get("failure") or child
-    error = str(failure.get("error") or child.get("status") or "UNKNOWN")
-    said = str(failure.get("cause") or "")
-    if error == "RUNNING":
-        said = said or "its execution was still at work when the run ended"
-    return outcome_of_failure(error), error, said or f"its execution ended as {error}"
-
-
-def _why_not_attempted(run: Run, failure: Mapping[str, str] | None) -> tuple[str, str]:
+def _why_not_attempted(run: Run, failure: Failure | None) -> Failure:
     """Error and cause for a machine whose turn never came."""
     if run.plan and run.plan.is_only:
-        return "", "only a plan was asked for"
+        return {"error": "", "cause": "only a plan was asked for"}
     if run.closed:
-        return run.closed["error"], run.closed["reason"]
+        return {"error": run.closed["error"], "cause": run.closed["reason"]}
     decided = failure or (run.ended.failure if run.ended else None)
     if decided and decided["error"] not in VERDICTS_OF_THE_FLOW:
-        return str(decided["error"]), readable_cause(str(decided.get("cause") or "")) or "the run ended early"
+        return {"error": decided["error"], "cause": readable_cause(decided["cause"]) or "the run ended early"}
     approval = approval_of(run)
     if approval and approval.decision == REJECTED:
-        return ApprovalRejectedError.__name__, "the run was rejected"
-    return "", "its turn did not come"
-
-
-def _seconds_between(began: str, ended: str) -> int:
-    return max(int((from_text(ended) - from_text(began)).total_seconds()), 0) if began and ended else 0
+        return as_failure(ApprovalRejectedError("the run was rejected"))
+    return {"error": "", "cause": "its turn did not come"}
 
 
 def make_report(
@@ -273,7 +295,7 @@ def make_report(
     run: Run,
     plan: Plan | None,
     outcomes: Sequence[MachineOutcome],
-    failure: Mapping[str, str] | None,
+    failure: Failure | None,
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
@@ -336,10 +358,10 @@ def _brief(value: object) -> str:
     return one_line(cut(str(value or ""), _MOST_GIVEN))
 
 
-def _own_failure(failure: Mapping[str, str] | None) -> dict[str, str] | None:
+def _own_failure(failure: Failure | None) -> Failure | None:
     if not failure or failure["error"] in VERDICTS_OF_THE_FLOW:
         return None
-    return {"error": failure["error"], "cause": cut(readable_cause(str(failure.get("cause") or "")), _MOST_REASON)}
+    return {"error": failure["error"], "cause": cut(readable_cause(failure["cause"]), _MOST_REASON)}
 
 
 def _minutes(span: timedelta) -> int:
@@ -396,7 +418,7 @@ def _next_steps(report: Report) -> list[str]:
         "planned": [f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same."],
         "rejected": [ApprovalRejectedError.advice],
         "not_answered": [ApprovalTimedOutError.advice],
-        "refused": [advice_for((report["failure"] or {}).get("error", ""))],
+        "refused": [advice_for(report["failure"]["error"] if report["failure"] else "")],
     }.get(report["outcome"])
     if steps is not None:
         return steps

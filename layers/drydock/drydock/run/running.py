@@ -6,12 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
-from drydock.aws.table import Item
 from drydock.errors import (
     CanaryFailedError,
     MachinesNotReadyError,
@@ -19,15 +19,18 @@ from drydock.errors import (
     RunOverError,
     RunStoppedError,
     ServiceUnavailableError,
+    as_failure,
     outcome_of_failure,
 )
 from drydock.plan.plans import Plan, slots_of, wave_items
 from drydock.plan.stored_plans import read_plan
 from drydock.records.holder import Holder
-from drydock.records.results import find_result
+from drydock.records.results import Result, find_result
 from drydock.records.runs import (
     AWAITING_APPROVAL,
     CARRYING_OUT,
+    Place,
+    PlaceEnd,
     Run,
     begin_carrying_out,
     child_execution,
@@ -45,7 +48,7 @@ from drydock.request.step import Step
 from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 
 def check_gates(services: Services, step: Step) -> dict[str, Any]:
@@ -72,9 +75,9 @@ def is_after_canary(plan: Plan, number: int) -> bool:
     return number > 0 and waves[number - 1]["isCanary"] and not waves[number]["isCanary"]
 
 
-def canary_failure(plan: Plan, places: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
+def canary_failure(plan: Plan, places: Sequence[Place]) -> CanaryFailedError | None:
     """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
-    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
+    outcomes = {place.subject: place.outcome for place in places}
     canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     found = [outcomes.get(subject_of_item(one)) for one in canary]
     allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
@@ -133,14 +136,14 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
     place = find_place(services.table, run_id, subject)
     if place is None:
         place = _take_turn(services, run, subject, machine)
-    elif "outcome" not in place and (run.is_ended or not _is_at_work(services, run)):
+    elif not place.outcome and (run.is_ended or not _is_at_work(services, run)):
         # Let in by a function whose answer was lost, and meanwhile the run was stopped.
         end_place(services.table, run, subject, NEVER_STARTED, services.now())
         return {"admitted": False, "childName": name}
-    return {"admitted": "outcome" not in place, "childName": name}
+    return {"admitted": not place.outcome, "childName": name}
 
 
-def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[str, Any]) -> dict[str, Any]:
+def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[str, Any]) -> Place:
     now = services.now()
     verdict = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
     if verdict is None and not _is_at_work(services, run):
@@ -150,25 +153,21 @@ def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[
         verdict = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or Verdict(
             RunStoppedError("the run is over"), closes_run=False
         )
-    facts: dict[str, Any] = {"name": machine["name"], "expectedSeconds": machine["seconds"]}
-    if isinstance(subject, Group):
-        facts["only"] = machine["only"]
+    place = Place(subject, machine["name"], _members_of(machine), expected_seconds=machine["seconds"])
     if verdict is None:
         environment = services.environment
-        facts |= {
-            "execution": child_execution(run, environment.stack, environment.region, subject),
-            "admittedAt": to_text(now),
-        }
-    else:
-        if verdict.closes_run:
-            close_run(services.table, run, verdict.reason, now)
-        facts |= {
-            "outcome": "not_attempted",
-            "error": type(verdict.reason).__name__,
-            "cause": str(verdict.reason),
-            "endedAt": to_text(now),
-        }
-    return put_place(services.table, run.run_id, subject, facts, now)
+        execution = child_execution(run, environment.stack, environment.region, subject)
+        return put_place(services.table, run.run_id, replace(place, execution=execution, admitted=now), now)
+    if verdict.closes_run:
+        close_run(services.table, run, verdict.reason, now)
+    place = replace(place, ended=now, outcome="not_attempted", **as_failure(verdict.reason))
+    return put_place(services.table, run.run_id, place, now)
+
+
+def _members_of(machine: Mapping[str, Any]) -> Sequence[str]:
+    """Of a wave's item: the ids of the members that a group's roll is to patch; none for a machine."""
+    only: Sequence[str] = machine.get("only", ())
+    return only
 
 
 def _is_at_work(services: Services, run: Run) -> bool:
@@ -181,7 +180,7 @@ def _is_at_work(services: Services, run: Run) -> bool:
     )
 
 
-def describe_end(child: Mapping[str, Any]) -> dict[str, Any]:
+def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
     """What became of a machine, from the description of the execution that patched it, which is over."""
     if child["status"] == "SUCCEEDED":
         output = child.get("output")
@@ -201,7 +200,7 @@ _SEEN = timedelta(minutes=2)
 _MOST_TIME = timedelta(seconds=35)
 """A function ends after 60 seconds, and has other work to do besides."""
 
-NEVER_STARTED = {
+NEVER_STARTED: PlaceEnd = {
     "outcome": "not_attempted",
     "error": ServiceUnavailableError.__name__,
     "cause": "it was let in, but its execution could not be started",
@@ -216,13 +215,13 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
     """
     begun, still = services.now(), list[Subject]()
     for place in places_of_run(services.table, run.run_id):
-        if "outcome" in place:
+        if place.outcome:
             continue
-        subject = subject_of_item(place)
+        subject = place.subject
         if services.now() - begun > _MOST_TIME:
             still.append(subject)
             continue
-        child = services.executions.find(str(place["execution"]))
+        child = services.executions.find(place.execution)
         if (child is None and _not_seen_yet(services, place)) or (child is not None and child["status"] in OPEN):
             still.append(subject)
         elif child is None:
@@ -232,12 +231,12 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
     return still
 
 
-def _not_seen_yet(services: Services, place: Mapping[str, Any] | None) -> bool:
+def _not_seen_yet(services: Services, place: Place | None) -> bool:
     """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
-    return place is not None and "admittedAt" in place and services.now() - from_text(place["admittedAt"]) < _SEEN
+    return place is not None and place.admitted is not None and services.now() - place.admitted < _SEEN
 
 
-def end_of_child(services: Services, step: Step, execution: str) -> dict[str, Any]:
+def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
     """What became of a machine, from the end of the state that waited for its execution.
 
     The cause of a failure is then the description of the execution as JSON:
@@ -282,19 +281,18 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
     return {"outcome": outcome["outcome"]}
 
 
-def end_turn(services: Services, run: Run, subject: Subject, outcome: Mapping[str, Any], ended: datetime) -> None:
+def end_turn(services: Services, run: Run, subject: Subject, end: PlaceEnd, ended: datetime) -> None:
     """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
     environment = services.environment
     if not isinstance(subject, Group):
-        end_place(services.table, run, subject, outcome, ended)
+        end_place(services.table, run, subject, end, ended)
         return
-    roll = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
-    counts = Counter(str(member["outcome"]) for member in (roll.get("members") or {}).values())
-    facts = {**outcome, **({"counts": dict(counts)} if counts else {})}
-    end_place(services.table, run, subject, facts, ended, max(counts["failed"], 1))
+    result = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject))
+    members = result.roll.members.values() if result and result.roll else ()
+    end_place(services.table, run, subject, end, ended, dict(Counter(member.outcome for member in members)))
 
 
-def find_result_of(services: Services, subject: Subject, execution: str) -> Item | None:
+def find_result_of(services: Services, subject: Subject, execution: str) -> Result | None:
     """The result that an execution left of a machine or a group; None while there is none."""
     found = services.executions.find(execution)
     if found is None:
@@ -311,12 +309,11 @@ def _close_when_spent(services: Services, run: Run) -> None:
 def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any]:
     """A machine of which it could not be decided whether it may begin has not begun."""
     failure = readable_failure(step.data.get("failure")) or {"error": "UNKNOWN", "cause": ""}
-    now = services.now()
-    facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
-    if isinstance(step.subject, Group):
-        facts["only"] = step.data["item"]["only"]
-    put_place(services.table, run.run_id, step.subject, facts, now)
-    end_place(services.table, run, step.subject, {"outcome": "not_attempted", **failure}, now)
+    item, now = step.data["item"], services.now()
+    end: PlaceEnd = {"outcome": "not_attempted", "error": failure["error"], "cause": failure["cause"]}
+    place = Place(step.subject, item["name"], _members_of(item), ended=now, outcome="not_attempted", **failure)
+    put_place(services.table, run.run_id, place, now)
+    end_place(services.table, run, step.subject, end, now)
     return {"outcome": "not_attempted"}
 
 

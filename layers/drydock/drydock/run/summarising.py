@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from drydock.aws.services import Services
-from drydock.aws.table import Item
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
+    Failure,
     MachinesFailedError,
     MachinesNotReadyError,
     RunIncompleteError,
@@ -23,7 +23,9 @@ from drydock.plan.plans import Plan
 from drydock.records.history import note_not_attempted
 from drydock.records.holder import Holder
 from drydock.records.leases import all_leases
+from drydock.records.results import Result
 from drydock.records.runs import (
+    Place,
     RecordedEnd,
     Run,
     child_execution,
@@ -40,11 +42,10 @@ from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
-from drydock.subject import Group, Subject, subject_of_item
+from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
-from drydock.times import from_text
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
@@ -104,31 +105,32 @@ def _counted(end: RecordedEnd) -> str:
     return f"{', '.join([*counts, *groups])}; see s3://{end.bucket}/{end.report_key}"
 
 
-def _in_work(places: Sequence[Item]) -> list[Subject]:
+def _in_work(places: Sequence[Place]) -> list[Subject]:
     """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [subject_of_item(place) for place in places if "outcome" not in place]
+    return [place.subject for place in places if not place.outcome]
 
 
-def children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
+def children_at_work(services: Services, run: Run, places: Sequence[Place]) -> list[Subject]:
     """Those whose executions run."""
     in_work = {subject: child_of(services, run, subject) for subject in _in_work(places)}
     running = services.executions.running_among(in_work.values())
     return [subject for subject, child in in_work.items() if child in running]
 
 
-def not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
+def not_given_back(services: Services, run: Run, places: Sequence[Place]) -> list[Subject]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
     """
-    by_child = {str(place["execution"]): place for place in places if "execution" in place}
+    by_child = {place.execution: place for place in places if place.execution}
     held = [
         by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
     ]
-    newest = max((from_text(place.get("endedAt") or place["admittedAt"]) for place in held), default=services.now())
+    moments = [moment for place in held if (moment := place.ended or place.admitted)]
+    newest = max(moments, default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
-    return [subject_of_item(place) for place in held]
+    return [place.subject for place in held]
 
 
 def child_of(services: Services, run: Run, subject: Subject) -> str:
@@ -148,7 +150,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def end_with_report(services: Services, run: Run, failure: Mapping[str, str] | None, given: object) -> Run:
+def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
     still = settle_places(services, run)
     if still:
@@ -172,12 +174,10 @@ def end_with_report(services: Services, run: Run, failure: Mapping[str, str] | N
     return end_run(services.table, run, end)
 
 
-def _make_report(
-    services: Services, run: Run, failure: Mapping[str, str] | None, given: object, ended: datetime
-) -> Report:
+def _make_report(services: Services, run: Run, failure: Failure | None, given: object, ended: datetime) -> Report:
     plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
-    outcomes = reconcile(plan, places, run, {}, failure, rolls)
+    outcomes = reconcile(plan, places, run, failure, rolls)
     return make_report(
         run=run,
         plan=plan,
@@ -189,13 +189,12 @@ def _make_report(
     )
 
 
-def _find_rolls(services: Services, places: Sequence[Item]) -> dict[Subject, Item]:
+def _find_rolls(services: Services, places: Sequence[Place]) -> dict[Subject, Result]:
     """The results of the groups whose rolls began."""
-    begun = {subject_of_item(place): str(place["execution"]) for place in places if "execution" in place}
     found = {
-        subject: find_result_of(services, subject, execution)
-        for subject, execution in begun.items()
-        if isinstance(subject, Group)
+        place.subject: find_result_of(services, place.subject, place.execution)
+        for place in places
+        if isinstance(place.subject, Group) and place.execution
     }
     return {subject: roll for subject, roll in found.items() if roll is not None}
 

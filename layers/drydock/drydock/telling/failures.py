@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from drydock.errors import RunStoppedError
+from drydock.errors import Failure, RunStoppedError
 from drydock.subject import Group, Instance, Subject, read_subject
 
 STOPPED = ("ABORTED", RunStoppedError.__name__)
@@ -39,7 +39,7 @@ def end_of_execution(execution: Mapping[str, Any]) -> tuple[str, str]:
     return error or status, cause or f"the execution ended as {status}"
 
 
-def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None:
+def readable_failure(failure: Mapping[str, Any] | None) -> Failure | None:
     if not failure:
         return None
     return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}

@@ -11,9 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / ".aws-sam" / "build"
 RUNTIME = "python3.13"
 
-# What the Lambda runtime brings besides the standard library: boto3 and what it imports. All pure Python.
-RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 
 IMPORT_HANDLERS = """
 import importlib.util, sys
@@ -92,19 +88,16 @@ def check(python: Path) -> str:
     source = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     for name in functions:
         _check_contents(name, ROOT / source[name]["Properties"]["CodeUri"])
-    with tempfile.TemporaryDirectory() as folder:
-        for package in RUNTIME_PACKAGES:
-            origin = _locate(package)
-            (Path(folder) / origin.name).symlink_to(origin)
-        environment = {
-            **_variables(source),
-            "AWS_DEFAULT_REGION": "ap-northeast-1",
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join([*(str(BUILT / layer / "python") for layer in layers), folder]),
-        }
-        folders = [str(BUILT / name) for name in functions]
-        subprocess.run([python, "-sP", "-c", IMPORT_HANDLERS, *folders], env=environment, check=True)
+    environment = {
+        **_variables(source),
+        "AWS_DEFAULT_REGION": "ap-northeast-1",
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Nothing of the runtime's: the layer brings boto3.
+        "PYTHONPATH": os.pathsep.join(str(BUILT / layer / "python") for layer in layers),
+    }
+    folders = [str(BUILT / name) for name in functions]
+    subprocess.run([python, "-sP", "-c", IMPORT_HANDLERS, *folders], env=environment, check=True)
     size = sum(file.stat().st_size for layer in layers for file in (BUILT / layer).rglob("*") if file.is_file())
     return f"build: {len(functions)} handlers import under Python 3.13; the layer has {size / 2**20:.1f} MiB."
 
@@ -117,14 +110,6 @@ def _check_contents(name: str, code: Path) -> None:
     extra = list_files(BUILT / name) - list_files(code)
     if extra:
         raise ValueError(f"the package of {name} holds more than {code.name}/: {', '.join(sorted(extra)[:5])}")
-
-
-def _locate(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"{package} is not installed")
-    origin = Path(spec.origin)
-    return origin.parent if origin.name == "__init__.py" else origin
 
 
 def _variables(resources: dict[str, Any]) -> dict[str, str]:

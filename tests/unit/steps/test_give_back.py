@@ -11,13 +11,13 @@ import pytest
 from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, PowerNotRestoredError
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
+from drydock.records.leases import ACTIVE, RESTORING
 from drydock.records.results import put_result
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
 from tests.unit.records.recorded import a_result
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
 
 LIFETIME = timedelta(seconds=75)
 ABORTED = {
@@ -156,7 +156,7 @@ def test_a_slow_pass_does_not_stop_a_machine_that_has_a_new_owner_meanwhile(
     def given_back_and_taken_meanwhile(instance_id: str) -> Any:
         monkeypatch.setattr(started.ec2, "describe_instance", describe)
         found = dict(describe(instance_id))
-        drop_lease(started.table, HOLDER, SUBJECT, RESTORING)
+        hold_as(started.table, HOLDER, SUBJECT).drop(RESTORING)
         started.hold("running", holder=Holder(OTHER_EXECUTION, 0))
         return found
 
@@ -186,7 +186,7 @@ def test_an_intent_that_is_claimed_while_a_pass_begins_is_waited_for(
 
     def claim_meanwhile(execution: str) -> Any:
         monkeypatch.setattr(started.executions, "find", find)
-        claim_intent(started.table, HOLDER, SUBJECT, "stop", started.clock())
+        hold_as(started.table, HOLDER, SUBJECT, started.clock()).claim("stop")
         return find(execution)
 
     monkeypatch.setattr(started.executions, "find", claim_meanwhile)
@@ -402,7 +402,7 @@ def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World)
 
 def test_a_completed_that_a_release_wrote_before_it_was_overtaken_is_taken_back(world: World) -> None:
     world.hold(stateTag="Failed")
-    claim_intent(world.table, HOLDER, SUBJECT, "release", world.clock())
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("release")
     world.ec2.put_tags(INSTANCE, DrydockState="Completed")
     world.end_execution()
     world.clock.move(seconds=76)
@@ -429,8 +429,8 @@ def test_a_machine_that_ec2_has_forgotten_is_released(started: World) -> None:
 
 def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
-    record_intent(world.table, HOLDER, SUBJECT, "imageBefore", {"id": "ami-1"})
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=30)
+    hold_as(world.table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
     world.end_execution()
     world.clock.move(seconds=76)
 
@@ -456,7 +456,7 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
 
 
 def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:
-    take_lease(world.table, HOLDER, SUBJECT, START, START)
+    hold_as(world.table, HOLDER, SUBJECT).take(START)
     world.end_execution("ABORTED")
     assert give_back(world) == "wait_for_functions"
     world.clock.move(seconds=75)

@@ -20,12 +20,12 @@ from drydock.aws.services import Services
 from drydock.aws.table import Item, Table
 from drydock.environment import Environment
 from drydock.records.holder import Holder
-from drydock.records.leases import Lease, activate_lease, find_lease, take_lease
+from drydock.records.leases import Hold, Lease, find_lease
 from drydock.records.results import result_key
 from drydock.records.waits import Wait
 from drydock.request.policy import DEFAULTS, Policy
 from drydock.request.step import Step
-from drydock.subject import Instance
+from drydock.subject import Instance, Subject
 from drydock.times import to_text
 from tests.unit.fakes import START, Clock, FakeClients, FakeEc2, FakeExecutions, FakeSsm, SentCommand, agent
 
@@ -75,6 +75,11 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def hold_as(table: Table, holder: Holder, subject: Subject, now: datetime = START) -> Hold:
+    """What a holder has of a machine or a group, at one moment."""
+    return Hold(table, holder, subject, lambda: now)
+
+
 class World:
     """A stack's services with fakes behind them."""
 
@@ -110,7 +115,7 @@ class World:
         """The machine is admitted, having come with this power."""
         self.power = power
         self.ec2.set_state(INSTANCE, power)
-        assert take_lease(self.table, holder, SUBJECT, START, self.clock()) is None
+        assert hold_as(self.table, holder, SUBJECT, self.clock()).take(START) is None
         facts = {
             **self.machine(),
             "stateTag": "",
@@ -118,7 +123,7 @@ class World:
             "operation": self.policy["operation"],
             **journal,
         }
-        activate_lease(self.table, holder, SUBJECT, facts, "tag", self.clock())
+        hold_as(self.table, holder, SUBJECT, self.clock()).activate(facts, "tag")
         self.ec2.put_tags(INSTANCE, DrydockState="InProgress")
 
     def event(

@@ -13,11 +13,11 @@ from drydock.errors import GroupNotFoundError
 from drydock.group.giving_back import give_back_group
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
-from drydock.records.leases import FUNCTION_LIFETIME, activate_lease, claim_intent, find_lease, take_lease
+from drydock.records.leases import FUNCTION_LIFETIME, find_lease
 from drydock.records.results import Result, Roll, find_result
 from drydock.subject import read_subject
 from tests.unit.fakes import START
-from tests.unit.world import INSTANCE, OTHER_EXECUTION, World
+from tests.unit.world import INSTANCE, OTHER_EXECUTION, World, hold_as
 
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
 SUBJECT = read_subject("group/web")
@@ -82,7 +82,7 @@ def scaling(world: World) -> FakeAutoScaling:
 
 def roll(world: World, *intents: str, **outcome: Any) -> None:
     """A roll took the first member out, and was stopped."""
-    assert take_lease(world.table, ROLL, SUBJECT, START, world.clock()) is None
+    assert hold_as(world.table, ROLL, SUBJECT, world.clock()).take(START) is None
     journal = {
         "runId": "",
         "notify": "each",
@@ -97,12 +97,12 @@ def roll(world: World, *intents: str, **outcome: Any) -> None:
         "lowersMinTo": 1,
         "planned": [INSTANCE, OTHER],
     }
-    activate_lease(world.table, ROLL, SUBJECT, journal, "suspend", world.clock())
-    claim_member(world.table, ROLL, SUBJECT, INSTANCE, world.clock())
+    hold_as(world.table, ROLL, SUBJECT, world.clock()).activate(journal, "suspend")
+    claim_member(hold_as(world.table, ROLL, SUBJECT, world.clock()), INSTANCE)
     for intent in ("lowerMin", f"standby:{INSTANCE}", *intents):
-        claim_intent(world.table, ROLL, SUBJECT, intent, world.clock())
+        hold_as(world.table, ROLL, SUBJECT, world.clock()).claim(intent)
     if outcome:
-        end_member(world.table, ROLL, SUBJECT, INSTANCE, outcome, world.clock())
+        end_member(hold_as(world.table, ROLL, SUBJECT, world.clock()), INSTANCE, outcome)
     world.executions.statuses[ROLL.execution] = "ABORTED"
     world.executions.statuses[child_of(INSTANCE)] = "ABORTED"
 
@@ -202,7 +202,7 @@ def test_a_member_that_the_policy_holds_stays_out(world: World, scaling: FakeAut
 
 def test_a_member_that_was_replaced_is_asked_for_once(world: World, scaling: FakeAutoScaling) -> None:
     roll(world)
-    claim_intent(world.table, ROLL, SUBJECT, f"replace:{INSTANCE}", world.clock(), wanted=2)
+    hold_as(world.table, ROLL, SUBJECT, world.clock()).claim(f"replace:{INSTANCE}", wanted=2)
     scaling.now = replace(scaling.group("web"), members=[AS_FOUND.members[1]])
 
     passes(world)
@@ -229,7 +229,7 @@ def test_a_group_that_is_gone_is_released(world: World) -> None:
 
 
 def test_an_execution_that_died_in_admission_has_touched_nothing(world: World, scaling: FakeAutoScaling) -> None:
-    assert take_lease(world.table, ROLL, SUBJECT, START, world.clock()) is None
+    assert hold_as(world.table, ROLL, SUBJECT, world.clock()).take(START) is None
     world.executions.statuses[ROLL.execution] = "ABORTED"
 
     assert passes(world) == ["wait_for_functions", "release", "nothing"]

@@ -24,13 +24,13 @@ from drydock.group.messages import group_message
 from drydock.records import intents
 from drydock.records.group_leases import claim_member
 from drydock.records.holder import Holder
-from drydock.records.leases import Lease, activate_lease, claim_intent, find_lease, record_intent, take_lease
+from drydock.records.leases import Lease, find_lease
 from drydock.request.policy import DEFAULTS, effective_policy
 from drydock.subject import read_subject
 from drydock.telling.text import Location
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_group_result, a_member, a_roll
-from tests.unit.world import EXECUTION, INSTANCE, World
+from tests.unit.world import EXECUTION, INSTANCE, World, hold_as
 
 ROLL = Holder(EXECUTION.replace("PatchInstance", "RollGroup"), 0)
 WEB = read_subject("group/web")
@@ -112,8 +112,8 @@ def test_a_version_is_made_only_where_it_differs_in_the_image_and_nobody_else_la
 
 def hold_group(world: World, **members: Mapping[str, Any]) -> Lease:
     """A roll holds the group, and these members had their turn."""
-    assert take_lease(world.table, ROLL, WEB, START, world.clock()) is None
-    activate_lease(world.table, ROLL, WEB, {}, "suspend", world.clock())
+    assert hold_as(world.table, ROLL, WEB, world.clock()).take(START) is None
+    hold_as(world.table, ROLL, WEB, world.clock()).activate({}, "suspend")
     return replace(lease_of(world), members=members)
 
 
@@ -156,12 +156,12 @@ def test_what_a_died_execution_did_to_the_template_stands_in_its_lease(world: Wo
     hold_group(world)
     assert describe_refresh(lease_of(world)) is None
 
-    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, START, **FACTS)
+    hold_as(world.table, ROLL, WEB).claim(intents.TEMPLATE_VERSION, **FACTS)
     asked = describe_refresh(lease_of(world))
-    record_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, {"id": "6", "wrong": ""})
-    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_DEFAULT, START)
+    hold_as(world.table, ROLL, WEB).record(intents.TEMPLATE_VERSION, {"id": "6", "wrong": ""})
+    hold_as(world.table, ROLL, WEB).claim(intents.TEMPLATE_DEFAULT)
     made = describe_refresh(lease_of(world))
-    record_intent(world.table, ROLL, WEB, intents.TEMPLATE_DEFAULT, {"id": "6"})
+    hold_as(world.table, ROLL, WEB).record(intents.TEMPLATE_DEFAULT, {"id": "6"})
     is_default = describe_refresh(lease_of(world))
 
     assert asked is not None and made is not None and is_default is not None
@@ -182,9 +182,9 @@ def test_what_is_to_be_known_of_a_version_is_told_with_it(
     world: World, facts: Mapping[str, Any], version: str, warning: str
 ) -> None:
     hold_group(world)
-    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, START, **{**FACTS, **facts})
-    record_intent(
-        world.table, ROLL, WEB, intents.TEMPLATE_VERSION, {"id": version, "wrong": str(facts.get("wrong", ""))}
+    hold_as(world.table, ROLL, WEB).claim(intents.TEMPLATE_VERSION, **{**FACTS, **facts})
+    hold_as(world.table, ROLL, WEB).record(
+        intents.TEMPLATE_VERSION, {"id": version, "wrong": str(facts.get("wrong", ""))}
     )
 
     found = describe_refresh(lease_of(world))
@@ -247,7 +247,7 @@ class EmptyGroup(AutoScaling):
 
 def test_the_image_of_a_member_is_found_when_the_end_of_its_execution_was_not_seen(world: World) -> None:
     hold_group(world)
-    claim_member(world.table, ROLL, WEB, INSTANCE, START)
+    claim_member(hold_as(world.table, ROLL, WEB), INSTANCE)
     world.services.autoscaling = EmptyGroup()
     child = f"{EXECUTION.rsplit(':', 1)[0]}:night-1-{INSTANCE}"
     world.executions.statuses[child] = "SUCCEEDED"

@@ -23,10 +23,9 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.commands import Command, begin_command, look_at_command
-from drydock.records.leases import claim_intent, file_wait
 from drydock.records.waits import Wait, Work
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World, hold_as
 
 INSTALL = Command("install", "install", "AWS-RunPatchBaseline", {"Operation": "Install"}, {"kept": "fact"})
 DEADLINE = START + timedelta(hours=1)
@@ -37,7 +36,7 @@ def send(world: World, command: Command = INSTALL) -> Work:
     step = world.step("Install Patches")
     work = begin_command(world.services, step, command)
     wait = Wait(INSTANCE, step.token, step.sequence, work.kind, work.resource, DEADLINE, work.facts)
-    file_wait(world.table, HOLDER, wait, work)
+    hold_as(world.table, HOLDER, SUBJECT).file(wait, work)
     return work
 
 
@@ -353,7 +352,7 @@ def test_a_throttled_look_says_nothing_about_the_command(world: World) -> None:
 
 def test_an_intent_of_another_kind_is_no_command(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, SUBJECT, "stop", world.clock())
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("stop")
 
     send(world)
 

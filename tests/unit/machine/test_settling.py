@@ -24,17 +24,17 @@ from drydock.machine.settling import (
     look_at_commands,
     look_at_settled_commands,
 )
-from drydock.records.leases import Intent, claim_intent, file_wait
+from drydock.records.leases import Intent
 from drydock.records.waits import Wait
 from tests.unit.fakes import START, FunctionDiedError, SentCommand, agent
-from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World, hold_as
 
 
 def send(world: World, intent: str = "install", purpose: str = "install") -> SentCommand:
     step = world.step("Install Patches")
     work = begin_command(world.services, step, Command(intent, purpose, "AWS-RunPatchBaseline", {}))
     wait = Wait(INSTANCE, step.token, step.sequence, "command", work.resource, START, work.facts)
-    file_wait(world.table, HOLDER, wait, work)
+    hold_as(world.table, HOLDER, SUBJECT).file(wait, work)
     return world.ssm.sent[-1]
 
 
@@ -45,7 +45,7 @@ def look(world: World) -> Settlement:
 
 def test_where_no_command_was_sent_all_is_settled(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, SUBJECT, "stop", world.clock())
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("stop")
 
     assert look(world).is_settled
 

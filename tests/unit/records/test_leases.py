@@ -17,23 +17,13 @@ from drydock.records.leases import (
     RESTORING,
     Lease,
     LeaseSummary,
-    activate_lease,
     all_leases,
-    begin_restoring,
-    claim_giving_back,
-    claim_intent,
-    claim_or_find_intent,
-    drop_lease,
-    end_lease_with_result,
     find_lease,
-    record_intent,
-    renew_intent,
-    take_lease,
 )
 from drydock.records.results import find_result
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_result
-from tests.unit.world import HOLDER, OTHER_EXECUTION, SUBJECT
+from tests.unit.world import HOLDER, OTHER_EXECUTION, SUBJECT, hold_as
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 REDRIVEN = Holder(HOLDER.execution, 1)
@@ -41,8 +31,8 @@ LATER = START + timedelta(minutes=5)
 
 
 def activate(table: Table, holder: Holder = HOLDER) -> None:
-    assert take_lease(table, holder, SUBJECT, START, START) is None
-    activate_lease(table, holder, SUBJECT, {"power": "stopped"}, "tag", START)
+    assert hold_as(table, holder, SUBJECT).take(START) is None
+    hold_as(table, holder, SUBJECT).activate({"power": "stopped"}, "tag")
 
 
 def restore(table: Table) -> Lease:
@@ -50,7 +40,7 @@ def restore(table: Table) -> Lease:
     activate(table)
     lease = find_lease(table, SUBJECT)
     assert lease is not None
-    restoring = begin_restoring(table, lease, START)
+    restoring = hold_as(table, lease.holder, lease.subject, START).begin_restoring(lease)
     assert restoring is not None
     return restoring
 
@@ -61,20 +51,20 @@ def phase(table: Table) -> str:
 
 
 def test_the_first_execution_takes_the_lease_and_nothing_is_allowed_yet(table: Table) -> None:
-    assert take_lease(table, HOLDER, SUBJECT, START, LATER) is None
+    assert hold_as(table, HOLDER, SUBJECT, LATER).take(START) is None
 
     lease = find_lease(table, SUBJECT)
     assert lease is not None
     assert (lease.holder, lease.phase, lease.intents) == (HOLDER, ADMITTING, {})
     assert (lease.started, lease.since) == (START, LATER)
     with pytest.raises(LeaseLostError):
-        claim_intent(table, HOLDER, SUBJECT, "stop", START)
+        hold_as(table, HOLDER, SUBJECT).claim("stop")
 
 
 def test_taking_the_lease_again_while_admitting_is_taking_it_once(table: Table) -> None:
-    take_lease(table, HOLDER, SUBJECT, START, START)
+    hold_as(table, HOLDER, SUBJECT).take(START)
 
-    assert take_lease(table, HOLDER, SUBJECT, START, LATER) is None
+    assert hold_as(table, HOLDER, SUBJECT, LATER).take(START) is None
     assert all_leases(table) == [LeaseSummary(SUBJECT, HOLDER, ADMITTING)]
 
 
@@ -82,7 +72,7 @@ def test_taking_the_lease_again_while_admitting_is_taking_it_once(table: Table) 
 def test_a_second_execution_is_told_who_holds_the_machine(table: Table, second: Holder) -> None:
     activate(table)
 
-    standing = take_lease(table, second, SUBJECT, START, LATER)
+    standing = hold_as(table, second, SUBJECT, LATER).take(START)
 
     assert standing is not None
     assert (standing.holder, standing.journal) == (HOLDER, {"power": "stopped"})
@@ -91,7 +81,7 @@ def test_a_second_execution_is_told_who_holds_the_machine(table: Table, second: 
 def test_the_owner_of_an_active_lease_is_shown_its_own_journal(table: Table) -> None:
     activate(table)
 
-    standing = take_lease(table, HOLDER, SUBJECT, START, LATER)
+    standing = hold_as(table, HOLDER, SUBJECT, LATER).take(START)
 
     assert standing is not None
     assert (standing.holder, standing.phase, standing.journal["power"]) == (HOLDER, ACTIVE, "stopped")
@@ -108,7 +98,7 @@ def test_the_lease_is_activated_together_with_its_first_intent(table: Table) -> 
 def test_activating_twice_is_activating_once(table: Table) -> None:
     activate(table)
 
-    activate_lease(table, HOLDER, SUBJECT, {"power": "running"}, "tag", LATER)
+    hold_as(table, HOLDER, SUBJECT, LATER).activate({"power": "running"}, "tag")
 
     lease = find_lease(table, SUBJECT)
     assert lease is not None
@@ -120,24 +110,24 @@ def test_a_lease_of_somebody_else_is_not_activated(table: Table, holder: Holder)
     activate(table, holder)
 
     with pytest.raises(LeaseLostError, match="before it was active"):
-        activate_lease(table, HOLDER, SUBJECT, {"power": "running"}, "tag", LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).activate({"power": "running"}, "tag")
 
 
 def test_a_lease_that_is_being_given_back_or_gone_is_not_activated(table: Table) -> None:
     with pytest.raises(LeaseLostError, match="before it was active"):
-        activate_lease(table, HOLDER, SUBJECT, {}, "tag", LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).activate({}, "tag")
     restore(table)
 
     with pytest.raises(LeaseLostError, match="before it was active"):
-        activate_lease(table, HOLDER, SUBJECT, {}, "tag", LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).activate({}, "tag")
 
 
 def test_an_intent_is_claimed_once_and_then_found_again(table: Table) -> None:
     activate(table)
 
-    first = claim_intent(table, HOLDER, SUBJECT, "install", START, document="D")
-    record_intent(table, HOLDER, SUBJECT, "install", {"id": "command-1", "expiresAt": "then"})
-    again = claim_intent(table, HOLDER, SUBJECT, "install", LATER, document="another")
+    first = hold_as(table, HOLDER, SUBJECT).claim("install", document="D")
+    hold_as(table, HOLDER, SUBJECT).record("install", {"id": "command-1", "expiresAt": "then"})
+    again = hold_as(table, HOLDER, SUBJECT, LATER).claim("install", document="another")
 
     assert (first.is_new, again.is_new) == (True, False)
     assert (first.intent.id, again.intent.id, again.intent.at) == ("", "command-1", START)
@@ -148,37 +138,37 @@ def test_an_intent_is_claimed_once_and_then_found_again(table: Table) -> None:
 @pytest.mark.parametrize("holder", [OTHER, REDRIVEN], ids=["another execution", "another redrive"])
 def test_only_the_holder_may_claim_or_record(table: Table, holder: Holder) -> None:
     activate(table)
-    claim_intent(table, HOLDER, SUBJECT, "start", START)
+    hold_as(table, HOLDER, SUBJECT).claim("start")
 
     with pytest.raises(LeaseLostError, match="nothing was touched"):
-        claim_intent(table, holder, SUBJECT, "stop", START)
+        hold_as(table, holder, SUBJECT).claim("stop")
     with pytest.raises(LeaseLostError, match="nothing was touched"):
-        claim_intent(table, holder, SUBJECT, "start", START)
+        hold_as(table, holder, SUBJECT).claim("start")
     with pytest.raises(LeaseLostError):
-        record_intent(table, holder, SUBJECT, "start", {"id": "called"})
+        hold_as(table, holder, SUBJECT).record("start", {"id": "called"})
 
 
 def test_no_intent_can_be_claimed_where_there_is_no_lease(table: Table) -> None:
     with pytest.raises(LeaseLostError):
-        claim_intent(table, HOLDER, SUBJECT, "stop", START)
+        hold_as(table, HOLDER, SUBJECT).claim("stop")
     assert find_lease(table, SUBJECT) is None
 
 
 def test_from_restoring_on_the_owner_may_change_nothing_but_what_was_done_may_still_be_recorded(table: Table) -> None:
     activate(table)
-    claim_intent(table, HOLDER, SUBJECT, "imageBefore", START)
+    hold_as(table, HOLDER, SUBJECT).claim("imageBefore")
     lease = find_lease(table, SUBJECT)
     assert lease is not None
 
-    restoring = begin_restoring(table, lease, LATER)
+    restoring = hold_as(table, lease.holder, lease.subject, LATER).begin_restoring(lease)
 
     assert restoring == find_lease(table, SUBJECT)
     assert phase(table) == RESTORING
     with pytest.raises(LeaseLostError):
-        claim_intent(table, HOLDER, SUBJECT, "stop", LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).claim("stop")
     with pytest.raises(LeaseLostError):
-        claim_intent(table, HOLDER, SUBJECT, "imageBefore", LATER)
-    record_intent(table, HOLDER, SUBJECT, "imageBefore", {"id": "ami-1"})
+        hold_as(table, HOLDER, SUBJECT, LATER).claim("imageBefore")
+    hold_as(table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
     found = find_lease(table, SUBJECT)
     assert found is not None and found.intents["imageBefore"].id == "ami-1"
 
@@ -187,62 +177,64 @@ def test_restoring_begins_once_and_its_time_stays(table: Table) -> None:
     activate(table)
     active = find_lease(table, SUBJECT)
     assert active is not None
-    begin_restoring(table, active, START)
+    hold_as(table, active.holder, active.subject, START).begin_restoring(active)
     restoring = find_lease(table, SUBJECT)
     assert restoring is not None
 
-    assert begin_restoring(table, restoring, LATER) == restoring
+    assert hold_as(table, restoring.holder, restoring.subject, LATER).begin_restoring(restoring) == restoring
 
     found = find_lease(table, SUBJECT)
     assert found is not None and found.phase_since == START
-    assert begin_restoring(table, active, LATER) is None, "a pass that read the lease before is late"
+    assert hold_as(table, active.holder, active.subject, LATER).begin_restoring(active) is None, (
+        "a pass that read the lease before is late"
+    )
 
 
 def test_a_claim_that_was_never_carried_out_is_renewed_by_one_function_only(table: Table) -> None:
     activate(table)
-    intent = claim_intent(table, HOLDER, SUBJECT, "install", START, document="D").intent
+    intent = hold_as(table, HOLDER, SUBJECT).claim("install", document="D").intent
 
-    renewed = renew_intent(table, HOLDER, SUBJECT, intent, LATER)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
     assert (renewed.at, renewed.facts) == (LATER, {"document": "D"})
     with pytest.raises(ServiceUnavailableError, match="another function"):
-        renew_intent(table, HOLDER, SUBJECT, intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 def test_a_claim_that_was_carried_out_is_not_renewed(table: Table) -> None:
     activate(table)
-    intent = claim_intent(table, HOLDER, SUBJECT, "install", START).intent
-    record_intent(table, HOLDER, SUBJECT, "install", {"id": "command-1"})
+    intent = hold_as(table, HOLDER, SUBJECT).claim("install").intent
+    hold_as(table, HOLDER, SUBJECT).record("install", {"id": "command-1"})
 
     with pytest.raises(ServiceUnavailableError):
-        renew_intent(table, HOLDER, SUBJECT, intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 @pytest.mark.parametrize("holder", [OTHER, REDRIVEN], ids=["another execution", "another redrive"])
 def test_a_claim_of_somebody_else_is_not_renewed(table: Table, holder: Holder) -> None:
     activate(table)
-    intent = claim_intent(table, HOLDER, SUBJECT, "install", START).intent
+    intent = hold_as(table, HOLDER, SUBJECT).claim("install").intent
 
     with pytest.raises(LeaseLostError):
-        renew_intent(table, holder, SUBJECT, intent, LATER)
+        hold_as(table, holder, SUBJECT, LATER).renew(intent, START)
 
 
 def test_a_claim_is_not_renewed_once_the_machine_is_being_given_back(table: Table) -> None:
     activate(table)
-    intent = claim_intent(table, HOLDER, SUBJECT, "start", START).intent
+    intent = hold_as(table, HOLDER, SUBJECT).claim("start").intent
     lease = find_lease(table, SUBJECT)
     assert lease is not None
-    begin_restoring(table, lease, LATER)
+    hold_as(table, lease.holder, lease.subject, LATER).begin_restoring(lease)
 
     with pytest.raises(LeaseLostError):
-        renew_intent(table, HOLDER, SUBJECT, intent, LATER)
+        hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
 
 def test_who_carries_on_a_call_that_may_not_have_happened_is_seen_to_be_alive(table: Table) -> None:
     activate(table)
-    claim_intent(table, HOLDER, SUBJECT, "start", START)
+    hold_as(table, HOLDER, SUBJECT).claim("start")
 
-    again = claim_intent(table, HOLDER, SUBJECT, "start", LATER)
+    again = hold_as(table, HOLDER, SUBJECT, LATER).claim("start")
 
     assert (again.is_new, again.intent.at) == (False, LATER)
     lease = find_lease(table, SUBJECT)
@@ -251,41 +243,43 @@ def test_who_carries_on_a_call_that_may_not_have_happened_is_seen_to_be_alive(ta
 
 def test_a_command_that_may_have_been_sent_is_looked_for_before_it_is_announced_anew(table: Table) -> None:
     activate(table)
-    claim_or_find_intent(table, HOLDER, SUBJECT, "install", START)
+    hold_as(table, HOLDER, SUBJECT).claim_or_find("install")
 
-    again = claim_or_find_intent(table, HOLDER, SUBJECT, "install", LATER)
+    again = hold_as(table, HOLDER, SUBJECT, LATER).claim_or_find("install")
 
     assert (again.is_new, again.intent.at) == (False, START)
 
 
 def test_a_call_that_aws_refused_is_no_longer_called_refused_when_it_is_announced_anew(table: Table) -> None:
     activate(table)
-    claim_or_find_intent(table, HOLDER, SUBJECT, "install", START, document="D")
-    record_intent(table, HOLDER, SUBJECT, "install", {REFUSED: "throttled"})
-    intent = claim_or_find_intent(table, HOLDER, SUBJECT, "install", START).intent
+    hold_as(table, HOLDER, SUBJECT).claim_or_find("install", document="D")
+    hold_as(table, HOLDER, SUBJECT).record("install", {REFUSED: "throttled"})
+    intent = hold_as(table, HOLDER, SUBJECT).claim_or_find("install").intent
     assert REFUSED in intent.facts
 
-    renewed = renew_intent(table, HOLDER, SUBJECT, intent, LATER)
+    renewed = hold_as(table, HOLDER, SUBJECT, LATER).renew(intent, START)
 
     assert renewed.facts == {"document": "D"}
-    assert claim_or_find_intent(table, HOLDER, SUBJECT, "install", LATER).intent == renewed
+    assert hold_as(table, HOLDER, SUBJECT, LATER).claim_or_find("install").intent == renewed
 
 
 def test_of_two_passes_only_one_may_change_the_machine_at_a_time(table: Table) -> None:
     lease = restore(table)
 
-    assert claim_giving_back(table, lease, "giveBackStop", LATER)
-    assert not claim_giving_back(table, lease, "giveBackStop", LATER + FUNCTION_LIFETIME)
-    assert claim_giving_back(table, lease, "giveBackStop", LATER + FUNCTION_LIFETIME + timedelta(seconds=1))
+    assert hold_as(table, lease.holder, lease.subject, LATER).claim_giving_back("giveBackStop")
+    assert not hold_as(table, lease.holder, lease.subject, LATER + FUNCTION_LIFETIME).claim_giving_back("giveBackStop")
+    assert hold_as(
+        table, lease.holder, lease.subject, LATER + FUNCTION_LIFETIME + timedelta(seconds=1)
+    ).claim_giving_back("giveBackStop")
 
 
 def test_a_pass_that_comes_when_the_machine_has_a_new_owner_changes_nothing(table: Table) -> None:
     lease = restore(table)
-    drop_lease(table, HOLDER, SUBJECT, RESTORING)
-    assert not claim_giving_back(table, lease, "giveBackStop", LATER)
+    hold_as(table, HOLDER, SUBJECT).drop(RESTORING)
+    assert not hold_as(table, lease.holder, lease.subject, LATER).claim_giving_back("giveBackStop")
 
     activate(table, OTHER)
-    assert not claim_giving_back(table, lease, "giveBackStop", LATER)
+    assert not hold_as(table, lease.holder, lease.subject, LATER).claim_giving_back("giveBackStop")
 
     found = find_lease(table, SUBJECT)
     assert found is not None and list(found.intents) == ["tag"]
@@ -296,7 +290,7 @@ def test_a_machine_that_is_not_being_given_back_is_not_changed_by_a_pass(table: 
     lease = find_lease(table, SUBJECT)
     assert lease is not None
 
-    assert not claim_giving_back(table, lease, "giveBackStop", LATER)
+    assert not hold_as(table, lease.holder, lease.subject, LATER).claim_giving_back("giveBackStop")
 
 
 def test_the_newest_intent_tells_since_when_no_function_can_be_alive(table: Table) -> None:
@@ -304,8 +298,8 @@ def test_the_newest_intent_tells_since_when_no_function_can_be_alive(table: Tabl
     lease = find_lease(table, SUBJECT)
     assert lease is not None and lease.newest_intent_at() == START
 
-    claim_intent(table, HOLDER, SUBJECT, "start", START)
-    claim_intent(table, HOLDER, SUBJECT, "stop", LATER)
+    hold_as(table, HOLDER, SUBJECT).claim("start")
+    hold_as(table, HOLDER, SUBJECT, LATER).claim("stop")
 
     lease = find_lease(table, SUBJECT)
     assert lease is not None and lease.newest_intent_at() == LATER
@@ -321,7 +315,7 @@ def test_a_lease_is_dropped_only_by_its_holder_in_its_phase(
 ) -> None:
     activate(table)
 
-    assert drop_lease(table, holder, SUBJECT, wanted_phase) is goes
+    assert hold_as(table, holder, SUBJECT).drop(wanted_phase) is goes
     assert (find_lease(table, SUBJECT) is None) is goes
 
 
@@ -329,7 +323,7 @@ def test_the_lease_goes_and_the_result_comes_together(table: Table) -> None:
     activate(table)
     result = a_result()
 
-    assert end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, result)
+    assert hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, result)
 
     assert find_lease(table, SUBJECT) is None
     assert find_result(table, SUBJECT, HOLDER, START) == result
@@ -339,7 +333,7 @@ def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -
     activate(table, OTHER)
     result = a_result()
 
-    assert not end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, result)
+    assert not hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, result)
 
     assert phase(table) == ACTIVE
     assert find_result(table, SUBJECT, HOLDER, START) is None
@@ -347,11 +341,11 @@ def test_a_lease_of_somebody_else_stays_and_no_result_is_written(table: Table) -
 
 def test_the_first_result_of_an_execution_stands(table: Table) -> None:
     activate(table)
-    end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, a_result("failed"))
+    hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, a_result("failed"))
     activate(table)
 
     second = a_result()
 
-    assert not end_lease_with_result(table, HOLDER, SUBJECT, ACTIVE, second)
+    assert not hold_as(table, HOLDER, SUBJECT).finish(ACTIVE, second)
     found = find_result(table, SUBJECT, HOLDER, START)
     assert found is not None and found.outcome == "failed"

@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from drydock.aws.table import Table
-from drydock.records.leases import all_leases, take_lease
+from drydock.records.leases import all_leases
 from drydock.records.results import put_result, untold_results
 from drydock.records.shards import shard_of
 from drydock.subject import Group, Instance, Subject
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_result
-from tests.unit.world import HOLDER
+from tests.unit.world import HOLDER, hold_as
 
 PARTITION = 1_000
 """Write units a second that one partition takes."""
@@ -42,7 +42,7 @@ def test_a_subject_has_the_same_key_in_every_process() -> None:
 def test_all_leases_and_all_untold_results_are_found_under_whatever_key_they_stand(table: Table) -> None:
     subjects: list[Subject] = [*(Instance(f"i-{number}") for number in range(30)), Group("web"), Group("db")]
     for subject in subjects:
-        take_lease(table, HOLDER, subject, START, START)
+        hold_as(table, HOLDER, subject).take(START)
         put_result(table, a_result("failed", subject=subject))
 
     assert len({shard_of("LEASES", subject) for subject in subjects}) == 8

@@ -13,18 +13,12 @@ from drydock.errors import LeaseLostError
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
-    activate_lease,
-    begin_restoring,
-    claim_intent,
-    drop_lease,
-    file_wait,
     find_lease,
     find_leases_that_await,
-    take_lease,
 )
 from drydock.records.waits import Wait, Work, read_wait
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, hold_as
 
 DEADLINE = START + timedelta(hours=1)
 
@@ -41,9 +35,9 @@ def a_work(answer: dict[str, str] | None = None) -> Work:
 @pytest.fixture
 def held(table: Table) -> Table:
     """A table in which the machine's lease is active and an image was announced."""
-    take_lease(table, HOLDER, SUBJECT, START, START)
-    activate_lease(table, HOLDER, SUBJECT, {"power": "running"}, "tag", START)
-    claim_intent(table, HOLDER, SUBJECT, "imageBefore", START)
+    hold_as(table, HOLDER, SUBJECT).take(START)
+    hold_as(table, HOLDER, SUBJECT).activate({"power": "running"}, "tag")
+    hold_as(table, HOLDER, SUBJECT).claim("imageBefore")
     return table
 
 
@@ -54,7 +48,7 @@ def token(table: Table) -> str:
 
 def restore(table: Table) -> None:
     lease = find_lease(table, SUBJECT)
-    assert lease is not None and begin_restoring(table, lease, START)
+    assert lease is not None and hold_as(table, lease.holder, lease.subject, START).begin_restoring(lease)
 
 
 def test_a_wait_is_read_as_it_was_written() -> None:
@@ -64,7 +58,7 @@ def test_a_wait_is_read_as_it_was_written() -> None:
 
 
 def test_a_wait_is_filed_together_with_what_aws_answered(held: Table) -> None:
-    assert file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1", "expiresAt": "then"}))
+    assert hold_as(held, HOLDER, SUBJECT).file(a_wait(), a_work({"id": "ami-1", "expiresAt": "then"}))
 
     lease = find_lease(held, SUBJECT)
     assert lease is not None
@@ -78,24 +72,24 @@ def test_a_wait_is_filed_together_with_what_aws_answered(held: Table) -> None:
     ids=["newer", "older"],
 )
 def test_the_newest_entry_of_the_holder_waits(held: Table, first: int, second: int, stands: str) -> None:
-    file_wait(held, HOLDER, a_wait(first), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(first), a_work())
 
-    assert file_wait(held, HOLDER, a_wait(second), a_work()) is (second > first)
+    assert hold_as(held, HOLDER, SUBJECT).file(a_wait(second), a_work()) is (second > first)
     assert token(held) == stands
 
 
 def test_an_entry_that_cannot_be_told_from_the_one_before_waits_with_its_own_token(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(1), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(1), a_work())
 
-    assert file_wait(held, HOLDER, replace(a_wait(1), token="another"), a_work())
+    assert hold_as(held, HOLDER, SUBJECT).file(replace(a_wait(1), token="another"), a_work())
 
     assert token(held) == "another"
 
 
 def test_an_older_entry_does_not_wait_but_its_answer_is_kept(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(2), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(2), a_work())
 
-    assert not file_wait(held, HOLDER, a_wait(1), a_work({"id": "ami-1"}))
+    assert not hold_as(held, HOLDER, SUBJECT).file(a_wait(1), a_work({"id": "ami-1"}))
 
     lease = find_lease(held, SUBJECT)
     assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
@@ -104,9 +98,9 @@ def test_an_older_entry_does_not_wait_but_its_answer_is_kept(held: Table) -> Non
 
 @pytest.mark.parametrize("holder", [Holder(OTHER_EXECUTION, 0), Holder(HOLDER.execution, 1)], ids=["other", "redrive"])
 def test_only_the_holder_waits_for_its_machine(held: Table, holder: Holder) -> None:
-    assert not file_wait(held, holder, a_wait(), a_work())
+    assert not hold_as(held, holder, SUBJECT).file(a_wait(), a_work())
     with pytest.raises(LeaseLostError):
-        file_wait(held, holder, a_wait(), a_work({"id": "ami-9"}))
+        hold_as(held, holder, SUBJECT).file(a_wait(), a_work({"id": "ami-9"}))
 
     lease = find_lease(held, SUBJECT)
     assert lease is not None
@@ -114,9 +108,9 @@ def test_only_the_holder_waits_for_its_machine(held: Table, holder: Holder) -> N
 
 
 def test_the_next_intent_forgets_what_was_waited_for(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(), a_work())
 
-    claim_intent(held, HOLDER, SUBJECT, "start", START)
+    hold_as(held, HOLDER, SUBJECT).claim("start")
 
     assert token(held) == ""
     assert find_leases_that_await(held, "ami-1") == []
@@ -124,33 +118,33 @@ def test_the_next_intent_forgets_what_was_waited_for(held: Table) -> None:
 
 @pytest.mark.parametrize("kind", ["command", "settled", "start", "stop"])
 def test_only_images_are_looked_up_by_what_is_waited_for(held: Table, kind: str) -> None:
-    file_wait(held, HOLDER, a_wait(1, "some-id", kind=kind), Work(kind, START, True))
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(1, "some-id", kind=kind), Work(kind, START, True))
 
     assert token(held) == "token-1"
     assert find_leases_that_await(held, "some-id") == []
 
 
 def test_an_intent_that_is_found_again_leaves_the_wait(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(), a_work())
 
-    claim_intent(held, HOLDER, SUBJECT, "imageBefore", START)
+    hold_as(held, HOLDER, SUBJECT).claim("imageBefore")
 
     assert token(held) == "token-1"
 
 
 def test_a_machine_that_is_being_given_back_wakes_nobody_any_more(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(), a_work())
 
     restore(held)
 
     assert token(held) == ""
-    assert not file_wait(held, HOLDER, a_wait(2), a_work())
+    assert not hold_as(held, HOLDER, SUBJECT).file(a_wait(2), a_work())
 
 
 def test_an_image_asked_for_while_giving_back_began_is_still_known(held: Table) -> None:
     restore(held)
 
-    assert not file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1"}))
+    assert not hold_as(held, HOLDER, SUBJECT).file(a_wait(), a_work({"id": "ami-1"}))
 
     lease = find_lease(held, SUBJECT)
     assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
@@ -159,20 +153,20 @@ def test_an_image_asked_for_while_giving_back_began_is_still_known(held: Table) 
 def test_the_index_is_only_a_hint_and_the_lease_is_read_as_it_is_now(
     held: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file_wait(held, HOLDER, a_wait(1), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(1), a_work())
     stale = held.look_up(AWAITED_INDEX, "ami-1")
     monkeypatch.setattr(held, "look_up", lambda index, value: stale)
 
-    file_wait(held, HOLDER, a_wait(2), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(2), a_work())
     (lease,) = find_leases_that_await(held, "ami-1")
     assert lease.wait is not None and lease.wait.token == "token-2"
 
-    drop_lease(held, HOLDER, SUBJECT, ACTIVE)
+    hold_as(held, HOLDER, SUBJECT).drop(ACTIVE)
     assert find_leases_that_await(held, "ami-1") == []
 
 
 def test_a_lease_is_found_by_what_its_owner_waits_for(held: Table) -> None:
-    file_wait(held, HOLDER, a_wait(1, "ami-1"), a_work())
+    hold_as(held, HOLDER, SUBJECT).file(a_wait(1, "ami-1"), a_work())
 
     assert [lease.instance_id for lease in find_leases_that_await(held, "ami-1")] == [INSTANCE]
     assert find_leases_that_await(held, "ami-2") == []

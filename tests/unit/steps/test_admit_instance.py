@@ -28,11 +28,11 @@ from drydock.errors import (
 from drydock.machine.evidence import NOTHING_KNOWN
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, ADMITTING, activate_lease, begin_restoring, find_lease, take_lease
+from drydock.records.leases import ACTIVE, ADMITTING, find_lease
 from drydock.request.policy import DEFAULTS
 from drydock.subject import Group
 from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
@@ -339,7 +339,7 @@ def test_an_owner_that_step_functions_does_not_show_yet_is_not_taken_for_over(wo
 
 
 def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> None:
-    take_lease(world.table, OTHER, SUBJECT, START, START)
+    hold_as(world.table, OTHER, SUBJECT).take(START)
 
     with pytest.raises(InstanceBusyError):
         admit(world)
@@ -350,10 +350,10 @@ def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> No
 
 def lease_group(world: World, *, named: str | None) -> None:
     """A roll holds the group, and has come to this member."""
-    assert take_lease(world.table, ROLL, Group("web"), START, world.clock()) is None
-    activate_lease(world.table, ROLL, Group("web"), {}, "suspend", world.clock())
+    assert hold_as(world.table, ROLL, Group("web"), world.clock()).take(START) is None
+    hold_as(world.table, ROLL, Group("web"), world.clock()).activate({}, "suspend")
     if named is not None:
-        claim_member(world.table, ROLL, Group("web"), named, world.clock())
+        claim_member(hold_as(world.table, ROLL, Group("web"), world.clock()), named)
 
 
 @pytest.mark.parametrize(("named", "admitted"), [(INSTANCE, True), ("i-another", False), (None, False)])
@@ -373,7 +373,7 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
 def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:
     world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
     lease_group(world, named=INSTANCE)
-    end_member(world.table, ROLL, Group("web"), INSTANCE, {"outcome": "failed"}, world.clock())
+    end_member(hold_as(world.table, ROLL, Group("web"), world.clock()), INSTANCE, {"outcome": "failed"})
 
     with pytest.raises(InstanceInGroupError):
         admit(world, group="web")
@@ -384,7 +384,7 @@ def test_a_member_of_a_group_that_is_being_given_back_is_not_patched(world: Worl
     lease_group(world, named=INSTANCE)
     lease = find_lease(world.table, Group("web"))
     assert lease is not None
-    begin_restoring(world.table, lease, world.clock())
+    hold_as(world.table, lease.holder, lease.subject, world.clock()).begin_restoring(lease)
 
     with pytest.raises(InstanceInGroupError):
         admit(world, group="web")

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from drydock.errors import LeaseLostError
-from drydock.records.leases import begin_restoring
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import INSTANCE, World, hold_as
 
 
 def back_up(world: World, moment: str = "Before", **more: Any) -> None:
@@ -159,7 +158,7 @@ def test_without_an_active_lease_no_image_is_made(world: World) -> None:
         back_up(world)
     world.hold()
     assert world.lease is not None
-    begin_restoring(world.table, world.lease, world.clock())
+    hold_as(world.table, world.lease.holder, world.lease.subject, world.clock()).begin_restoring(world.lease)
     with pytest.raises(LeaseLostError):
         back_up(world)
 

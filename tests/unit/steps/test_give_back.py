@@ -11,13 +11,13 @@ import pytest
 from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, PowerNotRestoredError
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
+from drydock.records.leases import ACTIVE, RESTORING
 from drydock.records.results import put_result
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
 from tests.unit.records.recorded import a_result
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
 
 LIFETIME = timedelta(seconds=75)
 ABORTED = {
@@ -156,7 +156,7 @@ def test_a_slow_pass_does_not_stop_a_machine_that_has_a_new_owner_meanwhile(
     def given_back_and_taken_meanwhile(instance_id: str) -> Any:
         monkeypatch.setattr(started.ec2, "describe_instance", describe)
         found = dict(describe(instance_id))
-        drop_lease(started.table, HOLDER, SUBJECT, RESTORING)
+        hold_as(started.table, HOLDER, SUBJECT).drop(RESTORING)
         started.hold("running", holder=Holder(OTHER_EXECUTION, 0))
         return found
 
@@ -186,7 +186,7 @@ def test_an_intent_that_is_claimed_while_a_pass_begins_is_waited_for(
 
     def claim_meanwhile(execution: str) -> Any:
         monkeypatch.setattr(started.executions, "find", find)
-        claim_intent(started.table, HOLDER, SUBJECT, "stop", started.clock())
+        hold_as(started.table, HOLDER, SUBJECT, started.clock()).claim("stop")
         return find(execution)
 
     monkeypatch.setattr(started.executions, "find", claim_meanwhile)
@@ -353,11 +353,21 @@ def test_a_machine_that_cannot_be_asked_keeps_its_power_and_is_asked_again(start
     assert give_back(started) == "stop"
 
 
-@pytest.mark.parametrize("begun", [True, False], ids=["installation begun", "not begun"])
-def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, begun: bool) -> None:
+@pytest.mark.parametrize(
+    ("function", "data", "verdict"),
+    [
+        pytest.param("install_patches", {"reboot": True}, "unknown", id="patches"),
+        pytest.param("update_agent", {"agent": "AmazonSSMAgent"}, "unknown", id="SSM Agent"),
+        pytest.param("update_agent", {"agent": "AmazonCloudWatchAgent"}, "unknown", id="CloudWatch Agent"),
+        pytest.param("", {}, "not_patched", id="nothing"),
+    ],
+)
+def test_the_verdict_is_unknown_once_something_was_begun_that_installs(
+    world: World, function: str, data: dict[str, Any], verdict: str
+) -> None:
     world.hold()
-    if begun:
-        install(world)
+    if function:
+        world.run(function, world.event("Some State", data))
         world.ssm.end(world.command)
     world.end_execution()
     world.clock.move(seconds=76)
@@ -365,7 +375,7 @@ def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, beg
     give_back(world)
 
     assert world.result is not None
-    assert world.result["verdict"] == ("unknown" if begun else "not_patched")
+    assert world.result["verdict"] == verdict
 
 
 @pytest.mark.parametrize("journaled", ["", "Failed"])
@@ -392,7 +402,7 @@ def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World)
 
 def test_a_completed_that_a_release_wrote_before_it_was_overtaken_is_taken_back(world: World) -> None:
     world.hold(stateTag="Failed")
-    claim_intent(world.table, HOLDER, SUBJECT, "release", world.clock())
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("release")
     world.ec2.put_tags(INSTANCE, DrydockState="Completed")
     world.end_execution()
     world.clock.move(seconds=76)
@@ -419,8 +429,8 @@ def test_a_machine_that_ec2_has_forgotten_is_released(started: World) -> None:
 
 def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
-    record_intent(world.table, HOLDER, SUBJECT, "imageBefore", {"id": "ami-1"})
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=30)
+    hold_as(world.table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
     world.end_execution()
     world.clock.move(seconds=76)
 
@@ -446,7 +456,7 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
 
 
 def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:
-    take_lease(world.table, HOLDER, SUBJECT, START, START)
+    hold_as(world.table, HOLDER, SUBJECT).take(START)
     world.end_execution("ABORTED")
     assert give_back(world) == "wait_for_functions"
     world.clock.move(seconds=75)

@@ -12,11 +12,11 @@ from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.machine.release import hook_outcomes
 from drydock.records.holder import Holder
-from drydock.records.leases import RESTORING, begin_restoring, claim_intent, record_intent, take_lease
+from drydock.records.leases import RESTORING
 from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.records.recorded import a_result, some_patches
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
 INSTALL = {
@@ -46,8 +46,8 @@ def release(world: World, **data: Any) -> dict[str, Any]:
 
 
 def with_image(world: World) -> None:
-    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=90)
-    record_intent(world.table, HOLDER, SUBJECT, "imageBefore", {"id": "ami-1"})
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=90)
+    hold_as(world.table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
 
 
 def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: World) -> None:
@@ -312,7 +312,7 @@ def test_a_refused_execution_leaves_the_lease_and_tags_of_the_other_alone(world:
 
 
 def test_an_execution_whose_admission_died_reports_a_refusal_and_leaves_the_lease_to_give_back(world: World) -> None:
-    take_lease(world.table, HOLDER, SUBJECT, START, START)
+    hold_as(world.table, HOLDER, SUBJECT).take(START)
 
     released = release(world, failure={"error": "States.Timeout", "cause": ""})
 
@@ -335,7 +335,7 @@ def test_a_result_that_stands_already_does_not_keep_the_lease(world: World) -> N
 def test_a_machine_that_is_being_given_back_is_not_released_by_the_flow(world: World) -> None:
     world.hold()
     assert world.lease is not None
-    begin_restoring(world.table, world.lease, world.clock())
+    hold_as(world.table, world.lease.holder, world.lease.subject, world.clock()).begin_restoring(world.lease)
 
     with pytest.raises(LeaseLostError, match="given back"):
         release(world, failure=FAILURE)

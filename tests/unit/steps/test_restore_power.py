@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from drydock.errors import LeaseLostError, PowerNotRestoredError
-from drydock.records.leases import begin_restoring
 from tests.unit.fakes import FunctionDiedError
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import INSTANCE, World, hold_as
 
 
 def restore(world: World, **more: Any) -> None:
@@ -77,7 +76,7 @@ def test_who_carries_on_a_stop_is_seen_to_be_alive_and_a_machine_given_back_mean
     lease = running.lease
     assert lease is not None and lease.newest_intent_at() == running.clock()
 
-    begin_restoring(running.table, lease, running.clock())
+    hold_as(running.table, lease.holder, lease.subject, running.clock()).begin_restoring(lease)
     with pytest.raises(LeaseLostError):
         restore(running)
 

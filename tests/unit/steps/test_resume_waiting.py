@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from drydock.errors import ServiceUnavailableError
-from drydock.records.leases import begin_restoring
 from tests.unit.fakes import FunctionDiedError
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import INSTANCE, World, hold_as
 
 EVENTS: dict[str, dict[str, Any]] = {
     "command": {"instance-id": INSTANCE, "command-id": "any", "status": "Success"},
@@ -98,7 +97,9 @@ def test_a_throttled_look_is_tried_again_by_lambda(installing: World, operation:
 
 def test_a_machine_that_is_being_given_back_gets_another_pass_instead(installing: World) -> None:
     assert installing.lease is not None
-    begin_restoring(installing.table, installing.lease, installing.clock())
+    hold_as(installing.table, installing.lease.holder, installing.lease.subject, installing.clock()).begin_restoring(
+        installing.lease
+    )
     installing.ssm.end(installing.command)
 
     installing.resume()

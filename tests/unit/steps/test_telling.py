@@ -11,14 +11,13 @@ import pytest
 from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError
 from drydock.records.holder import Holder
-from drydock.records.leases import claim_intent
 from drydock.records.results import put_result, untold_results
 from drydock.records.runs import open_run
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.records.recorded import a_result, some_work
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, TOPIC, World, dynamodb
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, TOPIC, World, dynamodb, hold_as
 
 
 def end(world: World, outcome: str = "failed", **facts: Any) -> None:
@@ -246,7 +245,7 @@ def test_an_execution_that_was_stopped_when_all_was_done_is_told_as_a_success(
 
 def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, SUBJECT, "release", world.clock())
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("release")
     world.clock.move(seconds=74)
     with pytest.raises(ServiceUnavailableError, match="being released"):
         alert(world, ended_event("ABORTED"))

@@ -12,14 +12,24 @@ import pytest
 from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
-from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
+from drydock.records.leases import find_lease, lease_key
 from drydock.records.results import put_result, result_key, untold_results
 from drydock.records.runs import Place, open_run, place_key, put_place, run_key
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, patch_state
 from tests.unit.records.recorded import a_result
-from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, dynamodb
+from tests.unit.world import (
+    ENVIRONMENT,
+    EXECUTION,
+    HOLDER,
+    INSTANCE,
+    OTHER_EXECUTION,
+    SUBJECT,
+    World,
+    dynamodb,
+    hold_as,
+)
 
 OTHER_INSTANCE = "i-0fedcba9876543210"
 OTHER = Holder(OTHER_EXECUTION, 0)
@@ -181,7 +191,7 @@ def test_an_end_in_the_middle_of_work_under_a_newer_lease_is_told_without_saying
 def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     world.hold()
     make_newer(lease_key(SUBJECT))
-    assert take_lease(world.table, OTHER, Instance(OTHER_INSTANCE), START, world.clock()) is None
+    assert hold_as(world.table, OTHER, Instance(OTHER_INSTANCE), world.clock()).take(START) is None
     for holder in (HOLDER, OTHER):
         put_result(world.table, a_result("failed", holder=holder, ended=world.clock()))
     newer, older = sorted(untold_results(world.table), key=lambda result: result.holder.execution)
@@ -317,6 +327,6 @@ def test_a_lease_that_became_newer_meanwhile_is_not_taken_over(world: World) -> 
     before = make_newer(lease_key(SUBJECT))
 
     with pytest.raises(NewerSchemaError):
-        begin_restoring(world.table, lease, world.clock() + timedelta(hours=1))
+        hold_as(world.table, lease.holder, lease.subject, world.clock() + timedelta(hours=1)).begin_restoring(lease)
 
     assert raw(lease_key(SUBJECT)) == before

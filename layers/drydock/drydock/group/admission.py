@@ -16,7 +16,7 @@ from drydock.group.rules import in_order, reduced, refusal, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
 from drydock.machine.admission import find_run_of, require_open_run
 from drydock.records import intents
-from drydock.records.leases import ADMITTING, Lease, activate_lease, drop_lease, take_lease
+from drydock.records.leases import ADMITTING, Hold, Lease
 from drydock.records.staleness import is_stale
 from drydock.request.group import GroupRequest, read_group_request
 from drydock.request.step import Step
@@ -39,7 +39,7 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_group_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
     require_open_run(run, request.group.name)
-    standing = take_lease(services.table, step.holder, request.group, step.execution_started, services.now())
+    standing = Hold.of(services, step.holder, request.group).take(step.execution_started)
     if standing is not None and standing.holder != step.holder:
         if is_stale(services, standing):
             invoke_later(environment.function("give_back"), {"subject": request.group.key})
@@ -49,7 +49,7 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
     try:
         return _admit(services, step, request, standing)
     except DrydockError:
-        drop_lease(services.table, step.holder, request.group, ADMITTING)
+        Hold.of(services, step.holder, request.group).drop(ADMITTING)
         raise
 
 
@@ -90,7 +90,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
             "leftOut": _left_out(group, planned, request.only),
             "drainSeconds": services.autoscaling.drain_seconds(group.target_groups),
         }
-        activate_lease(services.table, step.holder, request.group, journal, intents.SUSPEND, services.now())
+        Hold.of(services, step.holder, request.group).activate(journal, intents.SUSPEND)
     return {
         "groupName": request.group.name,
         "policy": policy,

@@ -26,13 +26,11 @@ from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
     RESTORING,
+    Hold,
     Lease,
     all_leases,
-    begin_restoring,
-    claim_giving_back,
-    drop_lease,
-    end_lease_with_result,
     find_lease,
+    hold_of,
 )
 from drydock.records.results import Result, put_result
 from drydock.records.staleness import is_stale
@@ -62,7 +60,7 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
         return "nothing"
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
-    lease = begin_restoring(services.table, lease, services.now())
+    lease = hold_of(services, lease).begin_restoring(lease)
     if lease is None:
         return "nothing"
     if services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME:
@@ -95,7 +93,7 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
 def _end_untouched(services: Services, lease: Lease) -> GroupMove:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return "wait_for_functions"
-    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
+    if Hold.of(services, lease.holder, lease.subject).drop(ADMITTING):
         failure: Failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
         result = Result(lease.subject, lease.holder, lease.started, services.now(), "refused", failure)
         put_result(services.table, result)
@@ -151,7 +149,7 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
     """The next move for one member, carried out; None when there is nothing left to do."""
     member = group.find(instance_id)
     if lacks_refill(lease, group, instance_id):
-        if claim_giving_back(services.table, lease, intents.refill(instance_id), services.now()):
+        if hold_of(services, lease).claim_giving_back(intents.refill(instance_id)):
             services.autoscaling.set_desired(group.name, group.desired + 1)
             note_refill(services, lease, instance_id)
         return "fill_place"
@@ -161,19 +159,19 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
         return None if member.lifecycle == IN_SERVICE else "wait_for_capacity"
     move = _move_of(services, lease, instance_id)
     if move == "hold":
-        claim_giving_back(services.table, lease, intents.hold(instance_id), services.now())
+        hold_of(services, lease).claim_giving_back(intents.hold(instance_id))
         return "hold_member"
     if move == "replace":
         name = intents.replacement(instance_id)
         standing = lease.intents.get(name)
         wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
-        if claim_giving_back(services.table, lease, name, services.now(), wanted=wanted):
+        if hold_of(services, lease).claim_giving_back(name, wanted=wanted):
             services.autoscaling.terminate(group.name, instance_id)
         return "replace_member"
     instance = find_instance(services, instance_id)
     if instance is None or state_of(instance) != "running":
         return None
-    if claim_giving_back(services.table, lease, intents.give_back_exit(instance_id), services.now()):
+    if hold_of(services, lease).claim_giving_back(intents.give_back_exit(instance_id)):
         make_room_for_return(services, lease, group)
         services.autoscaling.exit_standby(group.name, instance_id)
     return "exit_standby"
@@ -244,6 +242,6 @@ def _release(services: Services, lease: Lease, group: Group | None, problems: li
         members[instance_id] = {**end, "move": "hold"} if _is_held(lease, instance_id) else end
     lease = replace(lease, members=members)
     result = replace(result_of_roll(lease, failure, problems, services.now()), given_back=True)
-    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
-        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
+    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result):
+        Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
     return "release"

@@ -18,7 +18,7 @@ from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
 from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
-from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
+from drydock.records.leases import ACTIVE, Hold, Intent, Lease, find_lease
 from drydock.records.results import RefreshedTemplate
 from drydock.request.step import Step
 from drydock.subject import Subject
@@ -127,9 +127,7 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
         return {"problems": [f"the launch template was left as it is: {facts}"]}
-    intent = claim_intent(
-        services.table, step.holder, subject, intents.TEMPLATE_VERSION, services.now(), **facts
-    ).intent
+    intent = Hold.of(services, step.holder, subject).claim(intents.TEMPLATE_VERSION, **facts).intent
     number = int(intent.id) if intent.id else _make_version(services, step, subject, intent)
     if intent.facts["follows"] == DEFAULT_VERSION and step.policy["refreshLaunchTemplate"]["allowDefault"]:
         _make_default(services, step, subject, intent, number)
@@ -197,20 +195,20 @@ def _make_version(services: Services, step: Step, subject: Subject, intent: Inte
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
         step.holder.mark(intents.TEMPLATE_VERSION),
     )
-    record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
+    Hold.of(services, step.holder, subject).record(intent.name, {"id": str(number), "wrong": wrong})
     return number
 
 
 def _make_default(services: Services, step: Step, subject: Subject, intent: Intent, number: int) -> None:
     """What somebody else has made the default meanwhile stays."""
     template_id, before = str(intent.facts["templateId"]), int(intent.facts["sourceVersion"])
-    if claim_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, services.now()).intent.id:
+    if Hold.of(services, step.holder, subject).claim(intents.TEMPLATE_DEFAULT).intent.id:
         return
     default = services.ec2.launch_template(template_id).default
     if default == before:
         services.ec2.set_default_version(template_id, number)
     if default in (before, number):
-        record_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, {"id": str(number)})
+        Hold.of(services, step.holder, subject).record(intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
 def describe_refresh(lease: Lease) -> RefreshedTemplate | None:

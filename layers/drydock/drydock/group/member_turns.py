@@ -50,11 +50,10 @@ from drydock.records.group_leases import (
     end_member,
     members_leaving,
     members_out,
-    require_own_lease,
 )
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
-from drydock.records.leases import Lease, claim_intent, find_lease
+from drydock.records.leases import Hold, Lease, find_lease, hold_of
 from drydock.records.runs import Run, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
@@ -89,6 +88,10 @@ class Turn:
         owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
         return cls(owner, step.group, step.instance_id, str(data["runId"]))
 
+    def hold(self, services: Services) -> Hold:
+        """What the roll has of the group."""
+        return Hold.of(services, self.owner, self.group)
+
     @property
     def child(self) -> str:
         """The name of the execution that patches the member."""
@@ -106,12 +109,12 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
     """
     turn, policy = Turn.read(step), step.policy
-    lease = require_own_lease(services.table, turn.owner, turn.group)
+    lease = turn.hold(services).require()
     closed = _closed_gate(services, turn, policy, lease)
     if closed is not None:
-        close_roll(services.table, turn.owner, turn.group, type(closed).__name__, str(closed))
+        close_roll(turn.hold(services), type(closed).__name__, str(closed))
     _close_after_a_loss(services, turn, policy, lease)
-    claimed = claim_member(services.table, turn.owner, turn.group, turn.instance_id, services.now())
+    claimed = claim_member(turn.hold(services), turn.instance_id)
     if claimed is None:
         return {"taken": False, "childName": turn.child}
     has_left = intents.enter_standby(turn.instance_id) in claimed.intents
@@ -133,7 +136,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
     _require_spared(services, turn, policy, claimed, group)
-    claim_alone(services.table, claimed, intents.enter_standby(turn.instance_id), services.now(), if_open=True)
+    claim_alone(hold_of(services, claimed), claimed, intents.enter_standby(turn.instance_id), if_open=True)
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group.name, turn.instance_id)
     return {"taken": True, "childName": turn.child}
@@ -167,7 +170,7 @@ def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: L
     # As many may be at work beside this one as the batch has besides.
     if len(unended) >= policy["batch"]:
         reason = f"the end of {', '.join(unended)} is not known"
-        close_roll(services.table, turn.owner, turn.group, RollStoppedError.__name__, reason)
+        close_roll(turn.hold(services), RollStoppedError.__name__, reason)
 
 
 def _needless(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
@@ -248,7 +251,7 @@ def mark_unended(
 def await_standby(services: Services, step: Step) -> None:
     """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
     turn = Turn.read(step)
-    lease = require_own_lease(services.table, turn.owner, turn.group)
+    lease = turn.hold(services).require()
     member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
         raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
@@ -270,7 +273,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     turn = Turn.read(step)
     ended = _end_of_work(services, step, turn)
     _require_commands_over(services, turn)
-    lease = require_own_lease(services.table, turn.owner, turn.group)
+    lease = turn.hold(services).require()
     group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     is_here = member is not None and not member.is_leaving
@@ -289,13 +292,13 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if is_refilling(lease, turn.instance_id):
             raise MemberOvertakenError(f"{turn.group.name}: the place of another member is being filled")
-        claim_alone(services.table, lease, intents.exit_standby(turn.instance_id), services.now())
+        claim_alone(hold_of(services, lease), lease, intents.exit_standby(turn.instance_id))
         let_member_return(services, turn.owner, lease, group)
         services.autoscaling.exit_standby(turn.group.name, turn.instance_id)
     elif move == "replace":
         _replace(services, turn, lease, group)
     elif move == "hold":
-        claim_intent(services.table, turn.owner, turn.group, intents.hold(turn.instance_id), services.now())
+        turn.hold(services).claim(intents.hold(turn.instance_id))
     return {"move": move, "work": ended}
 
 
@@ -322,7 +325,7 @@ def _standing_move(lease: Lease, instance_id: str) -> Move | None:
 def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
     name, standing = intents.replacement(turn.instance_id), lease.intents.get(intents.replacement(turn.instance_id))
     wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
-    claim_alone(services.table, lease, name, services.now(), wanted=wanted)
+    claim_alone(hold_of(services, lease), lease, name, wanted=wanted)
     services.autoscaling.terminate(turn.group.name, turn.instance_id)
 
 
@@ -353,7 +356,7 @@ def await_in_service(services: Services, step: Step) -> None:
     Raises MemberOvertakenError when something else was begun while another instance was to be asked for.
     """
     turn, move = Turn.read(step), str(step.data["move"])
-    lease = require_own_lease(services.table, turn.owner, turn.group)
+    lease = turn.hold(services).require()
     group = services.autoscaling.group(turn.group.name)
     lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
     if lack is None:
@@ -408,10 +411,10 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
 def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
     """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
     told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
-    lease = end_member(services.table, turn.owner, turn.group, turn.instance_id, told, services.now())
+    lease = end_member(turn.hold(services), turn.instance_id, told)
     if lease is None:
         # It failed before its turn came, so no gate could be asked: the next would fare no better.
-        close_roll(services.table, turn.owner, turn.group, told["error"], told["cause"])
+        close_roll(turn.hold(services), told["error"], told["cause"])
         return
     failed = _failed(lease)
     allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
@@ -422,7 +425,7 @@ def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, A
         why = f"{', '.join(held)} is held in standby, and the policy takes {policy['batch']} out at once (batch)"
     else:
         return
-    close_roll(services.table, turn.owner, turn.group, RollStoppedError.__name__, why)
+    close_roll(turn.hold(services), RollStoppedError.__name__, why)
 
 
 def _failed(lease: Lease) -> list[str]:

@@ -13,7 +13,7 @@ from drydock.errors import MemberNotReadyError
 from drydock.group.surging import count_surge
 from drydock.records import intents
 from drydock.records.group_leases import claim_alone, members_leaving, members_out
-from drydock.records.leases import Lease, record_intent
+from drydock.records.leases import Lease, hold_of
 
 
 def wanted_with(lease: Lease, group: Group) -> int:
@@ -60,14 +60,14 @@ def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> 
     ]
     if moving or is_refilling(lease, instance_id):
         raise MemberNotReadyError(f"{instance_id}: {', '.join(moving) or 'the place of another'} comes first")
-    claim_alone(services.table, lease, intents.refill(instance_id), services.now())
+    claim_alone(hold_of(services, lease), lease, intents.refill(instance_id))
     services.autoscaling.set_desired(group.name, group.desired + 1)
     note_refill(services, lease, instance_id)
 
 
 def note_refill(services: Services, lease: Lease, instance_id: str) -> None:
     """Write down that the group was asked."""
-    record_intent(services.table, lease.holder, lease.subject, intents.refill(instance_id), {"id": "asked"})
+    hold_of(services, lease).record(intents.refill(instance_id), {"id": "asked"})
 
 
 def departed(lease: Lease, group: Group) -> list[str]:

@@ -28,9 +28,8 @@ from drydock.records.group_leases import (
     members_out,
     plan_launched,
     planned_members,
-    require_own_lease,
 )
-from drydock.records.leases import ACTIVE, Lease, claim_intent, end_lease_with_result, find_lease
+from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
@@ -46,7 +45,7 @@ def make_room(services: Services, step: Step) -> None:
 
     Raises LeaseLostError, GroupNotReadyError.
     """
-    lease = claim_intent(services.table, step.holder, step.subject, intents.SUSPEND, services.now()).lease
+    lease = Hold.of(services, step.holder, step.subject).claim(intents.SUSPEND).lease
     if AZ_REBALANCE not in lease.journal["suspended"]:
         services.autoscaling.suspend(lease.group_name, AZ_REBALANCE)
     lower_min(services, step.holder, lease)
@@ -58,7 +57,7 @@ def plan_launched_members(services: Services, step: Step) -> dict[str, Any]:
     Returns them in the order of the roll; none when the roll takes no further member. `data.members` are those whose
     turn came last. Raises LeaseLostError.
     """
-    lease = require_own_lease(services.table, step.holder, step.subject)
+    lease = Hold.of(services, step.holder, step.subject).require()
     group = services.autoscaling.group(lease.group_name)
     rounds = launched_members(lease)
     if rounds and rounds[-1] != [member["instanceId"] for member in step.data["members"]]:
@@ -70,7 +69,7 @@ def plan_launched_members(services: Services, step: Step) -> dict[str, Any]:
     found = in_order(group, launch_times(look_at_members(services, group)), new) if new else []
     ids = [member.instance_id for member in found]
     if ids:
-        plan_launched(services.table, step.holder, step.subject, ids, services.now())
+        plan_launched(Hold.of(services, step.holder, step.subject), ids)
     return {"members": _items(group, ids)}
 
 
@@ -91,7 +90,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
     Raises GroupNotReadyError, LeaseLostError, GroupNotRestoredError when members of its own are out still: then the
     lease stays, and `give_back` goes on.
     """
-    lease = claim_intent(services.table, step.holder, step.subject, intents.RESTORE, services.now()).lease
+    lease = Hold.of(services, step.holder, step.subject).claim(intents.RESTORE).lease
     group = services.autoscaling.group(lease.group_name)
     left = [one for one in members_out(lease, group) if lease.members.get(one, {}).get("move") != "hold"]
     if left:
@@ -155,7 +154,7 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     refresh = step.data.get("refresh") or {"problems": []}
     problems = [*(step.data.get("problems") or []), *refresh["problems"]]
     result = result_of_roll(lease, failure, problems, services.now())
-    end_lease_with_result(services.table, step.holder, subject, ACTIVE, result)
+    Hold.of(services, step.holder, subject).finish(ACTIVE, result)
     return summarise_group(result)
 
 

@@ -24,13 +24,11 @@ from drydock.records.holder import Holder
 from drydock.records.leases import (
     FUNCTION_LIFETIME,
     REFUSED,
+    Hold,
     Intent,
     Lease,
-    claim_giving_back,
-    claim_intent,
-    claim_or_find_intent,
     find_lease,
-    record_intent,
+    hold_of,
 )
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
@@ -111,7 +109,7 @@ def lower_min(services: Services, holder: Holder, lease: Lease) -> None:
     to = lowers_min_to(lease)
     if to < 0:
         return
-    claim_intent(services.table, holder, lease.subject, intents.LOWER_MIN, services.now())
+    Hold.of(services, holder, lease.subject).claim(intents.LOWER_MIN)
     if services.autoscaling.group(lease.group_name).min > to:
         services.autoscaling.set_min(lease.group_name, to)
 
@@ -122,7 +120,7 @@ def launch_surge(services: Services, step: Step) -> None:
     Raises MemberNotReadyError until then, SurgeNotPossibleError, LeaseLostError, GroupNotReadyError.
     """
     subject = step.subject
-    lease = claim_or_find_intent(services.table, step.holder, subject, intents.SURGE, services.now()).lease
+    lease = Hold.of(services, step.holder, subject).claim_or_find(intents.SURGE).lease
     if intents.SURGE_FALLBACK in lease.intents:
         return lower_min(services, step.holder, lease)
     try:
@@ -131,9 +129,7 @@ def launch_surge(services: Services, step: Step) -> None:
     except SurgeNotPossibleError as error:
         if not lease.journal["fallback"]:
             raise
-        claim = claim_intent(
-            services.table, step.holder, subject, intents.SURGE_FALLBACK, services.now(), why=str(error)
-        )
+        claim = Hold.of(services, step.holder, subject).claim(intents.SURGE_FALLBACK, why=str(error))
         lower_min(services, step.holder, claim.lease)
 
 
@@ -163,14 +159,14 @@ def _launch(services: Services, holder: Holder, lease: Lease, number: int) -> st
     causes = [str(attempt.facts[REFUSED]) for attempt in attempts if REFUSED in attempt.facts]
     for zone in [*open_zones, *(zone for zone in _emptiest_first(group) if zone not in tried)]:
         name = intents.launch(number, zone)
-        claim_intent(services.table, holder, lease.subject, name, services.now())
+        Hold.of(services, holder, lease.subject).claim(name)
         try:
             instance_id = services.autoscaling.launch_one(group.name, zone, _token(holder, name))
         except SurgeNotPossibleError as error:
-            record_intent(services.table, holder, lease.subject, name, {REFUSED: str(error)})
+            Hold.of(services, holder, lease.subject).record(name, {REFUSED: str(error)})
             causes.append(str(error))
             continue
-        record_intent(services.table, holder, lease.subject, name, {"id": instance_id})
+        Hold.of(services, holder, lease.subject).record(name, {"id": instance_id})
         return instance_id
     raise SurgeNotPossibleError("; ".join(causes) or f"{group.name}: it has no Availability Zone")
 
@@ -185,7 +181,7 @@ def _raise_max(services: Services, holder: Holder, lease: Lease, group: Group, t
     if to <= group.max:
         return
     facts = {"from": group.max, "to": to}
-    claim = claim_intent(services.table, holder, lease.subject, intents.raised_max(to), services.now(), **facts)
+    claim = Hold.of(services, holder, lease.subject).claim(intents.raised_max(to), **facts)
     if group.max == claim.intent.facts["from"]:
         services.autoscaling.set_max(group.name, to)
 
@@ -205,7 +201,7 @@ def _require_service(services: Services, step: Step, lease: Lease, instance_ids:
         if member is None or member.is_leaving:
             raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched, and the group has given it up")
         if member.lifecycle == IN_SERVICE and not member.is_protected:
-            claim_intent(services.table, step.holder, lease.subject, intents.protection(instance_id), services.now())
+            Hold.of(services, step.holder, lease.subject).claim(intents.protection(instance_id))
             services.autoscaling.set_protection(group.name, instance_id, protected=True)
         lack = _lack_of(services, group, member)
         if lack:
@@ -230,7 +226,7 @@ def remove_surge(services: Services, step: Step) -> None:
     Raises MemberNotReadyError, LeaseLostError, GroupNotReadyError.
     """
     subject, name = step.subject, step.group.name
-    mark = claim_or_find_intent(services.table, step.holder, subject, intents.REMOVE_SURGE, services.now())
+    mark = Hold.of(services, step.holder, subject).claim_or_find(intents.REMOVE_SURGE)
     lease, autoscaling = mark.lease, services.autoscaling
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     surge = surge_ids(services, lease)
@@ -241,13 +237,13 @@ def remove_surge(services: Services, step: Step) -> None:
             continue
         verdict = judge(lease, group, instance_id, surge, autoscaling.serving_targets(group.target_groups))
         if verdict.move == "remove":
-            claim_intent(services.table, step.holder, subject, intents.surge_removal(instance_id), services.now())
+            Hold.of(services, step.holder, subject).claim(intents.surge_removal(instance_id))
             autoscaling.remove(name, instance_id)
         elif verdict.move == "wait" and services.now() - mark.intent.at <= limit:
             raise MemberNotReadyError(verdict.why)
         elif verdict.move != "over":
             keep = intents.kept_surge(instance_id)
-            claim_intent(services.table, step.holder, subject, keep, services.now(), why=verdict.why)
+            Hold.of(services, step.holder, subject).claim(keep, why=verdict.why)
             _unprotect(autoscaling, lease, group, instance_id)
 
 
@@ -260,7 +256,7 @@ def give_surge_back(
     for instance_id in surge:
         verdict = judge(lease, group, instance_id, surge, services.autoscaling.serving_targets(group.target_groups))
         if verdict.move == "remove":
-            if claim_giving_back(services.table, lease, intents.give_back_removal(instance_id), services.now()):
+            if hold_of(services, lease).claim_giving_back(intents.give_back_removal(instance_id)):
                 services.autoscaling.remove(group.name, instance_id)
             return "remove_surge", []
         if verdict.move == "wait" and may_wait:
@@ -351,8 +347,8 @@ def let_member_return(services: Services, holder: Holder, lease: Lease, group: G
 def make_room_for_return(services: Services, lease: Lease, group: Group) -> None:
     """As `let_member_return`, when the roll is over."""
     to = group.desired + 1
-    if to > group.max and claim_giving_back(
-        services.table, lease, intents.raised_max(to), services.now(), **{"from": group.max, "to": to}
+    if to > group.max and hold_of(services, lease).claim_giving_back(
+        intents.raised_max(to), **{"from": group.max, "to": to}
     ):
         services.autoscaling.set_max(group.name, to)
 

@@ -26,12 +26,9 @@ from drydock.records.history import find_history
 from drydock.records.leases import (
     ACTIVE,
     ADMITTING,
+    Hold,
     Lease,
-    activate_lease,
-    claim_intent,
-    drop_lease,
     find_lease,
-    take_lease,
 )
 from drydock.records.runs import MOST_RUN_ID, Run, find_run
 from drydock.records.staleness import is_stale
@@ -53,13 +50,13 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
     require_open_run(run, request.instance_id)
-    standing = take_lease(services.table, step.holder, request.subject, step.execution_started, services.now())
+    standing = Hold.of(services, step.holder, request.subject).take(step.execution_started)
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
     try:
         return _admit(services, step, request, standing)
     except DrydockError:
-        drop_lease(services.table, step.holder, request.subject, ADMITTING)
+        Hold.of(services, step.holder, request.subject).drop(ADMITTING)
         raise
 
 
@@ -102,7 +99,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "patchesBefore": count_patches(services, request.instance_id, state),
     }
     if standing is not None:
-        claim_intent(services.table, step.holder, request.subject, intents.TAG, services.now())
+        Hold.of(services, step.holder, request.subject).claim(intents.TAG)
     else:
         journal = {
             **machine,
@@ -110,7 +107,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
         }
-        activate_lease(services.table, step.holder, request.subject, journal, intents.TAG, services.now())
+        Hold.of(services, step.holder, request.subject).activate(journal, intents.TAG)
     _tag_in_progress(services, request)
     return admitted
 

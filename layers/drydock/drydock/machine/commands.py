@@ -32,12 +32,10 @@ from drydock.records.holder import Holder
 from drydock.records.leases import (
     FUNCTION_LIFETIME,
     REFUSED,
+    Hold,
     Intent,
     Lease,
-    claim_giving_back,
-    claim_or_find_intent,
-    record_intent,
-    renew_intent,
+    hold_of,
 )
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
@@ -96,15 +94,13 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     """
     environment, now = services.environment, services.now()
     comment = _comment(services, step.state, step.holder.mark(command.intent))
-    claim = claim_or_find_intent(
-        services.table, step.holder, step.subject, command.intent, now, **_facts_of(command, comment)
-    )
+    claim = Hold.of(services, step.holder, step.subject).claim_or_find(command.intent, **_facts_of(command, comment))
     intent, command_id, answer = claim.intent, claim.intent.id, {}
     expires_at = str(intent.facts.get("expiresAt", ""))
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
-            intent = renew_intent(services.table, step.holder, step.subject, intent, now)
+            intent = Hold.of(services, step.holder, step.subject).renew(intent, now)
         command_id, expires = sent or _send(services, step.holder, Instance(step.instance_id), command, comment)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
@@ -136,11 +132,11 @@ def send_again(services: Services, lease: Lease, command: Command, number: int) 
     """
     comment = _comment(services, "give_back", lease.holder.mark(f"{command.intent}{number}"))
     facts = {**_facts_of(command, comment), "number": number}
-    if not claim_giving_back(services.table, lease, command.intent, services.now(), **facts):
+    if not hold_of(services, lease).claim_giving_back(command.intent, **facts):
         return
     command_id, expires = _send(services, lease.holder, Instance(lease.instance_id), command, comment)
     answer = {"id": command_id, "expiresAt": to_text(expires)}
-    record_intent(services.table, lease.holder, lease.subject, command.intent, answer)
+    Hold.of(services, lease.holder, lease.subject).record(command.intent, answer)
 
 
 def _send(
@@ -160,7 +156,7 @@ def _send(
         )
     except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
         if not isinstance(error, ServiceUnavailableError) or error.was_refused:
-            record_intent(services.table, holder, instance, command.intent, {REFUSED: str(error)[:500]})
+            Hold.of(services, holder, instance).record(command.intent, {REFUSED: str(error)[:500]})
         raise
 
 

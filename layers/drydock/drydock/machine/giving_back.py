@@ -16,10 +16,9 @@ from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
     RESTORING,
+    Hold,
     Lease,
-    claim_giving_back,
-    drop_lease,
-    end_lease_with_result,
+    hold_of,
 )
 from drydock.records.results import Result, put_result
 from drydock.telling.failures import readable_cause
@@ -63,7 +62,7 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
             ask_while_given_back(services, lease)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
-        if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
+        if hold_of(services, lease).claim_giving_back(intents.GIVE_BACK_STOP):
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
@@ -87,7 +86,7 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     """An execution that died in admission touched nothing: its lease just goes."""
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
-    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
+    if Hold.of(services, lease.holder, lease.subject).drop(ADMITTING):
         put_result(services.table, _result_of(services, lease, "refused"))
     return {"move": "release"}
 
@@ -104,7 +103,7 @@ def _release(services: Services, lease: Lease) -> None:
         lease,
         images,
         power_after=power_of(instance),
-        verdict="unknown" if intents.INSTALL in lease.intents else "not_patched",
+        verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
         findings=None,
     )
@@ -115,9 +114,14 @@ def _release(services: Services, lease: Lease) -> None:
         work=work,
         given_back=True,
     )
-    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
+    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
-        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
+        Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
+
+
+def _installs(intent: str) -> bool:
+    """Whether something was announced that installs: nobody has looked at what came of it."""
+    return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
 
 
 def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:

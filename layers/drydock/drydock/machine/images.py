@@ -11,7 +11,7 @@ from typing import Any
 from drydock.aws.services import Services
 from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
 from drydock.records import intents
-from drydock.records.leases import Lease, claim_intent
+from drydock.records.leases import Hold, Lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
@@ -40,14 +40,8 @@ def image_name(instance_id: str, moment: str, execution_name: str) -> str:
 def begin_image(services: Services, step: Step, moment: str) -> Work:
     """Ask for the image of this moment (`Before` or `After`), once. Raises LeaseLostError."""
     name = image_name(step.instance_id, moment, step.holder.name)
-    claim = claim_intent(
-        services.table,
-        step.holder,
-        step.subject,
-        intents.image(moment),
-        services.now(),
-        imageName=name,
-        deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"],
+    claim = Hold.of(services, step.holder, step.subject).claim(
+        intents.image(moment), imageName=name, deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"]
     )
     image_id = claim.intent.id or services.ec2.create_image(
         step.instance_id,

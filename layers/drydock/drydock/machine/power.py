@@ -10,7 +10,7 @@ from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
 from drydock.errors import InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError, StopTimedOutError
 from drydock.records import intents
-from drydock.records.leases import Lease, claim_intent
+from drydock.records.leases import Hold, Lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
@@ -35,7 +35,7 @@ def begin_start(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
-    claim = claim_intent(services.table, step.holder, step.subject, intents.START, services.now())
+    claim = Hold.of(services, step.holder, step.subject).claim(intents.START)
     answer = {}
     if not claim.intent.id:
         # Carried on, the start of before may have had its effect: then the state tells nothing.
@@ -85,7 +85,7 @@ def begin_stop(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, PowerNotRestoredError.
     """
-    claim = claim_intent(services.table, step.holder, step.subject, intents.STOP, services.now())
+    claim = Hold.of(services, step.holder, step.subject).claim(intents.STOP)
     is_ours = was_started_here(claim.lease)
     answer = {}
     if not claim.intent.id:

@@ -22,7 +22,7 @@ from drydock.machine.power import is_gone
 from drydock.records import intents
 from drydock.records.history import history_change
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, ADMITTING, Lease, claim_intent, end_lease_with_result, find_lease
+from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
 from drydock.records.results import EndedCommand, Findings, PatchCounts, Result, Work, find_result, put_result
 from drydock.request.policy import Policy
 from drydock.request.step import Step
@@ -45,7 +45,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """
     failure = readable_failure(step.data.get("failure"))
     try:
-        lease = claim_intent(services.table, step.holder, step.subject, intents.RELEASE, services.now()).lease
+        lease = Hold.of(services, step.holder, step.subject).claim(intents.RELEASE).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or as_failure(lost))
     except NewerSchemaError:
@@ -79,7 +79,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         work=work,
     )
     history = [] if failure else [history_change(services.table, result, work, services.now())]
-    end_lease_with_result(services.table, step.holder, step.subject, ACTIVE, result, *history)
+    Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history)
     return _summarise(result)
 
 

@@ -27,7 +27,7 @@ from drydock.log import logger
 from drydock.machine.commands import Command, begin_command, find_sent_command, read_probe, send_again
 from drydock.machine.power import GONE
 from drydock.records import intents
-from drydock.records.leases import REFUSED, Intent, Lease, claim_or_find_intent, find_lease
+from drydock.records.leases import REFUSED, Hold, Intent, Lease, find_lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.subject import Instance
@@ -256,13 +256,11 @@ def _probe(services: Services, lease: Lease, name: str) -> Command:
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet, and ask the machine where only that settles it. Raises LeaseLostError."""
-    claim = claim_or_find_intent(services.table, step.holder, step.subject, intents.SETTLE, services.now())
+    claim = Hold.of(services, step.holder, step.subject).claim_or_find(intents.SETTLE)
     settlement = look_at_commands(services, claim.lease)
     for work in settlement.at_work:
         if work.is_undelivered:
-            claim_or_find_intent(
-                services.table, step.holder, step.subject, intents.cancellation(work.intent), services.now()
-            )
+            Hold.of(services, step.holder, step.subject).claim_or_find(intents.cancellation(work.intent))
             services.ssm.cancel_command(step.instance_id, work.command_id)
     has_time = services.now() < step.entered + SETTLE_LIMIT
     asked = _begin_proof(services, step, claim.lease) if settlement.is_to_be_asked and has_time else None

@@ -16,7 +16,7 @@ from drydock.machine.commands import look_at_command
 from drydock.machine.images import look_at_image
 from drydock.machine.power import look_at_start, look_at_stop
 from drydock.machine.settling import look_at_settled_commands
-from drydock.records.leases import file_wait
+from drydock.records.leases import Hold
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 
@@ -47,7 +47,7 @@ def wait_for(services: Services, step: Step, work: Work, limit: timedelta) -> No
         facts=work.facts,
     )
     is_late = services.now() - work.begun > _AT_ONCE
-    if file_wait(services.table, step.holder, wait, work) and (work.may_be_over or is_late):
+    if Hold.of(services, step.holder, step.subject).file(wait, work) and (work.may_be_over or is_late):
         settle_wait(services, wait)
 
 

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from drydock.aws.autoscaling import ENTERING_STANDBY, STANDBY, Group
-from drydock.aws.table import ConditionFailedError, Table
-from drydock.errors import LeaseLostError, MemberOvertakenError
+from drydock.errors import MemberOvertakenError
 from drydock.records import intents
-from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
-    HELD,
-    HELD_NAMES,
+    LOST,
+    UNTOUCHED,
+    Hold,
     Intent,
     Lease,
-    claim_intent,
-    find_lease,
-    held_values,
-    lease_key,
-    read_lease,
 )
-from drydock.subject import Subject
 from drydock.times import to_text
-
-
-def require_own_lease(table: Table, holder: Holder, subject: Subject) -> Lease:
-    """The lease of a group that is rolled through. Raises LeaseLostError."""
-    lease = find_lease(table, subject)
-    if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
-    return lease
 
 
 def members_out(lease: Lease, group: Group) -> list[str]:
@@ -45,10 +29,9 @@ def members_out(lease: Lease, group: Group) -> list[str]:
     ]
 
 
-def plan_launched(table: Table, holder: Holder, subject: Subject, instance_ids: Sequence[str], now: datetime) -> None:
+def plan_launched(hold: Hold, instance_ids: Sequence[str]) -> None:
     """Note members that were launched since the roll began and are to be patched too. Raises LeaseLostError."""
-    lease = require_own_lease(table, holder, subject)
-    claim_intent(table, holder, subject, intents.launched_round(len(_launched(lease))), now, members=list(instance_ids))
+    hold.claim(intents.launched_round(len(_launched(hold.require()))), members=list(instance_ids))
 
 
 def launched_members(lease: Lease) -> list[list[str]]:
@@ -65,28 +48,22 @@ def planned_members(lease: Lease) -> list[str]:
     return [*lease.journal["planned"], *(member for members in launched_members(lease) for member in members)]
 
 
-def claim_member(table: Table, holder: Holder, subject: Subject, instance_id: str, now: datetime) -> Lease | None:
+def claim_member(hold: Hold, instance_id: str) -> Lease | None:
     """Note that a member's turn has come. None when the roll takes no further member. Twice is once.
 
     Raises LeaseLostError.
     """
-    try:
-        item = table.update(
-            lease_key(subject),
-            "SET members.#member = :member",
-            f"{HELD} AND phase = :active AND attribute_not_exists(closed) AND attribute_not_exists(members.#member)",
-            {**HELD_NAMES, "#member": instance_id},
-            {**held_values(holder), ":active": ACTIVE, ":member": {"at": to_text(now)}},
-        )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{subject.key}: the lease is no longer ours; nothing was touched") from refused
-        return lease if instance_id in lease.members else None
-    return read_lease(item)
+    found, is_new = hold.change(
+        "SET members.#member = :member",
+        "phase = :active AND attribute_not_exists(closed) AND attribute_not_exists(members.#member)",
+        {"#member": instance_id},
+        {":active": ACTIVE, ":member": {"at": to_text(hold.now())}},
+    )
+    lease = hold.own(found, UNTOUCHED)
+    return lease if is_new or instance_id in lease.members else None
 
 
-def claim_alone(table: Table, seen: Lease, name: str, now: datetime, *, if_open: bool = False, **facts: Any) -> None:
+def claim_alone(hold: Hold, seen: Lease, name: str, *, if_open: bool = False, **facts: Any) -> None:
     """Announce a change, if nothing has been announced since the lease was `seen`.
 
     What was judged by that lease, and by the group as it was afterwards, holds then: of two members that judge at the
@@ -95,24 +72,15 @@ def claim_alone(table: Table, seen: Lease, name: str, now: datetime, *, if_open:
     LeaseLostError.
     """
     alone = "(size(intents) = :count AND attribute_not_exists(closed))" if if_open else "size(intents) = :count"
-    try:
-        table.update(
-            lease_key(seen.subject),
-            "SET intents.#name = :intent",
-            f"{HELD} AND phase = :active AND (attribute_exists(intents.#name) OR {alone})",
-            {**HELD_NAMES, "#name": name},
-            {
-                **held_values(seen.holder),
-                ":active": ACTIVE,
-                ":intent": {"at": to_text(now), **facts},
-                ":count": len(seen.intents),
-            },
-        )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease is None or lease.holder != seen.holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{seen.subject.key}: the lease is no longer ours; nothing was touched") from refused
-        raise MemberOvertakenError(f"{seen.subject.key}: something else was begun before {name}") from refused
+    found, is_done = hold.change(
+        "SET intents.#name = :intent",
+        f"phase = :active AND (attribute_exists(intents.#name) OR {alone})",
+        {"#name": name},
+        {":active": ACTIVE, ":intent": {"at": to_text(hold.now()), **facts}, ":count": len(seen.intents)},
+    )
+    hold.own(found, UNTOUCHED)
+    if not is_done:
+        raise MemberOvertakenError(f"{seen.group_name}: something else was begun before {name}")
 
 
 def members_leaving(lease: Lease) -> set[str]:
@@ -126,39 +94,22 @@ def members_leaving(lease: Lease) -> set[str]:
     }
 
 
-def end_member(
-    table: Table, holder: Holder, subject: Subject, instance_id: str, outcome: Mapping[str, Any], now: datetime
-) -> Lease | None:
+def end_member(hold: Hold, instance_id: str, outcome: Mapping[str, Any]) -> Lease | None:
     """Write down what became of a member, once. None when its turn has not come. Raises LeaseLostError."""
-    facts = {**outcome, "endedAt": to_text(now)}
-    try:
-        item = table.update(
-            lease_key(subject),
-            "SET " + ", ".join(f"members.#member.#{name} = :{name}" for name in facts),
-            f"{HELD} AND phase = :active AND attribute_exists(members.#member) "
-            "AND attribute_not_exists(members.#member.#outcome)",
-            {**HELD_NAMES, "#member": instance_id, **{f"#{name}": name for name in facts}},
-            {**held_values(holder), ":active": ACTIVE, **{f":{name}": value for name, value in facts.items()}},
-        )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease is not None and lease.holder == holder and lease.phase == ACTIVE and instance_id not in lease.members:
-            return None
-        if lease is not None and lease.holder == holder and "outcome" in lease.members.get(instance_id, {}):
-            return lease
-        raise LeaseLostError(f"{subject.key}: the lease is no longer ours") from refused
-    return read_lease(item)
+    facts = {**outcome, "endedAt": to_text(hold.now())}
+    found, _ = hold.change(
+        "SET " + ", ".join(f"members.#member.#{name} = :{name}" for name in facts),
+        "phase = :active AND attribute_exists(members.#member) AND attribute_not_exists(members.#member.#outcome)",
+        {"#member": instance_id, **{f"#{name}": name for name in facts}},
+        {":active": ACTIVE, **{f":{name}": value for name, value in facts.items()}},
+    )
+    if found is not None and found.holder == hold.holder and "outcome" in found.members.get(instance_id, {}):
+        return found
+    hold.own(found, LOST)
+    return None
 
 
-def close_roll(table: Table, holder: Holder, subject: Subject, error: str, reason: str) -> None:
+def close_roll(hold: Hold, error: str, reason: str) -> None:
     """Take no further member; the first reason stands."""
-    try:
-        table.update(
-            lease_key(subject),
-            "SET closed = :closed",
-            f"{HELD} AND attribute_not_exists(closed)",
-            HELD_NAMES,
-            {**held_values(holder), ":closed": {"error": error, "reason": reason}},
-        )
-    except ConditionFailedError:
-        return
+    closed = {"error": error, "reason": reason}
+    hold.change("SET closed = :closed", "attribute_not_exists(closed)", {}, {":closed": closed})

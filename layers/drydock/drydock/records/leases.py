@@ -8,11 +8,12 @@ to live: it goes when the machine is given back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from drydock.aws.services import Services
 from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
@@ -36,10 +37,10 @@ FUNCTION_LIFETIME = timedelta(seconds=75)
 """Longer than any function runs (60 s): an intent older than this is carried out, or never will be."""
 
 
-HELD = "#owner = :owner AND redriveCount = :redrive"
-
-
-HELD_NAMES = {"#owner": "owner"}
+_HELD = "#owner = :owner AND redriveCount = :redrive"
+_HELD_NAMES = {"#owner": "owner"}
+LOST = "the lease is no longer ours"
+UNTOUCHED = f"{LOST}; nothing was touched"
 
 
 def lease_key(subject: Subject) -> Key:
@@ -133,10 +134,6 @@ def read_lease(item: Item) -> Lease:
     )
 
 
-def held_values(holder: Holder) -> dict[str, Any]:
-    return {":owner": holder.execution, ":redrive": holder.redrive_count}
-
-
 def find_lease(table: Table, subject: Subject) -> Lease | None:
     item = table.get(lease_key(subject))
     return read_lease(item) if item else None
@@ -153,157 +150,142 @@ def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
     return [lease for lease in found if lease is not None]
 
 
-def take_lease(table: Table, holder: Holder, subject: Subject, started: datetime, now: datetime) -> Lease | None:
-    """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
-    item = {
-        **lease_key(subject),
-        "lookup": shard_of(_ALL_LEASES, subject),
-        "owner": holder.execution,
-        "redriveCount": holder.redrive_count,
-        "phase": ADMITTING,
-        "startedAt": to_text(started),
-        "since": to_text(now),
-        "phaseSince": to_text(now),
-        "intents": {},
-        **({"members": {}} if isinstance(subject, Group) else {}),
-    }
-    try:
-        table.put(
-            item,
-            f"attribute_not_exists(pk) OR ({HELD} AND phase = :admitting)",
-            HELD_NAMES,
-            {**held_values(holder), ":admitting": ADMITTING},
-        )
-    except ConditionFailedError as refused:
-        if refused.found is None:
-            raise
-        return read_lease(refused.found)
-    return None
+@dataclass(frozen=True)
+class Hold:
+    """What an execution has of a machine or a group: all that it may change there is announced here first.
 
+    The fence. Whatever is written is written only while the lease is this holder's, in the phase that allows it. A
+    refusal becomes a LeaseLostError here and nowhere else: then nothing may be touched any more.
+    """
 
-def activate_lease(
-    table: Table, holder: Holder, subject: Subject, journal: Mapping[str, Any], intent: str, now: datetime
-) -> None:
-    """Write the journal, allow changes, and announce the first one. Raises LeaseLostError."""
-    try:
-        table.update(
-            lease_key(subject),
+    table: Table
+    holder: Holder
+    subject: Subject
+    now: Callable[[], datetime]
+
+    @classmethod
+    def of(cls, services: Services, holder: Holder, subject: Subject) -> Hold:
+        return cls(services.table, holder, subject, services.now)
+
+    def take(self, started: datetime) -> Lease | None:
+        """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
+        now = to_text(self.now())
+        item = {
+            **lease_key(self.subject),
+            "lookup": shard_of(_ALL_LEASES, self.subject),
+            "owner": self.holder.execution,
+            "redriveCount": self.holder.redrive_count,
+            "phase": ADMITTING,
+            "startedAt": to_text(started),
+            "since": now,
+            "phaseSince": now,
+            "intents": {},
+            **({"members": {}} if isinstance(self.subject, Group) else {}),
+        }
+        try:
+            self.table.put(
+                item,
+                f"attribute_not_exists(pk) OR ({_HELD} AND phase = :admitting)",
+                _HELD_NAMES,
+                {**self._values(), ":admitting": ADMITTING},
+            )
+        except ConditionFailedError as refused:
+            if refused.found is None:
+                raise
+            return read_lease(refused.found)
+        return None
+
+    def activate(self, journal: Mapping[str, Any], intent: str) -> None:
+        """Write the journal, allow changes, and announce the first one. Raises LeaseLostError."""
+        now = to_text(self.now())
+        lease, _ = self.change(
             "SET phase = :active, phaseSince = :now, journal = :journal, intents.#intent = :intent",
-            f"{HELD} AND phase = :admitting",
-            {**HELD_NAMES, "#intent": intent},
+            "phase = :admitting",
+            {"#intent": intent},
             {
-                **held_values(holder),
                 ":active": ACTIVE,
                 ":admitting": ADMITTING,
-                ":now": to_text(now),
+                ":now": now,
                 ":journal": dict(journal),
-                ":intent": {"at": to_text(now)},
+                ":intent": {"at": now},
             },
         )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{subject.key}: the lease was lost before it was active") from refused
+        self.own(lease, "the lease was lost before it was active")
 
+    def claim(self, name: str, **facts: Any) -> Claim:
+        """Announce a changing call, and forget what was waited for before.
 
-def claim_intent(table: Table, holder: Holder, subject: Subject, name: str, now: datetime, **facts: Any) -> Claim:
-    """Announce a changing call, and forget what was waited for before.
+        An intent that stands without an answer is announced anew: its function is dead, and whoever carries it on must
+        be seen to be alive. Commands are carried on by `commands` alone, which looks for them first.
+        Raises LeaseLostError, and then nothing may be touched.
+        """
+        at = self.now()
+        claim = self._announce(name, at, facts)
+        if claim.is_new or claim.intent.id:
+            return claim
+        return Claim(self.renew(claim.intent, at), is_new=False, lease=claim.lease)
 
-    An intent that stands without an answer is announced anew: its function is dead, and whoever carries it on must
-    be seen to be alive. Commands are carried on by `commands` alone, which looks for them first.
-    Raises LeaseLostError, and then nothing may be touched.
-    """
-    claim = claim_or_find_intent(table, holder, subject, name, now, **facts)
-    if claim.is_new or claim.intent.id:
-        return claim
-    return Claim(renew_intent(table, holder, subject, claim.intent, now), is_new=False, lease=claim.lease)
+    def claim_or_find(self, name: str, **facts: Any) -> Claim:
+        """As `claim`, but an intent that stands is left as it is."""
+        return self._announce(name, self.now(), facts)
 
-
-def claim_or_find_intent(
-    table: Table, holder: Holder, subject: Subject, name: str, now: datetime, **facts: Any
-) -> Claim:
-    """As `claim_intent`, but an intent that stands is left as it is."""
-    try:
-        item = table.update(
-            lease_key(subject),
+    def _announce(self, name: str, at: datetime, facts: Mapping[str, Any]) -> Claim:
+        found, is_new = self.change(
             "SET intents.#name = :intent REMOVE #wait, awaited",
-            f"{HELD} AND phase = :active AND attribute_not_exists(intents.#name)",
-            {**HELD_NAMES, "#name": name, "#wait": "wait"},
-            {**held_values(holder), ":active": ACTIVE, ":intent": {"at": to_text(now), **facts}},
+            "phase = :active AND attribute_not_exists(intents.#name)",
+            {"#name": name, "#wait": "wait"},
+            {":active": ACTIVE, ":intent": {"at": to_text(at), **facts}},
         )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease and lease.holder == holder and lease.phase == ACTIVE and name in lease.intents:
-            return Claim(lease.intents[name], is_new=False, lease=lease)
-        raise LeaseLostError(f"{subject.key}: {name}: the lease is no longer ours; nothing was touched") from None
-    lease = read_lease(item)
-    return Claim(lease.intents[name], is_new=True, lease=lease)
+        lease = self.own(found, f"{name}: {UNTOUCHED}")
+        return Claim(lease.intents[name], is_new, lease)
 
+    def renew(self, intent: Intent, at: datetime) -> Intent:
+        """Announce anew, at `at`, a call that never happened as far as anybody knows. Only one function can win this.
 
-def renew_intent(table: Table, holder: Holder, subject: Subject, intent: Intent, now: datetime) -> Intent:
-    """Announce anew a call that never happened, as far as anybody knows. Only one function can win this.
-
-    Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
-    """
-    renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(now)}
-    try:
-        table.update(
-            lease_key(subject),
+        Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
+        """
+        renewed = {**{key: value for key, value in intent.facts.items() if key != REFUSED}, "at": to_text(at)}
+        found, is_done = self.change(
             "SET intents.#name = :intent",
-            f"{HELD} AND phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",
-            {**HELD_NAMES, "#name": intent.name, "#at": "at"},
-            {
-                **held_values(holder),
-                ":active": ACTIVE,
-                ":intent": renewed,
-                ":before": to_text(intent.at),
-            },
+            "phase = :active AND intents.#name.#at = :before AND attribute_not_exists(intents.#name.id)",
+            {"#name": intent.name, "#at": "at"},
+            {":active": ACTIVE, ":intent": renewed, ":before": to_text(intent.at)},
         )
-    except ConditionFailedError as refused:
-        lease = read_lease(refused.found) if refused.found else None
-        if lease and lease.holder == holder and lease.phase == ACTIVE:
-            raise ServiceUnavailableError(f"{subject.key}: {intent.name}: another function carries this on") from None
-        raise LeaseLostError(f"{subject.key}: {intent.name}: the lease is no longer ours") from None
-    return _read_intent(intent.name, renewed)
+        self.own(found, f"{intent.name}: {LOST}")
+        if not is_done:
+            raise ServiceUnavailableError(f"{self.subject.key}: {intent.name}: another function carries this on")
+        return _read_intent(intent.name, renewed)
 
-
-def record_intent(table: Table, holder: Holder, subject: Subject, name: str, answer: Mapping[str, str]) -> None:
-    """Store what AWS answered to the call of an intent. Raises LeaseLostError when the lease is gone."""
-    try:
-        table.update(
-            lease_key(subject),
+    def record(self, name: str, answer: Mapping[str, str]) -> None:
+        """Store what AWS answered to the call of an intent, whatever the phase. Raises LeaseLostError."""
+        _, is_done = self.change(
             "SET " + ", ".join(f"intents.#name.#{key} = :{key}" for key in answer),
-            f"{HELD} AND attribute_exists(intents.#name)",
-            {**HELD_NAMES, "#name": name, **{f"#{key}": key for key in answer}},
-            {**held_values(holder), **{f":{key}": value for key, value in answer.items()}},
+            "attribute_exists(intents.#name)",
+            {"#name": name, **{f"#{key}": key for key in answer}},
+            {f":{key}": value for key, value in answer.items()},
         )
-    except ConditionFailedError as refused:
-        raise LeaseLostError(f"{subject.key}: {name}: the lease went while the call was made") from refused
+        if not is_done:
+            self.own(None, f"{name}: the lease went while the call was made")
 
+    def file(self, wait: Wait, work: Work) -> bool:
+        """Put the wait in place of an older one, together with what AWS answered when the work was begun.
 
-def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
-    """Put the wait in place of an older one, together with what AWS answered when the work was begun.
-
-    False when a newer entry of the same execution has put its own, or the machine is being given back.
-    Raises LeaseLostError.
-    """
-    # The event of an image does not name the instance.
-    awaited = ["awaited = :awaited"] if wait.kind == "image" else []
-    changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
-    try:
-        table.update(
-            lease_key(Instance(wait.instance_id)),
+        False when a newer entry of the same execution has put its own, or the machine is being given back.
+        Raises LeaseLostError.
+        """
+        # The event of an image does not name the instance.
+        awaited = ["awaited = :awaited"] if wait.kind == "image" else []
+        changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
+        _, is_done = self.change(
             ", ".join(["SET #wait = :wait", *awaited, *changes]),
-            f"{HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
+            "phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
             {
-                **HELD_NAMES,
                 "#wait": "wait",
                 "#sequence": "sequence",
                 **({"#name": work.intent} if changes else {}),
                 **{f"#{key}": key for key, _ in changes.values()},
             },
             {
-                **held_values(holder),
                 ":active": ACTIVE,
                 ":wait": wait.to_item(),
                 **({":awaited": wait.resource} if awaited else {}),
@@ -311,86 +293,99 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
                 **{f":{key}": value for key, value in changes.values()},
             },
         )
-    except ConditionFailedError:
-        if work.answer:
-            record_intent(table, holder, Instance(wait.instance_id), work.intent, work.answer)
-        return False
-    return True
+        if not is_done and work.answer:
+            self.record(work.intent, work.answer)
+        return is_done
 
+    def require(self) -> Lease:
+        """The lease, which allows changes. Raises LeaseLostError."""
+        return self.own(find_lease(self.table, self.subject), LOST)
 
-def begin_restoring(table: Table, lease: Lease, now: datetime) -> Lease | None:
-    """Fence off the owner and wake it no more. The lease as it is then, or None when it has changed hands."""
-    if lease.phase == RESTORING:
-        return lease
-    try:
-        item = table.update(
-            lease_key(lease.subject),
+    def begin_restoring(self, seen: Lease) -> Lease | None:
+        """Fence off the owner, and wake it no more. The lease as it is then, or None when it has changed hands."""
+        if seen.phase == RESTORING:
+            return seen
+        found, is_done = self.change(
             "SET phase = :restoring, phaseSince = :now REMOVE #wait, awaited",
-            f"{HELD} AND phase = :before",
-            {**HELD_NAMES, "#wait": "wait"},
-            {
-                **held_values(lease.holder),
-                ":restoring": RESTORING,
-                ":before": lease.phase,
-                ":now": to_text(now),
-            },
+            "phase = :before",
+            {"#wait": "wait"},
+            {":restoring": RESTORING, ":before": seen.phase, ":now": to_text(self.now())},
         )
-    except ConditionFailedError:
-        return None
-    return read_lease(item)
+        return found if is_done else None
 
-
-def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime, **facts: Any) -> bool:
-    """Announce a change by `give_back`. False while another pass may be at it, or the lease has changed hands."""
-    try:
-        table.update(
-            lease_key(lease.subject),
+    def claim_giving_back(self, name: str, **facts: Any) -> bool:
+        """Announce a change by `give_back`. False while another pass may be at it, or the lease has changed hands."""
+        now = self.now()
+        _, is_done = self.change(
             "SET intents.#name = :intent",
-            f"{HELD} AND phase = :restoring AND (attribute_not_exists(intents.#name) OR intents.#name.#at < :before)",
-            {**HELD_NAMES, "#name": name, "#at": "at"},
+            "phase = :restoring AND (attribute_not_exists(intents.#name) OR intents.#name.#at < :before)",
+            {"#name": name, "#at": "at"},
             {
-                **held_values(lease.holder),
                 ":restoring": RESTORING,
                 ":intent": {"at": to_text(now), **facts},
                 ":before": to_text(now - FUNCTION_LIFETIME),
             },
         )
-    except ConditionFailedError:
-        return False
-    return True
+        return is_done
+
+    def drop(self, phase: str) -> bool:
+        """Delete a lease that touched nothing. False when it was not ours in that phase."""
+        try:
+            self.table.delete(
+                lease_key(self.subject),
+                f"{_HELD} AND phase = :phase",
+                _HELD_NAMES,
+                {**self._values(), ":phase": phase},
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    def finish(self, phase: str, result: Result, *more: Write) -> bool:
+        """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
+        try:
+            self.table.write_together(
+                [
+                    self.table.addition(result.to_item()),
+                    self.table.removal(
+                        lease_key(self.subject),
+                        f"{_HELD} AND phase = :phase",
+                        _HELD_NAMES,
+                        {**self._values(), ":phase": phase},
+                    ),
+                    *more,
+                ]
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    def change(
+        self, changes: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> tuple[Lease | None, bool]:
+        """Change the lease, if it is ours and the condition holds: as it is then, and whether that was done."""
+        try:
+            item = self.table.update(
+                lease_key(self.subject),
+                changes,
+                f"{_HELD} AND {condition}",
+                {**_HELD_NAMES, **names},
+                {**self._values(), **values},
+            )
+        except ConditionFailedError as refused:
+            return (read_lease(refused.found) if refused.found else None), False
+        return read_lease(item), True
+
+    def own(self, found: Lease | None, otherwise: str) -> Lease:
+        """A lease that was found, if it is ours and allows changes. Raises LeaseLostError, which says `otherwise`."""
+        if found is None or found.holder != self.holder or found.phase != ACTIVE:
+            raise LeaseLostError(f"{self.subject.key}: {otherwise}")
+        return found
+
+    def _values(self) -> dict[str, Any]:
+        return {":owner": self.holder.execution, ":redrive": self.holder.redrive_count}
 
 
-def drop_lease(table: Table, holder: Holder, subject: Subject, phase: str) -> bool:
-    """Delete a lease that touched nothing. False when it was not ours in that phase."""
-    try:
-        table.delete(
-            lease_key(subject),
-            f"{HELD} AND phase = :phase",
-            HELD_NAMES,
-            {**held_values(holder), ":phase": phase},
-        )
-    except ConditionFailedError:
-        return False
-    return True
-
-
-def end_lease_with_result(
-    table: Table, holder: Holder, subject: Subject, phase: str, result: Result, *more: Write
-) -> bool:
-    """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
-    try:
-        table.write_together(
-            [
-                table.addition(result.to_item()),
-                table.removal(
-                    lease_key(subject),
-                    f"{HELD} AND phase = :phase",
-                    HELD_NAMES,
-                    {**held_values(holder), ":phase": phase},
-                ),
-                *more,
-            ]
-        )
-    except ConditionFailedError:
-        return False
-    return True
+def hold_of(services: Services, lease: Lease) -> Hold:
+    """What the holder of a lease has: for a pass that gives it back, or a step that has read its own."""
+    return Hold.of(services, lease.holder, lease.subject)

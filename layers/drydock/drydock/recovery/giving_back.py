@@ -17,7 +17,7 @@ from drydock.group.giving_back import give_back_group
 from drydock.log import name_in_log
 from drydock.machine.giving_back import _end_untouched, _make_next_move
 from drydock.records.holder import Holder
-from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, begin_restoring, find_lease
+from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, find_lease, hold_of
 from drydock.records.results import untold_results
 from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
@@ -62,7 +62,7 @@ def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
     name_in_log(run=lease.journal.get("runId", ""), execution=lease.holder.name)
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
-    lease = begin_restoring(services.table, lease, services.now())
+    lease = hold_of(services, lease).begin_restoring(lease)
     if lease is None:
         return {"move": "nothing"}
     try:

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan prove soak bench build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan prove soak coverage bench build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -60,6 +60,13 @@ prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole cras
 soak: $(READY) ## The crash matrix alone: everything that can happen to every changing call of every flow, a run each
 	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED)
 
+coverage: $(READY) ## Run the tests and print the lines, and the pairs of a call and a moment, that they cover (BEFORE=FOLDER compares)
+	@rm -rf .covered
+	@mkdir -p .covered/pairs
+	@DRYDOCK_PAIRS=$(CURDIR)/.covered/pairs $(BIN)/coverage run -m pytest --numprocesses auto $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python tools/covered.py .covered $(BEFORE)
+
 bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.account
@@ -78,7 +85,7 @@ requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for 
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 
 clean: ## Remove all that make made
-	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis ./*.egg-info
+	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered ./*.egg-info
 
 $(READY): tools/set_up requirements/development.txt pyproject.toml
 	@tools/set_up

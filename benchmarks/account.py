@@ -8,6 +8,7 @@ plans one.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -232,15 +233,22 @@ def show_roll(members: int) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Print a line for each size; the exit code is 1 when a machine did not end as it should."""
-    if arguments[:1] == ["--at-once"]:
-        return int(not show_crowd(int(arguments[1]) if arguments[1:] else CROWD))
-    for option, size in (("--run", RUN), ("--plan", PLAN)):
-        if arguments[:1] == [option]:
-            machines = int(arguments[1]) if arguments[1:] else size
-            return int(not show_run(machines, plan_only=option == "--plan"))
-    if arguments[:1] == ["--group"]:
-        return int(not show_roll(int(arguments[1]) if arguments[1:] else GROUP))
-    sizes = [int(argument) for argument in arguments] or list(SIZES)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.account", description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES), help=f"machines, one by one ({SIZES})")
+    parser.add_argument("--at-once", nargs="?", type=int, const=CROWD, help=f"so many machines at once ({CROWD})")
+    parser.add_argument("--run", nargs="?", type=int, const=RUN, help=f"a run of so many machines ({RUN})")
+    parser.add_argument("--plan", nargs="?", type=int, const=PLAN, help=f"a plan of so many machines ({PLAN})")
+    parser.add_argument("--group", nargs="?", type=int, const=GROUP, help=f"a roll through so many members ({GROUP})")
+    given = parser.parse_args(arguments)
+    if given.at_once is not None:
+        return int(not show_crowd(given.at_once))
+    if given.run is not None:
+        return int(not show_run(given.run, plan_only=False))
+    if given.plan is not None:
+        return int(not show_run(given.plan, plan_only=True))
+    if given.group is not None:
+        return int(not show_roll(given.group))
+    sizes: list[int] = given.sizes
     print(f"{'machines':>8}  {'real s':>7}  {'states/s':>8}  {'calls/s':>8}  {'states':>7}  {'calls':>8}")
     failed = False
     for size in sizes:

@@ -21,6 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") != "e2e":
         os.environ.pop("AWS_PROFILE", None)
         os.environ.update(STANDINS)
+    if "DRYDOCK_PAIRS" in os.environ:
+        # Imported here: without it, unit tests do not wait for the rehearsal.
+        from rehearsal.proof.pairs import record
+
+        record()
 
 
 def pytest_collection_finish() -> None:

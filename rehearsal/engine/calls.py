@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import boto3
 from botocore.client import BaseClient
@@ -73,6 +73,9 @@ class CallLog:
     tasks at both.
     """
 
+    heard: ClassVar[list[Callable[[Call, Interception], None]]] = []
+    """Who hears of every call with which something is done, in all accounts of the process."""
+
     def __init__(self, clock: VirtualClock, seconds: float) -> None:
         self.calls: list[Call] = []
         self.counts: Counter[tuple[str, str, str]] = Counter()
@@ -112,6 +115,9 @@ class CallLog:
         for check in self.checks:
             check(call)
         interceptions = [found for intercept in self.interceptors if (found := intercept(call)) is not None]
+        for found in interceptions:
+            for hear in self.heard:
+                hear(call, found)
         self._pass(self.seconds / 2 + sum(found.delay for found in interceptions))
         for found in interceptions:
             if found.before is not None:

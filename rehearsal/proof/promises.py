@@ -83,7 +83,7 @@ def broken_promises(
     facts, allowed = _Facts(account, fleet, stack, run_id), allowance or Allowance()
     return [
         *_judge_executions(facts, allowed),
-        *(broken for machine in fleet.machines for broken in _judge_machine(facts, machine)),
+        *(broken for machine in fleet.machines for broken in find_ill_treatment(fleet, machine)),
         *_judge_records(facts, allowed),
         *_judge_messages(facts, allowed),
         *find_work_left(account, stack, {"runId": facts.run_id}),
@@ -106,21 +106,24 @@ def _judge_executions(facts: _Facts, allowed: Allowance) -> Iterator[str]:
             yield f"{len(late)} machines began after the stop, {allowed.in_flight} were in flight: {late}"
 
 
-def _judge_machine(facts: _Facts, machine: Machine) -> Iterator[str]:
-    """It has its power, and nothing was done to it twice."""
+def find_ill_treatment(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iterator[str]:
+    """Say whether a machine has another power than it was found with, and what was done more than `most` times."""
     if machine.power != machine.spec.power:
         yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
     if machine.interrupted:
         yield f"{machine.name}: interrupted {machine.interrupted}"
-    yield from find_repeated_work(facts.fleet, machine)
+    yield from find_repeated_work(fleet, machine, most=most)
     powers = Counter(power for _, power in machine.power_log)
     for power in ("pending", "stopping"):
-        if powers[power] > 1:
+        if powers[power] > most:
             yield f"{machine.name}: {powers[power]} times {power}"
 
 
-def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
-    """Say which images and commands of a machine were made twice, and that a command is at work when all is over."""
+def find_repeated_work(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iterator[str]:
+    """Say which images and commands of a machine were made too often, and that a command is at work when all is over.
+
+    An image is found again however often its execution was begun anew.
+    """
     images = [image for image in fleet.images.by_id.values() if image.machine is machine]
     moments = Counter(fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
     for moment, count in moments.items():
@@ -128,7 +131,7 @@ def find_repeated_work(fleet: Fleet, machine: Machine) -> Iterator[str]:
             yield f"{machine.name}: {count} images {moment}"
     sent = fleet.run_command.list_visible(None, machine.instance_id)
     for comment, count in Counter(command.request["Comment"] for command in sent).items():
-        if count > 1:
+        if count > most:
             yield f"{machine.name}: {count} commands {comment!r}"
     if any(not invocation.over for command in sent for invocation in command.invocations):
         yield f"{machine.name}: a command is still at work"

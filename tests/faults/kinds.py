@@ -36,12 +36,6 @@ FAILING = Kind("failing", {"power": "stopped", "wrong": ("hook_fails:leave-clust
 
 KINDS = (RUNNING, STOPPED, HOOKED, FAILING)
 
-UPDATED = Kind("updated", {"power": "stopped"}, {"operation": "UpdateAgents"})
-"""Its agents are updated, and nothing is installed."""
-
-ILL = Kind("ill after its image", {"wrong": ("health_fails_after_image",)}, {"healthProbe": HEALTH})
-"""It is patched and was well, and is not any more after the reboot for its image."""
-
 
 @dataclass(frozen=True)
 class CleanRun:

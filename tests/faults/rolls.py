@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from rehearsal.play.faults import Strikes
 from rehearsal.play.group_monitor import GroupMonitor
@@ -22,22 +19,6 @@ ROLL = "night"
 """The name of every roll here."""
 
 CLEAN = {"web-1": "succeeded", "web-2": "succeeded", "web-3": "succeeded"}
-
-FLOW = Path(__file__).parents[2] / "statemachines" / "roll_group.asl.yaml"
-
-
-def _lasting(states: Mapping[str, Any], *, inner: bool) -> Iterator[str]:
-    for name, state in states.items():
-        if state["Type"] in ("Task", "Map") and not inner:
-            yield name
-        if state["Type"] == "Map" and inner:
-            yield from _lasting(state["ItemProcessor"]["States"], inner=False)
-
-
-_STATES = yaml.safe_load(FLOW.read_text())["States"]
-OWN = list(_lasting(_STATES, inner=False))
-OF_CHILDREN = list(_lasting(_STATES, inner=True))
-"""The states that take time, a roll's own and those of its Map's children: in the others nobody can stop it."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.engine.calls import Call, Interception
-from rehearsal.play.faults import FailCall, KillFunction, LoseEvents
+from rehearsal.play.faults import FailCall, LoseEvents
 from rehearsal.world.fleet import Machine
 from tests.faults.kinds import KINDS, RUNNING, account_with_hooks, add, assert_went_as_ever, clean_run
 from tests.scenarios.machine.scenario import Scenario, assert_given_back, scenario
@@ -138,43 +137,6 @@ def test_the_end_of_an_earlier_execution_does_not_give_the_next_one_s_machine_ba
 
         lease = scene.lease(web)
         assert lease and (lease["owner"], lease["phase"]) == (second, "ACTIVE")
-
-
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(
-    "operation", ["UpdateItem", "StopInstances", "EnableImageDeprecation", "DeleteTags", "TransactWriteItems"]
-)
-def test_giving_back_goes_on_after_a_pass_that_died(operation: str, after_effect: bool) -> None:
-    number = 1 + _calls_of_giving_back().index(operation)
-    with scenario() as scene:
-        (strikes,) = scene.given(KillFunction("give_back", number, after_effect=after_effect))
-
-        win = _kill_a_started_machine(scene)
-
-        assert strikes.count == 1
-        assert_given_back(scene, win, "stopped")
-        assert [state for _, state in win.power_log].count("stopping") == 1
-        assert scene.result(win)["outcome"] == "failed"
-        assert scene.tags(win).get("DrydockState") is None
-        assert len(scene.told(win)) == 1
-
-
-@cache
-def _calls_of_giving_back() -> list[str]:
-    """The operations that the passes call when nothing goes wrong with them."""
-    with scenario() as scene:
-        _kill_a_started_machine(scene)
-        return [call.operation for call in scene.account.calls.calls if call.caller.name == "give_back"]
-
-
-def _kill_a_started_machine(scene: Scenario) -> Machine:
-    """Drydock has imaged and started the machine, then its execution is stopped."""
-    win = scene.machine(platform="Windows", power="stopped")
-    execution = scene.start(win)
-    scene.run_until(execution, "Wait Until Reachable", seconds=5)
-    scene.account.stop_execution(execution)
-    scene.settle()
-    return win
 
 
 def test_people_hear_once_of_machines_that_ec2_does_not_stop_and_they_are_given_back_once_ec2_does() -> None:

@@ -1,109 +1,16 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-import yaml
 
-from rehearsal.play.faults import LoseEvents, Moment, StopExecution
-from rehearsal.world.fleet import Machine
 from tests.faults.kinds import (
-    ILL,
-    KINDS,
     STOPPED,
-    UPDATED,
-    Kind,
     account_with_hooks,
     add,
-    assert_is_given_back,
-    clean_run,
 )
 from tests.scenarios.machine.scenario import Scenario, assert_given_back, scenario
-
-FLOW = Path(__file__).parents[2] / "statemachines" / "patch_instance.asl.yaml"
-LASTING = [
-    name for name, state in yaml.safe_load(FLOW.read_text())["States"].items() if state["Type"] in ("Task", "Wait")
-]
-"""The states that take time: in the others nobody can stop an execution."""
-
-INSTANTS = {"at once": 0.0, "in the function": 0.12, "later in the function": 0.31}
-"""When an execution is stopped, in seconds after it entered the state; a function makes a call every 0.05 s."""
-
-SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
-"""Another one each time, unless the environment names it."""
-
-
-@pytest.mark.parametrize("events", ["delivered", "lost"])
-@pytest.mark.parametrize("state", LASTING)
-def test_an_execution_stopped_in_a_state_gives_its_machine_back_and_is_told_of_once(state: str, events: str) -> None:
-    # There is one account at a time.
-    clean_run(UPDATED)
-    clean_run(ILL)
-    with account_with_hooks() as scene:
-        if events == "lost":
-            scene.given(LoseEvents())
-        started = [
-            (kind, add(scene, kind, f"{kind.name} {instant}"), INSTANTS[instant])
-            for kind, instant in _choose_kills(state, events)
-        ]
-        stops = scene.given(*(StopExecution(machine.name, Moment(after, state)) for _, machine, after in started))
-        executions = [scene.start(machine, kind.policy) for kind, machine, _ in started]
-
-        scene.settle()
-
-        assert any(strikes.count for strikes in stops)
-        for (kind, machine, _), execution, strikes in zip(started, executions, stops, strict=True):
-            assert scene.account.execution(execution).status == ("ABORTED" if strikes.count else clean_run(kind).status)
-            assert_is_given_back(scene, kind, machine)
-            _assert_done_at_most_once(scene, kind, machine)
-            _assert_told_of_once(scene, kind, machine, is_lost=events == "lost")
-
-
-def _choose_kills(state: str, events: str) -> list[tuple[Kind, str]]:
-    """In the function with the stopped machine if it comes there; and, with events, one more by chance."""
-    kinds = sorted(
-        (kind for kind in (*KINDS, UPDATED, ILL) if state in clean_run(kind).states), key=lambda kind: kind != STOPPED
-    )
-    assert kinds, f"no kind of machine comes through {state}"
-    usual = (kinds[0], "in the function")
-    if events == "lost":
-        return [usual]
-    sys.stdout.write(f"KILL_SEED={SEED}\n")
-    others = [(kind, instant) for kind in kinds for instant in INSTANTS if (kind, instant) != usual]
-    return [usual, random.Random(f"{SEED} {state}").choice(others)]
-
-
-def _assert_done_at_most_once(scene: Scenario, kind: Kind, machine: Machine) -> None:
-    """What was done is the beginning of what is done in a clean run."""
-    commands = tuple(scene.commands(machine))
-    assert commands == clean_run(kind).commands[: len(commands)], machine.name
-    images = scene.images(machine)
-    assert len(images) <= clean_run(kind).images, machine.name
-    assert all(image.state == "available" for image in images), machine.name
-
-
-def _assert_told_of_once(scene: Scenario, kind: Kind, machine: Machine, *, is_lost: bool) -> None:
-    """People heard once, and message, tag and result agree with each other."""
-    told, results = scene.told(machine), scene.results(machine)
-    assert len(told) <= 1, machine.name
-    assert len(results) <= 1, machine.name
-    tag = scene.tags(machine).get("DrydockState")
-    if results and results[0]["outcome"] == "succeeded":
-        # Without the event nobody hears that the execution was stopped after all had gone well.
-        assert told or is_lost, machine.name
-        assert tag == (None if results[0]["operation"] == "UpdateAgents" else "Completed"), machine.name
-        assert not any("was not patched well" in message.body for message in told), machine.name
-        return
-    # Without event and lease nothing is left of an execution that was stopped before it had a lease.
-    assert told or (is_lost and not results), machine.name
-    assert tag is None, machine.name
-    if results:
-        assert results[0]["failure"]["error"] in ("Rehearsal.Stopped", clean_run(kind).error), machine.name
 
 
 @pytest.mark.parametrize("platform", ["Linux", "Windows"])

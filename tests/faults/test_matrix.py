@@ -1,117 +1,302 @@
-"""Samples of the crash matrix; `make soak` plays all of it."""
+"""Samples of the crash matrix, a fixed and a seeded one; `make soak` plays all of it."""
 
 from __future__ import annotations
 
 import os
 import random
+import subprocess
 import sys
-from functools import cache
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
-from rehearsal.proof.soak import (
-    FLOWS,
+from rehearsal.proof.cases import (
+    AT_CALLS,
+    AT_READS,
+    AT_STATES,
     MODES,
+    STOPS,
     Case,
-    Verdict,
+    Point,
     all_cases,
     choose_cases,
-    count_changes,
-    describe,
+    cover,
     draw_pair,
-    format_table,
-    main,
-    play,
 )
+from rehearsal.proof.flows import FLOWS
+from rehearsal.proof.forks import Forks
+from rehearsal.proof.matrix import Verdict, play
+from rehearsal.proof.soak import describe, format_table, main
+from tests.faults.conftest import Matrix
+from tests.rules.project import states
 
 SEED = int(os.environ.get("SOAK_SEED") or random.randrange(1_000_000))
 """Another one each time, unless the environment names it."""
 
-DRAWN = 4
-"""Cases of each seeded sample."""
+ROOT = Path(__file__).parents[2]
+
+DRAWN = 2
+"""Cases by chance for each flow, besides one that is disturbed twice."""
+
+DIES = ("dies_before", "dies_after")
+OF_A_MACHINE = ("dies_after", "throttled", "answer_lost")
+"""What happens to a step of a machine; whatever dies before a call has died after the one before it."""
+
+OF_A_RUN = OF_A_ROLL = (*DIES, "times_out", "throttled", "answer_lost")
 
 
-@cache
-def changes_of(flow: str) -> list[str]:
-    return count_changes(flow)
+@dataclass(frozen=True)
+class Share:
+    """What happens in the fixed sample to each kind of call that these functions make in a flow.
+
+    What is only read counts for functions that change nothing in the flow, and for all with `reads`.
+    """
+
+    flow: str
+    modes: tuple[str, ...]
+    functions: tuple[str, ...]
+    reads: bool = False
 
 
-def case_at(flow: str, mode: str, call: str, *, loses_events: bool = False) -> Case:
-    """The case in which something happens at the first changing call that is described so."""
-    numbers = [number for number, described in enumerate(changes_of(flow), 1) if described.startswith(call)]
-    assert numbers, f"{flow} makes no call {call}"
+SHARES = (
+    Share(
+        "stopped",
+        OF_A_MACHINE,
+        (
+            "admit_instance",
+            "announce_success",
+            "back_up",
+            "install_patches",
+            "probe_instance",
+            "release_instance",
+            "restore_power",
+            "scan_patches",
+            "start_instance",
+            "verify_patches",
+            "wait_until_reachable",
+        ),
+    ),
+    Share("stopped", DIES, ("resume_waiting",), reads=True),
+    Share("hooked", OF_A_MACHINE, ("check_health", "finish_install", "read_patches", "run_hook")),
+    Share("failing", OF_A_MACHINE, ("settle_commands",)),
+    Share("failing", DIES, ("alert_failure",), reads=True),
+    Share("updated", DIES, ("update_agent",), reads=True),
+    Share("aborted", DIES, ("give_back",)),
+    Share("run", OF_A_RUN, ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")),
+    Share("spent", (*DIES, "times_out"), ("admit_machine", "record_outcome")),
+    Share("unanswered", ("dies_after",), ("ask_for_approval",)),
+    Share("halted", ("dies_after",), ("give_back",), reads=True),
+    Share("halted", ("dies_after",), ("summarise_run",)),
+    Share(
+        "roll",
+        OF_A_ROLL,
+        (
+            "admit_group",
+            "enter_standby",
+            "make_room",
+            "record_member",
+            "release_group",
+            "restore_group",
+            "return_member",
+        ),
+    ),
+    Share("roll", ("dies_after",), ("announce_success", "await_standby")),
+    Share("surged", DIES, ("launch_surge", "remove_surge")),
+    Share("grown", DIES, ("plan_launched_members",), reads=True),
+    Share("golden", DIES, ("refresh_launch_template",)),
+    Share("replaced", OF_A_ROLL, ("await_in_service", "return_member")),
+    Share("recounted", OF_A_ROLL, ("await_in_service", "return_member")),
+    Share("unrolled", (*DIES, "times_out"), ("give_back",)),
+)
+
+STOPPED_AGAIN = {"replaced": ("Return Member", "Await In Service")}
+"""States that an earlier flow comes through, too, but does something else in."""
+
+KNOWN = {
+    # flow, mode, the first call that begins so: how it ends
+    ("running", "dies_after", "back_up ec2:CreateImage"): "finished",
+    ("running", "dies_after", "install_patches ssm:SendCommand"): "finished",
+    ("running", "redriven", "install_patches ssm:SendCommand"): "finished",
+    ("stopped", "dies_before", "resume_waiting stepfunctions"): "finished",
+    ("stopped", "stopped", "install_patches ssm:SendCommand"): "finished",
+    ("stopped", "stopped_hung", "start_instance ec2:StartInstances"): "as found",
+    ("stopped", "refused", "restore_power ec2:StopInstances"): "finished",
+    ("stopped", "redriven_late", "admit_instance dynamodb:PutItem"): "finished",
+    ("hooked", "throttled", "run_hook ssm:SendCommand"): "finished",
+    ("hooked", "hangs", "check_health ssm:SendCommand"): "finished",
+    ("aborted", "dies_before", "give_back ec2:StopInstances"): "finished",
+    ("run", "stopped_hung", "admit_machine dynamodb:PutItem"): "as found",
+    ("run", "hangs", "record_outcome dynamodb:TransactWriteItems"): "finished",
+    ("run", "redriven", "check_gates dynamodb:UpdateItem"): "as found",
+    ("run", "refused", "summarise_run s3:PutObject"): "finished",
+    ("run", "dies_after", "summarise_run sns:Publish"): "finished",
+    ("roll", "hangs", "return_member autoscaling:ExitStandby"): "finished",
+    ("roll", "stopped_hung", "make_room autoscaling:UpdateAuto"): "as found",
+    ("roll", "redriven_late", "make_room autoscaling:SuspendProcesses"): "as found",
+    ("replaced", "dies_after", "return_member autoscaling:Terminate"): "as found",
+    ("replaced", "dies_before", "await_in_service autoscaling:Set"): "as found",
+    ("unrolled", "dies_after", "give_back autoscaling:ExitStandby"): "half-way",
+}
+"""What was trouble once."""
+
+
+def at(points: Sequence[Point], flow: str, mode: str, text: str, *, loses_events: bool = False) -> Case:
+    """The case in which something happens at the first point that is described so."""
+    numbers = [number for number, point in enumerate(points, 1) if point.text.startswith(text)]
+    assert numbers, f"{flow} does not come to {text}"
     return Case(flow, mode, numbers[0], loses_events)
 
 
-@pytest.mark.parametrize(
-    ("flow", "mode", "call", "end"),
-    [
-        pytest.param("running", "dies_after", "back_up ec2:CreateImage", "finished", id="image-without-reply"),
-        pytest.param("running", "dies_after", "install_patches ssm:SendCommand", "finished", id="sent-without-reply"),
-        pytest.param("stopped", "dies_after", "start_instance ec2:StartInstances", "finished", id="start-unanswered"),
-        pytest.param("stopped", "dies_before", "resume_waiting stepfunctions", "finished", id="answer-never-given"),
-        pytest.param("stopped", "dies_after", "release_instance dynamodb:TransactWrite", "finished", id="released"),
-        pytest.param("stopped", "stopped", "install_patches ssm:SendCommand", "finished", id="stopped-as-it-installs"),
-        pytest.param("stopped", "stopped_hung", "start_instance ec2:StartInstances", "as found", id="started-late"),
-        pytest.param("hooked", "throttled", "run_hook ssm:SendCommand", "finished", id="hook-throttled"),
-        pytest.param("hooked", "hangs", "check_health ssm:SendCommand", "finished", id="health-check-hangs"),
-        pytest.param("stopped", "refused", "restore_power ec2:StopInstances", "finished", id="stop-refused"),
-        pytest.param("running", "redriven", "install_patches ssm:SendCommand", "finished", id="redriven-at-once"),
-        pytest.param("stopped", "redriven_late", "admit_instance dynamodb:PutItem", "finished", id="redriven-late"),
-        pytest.param("aborted", "dies_before", "give_back ec2:StopInstances", "finished", id="giving-back-dies"),
-        pytest.param("run", "dies_before", "plan_run dynamodb:UpdateItem", "finished", id="plan-written-not-recorded"),
-        pytest.param("run", "dies_after", "admit_machine dynamodb:UpdateItem", "finished", id="counted-without-place"),
-        pytest.param("run", "stopped_hung", "admit_machine dynamodb:PutItem", "as found", id="let-in-after-the-stop"),
-        pytest.param("run", "hangs", "record_outcome dynamodb:TransactWriteItems", "finished", id="outcome-late"),
-        pytest.param("run", "redriven", "check_gates dynamodb:UpdateItem", "as found", id="run-redriven"),
-        pytest.param("run", "refused", "summarise_run s3:PutObject", "finished", id="report-refused"),
-        pytest.param("run", "dies_after", "summarise_run sns:Publish", "finished", id="told-without-a-note"),
-        pytest.param(
-            "roll", "dies_after", "enter_standby autoscaling:EnterStandby", "finished", id="standby-unanswered"
-        ),
-        pytest.param("roll", "hangs", "return_member autoscaling:ExitStandby", "finished", id="return-late"),
-        pytest.param(
-            "roll", "stopped_hung", "make_room autoscaling:UpdateAuto", "as found", id="min-lowered-after-stop"
-        ),
-        pytest.param("roll", "redriven_late", "make_room autoscaling:SuspendProcesses", "as found", id="roll-redriven"),
-        pytest.param(
-            "replaced", "dies_after", "return_member autoscaling:Terminate", "as found", id="replaced-unanswered"
-        ),
-        pytest.param("replaced", "dies_before", "await_in_service autoscaling:Set", "as found", id="never-asked-for"),
-        pytest.param(
-            "unrolled", "dies_after", "give_back autoscaling:ExitStandby", "half-way", id="given-back-unanswered"
-        ),
-    ],
-)
-def test_a_disturbed_flow_keeps_what_is_promised(flow: str, mode: str, call: str, end: str) -> None:
-    verdict = play(case_at(flow, mode, call))
-
-    assert not verdict.violations, describe(verdict)
-    assert verdict.end == end
+def fixed_sample(flow: str, points: Sequence[Point]) -> Iterator[Case]:
+    """What the shares say, and each function dies before its first call."""
+    changing = {point.function for point in points if point.kind == "change"}
+    for share in SHARES:
+        begun: set[str] = set()
+        for case in cover({flow: points}, ("dies_before", *share.modes)) if share.flow == flow else ():
+            point = points[case.number - 1]
+            counts = point.kind == "change" or share.reads or point.function not in changing
+            if point.function in share.functions and counts:
+                if case.mode in share.modes or point.function not in begun:
+                    yield case
+                begun.add(point.function)
 
 
-@pytest.mark.parametrize("flow", FLOWS)
-def test_a_flow_keeps_what_is_promised_when_every_event_is_lost(flow: str) -> None:
-    verdict = play(Case(flow, "clean", 0, loses_events=True))
-
-    assert not verdict.violations, describe(verdict)
-    assert verdict.end == FLOWS[flow].end
-
-
-@pytest.mark.parametrize("sample", range(2))
-def test_a_seeded_sample_keeps_what_is_promised(sample: int) -> None:
+def seeded_sample(flow: str, points: Sequence[Point]) -> list[Case]:
     sys.stdout.write(f"SOAK_SEED={SEED}\n")
-    chance = random.Random(f"{SEED} {sample}")
-    changes = {flow: len(changes_of(flow)) for flow in FLOWS}
-    cases = [*chance.sample(all_cases(changes), DRAWN), draw_pair(chance, changes)]
+    chance = random.Random(f"{SEED} {flow}")
+    return [*chance.sample(all_cases({flow: points}), DRAWN), draw_pair({flow: points}, chance)]
 
-    broken = [describe(verdict) for case in cases if (verdict := play(case)).violations]
 
+def assert_kept(verdicts: Iterable[Verdict]) -> None:
+    broken = [describe(verdict) for verdict in verdicts if verdict.violations]
     assert not broken, f"SOAK_SEED={SEED}\n" + "\n".join(broken)
 
 
+@pytest.mark.parametrize("flow", FLOWS)
+def test_whatever_happens_to_a_call_what_is_promised_is_kept(flow: str, matrix: Matrix) -> None:
+    points = matrix.points(flow)
+    known = {at(points, *place): end for place, end in KNOWN.items() if place[0] == flow}
+    cases = [Case(flow), *fixed_sample(flow, points), *known, *seeded_sample(flow, points)]
+
+    verdicts = matrix.play(list(dict.fromkeys(cases)))
+
+    assert_kept(verdicts)
+    ends = {verdict.case: verdict.end for verdict in verdicts}
+    assert {case: ends[case] for case in known} == known
+
+
+LOSSES = {"nothing": (False, False), "events": (True, False), "cancellations": (False, True), "both": (True, True)}
+
+
+@pytest.mark.parametrize("loses", LOSSES)
+@pytest.mark.parametrize("flow", [flow.name for flow in FLOWS.values() if flow.stopped_in is None])
+def test_wherever_an_execution_is_stopped_what_is_promised_is_kept(flow: str, loses: str, matrix: Matrix) -> None:
+    events, cancellations = LOSSES[loses]
+    if cancellations and not FLOWS[flow].starts_others:
+        pytest.skip("it starts nothing that could run on")
+    clean = Case(flow, loses_events=events, loses_cancellations=cancellations)
+    cases = [
+        replace(case, mode=mode, loses_events=events, loses_cancellations=cancellations)
+        for case, kind in states_first_come_to(flow, matrix)
+        for mode in choose_stops(case, kind, loses)
+    ]
+
+    verdicts = matrix.play([clean, *cases])
+
+    assert_kept(verdicts)
+    assert verdicts[0].end == FLOWS[flow].end
+
+
+def states_first_come_to(flow: str, matrix: Matrix) -> Iterator[tuple[Case, str]]:
+    """The states that no flow before this one comes through, each as a case, with whose state it is."""
+    earlier = list(FLOWS)[: list(FLOWS).index(flow)]
+    seen = {
+        point.function for one in earlier if FLOWS[one].machine == FLOWS[flow].machine for point in matrix.points(one)
+    }
+    points = matrix.points(flow)
+    for case in cover({flow: points}, ("stopped_soon",)):
+        point = points[case.number - 1]
+        if point.function not in seen or point.function in STOPPED_AGAIN.get(flow, ()):
+            yield case, point.kind
+
+
+def choose_stops(case: Case, kind: str, loses: str) -> Iterator[str]:
+    """In the function when nothing is lost, and otherwise an instant by chance; what else there is to stop there."""
+    chance = random.Random(f"{SEED} {case} {loses}")
+    yield "stopped_soon" if loses == "nothing" else chance.choice(["stopped_at_once", "stopped_soon", "stopped_later"])
+    if FLOWS[case.flow].starts_others and loses in ("nothing", "events"):
+        yield chance.choice(["redriven_soon", "redriven_after"])
+    if kind == "child" and loses in ("nothing", "cancellations"):
+        yield "child_stopped"
+
+
+def test_every_function_and_every_state_that_takes_time_is_put_to_the_test(matrix: Matrix) -> None:
+    functions = {function for share in SHARES for function in share.functions}
+    stopped = {point.function for flow in FLOWS for point in matrix.points(flow) if point.kind in ("state", "child")}
+
+    # What people and other machines start is not part of a flow.
+    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {"decide_run", "stop_run"}
+    lasting = {state.name for state in states() if state.type in ("Task", "Wait", "Map")}
+    # A run that rolls through a group is stopped in test_run_groups.
+    assert stopped == lasting - {"Roll Group", "Stop Run"}
+
+
+@pytest.mark.parametrize(
+    ("flow", "mode", "text"),
+    [
+        ("stopped", "dies_after", "install_patches ssm:SendCommand"),
+        ("run", "stopped_hung", "admit_machine dynamodb:PutItem"),
+        ("roll", "stopped_later", "Patch Member"),
+    ],
+)
+def test_a_case_that_is_forked_ends_as_from_its_beginning(flow: str, mode: str, text: str, matrix: Matrix) -> None:
+    case = at(matrix.points(flow), flow, mode, text)
+    cases = [case, replace(case, loses_events=True)]
+
+    forked = matrix.play(cases)
+
+    assert forked == [play(case) for case in cases]
+    assert all(verdict.log and verdict.calls and verdict.told for verdict in forked)
+
+
+def test_a_process_with_several_threads_is_not_forked() -> None:
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        with Forks(1) as forks, pytest.raises(RuntimeError, match="one thread"):
+            forks.fork("anything")
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_came_of_each_fork_is_known_even_when_it_died() -> None:
+    program = """if True:
+        import os
+        from rehearsal.proof.forks import Forks
+        with Forks(2) as forks:
+            for name in ("answers", "dies", "fails"):
+                if forks.fork(name):
+                    if name == "answers":
+                        forks.answer(name.upper())
+                    if name == "dies":
+                        os._exit(3)
+                    raise ValueError(name)
+        print(forks.is_child, sorted((name, str(answer)) for name, answer in forks.results.items()))
+        """
+
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    died = [("dies", "the process ended with 3"), ("fails", "the process ended with 1")]
+    assert ran.stdout.strip() == f"False {[('answers', 'ANSWERS'), *died]}"
+
+
 def test_a_case_reads_what_it_writes_and_refuses_what_is_none() -> None:
-    for text in ("running:dies_before:12", "hooked:clean:0:lost", "stopped:hangs:3+stopped:5"):
+    for text in ("running:dies_before:12", "hooked:clean:0:lost", "roll:hangs:3+stopped:5:lost:uncancelled"):
         assert str(Case.read(text)) == text
     for text in (
         "running:dies:1",
@@ -124,19 +309,34 @@ def test_a_case_reads_what_it_writes_and_refuses_what_is_none() -> None:
             Case.read(text)
 
 
-def test_the_matrix_has_every_call_of_every_flow_in_every_mode() -> None:
-    cases = all_cases({"running": 3, "aborted": 2})
+CHANGE = Point("change", "back_up", "ec2:CreateImage", "back_up ec2:CreateImage")
+READ = Point("read", "back_up", "ec2:DescribeImages", "back_up ec2:DescribeImages")
+STATE = Point("state", "Back Up Before", "", "Back Up Before")
+CHILD = Point("child", "Patch Machine", "", "Patch Machine")
 
-    assert len(set(cases)) == len(cases) == 3 * len(MODES) + 2 * (len(MODES) - 4)
+
+def test_the_matrix_has_every_change_in_every_mode_and_each_kind_of_read_and_state_once() -> None:
+    points = [STATE, READ, CHANGE, READ, CHANGE, CHILD, STATE]
+
+    cases = all_cases({"running": points})
+
+    states = len(AT_STATES)
+    assert len(set(cases)) == len(cases) == 2 * len(AT_CALLS) + len(AT_READS) + (states - 1) + states
+    assert {case.number for case in cases} == {1, 2, 3, 5, 6}
+    stopped = [case for case in all_cases({"aborted": points}) if case.mode in STOPS]
+    assert stopped == []
 
 
 def test_a_sample_is_the_same_for_the_same_seed_and_has_all_clean_runs() -> None:
-    drawn = [choose_cases(["running"], tuple(MODES), 5, 3, 4, seed=7) for _ in range(2)]
+    points = {"running": [CHANGE, READ, CHANGE, STATE]}
+
+    drawn = [choose_cases(points, MODES, 5, 3, 4, seed=7) for _ in range(2)]
 
     assert drawn[0] == drawn[1]
     assert [case.mode for case in drawn[0][:2]] == ["clean", "clean"]
     assert len(drawn[0]) == 2 + 5 + 3 + 4
-    assert sum(case.loses_events for case in drawn[0]) == 1 + 3
+    assert sum(case.loses_events or case.loses_cancellations for case in drawn[0]) == 1 + 3
+    assert sum(case.then is not None for case in drawn[0]) == 4
 
 
 def test_the_table_counts_how_machines_ended_and_what_is_wrong() -> None:
@@ -150,12 +350,15 @@ def test_the_table_counts_how_machines_ended_and_what_is_wrong() -> None:
     assert table.splitlines()[1].split() == ["running", "hangs", "2", "1", "1", "0", "1", "1"]
 
 
-def test_a_case_is_replayed_with_every_changing_call(capsys: pytest.CaptureFixture[str]) -> None:
-    case = case_at("running", "throttled", "announce_success sns:Publish")
+def test_a_case_is_replayed_with_every_point_that_it_comes_to(
+    capsys: pytest.CaptureFixture[str], matrix: Matrix
+) -> None:
+    case = at(matrix.points("running"), "running", "throttled", "announce_success sns:Publish")
 
     code = main(["--replay", str(case)])
 
     shown = capsys.readouterr().out
     assert code == 0
+    assert "Install Patches" in shown
     assert "*** throttled" in shown
     assert f"python -m rehearsal.proof.soak --replay {case}" in shown

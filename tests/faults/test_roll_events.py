@@ -7,7 +7,6 @@ import pytest
 from rehearsal.engine.limits import GROUP_RATE
 from rehearsal.play.faults import (
     EventFault,
-    KillFunction,
     LoseCancellations,
     Moment,
     StopRun,
@@ -15,7 +14,7 @@ from rehearsal.play.faults import (
 from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
 from tests.faults.mishaps import EVENTS
 from tests.faults.rolls import CLEAN, ROLL, group_of_three, note_time
-from tests.scenarios.group.scenario import QUICKLY, assert_group_given_back, roll_scenario
+from tests.scenarios.group.scenario import QUICKLY, roll_scenario
 
 
 @pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
@@ -44,27 +43,6 @@ def test_a_stopped_roll_is_given_back_and_told_of_once_however_events_arrive(
 
         assert roll.status == "ABORTED"
         three.assert_keeps_promises(roll, RollAllowance(stopped=moments[0], in_flight=1))
-
-
-@pytest.mark.parametrize(
-    ("call", "after_effect"), [(1, False), (2, True), (3, False), (4, True), (5, False), (5, True)]
-)
-def test_members_that_are_launched_meanwhile_are_patched_once_wherever_their_planning_breaks_off(
-    call: int, after_effect: bool
-) -> None:
-    with group_of_three(max=6) as three:
-        group = three.group
-        three.scene.once(group, "Standby", lambda _: group.follow_policy(1), seconds=60)
-        (strikes,) = three.scene.given(KillFunction("plan_launched_members", call, after_effect=after_effect))
-
-        roll = three.roll({"launchedMembers": "patch"})
-
-        assert strikes.count == 1
-        assert roll.status == "SUCCEEDED"
-        assert list(roll.outcomes.values()) == ["succeeded"] * 4
-        assert len(roll.children) == len(three.monitor.outages) == 4
-        assert_group_given_back(three.scene, group, sizes=(3, 4, 6))
-        three.monitor.check()
 
 
 def test_many_rolls_at_once_end_well_within_the_limits_of_the_apis() -> None:

@@ -1,17 +1,9 @@
 from __future__ import annotations
 
-import os
-import random
-import sys
-
 import pytest
 
 from rehearsal.play.faults import LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
-from rehearsal.proof.roll_promises import RollAllowance
-from tests.faults.rolls import CLEAN, OF_CHILDREN, ROLL, FaultScene, group_of_three, note_time
-
-SEED = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
-"""Another one each time, unless the environment names it."""
+from tests.faults.rolls import CLEAN, ROLL, group_of_three
 
 
 @pytest.mark.parametrize("events", ["delivered", "lost"])
@@ -30,48 +22,6 @@ def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(pol
         assert sorted(roll.outcomes.values()) == ["failed", "not_attempted", "not_attempted"]
         assert "Rehearsal.Stopped" in roll.summary.body or "ABORTED" in roll.summary.body
         three.assert_keeps_promises(roll)
-
-
-@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
-@pytest.mark.parametrize("state", OF_CHILDREN)
-def test_a_child_of_the_map_that_somebody_stops_ends_the_roll_and_its_member_is_given_back(
-    state: str, cancellations: str
-) -> None:
-    sys.stdout.write(f"KILL_SEED={SEED}\n")
-    for after in random.Random(f"{SEED} {state} {cancellations}").sample([0.0, 0.12, 0.31, 20.0], 2):
-        with group_of_three() as three:
-            three.scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
-            arn = three.start()
-            child = _stop_child(three, state, after)
-
-            three.scene.settle()
-            roll = three.scene.view(arn)
-
-            three.assert_keeps_promises(roll)
-            execution = three.scene.account.execution(child)
-            outcomes = dict(roll.outcomes)
-            member = execution.input["member"]["instanceId"]
-            said = outcomes.pop(roll.names[member])
-            if roll.status == "SUCCEEDED":
-                # It was stopped after the outcome was written down.
-                assert {said, *outcomes.values()} == {"succeeded"}, after
-            elif three.monitor.outages_of(member):
-                assert set(outcomes.values()) == {"not_attempted"}, after
-
-
-def _stop_child(three: FaultScene, state: str, after: float) -> str:
-    """Somebody stops the first child of the Map that enters a state."""
-    scene, account = three.scene, three.scene.account
-
-    def find() -> str | None:
-        children = [view.arn for view in account.executions() if "/" in view.machine]
-        return next((arn for arn in children if state in scene.states(arn)), None)
-
-    account.clock.run(until=lambda: find() is not None)
-    child = str(find())
-    scene.run_for(after / 60)
-    account.stop_execution(child, "Rehearsal.Stopped", "somebody stopped a child")
-    return child
 
 
 @pytest.mark.parametrize("after", [0.05, 0.2, 30, 900])
@@ -111,30 +61,6 @@ def test_a_group_can_be_rolled_through_again_after_a_roll_that_was_stopped() -> 
         assert stopped.status == "ABORTED"
         assert (roll.status, set(roll.outcomes.values())) == ("SUCCEEDED", {"succeeded"})
         three.monitor.check()
-
-
-@pytest.mark.parametrize("when", ["at once", "later"])
-@pytest.mark.parametrize("events", ["delivered", "lost"])
-@pytest.mark.parametrize("state", ["Admit Group", "Make Room", "Patch Member", "Return Member", "Release Group"])
-def test_a_stopped_roll_that_is_redriven_gives_everything_back_and_says_so(state: str, events: str, when: str) -> None:
-    with group_of_three() as three:
-        scene = three.scene
-        scene.given(*([LoseEvents()] if events == "lost" else []))
-        (strikes,) = scene.given(StopRun(ROLL, Moment(0.12, state)))
-        moments = note_time(scene, strikes)
-        arn = three.start()
-        scene.account.clock.run(until=lambda: bool(moments))
-        if when == "later":
-            scene.settle()
-        else:
-            scene.run_for(5 / 60)
-
-        scene.account.client("stepfunctions").redrive_execution(executionArn=arn)
-        scene.settle()
-
-        roll = scene.view(arn)
-        assert roll.status in ("FAILED", "SUCCEEDED")
-        three.assert_keeps_promises(roll, RollAllowance(redrives=1))
 
 
 def test_a_roll_that_lasts_longer_than_it_may_is_given_back_like_one_that_was_stopped() -> None:

@@ -353,11 +353,21 @@ def test_a_machine_that_cannot_be_asked_keeps_its_power_and_is_asked_again(start
     assert give_back(started) == "stop"
 
 
-@pytest.mark.parametrize("begun", [True, False], ids=["installation begun", "not begun"])
-def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, begun: bool) -> None:
+@pytest.mark.parametrize(
+    ("function", "data", "verdict"),
+    [
+        pytest.param("install_patches", {"reboot": True}, "unknown", id="patches"),
+        pytest.param("update_agent", {"agent": "AmazonSSMAgent"}, "unknown", id="SSM Agent"),
+        pytest.param("update_agent", {"agent": "AmazonCloudWatchAgent"}, "unknown", id="CloudWatch Agent"),
+        pytest.param("", {}, "not_patched", id="nothing"),
+    ],
+)
+def test_the_verdict_is_unknown_once_something_was_begun_that_installs(
+    world: World, function: str, data: dict[str, Any], verdict: str
+) -> None:
     world.hold()
-    if begun:
-        install(world)
+    if function:
+        world.run(function, world.event("Some State", data))
         world.ssm.end(world.command)
     world.end_execution()
     world.clock.move(seconds=76)
@@ -365,7 +375,7 @@ def test_the_verdict_is_unknown_once_an_installation_was_begun(world: World, beg
     give_back(world)
 
     assert world.result is not None
-    assert world.result["verdict"] == ("unknown" if begun else "not_patched")
+    assert world.result["verdict"] == verdict
 
 
 @pytest.mark.parametrize("journaled", ["", "Failed"])

@@ -103,7 +103,7 @@ def _release(services: Services, lease: Lease) -> None:
         lease,
         images,
         power_after=power_of(instance),
-        verdict="unknown" if intents.INSTALL in lease.intents else "not_patched",
+        verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
         findings=None,
     )
@@ -117,6 +117,11 @@ def _release(services: Services, lease: Lease) -> None:
     if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
         Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
+
+
+def _installs(intent: str) -> bool:
+    """Whether something was announced that installs: nobody has looked at what came of it."""
+    return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
 
 
 def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:

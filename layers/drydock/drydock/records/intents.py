@@ -16,7 +16,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     <hook>Hook                 patching                                            waits until it is over
     install                    patching            giving_back, member_moves       waits, and knows not what came of it
     installFinish              patching            member_moves                    waits until it is over
-    update<agent>              agents              member_moves                    waits until it is over
+    update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
     <command>Cancel            settling                                            nothing
     settle                     settling                                            nothing

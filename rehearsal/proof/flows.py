@@ -1,0 +1,183 @@
+"""The flows that the crash matrix disturbs: what is patched, by which policy, and how that goes undisturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehearsal.play.faults import Fault, Moment
+from rehearsal.play.group_faults import ScalingPolicy
+from rehearsal.world.group_specs import Unconfirmed
+
+HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
+HEALTH_PROBE = "check-health"
+
+OF_A_RUN = ("plan_run", "ask_for_approval", "check_gates", "admit_machine", "record_outcome", "summarise_run")
+"""The functions of MaintenanceRun; what they start is disturbed in flows of its own."""
+
+OF_A_ROLL = (
+    "admit_group",
+    "make_room",
+    "launch_surge",
+    "enter_standby",
+    "await_standby",
+    "return_member",
+    "await_in_service",
+    "record_member",
+    "plan_launched_members",
+    "remove_surge",
+    "refresh_launch_template",
+    "restore_group",
+    "release_group",
+    "announce_success",
+    "give_back",
+    "alert_failure",
+)
+"""The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A kind of machine, the policy by which it is patched, and how that goes when nothing is disturbed."""
+
+    name: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    stopped_in: Moment | None = None
+    """When somebody stops the execution, so that give_back and alert_failure are what is disturbed."""
+    status: str = "SUCCEEDED"
+    end: str = "finished"
+    others: tuple[Mapping[str, Any], ...] = ()
+    """More machines: then it is a run of them all, and the functions of the run are what is disturbed."""
+    members: int = 0
+    """So many machines in an Auto Scaling group: then it is a roll, and the functions of the roll are disturbed."""
+    group: Mapping[str, Any] = field(default_factory=dict)
+    """What is particular about the group."""
+    approvers: tuple[str, ...] = ()
+    """The names of the users who may approve the run, and do not answer."""
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong besides, undisturbed or not."""
+
+    @property
+    def machine(self) -> str:
+        """The state machine."""
+        return "RollGroup" if self.members else "MaintenanceRun" if self.others else "PatchInstance"
+
+    @property
+    def starts_others(self) -> bool:
+        """Whether its execution starts others, which may run on when it is stopped."""
+        return self.machine != "PatchInstance"
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions whose calls are disturbed; none means all of them."""
+        if self.members:
+            return OF_A_ROLL
+        if self.others:
+            return (*OF_A_RUN, "give_back") if self.stopped_in else OF_A_RUN
+        return ()
+
+
+_LINUX = {"missing": ("openssl-3.0.8", "kernel-6.1.90")}
+_FAILING = {**_LINUX, "wrong": ("install_error",)}
+_WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
+_QUICKLY = {"backup": {"before": False, "after": False}}
+_RUN = {**_QUICKLY, "deadlineMinutes": 720}
+_REPLACED = {"onMemberFailure": "replace"}
+
+FLOWS = {
+    flow.name: flow
+    for flow in (
+        Flow("running", _LINUX),
+        Flow("stopped", _WINDOWS),
+        Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
+        Flow(
+            "failing",
+            {**_WINDOWS, "wrong": (f"hook_fails:{HOOKS['preInstall']}",)},
+            {"hooks": HOOKS},
+            status="FAILED",
+            end="as found",
+        ),
+        Flow(
+            "ill",
+            {**_LINUX, "wrong": ("health_fails_after_image",)},
+            {"healthProbe": HEALTH_PROBE},
+            status="FAILED",
+        ),
+        Flow(
+            "updated",
+            {**_LINUX, "power": "stopped", "agent_version": "3.2.985.0"},
+            {"operation": "UpdateAgents"},
+        ),
+        Flow("aborted", _WINDOWS, stopped_in=Moment(30, "Install Patches"), status="ABORTED"),
+        Flow(
+            "run",
+            _LINUX,
+            {**_RUN, "maxConcurrency": 2, "canary": {"count": 1}, "soakMinutes": 1},
+            others=(_WINDOWS, _LINUX),
+        ),
+        Flow(
+            "spent",
+            _FAILING,
+            {**_RUN, "maxErrors": 1},
+            status="FAILED",
+            end="half-way",
+            others=(_LINUX, _FAILING),
+        ),
+        Flow(
+            "unanswered",
+            _LINUX,
+            {**_RUN, "approval": {"required": True}},
+            status="FAILED",
+            end="as found",
+            others=(_LINUX,),
+            approvers=("anna",),
+        ),
+        Flow(
+            "halted",
+            _LINUX,
+            {**_RUN, "maxConcurrency": 2},
+            stopped_in=Moment(300, "Patch Machine"),
+            status="ABORTED",
+            end="half-way",
+            others=(_WINDOWS, _LINUX, _LINUX),
+        ),
+        Flow("roll", _LINUX, _QUICKLY, members=2),
+        Flow("surged", _LINUX, {**_QUICKLY, "capacity": "surge", "launchedMembers": "patch"}, members=2),
+        Flow(
+            "grown",
+            _LINUX,
+            {**_QUICKLY, "launchedMembers": "patch"},
+            members=2,
+            group={"max": 4},
+            faults=(ScalingPolicy(group="grown", moment=Moment(60, "Patch Member"), adjustment=1),),
+        ),
+        Flow(
+            "golden",
+            _LINUX,
+            {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True}},
+            members=2,
+            group={"template_version": "$Latest"},
+        ),
+        Flow("replaced", _FAILING, {**_QUICKLY, **_REPLACED}, status="FAILED", end="as found", members=2),
+        Flow(
+            "recounted",
+            _FAILING,
+            {**_QUICKLY, **_REPLACED},
+            status="FAILED",
+            end="as found",
+            members=2,
+            group={"unconfirmed": Unconfirmed(standby_counts_when_terminated=False)},
+        ),
+        Flow(
+            "unrolled",
+            _LINUX,
+            _QUICKLY,
+            stopped_in=Moment(300, "Patch Member"),
+            status="ABORTED",
+            end="half-way",
+            members=2,
+        ),
+    )
+}

@@ -1,0 +1,160 @@
+"""What Drydock promises of one machine that is patched by itself, judged by what is there when all is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehearsal.account import EmbeddedAccount
+from rehearsal.engine.deployment import Stack
+from rehearsal.engine.messages import Message
+from rehearsal.ledger import read_items
+from rehearsal.proof.promises import find_ill_treatment, find_left, find_work_left
+from rehearsal.world.fleet import Fleet, Image, Machine
+
+
+@dataclass(frozen=True)
+class MachineBefore:
+    """A machine as it was found."""
+
+    machine: Machine
+    missing: tuple[Any, ...]
+    agent: str
+
+    @classmethod
+    def of(cls, machine: Machine) -> MachineBefore:
+        """Return the machine as it is now."""
+        return cls(machine, tuple(machine.missing), machine.agent.version)
+
+    @property
+    def end(self) -> str:
+        """What the machine is like now, whatever anybody says about it: as found, finished, or half-way."""
+        machine = self.machine
+        if machine.pending_reboot:
+            return "half-way"
+        if not machine.missing or machine.agent.version != self.agent:
+            return "finished"
+        return "as found" if tuple(machine.missing) == self.missing else "half-way"
+
+
+@dataclass(frozen=True)
+class MachineAllowance:
+    """What a disturbance excuses.
+
+    `repeats` is how many messages may have been sent once more, `redrives` how often the execution was begun anew, and
+    `ends` how many of its ends have a result and a message of their own. Without event nobody may have heard of an
+    execution that is `silent`, and there is no result of one that had not begun a journal.
+    """
+
+    repeats: int = 0
+    redrives: int = 0
+    ends: int = 1
+    silent: bool = False
+    has_journal: bool = True
+
+
+@dataclass
+class _Facts:
+    """All that can be seen of the machine from outside."""
+
+    account: EmbeddedAccount
+    fleet: Fleet
+    before: MachineBefore
+    items: Sequence[Mapping[str, Any]]
+    results: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def machine(self) -> Machine:
+        return self.before.machine
+
+    @property
+    def problems(self) -> str:
+        return " ".join(problem for result in self.results for problem in result.get("problems", []))
+
+    @property
+    def images(self) -> list[Image]:
+        return [image for image in self.fleet.images.by_id.values() if image.machine is self.machine]
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for message in self.account.messages if self.machine.instance_id in message.body]
+
+
+def broken_machine_promises(
+    account: EmbeddedAccount,
+    fleet: Fleet,
+    stack: Stack,
+    before: MachineBefore,
+    allowance: MachineAllowance | None = None,
+) -> list[str]:
+    """All that is not as Drydock promises. Call it when all is quiet; it makes passes of `give_back` of its own."""
+    items = read_items(account, stack)
+    results = [item for item in items if item["sk"].startswith("RESULT#")]
+    facts = _Facts(account, fleet, before, items, sorted(results, key=lambda item: int(item["redriveCount"])))
+    allowed = allowance or MachineAllowance()
+    return [
+        *find_ill_treatment(fleet, before.machine, most=1 + allowed.redrives),
+        *find_left(items, repeats=allowed.repeats),
+        *_judge_results(facts, allowed),
+        *_judge_messages(facts, allowed),
+        *_judge_truth(facts, allowed),
+        *_judge_images(facts),
+        *find_work_left(account, stack, {"subject": before.machine.instance_id}),
+    ]
+
+
+def _judge_results(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
+    counts = [int(item["redriveCount"]) for item in facts.results]
+    wanted = list(range(allowed.ends))
+    if counts != wanted and (allowed.has_journal or len(counts) > allowed.ends):
+        yield f"results: of redrives {counts} of {wanted}"
+
+
+def _judge_messages(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
+    messages, results = facts.messages, facts.results
+    least = min(allowed.ends, len(results)) if allowed.silent else allowed.ends
+    if not least <= len(messages) <= allowed.ends + allowed.repeats:
+        yield f"messages: {len(messages)}, not {allowed.ends}: {[message.subject for message in messages]}"
+    if allowed.ends == 1 and results and results[0]["outcome"] == "succeeded":
+        for message in messages:
+            if message.attributes["outcome"] != "succeeded" or "not patched" in str(message.subject):
+                yield f"succeeded, but people are told: {message.subject}"
+
+
+def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
+    """The newest record that is no refusal says what is true of the machine."""
+    if not facts.results:
+        return
+    end = facts.before.end
+    done = [item for item in facts.results if item["outcome"] != "refused"]
+    tag = facts.fleet.tags(facts.machine.instance_id).get("DrydockState")
+    if not done:
+        if end != "as found" or tag is not None:
+            yield f"refused, but the machine is {end}, tag {tag}"
+        return
+    verdict, outcome = done[-1]["verdict"], done[-1]["outcome"]
+    allowed_verdicts = {
+        "finished": ("compliant", "updated", "unknown"),
+        "as found": ("not_patched", "unknown"),
+        "half-way": ("unknown", "pending_reboot", "missing"),
+    }[end]
+    verdicts = {item["verdict"] for item in done}
+    if verdict not in allowed_verdicts and not (allowed.redrives and verdicts & set(allowed_verdicts)):
+        yield f"verdict {verdict}, but the machine is {end}"
+    if outcome == "succeeded" and (end != "finished" or verdict not in ("compliant", "updated")):
+        yield f"outcome {outcome}, verdict {verdict}, the machine is {end}"
+    wanted = "Completed" if outcome == "succeeded" and verdict == "compliant" else None
+    if tag != wanted and "tag" not in facts.problems:
+        yield f"tag DrydockState: {tag}, outcome {outcome}"
+    for result in done:
+        if result["powerAfter"] != facts.machine.spec.power:
+            yield f"result {result['redriveCount']}: powerAfter {result['powerAfter']}"
+
+
+def _judge_images(facts: _Facts) -> Iterator[str]:
+    for image in facts.images:
+        if image.deprecated_at is None and image.image_id not in facts.problems:
+            yield f"image {image.name} has no deprecation date, and nobody says so"
+        if image.state != "available":
+            yield f"image {image.name} is {image.state}"

@@ -239,6 +239,10 @@ class EmbeddedAccount:
             _history=execution.exec_worker.env.event_manager._history_event_list,
         )
 
+    def status_of(self, execution: str) -> str:
+        """Return the status of an execution by its ARN; raises KeyError when there is none."""
+        return self.execution(execution).status
+
     def executions(self) -> list[ExecutionView]:
         """Return every execution, in the order they started."""
         return [self.execution(arn) for arn in self._executions]

@@ -25,5 +25,8 @@ class Host(Protocol):
     def client(self, service: str) -> Any:
         """Return a boto3 client of AWS itself: no virtual time, no permissions."""
 
+    def status_of(self, execution: str) -> str:
+        """Return the status of an execution by its ARN, without a call; raises KeyError when there is none."""
+
     def run_until_quiet(self) -> None:
         """Run until nothing but schedules is left."""

@@ -319,13 +319,15 @@ class Windows:
 
     def _wait(self, arn: str, closes: datetime | None) -> str:
         """Wait until an execution has ended, or the window has closed; return the status of the invocation."""
-        clock, client = self._account.clock, self._account.client("stepfunctions")
-        while (status := client.describe_execution(executionArn=arn)["status"]) == "RUNNING":
+        clock = self._account.clock
+        # Looked at without a call, which takes time: an end in the meantime would be waited for in vain.
+        while self._account.status_of(arn) == "RUNNING":
             timeout = None if closes is None else (closes - clock.now()).total_seconds()
             # Nothing stops a state machine that has been started.
             if not clock.wait(self._waiting.setdefault(arn, []), timeout):
                 return "TIMED_OUT"
-        return _STATUSES.get(status, "FAILED")
+        described = self._account.client("stepfunctions").describe_execution(executionArn=arn)
+        return _STATUSES.get(described["status"], "FAILED")
 
     def _note(self, window: Window, execution: WindowExecution) -> None:
         detail = {

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.world import table, world
+from tests.unit.world import emulator, table, world
 
-__all__ = ["quiet", "table", "world"]
+__all__ = ["emulator", "quiet", "table", "world"]
 
 
 @pytest.fixture(autouse=True)

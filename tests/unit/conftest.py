@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.unit.world import table, world
+from tests.unit.world import emulator, table, world
 
-__all__ = ["table", "world"]
+__all__ = ["emulator", "table", "world"]

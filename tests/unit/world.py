@@ -14,6 +14,8 @@ from typing import Any, cast
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 from samtranslator.yaml_helper import yaml_parse
 
 from drydock.aws.services import Services
@@ -219,12 +221,23 @@ def dynamodb() -> Any:
     return boto3.client("dynamodb")
 
 
-@pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    """The state table of a new account."""
-    monkeypatch.setattr("drydock.aws.table.client", lambda service: dynamodb())
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[None]:
+    """An account for the tests of a module."""
     with mock_aws():
-        yield make_table(ENVIRONMENT.table)
+        yield
+
+
+@pytest.fixture
+def table(emulator: None, monkeypatch: pytest.MonkeyPatch) -> Table:
+    """The state table, empty: it is made once for a module, and again when a test has deleted it."""
+    monkeypatch.setattr("drydock.aws.table.client", lambda service: dynamodb())
+    region = ENVIRONMENT.region
+    made = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables.get(ENVIRONMENT.table)
+    if made is None:
+        return make_table(ENVIRONMENT.table)
+    made.items.clear()
+    return Table(ENVIRONMENT.table)
 
 
 @pytest.fixture

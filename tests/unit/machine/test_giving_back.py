@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -50,14 +51,10 @@ def test_the_next_move_is_the_one_that_is_safe_now(found: dict[str, Any], move: 
     assert next_move(situation) == move
 
 
-@pytest.mark.parametrize("power", ["pending", "running", "stopping", "stopped", "terminated", "gone"])
-@pytest.mark.parametrize(
-    "settlement", [SETTLED, AT_WORK, SILENT, UNPROVED], ids=["settled", "at work", "silent", "unproved"]
-)
-@pytest.mark.parametrize("alive", [True, False], ids=["alive", "over"])
-@pytest.mark.parametrize("started", [True, False], ids=["started", "found running"])
-def test_power_is_cut_only_where_drydock_started_it_and_nothing_is_at_work(
-    power: str, settlement: Settlement, alive: bool, started: bool
-) -> None:
-    if next_move(Situation(alive, started, power, settlement)) == "stop":
-        assert started and not alive and settlement.is_settled and power in ("pending", "running")
+def test_power_is_cut_only_where_drydock_started_it_and_nothing_is_at_work() -> None:
+    powers = ("pending", "running", "stopping", "stopped", "terminated", "gone")
+    found = itertools.product((True, False), (True, False), powers, (SETTLED, AT_WORK, SILENT, UNPROVED))
+
+    stops = [situation for situation in found if next_move(Situation(*situation)) == "stop"]
+
+    assert stops == [(False, True, power, SETTLED) for power in ("pending", "running")]

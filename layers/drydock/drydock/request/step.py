@@ -49,7 +49,7 @@ class Step:
     def read(cls, event: Mapping[str, Any]) -> Step:
         """Read the payload of a state. A state of MaintenanceRun names no instance, or the one whose turn it is.
 
-        `context` is the context object of Step Functions; RedriveCount is in it only after a redrive.
+        `context` is the context object of Step Functions. Its RedriveCount is 0 until there is a redrive.
         """
         context = event["context"]
         execution, state = context["Execution"], context["State"]

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_planned, members_of
 from drydock.run.outcomes import MACHINE_OUTCOMES
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, read_subject
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
@@ -37,15 +38,11 @@ def words(outcome: Any) -> str:
 
 
 def machine_text(instance_id: Any, name: Any) -> str:
-    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject, `group web`."""
-    if is_group(str(instance_id)):
-        return printable(f"group {group_name_of(str(instance_id))}")
+    """`web-1 (i-…)`; for an Auto Scaling group, which stands in a plan under its subject's key, `group web`."""
+    subject = read_subject(str(instance_id))
+    if isinstance(subject, Group):
+        return printable(f"group {subject.name}")
     return printable(f"{name} ({instance_id})" if name else instance_id)
-
-
-def members_of(planned: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The machines that an entry of a plan stands for: itself, or the members of the group."""
-    return planned.get("members") or [planned]
 
 
 def size_of(turn: Mapping[str, Any]) -> int:
@@ -73,12 +70,12 @@ def targets_text(targets: Iterable[Mapping[str, Any]]) -> str:
     return " and ".join(f"{target['key']}={','.join(map(str, target['values']))}" for target in targets)
 
 
-def show_plan(terminal: Terminal, plan: Mapping[str, Any], plan_hash: str, most: int | None = None) -> None:
+def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None = None) -> None:
     """Print a plan: when, which machines in which order, which not and why, and its hash."""
     machines, waves = plan["machines"], plan["waves"]
     has_canary = any(wave["isCanary"] for wave in waves)
     terminal.say_wrapped(f"Plan {plan['runId']}, made {terminal.at_text(plan['createdAt'])}", "", "strong", later="  ")
-    about = f"{plan['operation']} on {count(sum(len(members_of(one)) for one in machines), 'machine')}"
+    about = f"{plan['operation']} on {count(count_planned(plan), 'machine')}"
     if machines:
         about += f" in {count(len(waves), 'wave')}" + (", a canary first" if has_canary else "")
     terminal.say_wrapped(f"{about}; targets: {targets_text(plan['targets']) or 'none'}", later="  ")
@@ -107,7 +104,7 @@ def show_plan(terminal: Terminal, plan: Mapping[str, Any], plan_hash: str, most:
     terminal.say(f"Hash {plan_hash}")
 
 
-def _show_times(terminal: Terminal, plan: Mapping[str, Any]) -> None:
+def _show_times(terminal: Terminal, plan: Plan) -> None:
     if not plan["machines"]:
         return
     if plan.get("predictedEnd"):
@@ -122,7 +119,7 @@ def _show_times(terminal: Terminal, plan: Mapping[str, Any]) -> None:
 
 
 def _show_machines(
-    terminal: Terminal, machines: Sequence[Mapping[str, Any]], waves: Sequence[Mapping[str, Any]], most: int | None
+    terminal: Terminal, machines: Sequence[PlannedMachine], waves: Sequence[PlannedWave], most: int | None
 ) -> None:
     shown = machines[:most]
     room = terminal.width - (_NUMBER + _ID + _WAVE + _MINUTES + _BEGINS + _FITS + _BETWEEN)

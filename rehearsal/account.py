@@ -23,7 +23,7 @@ from moto import mock_aws
 from moto.moto_api._internal import mock_random
 from moto.sqs.models import sqs_backends
 
-from rehearsal.engine import keys, messages
+from rehearsal.engine import keys, messages, subscriptions
 from rehearsal.engine.answers import answer_calls
 from rehearsal.engine.bus import EventBus
 from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
@@ -148,6 +148,7 @@ class EmbeddedAccount:
         self._window_calls = WindowCalls(self.windows, self.clock.now, self.make_uuid)
         self._deployer.types.update(self._window_calls.resource_types())
         self._deployer.types.update(keys.resource_types(self.make_uuid))
+        self._deployer.types.update(subscriptions.resource_types())
         self.map_child_events = map_child_events
         self._heartbeat_error = heartbeat_error
         self._all_catches_data_limit = all_catches_data_limit
@@ -291,6 +292,7 @@ class EmbeddedAccount:
         answer_calls(patches, self._window_calls.find_answer)
         answer_calls(patches, self.gates.find_answer)
         messages.keep_messages(patches, self.clock, self._note_message)
+        subscriptions.repair_pending_subscriptions(patches)
         self._repair_interpreter(patches)
 
     def _follow_clock(self, patches: Patches) -> None:

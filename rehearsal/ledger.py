@@ -18,7 +18,7 @@ SETTLING = timedelta(hours=12)
 _LOOK_AGAIN = timedelta(seconds=150)
 """Longer than the schedule of `give_back`, so that each look is after another pass."""
 
-_OPEN = ("RUNS", "UNTOLD_RUNS", "UNTOLD")
+_OPEN = ("RUNS", "UNTOLD")
 
 
 def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def find_unfinished(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for item in items:
         if item["sk"] == "LEASE":
             yield f"lease of {item['pk']} is left"
-        if item.get("lookup") in _OPEN:
+        if item.get("lookup", "").startswith(_OPEN):
             yield f"{item['pk']} {item['sk']} still stands under {item['lookup']}"
 
 

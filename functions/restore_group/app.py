@@ -6,8 +6,10 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.group.rolling import restore_group
+from drydock.log import logged
 from drydock.request.handling import read_step
 
 
+@logged
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return restore_group(Services(), read_step(event))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from drydock.aws.services import Services
-from drydock.log import logger
+from drydock.log import logged, logger, name_in_log
 from drydock.request.handling import read_step
 from drydock.run.giving_back import end_dead_run
 from drydock.run.summarising import summarise_run
 
 
+@logged
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if "runId" in event:
-        logger.info("dead run", run_id=event["runId"])
+        name_in_log(run=event["runId"])
+        logger.info("dead run")
         end_dead_run(Services(), event["runId"])
         return {}
     return summarise_run(Services(), read_step(event))

@@ -16,6 +16,7 @@ from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.exceptions import ServiceException
+from moto.iam.models import Role, iam_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -36,7 +37,6 @@ RECORDED_TYPES = frozenset(
         "AWS::Logs::LogGroup",
         "AWS::Logs::ResourcePolicy",
         "AWS::S3::BucketPolicy",
-        "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
     }
@@ -149,6 +149,7 @@ class Deployer:
         patches.replace(MotoStack, "parse_template", staticmethod(json.loads))
         repair_no_value_in_lists(patches)
         repair_document_content(patches)
+        repair_managed_policies_of_roles(patches)
 
     def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
         """Create a stack from a SAM template; raises DeploymentError when that is not possible."""
@@ -370,3 +371,19 @@ def repair_document_content(patches: Patches) -> None:
         return original(resource_name, cloudformation_json, *arguments, **keywords)
 
     patches.replace(Document, "create_from_cloudformation_json", classmethod(create))
+
+
+def repair_managed_policies_of_roles(patches: Patches) -> None:
+    """moto leaves out the ManagedPolicyArns of a role. AWS's own policies are not in moto, and not attached here."""
+    original = Role.create_from_cloudformation_json
+
+    def create(
+        cls: Any, resource_name: str, cloudformation_json: dict[str, Any], *arguments: Any, **keywords: Any
+    ) -> Any:
+        role = original(resource_name, cloudformation_json, *arguments, **keywords)
+        for arn in cloudformation_json["Properties"].get("ManagedPolicyArns", []):
+            if ":iam::aws:policy/" not in arn:
+                iam_backends[ACCOUNT]["aws"].attach_role_policy(arn, role.name)
+        return role
+
+    patches.replace(Role, "create_from_cloudformation_json", classmethod(create))

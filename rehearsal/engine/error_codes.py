@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
 
-TABLE = Path(__file__).parents[1] / "error_codes.yaml"
+from rehearsal.engine.project import PACKAGE
+
+TABLE = PACKAGE / "error_codes.yaml"
 
 Meaning = Literal["throttled", "passes", "final"]
 

@@ -142,7 +142,7 @@ class Permissions:
             documents = {name: backend.get_role_policy(role, name)[1] for name in backend.list_role_policies(role)}
             for arn, policy in backend.get_role(role).managed_policies.items():
                 if arn.split("/")[-1] not in LOGGING_POLICIES:
-                    documents[arn] = policy.document
+                    documents[arn] = backend.get_policy_version(arn, policy.default_version_id).document
             self._policies[role] = {name: _statements_of(document) for name, document in documents.items()}
         return self._policies[role]
 

@@ -6,7 +6,7 @@ a fault that never did.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -331,6 +331,51 @@ class TerminateInstance:
         return _at_moment(self, self.moment, self.instance, terminate, account, fleet)
 
 
+@dataclass(frozen=True)
+class ChangeTags:
+    """Somebody changes the tags of a machine, its patch group for instance; None takes a tag away."""
+
+    what: ClassVar[str] = "tags changed"
+
+    instance: str
+    moment: Moment
+    tags: Mapping[str, str | None]
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Change the tags when the moment comes."""
+
+        def change(strikes: Strikes) -> None:
+            strikes.add()
+            tags = fleet.tags(_instance_id(fleet, self.instance))
+            for key, value in self.tags.items():
+                if value is None:
+                    tags.pop(key, None)
+                else:
+                    tags[key] = value
+
+        return _at_moment(self, self.moment, self.instance, change, account, fleet)
+
+
+@dataclass(frozen=True)
+class RunAssociation:
+    """A State Manager association runs AWS-RunPatchBaseline on a machine: Run Command knows nothing of it."""
+
+    what: ClassVar[str] = "patch association run"
+
+    instance: str
+    moment: Moment
+    operation: str = "Scan"
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Run it when the moment comes, or when the agent is there."""
+
+        def run(strikes: Strikes) -> None:
+            strikes.add()
+            fleet.run_command.associate(fleet.machine(_instance_id(fleet, self.instance)), self.operation)
+
+        return _at_moment(self, self.moment, self.instance, run, account, fleet)
+
+
 class _Executions(Observer):
     """Which execution works on which instance."""
 
@@ -454,8 +499,10 @@ def describe(fault: Fault) -> str:
             return f"{fault.call} fails with {fault.error}"
         case KillFunction():
             return f"function {fault.function} is killed"
-        case StopExecution() | StopInstance() | TerminateInstance():
+        case StopExecution() | StopInstance() | TerminateInstance() | ChangeTags():
             return f"{fault.instance}: {fault.what} by somebody {fault.moment}"
+        case RunAssociation():
+            return f"{fault.instance}: {fault.what} ({fault.operation}) {fault.moment}"
         case StopRun():
             return f"{fault.run}: {fault.what} by somebody {fault.moment}"
         case LoseCancellations():

@@ -12,6 +12,7 @@ from drydock_files.marked_text import KeyPath, MarkedText
 from rehearsal.engine.calls import REGION
 from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import (
+    ChangeTags,
     DelayEvents,
     DoubleEvents,
     FailCall,
@@ -20,6 +21,7 @@ from rehearsal.play.faults import (
     LoseCancellations,
     LoseEvents,
     Moment,
+    RunAssociation,
     StopExecution,
     StopInstance,
     StopRun,
@@ -55,7 +57,7 @@ def find_wrong_faults(source: MarkedText) -> Iterator[str]:
     for index, fault in enumerate(source.value.get("faults", [])):
         [(kind, settings)] = fault.items()
         path: KeyPath = ("faults", index, kind)
-        if kind in (*AIMED_FAULTS, "stopRun"):
+        if kind in (*AIMED_FAULTS, "stopRun", "changeTags", "runAssociation"):
             yield from _find_wrong_moment(source, path, settings)
         if "instance" in settings and settings["instance"] not in machines:
             yield source.at(
@@ -174,6 +176,10 @@ def _fault(kind: str, settings: Mapping[str, Any], members: Mapping[str, list[st
         case "loseCancellations":
             return LoseCancellations()
     machine = _machine(settings, members) or ""
+    if kind == "changeTags":
+        return ChangeTags(machine, _moment(settings), settings["tags"])
+    if kind == "runAssociation":
+        return RunAssociation(machine, _moment(settings), settings.get("operation", "Scan"))
     return AIMED_FAULTS[kind](machine, _moment(settings))
 
 

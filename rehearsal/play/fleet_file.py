@@ -92,8 +92,9 @@ class FleetFile:
         """Return how many members may be out at once, and how many have to stay healthy, by the widest policy."""
         policies = [roll.input.get("policy", {}) for roll in self.rolls if roll.group == group.name]
         policies += [run.input.get("policy", {}) for run in self.runs.by_hand]
+        policies += [window.input.get("policy", {}) for window in self.runs.windows]
         policies += [{}] if self.runs.window is not None or not policies else []
-        promises = [_promise({**self.policy, **policy}, len(group.members)) for policy in policies]
+        promises = [_promise({**self.policy, **policy}, group.serving) for policy in policies]
         return max(batch for batch, _ in promises), min(least for _, least in promises)
 
     @property

@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from drydock_files.marked_text import KeyPath
+from rehearsal.play.fleet_machines import states_of_members
 from rehearsal.play.fleet_shape import At, seconds
+from rehearsal.world.group_specs import MixedPolicy
 
 ZONES_OF_A_GROUP = 2
 """Over so many zones a group is whose entry does not say."""
@@ -33,6 +35,8 @@ class FleetGroup:
 
     name: str
     members: tuple[str, ...]
+    serving: int
+    """How many of them are in service when the rehearsal begins."""
     settings: Mapping[str, Any]
     """As in GroupSpec."""
     drain_seconds: int | None
@@ -59,9 +63,19 @@ def find_wrong_groups(data: Mapping[str, Any], members: Mapping[str, list[str]],
             yield at(path, f"groups[{index}].name: {name!r} is already taken")
         elif not members.get(name):
             yield at(path, f"groups[{index}].name: no machine has 'group: {name}'")
+        elif any("weight" in one for one in _types(data["groups"][index])) and any(
+            state.startswith("Warmed:") for state in states_of_members(data, name)
+        ):
+            # "Limitations" of warm pools in the EC2 Auto Scaling User Guide.
+            yield at(("groups", index, "mixed"), f"groups[{index}].mixed: a group with weights has no warm pool")
     for index, roll in enumerate(data.get("rolls", [])):
         if roll["group"] not in names:
             yield at(("rolls", index, "group"), f"rolls[{index}].group: there is no group {roll['group']!r}")
+
+
+def _types(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    types: list[Mapping[str, Any]] = entry.get("mixed", {}).get("types", [])
+    return types
 
 
 def build_groups(
@@ -72,7 +86,8 @@ def build_groups(
         FleetGroup(
             entry["name"],
             tuple(members[entry["name"]]),
-            _settings(entry, len(members[entry["name"]])),
+            states_of_members(data, entry["name"]).count("InService"),
+            _settings(data, entry),
             seconds(entry.get("drain", "5m")) if entry.get("loadBalancer", True) else None,
             _expectation(entry),
             line_of(("groups", index, "name")),
@@ -89,13 +104,28 @@ def build_rolls(data: Mapping[str, Any]) -> tuple[RollStart, ...]:
     )
 
 
-def _settings(entry: Mapping[str, Any], count: int) -> dict[str, Any]:
-    return {
+def _settings(data: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    states = states_of_members(data, entry["name"])
+    count, warm = states.count("InService"), sum(state.startswith("Warmed:") for state in states)
+    mixed = entry.get("mixed")
+    settings = {
         "min": entry.get("min", count),
-        "max": entry.get("max", count),
+        # The desired capacity is the sum of the members' weights.
+        "max": entry.get("max", None if mixed else count),
         "zones": entry.get("zones", ZONES_OF_A_GROUP),
         "suspended": entry.get("suspended", ()),
+        "hooks": {transition: seconds(duration) for transition, duration in entry.get("hooks", {}).items()},
+        "mixed": None if mixed is None else _mixed(mixed),
     }
+    return {**settings, "warm_pool": warm} if warm else settings
+
+
+def _mixed(given: Mapping[str, Any]) -> MixedPolicy:
+    overrides = [
+        {"InstanceType": one["type"], **({"WeightedCapacity": str(one["weight"])} if "weight" in one else {})}
+        for one in given["types"]
+    ]
+    return MixedPolicy(overrides, given.get("onDemandBase", 0), given.get("onDemandPercentage", 100))
 
 
 def _expectation(entry: Mapping[str, Any]) -> GroupExpectation:

@@ -92,16 +92,38 @@ def members_of_groups(data: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def power_of(entry: Mapping[str, Any]) -> str:
-    """Return the power in which an entry's machines are found: a hibernated one is stopped."""
-    return str(entry.get("power", "stopped" if entry.get("hibernated") else "running"))
+    """Return the power in which an entry's machines are found: what hibernates, or waits stopped, is stopped."""
+    stopped = _is_hibernated(entry) or entry.get("lifecycleState") == "Warmed:Stopped"
+    return str(entry.get("power", "stopped" if stopped else "running"))
+
+
+def _is_hibernated(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("hibernated")) or entry.get("lifecycleState") == "Warmed:Hibernated"
+
+
+def states_of_members(data: Mapping[str, Any], group: str) -> list[str]:
+    """Return what each member of a group is to it when the rehearsal begins."""
+    return [
+        entry.get("lifecycleState", "InService")
+        for entry in data["instances"]
+        if entry.get("group") == group
+        for _ in names_of(entry)
+    ]
 
 
 def find_wrong_machines(source: MarkedText) -> Iterator[str]:
     """Find machines that cannot be as their entries say."""
     for index, entry in enumerate(source.value["instances"]):
         path: KeyPath = ("instances", index)
-        if entry.get("hibernated") and power_of(entry) != "stopped":
+        state = entry.get("lifecycleState", "InService")
+        if _is_hibernated(entry) and power_of(entry) != "stopped":
             yield source.at((*path, "power"), f"{dotted(path)}.power: a hibernated machine is stopped")
+        elif "power" in entry and "lifecycleState" in entry and entry["power"] != power_of({"lifecycleState": state}):
+            yield source.at((*path, "power"), f"{dotted(path)}.power: a member that is {state} is not {entry['power']}")
+        if "lifecycleState" in entry and "group" not in entry:
+            yield source.at(
+                (*path, "lifecycleState"), f"{dotted(path)}.lifecycleState: only a member of a group has one"
+            )
         if "refuses_while_reboot_pending" in entry.get("wrong", []) and entry.get("platform") != "Windows":
             yield source.at((*path, "wrong"), f"{dotted(path)}.wrong: only Windows refuses_while_reboot_pending")
         if entry.get("hibernated") and "group" in entry:
@@ -147,13 +169,13 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
         "rootDevice": "root_device",
         "lifecycle": "lifecycle",
         "group": "group",
+        "lifecycleState": "lifecycle_state",
         "stopProtection": "stop_protection",
-        "hibernated": "hibernated",
         "operator": "operator",
         "mayWriteLogs": "may_write_logs",
     }
     settings = {python: entry[key] for key, python in given.items() if key in entry}
-    settings["power"] = power_of(entry)
+    settings |= {"power": power_of(entry), "hibernated": _is_hibernated(entry)}
     platform = entry.get("platform", "Linux")
     durations = {
         re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), key): seconds(value)

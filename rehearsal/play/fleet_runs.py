@@ -16,16 +16,20 @@ from drydock.plan.run_request import read_run_request
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import read_settings
 from drydock_files.marked_text import KeyPath, path_of
-from rehearsal.play.fleet_shape import At, seconds
+from rehearsal.engine.schedules import check_schedule
+from rehearsal.play.fleet_shape import At, dotted, seconds
 from rehearsal.world.gates import AlarmState
 
 Deed = Literal["approve", "reject", "sleep"]
 Way = Literal["url", "link", "parameter"]
+Topic = Literal["results", "approvals"]
 
 WINDOW = "window"
 """What a fleet file calls the run of its window's first execution."""
 
 _ANY_ID = "i-" + "0" * 17
+_ANY_WINDOW = "mw-" + "0" * 17
+_ANY_EXECUTION = "00000000-0000-4000-8000-000000000000"
 
 COUNTS = {
     "succeeded": "succeeded",
@@ -48,12 +52,30 @@ class RunExpectation:
     left_out: int | None = None
 
 
+Targets = tuple[Mapping[str, Any], ...]
+"""One target of a window, as it is registered: all of its keys have to fit."""
+
+
 @dataclass(frozen=True)
 class WindowSpec:
     """The stack's maintenance window: what is registered with it beside its own target, and its executions."""
 
-    targets: tuple[tuple[Mapping[str, Any], ...], ...] = ()
+    targets: tuple[Targets, ...] = ()
     executions: tuple[RunExpectation, ...] = (RunExpectation(),)
+
+
+@dataclass(frozen=True)
+class OtherWindowSpec:
+    """A maintenance window that somebody has made, with a task that starts MaintenanceRun.
+
+    `settings` are as in CreateMaintenanceWindow, `input` is what the task's input has beside `window`.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    targets: tuple[Targets, ...]
+    input: Mapping[str, Any]
+    executions: tuple[RunExpectation, ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,15 @@ class AlarmSpec:
 
 
 @dataclass(frozen=True)
+class SubscriptionSpec:
+    """Somebody who is subscribed to one of the stack's topics by mail, and has confirmed it or not."""
+
+    topic: Topic
+    email: str
+    is_confirmed: bool = True
+
+
+@dataclass(frozen=True)
 class ResourceGroupSpec:
     """A resource group, of the machines with these tags, or of these machines."""
 
@@ -113,8 +144,10 @@ class RunsSpec:
     """All that a fleet file says about runs."""
 
     window: WindowSpec | None = None
+    windows: tuple[OtherWindowSpec, ...] = ()
     by_hand: tuple[RunSpec, ...] = ()
     people: tuple[Person, ...] = ()
+    subscriptions: tuple[SubscriptionSpec, ...] = ()
     calendars: tuple[CalendarSpec, ...] = ()
     alarms: tuple[AlarmSpec, ...] = ()
     groups: tuple[ResourceGroupSpec, ...] = ()
@@ -122,15 +155,16 @@ class RunsSpec:
     @property
     def is_empty(self) -> bool:
         """Say whether the rehearsal has no run at all."""
-        return self.window is None and not self.by_hand
+        return self.window is None and not self.by_hand and not self.windows
 
 
 NO_RUNS = RunsSpec()
 
 
 def run_names(data: Mapping[str, Any]) -> list[str]:
-    """Return what a file calls its runs: by their names, and that of its window's first execution `window`."""
-    return [*([WINDOW] if "window" in data else []), *(run["name"] for run in data.get("runs", []))]
+    """Return what a file calls its runs: by their names, and by their windows' names those of first executions."""
+    named = [entry["name"] for section in ("windows", "runs") for entry in data.get(section, [])]
+    return [*([WINDOW] if "window" in data else []), *named]
 
 
 def find_wrong_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]], at: At) -> Iterator[str]:
@@ -145,7 +179,21 @@ def find_wrong_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]
             if name not in members:
                 yield at((*path, "instances"), f"resourceGroups[{index}].instances: there is no machine {name!r}")
     for index, run in enumerate(data.get("runs", [])):
-        yield from _find_wrong_input(data, index, run, members, at)
+        # What is expected to be refused may be wrong.
+        if run.get("expect", {}).get("outcome") != "refused":
+            yield from _find_wrong_input(data, ("runs", index), run["input"], members, at)
+    for index, window in enumerate(data.get("windows", [])):
+        if window["name"] == WINDOW:
+            yield at(("windows", index, "name"), f"windows[{index}].name: 'window' is the stack's own")
+        try:
+            check_schedule(window["schedule"], window.get("timeZone"), 0)
+        except ValueError as error:
+            key = "timeZone" if "time zone" in str(error) else "schedule"
+            yield at(("windows", index, key), f"windows[{index}].{key}: {error}")
+        if any(execution.get("expect", {}).get("outcome") == "refused" for execution in window.get("executions", [])):
+            continue
+        given = {"window": {"windowId": _ANY_WINDOW, "executionId": _ANY_EXECUTION}, **window.get("input", {})}
+        yield from _find_wrong_input(data, ("windows", index), given, members, at)
 
 
 def build_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]]) -> RunsSpec:
@@ -153,7 +201,8 @@ def build_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]]) ->
     way: Way = "link" if _uses_links(data) else "url"
     window = data.get("window")
     return RunsSpec(
-        window=None if window is None else _window(window),
+        window=None if window is None else WindowSpec(_targets(window), _executions(window)),
+        windows=tuple(_other_window(data, entry) for entry in data.get("windows", [])),
         by_hand=tuple(
             RunSpec(run["name"], run["input"], _time(run.get("at", 0)), _expectation(run))
             for run in data.get("runs", [])
@@ -168,6 +217,10 @@ def build_runs(data: Mapping[str, Any], members: Mapping[str, Sequence[str]]) ->
                 person.get("isApprover", True),
             )
             for person in data.get("people", [])
+        ),
+        subscriptions=tuple(
+            SubscriptionSpec(one["topic"], one["email"], one.get("confirmed", True))
+            for one in data.get("subscriptions", [])
         ),
         calendars=tuple(
             CalendarSpec(
@@ -218,11 +271,23 @@ def _uses_links(data: Mapping[str, Any]) -> bool:
     return bool(data.get("parameters", {}).get("ApprovalAuth") == "LINK")
 
 
-def _window(window: Mapping[str, Any]) -> WindowSpec:
-    return WindowSpec(
-        tuple(tuple(group) for group in window.get("targets", [])),
-        tuple(_expectation(execution) for execution in window.get("executions", [{}])),
-    )
+def _other_window(data: Mapping[str, Any], entry: Mapping[str, Any]) -> OtherWindowSpec:
+    settings = {
+        "Name": entry["name"],
+        "Schedule": entry["schedule"],
+        "ScheduleTimezone": entry.get("timeZone", data.get("parameters", {}).get("TimeZone", "UTC")),
+        "Duration": entry["durationHours"],
+        "Cutoff": entry.get("cutoffHours", 0),
+    }
+    return OtherWindowSpec(entry["name"], settings, _targets(entry), entry.get("input", {}), _executions(entry))
+
+
+def _targets(window: Mapping[str, Any]) -> tuple[Targets, ...]:
+    return tuple(tuple(group) for group in window.get("targets", []))
+
+
+def _executions(window: Mapping[str, Any]) -> tuple[RunExpectation, ...]:
+    return tuple(_expectation(execution) for execution in window.get("executions", [{}]))
 
 
 def _expectation(entry: Mapping[str, Any]) -> RunExpectation:
@@ -237,7 +302,7 @@ def _expectation(entry: Mapping[str, Any]) -> RunExpectation:
 
 
 def _find_repeated_names(data: Mapping[str, Any], at: At) -> Iterator[str]:
-    for section in ("runs", "people", "calendars", "alarms", "resourceGroups"):
+    for section in ("runs", "windows", "people", "calendars", "alarms", "resourceGroups"):
         names: set[str] = set()
         for index, entry in enumerate(data.get(section, [])):
             if entry["name"] in names:
@@ -258,18 +323,20 @@ def _find_wrong_people(data: Mapping[str, Any], at: At) -> Iterator[str]:
 
 
 def _find_wrong_input(
-    data: Mapping[str, Any], index: int, run: Mapping[str, Any], members: Mapping[str, Sequence[str]], at: At
+    data: Mapping[str, Any],
+    where: tuple[str, int],
+    input: Mapping[str, Any],
+    members: Mapping[str, Sequence[str]],
+    at: At,
 ) -> Iterator[str]:
-    """Find what MaintenanceRun would refuse, unless that is what the file wants to see."""
-    if run.get("expect", {}).get("outcome") == "refused":
-        return
-    given = dict(run["input"])
+    """Find what MaintenanceRun would refuse of the input of an entry."""
+    given = dict(input)
     if "targets" in given:
         given["targets"] = with_ids(given["targets"], {name: [_ANY_ID] for name in members})
-    for mistake in _mistakes_of(given, run["name"], data.get("policy", {})):
+    for mistake in _mistakes_of(given, _ANY_EXECUTION, data.get("policy", {})):
         path = path_of(mistake)
         inside = path[1:] if path[:1] == ("input",) else path
-        yield at(("runs", index, "input", *inside), f"runs[{index}].input: {mistake}")
+        yield at((*where, "input", *inside), f"{dotted(where)}.input: {mistake}")
 
 
 def _mistakes_of(given: Mapping[str, Any], name: str, policy: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,7 @@ TYPES = {
     "string": "text",
     "integer": "a whole number",
     "boolean": "true or false",
+    "null": "null",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,11 +13,13 @@ from boto3.dynamodb.types import TypeSerializer
 
 from rehearsal.account import EmbeddedAccount, Observer
 from rehearsal.engine.clock import TimeLimitError
+from rehearsal.engine.subscriptions import reaches_somebody, subscribe
 from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import EventFault, Fault, StopInstance, StopRun, Strikes, TerminateInstance, describe
 from rehearsal.play.fleet_file import FleetFile
-from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, WindowSpec, with_ids
+from rehearsal.play.fleet_runs import WINDOW, CalendarSpec, RunExpectation, Targets, Topic, with_ids
 from rehearsal.play.group_monitor import GroupMonitor
+from rehearsal.play.openings import Opening, Openings
 from rehearsal.play.outcomes.group import GroupOutcome, describe_group
 from rehearsal.play.outcomes.machine import MachineOutcome, describe_execution, describe_machine, find_differences
 from rehearsal.play.outcomes.run import RUN_MACHINE, RunOutcome, collect_runs
@@ -52,6 +54,8 @@ class MessageOutcome:
     subject: str
     body: str
     attributes: Mapping[str, str]
+    reaches_somebody: bool = True
+    """False when nobody who is subscribed to the topic has confirmed it."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,10 @@ class _Rehearsal:
         self._file = fleet_file
         self._runs = fleet_file.runs
         self._tell = tell
-        self._strikes: list[Strikes] = []
+        self._strikes: dict[int, Strikes] = {}
+        """By the fault's place in the file."""
+        self._first_runs: dict[str, str] = {}
+        """The run of each window's first opening, by the window's name."""
         self._struck: dict[int, datetime] = {}
         """When each fault struck first, by its place in the file."""
         self._problems: list[str] = []
@@ -154,11 +161,14 @@ class _Rehearsal:
             fleet.add_document(document.name, platforms=document.platforms)
         self._machines = {machine.name: machine for machine in fleet.machines}
         self._ids = {name: machine.instance_id for name, machine in self._machines.items()}
+        self._subscribe()
         self._write_settings(serving)
         self._write_history()
         self._recorder = _Recorder(account, fleet, self._labels, tell)
         account.observers.append(self._recorder)
-        people = () if serving else self._runs.people
+        self._openings = Openings(account, self._note_opening)
+        is_asked = reaches_somebody(self._topic("approvals"))
+        people = self._runs.people if is_asked and not serving else ()
         self._people = People(account, people, self._stack, lambda answer: self._tell_news(answer.text))
         account.observers.append(self._people)
         if serving:
@@ -189,32 +199,67 @@ class _Rehearsal:
         return watched
 
     def run(self) -> None:
-        """Let the window open, start what is started by hand, and go on until nothing is left to do."""
+        """Let the windows open, start what is started by hand, and go on until nothing is left to do."""
         self._make_gates_and_groups()
-        if self._runs.window is None:
+        self._make_windows()
+        if self._openings.is_empty:
             self._begin()
             self._settle()
         else:
-            self._open_window(self._runs.window)
-        self._problems += [f"a fault never struck: {describe(one.fault)}" for one in self._strikes if not one.count]
+            self._let_windows_open()
+        never = [self._file.faults[number] for number, strikes in self._strikes.items() if not strikes.count]
+        self._problems += [f"a fault never struck: {describe(fault)}" for fault in never]
 
-    def _open_window(self, window: WindowSpec) -> None:
-        window_id = self._stack.outputs["MaintenanceWindowId"]
-        self._register_targets(window_id, window)
-        for number, expect in enumerate(window.executions, 1):
-            try:
-                name = self._account.windows.run_next(window_id)
-            except LookupError as error:
-                self._problems.append(f"window: {error}")
-                return
-            self._expected[name] = expect
-            self._labels[name] = "window run" if number == 1 else f"window run {number}"
-            if number == 1:
-                self._begin()
-            self._tell_news(f"the maintenance window opens (execution {name})")
-            self._settle()
-            if self._problems:
-                return
+    def _make_windows(self) -> None:
+        """Register targets with the stack's window, and make the other windows, as people do."""
+        if self._runs.window is not None:
+            window_id = self._stack.outputs["MaintenanceWindowId"]
+            self._register_targets(window_id, self._runs.window.targets)
+            self._openings.add(window_id, WINDOW, self._runs.window.executions)
+        ssm = self._account.client("ssm")
+        for window in self._runs.windows:
+            window_id = ssm.create_maintenance_window(**window.settings, AllowUnassociatedTargets=False)["WindowId"]
+            self._register_targets(window_id, window.targets)
+            given = {"window": {"windowId": "{{WINDOW_ID}}", "executionId": "{{WINDOW_EXECUTION_ID}}"}, **window.input}
+            ssm.register_task_with_maintenance_window(
+                WindowId=window_id,
+                Name="Drydock",
+                Priority=10,
+                TaskType="STEP_FUNCTIONS",
+                TaskArn=self._stack.outputs["MaintenanceRunArn"],
+                ServiceRoleArn=self._stack.outputs["MaintenanceWindowRoleArn"],
+                TaskInvocationParameters={
+                    "StepFunctions": {"Name": "{{WINDOW_EXECUTION_ID}}", "Input": json.dumps(given)}
+                },
+            )
+            self._openings.add(window_id, window.name, window.executions)
+
+    def _let_windows_open(self) -> None:
+        try:
+            while not self._problems and self._openings.jump_to_next():
+                self._settle()
+        except LookupError as error:
+            self._problems.append(f"window: {error}")
+
+    def _note_opening(self, opening: Opening) -> None:
+        """Know a run before it begins; all times of the file count from the first opening of a window."""
+        self._expected[opening.run] = opening.expect
+        self._labels[opening.run] = opening.label
+        is_first = not self._first_runs
+        self._first_runs.setdefault(opening.window, opening.run)
+        if is_first:
+            self._begin()
+        if opening.number == 1:
+            self._arm_all(lambda fault: isinstance(fault, StopRun) and fault.run == opening.window)
+        which = "the maintenance window" if opening.window == WINDOW else f"the window {opening.window}"
+        self._tell_news(f"{which} opens (execution {opening.run})")
+
+    def _topic(self, name: Topic) -> str:
+        return self._stack.outputs[{"results": "ResultsTopicArn", "approvals": "ApprovalsTopicArn"}[name]]
+
+    def _subscribe(self) -> None:
+        for one in self._runs.subscriptions:
+            subscribe(self._topic(one.topic), one.email, confirmed=one.is_confirmed)
 
     def _write_settings(self, serving: Serving | None) -> None:
         policy = dict(self._file.policy)
@@ -261,10 +306,10 @@ class _Rehearsal:
             ids = None if group.machines is None else [self._ids[name] for name in group.machines]
             self._fleet.add_resource_group(group.name, group.tags, ids)
 
-    def _register_targets(self, window_id: str, window: WindowSpec) -> None:
-        """Add targets to the window as people do."""
+    def _register_targets(self, window_id: str, targets: Sequence[Targets]) -> None:
+        """Add targets to a window as people do."""
         members = {name: [instance_id] for name, instance_id in self._ids.items()}
-        for group in window.targets:
+        for group in targets:
             is_group = any(target["key"].startswith("resource-groups:") for target in group)
             self._account.client("ssm").register_target_with_maintenance_window(
                 WindowId=window_id,
@@ -276,7 +321,8 @@ class _Rehearsal:
         """Arm everything that happens at a time of the file; they count from now."""
         account, clock = self._account, self._account.clock
         self._began = clock.now()
-        self._strikes = [self._arm(fault, number) for number, fault in enumerate(self._file.faults)]
+        windows = {WINDOW, *(window.name for window in self._runs.windows)}
+        self._arm_all(lambda fault: not (isinstance(fault, StopRun) and fault.run in windows))
         self._plan_starts()
         for calendar in self._runs.calendars:
             kind = account.calendars[calendar.name].kind
@@ -294,11 +340,17 @@ class _Rehearsal:
     def _tell_news(self, text: str) -> None:
         self._tell(Change(self._account.clock.now(), "", text, is_news=True))
 
+    def _arm_all(self, are_meant: Callable[[Fault], bool]) -> None:
+        self._strikes |= {
+            number: self._arm(fault, number) for number, fault in enumerate(self._file.faults) if are_meant(fault)
+        }
+
     def _arm(self, fault: Fault, number: int) -> Strikes:
         """Arm a fault, note when it strikes, and tell of it, unless it is one that strikes all the time."""
-        if isinstance(fault, StopRun) and fault.run == WINDOW:
-            fault = replace(fault, run=next(iter(self._expected)))
-        strikes = fault.arm(self._account, self._fleet)
+        meant = fault
+        if isinstance(fault, StopRun):
+            meant = replace(fault, run=self._first_runs.get(fault.run, fault.run))
+        strikes = meant.arm(self._account, self._fleet)
 
         def hear() -> None:
             now = self._account.clock.now()
@@ -389,8 +441,8 @@ class _Rehearsal:
             runs,
             groups,
             tuple(
-                FaultOutcome(describe(one.fault), one.count, self._struck.get(number))
-                for number, one in enumerate(self._strikes)
+                FaultOutcome(describe(self._file.faults[number]), one.count, self._struck.get(number))
+                for number, one in sorted(self._strikes.items())
             ),
             tuple(problems),
             self._began,
@@ -479,7 +531,12 @@ def _collect(
 ) -> RehearsalOutcome:
     messages = tuple(
         MessageOutcome(
-            message.at, message.topic.rsplit(":", 1)[-1], message.subject or "", message.body, dict(message.attributes)
+            message.at,
+            message.topic.rsplit(":", 1)[-1],
+            message.subject or "",
+            message.body,
+            dict(message.attributes),
+            reaches_somebody(message.topic),
         )
         for message in account.messages
     )
@@ -536,5 +593,6 @@ def _collect(
 
 
 def _is_about(message: MessageOutcome, machine: Machine) -> bool:
-    """Say whether a message tells of one machine; those of whole runs name machines, too."""
-    return machine.instance_id in message.body and message.attributes.get("kind") not in ("run", APPROVAL)
+    """Say whether a message tells somebody of one machine; those of whole runs name machines, too."""
+    tells_of_one = message.attributes.get("kind") not in ("run", APPROVAL)
+    return machine.instance_id in message.body and tells_of_one and message.reaches_somebody

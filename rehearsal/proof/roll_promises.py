@@ -133,7 +133,7 @@ def broken_roll_promises(
         *(broken for machine in before.machines for broken in _judge_machine(facts, machine, allowed)),
         *_judge_records(facts, allowed),
         *_judge_messages(facts, allowed),
-        *find_work_left(account, stack, {"instanceId": f"group/{facts.group.name}"}),
+        *find_work_left(account, stack, {"subject": f"group/{facts.group.name}"}),
     ]
 
 

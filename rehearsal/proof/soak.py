@@ -572,7 +572,7 @@ def _judge_records(run: Run) -> Iterator[str]:
         yield f"results: of redrives {counts} of {list(range(run.ends))}"
     yield from _judge_messages(run, items, results)
     for result in results:
-        if result.get("lookup") == "UNTOLD":
+        if "lookup" in result:
             yield f"result {result['redriveCount']}: untold"
     if results:
         yield from _judge_result(run, results)
@@ -642,7 +642,7 @@ def _judge_further_pass(run: Run) -> Iterator[str]:
     before = len(run.changes)
     function = run.stack.resource("GiveBackFunction")
     for event, expected in (
-        ({"instanceId": run.machine.instance_id}, {"move": "nothing"}),
+        ({"subject": run.machine.instance_id}, {"move": "nothing"}),
         ({}, {"suspects": 0, "untold": 0, "deadRuns": 0, "untoldRuns": 0}),
     ):
         outcome = run.account.functions.invoke(function, json.dumps(event))

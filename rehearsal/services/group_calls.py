@@ -455,7 +455,7 @@ def _describe_refresh(group: Group, refresh: Refresh) -> dict[str, Any]:
 
 
 def _describe_warm_pool(group: Group) -> dict[str, Any]:
-    return {"MinSize": group.spec.warm_pool, "PoolState": "Stopped"}
+    return {"MinSize": group.spec.warm_pool, "PoolState": group.pool_state}
 
 
 def _describe_tags(group: Group) -> list[dict[str, Any]]:

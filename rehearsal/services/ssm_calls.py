@@ -126,9 +126,7 @@ class SSMCalls:
         for instance_id in parameters.get("InstanceIds", []):
             machine = self._fleet.machine(instance_id) if self._fleet.knows(instance_id) else None
             if machine and machine.report:
-                tags = self._fleet.tags(instance_id)
-                group = tags.get("Patch Group") or tags.get("PatchGroup") or ""
-                states.append(machine.report.as_patch_state(instance_id, machine.spec.platform, group))
+                states.append(machine.report.as_patch_state(instance_id, machine.spec.platform))
         page, token = take_page(states, parameters, 100)
         return {"InstancePatchStates": page, "NextToken": token}
 

@@ -13,7 +13,16 @@ from moto.s3.models import s3_backends
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.host import Host
 from rehearsal.world.machines import Machine
-from rehearsal.world.ssm_documents import Behaviour, CommandDocument, Forever, Outcome, Reboot, Work
+from rehearsal.world.ssm_documents import (
+    AWS_DOCUMENTS,
+    Behaviour,
+    CommandDocument,
+    Forever,
+    Outcome,
+    Reboot,
+    Work,
+    check_parameters,
+)
 
 EXECUTION_TIMEOUT = 3600
 """Seconds that a document may run beyond the delivery time-out, by default."""
@@ -255,17 +264,7 @@ class RunCommand:
         request: Mapping[str, Any],
     ) -> Command:
         """Send a command to machines."""
-        now = self._account.clock.now()
-        timeout = int(request.get("TimeoutSeconds") or 3600)
-        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
-        command = Command(
-            command_id=self._account.make_uuid(),
-            document=document,
-            request=copy.deepcopy(dict(request)),
-            parameters=parameters,
-            requested=now,
-            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
-        )
+        command = self._make(document, parameters, request)
         self._by_id[command.command_id] = command
         for machine in machines:
             invocation = Invocation(command, machine, self._tell)
@@ -273,6 +272,32 @@ class RunCommand:
             self._by_instance.setdefault(machine.instance_id, []).append(command)
             invocation.post()
         return command
+
+    def associate(self, machine: Machine, operation: str) -> None:
+        """Let a State Manager association run AWS-RunPatchBaseline on a machine.
+
+        The agent works on associations beside commands, and neither ListCommands nor the events of commands show them:
+        two at once are what "Cannot acquire lock" in "Troubleshooting Patch Manager" is about.
+        """
+        document = AWS_DOCUMENTS["AWS-RunPatchBaseline"]
+        parameters = check_parameters(document, {"Operation": [operation]})
+        command = self._make(document, parameters, {})
+        invocation = Invocation(command, machine, lambda invocation: None)
+        command.invocations.append(invocation)
+        invocation.post()
+
+    def _make(self, document: CommandDocument, parameters: Mapping[str, str], request: Mapping[str, Any]) -> Command:
+        now = self._account.clock.now()
+        timeout = int(request.get("TimeoutSeconds") or 3600)
+        execution = int(parameters.get("executionTimeout") or EXECUTION_TIMEOUT)
+        return Command(
+            command_id=self._account.make_uuid(),
+            document=document,
+            request=copy.deepcopy(dict(request)),
+            parameters=parameters,
+            requested=now,
+            expires=datetime.fromtimestamp(now.timestamp() + timeout + execution, UTC),
+        )
 
     def list_visible(self, command_id: str | None, instance_id: str | None) -> list[Command]:
         """Return the commands that listings show by now, newest first: one, those of an instance, or all."""

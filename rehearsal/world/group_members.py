@@ -53,4 +53,12 @@ class Member:
     @property
     def leaving(self) -> bool:
         """Say whether the member is being terminated."""
-        return self.state.startswith("Terminating")
+        return self.state.startswith("Terminating") and not self.retained
+
+    @property
+    def retained(self) -> bool:
+        """Say whether the group keeps the member, whose termination was abandoned, without counting it.
+
+        "Control instance retention with instance lifecycle policies" in the EC2 Auto Scaling User Guide.
+        """
+        return self.state.endswith(":Retained")

@@ -36,8 +36,7 @@ class Group:
             [f"{REGION}{letter}" for letter in ZONES[: spec.zones]] if isinstance(spec.zones, int) else [*spec.zones]
         )
         self.min = spec.min
-        self.desired = len(machines) if spec.desired is None else spec.desired
-        self.max = max(self.desired, len(machines)) if spec.max is None else spec.max
+        self.desired = 0
         self.cooldown = spec.cooldown
         self.grace = spec.grace
         self.health_check_type = spec.health_check_type
@@ -71,7 +70,8 @@ class Group:
         """Whether an instance refresh is at work."""
         self.created = instances.account.clock.now()
         self._clock = instances.account.clock
-        first = machines[0] if machines else MachineSpec(name=spec.name)
+        serving = [machine for machine in machines if machine.lifecycle_state == "InService"]
+        first = serving[0] if serving else MachineSpec(name=spec.name)
         # What is wrong with a machine does not come with its image.
         self._launched = spec.launched or replace(first, wrong=(), pending_reboot=False)
         self._launches = 0
@@ -80,15 +80,20 @@ class Group:
         self._causes: list[str] = []
         self._timer: Timer | None = None
         self._scaled_at = -math.inf
+        for number, machine in enumerate(machines):
+            self._add_old(machine, number)
+        warm = [member.state for member in self.members.values() if member.warm]
+        self.pool_state = warm[0].removeprefix("Warmed:") if warm else "Stopped"
+        """What the members of the warm pool are kept as: Stopped, Running or Hibernated."""
+        for number in range((spec.warm_pool or 0) - len(warm)):
+            name = f"{self.name}-warm-{number + 1}"
+            self._add_old(replace(self._launched, name=name, power="stopped", lifecycle_state="Warmed:Stopped"), number)
+        self.desired = self.capacity if spec.desired is None else spec.desired
+        self.max = max(self.desired, len(serving)) if spec.max is None else spec.max
         if spec.min > self.max or not spec.min <= self.desired <= self.max:
             raise ValueError(f"{spec.name}: desired capacity {self.desired} is not between {spec.min} and {self.max}")
         if spec.suspended:
             self.suspend(spec.suspended)
-        for number, machine in enumerate(machines):
-            self._add_old(machine, self.zones[number % len(self.zones)], "InService")
-        for number in range(spec.warm_pool or 0):
-            warm = replace(self._launched, name=f"{self.name}-warm-{number + 1}", power="stopped")
-            self._add_old(warm, self.zones[number % len(self.zones)], "Warmed:Stopped")
         for target_group in self.target_groups:
             target_group.listeners.append(self._notice_target)
         if self.capacity != self.desired:
@@ -286,8 +291,9 @@ class Group:
         """Terminate a member on request. Raises AWSError as TerminateInstanceInAutoScalingGroup does."""
         if member.leaving:
             raise AWSError("ScalingActivityInProgress", f"Instance {member.instance_id} is already being terminated.")
-        waits = member.state in ("Standby", "EnteringStandby") or member.warm
-        counts = not waits or (self.spec.unconfirmed.standby_counts_when_terminated and not member.warm)
+        waits = member.state in ("Standby", "EnteringStandby")
+        counted = not waits or self.spec.unconfirmed.standby_counts_when_terminated
+        counts = counted and not member.warm and not member.retained
         before = self.desired
         if decrement and counts:
             if before - member.weight < self.min:
@@ -464,12 +470,13 @@ class Group:
         if chosen in self.zones_without_capacity:
             self._fail_launch(cause, chosen)
             return None
-        warm = next((one for one in self.members.values() if one.state == "Warmed:Stopped"), None)
-        if warm is not None and zone is None:
-            warm.machine.start()
-            member = warm
-        else:
-            member = self._make(chosen)
+        ready = f"Warmed:{self.pool_state}"
+        warm = next((one for one in self.members.values() if one.state == ready), None)
+        member = warm if warm is not None and zone is None else self._make(chosen)
+        if member.machine.state == "stopped":
+            member.machine.start()
+        elif member is warm:
+            self._clock.call_later(1, lambda: self._notice_machine(member.machine))
         member.activity = self.activities.begin(
             f"Launching a new EC2 instance: {member.instance_id}", cause, member.zone, progress=30
         )
@@ -478,11 +485,12 @@ class Group:
 
     def _fail_launch(self, cause: str, zone: str) -> None:
         activity = self.activities.begin("Launching a new EC2 instance", cause, zone)
+        _, _, instance_type = self._read_source(self._launches)
         activity.end(
             "Failed",
             self._clock.now(),
-            f"We currently do not have sufficient {self._read_source()[2]} capacity in the Availability Zone you "
-            f"requested ({zone}). Launching EC2 instance failed.",
+            f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested "
+            f"({zone}). Launching EC2 instance failed.",
         )
         self.activities.tell_launch(activity, None)
         # As long as it fails this goes on for ever, which is no reason for a rehearsal to.
@@ -490,7 +498,7 @@ class Group:
 
     def _make(self, zone: str) -> Member:
         self._launches += 1
-        source, image_id, instance_type = self._read_source()
+        source, image_id, instance_type = self._read_source(self._launches)
         missing = self._launched.missing
         image = self.instances.images.by_id.get(image_id)
         if image is not None and not image.machine.missing:
@@ -501,6 +509,8 @@ class Group:
             group=self.name,
             zone=zone,
             power="running",
+            hibernated=False,
+            lifecycle_state="InService",
             missing=missing,
             image_id=image_id,
             instance_type=instance_type,
@@ -508,13 +518,15 @@ class Group:
         machine = self.instances.machine(self.instances.launch(spec))
         return self._add(Member(machine, "Pending", source, self._weigh(instance_type), protected=self.protect_new))
 
-    def _add_old(self, spec: MachineSpec, zone: str, state: str) -> None:
-        source, image_id, instance_type = self._read_source()
+    def _add_old(self, spec: MachineSpec, number: int) -> None:
+        """Add the n-th member that was there before, counted from 0."""
+        zone, state = self.zones[number % len(self.zones)], spec.lifecycle_state
+        source, image_id, instance_type = self._read_source(number)
         own = replace(spec, group=self.name, zone=zone, image_id=image_id, instance_type=instance_type)
         machine = self.instances.machine(self.instances.add(own))
         member = self._add(Member(machine, state, source, self._weigh(instance_type), protected=self.protect_new))
         member.in_service_at = self._clock.time() - 86_400
-        if not member.warm:
+        if state == "InService":
             for group in self.target_groups:
                 group.register(machine, long_ago=True)
 
@@ -524,13 +536,16 @@ class Group:
         member.machine.when_changed.append(self._notice_machine)
         return member
 
-    def _read_source(self) -> tuple[Mapping[str, str], str, str]:
-        """Return what a launch comes from now: the template's version or the configuration, the image, the type."""
+    def _read_source(self, number: int) -> tuple[Mapping[str, str], str, str]:
+        """Return what a launch comes from now: the template's version or the configuration, the image, the type.
+
+        Of a mixed instances policy the n-th launch takes the n-th override.
+        """
         if self.template is None:
             name = str(self.spec.launch_configuration)
             return {"LaunchConfigurationName": name}, self._launched.image_id, self._launched.instance_type
         overrides = self.spec.mixed.overrides if self.spec.mixed else ()
-        override: Mapping[str, Any] = overrides[self._launches % len(overrides)] if overrides else {}
+        override: Mapping[str, Any] = overrides[number % len(overrides)] if overrides else {}
         template, text = self.template, self.template_version
         other = override.get("LaunchTemplateSpecification")
         if other is not None:
@@ -556,7 +571,7 @@ class Group:
         member = self.members.get(machine.instance_id)
         if member is None:
             return
-        if member.leaving:
+        if member.leaving or member.retained:
             if machine.state == "terminated" and member.state != "Terminating:Wait":
                 self._remove(member)
         elif member.state == "Pending" and member.activity and member.activity.code == "InProgress":
@@ -564,10 +579,12 @@ class Group:
                 self._finish_launch(member)
             elif machine.state not in ("pending", "running"):
                 self.take_out(member, self.activities.explain("an instance did not come up."))
+        elif member.state == "Warmed:Pending" and machine.serves and self.pool_state == "Running":
+            self._set_state(member, "Warmed:Running")
         elif member.state == "Warmed:Pending" and machine.serves:
             machine.stop()
         elif member.state == "Warmed:Pending" and machine.state == "stopped":
-            self._set_state(member, "Warmed:Stopped")
+            self._set_state(member, f"Warmed:{self.pool_state}")
         elif member.state == "InService":
             self._note(member.instance_id, "serves" if machine.serves else "serves not")
             self._check_later(member)
@@ -660,9 +677,9 @@ class Group:
         del self.members[member.instance_id]
         member.machine.when_changed.remove(self._notice_machine)
         activity = member.activity
-        assert activity is not None
-        self.activities.tell_termination(activity, member.instance_id)
-        activity.end("Successful", self._clock.now())
+        if activity is not None:
+            self.activities.tell_termination(activity, member.instance_id)
+            activity.end("Successful", self._clock.now())
         member.state = "Terminated"
         self._note(member.instance_id, "Terminated")
         self._reconsider()

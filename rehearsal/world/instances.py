@@ -82,5 +82,6 @@ class Instances:
         tags = {"Name": spec.name, **spec.tags}
         if spec.group:
             tags["aws:autoscaling:groupName"] = spec.group
+        machine.tags = self.tags(instance_id)
         self.tags(instance_id).update(tags)
         return instance_id

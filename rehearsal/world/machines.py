@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.host import Host
-from rehearsal.world.patch_states import Patch, PatchReport, PatchState, Platform, list_old_patches, parse_patch
+from rehearsal.world.patch_states import (
+    Patch,
+    PatchOperation,
+    PatchReport,
+    PatchState,
+    Platform,
+    list_old_patches,
+    parse_patch,
+)
 
 STATE_CODES = {
     "pending": 0,
@@ -114,6 +122,8 @@ class MachineSpec:
     root_device: Literal["ebs", "instance-store"] = "ebs"
     lifecycle: Literal["spot"] | None = None
     group: str | None = None
+    lifecycle_state: str = "InService"
+    """What it is to its group when the rehearsal begins, as DescribeAutoScalingInstances says it."""
     stop_protection: bool = False
     hibernated: bool = False
     """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""
@@ -239,6 +249,8 @@ class Machine:
         self.runs_patch_baseline = False
         self.last_patch_baseline: float | None = None
         self.report: PatchReport | None = None
+        self.tags: Mapping[str, str] = spec.tags
+        """As they are now."""
         self._checked_at = 0.0
         self.service_log: list[tuple[datetime, bool]] = [(now, self.state == "running")]
         self._epoch = 0
@@ -353,24 +365,23 @@ class Machine:
         self.agent.disconnect()
         self._connect()
 
-    def record_scan(self, started: datetime, snapshot_id: str, reboot_option: str) -> None:
-        """Report to Systems Manager what is really there."""
-        patches: list[tuple[Patch, PatchState]] = [
-            *self._list_installed(),
-            *((patch, "Missing") for patch in self.missing),
-        ]
-        earlier = self.report.last_no_reboot_install if self.report else None
-        self.report = PatchReport("Scan", started, self.patch_time, snapshot_id, reboot_option, patches, earlier)
+    def begin_operation(self, kind: Literal["Scan", "Install"], snapshot_id: str, reboot_option: str) -> PatchOperation:
+        """Return an operation of AWS-RunPatchBaseline that begins now; without a snapshot it makes one of its own."""
+        group = self.tags.get("Patch Group") or self.tags.get("PatchGroup") or ""
+        snapshot = snapshot_id or self.account.make_uuid()
+        return PatchOperation(kind, self.patch_time, snapshot, reboot_option, group)
 
-    def record_install(self, started: datetime, snapshot_id: str, reboot_option: str, failed: list[Patch]) -> None:
-        """Report to Systems Manager after an installation, which lists nothing as missing."""
-        patches: list[tuple[Patch, PatchState]] = [
+    def report_operation(self, operation: PatchOperation, failed: Sequence[Patch] = ()) -> None:
+        """Report to Systems Manager what is there. An installation lists nothing as missing, but what failed."""
+        absent: PatchState = "Missing" if operation.kind == "Scan" else "Failed"
+        patches = [
             *self._list_installed(),
-            *((patch, "Failed") for patch in failed),
+            *((patch, absent) for patch in (self.missing if operation.kind == "Scan" else failed)),
         ]
-        earlier = self.report.last_no_reboot_install if self.report else None
-        latest = self.patch_time if reboot_option == "NoReboot" else earlier
-        self.report = PatchReport("Install", started, self.patch_time, snapshot_id, reboot_option, patches, latest)
+        latest = self.report.last_no_reboot_install if self.report else None
+        if operation.kind == "Install" and operation.reboot_option == "NoReboot":
+            latest = self.patch_time
+        self.report = PatchReport(operation, self.patch_time, patches, latest)
 
     def install(self, patches: list[Patch]) -> list[Patch]:
         """Install patches, which then wait for a reboot; return those that really went in."""
@@ -393,18 +404,11 @@ class Machine:
             self.agent.remember_connection(yesterday)
         else:
             self.agent.remember_ping(yesterday)
-        self.record_scan(
-            self.patch_time - timedelta(days=1, minutes=1), "00000000-0000-4000-8000-000000000000", "NoReboot"
-        )
+        began = self.patch_time - timedelta(days=1, minutes=1)
+        operation = self.begin_operation("Scan", "00000000-0000-4000-8000-000000000000", "NoReboot")
+        self.report_operation(replace(operation, started=began))
         assert self.report is not None
-        self.report = PatchReport(
-            self.report.operation,
-            self.report.started,
-            self.report.started + timedelta(minutes=1),
-            self.report.snapshot_id,
-            self.report.reboot_option,
-            self.report.patches,
-        )
+        self.report = replace(self.report, ended=began + timedelta(minutes=1))
 
     def _run(self) -> None:
         self._change_state("running")

@@ -88,18 +88,30 @@ def list_old_patches(platform: Platform, published: date) -> list[Patch]:
 
 
 @dataclass(frozen=True)
+class PatchOperation:
+    """One operation of AWS-RunPatchBaseline, as it began by the machine's own clock.
+
+    The patch group is the one that the machine is in at that moment: by it the baseline is chosen, and it stays in what
+    is reported until the next operation reports another.
+    """
+
+    kind: Literal["Scan", "Install"]
+    started: datetime
+    snapshot_id: str
+    reboot_option: str
+    patch_group: str
+
+
+@dataclass(frozen=True)
 class PatchReport:
     """What one operation of AWS-RunPatchBaseline reported; times are those of the machine's own clock."""
 
-    operation: Literal["Scan", "Install"]
-    started: datetime
+    operation: PatchOperation
     ended: datetime
-    snapshot_id: str
-    reboot_option: str
     patches: Sequence[tuple[Patch, PatchState]]
     last_no_reboot_install: datetime | None = None
 
-    def as_patch_state(self, instance_id: str, platform: Platform, patch_group: str) -> dict[str, Any]:
+    def as_patch_state(self, instance_id: str, platform: Platform) -> dict[str, Any]:
         """Return the report in the shape of DescribeInstancePatchStates."""
         counts = Counter(state for _, state in self.patches)
         bad = [patch for patch, state in self.patches if state in _NON_COMPLIANT]
@@ -107,9 +119,9 @@ class PatchReport:
         security = sum(patch.severity != "Critical" and patch.category == "SecurityUpdates" for patch in bad)
         answer = {
             "InstanceId": instance_id,
-            "PatchGroup": patch_group,
+            "PatchGroup": self.operation.patch_group,
             "BaselineId": BASELINES[platform],
-            "SnapshotId": self.snapshot_id,
+            "SnapshotId": self.operation.snapshot_id,
             "InstalledCount": counts["Installed"],
             "InstalledOtherCount": counts["InstalledOther"],
             "InstalledPendingRebootCount": counts["InstalledPendingReboot"],
@@ -118,10 +130,10 @@ class PatchReport:
             "FailedCount": counts["Failed"],
             "UnreportedNotApplicableCount": 0,
             "NotApplicableCount": 0,
-            "OperationStartTime": self.started,
+            "OperationStartTime": self.operation.started,
             "OperationEndTime": self.ended,
-            "Operation": self.operation,
-            "RebootOption": self.reboot_option,
+            "Operation": self.operation.kind,
+            "RebootOption": self.operation.reboot_option,
             "CriticalNonCompliantCount": critical,
             "SecurityNonCompliantCount": security,
             "OtherNonCompliantCount": len(bad) - critical - security,

@@ -62,7 +62,11 @@ class Refreshes:
                 "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh: "
                 f"{self.at_work.refresh_id}",
             )
-        todo = [member.instance_id for member in group.members.values() if not member.leaving and not member.warm]
+        todo = [
+            member.instance_id
+            for member in group.members.values()
+            if not (member.leaving or member.retained or member.warm)
+        ]
         refresh = Refresh(group.instances.account.make_uuid(), dict(preferences), self._clock.now(), todo, len(todo))
         self.all.append(refresh)
         group.refreshing = True

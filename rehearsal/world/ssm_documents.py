@@ -175,32 +175,32 @@ def _fail_on_windows(machine: Machine, wanted: Sequence[Patch], result: str) -> 
 
 
 def _scan_baseline(machine: Machine, parameters: Mapping[str, str]) -> Behaviour:
-    started = machine.patch_time
+    operation = machine.begin_operation("Scan", parameters["SnapshotId"], parameters["RebootOption"])
     yield Work(machine.spec.durations.scan)
     if machine.goes_wrong("scan_fails"):
         return Outcome("Unable to load the patch snapshot.", 1)
     if not machine.goes_wrong("stale_patch_state"):
-        machine.record_scan(started, parameters["SnapshotId"], parameters["RebootOption"])
+        machine.report_operation(operation)
     return Outcome(_describe_baseline_run(machine, parameters))
 
 
 def _install_baseline(machine: Machine, parameters: Mapping[str, str]) -> Behaviour:
-    started = machine.patch_time
-    option, snapshot = parameters["RebootOption"], parameters["SnapshotId"]
+    option = parameters["RebootOption"]
+    operation = machine.begin_operation("Install", parameters["SnapshotId"], option)
     wanted = list(machine.missing)
     if machine.goes_wrong("never_ends"):
         yield Forever()
     yield Work(machine.spec.durations.install if wanted else machine.spec.durations.scan)
     failure = _find_failure(machine, wanted)
     if failure is not None and wanted:
-        machine.record_install(started, snapshot, option, failed=wanted)
+        machine.report_operation(operation, failed=wanted)
         return Outcome(failure.output, failure.exit_code, failure.error)
     machine.install(wanted)
     rebooted = option == "RebootIfNeeded" and machine.pending_reboot
     if rebooted:
         yield Reboot()
     yield Work(2)
-    machine.record_install(started, snapshot, option, failed=[])
+    machine.report_operation(operation)
     output = _describe_baseline_run(machine, parameters)
     if rebooted and machine.goes_wrong("failed_after_reboot"):
         return Outcome(output + "Unable to upload the inventory: the security token has expired.\n", 1)

@@ -90,7 +90,7 @@ def test_giving_back_again_and_again_changes_nothing() -> None:
         execution = scene.start(win)
         scene.run_until(execution, "Install Patches", seconds=60)
         scene.account.stop_execution(execution)
-        events: list[Mapping[str, Any]] = [{"instanceId": win.instance_id}, _end_of(scene, execution), {}]
+        events: list[Mapping[str, Any]] = [{"subject": win.instance_id}, _end_of(scene, execution), {}]
 
         for _ in range(30):
             for event in events:
@@ -117,7 +117,7 @@ def test_giving_back_does_not_disturb_machines_whose_executions_run() -> None:
 
         for _ in range(20):
             for kind, machine in machines.items():
-                _give_back(scene, {"instanceId": machine.instance_id})
+                _give_back(scene, {"subject": machine.instance_id})
                 _give_back(scene, _end_of(scene, executions[kind]))
             scene.run_for(2)
         scene.settle()

@@ -240,15 +240,27 @@ def choices(value: Any) -> list[Any]:
     return [] if value == {"Ref": "AWS::NoValue"} else [value]
 
 
+def policies() -> dict[str, list[Any]]:
+    """The policies of every function, machine and role, by its logical id: documents, and Refs of managed policies."""
+    owners = {one.logical_id: one.properties.get("Policies", []) for one in functions()}
+    owners |= {one.logical_id: one.properties["Policies"] for one in machines()}
+    for name, body in resources("AWS::IAM::Role").items():
+        inline = [policy["PolicyDocument"] for policy in body["Properties"]["Policies"]]
+        owners[name] = [*body["Properties"].get("ManagedPolicyArns", []), *inline]
+    return owners
+
+
+def document(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document of a policy: itself, or that of the managed policy that it refers to."""
+    if "Ref" not in policy:
+        return policy
+    found: Mapping[str, Any] = resources("AWS::IAM::ManagedPolicy")[policy["Ref"]]["Properties"]["PolicyDocument"]
+    return found
+
+
 @cache
 def statements() -> tuple[Statement, ...]:
-    """Every statement of every function, machine and role."""
-    owners: list[tuple[str, list[Any]]] = [(one.logical_id, one.properties.get("Policies", [])) for one in functions()]
-    owners += [(one.logical_id, one.properties["Policies"]) for one in machines()]
-    owners += [
-        (name, [policy["PolicyDocument"] for policy in body["Properties"]["Policies"]])
-        for name, body in resources("AWS::IAM::Role").items()
-    ]
+    """Every statement of every function, machine and role, those of its managed policies included."""
     return tuple(
         Statement(
             owner,
@@ -256,9 +268,9 @@ def statements() -> tuple[Statement, ...]:
             tuple(choices(statement["Action"])),
             tuple(plain(resource) for resource in choices(statement["Resource"])),
         )
-        for owner, policies in owners
-        for policy in policies
-        for statement in choices(policy["Statement"])
+        for owner, owned in policies().items()
+        for policy in owned
+        for statement in choices(document(policy)["Statement"])
     )
 
 

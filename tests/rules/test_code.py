@@ -51,6 +51,7 @@ def test_a_handler_is_thin_and_alone(path: Path) -> None:
     (handler,) = defined
     assert isinstance(handler, ast.FunctionDef)
     assert handler.name == "handler"
+    assert [ast.unparse(one) for one in handler.decorator_list] == ["logged"]
     assert [argument.arg for argument in handler.args.args] == ["event", "context"]
     assert (handler.end_lineno or 0) - handler.body[0].lineno < MOST_LINES
     assert ast.get_docstring(tree)

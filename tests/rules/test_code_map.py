@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from drydock.records import intents
 from tests.rules.project import LAYER, ROOT
+from tests.rules.test_intents import TABLE
 
 PAGE = (ROOT / "docs" / "code-map.md").read_text(encoding="utf-8")
 DRYDOCK = LAYER / "drydock"
@@ -58,6 +60,15 @@ def test_the_code_map_says_what_each_function_calls(app: Path) -> None:
         if alias.name[0].islower() and node.module not in ("drydock.request.handling", "drydock.log")
     }
     assert set(row_of(f"functions/{app.parent.name}/").split(", ")) == called
+
+
+def test_the_code_map_has_every_intent_of_a_groups_lease_as_their_module_has_it() -> None:
+    about_groups = str(intents.__doc__).partition("Of a group's lease")[2]
+    told = {
+        name: [cell.strip("-") for cell in cells.split(" | ")]
+        for name, cells in re.findall(r"^\| `([^`]+)` \| (.* \| .* \| .*) \|$", PAGE, re.MULTILINE)
+    }
+    assert told == {name: row for name, row in TABLE.items() if f"\n    {name} " in about_groups}
 
 
 def test_its_last_section_answers_ten_questions_with_a_place_to_look_at() -> None:

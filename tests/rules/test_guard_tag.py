@@ -13,7 +13,7 @@ ANY_INSTANCE = "arn:aws:ec2:ap-northeast-1:123456789012:instance/*"
 
 
 def _policy() -> dict[str, Any]:
-    (policy,) = resources("AWS::IAM::Policy").values()
+    policy = resources("AWS::IAM::ManagedPolicy")["GuardPolicy"]
     assert policy["Condition"] == "HasGuardTag"
     properties: dict[str, Any] = policy["Properties"]
     return properties

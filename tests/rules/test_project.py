@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from drydock.group.admission import read_group_request
 from drydock.plan.run_request import read_run_request
+from drydock.request.group import read_group_request
 from drydock.request.instance import read_request
 from tests.rules.project import ROOT, machines
 
@@ -77,7 +77,7 @@ def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
             assert read_request(given, *settings, execution).instance_id == given["instanceId"]
         case "RollGroup":
             execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
-            assert read_group_request(given, *settings, execution).group_name == given["groupName"]
+            assert read_group_request(given, *settings, execution).group.name == given["groupName"]
         case "MaintenanceRun":
             assert read_run_request(given, *settings, "run-1").source in given
         case "stop_run":

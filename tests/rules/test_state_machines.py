@@ -23,6 +23,7 @@ from tests.rules.project import (
     Machine,
     State,
     choices,
+    document,
     flow,
     flows,
     functions,
@@ -34,6 +35,7 @@ from tests.rules.project import (
     states,
 )
 from tests.rules.test_errors import OWN
+from tests.unit.records.recorded import a_run
 
 PATCH_INSTANCE = "PatchInstance"
 MAINTENANCE_RUN = "MaintenanceRun"
@@ -397,8 +399,11 @@ def test_a_run_goes_straight_from_a_failure_to_its_summary() -> None:
 def test_the_summary_of_a_run_takes_its_failure_over(error: str) -> None:
     outcomes: list[Any] = [{"outcome": "not_attempted"}]
     failure = {"error": error, "cause": ""}
-    assert outcome_of_run(outcomes, {}, failure) not in SUCCESSES
-    assert outcome_of_run([], {}, failure) not in SUCCESSES or error in ("MachinesFailedError", "RunIncompleteError")
+    assert outcome_of_run(outcomes, a_run(), failure) not in SUCCESSES
+    assert outcome_of_run([], a_run(), failure) not in SUCCESSES or error in (
+        "MachinesFailedError",
+        "RunIncompleteError",
+    )
 
 
 def test_a_machine_fails_with_the_first_error_and_cause() -> None:
@@ -693,31 +698,34 @@ def test_a_machine_substitutes_and_may_invoke_exactly_the_functions_of_its_state
         invoked = [
             resource["Fn::GetAtt"]
             for policy in one.properties["Policies"]
-            for statement in choices(policy["Statement"])
+            for statement in choices(document(policy)["Statement"])
             if statement["Action"] == "lambda:InvokeFunction"
             for resource in statement["Resource"]
         ]
         assert sorted(invoked) == sorted([name, "Arn"] for name in used)
 
 
-def test_every_step_is_told_which_execution_asks_and_for_which_instance() -> None:
+NAMED = {
+    MAINTENANCE_RUN: set[str](),
+    ITEMS: {"subject"},
+    PATCH_INSTANCE: {"instanceId"},
+    ROLL_GROUP: {"groupName"},
+    MEMBERS: {"instanceId", "groupName"},
+}
+"""What the payloads of a flow name: nothing, an instance, a group, a member of a group, or what may be either."""
+
+
+def test_every_step_is_told_which_execution_asks_and_what_it_is_about() -> None:
     for state in _tasks():
         payload = state.body["Arguments"]["Payload"]
         assert payload["context"] == "{% $states.context %}", state.name
-        if state.flow == MAINTENANCE_RUN:
-            assert set(payload) <= {"context", "data"}, f"{state.name} is about no single instance"
-            continue
-        if state.flow == ROLL_GROUP:
-            about = payload.get("instanceId") or payload["data"]["groupName"]
-            assert "groupName" in about, f"{state.name} is about no single instance"
-            continue
-        assert "instanceId" in payload, state.name
+        assert payload.keys() & {"instanceId", "groupName", "subject"} == NAMED[state.flow], state.name
         if flow(state.flow).is_of_items:
             # Such an execution has a name of its own: only by its data does it know its run.
             whole = {"runId": "1"}
             known = {"run": whole, "roll": whole, "states": {"input": {"run": whole, "roll": whole}}}
             assert _value(payload["data"]["runId"], **known) == "1", state.name
-        elif state != flow(state.flow).first:
+        elif state.flow == PATCH_INSTANCE and state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 
 

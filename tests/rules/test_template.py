@@ -75,15 +75,15 @@ def test_every_machine_has_a_role_of_its_own_within_the_boundary() -> None:
         assert machine.properties["PermissionsBoundary"] == BOUNDARY
 
 
-def test_every_log_group_is_kept_for_a_while_and_belongs_to_a_function_or_machine() -> None:
+def test_functions_share_one_log_group_machines_have_their_own_and_each_is_kept_for_a_while() -> None:
     groups = {
         plain(body["Properties"]["LogGroupName"]): body["Properties"].get("RetentionInDays")
         for body in resources("AWS::Logs::LogGroup").values()
     }
-    wanted = {f"/aws/lambda/drydock-{function.folder}" for function in functions()}
-    wanted |= {f"/aws/vendedlogs/states/drydock-{machine.logical_id}" for machine in machines()}
-    assert set(groups) == wanted
-    assert [name for name, days in groups.items() if not days] == []
+    own = {f"/aws/vendedlogs/states/drydock-{machine.logical_id}" for machine in machines()}
+    assert groups == {name: {"Ref": "LogRetentionDays"} for name in {"/aws/lambda/drydock", *own}}
+    for function in functions():
+        assert function.properties["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}, function.folder
 
 
 def test_machines_end_some_day_and_log_no_execution_data() -> None:

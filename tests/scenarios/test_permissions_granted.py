@@ -536,16 +536,29 @@ def _without(statements: list[Statement], grant: Grant) -> Iterator[Statement]:
         }
 
 
+STEP = "!GetAtt AdmitInstanceFunction.Arn, "
+"""A step of PatchInstance, where its policy names it."""
+
+
 @pytest.mark.parametrize(
-    ("comment", "denied"),
+    ("owner", "grant", "denied"),
     [
-        ("# Allows to start instances of this account.", "start_instance may not ec2:StartInstances on arn:"),
-        ("# Allows its own steps.", "drydock-PatchInstance may not lambda:InvokeFunction on arn:"),
+        (
+            "StartInstanceFunction",
+            "# Allows to start instances of this account.",
+            "start_instance may not ec2:StartInstances on arn:",
+        ),
+        (
+            "StartInstanceFunction",
+            "        - !Ref UpdateItemsPolicy\n",
+            "start_instance may not dynamodb:UpdateItem on arn:",
+        ),
+        ("PatchInstance", STEP, "drydock-PatchInstance may not lambda:InvokeFunction on arn:"),
     ],
-    ids=["function", "machine"],
+    ids=["statement", "managed", "machine"],
 )
-def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, comment: str, denied: str) -> None:
-    with scenario(template=_write_without_statement(tmp_path, comment)) as scene:
+def test_a_flow_that_lacks_a_grant_fails_and_names_it(tmp_path: Path, owner: str, grant: str, denied: str) -> None:
+    with scenario(template=_write_without_grant(tmp_path, owner, grant)) as scene:
         execution = scene.patch(scene.machine("windows", **WINDOWS))
 
         assert execution.status == "FAILED"
@@ -553,9 +566,9 @@ def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, commen
 
 
 @pytest.mark.parametrize(
-    ("comment", "denied"),
+    ("grant", "denied"),
     [
-        ("# Allows the machines of a wave.", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
+        ("        - !Ref ReadPlansPolicy\n", "drydock-MaintenanceRun may not s3:GetObject on arn:"),
         (
             "# Allows an execution of its own for each machine and each group of a wave.",
             "drydock-MaintenanceRun may not states:StartExecution on arn:",
@@ -563,10 +576,10 @@ def test_a_flow_that_lacks_a_statement_fails_and_names_it(tmp_path: Path, commen
     ],
     ids=["reads", "starts"],
 )
-def test_a_run_that_lacks_a_statement_touches_nothing_and_its_people_hear_of_it(
-    tmp_path: Path, comment: str, denied: str
+def test_a_run_that_lacks_a_grant_touches_nothing_and_its_people_hear_of_it(
+    tmp_path: Path, grant: str, denied: str
 ) -> None:
-    with run_scenario(template=_write_without_statement(tmp_path, comment)) as scene:
+    with run_scenario(template=_write_without_grant(tmp_path, "MaintenanceRun", grant)) as scene:
         machine, *_ = scene.machines("web", 1)
         run = scene.run("web")
 
@@ -576,12 +589,15 @@ def test_a_run_that_lacks_a_statement_touches_nothing_and_its_people_hear_of_it(
         assert_untouched(scene, machine)
 
 
-def _write_without_statement(folder: Path, comment: str) -> Path:
-    """Write a copy of the template without the statement under a comment."""
+def _write_without_grant(folder: Path, owner: str, grant: str) -> Path:
+    """Write a copy of the template in which an owner lacks the text of a grant, or the statement under a comment."""
     text = (PROJECT / "template.yaml").read_text()
-    begin = text.index(comment)
-    end = re.compile(r"^ {0,12}\S", re.MULTILINE).search(text, text.index("- Effect", begin) + 1)
-    assert end is not None
+    begin = text.index(grant, text.index(f"  {owner}:\n"))
+    end = begin + len(grant)
+    if grant.startswith("#"):
+        after = re.compile(r"^ {0,12}\S", re.MULTILINE).search(text, text.index("- Effect", begin) + 1)
+        assert after is not None
+        begin, end = text.rindex("\n", 0, begin) + 1, after.start()
     copy = folder / "template.yaml"
-    copy.write_text(text[:begin] + text[end.start() :].lstrip())
+    copy.write_text(text[:begin] + text[end:])
     return copy

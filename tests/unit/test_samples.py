@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from drydock.group.admission import read_group_request
 from drydock.plan.run_request import read_run_request
+from drydock.request.group import read_group_request
 from drydock.request.instance import read_request
 from tests.unit.world import EXECUTION, ROOT
 

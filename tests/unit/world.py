@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import boto3
@@ -25,11 +25,13 @@ from drydock.records.results import find_result
 from drydock.records.waits import Wait
 from drydock.request.policy import DEFAULTS, Policy
 from drydock.request.step import Step
+from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, Clock, FakeClients, FakeEc2, FakeExecutions, FakeSsm, SentCommand, agent
 
 ROOT = Path(__file__).parents[2]
 INSTANCE = "i-0123456789abcdef0"
+SUBJECT = Instance(INSTANCE)
 EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-1"
 OTHER_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-2"
 HOLDER = Holder(EXECUTION, 0)
@@ -108,7 +110,7 @@ class World:
         """The machine is admitted, having come with this power."""
         self.power = power
         self.ec2.set_state(INSTANCE, power)
-        assert take_lease(self.table, holder, INSTANCE, START, self.clock()) is None
+        assert take_lease(self.table, holder, SUBJECT, START, self.clock()) is None
         facts = {
             **self.machine(),
             "stateTag": "",
@@ -116,7 +118,7 @@ class World:
             "operation": self.policy["operation"],
             **journal,
         }
-        activate_lease(self.table, holder, INSTANCE, facts, "tag", self.clock())
+        activate_lease(self.table, holder, SUBJECT, facts, "tag", self.clock())
         self.ec2.put_tags(INSTANCE, DrydockState="InProgress")
 
     def event(
@@ -163,11 +165,11 @@ class World:
         """Invoke a function's handler in this world."""
         app: Any = load_function(function)
         app.Services = lambda: self.services
-        return app.handler(dict(event), object())
+        return app.handler(dict(event), SimpleNamespace(function_name=f"drydock-{function}", aws_request_id="request"))
 
     @property
     def lease(self) -> Lease | None:
-        return find_lease(self.table, INSTANCE)
+        return find_lease(self.table, SUBJECT)
 
     @property
     def intents(self) -> dict[str, str]:
@@ -182,7 +184,7 @@ class World:
 
     @property
     def result(self) -> Item | None:
-        return find_result(self.table, INSTANCE, HOLDER, START)
+        return find_result(self.table, SUBJECT, HOLDER, START)
 
     @property
     def command(self) -> SentCommand:

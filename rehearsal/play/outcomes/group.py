@@ -114,7 +114,11 @@ def _find_differences(
         if expected is not None and expected != got:
             yield f"{what}: expected {_text(expected)}, got {_text(got)}"
     yield from (f"promise: {violation}" for violation in monitor.violations)
-    out = [member.machine.name for member in monitor.group.members.values() if member.state != "InService"]
+    out = [
+        member.machine.name
+        for member in monitor.group.members.values()
+        if not member.warm and member.state not in ("InService", member.machine.spec.lifecycle_state)
+    ]
     if out:
         yield f"members: expected all in service, but {', '.join(out)}"
     if any(item["sk"] == "LEASE" for item in items):

@@ -49,6 +49,7 @@ class Progress:
         self._steps: dict[str, Change | None] = {machine.spec.name: None for machine in fleet.machines}
         self._runs: dict[str, Change] = {}
         labels = ["window run"] if fleet.runs.window else []
+        labels += [f"window {window.name} run" for window in fleet.runs.windows]
         labels += [f"run {run.name}" for run in fleet.runs.by_hand]
         labels += [f"group {group.name}" for group in fleet.groups]
         self._width = max(len(name) for name in [*self._steps, *labels])
@@ -158,7 +159,8 @@ def _print_messages(console: Console, outcome: RehearsalOutcome) -> None:
     """Print every subject, and the texts of those that are read: of the runs' summaries, where there are runs."""
     if not outcome.messages:
         return
-    console.print(Text(f"Messages that people would have got: {len(outcome.messages)}", style="bold"))
+    count = sum(message.reaches_somebody for message in outcome.messages)
+    console.print(Text(f"Messages that people would have got: {count}", style="bold"))
     told = {id(message) for message in outcome.messages if message.attributes.get("kind") == "run"}
     if not outcome.runs and len(outcome.messages) <= MOST_BODIES:
         told = {id(message) for message in outcome.messages}
@@ -212,7 +214,11 @@ def _verdict(machine: MachineOutcome, between: str) -> Text:
 
 def _print_message(console: Console, message: MessageOutcome, zone: tzinfo | None, *, whole: bool) -> None:
     at = f"{message.at.astimezone(zone):%H:%M:%S}"
-    console.print(Text.assemble((f"{at}  ", "dim"), (message.subject or "(no subject)", "bold")), soft_wrap=True)
+    nobody = "" if message.reaches_somebody else f"  (reaches nobody: no subscription to {message.topic} is confirmed)"
+    console.print(
+        Text.assemble((f"{at}  ", "dim"), (message.subject or "(no subject)", "bold"), (nobody, "red")),
+        soft_wrap=True,
+    )
     if whole:
         for line in message.body.rstrip().splitlines():
             indent = " " * (len(line) - len(line.lstrip()))
@@ -322,6 +328,7 @@ def to_json(outcome: RehearsalOutcome) -> str:
                 "subject": message.subject,
                 "body": message.body,
                 "attributes": dict(sorted(message.attributes.items())),
+                "reachesSomebody": message.reaches_somebody,
             }
             for message in outcome.messages
         ],

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.project import LAYER, ROOT, functions, resources
+from tests.rules.project import ROOT, functions, resources
 
 BUILD = "import sys, setuptools.build_meta as backend; getattr(backend, sys.argv[1])(sys.argv[2])"
 FROM_WHEEL = "import sys; sys.path.insert(0, sys.argv.pop(1))"
@@ -58,29 +58,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", copy_tree(folder / "tree"), folder / "wheel")
 
 
-def test_the_wheel_has_what_the_template_names_and_the_layer_once(wheel: Path) -> None:
-    names = names_in(wheel)
+def files_in(*folders: Path, of: Path) -> set[str]:
+    return {path.relative_to(of).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
-    folders = [function.properties["CodeUri"] for function in functions()]
-    machines = [
-        machine["Properties"]["DefinitionUri"] for machine in resources("AWS::Serverless::StateMachine").values()
-    ]
-    wanted = {"template.yaml", *machines, *(f"{folder}app.py" for folder in folders)}
-    assert {f"rehearsal/deployed/{name}" for name in wanted} <= names
-    assert {
-        "rehearsal/permissions.yaml",
-        "rehearsal/fleets/default.yaml",
-        "rehearsal/fleets/fleet.schema.json",
-    } <= names
-    layer = {path.relative_to(LAYER).as_posix() for path in (LAYER / "drydock").rglob("*.py")}
-    assert layer <= names
-    assert [name for name in names if "layers" in name] == []
-    assert {name.split("/")[0].split("-")[0] for name in names} == {
-        "drydock",
-        "drydock_cli",
-        "drydock_files",
-        "rehearsal",
-    }
+
+def test_the_wheel_has_the_packages_and_what_is_deployed_each_once_and_nothing_else(wheel: Path) -> None:
+    tree = wheel.parent.parent / "tree"
+    packages = files_in(*(tree / name for name in ("drydock_cli", "drydock_files", "rehearsal")), of=tree)
+    layer = files_in(tree / "layers" / "drydock" / "drydock", of=tree / "layers" / "drydock")
+    deployed = {"template.yaml", *files_in(tree / "functions", tree / "statemachines", of=tree)}
+
+    content = {name for name in names_in(wheel) if ".dist-info/" not in name}
+
+    assert content == {*packages, *layer, *(f"rehearsal/deployed/{name}" for name in deployed)}
+
+
+def test_what_the_template_names_is_in_the_wheel(wheel: Path) -> None:
+    machines = resources("AWS::Serverless::StateMachine").values()
+    wanted = {machine["Properties"]["DefinitionUri"] for machine in machines}
+    wanted |= {f"{function.properties['CodeUri']}app.py" for function in functions()}
+
+    assert {f"rehearsal/deployed/{name}" for name in wanted} <= names_in(wheel)
 
 
 def test_the_wheel_asks_for_nothing_of_the_simulator_without_the_extra(wheel: Path) -> None:

@@ -20,7 +20,7 @@ from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.responses import DynamoHandler
-from moto.iam.models import iam_backends
+from moto.iam.models import Role, iam_backends
 from moto.kms import utils as kms_utils
 from moto.kms.models import kms_backends
 from moto.ssm.models import Document
@@ -96,6 +96,7 @@ PUBLISHED = {
     "clean": source(parsing.clean_json),
     "private_key": source(kms_utils.generate_private_key),
     "document": source(Document.create_from_cloudformation_json),
+    "role": source(Role.create_from_cloudformation_json),
 }
 """moto's code as it was published, read before any account changes it."""
 
@@ -436,6 +437,14 @@ def test_no_value_leaves_a_list(engine_stack: Stack, engine: EmbeddedAccount) ->
 def test_the_content_of_a_document_may_be_an_object() -> None:
     """Shown by the project's own template, whose documents are written in YAML."""
     assert "dumps" not in PUBLISHED["document"]
+
+
+def test_a_role_has_the_managed_policies_that_its_template_names(engine_stack: Stack, engine: EmbeddedAccount) -> None:
+    assert "ManagedPolicyArns" not in PUBLISHED["role"]
+    role = engine.functions.functions["drydock-echo"].role.split("/")[-1]
+    assert (
+        engine.permissions.policies(role)[engine_stack.resource("ReadItemsPolicy")][0]["Action"] == "dynamodb:GetItem"
+    )
 
 
 def test_the_state_machines_of_a_stack_execute(engine: EmbeddedAccount, engine_stack: Stack) -> None:

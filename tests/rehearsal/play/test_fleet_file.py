@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.play.faults import FailCall, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
+from rehearsal.play.faults import (
+    ChangeTags,
+    FailCall,
+    LoseCancellations,
+    LoseEvents,
+    Moment,
+    RunAssociation,
+    StopExecution,
+    StopRun,
+)
 from rehearsal.play.fleet_file import DEFAULT_FLEET, FleetFile, load_fleet_file, read_fleet
 from rehearsal.play.fleet_runs import AlarmSpec, CalendarSpec, Person, RunExpectation
 from rehearsal.play.fleet_shape import FLEETS, FleetFileError, seconds
+from rehearsal.world.group_specs import MixedPolicy
 from rehearsal.world.machines import WRONGS, Durations
 
 PAGE = Path(__file__).parents[3] / "docs" / "fleet-files.md"
@@ -96,11 +106,15 @@ faults:
   - loseEvents: {detailType: "EC2 *"}
   - failCall: {call: ec2:CreateImage, occurrence: 2, error: RequestLimitExceeded, when: after}
   - stopExecution: {instance: web-2, state: Install Patches, after: 2m}
+  - changeTags: {instance: web-2, tags: {Patch Group: database, Owner: null}, at: 5m}
+  - runAssociation: {instance: web, state: Scan Patches}
 """
     assert read(text).faults == (
         LoseEvents(detail_type="EC2 *"),
         FailCall("ec2:CreateImage", "RequestLimitExceeded", occurrence=2, after_effect=True),
         StopExecution("web-2", Moment(after=120, state="Install Patches")),
+        ChangeTags("web-2", Moment(after=300), {"Patch Group": "database", "Owner": None}),
+        RunAssociation("web-1", Moment(state="Scan Patches")),
     )
 
 
@@ -121,7 +135,7 @@ bogus: 1
         "fleet.yaml:6: instances[1] has no 'name'",
         "fleet.yaml:7: unknown key 'bogus'; known here: alarms, begins, calendars, description, documents, "
         "faults, groups, instances, limit, parameters, people, policy, resourceGroups, rolls, runs, seed, start, "
-        "throttling, window",
+        "subscriptions, throttling, window, windows",
     )
 
 
@@ -137,6 +151,14 @@ bogus: 1
         (
             "instances: [{name: web}]\nstart:\n  - instances: wep",
             "fleet.yaml:3: start[0].instances: there is no machine 'wep'; did you mean 'web'?",
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - runAssociation: {instance: web, operation: Look, at: 1m}",
+            'fleet.yaml:3: faults[0].runAssociation.operation: expected one of Scan, Install, got "Look"',
+        ),
+        (
+            "instances: [{name: web}]\nfaults:\n  - changeTags: {instance: web, tags: {Patch Group: 7}, at: 1m}",
+            "fleet.yaml:3: faults[0].changeTags.tags.Patch Group: expected text or null, got 7",
         ),
         (
             "instances: [{name: web}]\nfaults:\n  - stopInstance: {instance: web}",
@@ -166,8 +188,9 @@ bogus: 1
         ),
         (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
-            "fleet.yaml:2: faults[0]: expected exactly one of: delayEvents, doubleEvents, failCall, killFunction, "
-            "loseCancellations, loseEvents, stopExecution, stopInstance, stopRun, terminateInstance",
+            "fleet.yaml:2: faults[0]: expected exactly one of: changeTags, delayEvents, doubleEvents, failCall, "
+            "killFunction, loseCancellations, loseEvents, runAssociation, stopExecution, stopInstance, stopRun, "
+            "terminateInstance",
         ),
         (
             "instances:\n  - name: web\n    hibernated: true\n    power: running",
@@ -274,6 +297,14 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
             "resourceGroups: [{name: a, instances: [wep]}]",
             "fleet.yaml:2: resourceGroups[0].instances: there is no machine 'wep'",
         ),
+        (
+            "subscriptions: [{topic: alarms, email: ops@example.com}]",
+            'fleet.yaml:2: subscriptions[0].topic: expected one of results, approvals, got "alarms"',
+        ),
+        (
+            "subscriptions: [{topic: results, email: ops}]",
+            'fleet.yaml:2: subscriptions[0].email: expected an e-mail address, got "ops"',
+        ),
         ("resourceGroups: [{name: a}]", "fleet.yaml:2: resourceGroups[0]: expected either 'tags' or 'instances'"),
         (
             "alarms:\n  - {name: a}\n  - {name: a}",
@@ -282,6 +313,25 @@ def test_a_window_and_runs_with_people_gates_and_groups_are_read() -> None:
         (
             "faults: [{stopRun: {run: window, at: 1m}}]",
             "fleet.yaml:2: faults[0].stopRun.run: there is no run 'window'; known: ",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: cron(0 25 ? * SUN *)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]",
+            "fleet.yaml:4: windows[0].schedule: ",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: cron(0 2 ? * SUN *)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]\n    timeZone: Mars/Olympus",
+            "fleet.yaml:7: windows[0].timeZone: not a time zone: Mars/Olympus",
+        ),
+        (
+            "windows:\n  - name: nightly\n    schedule: rate(1 day)\n    durationHours: 2\n"
+            "    targets: [[{key: InstanceIds, values: [web]}]]\n    input:\n      policy: {maxErrors: many}",
+            "fleet.yaml:8: windows[0].input: policy.maxErrors: ",
+        ),
+        (
+            "windows: [{name: nightly, schedule: daily, durationHours: 2, targets: [[{key: a, values: []}]]}]",
+            'fleet.yaml:2: windows[0].schedule: expected cron(…), rate(…) or at(…), got "daily"',
         ),
         ("window: {executions: []}", "fleet.yaml:2: window.executions: expected something here, got []"),
         (
@@ -303,7 +353,7 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
 
     (group,) = fleet.groups
     assert (group.name, group.members, group.drain_seconds) == ("shop", ("web-1", "web-2"), 120)
-    assert group.settings == {"min": 2, "max": 4, "zones": 2, "suspended": ()}
+    assert group.settings == {"min": 2, "max": 4, "zones": 2, "suspended": (), "hooks": {}, "mixed": None}
     assert group.expect.outcome == "succeeded"
     assert [(roll.group, roll.at) for roll in fleet.rolls] == [("shop", timedelta(minutes=5))]
     assert fleet.starts == ()
@@ -321,11 +371,70 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
             "groups: [{name: shop}]\nrolls: [{group: shop, input: {policy: {batch: 0}}}]",
             "fleet.yaml:3: policy.batch: 0 is not",
         ),
+        (
+            "groups:\n  - name: shop\n    hooks: {booting: 1m}",
+            "fleet.yaml:4: unknown key 'groups[0].hooks.booting'; known here: launching, terminating",
+        ),
+        (
+            "groups:\n  - name: shop\n    mixed: {types: [{type: large}]}",
+            "fleet.yaml:4: groups[0].mixed.types[0].type: expected a type of instance such as c5.large",
+        ),
         ("groups: [{name: shop, zones: 4}]", "fleet.yaml:2: groups[0].zones: expected at most 3, got 4"),
     ],
 )
 def test_a_mistake_about_groups_is_explained(text: str, mistake: str) -> None:
     assert mistakes(f"{GROUP}{text}")[0].startswith(mistake)
+
+
+MIXED = """
+instances:
+  - {name: web, count: 2, group: shop}
+  - {name: spare, group: shop, lifecycleState: "Warmed:Hibernated"}
+  - {name: kept, group: shop, lifecycleState: "Terminating:Retained"}
+groups:
+  - name: shop
+    hooks: {launching: 2m, terminating: 90s}
+    mixed: {types: [{type: c5.large}, {type: m5.large}], onDemandBase: 1, onDemandPercentage: 50}
+"""
+
+
+def test_a_group_may_have_warmed_and_retained_members_hooks_and_several_types() -> None:
+    fleet = read(MIXED)
+
+    (group,) = fleet.groups
+    assert (len(group.members), group.serving) == (4, 2)
+    assert group.settings["hooks"] == {"launching": 120, "terminating": 90}
+    assert group.settings["mixed"] == MixedPolicy([{"InstanceType": "c5.large"}, {"InstanceType": "m5.large"}], 1, 50)
+    assert (group.settings["min"], group.settings["warm_pool"]) == (2, 1)
+    specs = {machine.spec.name: machine.spec for machine in fleet.machines}
+    assert (specs["spare"].power, specs["spare"].hibernated) == ("stopped", True)
+    assert (specs["kept"].power, specs["kept"].lifecycle_state) == ("running", "Terminating:Retained")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            "instances:\n  - name: web\n    lifecycleState: Warmed:Stopped",
+            "fleet.yaml:3: instances[0].lifecycleState: only a member of a group has one",
+        ),
+        (
+            "instances:\n  - name: web\n    group: shop\n    lifecycleState: Warmed:Stopped\n    power: running",
+            "fleet.yaml:5: instances[0].power: a member that is Warmed:Stopped is not running",
+        ),
+        (
+            "instances:\n  - name: web\n    group: shop\n    hibernated: true",
+            "fleet.yaml:3: instances[0].group: no member of a group can be hibernated",
+        ),
+        (
+            "instances: [{name: web, group: shop}, {name: spare, group: shop, lifecycleState: Warmed:Running}]\n"
+            "groups:\n  - name: shop\n    mixed: {types: [{type: c5.large, weight: 2}]}",
+            "fleet.yaml:4: groups[0].mixed: a group with weights has no warm pool",
+        ),
+    ],
+)
+def test_a_member_that_cannot_be_so_is_told(text: str, mistake: str) -> None:
+    assert mistakes(text) == (mistake,)
 
 
 def test_an_input_that_is_expected_to_be_refused_may_be_wrong() -> None:

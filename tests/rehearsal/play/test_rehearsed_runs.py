@@ -105,6 +105,23 @@ def test_who_is_no_approver_is_refused_and_a_run_that_nobody_answers_ends_untouc
     assert "nobody answered until 02:20; Mallory was refused: " in words
 
 
+def test_nobody_is_asked_or_told_while_no_subscription_is_confirmed() -> None:
+    outcome = a_window(
+        policy=", approval: {required: true}",
+        expect="run: not_attempted, missing: 1",
+        window="executions: [{expect: {outcome: not_answered}}]",
+        more="people: [{name: Yuki Tanaka, does: approve}]\n"
+        "subscriptions: [{topic: approvals, email: cab@example.com, confirmed: false},"
+        " {topic: results, email: ops@example.com, confirmed: false},"
+        " {topic: results, email: boss@example.com}]",
+    )
+    assert problems(outcome) == []
+    assert the_run(outcome).answers == ()
+    reached = {message.topic: message.reaches_somebody for message in outcome.messages}
+    assert reached == {"drydock-Approvals": False, "drydock-Results": True}
+    assert "(reaches nobody: no subscription to drydock-Approvals is confirmed)" in shown(outcome, 200)
+
+
 def test_a_calendar_that_closes_leaves_machines_for_the_next_window_which_takes_them_first() -> None:
     outcome = a_window(
         policy=", gates: {calendars: [Quiet-Time]}",
@@ -117,6 +134,45 @@ def test_a_calendar_that_closes_leaves_machines_for_the_next_window_which_takes_
     assert [machine["name"] for machine in first.plan["machines"]] == ["web-1", "web-2"]
     assert [machine["name"] for machine in second.plan["machines"]] == ["web-2", "web-1"]
     assert second.started - first.started == timedelta(weeks=1)
+
+
+TWO_WINDOWS = """
+parameters: {WindowSchedule: "cron(0 2 ? * SUN *)", WindowTargetTagKey: Patch Group, WindowTargetTagValue: web,
+  WindowDurationHours: 4, TimeZone: UTC}
+policy: {backup: {before: false, after: false}}
+instances:
+  - {name: web, missing: 1, tags: {Patch Group: web}, durations: {install: 50m, scan: 10m}}
+  - {name: db, missing: 1, expect: {run: succeeded}}
+window: {executions: [{expect: {counts: {succeeded: 1}}}]}
+windows:
+  - name: late
+    schedule: cron(0 3 ? * SUN *)
+    durationHours: 4
+    targets: [[{key: InstanceIds, values: [web, db]}]]
+    input: {policy: {maxErrors: 1}}
+    executions: [{expect: {outcome: OUTCOME, counts: {succeeded: 1}, leftOut: 1}}]
+faults:
+  - stopRun: {run: late, at: 15h}
+"""
+
+
+def test_a_second_window_opens_by_its_own_schedule_in_the_middle_of_the_first() -> None:
+    outcome = rehearse(read_fleet(TWO_WINDOWS.replace("OUTCOME", "succeeded"), Path("windows.yaml")))
+
+    assert outcome.differences == ("a fault never struck: late: run stopped by somebody after 54000 s",)
+    assert [run.label for run in outcome.runs] == ["window run", "window late run"]
+    first, late = outcome.runs
+    assert late.started - first.started == timedelta(hours=1)
+    assert first.stopped is not None
+    assert late.started < first.stopped
+    assert late.plan["policy"]["maxErrors"] == 1
+
+
+def test_the_first_run_of_another_window_can_be_stopped_by_that_windows_name() -> None:
+    text = TWO_WINDOWS.replace("outcome: OUTCOME, counts: {succeeded: 1}, leftOut: 1", "outcome: failed")
+    text = text.replace("{run: late, at: 15h}", "{run: late, state: Carry Out Wave, after: 2m}")
+    outcome = rehearse(read_fleet(text, Path("windows.yaml")))
+    assert [run.status for run in outcome.runs] == ["SUCCEEDED", "ABORTED"]
 
 
 BY_HAND = """

@@ -852,3 +852,39 @@ def test_the_output_of_a_command_is_in_the_bucket_unless_the_role_may_not_put_it
     assert world.invocation(command)["Status"] == "Success"
     folder = f"drydock/here/{command}/{machine}/awsrunShellScript/PatchLinux"
     assert list(buckets.buckets["logs"].keys) == [f"{folder}/{name}" for name in files]
+
+
+def test_the_patch_group_of_a_report_is_the_one_in_which_the_operation_began(world: World) -> None:
+    machine = world.add(tags={"Patch Group": "web"})
+    command = world.send(machine, Operation="Scan", SnapshotId=SNAPSHOT)
+    world.wait(30)
+    world.ec2.create_tags(Resources=[machine], Tags=[{"Key": "Patch Group", "Value": "database"}])
+    world.wait(300)
+    assert world.invocation(command)["Status"] == "Success"
+    assert world.patches(machine)["PatchGroup"] == "web"
+
+    world.scan(machine)
+    assert world.patches(machine)["PatchGroup"] == "database"
+
+
+def test_an_association_scans_with_a_snapshot_of_its_own_and_run_command_knows_nothing_of_it(world: World) -> None:
+    machine = world.add(missing=("kernel",))
+    world.fleet.run_command.associate(world.fleet.machine(machine), "Scan")
+    world.wait(100)
+
+    assert world.ssm.list_commands()["Commands"] == []
+    assert world.statuses("EC2 Command Status-change Notification") == []
+    state = world.patches(machine)
+    assert (state["Operation"], state["MissingCount"]) == ("Scan", 1)
+    assert state["SnapshotId"] not in ("", SNAPSHOT)
+
+
+def test_a_command_that_patches_beside_an_association_cannot_have_the_lock(world: World) -> None:
+    machine = world.add(missing=("kernel",))
+    world.fleet.run_command.associate(world.fleet.machine(machine), "Scan")
+    world.wait(10)
+    command = world.send(machine, Operation="Install", SnapshotId=SNAPSHOT)
+    world.wait(100)
+
+    assert world.invocation(command)["Status"] == "Failed"
+    assert world.invocation(command)["CommandPlugins"][1]["ResponseCode"] == 4

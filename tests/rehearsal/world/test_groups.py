@@ -618,6 +618,55 @@ def test_a_warm_pool_is_not_in_service_and_is_used_first(world: World) -> None:
     assert world.describe()["WarmPoolSize"] == 1, "the pool is filled up again"
 
 
+@pytest.mark.parametrize("state", ["Warmed:Running", "Warmed:Hibernated"])
+def test_a_warm_pool_may_keep_its_members_running_or_hibernated(world: World, state: str) -> None:
+    """ "Warm pool instance state" in the EC2 Auto Scaling User Guide."""
+    sleeps = state == "Warmed:Hibernated"
+    warm = MachineSpec("warm", lifecycle_state=state, power="stopped" if sleeps else "running", hibernated=sleeps)
+    group = world.fleet.add_group(WEB, [MachineSpec("first"), warm], max=2, warm_pool=1)
+    (member,) = [member for member in group.members.values() if member.warm]
+    boots = member.machine.boots
+
+    assert world.size() == (0, 1, 2)
+    assert world.call("describe_warm_pool")["WarmPoolConfiguration"]["PoolState"] == state.removeprefix("Warmed:")
+    world.call("set_desired_capacity", DesiredCapacity=2)
+    world.settle()
+    assert world.state(member.instance_id) == "InService"
+    assert member.machine.boots == boots, "it was running, or went on with its memory"
+
+
+def test_a_retained_member_is_listed_but_counts_for_nothing_and_a_refresh_leaves_it(world: World) -> None:
+    """ "Control instance retention with instance lifecycle policies" in the EC2 Auto Scaling User Guide."""
+    kept = MachineSpec("kept", lifecycle_state="Terminating:Retained")
+    group = world.fleet.add_group(WEB, [MachineSpec("first"), kept], min=0, max=2, target_group=WEB)
+    retained = next(member for member in group.members.values() if member.retained)
+
+    assert world.size() == (0, 1, 2)
+    assert [one["LifecycleState"] for one in world.describe()["Instances"]] == ["InService", "Terminating:Retained"]
+    assert retained.instance_id not in group.target_groups[0].targets
+    world.call("start_instance_refresh")
+    world.settle()
+    assert world.state(retained.instance_id) == "Terminating:Retained"
+    assert retained.machine.state == "running"
+
+    world.terminate(retained.instance_id, decrement=True)
+    world.settle()
+    assert retained.instance_id not in group.members
+    assert world.size() == (0, 1, 2)
+
+
+def test_the_members_of_a_mixed_group_are_of_its_types_in_turn(world: World) -> None:
+    overrides = [{"InstanceType": "c5.xlarge", "WeightedCapacity": "4"}, {"InstanceType": "c5.large"}]
+    machines = [MachineSpec(f"web-{number}") for number in range(3)]
+    group = world.fleet.add_group(WEB, machines, min=1, mixed=MixedPolicy(overrides))
+
+    types = [one["InstanceType"] for one in world.describe()["Instances"]]
+    assert types == ["c5.xlarge", "c5.large", "c5.xlarge"]
+    assert group.desired == group.capacity == 9
+    world.settle()
+    assert len(group.in_service) == 3
+
+
 # Termination
 
 

@@ -27,6 +27,7 @@ from drydock.records.runs import Run, end_run, open_run, record_plan, require_ru
 from drydock.request.policy import DEFAULTS
 from drydock.times import to_text
 from tests.unit.fakes import START, Clock, FakeSsm
+from tests.unit.records.recorded import recorded_end, recorded_plan
 from tests.unit.world import World, merge
 
 RUN = "night-1"
@@ -163,20 +164,19 @@ class Asking:
         """The run is planned; `approval` is the policy of that name."""
         plan = plan or a_plan()
         self.objects.stored[f"runs/{RUN}/plan.json"] = plan
-        facts = {
-            "bucket": "drydock-logs",
-            "planKey": f"runs/{RUN}/plan.json",
-            "planHash": plan_hash(plan),
-            "planned": len(plan["machines"]),
-            "policy": merge(DEFAULTS, {"approval": approval}),
-            "startedBy": started_by,
-        }
-        record_plan(self.world.table, open_run(self.world.table, HOLDER, START), facts)
+        recorded = recorded_plan(
+            key=f"runs/{RUN}/plan.json",
+            hash=plan_hash(plan),
+            machines=len(plan["machines"]),
+            policy=merge(DEFAULTS, {"approval": approval}),
+            started_by=started_by,
+        )
+        record_plan(self.world.table, open_run(self.world.table, HOLDER, START), recorded)
         return plan
 
     def end(self, outcome: str) -> None:
         """The run is summarised."""
-        end_run(self.world.table, self.run, {"outcome": outcome}, self.clock())
+        end_run(self.world.table, self.run, recorded_end(at=self.clock(), outcome=outcome))
 
     def ask(self, **more: Any) -> None:
         """The state is entered."""
@@ -194,7 +194,7 @@ class Asking:
 
     @property
     def hash(self) -> str:
-        return str(self.run.item["planHash"])
+        return self.run.require_plan().hash
 
     @property
     def answers(self) -> list[tuple[str, Mapping[str, Any]]]:

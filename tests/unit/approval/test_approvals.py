@@ -539,7 +539,7 @@ def test_a_plan_that_was_only_made_can_be_approved_with_the_plain_command_line(a
     asking.write(f"approve {asking.hash}", ANNA)
 
     assert is_approved(asking.run, asking.hash, asking.clock(), "")
-    assert asking.run.item["outcome"] == "planned", "the run itself stays as it has ended"
+    assert asking.run.outcome == "planned", "the run itself stays as it has ended"
     assert asking.run.is_ended
 
 

@@ -103,8 +103,8 @@ def test_a_function_is_invoked_as_an_event(monkeypatch: pytest.MonkeyPatch) -> N
     asked: list[dict[str, Any]] = []
     answering(monkeypatch, invoke=lambda **request: asked.append(request))
 
-    invoke_later("drydock-give_back", {"instanceId": "i-1"})
+    invoke_later("drydock-give_back", {"subject": "i-1"})
 
     (request,) = asked
     assert (request["FunctionName"], request["InvocationType"]) == ("drydock-give_back", "Event")
-    assert json.loads(request["Payload"]) == {"instanceId": "i-1"}
+    assert json.loads(request["Payload"]) == {"subject": "i-1"}

@@ -16,12 +16,12 @@ from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, activate_lease, claim_intent, find_lease, take_lease
 from drydock.records.results import find_result
-from drydock.subject import group_subject
+from drydock.subject import read_subject
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE, OTHER_EXECUTION, World
 
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
-SUBJECT = group_subject("web")
+SUBJECT = read_subject("group/web")
 OTHER = "i-0000000000000000b"
 AS_FOUND = Group(
     name="web",
@@ -99,11 +99,11 @@ def roll(world: World, *intents: str, **outcome: Any) -> None:
         "planned": [INSTANCE, OTHER],
     }
     activate_lease(world.table, ROLL, SUBJECT, journal, "suspend", world.clock())
-    claim_member(world.table, ROLL, "web", INSTANCE, world.clock())
+    claim_member(world.table, ROLL, SUBJECT, INSTANCE, world.clock())
     for intent in ("lowerMin", f"standby:{INSTANCE}", *intents):
         claim_intent(world.table, ROLL, SUBJECT, intent, world.clock())
     if outcome:
-        end_member(world.table, ROLL, "web", INSTANCE, outcome, world.clock())
+        end_member(world.table, ROLL, SUBJECT, INSTANCE, outcome, world.clock())
     world.executions.statuses[ROLL.execution] = "ABORTED"
     world.executions.statuses[child_of(INSTANCE)] = "ABORTED"
 

@@ -11,8 +11,6 @@ import pytest
 from drydock.aws.autoscaling import AutoScaling, Group, LaunchSource
 from drydock.aws.ec2 import LaunchTemplate
 from drydock.group.golden_images import (
-    MAKE_DEFAULT,
-    MAKE_VERSION,
     Donor,
     Situation,
     choose_donor,
@@ -23,17 +21,18 @@ from drydock.group.golden_images import (
 )
 from drydock.group.member_turns import return_member
 from drydock.group.messages import group_message
+from drydock.records import intents
 from drydock.records.group_leases import claim_member
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, activate_lease, claim_intent, find_lease, record_intent, take_lease
 from drydock.request.policy import DEFAULTS, effective_policy
-from drydock.subject import group_subject
+from drydock.subject import read_subject
 from drydock.telling.text import Location
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, INSTANCE, World
 
 ROLL = Holder(EXECUTION.replace("PatchInstance", "RollGroup"), 0)
-WEB = group_subject("web")
+WEB = read_subject("group/web")
 BASE, OWN = "ami-0000000000000cafe", "ami-00000000000000001"
 SOURCE = LaunchSource(
     group_name="web",
@@ -156,12 +155,12 @@ def test_what_a_died_execution_did_to_the_template_stands_in_its_lease(world: Wo
     hold_group(world)
     assert describe_refresh(lease_of(world)) is None
 
-    claim_intent(world.table, ROLL, WEB, MAKE_VERSION, START, **FACTS)
+    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, START, **FACTS)
     asked = describe_refresh(lease_of(world))
-    record_intent(world.table, ROLL, WEB, MAKE_VERSION, {"id": "6", "wrong": ""})
-    claim_intent(world.table, ROLL, WEB, MAKE_DEFAULT, START)
+    record_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, {"id": "6", "wrong": ""})
+    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_DEFAULT, START)
     made = describe_refresh(lease_of(world))
-    record_intent(world.table, ROLL, WEB, MAKE_DEFAULT, {"id": "6"})
+    record_intent(world.table, ROLL, WEB, intents.TEMPLATE_DEFAULT, {"id": "6"})
     is_default = describe_refresh(lease_of(world))
 
     assert asked is not None and made is not None and is_default is not None
@@ -182,8 +181,10 @@ def test_what_is_to_be_known_of_a_version_is_told_with_it(
     world: World, facts: Mapping[str, Any], version: str, warning: str
 ) -> None:
     hold_group(world)
-    claim_intent(world.table, ROLL, WEB, MAKE_VERSION, START, **{**FACTS, **facts})
-    record_intent(world.table, ROLL, WEB, MAKE_VERSION, {"id": version, "wrong": str(facts.get("wrong", ""))})
+    claim_intent(world.table, ROLL, WEB, intents.TEMPLATE_VERSION, START, **{**FACTS, **facts})
+    record_intent(
+        world.table, ROLL, WEB, intents.TEMPLATE_VERSION, {"id": version, "wrong": str(facts.get("wrong", ""))}
+    )
 
     found = describe_refresh(lease_of(world))
 
@@ -253,21 +254,20 @@ class EmptyGroup(AutoScaling):
 
 def test_the_image_of_a_member_is_found_when_the_end_of_its_execution_was_not_seen(world: World) -> None:
     hold_group(world)
-    claim_member(world.table, ROLL, "web", INSTANCE, START)
+    claim_member(world.table, ROLL, WEB, INSTANCE, START)
     world.services.autoscaling = EmptyGroup()
     child = f"{EXECUTION.rsplit(':', 1)[0]}:night-1-{INSTANCE}"
     world.executions.statuses[child] = "SUCCEEDED"
     world.executions.failures[child] = {"output": f'{{"verdict": "compliant", "images": {{"after": "{OWN}"}}}}'}
     data = {
         "owner": {"execution": ROLL.execution, "redriveCount": 0},
-        "groupName": "web",
         "runId": "",
         "failure": {"error": "States.Runtime", "cause": "the engine failed"},
         "output": None,
     }
     world.set_policy(refreshLaunchTemplate={"enabled": True})
 
-    found = return_member(world.services, world.step("Return Member", data))
+    found = return_member(world.services, world.step("Return Member", data, groupName="web"))
 
     assert DEFAULTS["refreshLaunchTemplate"]["enabled"] is False
     assert found["work"]["imageId"] == OWN

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from drydock.errors import InvalidInputError, InvalidPolicyError
-from drydock.group.admission import GroupRequest, read_group_request
 from drydock.group.rolling import describe_group, summarise_group
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, Lease
-from drydock.subject import group_subject
+from drydock.request.group import GroupRequest, read_group_request
+from drydock.subject import Group
 from tests.unit.fakes import START
 from tests.unit.world import EXECUTION, SNAPSHOT
 
@@ -42,7 +42,7 @@ def lease(members: Mapping[str, Mapping[str, Any]], closed: Mapping[str, str] | 
         "memberIds": [ONE, TWO, THREE],
     }
     return Lease(
-        subject=group_subject("web"),
+        subject=Group("web"),
         holder=Holder(EXECUTION, 0),
         phase=ACTIVE,
         started=START,
@@ -59,7 +59,7 @@ def lease(members: Mapping[str, Mapping[str, Any]], closed: Mapping[str, str] | 
 def test_a_name_is_all_that_a_roll_needs() -> None:
     request = read({"groupName": "web"})
 
-    assert (request.group_name, request.run_id, request.only) == ("web", "", frozenset())
+    assert (request.group.name, request.run_id, request.only) == ("web", "", frozenset())
     assert request.policy["batch"] == 1
     assert request.policy["onMemberFailure"] == "return"
 

@@ -25,6 +25,7 @@ from drydock.group.surging import (
     wanted_without_surge,
 )
 from drydock.records.leases import Intent, Lease
+from drydock.subject import read_subject
 from tests.unit.fakes import START
 from tests.unit.group.test_rules import group, member, policy
 from tests.unit.world import HOLDER, World
@@ -42,7 +43,7 @@ def lease(journal: Mapping[str, Any] | None = None, **intents: Mapping[str, Any]
     """A group's lease; two underscores in the name of an intent stand for a colon."""
     facts = {name.replace("__", ":"): dict(more) for name, more in intents.items()}
     return Lease(
-        subject="group/web",
+        subject=read_subject("group/web"),
         holder=HOLDER,
         phase="ACTIVE",
         started=START,

@@ -20,6 +20,7 @@ from drydock.errors import (
 from drydock.machine.refusal import refusal
 from drydock.request.instance import read_request
 from drydock.request.policy import DEFAULTS, Policy
+from drydock.subject import Group
 from tests.unit.world import EXECUTION, INSTANCE, OTHER_EXECUTION, SNAPSHOT, merge
 
 NAME = "/drydock/policy"
@@ -32,7 +33,7 @@ def read(given: object, account: str = "{}", execution: str = EXECUTION) -> Any:
 def test_the_instance_id_is_enough() -> None:
     request = read({"instanceId": INSTANCE})
 
-    assert (request.instance_id, request.run_id, request.group, request.policy) == (INSTANCE, "", "", DEFAULTS)
+    assert (request.instance_id, request.run_id, request.group, request.policy) == (INSTANCE, "", None, DEFAULTS)
 
 
 def test_everything_that_is_given_is_used() -> None:
@@ -46,7 +47,7 @@ def test_everything_that_is_given_is_used() -> None:
         }
     )
 
-    assert (request.instance_id, request.run_id, request.group) == ("i-12345678", "run-7", "web servers")
+    assert (request.instance_id, request.run_id, request.group) == ("i-12345678", "run-7", Group("web servers"))
     assert (request.snapshot_id, request.policy["reboot"]) == (SNAPSHOT, "NoReboot")
 
 

@@ -26,7 +26,7 @@ from drydock.machine.commands import Command, begin_command, look_at_command
 from drydock.records.leases import claim_intent, file_wait
 from drydock.records.waits import Wait, Work
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.world import HOLDER, INSTANCE, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
 
 INSTALL = Command("install", "install", "AWS-RunPatchBaseline", {"Operation": "Install"}, {"kept": "fact"})
 DEADLINE = START + timedelta(hours=1)
@@ -335,7 +335,7 @@ def test_a_throttled_look_says_nothing_about_the_command(world: World) -> None:
 
 def test_an_intent_of_another_kind_is_no_command(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "stop", world.clock())
+    claim_intent(world.table, HOLDER, SUBJECT, "stop", world.clock())
 
     send(world)
 

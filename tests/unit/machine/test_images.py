@@ -13,7 +13,7 @@ from drydock.records.leases import claim_intent, record_intent
 from drydock.records.waits import Wait
 from drydock.times import to_text
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, INSTANCE, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
 
 ALLOWED = re.compile(r"[A-Za-z0-9()./_-]{3,128}")
 
@@ -105,8 +105,8 @@ def test_an_image_may_be_invisible_for_two_minutes_only(world: World) -> None:
 def with_images(world: World) -> None:
     world.hold()
     for intent, image_id in (("imageBefore", "ami-1"), ("imageAfter", "ami-2")):
-        claim_intent(world.table, HOLDER, INSTANCE, intent, world.clock(), imageName=intent, deprecateAfterDays=30)
-        record_intent(world.table, HOLDER, INSTANCE, intent, {"id": image_id})
+        claim_intent(world.table, HOLDER, SUBJECT, intent, world.clock(), imageName=intent, deprecateAfterDays=30)
+        record_intent(world.table, HOLDER, SUBJECT, intent, {"id": image_id})
 
 
 def deprecate(world: World) -> list[str]:
@@ -150,7 +150,7 @@ def test_a_date_that_cannot_be_set_is_reported_and_the_next_image_gets_its_own(w
 def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(world: World) -> None:
     world.hold()
     image_id = world.ec2.create_image(INSTANCE, "n", "", no_reboot=False, tags={}, since=START)
-    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
+    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
 
     assert deprecate(world) == []
     assert world.ec2.deprecated == {image_id: START + timedelta(days=30)}
@@ -158,7 +158,7 @@ def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(wo
 
 def test_an_image_that_was_never_made_gets_no_date(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
+    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
 
     assert deprecate(world) == []
     assert world.ec2.deprecated == {}

@@ -12,7 +12,7 @@ from drydock.machine.power import look_at_start, look_at_stop, was_started_here
 from drydock.records.leases import claim_intent
 from drydock.records.waits import Wait
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, INSTANCE, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
 
 DEADLINE = START + timedelta(hours=1)
 
@@ -129,7 +129,7 @@ def test_a_machine_was_started_here_only_if_it_did_not_run_before(
 ) -> None:
     world.hold("stopped")
     if facts is not None:
-        claim_intent(world.table, HOLDER, INSTANCE, "start", world.clock(), **facts)
+        claim_intent(world.table, HOLDER, SUBJECT, "start", world.clock(), **facts)
 
     assert world.lease is not None
     assert was_started_here(world.lease) is ours

@@ -12,7 +12,7 @@ from drydock.machine.settling import SETTLE_LIMIT, CommandAtWork, Settlement, lo
 from drydock.records.leases import claim_intent, file_wait
 from drydock.records.waits import Wait
 from tests.unit.fakes import START, FunctionDiedError, SentCommand, agent
-from tests.unit.world import HOLDER, INSTANCE, World
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World
 
 
 def send(world: World, intent: str = "install") -> SentCommand:
@@ -30,7 +30,7 @@ def look(world: World) -> Settlement:
 
 def test_where_no_command_was_sent_all_is_settled(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "stop", world.clock())
+    claim_intent(world.table, HOLDER, SUBJECT, "stop", world.clock())
 
     assert look(world).is_settled
 

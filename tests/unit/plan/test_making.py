@@ -15,14 +15,16 @@ from drydock.plan.run_request import RunRequest, Source
 from drydock.plan.targets import leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
-from drydock.records.runs import Run, read_run
+from drydock.records.holder import Holder
+from drydock.records.runs import PLANNING, RecordedPlan, Run
 from drydock.request.policy import Policy
-from drydock.subject import group_subject
+from drydock.subject import Group
 from drydock.tags import GROUP_TAG
 from drydock.times import to_text
 from tests.unit.fakes import START, agent
 from tests.unit.plan.test_plans import instance, instance_id, policy
-from tests.unit.world import EXECUTION, SNAPSHOT
+from tests.unit.records.recorded import RUN_EXECUTION, SNAPSHOT, a_run, recorded_plan
+from tests.unit.world import EXECUTION
 
 NOW = START + timedelta(minutes=1)
 END = START + timedelta(hours=2)
@@ -41,19 +43,9 @@ WINDOW = WindowFacts(
 )
 
 
-def run(run_id: str = "night-7", *, since: datetime = START, **more: Any) -> Run:
-    execution = f"{EXECUTION.rpartition(':')[0]}:{run_id}"
-    return read_run(
-        {
-            "runId": run_id,
-            "owner": execution,
-            "redriveCount": 0,
-            "phase": "PLANNING",
-            "startedAt": to_text(START),
-            "snapshotSince": to_text(since),
-            **more,
-        }
-    )
+def run(run_id: str = "night-7", plan: RecordedPlan | None = None) -> Run:
+    execution = f"{RUN_EXECUTION.rpartition(':')[0]}:{run_id}"
+    return a_run(run_id=run_id, holder=Holder(execution, 0), phase=PLANNING, plan=plan)
 
 
 def request(source: Source = "targets", given: Policy | None = None, **more: Any) -> RunRequest:
@@ -96,7 +88,9 @@ def facts(count: int = 3, **more: Any) -> Facts:
 
 def earlier(since: datetime = START, *, is_canary_proved: bool = True) -> Earlier:
     plan: Plan = {**make_plan(facts()), "snapshotId": SNAPSHOT}
-    return Earlier(run("night-6", since=since), plan, frozenset({instance_id(2)}), is_canary_proved)
+    return Earlier(
+        run("night-6", recorded_plan(snapshot_since=since)), plan, frozenset({instance_id(2)}), is_canary_proved
+    )
 
 
 def ids(plan: Plan) -> list[str]:
@@ -125,7 +119,7 @@ def test_the_same_facts_make_the_same_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [{instance_id(2): "other-run"}, {group_subject("web"): "other-run"}], ids=["the machine", "its group"]
+    "held", [{instance_id(2): "other-run"}, {Group("web").key: "other-run"}], ids=["the machine", "its group"]
 )
 def test_a_machine_in_the_hands_of_others_is_left_out_by_their_name(held: dict[str, str]) -> None:
     plan = make_plan(facts(instances=[instance(1), instance(2, tags={GROUP_TAG: "web"})], held=held))

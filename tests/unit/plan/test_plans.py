@@ -40,6 +40,7 @@ from drydock.plan.plans import (
 from drydock.plan.targets import LeftOut
 from drydock.records.history import History
 from drydock.request.policy import DEFAULTS, Policy
+from drydock.subject import Group, read_subject
 from tests.unit.fakes import START, agent
 from tests.unit.world import EXECUTION, OTHER_EXECUTION, SNAPSHOT, merge
 
@@ -71,7 +72,7 @@ def history(*seconds: int, number: int = 1, platform: str = "Linux", group: str 
 
 def machine(number: int, *, seconds: int = 600, name: str | None = None, late: bool = False, **tags: str) -> Candidate:
     return Candidate(
-        instance_id=instance_id(number),
+        subject=read_subject(instance_id(number)),
         name=f"web-{number:05}" if name is None else name,
         platform="Linux",
         patch_group="web",
@@ -85,7 +86,7 @@ def machine(number: int, *, seconds: int = 600, name: str | None = None, late: b
 
 
 def numbers(machines: Sequence[Candidate]) -> list[int]:
-    return [int(machine.instance_id.removeprefix("i-"), 16) for machine in machines]
+    return [int(machine.subject.key.removeprefix("i-"), 16) for machine in machines]
 
 
 def waves_of(machines: Sequence[Candidate], rules: Policy, *, with_canary: bool = True) -> list[tuple[bool, list[int]]]:
@@ -269,7 +270,7 @@ def test_a_candidate_knows_what_its_place_in_the_plan_depends_on(key: str) -> No
 
     made = candidate(found, None, Durations({instance_id(1): history(900)}), True)
 
-    assert (made.instance_id, made.name, made.platform, made.patch_group) == (instance_id(1), "web-1", "Windows", "web")
+    assert (made.subject.key, made.name, made.platform, made.patch_group) == (instance_id(1), "web-1", "Windows", "web")
     assert (made.power, made.seconds, made.basis) == ("running", 900, "own history")
     assert (made.order, made.not_attempted) == (7, True)
 
@@ -513,17 +514,17 @@ def test_every_machine_is_in_exactly_one_wave_and_orders_are_kept(
     ordered, _ = in_order(machines)
     waves, _ = make_waves(ordered, rules, with_canary=with_canary)
 
-    planned = [one.instance_id for wave in waves for one in wave.machines]
-    assert sorted(planned) == sorted(one.instance_id for one in machines)
+    planned = [one.subject.key for wave in waves for one in wave.machines]
+    assert sorted(planned) == sorted(one.subject.key for one in machines)
     assert all(wave.machines for wave in waves)
     size = slots_of(rules["waveSize"], len(machines), 1)
     assert all(len(wave.machines) <= size for wave in waves if not wave.is_canary)
     assert all(len({one.order for one in wave.machines}) == 1 for wave in waves)
     kinds = [wave.is_canary for wave in waves]
     assert kinds == sorted(kinds, reverse=True)
-    place = {one.instance_id: number for number, one in enumerate(ordered)}
+    place = {one.subject: number for number, one in enumerate(ordered)}
     for canary in (True, False):
-        places = [place[one.instance_id] for wave in waves if wave.is_canary is canary for one in wave.machines]
+        places = [place[one.subject] for wave in waves if wave.is_canary is canary for one in wave.machines]
         assert places == sorted(places)
 
 
@@ -555,7 +556,7 @@ def test_no_more_machines_than_allowed_are_in_work_and_none_that_fits_breaks_a_d
     schedule = predict(waves, START, concurrency, soak * MINUTE, ends, admits)
 
     fitting = {key: turn for key, turn in schedule.turns.items() if turn.fits}
-    assert set(schedule.turns) == {one.instance_id for one in machines}
+    assert set(schedule.turns) == {one.subject for one in machines}
     for turn in fitting.values():
         beside = [other for other in fitting.values() if other.starts <= turn.starts < other.ends]
         assert len(beside) <= concurrency
@@ -564,8 +565,8 @@ def test_no_more_machines_than_allowed_are_in_work_and_none_that_fits_breaks_a_d
     assert schedule.predicted_end == max((turn.ends for turn in fitting.values()), default=START)
     over = START
     for wave in waves:
-        assert all(schedule.turns[one.instance_id].starts >= over for one in wave.machines)
-        over = max([over, *(fitting[one.instance_id].ends for one in wave.machines if one.instance_id in fitting)])
+        assert all(schedule.turns[one.subject].starts >= over for one in wave.machines)
+        over = max([over, *(fitting[one.subject].ends for one in wave.machines if one.subject in fitting)])
 
 
 # Times
@@ -709,7 +710,7 @@ def test_the_members_of_each_group_are_one_in_the_plan_and_other_machines_stay_a
 
     gathered = gather_groups([*members(60), alone, *members(60, 60, group="app farm/1")], DEFAULTS)
 
-    assert [one.instance_id for one in gathered] == [alone.instance_id, "group/web", "group/app farm/1"]
+    assert [one.subject for one in gathered] == [alone.subject, Group("web"), Group("app farm/1")]
     assert [one.label for one in gathered[1:]] == ["group web", "group app farm/1"]
     assert count_machines(gathered) == 4
 

@@ -8,7 +8,7 @@ from drydock.errors import LeaseLostError
 from drydock.records.group_leases import claim_member, close_roll, end_member
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, activate_lease, begin_restoring, find_lease, take_lease
-from drydock.subject import group_subject
+from drydock.subject import Group
 from tests.unit.fakes import START
 from tests.unit.world import OTHER_EXECUTION, World
 
@@ -21,19 +21,19 @@ FIRST, SECOND = "i-0000000000000000a", "i-0000000000000000b"
 @pytest.fixture(autouse=True)
 def roll(world: World) -> None:
     """A roll that is at work on the group."""
-    assert take_lease(world.table, ROLL, group_subject(GROUP), START, world.clock()) is None
-    activate_lease(world.table, ROLL, group_subject(GROUP), {"desired": 2}, "suspend", world.clock())
+    assert take_lease(world.table, ROLL, Group(GROUP), START, world.clock()) is None
+    activate_lease(world.table, ROLL, Group(GROUP), {"desired": 2}, "suspend", world.clock())
 
 
 def lease_of(world: World) -> Lease:
-    lease = find_lease(world.table, group_subject(GROUP))
+    lease = find_lease(world.table, Group(GROUP))
     assert lease is not None
     return lease
 
 
 def test_a_member_has_one_turn_however_often_it_is_claimed(world: World) -> None:
-    first = claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
-    again = claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    first = claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
+    again = claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
 
     assert first is not None and again is not None
     assert set(lease_of(world).members) == {FIRST}
@@ -41,46 +41,46 @@ def test_a_member_has_one_turn_however_often_it_is_claimed(world: World) -> None
 
 
 def test_no_member_begins_once_the_roll_is_closed_but_one_that_began_goes_on(world: World) -> None:
-    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
-    close_roll(world.table, ROLL, GROUP, "AlarmActiveError", "the alarm rings")
+    claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
+    close_roll(world.table, ROLL, Group(GROUP), "AlarmActiveError", "the alarm rings")
 
-    assert claim_member(world.table, ROLL, GROUP, SECOND, world.clock()) is None
-    assert claim_member(world.table, ROLL, GROUP, FIRST, world.clock()) is not None
+    assert claim_member(world.table, ROLL, Group(GROUP), SECOND, world.clock()) is None
+    assert claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock()) is not None
     assert set(lease_of(world).members) == {FIRST}
 
 
 def test_the_first_reason_for_which_a_roll_is_closed_stands(world: World) -> None:
-    close_roll(world.table, ROLL, GROUP, "AlarmActiveError", "the alarm rings")
-    close_roll(world.table, ROLL, GROUP, "RollStoppedError", "another one")
+    close_roll(world.table, ROLL, Group(GROUP), "AlarmActiveError", "the alarm rings")
+    close_roll(world.table, ROLL, Group(GROUP), "RollStoppedError", "another one")
 
     assert lease_of(world).closed == {"error": "AlarmActiveError", "reason": "the alarm rings"}
 
 
 def test_the_first_outcome_of_a_member_stands(world: World) -> None:
-    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
 
-    end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "succeeded"}, world.clock())
-    lease = end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "failed"}, world.clock())
+    end_member(world.table, ROLL, Group(GROUP), FIRST, {"outcome": "succeeded"}, world.clock())
+    lease = end_member(world.table, ROLL, Group(GROUP), FIRST, {"outcome": "failed"}, world.clock())
 
     assert lease is not None
     assert lease.members[FIRST]["outcome"] == lease_of(world).members[FIRST]["outcome"] == "succeeded"
 
 
 def test_a_member_whose_turn_never_came_has_no_outcome(world: World) -> None:
-    assert end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "failed"}, world.clock()) is None
+    assert end_member(world.table, ROLL, Group(GROUP), FIRST, {"outcome": "failed"}, world.clock()) is None
 
     assert lease_of(world).members == {}
 
 
 @pytest.mark.parametrize("holder", [REDRIVEN, Holder(OTHER_EXECUTION, 0)], ids=["redriven", "another"])
 def test_nobody_but_the_owner_claims_ends_or_closes(world: World, holder: Holder) -> None:
-    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
 
     with pytest.raises(LeaseLostError):
-        claim_member(world.table, holder, GROUP, SECOND, world.clock())
+        claim_member(world.table, holder, Group(GROUP), SECOND, world.clock())
     with pytest.raises(LeaseLostError):
-        end_member(world.table, holder, GROUP, FIRST, {"outcome": "failed"}, world.clock())
-    close_roll(world.table, holder, GROUP, "RollStoppedError", "no")
+        end_member(world.table, holder, Group(GROUP), FIRST, {"outcome": "failed"}, world.clock())
+    close_roll(world.table, holder, Group(GROUP), "RollStoppedError", "no")
 
     lease = lease_of(world)
     assert (set(lease.members), lease.closed) == ({FIRST}, None)
@@ -88,15 +88,15 @@ def test_nobody_but_the_owner_claims_ends_or_closes(world: World, holder: Holder
 
 
 def test_nothing_is_claimed_or_ended_any_more_while_the_group_is_given_back(world: World) -> None:
-    claim_member(world.table, ROLL, GROUP, FIRST, world.clock())
+    claim_member(world.table, ROLL, Group(GROUP), FIRST, world.clock())
     begin_restoring(world.table, lease_of(world), world.clock())
 
     with pytest.raises(LeaseLostError):
-        claim_member(world.table, ROLL, GROUP, SECOND, world.clock())
+        claim_member(world.table, ROLL, Group(GROUP), SECOND, world.clock())
     with pytest.raises(LeaseLostError):
-        end_member(world.table, ROLL, GROUP, FIRST, {"outcome": "succeeded"}, world.clock())
+        end_member(world.table, ROLL, Group(GROUP), FIRST, {"outcome": "succeeded"}, world.clock())
 
 
 def test_without_a_lease_no_member_begins(world: World) -> None:
     with pytest.raises(LeaseLostError):
-        claim_member(world.table, ROLL, "another", FIRST, world.clock())
+        claim_member(world.table, ROLL, Group("another"), FIRST, world.clock())

@@ -24,7 +24,7 @@ from drydock.records.leases import (
 )
 from drydock.records.waits import Wait, Work, read_wait
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT
 
 DEADLINE = START + timedelta(hours=1)
 
@@ -41,19 +41,19 @@ def a_work(answer: dict[str, str] | None = None) -> Work:
 @pytest.fixture
 def held(table: Table) -> Table:
     """A table in which the machine's lease is active and an image was announced."""
-    take_lease(table, HOLDER, INSTANCE, START, START)
-    activate_lease(table, HOLDER, INSTANCE, {"power": "running"}, "tag", START)
-    claim_intent(table, HOLDER, INSTANCE, "imageBefore", START)
+    take_lease(table, HOLDER, SUBJECT, START, START)
+    activate_lease(table, HOLDER, SUBJECT, {"power": "running"}, "tag", START)
+    claim_intent(table, HOLDER, SUBJECT, "imageBefore", START)
     return table
 
 
 def token(table: Table) -> str:
-    lease = find_lease(table, INSTANCE)
+    lease = find_lease(table, SUBJECT)
     return lease.wait.token if lease and lease.wait else ""
 
 
 def restore(table: Table) -> None:
-    lease = find_lease(table, INSTANCE)
+    lease = find_lease(table, SUBJECT)
     assert lease is not None and begin_restoring(table, lease, START)
 
 
@@ -66,7 +66,7 @@ def test_a_wait_is_read_as_it_was_written() -> None:
 def test_a_wait_is_filed_together_with_what_aws_answered(held: Table) -> None:
     assert file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1", "expiresAt": "then"}))
 
-    lease = find_lease(held, INSTANCE)
+    lease = find_lease(held, SUBJECT)
     assert lease is not None
     assert lease.wait == a_wait()
     assert (lease.intents["imageBefore"].id, lease.intents["imageBefore"].facts) == ("ami-1", {"expiresAt": "then"})
@@ -97,7 +97,7 @@ def test_an_older_entry_does_not_wait_but_its_answer_is_kept(held: Table) -> Non
 
     assert not file_wait(held, HOLDER, a_wait(1), a_work({"id": "ami-1"}))
 
-    lease = find_lease(held, INSTANCE)
+    lease = find_lease(held, SUBJECT)
     assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
     assert token(held) == "token-2"
 
@@ -108,7 +108,7 @@ def test_only_the_holder_waits_for_its_machine(held: Table, holder: Holder) -> N
     with pytest.raises(LeaseLostError):
         file_wait(held, holder, a_wait(), a_work({"id": "ami-9"}))
 
-    lease = find_lease(held, INSTANCE)
+    lease = find_lease(held, SUBJECT)
     assert lease is not None
     assert (lease.wait, lease.intents["imageBefore"].id) == (None, "")
 
@@ -116,7 +116,7 @@ def test_only_the_holder_waits_for_its_machine(held: Table, holder: Holder) -> N
 def test_the_next_intent_forgets_what_was_waited_for(held: Table) -> None:
     file_wait(held, HOLDER, a_wait(), a_work())
 
-    claim_intent(held, HOLDER, INSTANCE, "start", START)
+    claim_intent(held, HOLDER, SUBJECT, "start", START)
 
     assert token(held) == ""
     assert find_leases_that_await(held, "ami-1") == []
@@ -133,7 +133,7 @@ def test_only_images_are_looked_up_by_what_is_waited_for(held: Table, kind: str)
 def test_an_intent_that_is_found_again_leaves_the_wait(held: Table) -> None:
     file_wait(held, HOLDER, a_wait(), a_work())
 
-    claim_intent(held, HOLDER, INSTANCE, "imageBefore", START)
+    claim_intent(held, HOLDER, SUBJECT, "imageBefore", START)
 
     assert token(held) == "token-1"
 
@@ -152,7 +152,7 @@ def test_an_image_asked_for_while_giving_back_began_is_still_known(held: Table) 
 
     assert not file_wait(held, HOLDER, a_wait(), a_work({"id": "ami-1"}))
 
-    lease = find_lease(held, INSTANCE)
+    lease = find_lease(held, SUBJECT)
     assert lease is not None and lease.intents["imageBefore"].id == "ami-1"
 
 
@@ -167,7 +167,7 @@ def test_the_index_is_only_a_hint_and_the_lease_is_read_as_it_is_now(
     (lease,) = find_leases_that_await(held, "ami-1")
     assert lease.wait is not None and lease.wait.token == "token-2"
 
-    drop_lease(held, HOLDER, INSTANCE, ACTIVE)
+    drop_lease(held, HOLDER, SUBJECT, ACTIVE)
     assert find_leases_that_await(held, "ami-1") == []
 
 

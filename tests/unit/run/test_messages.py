@@ -11,23 +11,23 @@ from drydock.run.messages import summary_message, window_skipped_message, window
 from drydock.telling.text import NEXT_STEPS, Location, console_link
 from drydock.times import to_text
 from tests.unit.fakes import START
+from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, a_run, recorded_plan
 from tests.unit.run.test_reports import (
     ABORTED,
     ALL_WELL,
     CLOSED_BY_BUDGET,
     CLOSED_BY_HAND,
-    OWNER,
+    PLAN_ONLY,
     REJECTED,
-    RUN_ID,
     UNANSWERED,
     after,
+    approval,
     failed_place,
     ident,
     make_plan,
     place,
     planned_machine,
     report_of,
-    run_item,
 )
 
 LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
@@ -47,18 +47,6 @@ def section(text: str, heading: str) -> list[str]:
     begin = next(number for number, line in enumerate(lines) if line.startswith(heading))
     end = next((number for number in range(begin, len(lines)) if not lines[number]), len(lines))
     return [line.strip() for line in lines[begin + 1 : end]]
-
-
-def approved(**more: Any) -> dict[str, Any]:
-    decision = {
-        "by": "arn:aws:iam::123456789012:user/hanako",
-        "name": "Hanako",
-        "decision": "approved",
-        "reason": "looks good",
-        "at": to_text(after(5)),
-        **more,
-    }
-    return {"token": "t", "until": to_text(after(20)), "decision": decision["decision"], "decisions": [decision]}
 
 
 URGENCY = [
@@ -85,7 +73,7 @@ URGENCY = [
     ),
     (
         [],
-        {"planOnly": True},
+        {"plan": PLAN_ONLY},
         None,
         "Nothing has to be done now: a plan for 3 machines was made and nothing was touched.",
     ),
@@ -117,7 +105,7 @@ URGENCY = [
 def test_the_first_line_says_whether_anything_has_to_be_done_now(
     places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
 ) -> None:
-    _, text = summary(report_of(places, run=run_item(**run), failure=failure))
+    _, text = summary(report_of(places, run=a_run(**run), failure=failure))
 
     assert text.splitlines()[0].startswith(first_line)
 
@@ -126,7 +114,7 @@ def test_the_first_line_says_whether_anything_has_to_be_done_now(
 def test_every_variant_names_run_window_place_and_time_and_is_no_json(
     places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, first_line: str
 ) -> None:
-    subject, text = summary(report_of(places, run=run_item(**run), failure=failure))
+    subject, text = summary(report_of(places, run=a_run(**run), failure=failure))
 
     assert subject.endswith("(window nightly)") and len(subject) < 100
     for part in (
@@ -138,7 +126,7 @@ def test_every_variant_names_run_window_place_and_time_and_is_no_json(
         "to 2026-01-13 11:00 +09:00 (Asia/Tokyo): 1 h 0 min",
         f"Report: s3://{BUCKET}/{KEY}",
         f"https://ap-northeast-1.console.aws.amazon.com/s3/object/{BUCKET}?prefix={KEY}",
-        console_link(OWNER, LOCATION),
+        console_link(RUN_EXECUTION, LOCATION),
     ):
         assert part in text, part
     assert "{" not in text and "None" not in text
@@ -171,7 +159,7 @@ def test_groups_that_are_not_as_they_should_be_are_named_with_their_members() ->
 
 
 def test_a_reason_that_all_share_is_told_once() -> None:
-    _, text = summary(report_of([failed_place(1)], run=run_item(closed=CLOSED_BY_BUDGET)))
+    _, text = summary(report_of([failed_place(1)], run=a_run(closed=CLOSED_BY_BUDGET)))
 
     heading = "Not attempted (2): 2 failed, and the policy allows 1"
     assert section(text, heading) == [f"web-2 ({ident(2)})", f"web-3 ({ident(3)})"]
@@ -180,7 +168,7 @@ def test_a_reason_that_all_share_is_told_once() -> None:
 def test_twenty_machines_are_named_and_the_report_has_the_others() -> None:
     places = [failed_place(number) for number in range(1, 26)]
 
-    _, text = summary(report_of(places, plan=make_plan(1_000), run=run_item(closed=CLOSED_BY_BUDGET)))
+    _, text = summary(report_of(places, plan=make_plan(1_000), run=a_run(closed=CLOSED_BY_BUDGET)))
 
     failed, left = section(text, "Failed (25)"), section(text, "Not attempted (975)")
     assert (len(failed), failed[-1]) == (21, "and 5 more in the report")
@@ -207,7 +195,9 @@ def test_people_see_whether_the_run_kept_to_its_window(ended: float, says: str) 
 def test_a_run_by_hand_is_known_by_its_id_and_by_who_started_it() -> None:
     plan = make_plan(window=None)
 
-    subject, text = summary(report_of(ALL_WELL, plan=plan, run=run_item(startedBy="arn:aws:iam::1:user/taro")))
+    subject, text = summary(
+        report_of(ALL_WELL, plan=plan, run=a_run(plan=recorded_plan(started_by="arn:aws:iam::1:user/taro")))
+    )
 
     assert subject == f"Drydock: all 3 machines patched (run {RUN_ID})"
     assert "Started by arn:aws:iam::1:user/taro" in text
@@ -215,7 +205,7 @@ def test_a_run_by_hand_is_known_by_its_id_and_by_who_started_it() -> None:
 
 
 def test_times_are_in_the_zone_of_the_window() -> None:
-    _, text = summary(report_of(ALL_WELL, run=run_item(timeZone="Europe/Berlin")))
+    _, text = summary(report_of(ALL_WELL, run=a_run(plan=recorded_plan(time_zone="Europe/Berlin"))))
 
     assert "From 2026-01-13 02:00 +01:00 (Europe/Berlin)" in text
     assert "Tokyo" not in text
@@ -249,7 +239,7 @@ def test_what_was_left_out_of_a_run_is_counted_kind_by_kind() -> None:
 def test_a_run_that_found_nothing_to_do_names_what_it_left_out(left_out: list[dict[str, str]], begins: str) -> None:
     plan = make_plan(machines=[], leftOut=left_out)
 
-    subject, text = summary(report_of(plan=plan, run=run_item(planned=0)))
+    subject, text = summary(report_of(plan=plan, run=a_run(plan=None)))
 
     assert subject == "Drydock: no machine was there to be patched (window nightly)"
     assert text.startswith(begins)
@@ -258,7 +248,7 @@ def test_a_run_that_found_nothing_to_do_names_what_it_left_out(left_out: list[di
 
 
 def test_targets_that_mean_no_machine_at_all_are_worth_a_look() -> None:
-    _, text = summary(report_of(plan=make_plan(machines=[]), run=run_item(planned=0)))
+    _, text = summary(report_of(plan=make_plan(machines=[]), run=a_run(plan=None)))
 
     assert section(text, NEXT_STEPS) == [
         "Check the targets, if you expected any machine: nothing carries these tags or ids."
@@ -266,7 +256,7 @@ def test_targets_that_mean_no_machine_at_all_are_worth_a_look() -> None:
 
 
 def test_a_plan_says_how_it_is_carried_out() -> None:
-    _, text = summary(report_of(run=run_item(planOnly=True)))
+    _, text = summary(report_of(run=a_run(plan=PLAN_ONLY)))
 
     assert f"`drydock run --plan {RUN_ID}`" in section(text, NEXT_STEPS)[0]
     assert section(text, "Plan") == [
@@ -277,24 +267,28 @@ def test_a_plan_says_how_it_is_carried_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("approval", "failure", "says"),
+    ("asked", "failure", "says"),
     [
-        (approved(), None, "Approved by Hanako, 2026-01-13 10:05 +09:00 (Asia/Tokyo): looks good"),
         (
-            approved(decision="rejected", name="", reason="not tonight"),
+            approval("approved", reason="looks good"),
+            None,
+            "Approved by Hanako, 2026-01-13 10:05 +09:00 (Asia/Tokyo): looks good",
+        ),
+        (
+            approval("rejected", name="", reason="not tonight"),
             REJECTED,
             "Rejected by arn:aws:iam::123456789012:user/hanako, 2026-01-13 10:05 +09:00 (Asia/Tokyo): not tonight",
         ),
         (
-            {"until": to_text(after(20)), "decisions": []},
+            approval(),
             UNANSWERED,
             "Nobody answered until 2026-01-13 10:20 +09:00 (Asia/Tokyo)",
         ),
     ],
     ids=["approved", "rejected", "not answered"],
 )
-def test_who_decided_what_and_when_is_told(approval: dict[str, Any], failure: dict[str, str] | None, says: str) -> None:
-    _, text = summary(report_of([] if failure else ALL_WELL, run=run_item(approval=approval), failure=failure))
+def test_who_decided_what_and_when_is_told(asked: dict[str, Any], failure: dict[str, str] | None, says: str) -> None:
+    _, text = summary(report_of([] if failure else ALL_WELL, run=a_run(approval=asked), failure=failure))
 
     assert section(text, "Approval") == [says]
 
@@ -304,7 +298,7 @@ def test_a_refused_run_tells_every_mistake() -> None:
     failure = {"error": "InvalidInputError", "cause": "; ".join(mistakes)}
     plan = make_plan(machines=[], window=None, targets=[])
 
-    _, text = summary(report_of(plan=plan, run=run_item(planned=0), failure=failure))
+    _, text = summary(report_of(plan=plan, run=a_run(plan=None), failure=failure))
 
     (reason,) = section(text, "Reason")
     assert [mistake for mistake in mistakes if mistake not in reason] == []
@@ -363,7 +357,7 @@ def test_a_window_that_was_skipped_names_the_run_that_still_works() -> None:
         window_id=WINDOW,
         window_name="nightly",
         run_id=RUN_ID,
-        execution=OWNER,
+        execution=RUN_EXECUTION,
         since=to_text(START),
         at=to_text(after(1_440)),
         location=LOCATION,
@@ -373,7 +367,7 @@ def test_a_window_that_was_skipped_names_the_run_that_still_works() -> None:
     assert f"Run {RUN_ID} began 2026-01-13 10:00 +09:00 (Asia/Tokyo)" in text
     assert "The window opened 2026-01-14 10:00 +09:00 (Asia/Tokyo)" in text
     assert any(f"`drydock stop {RUN_ID}`" in step for step in section(text, NEXT_STEPS))
-    assert console_link(OWNER, LOCATION) in text
+    assert console_link(RUN_EXECUTION, LOCATION) in text
 
 
 def test_a_window_that_was_skipped_for_reasons_of_its_own_is_told_too() -> None:

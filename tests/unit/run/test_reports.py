@@ -15,19 +15,20 @@ from hypothesis import strategies as st
 from drydock import errors
 from drydock.aws.table import Item
 from drydock.plan.plans import Plan, PlannedMachine
+from drydock.records.runs import Run
 from drydock.request.policy import DEFAULTS
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, count_outcomes, failed_groups, outcome_of_run
 from drydock.run.reports import group_outcomes, make_report, reconcile
+from drydock.subject import Group, Subject
 from drydock.times import to_text
 from tests.unit.fakes import START
+from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, SNAPSHOT, a_run, recorded_end, recorded_plan
 
-RUN_ID = "night-7"
-OWNER = f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:{RUN_ID}"
-SNAPSHOT = "11111111-2222-3333-4444-555555555555"
 REJECTED = {"error": "ApprovalRejectedError", "cause": "Hanako rejected it"}
 UNANSWERED = {"error": "ApprovalTimedOutError", "cause": "nobody answered in time"}
 ABORTED = {"error": "ABORTED", "cause": "the execution ended as ABORTED"}
 CLOSED_BY_BUDGET = {"error": "BudgetSpentError", "reason": "2 failed, and the policy allows 1", "at": to_text(START)}
+PLAN_ONLY = recorded_plan(is_only=True)
 CLOSED_BY_HAND = {"error": "RunStoppedError", "reason": "somebody stopped it", "at": to_text(START)}
 
 
@@ -89,15 +90,29 @@ def make_plan(count: int = 3, **more: Any) -> Plan:
     return plan  # type: ignore[no-any-return]
 
 
-def run_item(**more: Any) -> Item:
-    return {
-        "runId": RUN_ID,
-        "owner": OWNER,
-        "startedAt": to_text(START),
-        "phase": "CARRYING_OUT",
-        "planned": 3,
-        "planHash": "ab" * 32,
+def approval(decision: str = "", **more: Any) -> dict[str, Any]:
+    """What a run's item says of it; by Hanako, if she has decided."""
+    said = {
+        "by": "arn:aws:iam::123456789012:user/hanako",
+        "name": "Hanako",
+        "decision": decision,
+        "reason": "",
+        "at": to_text(after(5)),
+        "via": "url",
         **more,
+    }
+    return {
+        "token": "secret-token",
+        "linkHash": "secret-hash",
+        "hash": "ab" * 32,
+        "sequence": "0000-1",
+        "askedAt": to_text(START),
+        "until": to_text(after(20)),
+        "decision": decision,
+        "decidedAt": to_text(after(5)) if decision else "",
+        "decisions": [said] if decision else [],
+        "mailed": True,
+        "revision": 1,
     }
 
 
@@ -105,7 +120,7 @@ def place(number: int, outcome: str = "succeeded", **more: Any) -> Item:
     return {
         "instanceId": ident(number),
         "name": f"web-{number}",
-        "execution": f"{OWNER}-{ident(number)}",
+        "execution": f"{RUN_EXECUTION}-{ident(number)}",
         "admittedAt": to_text(after(1)),
         "endedAt": to_text(after(11)),
         **({"outcome": outcome} if outcome else {}),
@@ -120,22 +135,22 @@ def failed_place(number: int, error: str = "ImageFailedError", **more: Any) -> I
 def outcomes_of(
     places: Sequence[Item] = (),
     plan: Plan | None = None,
-    run: Item | None = None,
+    run: Run | None = None,
     children: Mapping[str, Mapping[str, Any]] | None = None,
     failure: Mapping[str, str] | None = None,
 ) -> list[MachineOutcome]:
-    return reconcile(plan or make_plan(), places, run or run_item(), children or {}, failure)
+    return reconcile(plan or make_plan(), places, run or a_run(), children or {}, failure)
 
 
 def report_of(
     places: Sequence[Item] = (),
     plan: Plan | None = None,
-    run: Item | None = None,
+    run: Run | None = None,
     failure: Mapping[str, str] | None = None,
     ended: float = 60,
     **more: Any,
 ) -> dict[str, Any]:
-    plan, run = plan or make_plan(), run or run_item()
+    plan, run = plan or make_plan(), run or a_run()
     outcomes = reconcile(plan, places, run, {}, failure)
     report: Any = make_report(run=run, plan=plan, outcomes=outcomes, failure=failure, ended=after(ended), **more)
     return report  # type: ignore[no-any-return]
@@ -200,9 +215,14 @@ def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verd
         ({"closed": CLOSED_BY_BUDGET}, ABORTED, "BudgetSpentError", "2 failed, and the policy allows 1"),
         ({}, REJECTED, "ApprovalRejectedError", "Hanako rejected it"),
         ({}, UNANSWERED, "ApprovalTimedOutError", "nobody answered in time"),
-        ({"failure": ABORTED}, None, "ABORTED", "the execution ended as ABORTED"),
-        ({"approval": {"decision": "rejected"}}, None, "ApprovalRejectedError", "the run was rejected"),
-        ({"planOnly": True}, None, "", "only a plan was asked for"),
+        (
+            {"ended": recorded_end(outcome="stopped", failure=ABORTED)},
+            None,
+            "ABORTED",
+            "the execution ended as ABORTED",
+        ),
+        ({"approval": approval("rejected")}, None, "ApprovalRejectedError", "the run was rejected"),
+        ({"plan": PLAN_ONLY}, None, "", "only a plan was asked for"),
         ({}, {"error": "MachinesFailedError", "cause": "1 failed"}, "", "its turn did not come"),
         ({}, {"error": "States.Runtime", "cause": ""}, "States.Runtime", "the run ended early"),
         ({}, None, "", "its turn did not come"),
@@ -211,7 +231,7 @@ def test_an_outcome_that_was_written_down_stands_and_the_execution_adds_its_verd
 def test_a_machine_whose_turn_did_not_come_has_the_reason_of_the_run(
     run: dict[str, Any], failure: dict[str, str] | None, error: str, cause: str
 ) -> None:
-    for machine in outcomes_of(run=run_item(**run), failure=failure):
+    for machine in outcomes_of(run=a_run(**run), failure=failure):
         assert (machine["outcome"], machine["error"], machine["cause"]) == ("not_attempted", error, cause)
 
 
@@ -233,8 +253,8 @@ def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
 
 
 def test_machines_are_reported_also_when_the_plan_cannot_be_read() -> None:
-    outcomes = reconcile(None, [failed_place(2), place(1)], run_item(), {})
-    report = make_report(run=run_item(), plan=None, outcomes=outcomes, failure=None, ended=after(60))
+    outcomes = reconcile(None, [failed_place(2), place(1)], a_run(), {})
+    report = make_report(run=a_run(), plan=None, outcomes=outcomes, failure=None, ended=after(60))
 
     assert [machine["instanceId"] for machine in outcomes] == [ident(1), ident(2)]
     assert report["outcome"] == "failed"
@@ -256,7 +276,7 @@ def test_whatever_is_found_every_machine_has_exactly_one_outcome(
     places = [place(number, outcome) for number, outcome in taken.items()]
     children = {ident(number): {"outcome": outcome, "error": "ABORTED"} for number, outcome in found.items()}
 
-    outcomes = reconcile(plan, places, run_item(), children)
+    outcomes = reconcile(plan, places, a_run(), children)
 
     ids = [machine["instanceId"] for machine in outcomes]
     assert len(ids) == len(set(ids))
@@ -264,7 +284,7 @@ def test_whatever_is_found_every_machine_has_exactly_one_outcome(
     assert set(ids) == {ident(number) for number in {*planned, *taken, *found}}
     assert {machine["outcome"] for machine in outcomes} <= set(MACHINE_OUTCOMES)
     assert sum(count_outcomes(outcomes).values()) == len(outcomes)
-    json.dumps(make_report(run=run_item(), plan=plan, outcomes=outcomes, failure=None, ended=after(60)))
+    json.dumps(make_report(run=a_run(), plan=plan, outcomes=outcomes, failure=None, ended=after(60)))
 
 
 @pytest.mark.parametrize(
@@ -310,15 +330,15 @@ def test_only_what_somebody_has_to_mend_counts_as_failed(error: str, outcome: st
         ([place(1)], {"closed": CLOSED_BY_HAND}, {"error": "TIMED_OUT", "cause": ""}, "failed"),
         (ALL_WELL, {}, {"error": "AwsCallFailedError", "cause": ""}, "failed"),
         (ALL_WELL, {}, {"error": "MachinesFailedError", "cause": ""}, "succeeded"),
-        ([], {"planOnly": True}, None, "planned"),
+        ([], {"plan": PLAN_ONLY}, None, "planned"),
     ],
 )
 def test_a_run_has_one_outcome(
     places: list[Item], run: dict[str, Any], failure: dict[str, str] | None, outcome: str
 ) -> None:
-    item = run_item(**run)
+    found = a_run(**run)
 
-    assert outcome_of_run(outcomes_of(places, run=item, failure=failure), item, failure) == outcome
+    assert outcome_of_run(outcomes_of(places, run=found, failure=failure), found, failure) == outcome
 
 
 @pytest.mark.parametrize("plan_only", [False, True], ids=["run", "plan only"])
@@ -337,13 +357,13 @@ def test_a_run_has_one_outcome(
 def test_a_run_without_machines_has_an_outcome_too(
     plan_only: bool, failure: dict[str, str] | None, outcome: str
 ) -> None:
-    assert outcome_of_run([], run_item(planOnly=plan_only), failure) == outcome
+    assert outcome_of_run([], a_run(plan=recorded_plan(is_only=plan_only)), failure) == outcome
 
 
 def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
     report = report_of([place(1), failed_place(2), place(3)])
 
-    assert (report["schema"], report["runId"], report["execution"]) == (1, RUN_ID, OWNER)
+    assert (report["schema"], report["runId"], report["execution"]) == (1, RUN_ID, RUN_EXECUTION)
     assert report["asked"]["targets"] == [{"key": "tag:Patch Group", "values": ["web"]}]
     assert report["asked"]["window"]["name"] == "nightly"
     assert report["asked"]["operation"] == "Install"
@@ -380,30 +400,16 @@ def test_a_run_that_took_no_machine_was_neither_inside_its_window_nor_late() -> 
 
 
 def test_a_run_without_an_end_is_not_called_late() -> None:
-    report = report_of(ALL_WELL, plan=make_plan(end="", window=None), ended=5_000)
+    report = report_of(ALL_WELL, run=a_run(plan=None), ended=5_000)
 
     assert report["insideWindow"] is None
 
 
 def test_who_approved_is_reported_and_what_lets_people_approve_is_not() -> None:
-    approval = {
-        "token": "secret-token",
-        "linkHash": "secret-hash",
-        "hash": "ab" * 32,
-        "sequence": "0000-1",
-        "askedAt": to_text(START),
-        "until": to_text(after(20)),
-        "decision": "approved",
-        "decidedAt": to_text(after(5)),
-        "decisions": [
-            {"by": "arn:aws:iam::1:user/hanako", "decision": "approved", "at": to_text(after(5)), "key": "secret-key"}
-        ],
-    }
-
-    report = report_of(ALL_WELL, run=run_item(approval=approval))
+    report = report_of(ALL_WELL, run=a_run(approval=approval("approved", key="secret-key")))
 
     assert report["approval"]["decision"] == "approved"
-    assert report["approval"]["decisions"][0]["by"] == "arn:aws:iam::1:user/hanako"
+    assert report["approval"]["decisions"][0]["by"] == "arn:aws:iam::123456789012:user/hanako"
     assert "secret" not in json.dumps(report)
 
 
@@ -421,7 +427,7 @@ def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) ->
     failure = {"error": "InvalidInputError", "cause": "input.targets: is no list"}
 
     report = make_report(
-        run=run_item(planned=0), plan=None, outcomes=[], failure=failure, ended=after(1), given=given_input
+        run=a_run(plan=None), plan=None, outcomes=[], failure=failure, ended=after(1), given=given_input
     )
 
     assert (report["outcome"], report["failure"]) == ("refused", failure)
@@ -430,7 +436,7 @@ def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) ->
 
 
 def test_what_is_left_can_be_taken_up_with_one_command() -> None:
-    report = report_of([place(1)], run=run_item(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
+    report = report_of([place(1)], run=a_run(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
 
     text = " ".join(report["next"])
     assert f"`drydock run --resume {RUN_ID}`" in text
@@ -469,7 +475,7 @@ def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:
 
 # Groups
 
-ROLL = f"{OWNER.replace('MaintenanceRun', 'RollGroup')}-web"
+ROLL = f"{RUN_EXECUTION.replace('MaintenanceRun', 'RollGroup')}-web"
 
 
 def group_plan() -> Plan:
@@ -494,8 +500,8 @@ def member(outcome: str = "succeeded", **more: Any) -> dict[str, Any]:
 
 
 def outcomes_of_group(found: Item, roll: Item | None) -> list[MachineOutcome]:
-    rolls = {"group/web": roll} if roll else {}
-    return reconcile(group_plan(), [found, place(4)], run_item(), {}, None, rolls)[:3]
+    rolls: dict[Subject, Item] = {Group("web"): roll} if roll else {}
+    return reconcile(group_plan(), [found, place(4)], a_run(), {}, None, rolls)[:3]
 
 
 def test_the_members_of_a_group_are_reported_one_by_one_with_their_own_times() -> None:
@@ -546,7 +552,8 @@ def test_a_planned_member_that_a_whole_roll_never_met_is_gone() -> None:
 
 def test_a_member_that_a_roll_took_up_by_itself_is_no_mistake_of_the_plan() -> None:
     newcomer = {ident(9): member(), **{ident(number): member() for number in (1, 2, 3)}}
-    found = reconcile(group_plan(), [group_place()], run_item(), {}, None, {"group/web": roll_result(members=newcomer)})
+    rolls: dict[Subject, Item] = {Group("web"): roll_result(members=newcomer)}
+    found = reconcile(group_plan(), [group_place()], a_run(), {}, None, rolls)
 
     assert [each["instanceId"] for each in found if not each["isPlanned"]] == []
     assert found[-1]["groupName"] == "web"
@@ -563,12 +570,12 @@ def test_members_of_a_roll_that_nobody_knows_have_the_outcome_of_the_group() -> 
 def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do() -> None:
     refused = roll_result("refused", members={}, failure={"error": "MemberNotSparedError", "cause": "too small"})
     places = [group_place("failed", error="MemberNotSparedError", cause="too small"), place(4)]
-    rolls = {"group/web": refused}
-    outcomes = reconcile(group_plan(), places, run_item(), {}, None, rolls)
+    rolls: dict[Subject, Item] = {Group("web"): refused}
+    outcomes = reconcile(group_plan(), places, a_run(), {}, None, rolls)
     groups = group_outcomes(places, rolls, None)
 
     report = make_report(
-        run=run_item(), plan=group_plan(), outcomes=outcomes, failure=None, ended=after(60), groups=groups
+        run=a_run(), plan=group_plan(), outcomes=outcomes, failure=None, ended=after(60), groups=groups
     )
 
     assert (report["outcome"], report["counts"]["failed"], report["planned"]) == ("failed", 0, 4)

@@ -30,9 +30,9 @@ from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, activate_lease, begin_restoring, find_lease, take_lease
 from drydock.request.policy import DEFAULTS
-from drydock.subject import group_subject
+from drydock.subject import Group
 from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, World
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
@@ -320,7 +320,7 @@ def test_a_machine_whose_owner_is_over_is_refused_and_given_back(world: World) -
     with pytest.raises(InstanceBusyError, match="try again later"):
         admit(world)
 
-    assert world.clients.invoked == [("drydock-give_back", {"instanceId": INSTANCE})]
+    assert world.clients.invoked == [("drydock-give_back", {"subject": INSTANCE})]
     assert world.lease is not None and world.lease.holder == OTHER
 
 
@@ -335,11 +335,11 @@ def test_an_owner_that_step_functions_does_not_show_yet_is_not_taken_for_over(wo
     world.clock.move(seconds=1)
     with pytest.raises(InstanceBusyError):
         admit(world)
-    assert world.clients.invoked == [("drydock-give_back", {"instanceId": INSTANCE})]
+    assert world.clients.invoked == [("drydock-give_back", {"subject": INSTANCE})]
 
 
 def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> None:
-    take_lease(world.table, OTHER, INSTANCE, START, START)
+    take_lease(world.table, OTHER, SUBJECT, START, START)
 
     with pytest.raises(InstanceBusyError):
         admit(world)
@@ -350,10 +350,10 @@ def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> No
 
 def lease_group(world: World, *, named: str | None) -> None:
     """A roll holds the group, and has come to this member."""
-    assert take_lease(world.table, ROLL, group_subject("web"), START, world.clock()) is None
-    activate_lease(world.table, ROLL, group_subject("web"), {}, "suspend", world.clock())
+    assert take_lease(world.table, ROLL, Group("web"), START, world.clock()) is None
+    activate_lease(world.table, ROLL, Group("web"), {}, "suspend", world.clock())
     if named is not None:
-        claim_member(world.table, ROLL, "web", named, world.clock())
+        claim_member(world.table, ROLL, Group("web"), named, world.clock())
 
 
 @pytest.mark.parametrize(("named", "admitted"), [(INSTANCE, True), ("i-another", False), (None, False)])
@@ -373,7 +373,7 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
 def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:
     world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
     lease_group(world, named=INSTANCE)
-    end_member(world.table, ROLL, "web", INSTANCE, {"outcome": "failed"}, world.clock())
+    end_member(world.table, ROLL, Group("web"), INSTANCE, {"outcome": "failed"}, world.clock())
 
     with pytest.raises(InstanceInGroupError):
         admit(world, group="web")
@@ -382,7 +382,7 @@ def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:
 def test_a_member_of_a_group_that_is_being_given_back_is_not_patched(world: World) -> None:
     world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
     lease_group(world, named=INSTANCE)
-    lease = find_lease(world.table, group_subject("web"))
+    lease = find_lease(world.table, Group("web"))
     assert lease is not None
     begin_restoring(world.table, lease, world.clock())
 

@@ -13,9 +13,10 @@ from drydock.errors import AwsCallFailedError, PowerNotRestoredError
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, RESTORING, claim_intent, drop_lease, record_intent, take_lease
 from drydock.records.results import make_result, put_result
+from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World
 
 LIFETIME = timedelta(seconds=75)
 ABORTED = {
@@ -25,7 +26,7 @@ ABORTED = {
 
 
 def give_back(world: World, event: dict[str, Any] | None = None) -> str:
-    done: dict[str, Any] = world.run("give_back", event or {"instanceId": INSTANCE})
+    done: dict[str, Any] = world.run("give_back", event or {"subject": INSTANCE})
     return str(done["move"])
 
 
@@ -154,7 +155,7 @@ def test_a_slow_pass_does_not_stop_a_machine_that_has_a_new_owner_meanwhile(
     def given_back_and_taken_meanwhile(instance_id: str) -> Any:
         monkeypatch.setattr(started.ec2, "describe_instance", describe)
         found = dict(describe(instance_id))
-        drop_lease(started.table, HOLDER, INSTANCE, RESTORING)
+        drop_lease(started.table, HOLDER, SUBJECT, RESTORING)
         started.hold("running", holder=Holder(OTHER_EXECUTION, 0))
         return found
 
@@ -184,7 +185,7 @@ def test_an_intent_that_is_claimed_while_a_pass_begins_is_waited_for(
 
     def claim_meanwhile(execution: str) -> Any:
         monkeypatch.setattr(started.executions, "find", find)
-        claim_intent(started.table, HOLDER, INSTANCE, "stop", started.clock())
+        claim_intent(started.table, HOLDER, SUBJECT, "stop", started.clock())
         return find(execution)
 
     monkeypatch.setattr(started.executions, "find", claim_meanwhile)
@@ -297,7 +298,7 @@ def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World)
 
 def test_a_completed_that_a_release_wrote_before_it_was_overtaken_is_taken_back(world: World) -> None:
     world.hold(stateTag="Failed")
-    claim_intent(world.table, HOLDER, INSTANCE, "release", world.clock())
+    claim_intent(world.table, HOLDER, SUBJECT, "release", world.clock())
     world.ec2.put_tags(INSTANCE, DrydockState="Completed")
     world.end_execution()
     world.clock.move(seconds=76)
@@ -324,8 +325,8 @@ def test_a_machine_that_ec2_has_forgotten_is_released(started: World) -> None:
 
 def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
-    record_intent(world.table, HOLDER, INSTANCE, "imageBefore", {"id": "ami-1"})
+    claim_intent(world.table, HOLDER, SUBJECT, "imageBefore", world.clock(), imageName="n", deprecateAfterDays=30)
+    record_intent(world.table, HOLDER, SUBJECT, "imageBefore", {"id": "ami-1"})
     world.end_execution()
     world.clock.move(seconds=76)
 
@@ -351,7 +352,7 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
 
 
 def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:
-    take_lease(world.table, HOLDER, INSTANCE, START, START)
+    take_lease(world.table, HOLDER, SUBJECT, START, START)
     world.end_execution("ABORTED")
     assert give_back(world) == "wait_for_functions"
     world.clock.move(seconds=75)
@@ -377,7 +378,7 @@ def test_a_machine_that_must_not_be_stopped_is_told_after_six_hours_and_tried_ag
 
     ((function, alert),) = started.clients.invoked
     assert function == "drydock-alert_failure"
-    assert (alert["instanceId"], alert["execution"]) == (INSTANCE, EXECUTION)
+    assert (alert["subject"], alert["execution"]) == (INSTANCE, EXECUTION)
     assert alert["startedAt"] == to_text(START)
     assert "OperationNotPermitted" in alert["notGivenBack"]
     started.ec2.stop_protected.clear()
@@ -400,7 +401,7 @@ def test_an_owner_that_step_functions_does_not_know_is_over_after_a_quarter_of_a
 def sweep(world: World) -> list[str]:
     world.clients.invoked.clear()
     world.run("give_back", {"time": "2026-01-13T01:00:00Z"})
-    return [f"{function} {payload['instanceId']}" for function, payload in world.clients.invoked]
+    return [f"{function} {payload['subject']}" for function, payload in world.clients.invoked]
 
 
 def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(world: World) -> None:
@@ -416,7 +417,7 @@ def test_the_sweep_finds_machines_whose_executions_do_not_run_and_only_these(wor
 
 
 def untold(world: World) -> Key:
-    result = make_result(INSTANCE, HOLDER, START, "failed", world.clock(), {})
+    result = make_result(SUBJECT, HOLDER, START, "failed", world.clock(), {})
     put_result(world.table, result)
     return {"pk": result["pk"], "sk": result["sk"]}
 
@@ -429,7 +430,7 @@ def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: 
     world.clock.move(seconds=1)
     assert sweep(world) == [f"drydock-alert_failure {INSTANCE}"]
     assert world.clients.invoked[0][1] == {
-        "instanceId": INSTANCE,
+        "subject": INSTANCE,
         "execution": EXECUTION,
         "redriveCount": 0,
         "startedAt": to_text(START),
@@ -438,7 +439,7 @@ def test_the_sweep_finds_results_that_nobody_was_told_of_for_two_minutes(world: 
 
 def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(world: World) -> None:
     for number in range(25):
-        put_result(world.table, make_result(f"i-{number:017x}", HOLDER, START, "failed", START, {}))
+        put_result(world.table, make_result(Instance(f"i-{number:017x}"), HOLDER, START, "failed", START, {}))
     world.clock.move(minutes=3)
 
     assert len(sweep(world)) <= 20
@@ -457,7 +458,7 @@ def test_while_nobody_can_be_told_a_sweep_asks_for_a_limited_number_of_messages(
 def test_the_sweep_finds_successes_that_should_have_been_announced(
     world: World, facts: dict[str, str], found: bool
 ) -> None:
-    put_result(world.table, make_result(INSTANCE, HOLDER, START, "succeeded", world.clock(), facts))
+    put_result(world.table, make_result(SUBJECT, HOLDER, START, "succeeded", world.clock(), facts))
     world.clock.move(minutes=3)
 
     assert sweep(world) == ([f"drydock-alert_failure {INSTANCE}"] if found else [])

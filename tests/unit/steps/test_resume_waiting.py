@@ -104,7 +104,7 @@ def test_a_machine_that_is_being_given_back_gets_another_pass_instead(installing
     installing.resume()
 
     assert tokens(installing) == []
-    assert installing.clients.invoked == [("drydock-give_back", {"instanceId": INSTANCE})]
+    assert installing.clients.invoked == [("drydock-give_back", {"subject": INSTANCE})]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from drydock.machine.power import was_started_here
 from drydock.records.leases import find_lease
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import INSTANCE, SUBJECT, World
 
 
 def start(world: World, **more: Any) -> None:
@@ -91,7 +91,7 @@ def test_who_carries_on_a_start_is_seen_to_be_alive_before_it_calls(
     call, announced = world.ec2.start, []
 
     def look_first(instance_id: str) -> None:
-        lease = find_lease(world.table, INSTANCE)
+        lease = find_lease(world.table, SUBJECT)
         assert lease is not None
         announced.append(lease.newest_intent_at())
         call(instance_id)

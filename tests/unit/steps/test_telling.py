@@ -14,9 +14,10 @@ from drydock.records.holder import Holder
 from drydock.records.leases import claim_intent
 from drydock.records.results import make_result, put_result, untold_results
 from drydock.records.runs import open_run
+from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, TOPIC, World, dynamodb
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, TOPIC, World, dynamodb
 
 FACTS: dict[str, Any] = {
     "name": "web-1",
@@ -32,7 +33,7 @@ FACTS: dict[str, Any] = {
 
 def end(world: World, outcome: str = "failed", **facts: Any) -> None:
     """The execution has ended with this result."""
-    put_result(world.table, make_result(INSTANCE, HOLDER, START, outcome, world.clock(), {**FACTS, **facts}))
+    put_result(world.table, make_result(SUBJECT, HOLDER, START, outcome, world.clock(), {**FACTS, **facts}))
 
 
 def ended_event(status: str = "FAILED", **more: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def ended_event(status: str = "FAILED", **more: Any) -> dict[str, Any]:
     return {"detail-type": "Step Functions Execution Status Change", "detail": detail}
 
 
-SWEPT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
+SWEPT = {"subject": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
 
 
 def alert(world: World, event: dict[str, Any] | None = None) -> None:
@@ -255,7 +256,7 @@ def test_an_execution_that_was_stopped_when_all_was_done_is_told_as_a_success(
 
 def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(world: World) -> None:
     world.hold()
-    claim_intent(world.table, HOLDER, INSTANCE, "release", world.clock())
+    claim_intent(world.table, HOLDER, SUBJECT, "release", world.clock())
     world.clock.move(seconds=74)
     with pytest.raises(ServiceUnavailableError, match="being released"):
         alert(world, ended_event("ABORTED"))
@@ -269,7 +270,7 @@ def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(wo
 
 def test_an_execution_whose_name_was_used_before_is_not_told_with_the_result_of_then(world: World) -> None:
     in_autumn = START - timedelta(days=91)
-    put_result(world.table, make_result(INSTANCE, HOLDER, in_autumn, "succeeded", in_autumn, FACTS))
+    put_result(world.table, make_result(SUBJECT, HOLDER, in_autumn, "succeeded", in_autumn, FACTS))
 
     announce(world)
     assert world.clients.published == []
@@ -298,7 +299,7 @@ def test_a_refusal_is_told_as_one(world: World) -> None:
     put_result(
         world.table,
         make_result(
-            INSTANCE,
+            SUBJECT,
             HOLDER,
             START,
             "refused",
@@ -374,11 +375,11 @@ def test_an_event_without_its_input_is_told_without_the_machine(world: World) ->
 
 
 def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None:
-    nowhere = make_result("", HOLDER, START, "refused", world.clock(), {"failure": FACTS["failure"]})
+    nowhere = make_result(Instance(""), HOLDER, START, "refused", world.clock(), {"failure": FACTS["failure"]})
     put_result(world.table, nowhere)
 
     alert(world, ended_event(input="{}"))
-    alert(world, {**SWEPT, "instanceId": ""})
+    alert(world, {**SWEPT, "subject": ""})
 
     assert len(subjects(world)) == 1
     assert untold_results(world.table) == []
@@ -398,7 +399,7 @@ def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
     end(world)
     alert(world)
 
-    put_result(world.table, make_result(INSTANCE, Holder(EXECUTION, 1), START, "failed", world.clock(), FACTS))
+    put_result(world.table, make_result(SUBJECT, Holder(EXECUTION, 1), START, "failed", world.clock(), FACTS))
     alert(world, ended_event(redriveCount=1))
 
     assert len(subjects(world)) == 2

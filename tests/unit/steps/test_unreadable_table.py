@@ -13,11 +13,12 @@ from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.leases import begin_restoring, find_lease, lease_key, take_lease
-from drydock.records.results import make_result, put_result, untold_results
+from drydock.records.results import make_result, put_result, result_key, untold_results
 from drydock.records.runs import open_run, place_key, put_place, run_key
+from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, patch_state
-from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, World, dynamodb
+from tests.unit.world import ENVIRONMENT, EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, dynamodb
 
 OTHER_INSTANCE = "i-0fedcba9876543210"
 OTHER = Holder(OTHER_EXECUTION, 0)
@@ -44,7 +45,7 @@ STEPS = {
     "release": Case("release_instance", {"failure": {"error": "ImageFailedError", "cause": "x"}}),
 }
 EVENTS = {
-    "give back": ("give_back", {"instanceId": INSTANCE}),
+    "give back": ("give_back", {"subject": INSTANCE}),
     "end of an execution": (
         "give_back",
         {"detail": {"executionArn": EXECUTION, "status": "ABORTED", "input": f'{{"instanceId": "{INSTANCE}"}}'}},
@@ -68,7 +69,7 @@ RUN_EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "dead run": ("summarise_run", {"runId": RUN.name}),
 }
-ALERT = {"instanceId": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
+ALERT = {"subject": INSTANCE, "execution": EXECUTION, "redriveCount": 0, "startedAt": to_text(START)}
 
 
 def raw(key: Key) -> dict[str, Any]:
@@ -109,14 +110,14 @@ def hold(world: World, case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("case", STEPS.values(), ids=STEPS)
 def test_a_step_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(world: World, case: Case) -> None:
     instance = hold(world, case)
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
 
     with pytest.raises(NewerSchemaError, match=f"INSTANCE#{INSTANCE} LEASE has schema 2"):
         world.run(case.function, world.event("A State", case.data))
 
     assert touched(world) == []
     assert world.ec2.instances[INSTANCE] == instance
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before
 
 
 @pytest.mark.parametrize(("function", "event"), EVENTS.values(), ids=EVENTS)
@@ -126,30 +127,30 @@ def test_an_event_leaves_a_lease_of_a_newer_drydock_and_its_machine_alone(
     world.hold("stopped")
     world.end_execution("ABORTED")
     world.clock.move(hours=1)
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
 
     with pytest.raises(NewerSchemaError):
         world.run(function, event)
 
     assert touched(world) == []
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before
 
 
 @pytest.mark.parametrize("holder", [HOLDER, OTHER], ids=["of this execution", "of another"])
 def test_a_machine_that_a_newer_drydock_holds_is_not_admitted(world: World, holder: Holder) -> None:
     world.hold(holder=holder)
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
 
     with pytest.raises(NewerSchemaError):
         world.run("admit_instance", world.event("Admit Instance", given={"instanceId": INSTANCE}))
 
     assert touched(world) == []
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before
 
 
 def test_a_refusal_for_a_newer_lease_is_recorded_and_told_like_any_other(world: World) -> None:
     world.hold(holder=OTHER)
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
     failure = {"error": "NewerSchemaError", "cause": "has schema 2"}
 
     world.run("release_instance", world.event("Release Instance", {"failure": failure}, machine={}, policy={}))
@@ -159,31 +160,31 @@ def test_a_refusal_for_a_newer_lease_is_recorded_and_told_like_any_other(world: 
     assert (world.result["outcome"], world.result["failure"]) == ("refused", failure)
     (message,) = world.clients.published
     assert "has schema 2" in message["Message"]
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before
 
 
 def test_an_end_in_the_middle_of_work_under_a_newer_lease_is_told_without_saying_that_nothing_was_touched(
     world: World,
 ) -> None:
     world.hold()
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
 
     world.run("alert_failure", ALERT)
 
     (message,) = world.clients.published
     assert INSTANCE in message["Message"]
     assert "Nothing was touched" not in message["Message"]
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before
 
 
 def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
     world.hold()
-    make_newer(lease_key(INSTANCE))
-    assert take_lease(world.table, OTHER, OTHER_INSTANCE, START, world.clock()) is None
+    make_newer(lease_key(SUBJECT))
+    assert take_lease(world.table, OTHER, Instance(OTHER_INSTANCE), START, world.clock()) is None
     for holder in (HOLDER, OTHER):
-        put_result(world.table, make_result(INSTANCE, holder, START, "failed", world.clock(), {}))
-    newer, older = sorted(untold_results(world.table), key=lambda result: str(result["execution"]))
-    make_newer({"pk": newer["pk"], "sk": newer["sk"]})
+        put_result(world.table, make_result(SUBJECT, holder, START, "failed", world.clock(), {}))
+    newer, older = sorted(untold_results(world.table), key=lambda result: result.holder.execution)
+    make_newer(result_key(newer.subject, newer.holder, newer.started))
     world.end_execution("ABORTED")
     world.executions.statuses[OTHER_EXECUTION] = "FAILED"
     world.clock.move(minutes=10)
@@ -195,18 +196,18 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
 
     assert world.run("give_back", {}) == {"suspects": 1, "untold": 1, "deadRuns": 1, "untoldRuns": 0}
 
-    whom = [event.get("instanceId") or event["runId"] for _, event in world.clients.invoked]
+    whom = [event.get("subject") or event["runId"] for _, event in world.clients.invoked]
     assert [function.rsplit("-", 1)[-1] for function, _ in world.clients.invoked] == [
         "give_back",
         "give_back",
         "alert_failure",
     ]
     assert whom == [OTHER_RUN.name, OTHER_INSTANCE, INSTANCE]
-    assert world.clients.invoked[2][1]["execution"] == older["execution"]
+    assert world.clients.invoked[2][1]["execution"] == older.holder.execution
 
 
 def test_a_result_of_a_newer_drydock_is_neither_told_nor_marked(world: World) -> None:
-    result = make_result(INSTANCE, HOLDER, START, "failed", world.clock(), {"failure": {"error": "E", "cause": "c"}})
+    result = make_result(SUBJECT, HOLDER, START, "failed", world.clock(), {"failure": {"error": "E", "cause": "c"}})
     put_result(world.table, result)
     key: Key = {"pk": result["pk"], "sk": result["sk"]}
     before = make_newer(key)
@@ -278,13 +279,13 @@ def test_an_event_leaves_a_run_of_a_newer_drydock_alone(world: World, function: 
 
 def test_a_machine_whose_place_in_a_run_a_newer_drydock_wrote_is_not_admitted_again(world: World) -> None:
     run = open_run(world.table, RUN, START)
-    put_place(world.table, run.run_id, INSTANCE, {"name": "web-1"}, START)
-    before = make_newer(place_key(run.run_id, INSTANCE))
+    put_place(world.table, run.run_id, SUBJECT, {"name": "web-1"}, START)
+    before = make_newer(place_key(run.run_id, SUBJECT))
 
     with pytest.raises(NewerSchemaError, match=f"MACHINE#{INSTANCE} has schema 2"):
         world.run("admit_machine", world.event("Admit Machine", RUN_STEPS["admit"][1], holder=RUN))
 
-    assert raw(place_key(run.run_id, INSTANCE)) == before
+    assert raw(place_key(run.run_id, SUBJECT)) == before
 
 
 @pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)
@@ -311,11 +312,11 @@ def test_without_its_table_nothing_is_admitted(world: World) -> None:
 
 def test_a_lease_that_became_newer_meanwhile_is_not_taken_over(world: World) -> None:
     world.hold()
-    lease = find_lease(world.table, INSTANCE)
+    lease = find_lease(world.table, SUBJECT)
     assert lease is not None
-    before = make_newer(lease_key(INSTANCE))
+    before = make_newer(lease_key(SUBJECT))
 
     with pytest.raises(NewerSchemaError):
         begin_restoring(world.table, lease, world.clock() + timedelta(hours=1))
 
-    assert raw(lease_key(INSTANCE)) == before
+    assert raw(lease_key(SUBJECT)) == before

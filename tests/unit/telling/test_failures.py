@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from drydock.subject import Group, Instance, Subject
 from drydock.telling.failures import readable_cause, readable_failure, subject_of
 from tests.unit.world import INSTANCE
 
@@ -39,17 +40,17 @@ def test_a_failure_without_a_cause_is_read() -> None:
 @pytest.mark.parametrize(
     ("detail", "subject"),
     [
-        ({"input": json.dumps({"instanceId": INSTANCE})}, INSTANCE),
-        ({"input": json.dumps({"groupName": "web"})}, "group/web"),
-        ({"input": json.dumps({"groupName": "w" * 300})}, "group/" + "w" * 255),
-        ({"input": json.dumps({})}, ""),
-        ({"input": "[]"}, ""),
-        ({"input": "{"}, ""),
-        ({"input": None}, ""),
-        ({}, ""),
+        ({"input": json.dumps({"instanceId": INSTANCE})}, Instance(INSTANCE)),
+        ({"input": json.dumps({"groupName": "web"})}, Group("web")),
+        ({"input": json.dumps({"groupName": "w" * 300})}, Group("w" * 255)),
+        ({"input": json.dumps({})}, Instance("")),
+        ({"input": "[]"}, Instance("")),
+        ({"input": "{"}, Instance("")),
+        ({"input": None}, Instance("")),
+        ({}, Instance("")),
     ],
 )
 def test_the_machine_or_group_of_an_execution_is_read_from_its_input_where_that_is_given(
-    detail: dict[str, Any], subject: str
+    detail: dict[str, Any], subject: Subject
 ) -> None:
     assert subject_of(detail) == subject

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from drydock.approval.approvers import may_approve, person_of, read_approvers
 from drydock.approval.messages import approval_message, refused_decision_message
@@ -76,6 +76,17 @@ class Ways:
         )
 
 
+class DecisionItem(TypedDict):
+    """A decision as the run's item and its report hold it."""
+
+    by: str
+    name: str
+    decision: str
+    reason: str
+    at: str
+    via: str
+
+
 @dataclass(frozen=True)
 class Decision:
     """What one person said."""
@@ -92,6 +103,16 @@ class Decision:
     def person(self) -> str:
         """The same for the same person. A name that was typed in is never taken for an ARN."""
         return f"name:{' '.join(self.by.casefold().split())}" if self.via == "link" else person_of(self.by)
+
+    def to_item(self) -> DecisionItem:
+        return {
+            "by": self.by,
+            "name": self.name,
+            "decision": self.decision,
+            "reason": self.reason,
+            "at": to_text(self.at),
+            "via": self.via,
+        }
 
 
 @dataclass(frozen=True)
@@ -123,17 +144,7 @@ class Approval:
             "until": to_text(self.until),
             "hash": self.hash,
             "linkHash": self.link_hash,
-            "decisions": [
-                {
-                    "by": one.by,
-                    "name": one.name,
-                    "decision": one.decision,
-                    "reason": one.reason,
-                    "at": to_text(one.at),
-                    "via": one.via,
-                }
-                for one in self.decisions
-            ],
+            "decisions": [one.to_item() for one in self.decisions],
             "decision": self.decision,
             "decidedAt": to_text(self.decided) if self.decided else "",
             "mailed": self.is_mailed,
@@ -151,7 +162,7 @@ class DecisionRefusedError(Exception):
 
 def approval_of(run: Run) -> Approval | None:
     """The approval of a run; None while nobody was asked."""
-    found = run.item.get("approval")
+    found = run.approval
     if not found:
         return None
     return Approval(
@@ -197,7 +208,7 @@ def approvers_parameter(stack: str) -> str:
 
 
 def approvals_needed(run: Run) -> int:
-    return int(run.item["policy"]["approval"]["minApprovals"])
+    return int(run.require_plan().policy["approval"]["minApprovals"])
 
 
 def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
@@ -224,7 +235,7 @@ def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Appro
         is_newer = step.sequence >= approval.sequence and step.token != approval.token
         return replace(approval, token=step.token, sequence=step.sequence) if is_newer else None
     now = services.now()
-    until = now + timedelta(seconds=int(run.item["policy"]["approval"]["seconds"]))
+    until = now + timedelta(seconds=int(run.require_plan().policy["approval"]["seconds"]))
     if run.last_admission is not None and now < run.last_admission < until:
         # After that no machine may begin: nobody shall approve what can no longer be done.
         until = run.last_admission
@@ -233,7 +244,7 @@ def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Appro
         sequence=step.sequence,
         asked=now,
         until=until,
-        hash=run.item["planHash"],
+        hash=run.require_plan().hash,
         link_hash=hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else "",
         decisions=(),
         decision="",
@@ -276,7 +287,7 @@ def hash_of_key(key: str) -> str:
 
 def _link_key(ways: Ways, run: Run) -> str:
     """The key of the run's link: 256 bits that only this KMS key can make, and always the same."""
-    about = "\n".join(["drydock approval", run.holder.execution, to_text(run.started), run.item["planHash"]])
+    about = "\n".join(["drydock approval", run.holder.execution, to_text(run.started), run.require_plan().hash])
     made = call(client("kms").generate_mac, KeyId=ways.key, MacAlgorithm="HMAC_SHA_256", Message=about.encode())
     return base64.urlsafe_b64encode(made["Mac"]).rstrip(b"=").decode()
 
@@ -338,7 +349,7 @@ def _count(
 
 def _approval_of_plan_only(run: Run) -> Approval:
     """A plan that was only made waits for nobody, but can be approved for as long as it may be carried out."""
-    if run.is_ended and run.item.get("outcome") != "planned":
+    if run.is_ended and run.outcome != "planned":
         raise DecisionRefusedError(410, f"Too late: run {run.run_id} has ended.")
     if not run.is_ended:
         raise DecisionRefusedError(409, f"Run {run.run_id} does not wait for approval.")
@@ -347,7 +358,7 @@ def _approval_of_plan_only(run: Run) -> Approval:
         sequence="",
         asked=run.started,
         until=run.started + SNAPSHOT_LIVES,
-        hash=run.item["planHash"],
+        hash=run.require_plan().hash,
         link_hash="",
         decisions=(),
         decision="",
@@ -372,9 +383,8 @@ def require_approver(services: Services, approvers: Sequence[str], run: Run, arn
         raise DecisionRefusedError(403, f"Nobody may approve: {setting} names no approvers.")
     if not may_approve(arn, approvers):
         raise DecisionRefusedError(403, f"{arn or 'An unknown caller'} is not among the approvers in {setting}.")
-    started_by = str(run.item.get("startedBy") or "")
-    if decision == APPROVED and started_by and person_of(started_by) == person_of(arn):
-        raise DecisionRefusedError(403, f"{started_by} started run {run.run_id}: somebody else has to approve it.")
+    if decision == APPROVED and run.started_by and person_of(run.started_by) == person_of(arn):
+        raise DecisionRefusedError(403, f"{run.started_by} started run {run.run_id}: somebody else has to approve it.")
 
 
 def look_for_decisions(services: Services, ways: Ways, run: Run) -> Run:
@@ -407,11 +417,11 @@ def _take_written_decisions(services: Services, ways: Ways, run: Run) -> Run:
             require_approver(services, approvers, run, version.by, verdict)
             run, is_new = take_decision(services, run, found[2], decision)
         except DecisionRefusedError as refused:
-            logger.warning("decision refused", run_id=run.run_id, by=version.by, reason=str(refused))
+            logger.warning("decision refused", by=version.by, reason=str(refused))
             _tell_refused(services, ways, run, version, refused)
             continue
         if is_new:
-            logger.info("decided", run_id=run.run_id, by=version.by, decision=verdict)
+            logger.info("decided", by=version.by, decision=verdict)
     return run
 
 
@@ -464,7 +474,7 @@ def settle_approval(services: Services, run: Run) -> bool:
         services.ssm.delete_parameter(decisions_parameter(services.environment.stack, run.run_id))
     except DrydockError as error:
         # It is read no more: an untidy parameter must not fail a run.
-        logger.warning("decisions not deleted", run_id=run.run_id, reason=str(error))
+        logger.warning("decisions not deleted", reason=str(error))
     return is_awake
 
 

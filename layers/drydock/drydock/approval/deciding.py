@@ -40,13 +40,12 @@ from drydock.approval.approvals import (
 )
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, PlanChangedError, ServiceUnavailableError
-from drydock.log import logger
+from drydock.log import logger, name_in_log
 from drydock.plan.stored_plans import read_plan
-from drydock.records.runs import Run, find_run
+from drydock.records.runs import MOST_RUN_ID, Run, find_run
 from drydock.times import for_people
 
 _MOST_BODY = 8_192
-_MOST_RUN_ID = 80
 _NO_HASH = "0" * 64
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -118,7 +117,7 @@ def _look_at_parameter(services: Services, ways: Ways, name: str) -> None:
     """An event is only a hint: who wrote what is read from the parameter's history."""
     prefix = decisions_parameter(services.environment.stack, "")
     full = f"/{name.lstrip('/')}"
-    run = find_run(services.table, full.removeprefix(prefix)) if full.startswith(prefix) else None
+    run = _find_run(services, full.removeprefix(prefix)) if full.startswith(prefix) else None
     if run is None:
         logger.warning("a decision about an unknown run", parameter=name)
         return
@@ -127,7 +126,10 @@ def _look_at_parameter(services: Services, ways: Ways, name: str) -> None:
 
 def _find_run(services: Services, run_id: str) -> Run | None:
     # What cannot be a run's id is looked up all the same, as one that nobody has: no answer is quicker than another.
-    return find_run(services.table, run_id if 0 < len(run_id) <= _MOST_RUN_ID else "?")
+    run = find_run(services.table, run_id if 0 < len(run_id) <= MOST_RUN_ID else "?")
+    if run is not None:
+        name_in_log(run=run.run_id)
+    return run
 
 
 def _decide(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, str]:
@@ -141,7 +143,7 @@ def _decide(services: Services, run: Run, shown_hash: str, decision: Decision) -
         if refused.status in (409, 410):
             _wake(services, find_run(services.table, run.run_id) or run)
         raise
-    logger.info("decided", run_id=run.run_id, by=decision.by, decision=decision.decision, via=decision.via)
+    logger.info("decided", by=decision.by, decision=decision.decision, via=decision.via)
     return run, _said(run, is_new, is_awake=_wake(services, run))
 
 
@@ -150,7 +152,7 @@ def _wake(services: Services, run: Run) -> bool:
     try:
         return end_late_approval(services, run)
     except DrydockError as error:
-        logger.warning("not woken", run_id=run.run_id, reason=str(error))
+        logger.warning("not woken", reason=str(error))
         return False
 
 
@@ -349,7 +351,7 @@ def _plan_page(services: Services, run: Run, approval: Approval, form: Form | No
             run_id=run.run_id,
             plan=read_plan(services, run),
             hash=approval.hash,
-            started_by=str(run.item.get("startedBy") or ""),
+            started_by=run.started_by,
             until=approval.until,
             needed=approvals_needed(run),
             account=run.holder.account,

@@ -57,6 +57,7 @@ def approval_message(
     deadline = for_people(until, location.time_zone)
     late = count_late(plan)
     verb = WANTED[plan["operation"]]
+    recorded = run.require_plan()
     lines = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
         "Without an answer by then nothing is touched, and the run ends.",
@@ -66,7 +67,7 @@ def approval_message(
         f"  What: {what_text(plan)}",
         *_end(plan, late, location),
         f"  Plan {hash}",
-        *_machines(plan, f"s3://{run.item['bucket']}/{run.item['planKey']}"),
+        *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}"),
         *_left_out(plan),
         *[f"  Note: {one_line(warning)}" for warning in plan["warnings"]],
         "",
@@ -80,7 +81,7 @@ def approval_message(
 
 
 def _run(plan: Plan, run: Run) -> str:
-    asker = who_asks(plan, str(run.item.get("startedBy") or ""))
+    asker = who_asks(plan, run.started_by)
     return f"  Run {run.run_id}" + (f", asked for by {asker}" if asker else "")
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client
 from drydock.errors import DrydockError
+from drydock.log import log_failure
 
 OPEN = ("RUNNING", "PENDING_REDRIVE")
 """The states of an execution that goes on, or will."""
@@ -80,6 +81,7 @@ class Executions:
             )
         except ClientError:
             return
+        log_failure(error)
 
 
 def invoke_later(function: str, payload: Mapping[str, Any]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,68 +11,21 @@ from drydock.aws.autoscaling import Group, Member
 from drydock.aws.ec2 import MOST_FILTER_VALUES, Instance, tags_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
-from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError, InvalidInputError
+from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
 from drydock.group.rules import in_order, reduced, refusal, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
 from drydock.machine.admission import find_run_of, require_open_run
+from drydock.records import intents
 from drydock.records.leases import ADMITTING, Lease, activate_lease, drop_lease, take_lease
 from drydock.records.staleness import is_stale
-from drydock.request.checking import GUID, RUN_ID, join_mistakes, list_of, moment, section, text
-from drydock.request.policy import Policy, effective_policy, require_no_mistakes
+from drydock.request.group import GroupRequest, read_group_request
 from drydock.request.step import Step
-from drydock.subject import group_subject
 from drydock.telling.text import cut
 
 MOST_MEMBERS = 500
 """What a lease has room for: an item of DynamoDB takes 400 KB, and a member at most 800 bytes of it."""
 
 _MOST_NAME = 60
-
-INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
-
-_check_input = section(
-    {
-        "groupName": text(r".{1,255}", "the name of an Auto Scaling group"),
-        "policy": lambda path, value: [],
-        "runId": RUN_ID,
-        "snapshotId": GUID,
-        "only": list_of(INSTANCE_ID),
-        "unlessDoneSince": moment,
-    }
-)
-
-
-@dataclass(frozen=True)
-class GroupRequest:
-    """The input of RollGroup, checked."""
-
-    group_name: str
-    policy: Policy
-    run_id: str
-    snapshot_id: str
-    only: frozenset[str]
-    unless_done_since: str
-    """A success of the same operation since then is enough for a member; empty for none."""
-
-
-def read_group_request(given: object, settings: str, settings_name: str, execution: str) -> GroupRequest:
-    """Raises InvalidInputError or InvalidPolicyError; either names every mistake."""
-    mistakes = _check_input("input", given)
-    values: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    if isinstance(given, Mapping) and "groupName" not in given:
-        mistakes.append("input.groupName: is required, the name of an Auto Scaling group")
-    policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
-    if mistakes:
-        raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))
-    require_no_mistakes(policy_mistakes)
-    return GroupRequest(
-        group_name=str(values["groupName"]),
-        policy=policy,
-        run_id=str(values.get("runId", "")),
-        snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
-        only=frozenset(values.get("only", [])),
-        unless_done_since=str(values.get("unlessDoneSince") or ""),
-    )
 
 
 def admit_group(services: Services, step: Step) -> dict[str, Any]:
@@ -87,24 +38,23 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
     # A run hands over its whole policy, as it was approved.
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_group_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
-    require_open_run(run, request.group_name)
-    subject = group_subject(request.group_name)
-    standing = take_lease(services.table, step.holder, subject, step.execution_started, services.now())
+    require_open_run(run, request.group.name)
+    standing = take_lease(services.table, step.holder, request.group, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         if is_stale(services, standing):
-            invoke_later(environment.function("give_back"), {"instanceId": subject})
+            invoke_later(environment.function("give_back"), {"subject": request.group.key})
         raise GroupBusyError(
-            f"{request.group_name}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
+            f"{request.group.name}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
         )
     try:
         return _admit(services, step, request, standing)
     except DrydockError:
-        drop_lease(services.table, step.holder, subject, ADMITTING)
+        drop_lease(services.table, step.holder, request.group, ADMITTING)
         raise
 
 
 def _admit(services: Services, step: Step, request: GroupRequest, standing: Lease | None) -> dict[str, Any]:
-    group, policy = services.autoscaling.group(request.group_name), request.policy
+    group, policy = services.autoscaling.group(request.group.name), request.policy
     found = look_at_members(services, group)
     planned = in_order(group, launch_times(found), request.only)
     journal: Mapping[str, Any]
@@ -112,7 +62,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         journal = standing.journal
     else:
         carried_out, why_not = choose_capacity(group, policy) if takes_members_out(policy) else (reduced(policy), "")
-        refused = refusal(group, carried_out, services.autoscaling.refresh_at_work(request.group_name))
+        refused = refusal(group, carried_out, services.autoscaling.refresh_at_work(request.group.name))
         if refused is not None:
             raise refused
         if len(planned) > MOST_MEMBERS:
@@ -140,11 +90,9 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
             "leftOut": _left_out(group, planned, request.only),
             "drainSeconds": services.autoscaling.drain_seconds(group.target_groups),
         }
-        activate_lease(
-            services.table, step.holder, group_subject(request.group_name), journal, "suspend", services.now()
-        )
+        activate_lease(services.table, step.holder, request.group, journal, intents.SUSPEND, services.now())
     return {
-        "groupName": request.group_name,
+        "groupName": request.group.name,
         "policy": policy,
         "runId": request.run_id,
         "rollId": request.run_id or re.sub(r"[^a-zA-Z0-9_-]", "-", step.holder.name),

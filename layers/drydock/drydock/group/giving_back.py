@@ -15,13 +15,13 @@ from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, GroupNotFoundError, RollStoppedError
-from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
+from drydock.group.member_moves import Move, decide_move, execution_of_member
 from drydock.group.member_turns import mark_unended
-from drydock.group.refilling import describe_departed, lacks_refill, note_refill, refill_of, replacement_of, wanted_with
+from drydock.group.refilling import describe_departed, lacks_refill, note_refill, wanted_with
 from drydock.group.rolling import describe_group, undo_changes
 from drydock.group.surging import give_surge_back, make_room_for_return
 from drydock.machine.release import find_instance
-from drydock.records.group_leases import departure_of, exit_of
+from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -37,6 +37,7 @@ from drydock.records.leases import (
 from drydock.records.results import make_result, put_result
 from drydock.records.staleness import is_stale
 from drydock.run.running import describe_end
+from drydock.subject import Subject
 from drydock.telling.failures import readable_cause
 
 GroupMove = Literal[
@@ -54,7 +55,7 @@ GroupMove = Literal[
 ]
 
 
-def give_back_group(services: Services, subject: str) -> GroupMove:
+def give_back_group(services: Services, subject: Subject) -> GroupMove:
     """One pass over one group; what was done."""
     lease = find_lease(services.table, subject)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
@@ -153,7 +154,7 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
     """The next move for one member, carried out; None when there is nothing left to do."""
     member = group.find(instance_id)
     if lacks_refill(lease, group, instance_id):
-        if claim_giving_back(services.table, lease, refill_of(instance_id), services.now()):
+        if claim_giving_back(services.table, lease, intents.refill(instance_id), services.now()):
             services.autoscaling.set_desired(group.name, group.desired + 1)
             note_refill(services, lease, instance_id)
         return "fill_place"
@@ -163,10 +164,10 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
         return None if member.lifecycle == IN_SERVICE else "wait_for_capacity"
     move = _move_of(services, lease, instance_id)
     if move == "hold":
-        claim_giving_back(services.table, lease, hold_of(instance_id), services.now())
+        claim_giving_back(services.table, lease, intents.hold(instance_id), services.now())
         return "hold_member"
     if move == "replace":
-        name = replacement_of(instance_id)
+        name = intents.replacement(instance_id)
         standing = lease.intents.get(name)
         wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
         if claim_giving_back(services.table, lease, name, services.now(), wanted=wanted):
@@ -175,7 +176,7 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
     instance = find_instance(services, instance_id)
     if instance is None or state_of(instance) != "running":
         return None
-    if claim_giving_back(services.table, lease, f"giveBackExit:{instance_id}", services.now()):
+    if claim_giving_back(services.table, lease, intents.give_back_exit(instance_id), services.now()):
         make_room_for_return(services, lease, group)
         services.autoscaling.exit_standby(group.name, instance_id)
     return "exit_standby"
@@ -183,10 +184,10 @@ def _give_member_back(services: Services, lease: Lease, group: Group, instance_i
 
 def _move_of(services: Services, lease: Lease, instance_id: str) -> Move:
     """What was decided of a member, or has to be now. One that was stopped, not one that failed, goes back."""
-    if replacement_of(instance_id) in lease.intents:
+    if intents.replacement(instance_id) in lease.intents:
         return "replace"
     end = _end_of(services, lease, instance_id)
-    if exit_of(instance_id) in lease.intents or end["outcome"] != "failed" or end["error"] in _STOPPED:
+    if intents.exit_standby(instance_id) in lease.intents or end["outcome"] != "failed" or end["error"] in _STOPPED:
         return "exit"
     return decide_move(services, lease, instance_id, end, _child(services, lease, instance_id))
 
@@ -211,11 +212,11 @@ _SERVES_AGAIN = timedelta(hours=1)
 
 def _is_ours(lease: Lease, instance_id: str) -> bool:
     """Whether Drydock put a member into standby, and does not hold it there because the policy says so."""
-    return departure_of(instance_id) in lease.intents and not _is_held(lease, instance_id)
+    return intents.enter_standby(instance_id) in lease.intents and not _is_held(lease, instance_id)
 
 
 def _is_held(lease: Lease, instance_id: str) -> bool:
-    return hold_of(instance_id) in lease.intents or lease.members[instance_id].get("move") == "hold"
+    return intents.hold(instance_id) in lease.intents or lease.members[instance_id].get("move") == "hold"
 
 
 def _is_out(lease: Lease, group: Group, instance_id: str) -> bool:

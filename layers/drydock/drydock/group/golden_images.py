@@ -17,11 +17,10 @@ from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSourc
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
 from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
+from drydock.records import intents
 from drydock.records.leases import ACTIVE, Intent, Lease, claim_intent, find_lease, record_intent
 from drydock.request.step import Step
-from drydock.subject import group_subject
-
-MAKE_VERSION, MAKE_DEFAULT = "templateVersion", "templateDefault"
+from drydock.subject import Subject
 
 _DONE = ("succeeded", "gone", "busy", "skipped")
 """Outcomes of members with which a roll has succeeded."""
@@ -119,15 +118,17 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
 
     Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError.
     """
-    subject = group_subject(str(step.data["groupName"]))
+    subject = step.subject
     lease = find_lease(services.table, subject)
     if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{step.data['groupName']}: the lease is no longer ours")
-    standing = lease.intents.get(MAKE_VERSION)
+        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
+    standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
         return {"problems": [f"the launch template was left as it is: {facts}"]}
-    intent = claim_intent(services.table, step.holder, subject, MAKE_VERSION, services.now(), **facts).intent
+    intent = claim_intent(
+        services.table, step.holder, subject, intents.TEMPLATE_VERSION, services.now(), **facts
+    ).intent
     number = int(intent.id) if intent.id else _make_version(services, step, subject, intent)
     if intent.facts["follows"] == DEFAULT_VERSION and step.policy["refreshLaunchTemplate"]["allowDefault"]:
         _make_default(services, step, subject, intent, number)
@@ -186,37 +187,37 @@ def _look(services: Services, source: LaunchSource, others: Mapping[str, str], d
     )
 
 
-def _make_version(services: Services, step: Step, subject: str, intent: Intent) -> int:
+def _make_version(services: Services, step: Step, subject: Subject, intent: Intent) -> int:
     facts = intent.facts
     number, wrong = services.ec2.create_launch_template_version(
         str(facts["templateId"]),
         int(facts["sourceVersion"]),
         str(facts["imageId"]),
         f"Image of {facts['instanceId']}, patched by {step.holder.name}",
-        step.mark(MAKE_VERSION),
+        step.mark(intents.TEMPLATE_VERSION),
     )
     record_intent(services.table, step.holder, subject, intent.name, {"id": str(number), "wrong": wrong})
     return number
 
 
-def _make_default(services: Services, step: Step, subject: str, intent: Intent, number: int) -> None:
+def _make_default(services: Services, step: Step, subject: Subject, intent: Intent, number: int) -> None:
     """What somebody else has made the default meanwhile stays."""
     template_id, before = str(intent.facts["templateId"]), int(intent.facts["sourceVersion"])
-    if claim_intent(services.table, step.holder, subject, MAKE_DEFAULT, services.now()).intent.id:
+    if claim_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, services.now()).intent.id:
         return
     default = services.ec2.launch_template(template_id).default
     if default == before:
         services.ec2.set_default_version(template_id, number)
     if default in (before, number):
-        record_intent(services.table, step.holder, subject, MAKE_DEFAULT, {"id": str(number)})
+        record_intent(services.table, step.holder, subject, intents.TEMPLATE_DEFAULT, {"id": str(number)})
 
 
 def describe_refresh(lease: Lease) -> dict[str, Any] | None:
     """What a group's lease tells of its launch template: None when no version of it was to be made."""
-    intent = lease.intents.get(MAKE_VERSION)
+    intent = lease.intents.get(intents.TEMPLATE_VERSION)
     if intent is None:
         return None
-    made_default = lease.intents.get(MAKE_DEFAULT)
+    made_default = lease.intents.get(intents.TEMPLATE_DEFAULT)
     facts = ("templateId", "templateName", "follows", "sourceVersion", "imageId", "instanceId", "otherGroups")
     return {
         **{name: intent.facts[name] for name in facts},

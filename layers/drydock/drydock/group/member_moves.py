@@ -9,28 +9,25 @@ from drydock.aws.services import Services
 from drydock.aws.table import Item
 from drydock.environment import Environment
 from drydock.errors import HealthCheckFailedError, InstanceNotFoundError
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease
 from drydock.records.runs import child_name
 from drydock.run.running import find_result_of
+from drydock.subject import Instance
 
 Move = Literal["exit", "hold", "replace"]
 
-_CHANGES = ("install", "update")
-"""How the intents begin by which something is installed."""
+_CHANGES = (intents.INSTALL, intents.FINISH_INSTALL, intents.UPDATE)
+"""The intents by which something is installed."""
 
 
 def execution_of_member(environment: Environment, roll: Holder, instance_id: str) -> str:
     """The execution that patches a member: its name is always the same, so a member has one in a roll."""
     return (
         f"arn:{roll.partition}:states:{environment.region}:{roll.account}:execution:"
-        f"{environment.stack}-PatchInstance:{child_name(roll.name, instance_id)}"
+        f"{environment.stack}-PatchInstance:{child_name(roll.name, Instance(instance_id))}"
     )
-
-
-def hold_of(instance_id: str) -> str:
-    """The name of the intent by which a member stays in standby."""
-    return f"hold:{instance_id}"
 
 
 def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mapping[str, Any], execution: str) -> Move:
@@ -42,7 +39,7 @@ def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mappi
         return wanted
     if ended["error"] == HealthCheckFailedError.__name__ or not _is_well(services, instance_id):
         return "replace"
-    result = find_result_of(services, instance_id, execution) if lease.journal["healthProbe"] else None
+    result = find_result_of(services, Instance(instance_id), execution) if lease.journal["healthProbe"] else None
     return "exit" if not lease.journal["healthProbe"] or is_health_proved(result) else "replace"
 
 
@@ -51,12 +48,12 @@ def is_health_proved(result: Item | None) -> bool:
     if result is None or "policy" not in result:
         return False
     times = result["times"]
-    if not any(name.startswith(_CHANGES) for name in times):
+    if not any(intents.kind_of(name) in _CHANGES for name in times):
         return True
     succeeded = {outcome["commandId"] for outcome in result.get("outcomes") or [] if outcome["status"] == "Success"}
     passed = {command["step"] for command in result["commands"] if command["commandId"] in succeeded}
-    was_rebooted = "imageAfter" in times and not result["policy"]["backup"]["noReboot"]
-    return ("healthProbeImage" if was_rebooted else "healthProbePatching") in passed
+    was_rebooted = intents.image("After") in times and not result["policy"]["backup"]["noReboot"]
+    return intents.health_probe("Image" if was_rebooted else "Patching") in passed
 
 
 def _is_well(services: Services, instance_id: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from drydock import subject
 from drydock.aws.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
 from drydock.aws.services import Services
 from drydock.environment import Environment
@@ -28,14 +29,12 @@ from drydock.errors import (
     StandbyTimedOutError,
     outcome_of_failure,
 )
-from drydock.group.member_moves import Move, decide_move, execution_of_member, hold_of
+from drydock.group.member_moves import Move, decide_move, execution_of_member
 from drydock.group.refilling import (
     is_refilling,
     lacks_refill,
     note_refill,
     refill,
-    refill_of,
-    replacement_of,
     wanted_with,
 )
 from drydock.group.rules import least_healthy, takes_members_out
@@ -43,13 +42,12 @@ from drydock.group.surging import let_member_return, policy_of, wanted_without_s
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
 from drydock.machine.settling import look_at_commands
 from drydock.plan.plans import slots_of
+from drydock.records import intents
 from drydock.records.group_leases import (
     claim_alone,
     claim_member,
     close_roll,
-    departure_of,
     end_member,
-    exit_of,
     members_leaving,
     members_out,
     require_own_lease,
@@ -62,7 +60,6 @@ from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import look_at_run, look_outside
 from drydock.run.running import NEVER_STARTED, end_of_child
-from drydock.subject import group_subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.text import cut
 from drydock.times import from_text
@@ -82,7 +79,7 @@ class Turn:
     """One member's turn in a roll. The owner of the group's lease is the roll, not the Map's child that acts for it."""
 
     owner: Holder
-    group_name: str
+    group: subject.Group
     instance_id: str
     run_id: str
 
@@ -90,16 +87,12 @@ class Turn:
     def read(cls, step: Step) -> Turn:
         data = step.data
         owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
-        return cls(owner, str(data["groupName"]), step.instance_id, str(data["runId"]))
-
-    @property
-    def subject(self) -> str:
-        return group_subject(self.group_name)
+        return cls(owner, step.group, step.instance_id, str(data["runId"]))
 
     @property
     def child(self) -> str:
         """The name of the execution that patches the member."""
-        return child_name(self.owner.name, self.instance_id)
+        return child_name(self.owner.name, subject.Instance(self.instance_id))
 
     def execution(self, environment: Environment) -> str:
         """The ARN of that execution."""
@@ -113,21 +106,21 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
     """
     turn, policy = Turn.read(step), step.policy
-    lease = require_own_lease(services.table, turn.owner, turn.group_name)
+    lease = require_own_lease(services.table, turn.owner, turn.group)
     closed = _closed_gate(services, turn, policy, lease)
     if closed is not None:
-        close_roll(services.table, turn.owner, turn.group_name, type(closed).__name__, str(closed))
+        close_roll(services.table, turn.owner, turn.group, type(closed).__name__, str(closed))
     _close_after_a_loss(services, turn, policy, lease)
-    claimed = claim_member(services.table, turn.owner, turn.group_name, turn.instance_id, services.now())
+    claimed = claim_member(services.table, turn.owner, turn.group, turn.instance_id, services.now())
     if claimed is None:
         return {"taken": False, "childName": turn.child}
-    has_left = departure_of(turn.instance_id) in claimed.intents
+    has_left = intents.enter_standby(turn.instance_id) in claimed.intents
     if claimed.closed is not None and not has_left:
         # It waited, and the roll takes no further member now.
         why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
         _end(services, turn, policy, {"outcome": "not_attempted", **why})
         return {"taken": False, "childName": turn.child}
-    group = services.autoscaling.group(turn.group_name)
+    group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
         _end(services, turn, policy, _GONE)
@@ -140,9 +133,9 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
     _require_spared(services, turn, policy, claimed, group)
-    claim_alone(services.table, claimed, departure_of(turn.instance_id), services.now(), if_open=True)
+    claim_alone(services.table, claimed, intents.enter_standby(turn.instance_id), services.now(), if_open=True)
     mark_member(services, turn.instance_id, IN_PROGRESS)
-    services.autoscaling.enter_standby(turn.group_name, turn.instance_id)
+    services.autoscaling.enter_standby(turn.group.name, turn.instance_id)
     return {"taken": True, "childName": turn.child}
 
 
@@ -152,7 +145,7 @@ _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the gro
 def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
     """Raises GroupNotReadyError while the group cannot do without a member."""
     if is_refilling(lease, turn.instance_id):
-        raise GroupNotReadyError(f"{turn.group_name}: the place of another member is being filled")
+        raise GroupNotReadyError(f"{turn.group.name}: the place of another member is being filled")
     targets = services.autoscaling.serving_targets(group.target_groups)
     leaving = members_leaving(lease) - {turn.instance_id}
     others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id} - leaving
@@ -160,12 +153,12 @@ def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease
     least = least_healthy(policy_of(lease, policy), wanted)
     if len(others) < least:
         raise GroupNotReadyError(
-            f"{turn.group_name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
+            f"{turn.group.name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
             f"and {least} have to be"
         )
     away = leaving | _away(lease, group, turn.instance_id)
     if len(away) >= policy["batch"]:
-        raise GroupNotReadyError(f"{turn.group_name}: {', '.join(sorted(away))} is out of service still")
+        raise GroupNotReadyError(f"{turn.group.name}: {', '.join(sorted(away))} is out of service still")
 
 
 def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: Lease) -> None:
@@ -174,7 +167,7 @@ def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: L
     # As many may be at work beside this one as the batch has besides.
     if len(unended) >= policy["batch"]:
         reason = f"the end of {', '.join(unended)} is not known"
-        close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, reason)
+        close_roll(services.table, turn.owner, turn.group, RollStoppedError.__name__, reason)
 
 
 def _needless(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
@@ -213,9 +206,9 @@ def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -
         verdict = look_at_run(run, _expected_seconds(services, run, policy, lease), services.now(), zone)
         if verdict is not None:
             return verdict.reason
-    refresh = services.autoscaling.refresh_at_work(turn.group_name) if takes_members_out(policy) else ""
+    refresh = services.autoscaling.refresh_at_work(turn.group.name) if takes_members_out(policy) else ""
     if refresh:
-        return InstanceRefreshAtWorkError(f"{turn.group_name}: instance refresh {refresh} is at work")
+        return InstanceRefreshAtWorkError(f"{turn.group.name}: instance refresh {refresh} is at work")
     return look_outside(services, policy["gates"])
 
 
@@ -246,7 +239,7 @@ def mark_unended(
     services: Services, lease: Lease, group: Group, instance_id: str, end: Mapping[str, Any] | None = None
 ) -> str:
     """As `mark_member`, for one whose turn came and whose end nobody has written down. `end` is what was found out."""
-    if departure_of(instance_id) not in lease.intents or group.find(instance_id) is None:
+    if intents.enter_standby(instance_id) not in lease.intents or group.find(instance_id) is None:
         return ""
     is_patched = end is not None and _is_patched(str(lease.journal["operation"]), end)
     return mark_member(services, instance_id, COMPLETED if is_patched else None)
@@ -255,13 +248,13 @@ def mark_unended(
 def await_standby(services: Services, step: Step) -> None:
     """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
     turn = Turn.read(step)
-    lease = require_own_lease(services.table, turn.owner, turn.group_name)
-    member = services.autoscaling.group(turn.group_name).find(turn.instance_id)
+    lease = require_own_lease(services.table, turn.owner, turn.group)
+    member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
-        raise MemberGoneError(f"{turn.instance_id}: group {turn.group_name} terminates it or has given it away")
+        raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
     if member.lifecycle == STANDBY:
         return
-    since = lease.intents[departure_of(turn.instance_id)].at
+    since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
@@ -277,38 +270,38 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     turn = Turn.read(step)
     ended = _end_of_work(services, step, turn)
     _require_commands_over(services, turn)
-    lease = require_own_lease(services.table, turn.owner, turn.group_name)
-    group = services.autoscaling.group(turn.group_name)
+    lease = require_own_lease(services.table, turn.owner, turn.group)
+    group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     is_here = member is not None and not member.is_leaving
-    if replacement_of(turn.instance_id) in lease.intents:
+    if intents.replacement(turn.instance_id) in lease.intents:
         # A function that died in the middle has decided already.
         if is_here:
             _replace(services, turn, lease, group)
         return {"move": "replace", "work": ended}
     if member is None or not is_here:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
-    if departure_of(turn.instance_id) not in lease.intents:
+    if intents.enter_standby(turn.instance_id) not in lease.intents:
         return {"move": "none", "work": ended}
     move = _standing_move(lease, turn.instance_id) or decide_move(
         services, lease, turn.instance_id, ended, turn.execution(services.environment)
     )
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if is_refilling(lease, turn.instance_id):
-            raise MemberOvertakenError(f"{turn.group_name}: the place of another member is being filled")
-        claim_alone(services.table, lease, exit_of(turn.instance_id), services.now())
+            raise MemberOvertakenError(f"{turn.group.name}: the place of another member is being filled")
+        claim_alone(services.table, lease, intents.exit_standby(turn.instance_id), services.now())
         let_member_return(services, turn.owner, lease, group)
-        services.autoscaling.exit_standby(turn.group_name, turn.instance_id)
+        services.autoscaling.exit_standby(turn.group.name, turn.instance_id)
     elif move == "replace":
         _replace(services, turn, lease, group)
     elif move == "hold":
-        claim_intent(services.table, turn.owner, turn.subject, hold_of(turn.instance_id), services.now())
+        claim_intent(services.table, turn.owner, turn.group, intents.hold(turn.instance_id), services.now())
     return {"move": move, "work": ended}
 
 
 def _require_commands_over(services: Services, turn: Turn) -> None:
     """Raises MachinesNotReadyError: what an execution has left at work on a member is waited for, out of service."""
-    held = find_lease(services.table, turn.instance_id)
+    held = find_lease(services.table, subject.Instance(turn.instance_id))
     if held is None or held.holder.execution != turn.execution(services.environment):
         return
     try:
@@ -321,16 +314,16 @@ def _require_commands_over(services: Services, turn: Turn) -> None:
 
 def _standing_move(lease: Lease, instance_id: str) -> Move | None:
     """What a function that died in the middle has decided."""
-    if hold_of(instance_id) in lease.intents:
+    if intents.hold(instance_id) in lease.intents:
         return "hold"
-    return "exit" if exit_of(instance_id) in lease.intents else None
+    return "exit" if intents.exit_standby(instance_id) in lease.intents else None
 
 
 def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
-    name, standing = replacement_of(turn.instance_id), lease.intents.get(replacement_of(turn.instance_id))
+    name, standing = intents.replacement(turn.instance_id), lease.intents.get(intents.replacement(turn.instance_id))
     wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
     claim_alone(services.table, lease, name, services.now(), wanted=wanted)
-    services.autoscaling.terminate(turn.group_name, turn.instance_id)
+    services.autoscaling.terminate(turn.group.name, turn.instance_id)
 
 
 def _end_of_work(services: Services, step: Step, turn: Turn) -> dict[str, Any]:
@@ -360,12 +353,13 @@ def await_in_service(services: Services, step: Step) -> None:
     Raises MemberOvertakenError when something else was begun while another instance was to be asked for.
     """
     turn, move = Turn.read(step), str(step.data["move"])
-    lease = require_own_lease(services.table, turn.owner, turn.group_name)
-    group = services.autoscaling.group(turn.group_name)
+    lease = require_own_lease(services.table, turn.owner, turn.group)
+    group = services.autoscaling.group(turn.group.name)
     lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
     if lack is None:
         return
-    since = lease.intents[f"{move}:{turn.instance_id}"].at
+    begun = intents.exit_standby if move == "exit" else intents.replacement
+    since = lease.intents[begun(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise InServiceTimedOutError(f"{turn.instance_id}: {lack}")
@@ -390,7 +384,7 @@ def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn
     if lacks_refill(lease, group, turn.instance_id):
         refill(services, lease, group, turn.instance_id)
         return "another instance was asked for"
-    if (standing := lease.intents.get(refill_of(turn.instance_id))) is not None and not standing.id:
+    if (standing := lease.intents.get(intents.refill(turn.instance_id))) is not None and not standing.id:
         note_refill(services, lease, turn.instance_id)
     if group.healthy_in_service < group.desired:
         return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
@@ -414,10 +408,10 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
 def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
     """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
     told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
-    lease = end_member(services.table, turn.owner, turn.group_name, turn.instance_id, told, services.now())
+    lease = end_member(services.table, turn.owner, turn.group, turn.instance_id, told, services.now())
     if lease is None:
         # It failed before its turn came, so no gate could be asked: the next would fare no better.
-        close_roll(services.table, turn.owner, turn.group_name, told["error"], told["cause"])
+        close_roll(services.table, turn.owner, turn.group, told["error"], told["cause"])
         return
     failed = _failed(lease)
     allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
@@ -428,7 +422,7 @@ def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, A
         why = f"{', '.join(held)} is held in standby, and the policy takes {policy['batch']} out at once (batch)"
     else:
         return
-    close_roll(services.table, turn.owner, turn.group_name, RollStoppedError.__name__, why)
+    close_roll(services.table, turn.owner, turn.group, RollStoppedError.__name__, why)
 
 
 def _failed(lease: Lease) -> list[str]:

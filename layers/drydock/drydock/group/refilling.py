@@ -11,20 +11,9 @@ from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.services import Services
 from drydock.errors import MemberNotReadyError
 from drydock.group.surging import count_surge
-from drydock.records.group_leases import claim_alone, departure_of, exit_of, members_leaving, members_out
+from drydock.records import intents
+from drydock.records.group_leases import claim_alone, members_leaving, members_out
 from drydock.records.leases import Lease, record_intent
-
-_REFILL = "refill:"
-
-
-def refill_of(instance_id: str) -> str:
-    """The name of the intent by which the place of a member is filled."""
-    return f"{_REFILL}{instance_id}"
-
-
-def replacement_of(instance_id: str) -> str:
-    """The name of the intent by which a member is terminated, so that another takes its place."""
-    return f"replace:{instance_id}"
 
 
 def wanted_with(lease: Lease, group: Group) -> int:
@@ -40,7 +29,8 @@ def _wanted(lease: Lease, group: Group) -> int:
 
 def lacks_refill(lease: Lease, group: Group, instance_id: str) -> bool:
     """Whether a replaced member is gone, and the group wants one less since."""
-    replaced, refilled = lease.intents.get(replacement_of(instance_id)), lease.intents.get(refill_of(instance_id))
+    replaced = lease.intents.get(intents.replacement(instance_id))
+    refilled = lease.intents.get(intents.refill(instance_id))
     if replaced is None or (refilled is not None and refilled.id):
         return False
     member = group.find(instance_id)
@@ -52,7 +42,7 @@ def lacks_refill(lease: Lease, group: Group, instance_id: str) -> bool:
 def is_refilling(lease: Lease, instance_id: str) -> bool:
     """Whether the place of another member is being filled at this moment."""
     return any(
-        name.startswith(_REFILL) and not intent.id and name != refill_of(instance_id)
+        intents.kind_of(name) == intents.REFILL and not intent.id and intents.member_of(name) != instance_id
         for name, intent in lease.intents.items()
     )
 
@@ -65,19 +55,19 @@ def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> 
     moving = [
         member.instance_id
         for member in group.members
-        if (member.lifecycle == STANDBY and exit_of(member.instance_id) in lease.intents)
+        if (member.lifecycle == STANDBY and intents.exit_standby(member.instance_id) in lease.intents)
         or (member.lifecycle == IN_SERVICE and member.instance_id in members_leaving(lease))
     ]
     if moving or is_refilling(lease, instance_id):
         raise MemberNotReadyError(f"{instance_id}: {', '.join(moving) or 'the place of another'} comes first")
-    claim_alone(services.table, lease, refill_of(instance_id), services.now())
+    claim_alone(services.table, lease, intents.refill(instance_id), services.now())
     services.autoscaling.set_desired(group.name, group.desired + 1)
     note_refill(services, lease, instance_id)
 
 
 def note_refill(services: Services, lease: Lease, instance_id: str) -> None:
     """Write down that the group was asked."""
-    record_intent(services.table, lease.holder, lease.subject, refill_of(instance_id), {"id": "asked"})
+    record_intent(services.table, lease.holder, lease.subject, intents.refill(instance_id), {"id": "asked"})
 
 
 def departed(lease: Lease, group: Group) -> list[str]:
@@ -85,8 +75,8 @@ def departed(lease: Lease, group: Group) -> list[str]:
     return [
         instance_id
         for instance_id in lease.members
-        if departure_of(instance_id) in lease.intents
-        and replacement_of(instance_id) not in lease.intents
+        if intents.enter_standby(instance_id) in lease.intents
+        and intents.replacement(instance_id) not in lease.intents
         and ((member := group.find(instance_id)) is None or member.is_leaving)
     ]
 

@@ -14,6 +14,7 @@ from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed
 from drydock.group.rules import in_order
 from drydock.group.surging import describe_surge, known_surge, lower_min, lowers_min_to, undo_max
+from drydock.records import intents
 from drydock.records.group_leases import (
     launched_members,
     members_out,
@@ -24,7 +25,6 @@ from drydock.records.group_leases import (
 from drydock.records.leases import ACTIVE, Lease, claim_intent, end_lease_with_result, find_lease
 from drydock.records.results import find_result, make_result, put_result
 from drydock.request.step import Step
-from drydock.subject import group_subject
 from drydock.telling.failures import readable_failure
 
 MOST_ROUNDS = 5
@@ -38,11 +38,9 @@ def make_room(services: Services, step: Step) -> None:
 
     Raises LeaseLostError, GroupNotReadyError.
     """
-    name = str(step.data["groupName"])
-    subject = group_subject(name)
-    lease = claim_intent(services.table, step.holder, subject, "suspend", services.now()).lease
+    lease = claim_intent(services.table, step.holder, step.subject, intents.SUSPEND, services.now()).lease
     if AZ_REBALANCE not in lease.journal["suspended"]:
-        services.autoscaling.suspend(name, AZ_REBALANCE)
+        services.autoscaling.suspend(lease.group_name, AZ_REBALANCE)
     lower_min(services, step.holder, lease)
 
 
@@ -52,9 +50,8 @@ def plan_launched_members(services: Services, step: Step) -> dict[str, Any]:
     Returns them in the order of the roll; none when the roll takes no further member. `data.members` are those whose
     turn came last. Raises LeaseLostError.
     """
-    name = str(step.data["groupName"])
-    lease = require_own_lease(services.table, step.holder, name)
-    group = services.autoscaling.group(name)
+    lease = require_own_lease(services.table, step.holder, step.subject)
+    group = services.autoscaling.group(lease.group_name)
     rounds = launched_members(lease)
     if rounds and rounds[-1] != [member["instanceId"] for member in step.data["members"]]:
         # A function that died has planned them already.
@@ -65,7 +62,7 @@ def plan_launched_members(services: Services, step: Step) -> dict[str, Any]:
     found = in_order(group, launch_times(look_at_members(services, group)), new) if new else []
     ids = [member.instance_id for member in found]
     if ids:
-        plan_launched(services.table, step.holder, name, ids, services.now())
+        plan_launched(services.table, step.holder, step.subject, ids, services.now())
     return {"members": _items(group, ids)}
 
 
@@ -86,13 +83,12 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
     Raises GroupNotReadyError, LeaseLostError, GroupNotRestoredError when members of its own are out still: then the
     lease stays, and `give_back` goes on.
     """
-    name = str(step.data["groupName"])
-    lease = claim_intent(services.table, step.holder, group_subject(name), "restore", services.now()).lease
-    group = services.autoscaling.group(name)
+    lease = claim_intent(services.table, step.holder, step.subject, intents.RESTORE, services.now()).lease
+    group = services.autoscaling.group(lease.group_name)
     left = [one for one in members_out(lease, group) if lease.members.get(one, {}).get("move") != "hold"]
     if left:
         causes = sorted({str(lease.members.get(one, {}).get("cause") or "") for one in left} - {""})
-        raise GroupNotRestoredError(f"{name}: {', '.join(left)} could not leave standby yet: {'; '.join(causes)}")
+        raise GroupNotRestoredError(f"{group.name}: {', '.join(left)} could not leave standby yet: {'; '.join(causes)}")
     unended = [instance_id for instance_id, found in lease.members.items() if "outcome" not in found]
     notes = {one: mark_unended(services, lease, group, one) for one in unended}
     return {
@@ -116,30 +112,34 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
     name, journal = lease.group_name, lease.journal
     group = services.autoscaling.group(name)
     problems = []
-    if "lowerMin" in lease.intents and group.min == lowers_min_to(lease):
+    if intents.LOWER_MIN in lease.intents and group.min == lowers_min_to(lease):
         # With a member held in standby the group wants one less: more would launch another instance.
         size = min(int(journal["min"]), group.desired) if members_out(lease, group) else int(journal["min"])
         services.autoscaling.set_min(name, size)
         if size < journal["min"]:
             problems.append(f"min is {size}, not {journal['min']}: {group.desired} instances are wanted now")
-    elif "lowerMin" in lease.intents and group.min != journal["min"]:
+    elif intents.LOWER_MIN in lease.intents and group.min != journal["min"]:
         problems.append(f"min is {group.min}: somebody else has set it, and Drydock left it")
     problems += undo_max(services, lease, group)
-    if "suspend" in lease.intents and AZ_REBALANCE not in journal["suspended"] and AZ_REBALANCE in group.suspended:
+    if (
+        intents.SUSPEND in lease.intents
+        and AZ_REBALANCE not in journal["suspended"]
+        and AZ_REBALANCE in group.suspended
+    ):
         services.autoscaling.resume(name, AZ_REBALANCE)
     return problems
 
 
 def release_group(services: Services, step: Step) -> dict[str, Any]:
     """End the work on a group, well or badly. Running twice changes nothing. Returns the execution's own output."""
-    name = str(step.data.get("groupName") or "")
-    subject = group_subject(name)
+    subject = step.group
     failure = readable_failure(step.data.get("failure"))
-    lease = find_lease(services.table, subject) if name else None
+    lease = find_lease(services.table, subject) if subject.name else None
     if lease is None or lease.holder != step.holder:
         standing = find_result(services.table, subject, step.holder, step.execution_started)
         if standing is None:
-            failure = failure or {"error": LeaseLostError.__name__, "cause": f"{name}: the lease is no longer ours"}
+            lost = {"error": LeaseLostError.__name__, "cause": f"{subject.key}: the lease is no longer ours"}
+            failure = failure or lost
             standing = make_result(
                 subject, step.holder, step.execution_started, "refused", services.now(), {"failure": failure}
             )

@@ -18,6 +18,7 @@ from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, AutoScalin
 from drydock.aws.services import Services
 from drydock.errors import MemberNotReadyError, SurgeNotPossibleError
 from drydock.group.rules import lowered_min, reduced, refusal
+from drydock.records import intents
 from drydock.records.group_leases import members_out
 from drydock.records.holder import Holder
 from drydock.records.leases import (
@@ -33,12 +34,6 @@ from drydock.records.leases import (
 )
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
-from drydock.subject import group_subject
-
-_ATTEMPT = "surge:"
-_FALLBACK = "surgeFallback"
-_KEEP = "keepSurge:"
-_RAISE = "raiseMax:"
 
 Move = Literal["remove", "wait", "keep", "over"]
 
@@ -101,12 +96,14 @@ def plan_capacity(group: Group, policy: Policy, why_not: str, leaving: int) -> d
 
 def policy_of(lease: Lease, policy: Policy) -> Policy:
     """The policy as it is carried out: with instances more only where they could be launched."""
-    return policy if lease.journal["capacity"] == "surge" and _FALLBACK not in lease.intents else reduced(policy)
+    surges = lease.journal["capacity"] == "surge" and intents.SURGE_FALLBACK not in lease.intents
+    return policy if surges else reduced(policy)
 
 
 def lowers_min_to(lease: Lease) -> int:
     """What min is lowered to for the roll; -1 when it is not."""
-    return int(lease.journal["fallback"]["lowersMinTo"] if _FALLBACK in lease.intents else lease.journal["lowersMinTo"])
+    plan = lease.journal["fallback"] if intents.SURGE_FALLBACK in lease.intents else lease.journal
+    return int(plan["lowersMinTo"])
 
 
 def lower_min(services: Services, holder: Holder, lease: Lease) -> None:
@@ -114,7 +111,7 @@ def lower_min(services: Services, holder: Holder, lease: Lease) -> None:
     to = lowers_min_to(lease)
     if to < 0:
         return
-    claim_intent(services.table, holder, lease.subject, "lowerMin", services.now())
+    claim_intent(services.table, holder, lease.subject, intents.LOWER_MIN, services.now())
     if services.autoscaling.group(lease.group_name).min > to:
         services.autoscaling.set_min(lease.group_name, to)
 
@@ -124,10 +121,9 @@ def launch_surge(services: Services, step: Step) -> None:
 
     Raises MemberNotReadyError until then, SurgeNotPossibleError, LeaseLostError, GroupNotReadyError.
     """
-    name = str(step.data["groupName"])
-    subject = group_subject(name)
-    lease = claim_or_find_intent(services.table, step.holder, subject, "surge", services.now()).lease
-    if _FALLBACK in lease.intents:
+    subject = step.subject
+    lease = claim_or_find_intent(services.table, step.holder, subject, intents.SURGE, services.now()).lease
+    if intents.SURGE_FALLBACK in lease.intents:
         return lower_min(services, step.holder, lease)
     try:
         instance_ids = [_launch(services, step.holder, lease, number) for number in range(int(lease.journal["surges"]))]
@@ -135,14 +131,16 @@ def launch_surge(services: Services, step: Step) -> None:
     except SurgeNotPossibleError as error:
         if not lease.journal["fallback"]:
             raise
-        claim = claim_intent(services.table, step.holder, subject, _FALLBACK, services.now(), why=str(error))
+        claim = claim_intent(
+            services.table, step.holder, subject, intents.SURGE_FALLBACK, services.now(), why=str(error)
+        )
         lower_min(services, step.holder, claim.lease)
 
 
 def _attempts(lease: Lease, number: int | None = None) -> list[Intent]:
     """The attempts to launch instances more: all, or those for one of them, in the order they were made."""
-    prefix = _ATTEMPT if number is None else f"{_ATTEMPT}{number}:"
-    found = [intent for name, intent in lease.intents.items() if name.startswith(prefix)]
+    beginning = intents.LAUNCH if number is None else intents.launch(number, "")
+    found = [intent for name, intent in lease.intents.items() if name.startswith(beginning)]
     return sorted(found, key=lambda intent: intent.at)
 
 
@@ -160,11 +158,11 @@ def _launch(services: Services, holder: Holder, lease: Lease, number: int) -> st
     group = services.autoscaling.group(lease.group_name)
     launched = len(known_surge(lease))
     _raise_max(services, holder, lease, group, group.desired + int(lease.journal["surges"]) - launched)
-    open_zones = [_zone_of(attempt) for attempt in attempts if REFUSED not in attempt.facts]
-    tried = {_zone_of(attempt) for attempt in attempts}
+    open_zones = [intents.zone_of(attempt.name) for attempt in attempts if REFUSED not in attempt.facts]
+    tried = {intents.zone_of(attempt.name) for attempt in attempts}
     causes = [str(attempt.facts[REFUSED]) for attempt in attempts if REFUSED in attempt.facts]
     for zone in [*open_zones, *(zone for zone in _emptiest_first(group) if zone not in tried)]:
-        name = f"{_ATTEMPT}{number}:{zone}"
+        name = intents.launch(number, zone)
         claim_intent(services.table, holder, lease.subject, name, services.now())
         try:
             instance_id = services.autoscaling.launch_one(group.name, zone, _token(holder, name))
@@ -177,10 +175,6 @@ def _launch(services: Services, holder: Holder, lease: Lease, number: int) -> st
     raise SurgeNotPossibleError("; ".join(causes) or f"{group.name}: it has no Availability Zone")
 
 
-def _zone_of(attempt: Intent) -> str:
-    return attempt.name.rpartition(":")[2]
-
-
 def _emptiest_first(group: Group) -> list[str]:
     zones = [member.zone for member in group.members]
     return sorted(group.zones, key=lambda zone: (zones.count(zone), zone))
@@ -191,7 +185,7 @@ def _raise_max(services: Services, holder: Holder, lease: Lease, group: Group, t
     if to <= group.max:
         return
     facts = {"from": group.max, "to": to}
-    claim = claim_intent(services.table, holder, lease.subject, f"{_RAISE}{to}", services.now(), **facts)
+    claim = claim_intent(services.table, holder, lease.subject, intents.raised_max(to), services.now(), **facts)
     if group.max == claim.intent.facts["from"]:
         services.autoscaling.set_max(group.name, to)
 
@@ -211,7 +205,7 @@ def _require_service(services: Services, step: Step, lease: Lease, instance_ids:
         if member is None or member.is_leaving:
             raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched, and the group has given it up")
         if member.lifecycle == IN_SERVICE and not member.is_protected:
-            claim_intent(services.table, step.holder, lease.subject, f"protect:{instance_id}", services.now())
+            claim_intent(services.table, step.holder, lease.subject, intents.protection(instance_id), services.now())
             services.autoscaling.set_protection(group.name, instance_id, protected=True)
         lack = _lack_of(services, group, member)
         if lack:
@@ -235,25 +229,24 @@ def remove_surge(services: Services, step: Step) -> None:
 
     Raises MemberNotReadyError, LeaseLostError, GroupNotReadyError.
     """
-    name = str(step.data["groupName"])
-    subject = group_subject(name)
-    mark = claim_or_find_intent(services.table, step.holder, subject, "removeSurge", services.now())
+    subject, name = step.subject, step.group.name
+    mark = claim_or_find_intent(services.table, step.holder, subject, intents.REMOVE_SURGE, services.now())
     lease, autoscaling = mark.lease, services.autoscaling
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     surge = surge_ids(services, lease)
     for instance_id in surge:
         group = autoscaling.group(name)
-        if f"{_KEEP}{instance_id}" in lease.intents:
+        if intents.kept_surge(instance_id) in lease.intents:
             _unprotect(autoscaling, lease, group, instance_id)
             continue
         verdict = judge(lease, group, instance_id, surge, autoscaling.serving_targets(group.target_groups))
         if verdict.move == "remove":
-            claim_intent(services.table, step.holder, subject, f"removeSurge:{instance_id}", services.now())
+            claim_intent(services.table, step.holder, subject, intents.surge_removal(instance_id), services.now())
             autoscaling.remove(name, instance_id)
         elif verdict.move == "wait" and services.now() - mark.intent.at <= limit:
             raise MemberNotReadyError(verdict.why)
         elif verdict.move != "over":
-            keep = f"{_KEEP}{instance_id}"
+            keep = intents.kept_surge(instance_id)
             claim_intent(services.table, step.holder, subject, keep, services.now(), why=verdict.why)
             _unprotect(autoscaling, lease, group, instance_id)
 
@@ -267,14 +260,14 @@ def give_surge_back(
     for instance_id in surge:
         verdict = judge(lease, group, instance_id, surge, services.autoscaling.serving_targets(group.target_groups))
         if verdict.move == "remove":
-            if claim_giving_back(services.table, lease, f"giveBackRemove:{instance_id}", services.now()):
+            if claim_giving_back(services.table, lease, intents.give_back_removal(instance_id), services.now()):
                 services.autoscaling.remove(group.name, instance_id)
             return "remove_surge", []
         if verdict.move == "wait" and may_wait:
             return "wait_for_capacity", []
         if verdict.move != "over":
             _unprotect(services.autoscaling, lease, group, instance_id)
-            problems += [] if f"{_KEEP}{instance_id}" in lease.intents else [verdict.why]
+            problems += [] if intents.kept_surge(instance_id) in lease.intents else [verdict.why]
     return None, problems
 
 
@@ -331,7 +324,7 @@ def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], se
 
 
 def _judge_gone(lease: Lease, group: Group, instance_id: str) -> Verdict:
-    ours = {f"removeSurge:{instance_id}", f"giveBackRemove:{instance_id}"} & set(lease.intents)
+    ours = {intents.surge_removal(instance_id), intents.give_back_removal(instance_id)} & set(lease.intents)
     if ours or group.desired <= int(lease.journal["desired"]):
         return Verdict("over")
     return Verdict(
@@ -344,7 +337,7 @@ def _judge_gone(lease: Lease, group: Group, instance_id: str) -> Verdict:
 def _unprotect(autoscaling: AutoScaling, lease: Lease, group: Group, instance_id: str) -> None:
     """Let a group treat an instance that stays as any other."""
     member = group.find(instance_id)
-    if member is None or member.is_leaving or f"protect:{instance_id}" not in lease.intents:
+    if member is None or member.is_leaving or intents.protection(instance_id) not in lease.intents:
         return
     if member.is_protected:
         autoscaling.set_protection(group.name, instance_id, protected=False)
@@ -359,14 +352,14 @@ def make_room_for_return(services: Services, lease: Lease, group: Group) -> None
     """As `let_member_return`, when the roll is over."""
     to = group.desired + 1
     if to > group.max and claim_giving_back(
-        services.table, lease, f"{_RAISE}{to}", services.now(), **{"from": group.max, "to": to}
+        services.table, lease, intents.raised_max(to), services.now(), **{"from": group.max, "to": to}
     ):
         services.autoscaling.set_max(group.name, to)
 
 
 def undo_max(services: Services, lease: Lease, group: Group) -> list[str]:
     """Max as it was, unless somebody else has changed it. Returns what could not be undone."""
-    raises = [intent.facts for name, intent in lease.intents.items() if name.startswith(_RAISE)]
+    raises = [intent.facts for name, intent in lease.intents.items() if intents.kind_of(name) == intents.RAISED_MAX]
     if not raises:
         return []
     before = min(int(facts["from"]) for facts in raises)
@@ -383,10 +376,14 @@ def describe_surge(lease: Lease) -> list[str]:
     phrases = []
     if lease.journal.get("notSurged"):
         phrases.append(f"no instance more was launched first: {lease.journal['notSurged']}")
-    if _FALLBACK in lease.intents:
-        phrases.append(f"the roll went on with fewer members: {lease.intents[_FALLBACK].facts['why']}")
-    kept = {name.removeprefix(_KEEP): intent for name, intent in lease.intents.items() if name.startswith(_KEEP)}
+    if intents.SURGE_FALLBACK in lease.intents:
+        phrases.append(f"the roll went on with fewer members: {lease.intents[intents.SURGE_FALLBACK].facts['why']}")
+    kept = {
+        intents.member_of(name): intent
+        for name, intent in lease.intents.items()
+        if intents.kind_of(name) == intents.KEPT_SURGE
+    }
     return [
         *phrases,
-        *(str(kept[one].facts["why"]) for one in sorted(kept) if f"giveBackRemove:{one}" not in lease.intents),
+        *(str(kept[one].facts["why"]) for one in sorted(kept) if intents.give_back_removal(one) not in lease.intents),
     ]

@@ -21,6 +21,7 @@ from drydock.errors import (
 )
 from drydock.machine.evidence import count_patches
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.records import intents
 from drydock.records.history import find_history
 from drydock.records.leases import (
     ACTIVE,
@@ -34,10 +35,9 @@ from drydock.records.leases import (
 )
 from drydock.records.runs import MOST_RUN_ID, Run, find_run
 from drydock.records.staleness import is_stale
-from drydock.request.instance import Request, read_request
+from drydock.request.instance import InstanceRequest, read_request
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.request.step import Step
-from drydock.subject import group_subject
 from drydock.tags import IN_PROGRESS, STATE_TAG
 
 
@@ -53,13 +53,13 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
     request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
     require_open_run(run, request.instance_id)
-    standing = take_lease(services.table, step.holder, request.instance_id, step.execution_started, services.now())
+    standing = take_lease(services.table, step.holder, request.subject, step.execution_started, services.now())
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
     try:
         return _admit(services, step, request, standing)
     except DrydockError:
-        drop_lease(services.table, step.holder, request.instance_id, ADMITTING)
+        drop_lease(services.table, step.holder, request.subject, ADMITTING)
         raise
 
 
@@ -67,14 +67,14 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
     """Raises InstanceBusyError. A stale lease is for give_back to end; admission repairs nothing itself."""
     stale = is_stale(services, standing)
     if stale:
-        invoke_later(services.environment.function("give_back"), {"instanceId": standing.instance_id})
+        invoke_later(services.environment.function("give_back"), {"subject": standing.subject.key})
     raise InstanceBusyError(
         f"{standing.instance_id}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
         + ("; that execution is over and the machine is being given back: try again later" if stale else "")
     )
 
 
-def _admit(services: Services, step: Step, request: Request, standing: Lease | None) -> dict[str, Any]:
+def _admit(services: Services, step: Step, request: InstanceRequest, standing: Lease | None) -> dict[str, Any]:
     instance = services.ec2.describe_instance(request.instance_id)
     if standing is None:
         _require_not_done(services, request)
@@ -102,7 +102,7 @@ def _admit(services: Services, step: Step, request: Request, standing: Lease | N
         "patchesBefore": count_patches(services, request.instance_id, state),
     }
     if standing is not None:
-        claim_intent(services.table, step.holder, request.instance_id, "tag", services.now())
+        claim_intent(services.table, step.holder, request.subject, intents.TAG, services.now())
     else:
         journal = {
             **machine,
@@ -110,12 +110,12 @@ def _admit(services: Services, step: Step, request: Request, standing: Lease | N
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
         }
-        activate_lease(services.table, step.holder, request.instance_id, journal, "tag", services.now())
+        activate_lease(services.table, step.holder, request.subject, journal, intents.TAG, services.now())
     _tag_in_progress(services, request)
     return admitted
 
 
-def _require_admissible(services: Services, request: Request, instance: Instance) -> None:
+def _require_admissible(services: Services, request: InstanceRequest, instance: Instance) -> None:
     reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
     if reason is not None:
         raise reason
@@ -148,7 +148,7 @@ def require_open_run(run: Run | None, subject: str) -> None:
         raise RunOverError(f"{subject}: run {run.run_id} is over")
 
 
-def _require_not_done(services: Services, request: Request) -> None:
+def _require_not_done(services: Services, request: InstanceRequest) -> None:
     """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
     since = request.unless_done_since
     if since is None:
@@ -158,10 +158,8 @@ def _require_not_done(services: Services, request: Request) -> None:
         raise done
 
 
-def _is_member_of_leased_group(services: Services, request: Request) -> bool:
-    if not request.group:
-        return False
-    lease = find_lease(services.table, group_subject(request.group))
+def _is_member_of_leased_group(services: Services, request: InstanceRequest) -> bool:
+    lease = find_lease(services.table, request.group) if request.group is not None else None
     member = lease.members.get(request.instance_id) if lease is not None and lease.phase == ACTIVE else None
     return member is not None and "outcome" not in member
 
@@ -181,7 +179,7 @@ def _check_documents(services: Services, policy: Policy, platform: str) -> None:
         raise DocumentError("; ".join(mistakes))
 
 
-def _tag_in_progress(services: Services, request: Request) -> None:
+def _tag_in_progress(services: Services, request: InstanceRequest) -> None:
     """Show people and schedulers that the machine is in work. A tag that cannot be written fails nothing."""
     try:
         services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS})

@@ -9,6 +9,7 @@ from drydock.aws.services import Services
 from drydock.errors import AgentUpdateFailedError, AgentVersionUnknownError, DrydockError
 from drydock.machine.commands import Command
 from drydock.machine.patching import run_command
+from drydock.records import intents
 from drydock.request.policy import CLOUDWATCH_AGENT, SSM_AGENT
 from drydock.request.step import Step
 
@@ -35,9 +36,9 @@ class AgentUpdate(TypedDict):
 def update_command(agent: str) -> Command:
     """The command that installs the newest version: a version that is left out is the newest one."""
     if agent == SSM_AGENT:
-        return Command(f"update{agent}", "update", "AWS-UpdateSSMAgent", {"allowDowngrade": "false"})
+        return Command(intents.update(agent), "update", "AWS-UpdateSSMAgent", {"allowDowngrade": "false"})
     parameters = {"action": "Install", "installationType": "Uninstall and reinstall", "name": agent}
-    return Command(f"update{agent}", "update", "AWS-ConfigureAWSPackage", parameters)
+    return Command(intents.update(agent), "update", "AWS-ConfigureAWSPackage", parameters)
 
 
 def update_agent(services: Services, step: Step) -> None:

@@ -80,7 +80,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     claim = claim_or_find_intent(
         services.table,
         step.holder,
-        step.instance_id,
+        step.subject,
         command.intent,
         now,
         document=command.document,
@@ -94,7 +94,7 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
         if not claim.is_new and sent is None:
-            intent = renew_intent(services.table, step.holder, step.instance_id, intent, now)
+            intent = renew_intent(services.table, step.holder, step.subject, intent, now)
         command_id, expires = sent or _send(services, step, command, comment, log_prefix)
         expires_at = to_text(expires)
         answer = {"id": command_id, "expiresAt": expires_at}
@@ -133,7 +133,7 @@ def _send(services: Services, step: Step, command: Command, comment: str, log_pr
         )
     except (AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError) as error:
         if not isinstance(error, ServiceUnavailableError) or error.was_refused:
-            record_intent(services.table, step.holder, step.instance_id, command.intent, {REFUSED: str(error)[:500]})
+            record_intent(services.table, step.holder, step.subject, command.intent, {REFUSED: str(error)[:500]})
         raise
 
 

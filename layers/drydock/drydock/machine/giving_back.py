@@ -10,6 +10,7 @@ from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import Settlement, look_at_commands
+from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -59,7 +60,7 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
-        if claim_giving_back(services.table, lease, "giveBackStop", services.now()):
+        if claim_giving_back(services.table, lease, intents.GIVE_BACK_STOP, services.now()):
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
@@ -81,9 +82,9 @@ def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
     """An execution that died in admission touched nothing: its lease just goes."""
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
-    if drop_lease(services.table, lease.holder, lease.instance_id, ADMITTING):
+    if drop_lease(services.table, lease.holder, lease.subject, ADMITTING):
         facts = {"failure": _failure_of(services, lease)}
-        result = make_result(lease.instance_id, lease.holder, lease.started, "refused", services.now(), facts)
+        result = make_result(lease.subject, lease.holder, lease.started, "refused", services.now(), facts)
         put_result(services.table, result)
     return {"move": "release"}
 
@@ -98,15 +99,15 @@ def _release(services: Services, lease: Lease) -> None:
     facts = {
         **describe_work(services.environment.stack, lease, images),
         "failure": _failure_of(services, lease),
-        "verdict": "unknown" if "install" in lease.intents else "not_patched",
+        "verdict": "unknown" if intents.INSTALL in lease.intents else "not_patched",
         "problems": problems,
         "powerAfter": power_of(instance),
         "givenBack": True,
     }
-    result = make_result(lease.instance_id, lease.holder, lease.started, "failed", services.now(), facts)
-    if not end_lease_with_result(services.table, lease.holder, lease.instance_id, RESTORING, result):
+    result = make_result(lease.subject, lease.holder, lease.started, "failed", services.now(), facts)
+    if not end_lease_with_result(services.table, lease.holder, lease.subject, RESTORING, result):
         # A result stands already, and the first one counts; the lease must go all the same.
-        drop_lease(services.table, lease.holder, lease.instance_id, RESTORING)
+        drop_lease(services.table, lease.holder, lease.subject, RESTORING)
 
 
 def _failure_of(services: Services, lease: Lease) -> dict[str, str]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
+from drydock.records import intents
 from drydock.records.leases import Lease, claim_intent
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
 
-IMAGE_INTENTS = {"Before": "imageBefore", "After": "imageAfter"}
+_MOMENTS = ("Before", "After")
 
 _MOST_NAME = 127
 _BAD_CHARACTERS = re.compile(r"[^A-Za-z0-9()._/-]")
@@ -42,8 +43,8 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
     claim = claim_intent(
         services.table,
         step.holder,
-        step.instance_id,
-        IMAGE_INTENTS[moment],
+        step.subject,
+        intents.image(moment),
         services.now(),
         imageName=name,
         deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"],
@@ -106,7 +107,7 @@ def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
 def find_images(services: Services, lease: Lease) -> dict[str, str]:
     """The ids of the lease's images by intent, also of one whose function died before it could store the id."""
     found = {}
-    for name in IMAGE_INTENTS.values():
+    for name in map(intents.image, _MOMENTS):
         intent = lease.intents.get(name)
         if intent is None:
             continue

@@ -8,6 +8,7 @@ from drydock.aws.services import Services
 from drydock.environment import Environment
 from drydock.machine.commands import Command, begin_command
 from drydock.machine.waiting import wait_for
+from drydock.records import intents
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_of
 from drydock.request.step import Step
 
@@ -56,14 +57,16 @@ def run_command(services: Services, step: Step, command: Command, deadline: str)
 
 def probe_instance(services: Services, step: Step) -> None:
     """Ask the machine for boot id, agent version and pending reboot."""
-    command = Command(f"probe{step.data['moment']}", "probe", services.environment.probe_document, parameters={})
+    command = Command(
+        intents.probe(str(step.data["moment"])), "probe", services.environment.probe_document, parameters={}
+    )
     run_command(services, step, command, "hookSeconds")
 
 
 def install_patches(services: Services, step: Step) -> None:
     """Install what is missing; `data.reboot` says whether a reboot may follow at once."""
     parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=bool(step.data["reboot"]))
-    command = Command("install", "install", step.policy["document"], parameters)
+    command = Command(intents.INSTALL, "install", step.policy["document"], parameters)
     run_command(services, step, command, "patchSeconds")
 
 
@@ -75,10 +78,10 @@ def finish_install(services: Services, step: Step) -> None:
     """
     if step.policy["document"] == INSTALL_WINDOWS_UPDATES:
         boot_id = str(step.data["bootId"])
-        command = Command("installFinish", "install", services.environment.reboot_document, {"BootId": boot_id})
+        command = Command(intents.FINISH_INSTALL, "install", services.environment.reboot_document, {"BootId": boot_id})
     else:
         parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=True)
-        command = Command("installFinish", "install", RUN_PATCH_BASELINE, parameters)
+        command = Command(intents.FINISH_INSTALL, "install", RUN_PATCH_BASELINE, parameters)
     run_command(services, step, command, "patchSeconds")
 
 
@@ -89,7 +92,7 @@ def scan_patches(services: Services, step: Step) -> None:
         services.environment,
         step.policy,
         step.machine["snapshotId"],
-        f"scan{step.data['moment']}",
+        intents.scan(str(step.data["moment"])),
         state.operation_ended if state else "",
     )
     run_command(services, step, command, "patchSeconds")
@@ -99,10 +102,10 @@ def run_hook(services: Services, step: Step) -> None:
     """Run a hook of the policy: a Command document of the account."""
     hook = str(step.data["hook"])
     hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
-    run_command(services, step, Command(f"{hook}Hook", "hook", hooks[hook], {}), "hookSeconds")
+    run_command(services, step, Command(intents.hook(hook), "hook", hooks[hook], {}), "hookSeconds")
 
 
 def check_health(services: Services, step: Step) -> None:
     """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
-    command = Command(f"healthProbe{step.data['moment']}", "health", step.policy["healthProbe"], {})
+    command = Command(intents.health_probe(str(step.data["moment"])), "health", step.policy["healthProbe"], {})
     run_command(services, step, command, "hookSeconds")

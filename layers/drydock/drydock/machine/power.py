@@ -9,6 +9,7 @@ from typing import Any
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
 from drydock.errors import InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError, StopTimedOutError
+from drydock.records import intents
 from drydock.records.leases import Lease, claim_intent
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
@@ -25,7 +26,7 @@ def is_gone(instance: Instance) -> bool:
 
 def was_started_here(lease: Lease) -> bool:
     """Whether the machine runs because of this lease. A start whose answer was lost counts as one."""
-    start = lease.intents.get("start")
+    start = lease.intents.get(intents.START)
     return start is not None and start.facts.get("before", "stopped") in ("stopping", "stopped")
 
 
@@ -34,7 +35,7 @@ def begin_start(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, InstanceStartFailedError.
     """
-    claim = claim_intent(services.table, step.holder, step.instance_id, "start", services.now())
+    claim = claim_intent(services.table, step.holder, step.subject, intents.START, services.now())
     answer = {}
     if not claim.intent.id:
         # Carried on, the start of before may have had its effect: then the state tells nothing.
@@ -46,7 +47,7 @@ def begin_start(services: Services, step: Step) -> Work:
         begun=claim.intent.at,
         may_be_over=True,
         facts={"calledAt": to_text(claim.intent.at)},
-        intent="start",
+        intent=intents.START,
         answer=answer,
     )
 
@@ -84,7 +85,7 @@ def begin_stop(services: Services, step: Step) -> Work:
 
     Raises LeaseLostError, PowerNotRestoredError.
     """
-    claim = claim_intent(services.table, step.holder, step.instance_id, "stop", services.now())
+    claim = claim_intent(services.table, step.holder, step.subject, intents.STOP, services.now())
     is_ours = was_started_here(claim.lease)
     answer = {}
     if not claim.intent.id:
@@ -98,7 +99,7 @@ def begin_stop(services: Services, step: Step) -> Work:
         begun=claim.intent.at,
         may_be_over=True,
         facts={"isOurs": is_ours},
-        intent="stop",
+        intent=intents.STOP,
         answer=answer,
     )
 

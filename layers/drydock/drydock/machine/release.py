@@ -18,6 +18,7 @@ from drydock.errors import (
 from drydock.machine.commands import log_key
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import is_gone
+from drydock.records import intents
 from drydock.records.history import history_change
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, Lease, claim_intent, end_lease_with_result, find_lease
@@ -43,7 +44,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     """
     failure = readable_failure(step.data.get("failure"))
     try:
-        lease = claim_intent(services.table, step.holder, step.instance_id, "release", services.now()).lease
+        lease = claim_intent(services.table, step.holder, step.subject, intents.RELEASE, services.now()).lease
     except LeaseLostError as lost:
         return _release_without_lease(services, step, failure or {"error": LeaseLostError.__name__, "cause": str(lost)})
     except NewerSchemaError:
@@ -64,9 +65,9 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         "powerAfter": power_of(instance),
     }
     outcome = "failed" if failure else "succeeded"
-    result = make_result(step.instance_id, step.holder, step.execution_started, outcome, services.now(), facts)
+    result = make_result(step.subject, step.holder, step.execution_started, outcome, services.now(), facts)
     history = [] if failure else [history_change(services.table, result, services.now())]
-    end_lease_with_result(services.table, step.holder, step.instance_id, ACTIVE, result, *history)
+    end_lease_with_result(services.table, step.holder, step.subject, ACTIVE, result, *history)
     return _summarise(result)
 
 
@@ -76,12 +77,12 @@ def _release_without_lease(services: Services, step: Step, failure: dict[str, st
     Raises LeaseLostError when give_back has taken it over: then that writes the result.
     """
     result = _find_earlier_success(services, step) or find_result(
-        services.table, step.instance_id, step.holder, step.execution_started
+        services.table, step.subject, step.holder, step.execution_started
     )
     if result is None:
-        lease = find_lease(services.table, step.instance_id)
+        lease = find_lease(services.table, step.subject)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
-            raise LeaseLostError(f"{step.instance_id}: is being given back already")
+            raise LeaseLostError(f"{step.subject.key}: is being given back already")
         return _write_refusal(services, step, failure)
     return _summarise(result)
 
@@ -92,7 +93,7 @@ def _write_refusal(services: Services, step: Step, failure: dict[str, str]) -> d
         "runId": str(step.data.get("runId") or ""),
         "notify": str(step.data.get("notify") or ""),
     }
-    result = make_result(step.instance_id, step.holder, step.execution_started, "refused", services.now(), facts)
+    result = make_result(step.subject, step.holder, step.execution_started, "refused", services.now(), facts)
     put_result(services.table, result)
     return _summarise(result)
 
@@ -101,7 +102,7 @@ def _find_earlier_success(services: Services, step: Step) -> Item | None:
     """The result of this execution before it was redriven, when the machine was released well then."""
     for count in range(step.holder.redrive_count):
         earlier = Holder(step.holder.execution, count)
-        result = find_result(services.table, step.instance_id, earlier, step.execution_started)
+        result = find_result(services.table, step.subject, earlier, step.execution_started)
         if result is not None and result["outcome"] == "succeeded":
             return result
     return None
@@ -123,7 +124,7 @@ def set_final_tags(services: Services, lease: Lease, instance: Instance | None, 
 
     A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
     """
-    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if "release" in lease.intents else set())
+    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if intents.RELEASE in lease.intents else set())
     if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG, "") not in ours:
         return []
     try:
@@ -152,7 +153,6 @@ def power_of(instance: Instance | None) -> str:
 
 def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[str, Any]:
     """What the lease itself tells of the work, also when its owner died."""
-    intents = lease.intents
     return {
         "name": lease.journal["name"],
         "platform": lease.journal["platform"],
@@ -162,8 +162,8 @@ def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[s
         "notify": lease.journal["notify"],
         "operation": lease.journal["operation"],
         "powerBefore": lease.journal["power"],
-        "times": {intent.name: to_text(intent.at) for intent in intents.values()},
-        "images": {"before": images.get("imageBefore", ""), "after": images.get("imageAfter", "")},
+        "times": {intent.name: to_text(intent.at) for intent in lease.intents.values()},
+        "images": {moment.lower(): images.get(intents.image(moment), "") for moment in ("Before", "After")},
         "commands": [
             {
                 "step": intent.name,
@@ -173,7 +173,7 @@ def describe_work(stack: str, lease: Lease, images: Mapping[str, str]) -> dict[s
                 "sentAt": to_text(intent.at),
                 "logKey": log_key(stack, lease.instance_id, lease.holder, intent.id) if intent.id else "",
             }
-            for intent in sorted(intents.values(), key=lambda intent: intent.at)
+            for intent in sorted(lease.intents.values(), key=lambda intent: intent.at)
             if "purpose" in intent.facts
         ],
     }
@@ -212,7 +212,7 @@ def _facts(step: Step) -> dict[str, Any]:
             for outcome in (
                 *installs,
                 *updates,
-                *(data.get(name) for name in ("probeBefore", "probeAfter", "scan", "health", "healthAfterImage")),
+                *(probe_before, probe_after, data.get("scan"), data.get("health"), data.get("healthAfterImage")),
             )
             if outcome and "commandId" in outcome
         ],

@@ -11,9 +11,11 @@ from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.errors import CommandNotReadyError, CommandsNotSettledError
 from drydock.machine.commands import find_sent_command
+from drydock.records import intents
 from drydock.records.leases import Intent, Lease, claim_or_find_intent, find_lease
 from drydock.records.waits import Wait, Work
 from drydock.request.step import Step
+from drydock.subject import Instance
 from drydock.times import from_text, to_text
 
 SETTLE_LIMIT = timedelta(hours=4)
@@ -89,10 +91,12 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Comm
 
 def begin_settling(services: Services, step: Step) -> Work:
     """Cancel what has not begun yet. Raises LeaseLostError."""
-    claim = claim_or_find_intent(services.table, step.holder, step.instance_id, "settle", services.now())
+    claim = claim_or_find_intent(services.table, step.holder, step.subject, intents.SETTLE, services.now())
     for work in look_at_commands(services, claim.lease).at_work:
         if work.is_undelivered:
-            claim_or_find_intent(services.table, step.holder, step.instance_id, f"{work.intent}Cancel", services.now())
+            claim_or_find_intent(
+                services.table, step.holder, step.subject, intents.cancellation(work.intent), services.now()
+            )
             services.ssm.cancel_command(step.instance_id, work.command_id)
     # An execution may settle twice; each time counts anew.
     return Work(kind="settled", begun=step.entered, may_be_over=True)
@@ -100,7 +104,7 @@ def begin_settling(services: Services, step: Step) -> Work:
 
 def look_at_settled_commands(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises CommandsNotSettledError."""
-    lease = find_lease(services.table, wait.instance_id)
+    lease = find_lease(services.table, Instance(wait.instance_id))
     settlement = look_at_commands(services, lease) if lease else Settlement((), None)
     if settlement.is_settled:
         return {}

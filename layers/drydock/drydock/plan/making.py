@@ -35,9 +35,9 @@ from drydock.plan.window import WindowFacts
 from drydock.records.history import History
 from drydock.records.runs import SNAPSHOT_LIVES, Run
 from drydock.request.policy import Policy
-from drydock.subject import group_subject
+from drydock.subject import Group
 from drydock.tags import GROUP_TAG
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 _MOST_MACHINES = 10_000
 
@@ -78,7 +78,7 @@ class Earlier:
 
     def snapshot_lives(self, now: datetime) -> bool:
         """Whether all machines can be given the patches still that this run's got."""
-        return now - from_text(self.run.item["snapshotSince"]) <= SNAPSHOT_LIVES
+        return now - self.run.require_plan().snapshot_since <= SNAPSHOT_LIVES
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Facts:
     """When machines were last left over."""
     agents: Mapping[str, Agent]
     held: Mapping[str, str]
-    """The names of the executions that have machines and groups in work, by subject."""
+    """The names of the executions that have machines and groups in work, by the subject's key."""
     guard_tag: str
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
 
@@ -195,7 +195,7 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
 def _group_held(instance: Instance, held: Mapping[str, str]) -> str:
     """Who rolls through the group of a machine; empty for nobody."""
     group = tags_of(instance).get(GROUP_TAG)
-    return held.get(group_subject(group), "") if group else ""
+    return held.get(Group(group).key, "") if group else ""
 
 
 class _Snapshot(NamedTuple):

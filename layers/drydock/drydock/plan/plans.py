@@ -26,7 +26,7 @@ from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.records.history import History
 from drydock.request.checking import brief
 from drydock.request.policy import Policy
-from drydock.subject import group_subject
+from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
 from drydock.times import to_text
 
@@ -52,7 +52,7 @@ class PlannedMember(TypedDict):
 
 
 class PlannedMachine(TypedDict):
-    """A machine, or a group whose members are patched in one roll: its `instanceId` is then the group's subject.
+    """A machine, or a group whose members are patched in one roll: its `instanceId` is then the group's key.
 
     `wave` counts from 0; `basis` says what `seconds` is estimated from. A plan of an older Drydock has no `kind`.
     """
@@ -123,7 +123,7 @@ class Plan(TypedDict):
 class Candidate:
     """A machine or a group that is planned, with all that its place in the plan depends on."""
 
-    instance_id: str
+    subject: Subject
     name: str
     platform: str
     patch_group: str
@@ -159,7 +159,7 @@ class Candidate:
     def label(self) -> str:
         if self.members:
             return f"group {self.name}"
-        return f"{self.name} ({self.instance_id})" if self.name else self.instance_id
+        return f"{self.name} ({self.subject.key})" if self.name else self.subject.key
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Schedule:
-    turns: Mapping[str, Turn]
-    """By instance id."""
+    turns: Mapping[Subject, Turn]
     predicted_end: datetime
     """When the last machine that fits is done."""
 
@@ -280,7 +279,7 @@ def candidate(instance: Instance, agent: Agent | None, durations: Durations, not
     patch_group = tags.get("Patch Group", tags.get("PatchGroup", ""))
     seconds, basis = durations.estimate(instance["InstanceId"], platform, patch_group)
     return Candidate(
-        instance_id=instance["InstanceId"],
+        subject=read_subject(instance["InstanceId"]),
         name=tags.get("Name", ""),
         platform=platform,
         patch_group=patch_group,
@@ -306,14 +305,14 @@ def gather_groups(candidates: Iterable[Candidate], policy: Policy) -> list[Candi
 
 
 def _group(name: str, members: tuple[Candidate, ...], policy: Policy) -> Candidate:
-    members = tuple(sorted(members, key=lambda member: (member.name, member.instance_id)))
+    members = tuple(sorted(members, key=lambda member: (member.name, member.subject.key)))
     turns = -(-len(members) // policy["batch"])
     # A Scan takes nobody out of service.
     out_of_service = OUT_OF_SERVICE_SECONDS if policy["operation"] != "Scan" else 0
     # The slower ones decide how long a batch takes.
     work = sum(sorted((member.seconds for member in members), reverse=True)[:turns])
     return Candidate(
-        instance_id=group_subject(name),
+        subject=Group(name),
         name=name,
         platform=", ".join(sorted({member.platform for member in members})),
         patch_group=", ".join(sorted({member.patch_group for member in members} - {""})),
@@ -363,7 +362,7 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
 
 def _rank(machine: Candidate) -> tuple[bool, int, str, str]:
     order = _LAST if machine.order is None else machine.order
-    return not machine.not_attempted, order, machine.name, machine.instance_id
+    return not machine.not_attempted, order, machine.name, machine.subject.key
 
 
 def _first_of(names: Sequence[str]) -> str:
@@ -390,10 +389,10 @@ def make_waves(
     so that the lower ones are done when the higher ones begin; a canary of several orders takes several waves. A group
     is one of them, and is never split.
     """
-    canary, warnings = _canary_of(ordered, policy) if with_canary else (set(), [])
+    canary, warnings = _canary_of(ordered, policy) if with_canary else (set[Subject](), [])
     size = slots_of(policy["waveSize"], len(ordered), 1)
-    first = [machine for machine in ordered if machine.instance_id in canary]
-    rest = [machine for machine in ordered if machine.instance_id not in canary]
+    first = [machine for machine in ordered if machine.subject in canary]
+    rest = [machine for machine in ordered if machine.subject not in canary]
     waves = [DraftWave(machines, is_canary=True) for machines in _split(first, len(first))]
     waves += [DraftWave(machines, is_canary=False) for machines in _split(rest, size)]
     if len(waves) > MOST_WAVES:
@@ -404,13 +403,13 @@ def make_waves(
     return waves, warnings
 
 
-def _canary_of(ordered: Sequence[Candidate], policy: Policy) -> tuple[set[str], list[str]]:
+def _canary_of(ordered: Sequence[Candidate], policy: Policy) -> tuple[set[Subject], list[str]]:
     """The machines with the canary's tag, and as many more, in order, as are missing to its count."""
     tag, text = policy["canary"]["tag"], policy["canary"]["count"]
     is_asked = str(text) not in ("0", "0%")
     count = slots_of(text, len(ordered), 1) if is_asked else 0
-    tagged = {machine.instance_id for machine in ordered if tag and _has_tag(machine, tag)}
-    others = [machine.instance_id for machine in ordered if machine.instance_id not in tagged]
+    tagged = {machine.subject for machine in ordered if tag and _has_tag(machine, tag)}
+    others = [machine.subject for machine in ordered if machine.subject not in tagged]
     warnings = [f"policy.canary.tag: no planned machine has the tag {tag}"] if tag and ordered and not tagged else []
     return {*tagged, *others[: max(0, count - len(tagged))]}, warnings
 
@@ -441,16 +440,14 @@ def predict(
     A machine fits when it starts before the last admission and is done by the end. One that does not is passed
     over, and a shorter one after it may still fit.
     """
-    work = [
-        _Work([(machine.instance_id, machine.seconds) for machine in wave.machines], wave.is_canary) for wave in waves
-    ]
+    work = [_Work([(machine.subject, machine.seconds) for machine in wave.machines], wave.is_canary) for wave in waves]
     return _predict(work, start, concurrency, soak, end, last_admission)
 
 
 class _Work(NamedTuple):
-    """A wave as its times depend on it: the ids of its machines with their seconds."""
+    """A wave as its times depend on it: its machines with their seconds."""
 
-    machines: Sequence[tuple[str, int]]
+    machines: Sequence[tuple[Subject, int]]
     is_canary: bool
 
 
@@ -462,7 +459,7 @@ def _predict(
     end: datetime | None,
     last_admission: datetime | None,
 ) -> Schedule:
-    turns: dict[str, Turn] = {}
+    turns: dict[Subject, Turn] = {}
     now = start
     is_to_soak = False
     for wave in waves:
@@ -470,10 +467,10 @@ def _predict(
             now, is_to_soak = now + soak, False
         free = [now] * min(concurrency, len(wave.machines))
         over = now
-        for instance_id, seconds in wave.machines:
+        for subject, seconds in wave.machines:
             starts, ends = free[0], free[0] + timedelta(seconds=seconds)
             fits = (last_admission is None or starts < last_admission) and (end is None or ends <= end)
-            turns[instance_id] = Turn(starts, ends, fits)
+            turns[subject] = Turn(starts, ends, fits)
             if fits:
                 heapreplace(free, ends)
                 over = max(over, ends)
@@ -485,7 +482,7 @@ def _predict(
 def planned_machines(waves: Sequence[DraftWave], schedule: Schedule) -> list[PlannedMachine]:
     """The machines of a plan, in the order in which they are worked on."""
     return [
-        _planned(machine, number, schedule.turns[machine.instance_id])
+        _planned(machine, number, schedule.turns[machine.subject])
         for number, wave in enumerate(waves)
         for machine in wave.machines
     ]
@@ -494,7 +491,7 @@ def planned_machines(waves: Sequence[DraftWave], schedule: Schedule) -> list[Pla
 def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
     planned: PlannedMachine = {
         "kind": "instance",
-        "instanceId": machine.instance_id,
+        "instanceId": machine.subject.key,
         "name": machine.name,
         "platform": machine.platform,
         "patchGroup": machine.patch_group,
@@ -512,7 +509,7 @@ def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
         planned |= {
             "kind": "group",
             "groupName": machine.name,
-            "members": [{"instanceId": member.instance_id, "name": member.name} for member in machine.members],
+            "members": [{"instanceId": member.subject.key, "name": member.name} for member in machine.members],
         }
     return planned
 
@@ -532,7 +529,11 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
     policy = plan["policy"]
     work = [
         _Work(
-            [(machine["instanceId"], machine["seconds"]) for machine in plan["machines"] if machine["wave"] == number],
+            [
+                (subject_of_item(machine), machine["seconds"])
+                for machine in plan["machines"]
+                if machine["wave"] == number
+            ],
             wave["isCanary"],
         )
         for number, wave in enumerate(plan["waves"])
@@ -541,7 +542,7 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
     schedule = _predict(work, start, concurrency, timedelta(minutes=policy["soakMinutes"]), end, last_admission)
     machines: list[PlannedMachine] = []
     for machine in plan["machines"]:
-        turn = schedule.turns[machine["instanceId"]]
+        turn = schedule.turns[subject_of_item(machine)]
         machines.append({**machine, "startsAt": to_text(turn.starts), "endsAt": to_text(turn.ends), "fits": turn.fits})
     return {
         **plan,

@@ -9,8 +9,9 @@ from drydock.records.runs import Run
 
 
 def read_plan(services: Services, run: Run) -> Plan:
-    """Raises PlanChangedError when it is not the one that was made, RunNotFoundError when it is gone."""
-    plan: Plan = services.objects.read_json(run.item["planKey"])
-    if plan_hash(plan) != run.item["planHash"]:
+    """Raises PlanChangedError when it is not the one that was made, RunNotFoundError when there is none."""
+    recorded = run.require_plan()
+    plan: Plan = services.objects.read_json(recorded.key)
+    if plan_hash(plan) != recorded.hash:
         raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
     return plan

@@ -9,6 +9,7 @@ from typing import Any
 from drydock.aws.autoscaling import ENTERING_STANDBY, STANDBY, Group
 from drydock.aws.table import ConditionFailedError, Table
 from drydock.errors import LeaseLostError, MemberOvertakenError
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
@@ -22,17 +23,15 @@ from drydock.records.leases import (
     lease_key,
     read_lease,
 )
-from drydock.subject import group_subject
+from drydock.subject import Subject
 from drydock.times import to_text
 
-_LAUNCHED = "launched:"
 
-
-def require_own_lease(table: Table, holder: Holder, group_name: str) -> Lease:
+def require_own_lease(table: Table, holder: Holder, subject: Subject) -> Lease:
     """The lease of a group that is rolled through. Raises LeaseLostError."""
-    lease = find_lease(table, group_subject(group_name))
+    lease = find_lease(table, subject)
     if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{group_name}: the lease is no longer ours")
+        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
     return lease
 
 
@@ -41,15 +40,15 @@ def members_out(lease: Lease, group: Group) -> list[str]:
     return [
         member.instance_id
         for member in group.members
-        if member.lifecycle in (STANDBY, ENTERING_STANDBY) and departure_of(member.instance_id) in lease.intents
+        if member.lifecycle in (STANDBY, ENTERING_STANDBY)
+        and intents.enter_standby(member.instance_id) in lease.intents
     ]
 
 
-def plan_launched(table: Table, holder: Holder, group_name: str, instance_ids: Sequence[str], now: datetime) -> None:
+def plan_launched(table: Table, holder: Holder, subject: Subject, instance_ids: Sequence[str], now: datetime) -> None:
     """Note members that were launched since the roll began and are to be patched too. Raises LeaseLostError."""
-    subject = group_subject(group_name)
-    lease = require_own_lease(table, holder, group_name)
-    claim_intent(table, holder, subject, f"{_LAUNCHED}{len(_launched(lease))}", now, members=list(instance_ids))
+    lease = require_own_lease(table, holder, subject)
+    claim_intent(table, holder, subject, intents.launched_round(len(_launched(lease))), now, members=list(instance_ids))
 
 
 def launched_members(lease: Lease) -> list[list[str]]:
@@ -58,7 +57,7 @@ def launched_members(lease: Lease) -> list[list[str]]:
 
 
 def _launched(lease: Lease) -> list[Intent]:
-    return [intent for name, intent in lease.intents.items() if name.startswith(_LAUNCHED)]
+    return [intent for name, intent in lease.intents.items() if intents.kind_of(name) == intents.ROUND]
 
 
 def planned_members(lease: Lease) -> list[str]:
@@ -66,12 +65,11 @@ def planned_members(lease: Lease) -> list[str]:
     return [*lease.journal["planned"], *(member for members in launched_members(lease) for member in members)]
 
 
-def claim_member(table: Table, holder: Holder, group_name: str, instance_id: str, now: datetime) -> Lease | None:
+def claim_member(table: Table, holder: Holder, subject: Subject, instance_id: str, now: datetime) -> Lease | None:
     """Note that a member's turn has come. None when the roll takes no further member. Twice is once.
 
     Raises LeaseLostError.
     """
-    subject = group_subject(group_name)
     try:
         item = table.update(
             lease_key(subject),
@@ -83,7 +81,7 @@ def claim_member(table: Table, holder: Holder, group_name: str, instance_id: str
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{group_name}: the lease is no longer ours; nothing was touched") from refused
+            raise LeaseLostError(f"{subject.key}: the lease is no longer ours; nothing was touched") from refused
         return lease if instance_id in lease.members else None
     return read_lease(item)
 
@@ -113,18 +111,8 @@ def claim_alone(table: Table, seen: Lease, name: str, now: datetime, *, if_open:
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease is None or lease.holder != seen.holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{seen.group_name}: the lease is no longer ours; nothing was touched") from refused
-        raise MemberOvertakenError(f"{seen.group_name}: something else was begun before {name}") from refused
-
-
-def exit_of(instance_id: str) -> str:
-    """The name of the intent by which a member comes back into service."""
-    return f"exit:{instance_id}"
-
-
-def departure_of(instance_id: str) -> str:
-    """The name of the intent by which a member leaves service."""
-    return f"standby:{instance_id}"
+            raise LeaseLostError(f"{seen.subject.key}: the lease is no longer ours; nothing was touched") from refused
+        raise MemberOvertakenError(f"{seen.subject.key}: something else was begun before {name}") from refused
 
 
 def members_leaving(lease: Lease) -> set[str]:
@@ -132,20 +120,20 @@ def members_leaving(lease: Lease) -> set[str]:
     return {
         instance_id
         for instance_id, found in lease.members.items()
-        if departure_of(instance_id) in lease.intents
-        and exit_of(instance_id) not in lease.intents
+        if intents.enter_standby(instance_id) in lease.intents
+        and intents.exit_standby(instance_id) not in lease.intents
         and "outcome" not in found
     }
 
 
 def end_member(
-    table: Table, holder: Holder, group_name: str, instance_id: str, outcome: Mapping[str, Any], now: datetime
+    table: Table, holder: Holder, subject: Subject, instance_id: str, outcome: Mapping[str, Any], now: datetime
 ) -> Lease | None:
     """Write down what became of a member, once. None when its turn has not come. Raises LeaseLostError."""
     facts = {**outcome, "endedAt": to_text(now)}
     try:
         item = table.update(
-            lease_key(group_subject(group_name)),
+            lease_key(subject),
             "SET " + ", ".join(f"members.#member.#{name} = :{name}" for name in facts),
             f"{HELD} AND phase = :active AND attribute_exists(members.#member) "
             "AND attribute_not_exists(members.#member.#outcome)",
@@ -158,15 +146,15 @@ def end_member(
             return None
         if lease is not None and lease.holder == holder and "outcome" in lease.members.get(instance_id, {}):
             return lease
-        raise LeaseLostError(f"{group_name}: the lease is no longer ours") from refused
+        raise LeaseLostError(f"{subject.key}: the lease is no longer ours") from refused
     return read_lease(item)
 
 
-def close_roll(table: Table, holder: Holder, group_name: str, error: str, reason: str) -> None:
+def close_roll(table: Table, holder: Holder, subject: Subject, error: str, reason: str) -> None:
     """Take no further member; the first reason stands."""
     try:
         table.update(
-            lease_key(group_subject(group_name)),
+            lease_key(subject),
             "SET closed = :closed",
             f"{HELD} AND attribute_not_exists(closed)",
             HELD_NAMES,

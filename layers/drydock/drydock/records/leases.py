@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX, ConditionFailedError, Item, Key, Table, Write
+from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
-from drydock.subject import group_name_of, group_subject, is_group, partition_of
+from drydock.subject import Group, Instance, Subject, subject_of_partition
 from drydock.times import from_text, to_text
 
 REFUSED = "refused"
@@ -27,7 +28,7 @@ REFUSED = "refused"
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 
 
-ALL_LEASES = "LEASES"
+_ALL_LEASES = "LEASES"
 
 
 FUNCTION_LIFETIME = timedelta(seconds=75)
@@ -40,13 +41,8 @@ HELD = "#owner = :owner AND redriveCount = :redrive"
 HELD_NAMES = {"#owner": "owner"}
 
 
-def lease_key(subject: str) -> Key:
-    return {"pk": partition_of(subject), "sk": "LEASE"}
-
-
-def _subject_of(partition: str) -> str:
-    kind, _, name = partition.partition("#")
-    return group_subject(name) if kind == "GROUP" else name
+def lease_key(subject: Subject) -> Key:
+    return {"pk": subject.partition, "sk": "LEASE"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,7 @@ class Intent:
 class Lease:
     """Who works on a machine or a group, since when, and all that give_back needs to know."""
 
-    subject: str
-    """The instance's id, or what `group_subject` makes of a group's name."""
+    subject: Subject
     holder: Holder
     phase: str
     started: datetime
@@ -81,16 +76,29 @@ class Lease:
 
     @property
     def instance_id(self) -> str:
-        """The instance of a machine's lease."""
-        return self.subject
+        """The instance of a machine's lease; empty for a group's."""
+        return self.subject.id if isinstance(self.subject, Instance) else ""
 
     @property
     def group_name(self) -> str:
         """The group of a group's lease; empty for a machine's."""
-        return group_name_of(self.subject) if is_group(self.subject) else ""
+        return self.subject.name if isinstance(self.subject, Group) else ""
 
     def newest_intent_at(self) -> datetime:
         return max([intent.at for intent in self.intents.values()], default=self.since)
+
+
+@dataclass(frozen=True)
+class LeaseSummary:
+    """What the index holds of a lease, as it was a moment ago. Whoever needs more reads the lease itself."""
+
+    subject: Subject
+    holder: Holder
+    phase: str
+
+    @classmethod
+    def from_item(cls, item: Item) -> LeaseSummary:
+        return cls(subject_of_partition(item["pk"]), Holder(item["owner"], item["redriveCount"]), item["phase"])
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
 
 
 def read_lease(item: Item) -> Lease:
-    subject = _subject_of(item["pk"])
+    subject = subject_of_partition(item["pk"])
     return Lease(
         subject=subject,
         holder=Holder(item["owner"], item["redriveCount"]),
@@ -118,7 +126,7 @@ def read_lease(item: Item) -> Lease:
         phase_since=from_text(item["phaseSince"]),
         journal=item.get("journal", {}),
         intents={name: _read_intent(name, raw) for name, raw in item.get("intents", {}).items()},
-        wait=read_wait(subject, item["wait"]) if "wait" in item else None,
+        wait=read_wait(subject.key, item["wait"]) if "wait" in item else None,
         members=item.get("members", {}),
         closed=item.get("closed"),
     )
@@ -128,26 +136,27 @@ def held_values(holder: Holder) -> dict[str, Any]:
     return {":owner": holder.execution, ":redrive": holder.redrive_count}
 
 
-def find_lease(table: Table, subject: str) -> Lease | None:
+def find_lease(table: Table, subject: Subject) -> Lease | None:
     item = table.get(lease_key(subject))
     return read_lease(item) if item else None
 
 
-def all_leases(table: Table) -> list[Lease]:
-    return [read_lease(item) for item in table.look_up(LOOKUP_INDEX, ALL_LEASES)]
+def all_leases(table: Table) -> list[LeaseSummary]:
+    """Every lease of a machine and of a group. The index lags a little."""
+    return [LeaseSummary.from_item(item) for item in look_up_shards(table, _ALL_LEASES)]
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
     """The leases whose owners wait for an image. The index lags; the leases are read as they are now."""
-    found = (find_lease(table, read_lease(item).instance_id) for item in table.look_up(AWAITED_INDEX, resource))
+    found = (find_lease(table, subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource))
     return [lease for lease in found if lease is not None]
 
 
-def take_lease(table: Table, holder: Holder, subject: str, started: datetime, now: datetime) -> Lease | None:
+def take_lease(table: Table, holder: Holder, subject: Subject, started: datetime, now: datetime) -> Lease | None:
     """Take the lease in phase ADMITTING. Returns None when it is ours now, else the lease that stands."""
     item = {
         **lease_key(subject),
-        "lookup": ALL_LEASES,
+        "lookup": shard_of(_ALL_LEASES, subject),
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "phase": ADMITTING,
@@ -155,7 +164,7 @@ def take_lease(table: Table, holder: Holder, subject: str, started: datetime, no
         "since": to_text(now),
         "phaseSince": to_text(now),
         "intents": {},
-        **({"members": {}} if is_group(subject) else {}),
+        **({"members": {}} if isinstance(subject, Group) else {}),
     }
     try:
         table.put(
@@ -172,7 +181,7 @@ def take_lease(table: Table, holder: Holder, subject: str, started: datetime, no
 
 
 def activate_lease(
-    table: Table, holder: Holder, subject: str, journal: Mapping[str, Any], intent: str, now: datetime
+    table: Table, holder: Holder, subject: Subject, journal: Mapping[str, Any], intent: str, now: datetime
 ) -> None:
     """Write the journal, allow changes, and announce the first one. Raises LeaseLostError."""
     try:
@@ -193,10 +202,10 @@ def activate_lease(
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease is None or lease.holder != holder or lease.phase != ACTIVE:
-            raise LeaseLostError(f"{subject}: the lease was lost before it was active") from refused
+            raise LeaseLostError(f"{subject.key}: the lease was lost before it was active") from refused
 
 
-def claim_intent(table: Table, holder: Holder, subject: str, name: str, now: datetime, **facts: Any) -> Claim:
+def claim_intent(table: Table, holder: Holder, subject: Subject, name: str, now: datetime, **facts: Any) -> Claim:
     """Announce a changing call, and forget what was waited for before.
 
     An intent that stands without an answer is announced anew: its function is dead, and whoever carries it on must
@@ -209,7 +218,9 @@ def claim_intent(table: Table, holder: Holder, subject: str, name: str, now: dat
     return Claim(renew_intent(table, holder, subject, claim.intent, now), is_new=False, lease=claim.lease)
 
 
-def claim_or_find_intent(table: Table, holder: Holder, subject: str, name: str, now: datetime, **facts: Any) -> Claim:
+def claim_or_find_intent(
+    table: Table, holder: Holder, subject: Subject, name: str, now: datetime, **facts: Any
+) -> Claim:
     """As `claim_intent`, but an intent that stands is left as it is."""
     try:
         item = table.update(
@@ -223,12 +234,12 @@ def claim_or_find_intent(table: Table, holder: Holder, subject: str, name: str, 
         lease = read_lease(refused.found) if refused.found else None
         if lease and lease.holder == holder and lease.phase == ACTIVE and name in lease.intents:
             return Claim(lease.intents[name], is_new=False, lease=lease)
-        raise LeaseLostError(f"{subject}: {name}: the lease is no longer ours; nothing was touched") from None
+        raise LeaseLostError(f"{subject.key}: {name}: the lease is no longer ours; nothing was touched") from None
     lease = read_lease(item)
     return Claim(lease.intents[name], is_new=True, lease=lease)
 
 
-def renew_intent(table: Table, holder: Holder, subject: str, intent: Intent, now: datetime) -> Intent:
+def renew_intent(table: Table, holder: Holder, subject: Subject, intent: Intent, now: datetime) -> Intent:
     """Announce anew a call that never happened, as far as anybody knows. Only one function can win this.
 
     Raises LeaseLostError, ServiceUnavailableError when another function of this step is at it.
@@ -250,12 +261,12 @@ def renew_intent(table: Table, holder: Holder, subject: str, intent: Intent, now
     except ConditionFailedError as refused:
         lease = read_lease(refused.found) if refused.found else None
         if lease and lease.holder == holder and lease.phase == ACTIVE:
-            raise ServiceUnavailableError(f"{subject}: {intent.name}: another function carries this on") from None
-        raise LeaseLostError(f"{subject}: {intent.name}: the lease is no longer ours") from None
+            raise ServiceUnavailableError(f"{subject.key}: {intent.name}: another function carries this on") from None
+        raise LeaseLostError(f"{subject.key}: {intent.name}: the lease is no longer ours") from None
     return _read_intent(intent.name, renewed)
 
 
-def record_intent(table: Table, holder: Holder, subject: str, name: str, answer: Mapping[str, str]) -> None:
+def record_intent(table: Table, holder: Holder, subject: Subject, name: str, answer: Mapping[str, str]) -> None:
     """Store what AWS answered to the call of an intent. Raises LeaseLostError when the lease is gone."""
     try:
         table.update(
@@ -266,7 +277,7 @@ def record_intent(table: Table, holder: Holder, subject: str, name: str, answer:
             {**held_values(holder), **{f":{key}": value for key, value in answer.items()}},
         )
     except ConditionFailedError as refused:
-        raise LeaseLostError(f"{subject}: {name}: the lease went while the call was made") from refused
+        raise LeaseLostError(f"{subject.key}: {name}: the lease went while the call was made") from refused
 
 
 def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
@@ -280,7 +291,7 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
     changes = {f"intents.#name.#{key} = :{key}": (key, value) for key, value in work.answer.items()}
     try:
         table.update(
-            lease_key(wait.instance_id),
+            lease_key(Instance(wait.instance_id)),
             ", ".join(["SET #wait = :wait", *awaited, *changes]),
             f"{HELD} AND phase = :active AND (attribute_not_exists(#wait) OR #wait.#sequence <= :sequence)",
             {
@@ -301,7 +312,7 @@ def file_wait(table: Table, holder: Holder, wait: Wait, work: Work) -> bool:
         )
     except ConditionFailedError:
         if work.answer:
-            record_intent(table, holder, wait.instance_id, work.intent, work.answer)
+            record_intent(table, holder, Instance(wait.instance_id), work.intent, work.answer)
         return False
     return True
 
@@ -348,7 +359,7 @@ def claim_giving_back(table: Table, lease: Lease, name: str, now: datetime, **fa
     return True
 
 
-def drop_lease(table: Table, holder: Holder, subject: str, phase: str) -> bool:
+def drop_lease(table: Table, holder: Holder, subject: Subject, phase: str) -> bool:
     """Delete a lease that touched nothing. False when it was not ours in that phase."""
     try:
         table.delete(
@@ -362,7 +373,9 @@ def drop_lease(table: Table, holder: Holder, subject: str, phase: str) -> bool:
     return True
 
 
-def end_lease_with_result(table: Table, holder: Holder, subject: str, phase: str, result: Item, *more: Write) -> bool:
+def end_lease_with_result(
+    table: Table, holder: Holder, subject: Subject, phase: str, result: Item, *more: Write
+) -> bool:
     """Delete the lease, write the result, and what else goes with it: all or nothing. False when that was done."""
     try:
         table.write_together(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.errors import DrydockError, RunNotFoundError, RunOverError
 from drydock.records.holder import Holder
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Subject
 from drydock.times import from_text, to_text
 
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
@@ -39,21 +39,21 @@ def run_key(run_id: str) -> Key:
     return {"pk": f"RUN#{run_id}", "sk": "RUN"}
 
 
-def place_key(run_id: str, instance_id: str) -> Key:
-    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{instance_id}"}
+def place_key(run_id: str, subject: Subject) -> Key:
+    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
-def child_name(run_id: str, instance_id: str) -> str:
-    """The name of the execution that patches a machine of a run: always the same, so it is never started twice.
+def child_name(run_id: str, subject: Subject) -> str:
+    """The name of the execution that patches a machine of a run, or rolls through a group.
 
-    For a group's subject, of the one that rolls through the group.
+    It is always the same, so it is never started twice.
     """
-    subject = _group_part(group_name_of(instance_id)) if is_group(instance_id) else instance_id
-    name = f"{run_id}-{subject}"
+    part = _group_part(subject.name) if isinstance(subject, Group) else subject.id
+    name = f"{run_id}-{part}"
     if len(name) <= _MOST_NAME:
         return name
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:12]
-    return f"{run_id[: _MOST_NAME - len(mark) - len(subject) - 2]}-{mark}-{subject}"
+    return f"{run_id[: _MOST_NAME - len(mark) - len(part) - 2]}-{mark}-{part}"
 
 
 def _group_part(group_name: str) -> str:
@@ -62,17 +62,137 @@ def _group_part(group_name: str) -> str:
     return f"{readable}-{hashlib.sha256(group_name.encode()).hexdigest()[:8]}"
 
 
-def child_execution(run: Run, stack: str, region: str, instance_id: str) -> str:
+def child_execution(run: Run, stack: str, region: str, subject: Subject) -> str:
     """The ARN of the execution that patches a machine of a run, or rolls through a group."""
     holder = run.holder
-    machine = "RollGroup" if is_group(instance_id) else "PatchInstance"
-    name = child_name(run.run_id, instance_id)
+    machine = "RollGroup" if isinstance(subject, Group) else "PatchInstance"
+    name = child_name(run.run_id, subject)
     return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
 
 
 @dataclass(frozen=True)
+class RecordedPlan:
+    """What the item of a run says of its plan."""
+
+    key: str
+    """Where in the bucket the plan stands."""
+    hash: str
+    is_only: bool
+    """Whether nothing but the plan was asked for."""
+    is_approval_needed: bool
+    machines: int
+    """How many are planned, each member of a group counted."""
+    operation: str
+    policy: Mapping[str, Any]
+    snapshot_id: str
+    snapshot_since: datetime
+    """When the first run with this patch snapshot began."""
+    window: Mapping[str, object]
+    """As in the plan; empty without one."""
+    time_zone: str
+    """The window's; empty when the run has none of its own."""
+    end: datetime
+    last_admission: datetime
+    max_errors: int
+    """So many machines may fail before no other begins."""
+    since: datetime
+    """What was done to a machine after this is not done again."""
+    started_by: str
+    is_canary_proved: bool
+    """Whether the run that this one takes up has proved the canary."""
+    bucket: str
+
+    @classmethod
+    def from_item(cls, item: Item) -> RecordedPlan:
+        return cls(
+            key=item["planKey"],
+            hash=item["planHash"],
+            is_only=item["planOnly"],
+            is_approval_needed=item["approvalNeeded"],
+            machines=item["planned"],
+            operation=item["operation"],
+            policy=item["policy"],
+            snapshot_id=item["snapshotId"],
+            snapshot_since=from_text(item["snapshotSince"]),
+            window=item["window"],
+            time_zone=item["timeZone"],
+            end=from_text(item["end"]),
+            last_admission=from_text(item["lastAdmission"]),
+            max_errors=item["maxErrors"],
+            since=from_text(item["since"]),
+            started_by=item["startedBy"],
+            is_canary_proved=item["canaryProved"],
+            bucket=item["bucket"],
+        )
+
+    def to_item(self) -> Item:
+        """The attributes of the run's item."""
+        return {
+            "planKey": self.key,
+            "planHash": self.hash,
+            "planOnly": self.is_only,
+            "approvalNeeded": self.is_approval_needed,
+            "planned": self.machines,
+            "operation": self.operation,
+            "policy": self.policy,
+            "snapshotId": self.snapshot_id,
+            "snapshotSince": to_text(self.snapshot_since),
+            "window": self.window,
+            "timeZone": self.time_zone,
+            "end": to_text(self.end),
+            "lastAdmission": to_text(self.last_admission),
+            "maxErrors": self.max_errors,
+            "since": to_text(self.since),
+            "startedBy": self.started_by,
+            "canaryProved": self.is_canary_proved,
+            "bucket": self.bucket,
+        }
+
+
+@dataclass(frozen=True)
+class RecordedEnd:
+    """What the item of a run says of its end."""
+
+    at: datetime
+    outcome: str
+    counts: Mapping[str, int]
+    """How many of its machines have each outcome."""
+    failed_groups: Sequence[str]
+    """The names of the groups whose rolls failed by themselves."""
+    report_key: str
+    """Where in the bucket the report stands; empty when it could not be stored."""
+    bucket: str
+    failure: Mapping[str, str] | None
+    """What the run itself ended with (error, cause), where that is no success."""
+
+    @classmethod
+    def from_item(cls, item: Item) -> RecordedEnd:
+        return cls(
+            at=from_text(item["endedAt"]),
+            outcome=item["outcome"],
+            counts=item["counts"],
+            failed_groups=item["failedGroups"],
+            report_key=item["reportKey"],
+            bucket=item["bucket"],
+            failure=item.get("failure"),
+        )
+
+    def to_item(self) -> Item:
+        """The attributes of the run's item."""
+        return {
+            "endedAt": to_text(self.at),
+            "outcome": self.outcome,
+            "counts": self.counts,
+            "failedGroups": self.failed_groups,
+            "reportKey": self.report_key,
+            "bucket": self.bucket,
+            **({"failure": self.failure} if self.failure else {}),
+        }
+
+
+@dataclass(frozen=True)
 class Run:
-    """A run as its item says. `item` has what only reports and messages need."""
+    """A run as its item says."""
 
     run_id: str
     holder: Holder
@@ -81,10 +201,13 @@ class Run:
     closed: Mapping[str, str] | None
     """Why no machine may begin any more: error, reason, at."""
     failed: int
-    max_errors: int
-    end: datetime | None
-    last_admission: datetime | None
-    item: Item
+    plan: RecordedPlan | None
+    """None while there is none."""
+    soak_until: datetime | None
+    """Until when nothing begins after the canary; None while that was not asked for."""
+    approval: Mapping[str, Any] | None
+    """As `approval.approvals` writes and reads it; None while nobody was asked."""
+    ended: RecordedEnd | None
 
     def belongs_to(self, holder: Holder, started: datetime) -> bool:
         """Whether this is the run of an execution. Step Functions gives names out again, and redrives executions."""
@@ -95,9 +218,67 @@ class Run:
         return self.phase == ENDED
 
     @property
+    def max_errors(self) -> int:
+        return self.plan.max_errors if self.plan else 0
+
+    @property
+    def end(self) -> datetime | None:
+        """When its last machine has to be given back; None while that is not planned."""
+        return self.plan.end if self.plan else None
+
+    @property
+    def last_admission(self) -> datetime | None:
+        return self.plan.last_admission if self.plan else None
+
+    @property
     def time_zone(self) -> str:
         """The window's zone; empty when the run has none of its own."""
-        return str(self.item.get("timeZone", ""))
+        return self.plan.time_zone if self.plan else ""
+
+    @property
+    def started_by(self) -> str:
+        """ARN of who started it; empty when that is not known."""
+        return self.plan.started_by if self.plan else ""
+
+    @property
+    def outcome(self) -> str:
+        """Empty while it has not ended."""
+        return self.ended.outcome if self.ended else ""
+
+    def require_plan(self) -> RecordedPlan:
+        """Raises RunNotFoundError when it has none."""
+        if self.plan is None:
+            raise RunNotFoundError(f"{self.run_id}: the run has no plan")
+        return self.plan
+
+    def require_end(self) -> RecordedEnd:
+        """Raises RunNotFoundError when it has not ended."""
+        if self.ended is None:
+            raise RunNotFoundError(f"{self.run_id}: the run has not ended")
+        return self.ended
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the index holds of a run, as it was a moment ago. Whoever needs more reads the run itself."""
+
+    run_id: str
+    holder: Holder
+    started: datetime
+    window_id: str
+    """The id of its maintenance window; empty without one."""
+    ended: datetime | None
+    """None while it has not ended."""
+
+    @classmethod
+    def from_item(cls, item: Item) -> RunSummary:
+        return cls(
+            run_id=item["runId"],
+            holder=Holder(item["owner"], item["redriveCount"]),
+            started=from_text(item["startedAt"]),
+            window_id=str(item.get("window", {}).get("windowId", "")),
+            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
+        )
 
 
 def read_run(item: Item) -> Run:
@@ -107,11 +288,11 @@ def read_run(item: Item) -> Run:
         phase=item["phase"],
         started=from_text(item["startedAt"]),
         closed=item.get("closed"),
-        failed=item.get("failed", 0),
-        max_errors=item.get("maxErrors", 0),
-        end=from_text(item["end"]) if item.get("end") else None,
-        last_admission=from_text(item["lastAdmission"]) if item.get("lastAdmission") else None,
-        item=item,
+        failed=item["failed"],
+        plan=RecordedPlan.from_item(item) if "planKey" in item else None,
+        soak_until=from_text(item["soakUntil"]) if "soakUntil" in item else None,
+        approval=item.get("approval"),
+        ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
     )
 
 
@@ -128,14 +309,14 @@ def require_run(table: Table, run_id: str) -> Run:
     return run
 
 
-def open_runs(table: Table) -> list[Run]:
+def open_runs(table: Table) -> list[RunSummary]:
     """The runs that have not ended. The index lags a little."""
-    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
+    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
 
 
-def untold_runs(table: Table) -> list[Run]:
+def untold_runs(table: Table) -> list[RunSummary]:
     """The runs that have ended and that nobody was told of yet."""
-    return [read_run(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
+    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
 
 
 def open_run(table: Table, holder: Holder, started: datetime) -> Run:
@@ -150,6 +331,8 @@ def open_run(table: Table, holder: Holder, started: datetime) -> Run:
         "owner": holder.execution,
         "redriveCount": holder.redrive_count,
         "startedAt": to_text(started),
+        # With the start, the key of the index of runs by time.
+        "month": to_text(started)[:7],
         "phase": PLANNING,
         "failed": 0,
         "admitted": 0,
@@ -191,11 +374,11 @@ def _holder_values(holder: Holder) -> dict[str, Any]:
     return {":owner": holder.execution, ":redrive": holder.redrive_count}
 
 
-def record_plan(table: Table, run: Run, facts: Mapping[str, Any]) -> Run:
+def record_plan(table: Table, run: Run, plan: RecordedPlan) -> Run:
     """Remember the plan of a run; the first one stands. Raises RunOverError."""
     try:
         return update_run(
-            table, run, facts, "phase = :planning AND attribute_not_exists(planKey)", {":planning": PLANNING}
+            table, run, plan.to_item(), "phase = :planning AND attribute_not_exists(planKey)", {":planning": PLANNING}
         )
     except ConditionFailedError as refused:
         standing = read_run(refused.found) if refused.found else None
@@ -246,14 +429,14 @@ def count_admission(table: Table, run: Run) -> Run | None:
     return read_run(item)
 
 
-def find_place(table: Table, run_id: str, instance_id: str) -> Item | None:
-    return table.get(place_key(run_id, instance_id))
+def find_place(table: Table, run_id: str, subject: Subject) -> Item | None:
+    return table.get(place_key(run_id, subject))
 
 
-def put_place(table: Table, run_id: str, instance_id: str, facts: Mapping[str, Any], now: datetime) -> Item:
-    """Write down that a machine's turn came. The place that stands, when it came before."""
+def put_place(table: Table, run_id: str, subject: Subject, facts: Mapping[str, Any], now: datetime) -> Item:
+    """Write down that a machine's or a group's turn came. The place that stands, when it came before."""
     ttl = int((now + _KEPT).timestamp())
-    item: Item = {**place_key(run_id, instance_id), "instanceId": instance_id, "ttl": ttl, **facts}
+    item: Item = {**place_key(run_id, subject), "instanceId": subject.key, "ttl": ttl, **facts}
     try:
         table.put(item, "attribute_not_exists(pk)", {}, {})
     except ConditionFailedError as refused:
@@ -262,7 +445,7 @@ def put_place(table: Table, run_id: str, instance_id: str, facts: Mapping[str, A
 
 
 def end_place(
-    table: Table, run: Run, instance_id: str, outcome: Mapping[str, Any], now: datetime, failures: int = 1
+    table: Table, run: Run, subject: Subject, outcome: Mapping[str, Any], now: datetime, failures: int = 1
 ) -> None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
 
@@ -270,7 +453,7 @@ def end_place(
     """
     facts = {**outcome, "endedAt": to_text(now)}
     place = table.change(
-        place_key(run.run_id, instance_id),
+        place_key(run.run_id, subject),
         "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
         "attribute_exists(pk) AND attribute_not_exists(outcome)",
         {f"#{name}": name for name in facts},
@@ -291,17 +474,16 @@ def places_of_run(table: Table, run_id: str) -> list[Item]:
     return table.query(f"RUN#{run_id}", PLACES)
 
 
-def end_run(table: Table, run: Run, facts: Mapping[str, Any], now: datetime) -> Run:
+def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:
     """The run is over; from now on people may be told. The one that stands, when it was over before."""
-    ended = {
-        **facts,
+    facts = {
+        **end.to_item(),
         "phase": ENDED,
-        "endedAt": to_text(now),
         "lookup": UNTOLD_RUNS,
-        "ttl": int((now + _KEPT).timestamp()),
+        "ttl": int((end.at + _KEPT).timestamp()),
     }
     try:
-        return update_run(table, run, ended, "phase <> :ended", {":ended": ENDED})
+        return update_run(table, run, facts, "phase <> :ended", {":ended": ENDED})
     except ConditionFailedError as refused:
         if refused.found is None:
             raise RunOverError(f"{run.run_id}: its item is gone") from refused

@@ -11,13 +11,15 @@ from drydock.aws.services import Services
 from drydock.aws.table import Item
 from drydock.errors import InstanceInGroupError, InstanceNotFoundError, NewerSchemaError, ServiceUnavailableError
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
+from drydock.log import name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.records.results import find_result, mark_result_told
 from drydock.records.runs import find_run
 from drydock.request.step import Step
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, readable_cause, subject_of
 from drydock.telling.tell_once import tell_once
@@ -29,20 +31,20 @@ _NEWER = "A newer Drydock holds it: deploy that version again, and it is given b
 
 def announce_success(services: Services, step: Step) -> None:
     """Tell that a machine went well."""
-    result = find_result(services.table, step.instance_id, step.holder, step.execution_started)
+    result = find_result(services.table, step.subject, step.holder, step.execution_started)
     if result is None:
         return
     _tell_success(services, step.holder, result)
 
 
 def _tell_success(services: Services, holder: Holder, result: Item) -> None:
-    kind, location = _kind(result["instanceId"]), location_of(holder, services.environment)
+    kind, location = _kind(subject_of_item(result)), location_of(holder, services.environment)
     if kind == "group":
-        subject, text = group_message(result["groupName"], holder.execution, None, result, location)
+        title, text = group_message(result["groupName"], holder.execution, None, result, location)
     else:
-        subject, text = success_message(result, location)
+        title, text = success_message(result, location)
     attributes = {"outcome": "succeeded", "kind": kind, "run": result["runId"]}
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
 
 
@@ -52,13 +54,16 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
         started = datetime.fromtimestamp(detail["startDate"] / 1000, UTC)
+        name_in_log(subject_of(detail), execution=holder.name)
         _tell_failure(services, holder, started, subject_of(detail), detail)
         return
     holder = Holder(event["execution"], int(event["redriveCount"]))
+    subject = read_subject(event["subject"])
+    name_in_log(subject, execution=holder.name)
     if "notGivenBack" in event:
-        _tell_not_given_back(services, holder, event["instanceId"], event["notGivenBack"])
+        _tell_not_given_back(services, holder, subject, event["notGivenBack"])
     else:
-        _tell_failure(services, holder, from_text(event["startedAt"]), event["instanceId"], None)
+        _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
 
 
 def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, str]:
@@ -72,29 +77,29 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, st
 
 
 def _tell_failure(
-    services: Services, holder: Holder, started: datetime, instance_id: str, detail: Mapping[str, Any] | None
+    services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
-    result = find_result(services.table, instance_id, holder, started)
+    result = find_result(services.table, subject, holder, started)
     if result is not None and result["outcome"] == "succeeded":
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
-    lease, is_newer = _find_own_lease(services, holder, instance_id)
+    lease, is_newer = _find_own_lease(services, holder, subject)
     if result is None and lease is not None and _is_being_released(services, lease):
-        raise ServiceUnavailableError(f"{instance_id}: is being released just now; its result will tell more")
+        raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
     if not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
-    if is_group(instance_id) or holder.machine == services.environment.group_machine:
-        _tell_group_failure(services, holder, instance_id, failure, result, lease)
+    if isinstance(subject, Group) or holder.machine == services.environment.group_machine:
+        _tell_group_failure(services, holder, subject, failure, result, lease)
         return
-    name, power, group = _look_at_machine(services, instance_id) if instance_id else ("", "", "")
+    name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")
     state = _NEWER if is_newer and result is None else _state_text(lease, result, power)
     if group and failure["error"] != InstanceInGroupError.__name__:
         state += f" It is a member of group {group}: the message about the roll says where it goes."
-    subject, text = failure_message(
-        instance_id=instance_id or "an unknown instance",
+    title, text = failure_message(
+        instance_id=subject.id or "an unknown instance",
         name=name,
         execution=holder.execution,
         failure=failure,
@@ -109,26 +114,26 @@ def _tell_failure(
         "kind": "machine",
         "run": str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or ""),
     }
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", title, text, attributes)
     _finish(services, result)
 
 
-def _kind(subject: str) -> str:
-    return "group" if is_group(subject) else "machine"
+def _kind(subject: Subject) -> str:
+    return "group" if isinstance(subject, Group) else "machine"
 
 
 def _tell_group_failure(
     services: Services,
     holder: Holder,
-    subject: str,
+    subject: Subject,
     failure: Mapping[str, str],
     result: Item | None,
     lease: Lease | None,
 ) -> None:
     location = location_of(holder, services.environment)
-    title, text = group_message(
-        group_name_of(subject), holder.execution, failure, result, location, is_held=lease is not None
-    )
+    # Of a roll that names no group, nothing is known but its execution.
+    name = subject.name if isinstance(subject, Group) else subject.id
+    title, text = group_message(name, holder.execution, failure, result, location, is_held=lease is not None)
     run = str((result or {}).get("runId") or (lease.journal.get("runId") if lease else "") or "")
     attributes = {"outcome": result["outcome"] if result else "failed", "kind": "group", "run": run}
     # What could not be given back is known only afterwards: of that people hear although they heard of the end.
@@ -137,10 +142,10 @@ def _tell_group_failure(
     _finish(services, result)
 
 
-def _find_own_lease(services: Services, holder: Holder, instance_id: str) -> tuple[Lease | None, bool]:
+def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tuple[Lease | None, bool]:
     """The lease of this execution, and whether a newer Drydock holds the machine: people must hear all the same."""
     try:
-        lease = find_lease(services.table, instance_id) if instance_id else None
+        lease = find_lease(services.table, subject) if subject.key else None
     except NewerSchemaError:
         return None, True
     return (lease if lease is not None and lease.holder.execution == holder.execution else None), False
@@ -148,7 +153,7 @@ def _find_own_lease(services: Services, holder: Holder, instance_id: str) -> tup
 
 def _is_being_released(services: Services, lease: Lease) -> bool:
     """Whether a function that outlives its execution may still write the result."""
-    release = lease.intents.get("release")
+    release = lease.intents.get(intents.RELEASE)
     return release is not None and services.now() - release.at < FUNCTION_LIFETIME
 
 
@@ -207,19 +212,19 @@ def _state_text(lease: Lease | None, result: Item | None, power: str) -> str:
     return f"It was {before} before; somebody else changed that, and Drydock left it."
 
 
-def _tell_not_given_back(services: Services, holder: Holder, instance_id: str, hindrance: str) -> None:
+def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, hindrance: str) -> None:
     location = location_of(holder, services.environment)
-    if is_group(instance_id):
-        subject, text = group_not_given_back_message(group_name_of(instance_id), holder.execution, hindrance, location)
+    if isinstance(subject, Group):
+        title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
-        name, power, _ = _look_at_machine(services, instance_id)
-        subject, text = not_given_back_message(
-            instance_id=instance_id,
+        name, power, _ = _look_at_machine(services, subject.id)
+        title, text = not_given_back_message(
+            instance_id=subject.id,
             name=name,
             execution=holder.execution,
             hindrance=hindrance,
             power=power,
             location=location,
         )
-    attributes = {"outcome": "not_given_back", "kind": _kind(instance_id)}
-    tell_once(services, holder, "notGivenBack", subject, text, attributes)
+    attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
+    tell_once(services, holder, "notGivenBack", title, text, attributes)

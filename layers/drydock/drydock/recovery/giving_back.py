@@ -7,21 +7,23 @@ when something happens on the machine. The lease stays until all is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
+from drydock.log import name_in_log
 from drydock.machine.giving_back import _end_untouched, _make_next_move
 from drydock.records.holder import Holder
-from drydock.records.leases import ADMITTING, RESTORING, Lease, all_leases, begin_restoring, find_lease
+from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, begin_restoring, find_lease
 from drydock.records.results import untold_results
 from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
-from drydock.subject import is_group
+from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -35,29 +37,29 @@ def sweep(services: Services) -> dict[str, Any]:
     function = services.environment.function
     suspects = _find_suspects(services, all_leases(services.table))
     for lease in suspects:
-        invoke_later(function("give_back"), {"instanceId": lease.subject})
-    untold = [
-        result for result in untold_results(services.table) if services.now() - from_text(result["endedAt"]) > TOLD_LATE
-    ]
+        invoke_later(function("give_back"), {"subject": lease.subject.key})
+    untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
     for result in untold[:_MOST_ALERTS]:
-        alert = {key: result[key] for key in ("instanceId", "execution", "redriveCount", "startedAt")}
+        alert = _alert_of(result.subject, result.holder, result.started)
         invoke_later(function("alert_failure"), alert)
     return {"suspects": len(suspects), "untold": len(untold)}
 
 
-def _find_suspects(services: Services, leases: list[Lease]) -> list[Lease]:
+def _find_suspects(services: Services, leases: list[LeaseSummary]) -> list[LeaseSummary]:
     """Leases in RESTORING, and those whose owner does not run."""
     running = services.executions.running_among(lease.holder.execution for lease in leases)
     return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
 
 
-def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
-    """One pass over one machine. Returns what was done: the next move, or `nothing`."""
-    if is_group(instance_id):
-        return {"move": _give_back_group(services, instance_id)}
-    lease = find_lease(services.table, instance_id)
+def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
+    """One pass over one machine or group. Returns what was done: the next move, or `nothing`."""
+    name_in_log(subject)
+    if isinstance(subject, Group):
+        return {"move": _give_back_group(services, subject)}
+    lease = find_lease(services.table, subject)
     if lease is None or (lease.phase != RESTORING and not is_stale(services, lease)):
         return {"move": "nothing"}
+    name_in_log(run=lease.journal.get("runId", ""), execution=lease.holder.name)
     if lease.phase == ADMITTING:
         return _end_untouched(services, lease)
     lease = begin_restoring(services.table, lease, services.now())
@@ -73,7 +75,7 @@ def give_back_instance(services: Services, instance_id: str) -> dict[str, Any]:
     return {"move": move}
 
 
-def _give_back_group(services: Services, subject: str) -> str:
+def _give_back_group(services: Services, subject: Group) -> str:
     try:
         move = give_back_group(services, subject)
     except DrydockError as error:
@@ -92,25 +94,36 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
     if services.now() - since > RESTORE_LIMIT:
         invoke_later(
             services.environment.function("alert_failure"),
-            {
-                "instanceId": lease.instance_id,
-                "execution": lease.holder.execution,
-                "redriveCount": lease.holder.redrive_count,
-                "startedAt": to_text(lease.started),
-                "notGivenBack": hindrance,
-            },
+            {**_alert_of(lease.subject, lease.holder, lease.started), "notGivenBack": hindrance},
         )
 
 
+def _alert_of(subject: Subject, holder: Holder, started: datetime) -> dict[str, Any]:
+    """What `alert_failure` is told of an execution."""
+    return {
+        "subject": subject.key,
+        "execution": holder.execution,
+        "redriveCount": holder.redrive_count,
+        "startedAt": to_text(started),
+    }
+
+
 def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
-    """One machine, one run (`{"instanceId": …}`, `{"runId": …}`, or the end of an execution), or all (the schedule)."""
-    if "instanceId" in event:
-        return give_back_instance(services, str(event["instanceId"]))
+    """Give back one machine or group, one run, what an execution that ended had, or all.
+
+    An event with `subject` or `runId` names the one; an event of Step Functions the execution; the schedule nothing.
+    """
+    if "subject" in event:
+        return give_back_subject(services, read_subject(str(event["subject"])))
     if "runId" in event:
+        name_in_log(run=str(event["runId"]))
         return give_back_run(services, str(event["runId"]))
     if "detail" in event and "executionArn" in event["detail"]:
-        if Holder(event["detail"]["executionArn"], 0).machine == services.environment.run_machine:
+        holder = Holder(event["detail"]["executionArn"], 0)
+        name_in_log(execution=holder.name)
+        if holder.machine == services.environment.run_machine:
+            name_in_log(run=holder.name)
             return note_end_of_run(services, event["detail"])
-        instance_id = subject_of(event["detail"])
-        return give_back_instance(services, instance_id) if instance_id else {"move": "nothing"}
+        subject = subject_of(event["detail"])
+        return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
     return {**sweep_runs(services), **sweep(services)}

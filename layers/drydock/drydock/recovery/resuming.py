@@ -7,8 +7,10 @@ from typing import Any
 
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
+from drydock.log import name_in_log
 from drydock.machine.waiting import settle_wait
 from drydock.records.leases import ACTIVE, RESTORING, Lease, find_lease, find_leases_that_await
+from drydock.subject import Instance
 
 
 def resume_waiting(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,16 +20,17 @@ def resume_waiting(services: Services, event: Mapping[str, Any]) -> dict[str, An
     """
     woken = []
     for lease in _find_leases(services, event["detail"]):
+        name_in_log(lease.subject, run=lease.journal.get("runId", ""), execution=lease.holder.name)
         if lease.phase == ACTIVE and lease.wait is not None:
             settle_wait(services, lease.wait)
             woken.append(lease.instance_id)
         elif lease.phase == RESTORING:
-            invoke_later(services.environment.function("give_back"), {"instanceId": lease.instance_id})
+            invoke_later(services.environment.function("give_back"), {"subject": lease.subject.key})
     return {"woken": woken}
 
 
 def _find_leases(services: Services, detail: Mapping[str, Any]) -> list[Lease]:
     if "ImageId" in detail:
         return find_leases_that_await(services.table, detail["ImageId"])
-    lease = find_lease(services.table, detail["instance-id"])
+    lease = find_lease(services.table, Instance(detail["instance-id"]))
     return [lease] if lease is not None else []

@@ -9,7 +9,7 @@ from drydock.aws.services import Services
 from drydock.errors import InvalidInputError
 from drydock.plan.window import machine_of
 from drydock.records.holder import Holder
-from drydock.records.runs import Run, find_run, open_runs
+from drydock.records.runs import RunSummary, find_run, open_runs
 from drydock.run.messages import window_skipped_message, window_task_failed_message
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
@@ -82,9 +82,9 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
     tell_once(services, holder, "window", subject, text, {"outcome": "skipped", "kind": "window", "run": holder.name})
 
 
-def _find_working(services: Services, window_id: str) -> Run | None:
+def _find_working(services: Services, window_id: str) -> RunSummary | None:
     runs = open_runs(services.table)
-    return next((run for run in runs if (run.item.get("window") or {}).get("windowId") == window_id), None)
+    return next((run for run in runs if run.window_id == window_id), None)
 
 
 def _describe(services: Services, window_id: str) -> Mapping[str, Any]:

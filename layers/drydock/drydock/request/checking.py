@@ -122,4 +122,5 @@ _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 GUID = text(_UUID, "a GUID")
 
 
+INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
 RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from drydock.errors import InvalidInputError
-from drydock.request.checking import GUID, RUN_ID, join_mistakes, moment, section, text
+from drydock.request.checking import GUID, INSTANCE_ID, RUN_ID, join_mistakes, moment, section, text
 from drydock.request.policy import Policy, effective_policy, require_no_mistakes
+from drydock.subject import Group, Instance
 from drydock.times import from_text
 
 _check_input = section(
     {
-        "instanceId": text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0"),
+        "instanceId": INSTANCE_ID,
         "policy": lambda path, value: [],
         "runId": RUN_ID,
         "snapshotId": GUID,
@@ -26,19 +27,24 @@ _check_input = section(
 
 
 @dataclass(frozen=True)
-class Request:
+class InstanceRequest:
     """The input of PatchInstance, checked."""
 
     instance_id: str
     policy: Policy
     run_id: str
     snapshot_id: str
-    group: str
+    group: Group | None
+    """The Auto Scaling group whose roll patches the instance, if one does."""
     unless_done_since: datetime | None
     """A success of the same operation since then is enough."""
 
+    @property
+    def subject(self) -> Instance:
+        return Instance(self.instance_id)
 
-def read_request(given: object, settings: str, settings_name: str, execution: str) -> Request:
+
+def read_request(given: object, settings: str, settings_name: str, execution: str) -> InstanceRequest:
     """Check input and settings together.
 
     Raises InvalidInputError or InvalidPolicyError; either names every mistake. Without a snapshot id of the
@@ -52,11 +58,11 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
     if mistakes:
         raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))
     require_no_mistakes(policy_mistakes)
-    return Request(
+    return InstanceRequest(
         instance_id=str(values["instanceId"]),
         policy=policy,
         run_id=str(values.get("runId", "")),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
-        group=str(values.get("group", "")),
+        group=Group(str(values["group"])) if values.get("group") else None,
         unless_done_since=from_text(values["unlessDoneSince"]) if values.get("unlessDoneSince") else None,
     )

@@ -1,4 +1,4 @@
-"""A step: which execution asks, in which state, for which instance."""
+"""A step: which execution asks, in which state, about which instance or group."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypedDict, cast
 
 from drydock.records.holder import Holder
 from drydock.request.policy import Policy
+from drydock.subject import Group, Instance, Subject, read_subject
 from drydock.times import from_text
 
 
@@ -39,7 +40,10 @@ class Step:
     sequence: str
     """Grows with every entry into a state and every retry, within an execution."""
     token: str
-    instance_id: str
+    subject: Subject
+    """What the state is about; an instance without an id where that is a whole run."""
+    group: Group
+    """The group that the state's roll goes through; without a name in other flows."""
     policy: Policy
     machine: Machine
     data: Mapping[str, Any]
@@ -47,8 +51,9 @@ class Step:
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Step:
-        """Read the payload of a state. A state of MaintenanceRun names no instance, or the one whose turn it is.
+        """Read the payload of a state.
 
+        `instanceId` names an instance, `groupName` the group of a roll, `subject` what may be either: a place in a run.
         `context` is the context object of Step Functions. Its RedriveCount is 0 until there is a redrive.
         """
         context = event["context"]
@@ -65,12 +70,25 @@ class Step:
             retry_count=int(state["RetryCount"]),
             sequence=f"{holder.redrive_count:04d}-{milliseconds:015d}-{int(state['RetryCount']):06d}",
             token=(context.get("Task") or {}).get("Token") or "",
-            instance_id=event.get("instanceId") or "",
+            subject=_subject_of(event),
+            group=Group(event.get("groupName") or ""),
             policy=cast(Policy, event.get("policy") or {}),
             machine=cast(Machine, event.get("machine") or {}),
             data=event.get("data") or {},
         )
 
+    @property
+    def instance_id(self) -> str:
+        """The instance of a state that is about one; otherwise empty."""
+        return self.subject.id if isinstance(self.subject, Instance) else ""
+
     def mark(self, intent: str) -> str:
         """A short text that only this execution writes for this intent: it makes a command or image known again."""
         return hashlib.sha256(f"{self.holder.execution}/{intent}".encode()).hexdigest()[:16]
+
+
+def _subject_of(event: Mapping[str, Any]) -> Subject:
+    key = event.get("subject") or event.get("instanceId")
+    if not key and "groupName" in event:
+        return Group(event["groupName"])
+    return read_subject(key or "")

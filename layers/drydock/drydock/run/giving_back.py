@@ -14,7 +14,7 @@ from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, untold_runs
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
-from drydock.run.summarising import _child, _children_at_work, _end, _not_given_back, tell_run
+from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
 from drydock.times import from_text
 
@@ -29,10 +29,10 @@ def end_dead_run(services: Services, run_id: str) -> None:
         if found is not None and found["status"] in OPEN:
             return
         try:
-            run = _end(services, run, _failure_of(found), None)
+            run = end_with_report(services, run, _failure_of(found), None)
         except MachinesNotReadyError as error:
             # The sweep hands the run over again.
-            logger.info("not yet", run_id=run_id, reason=str(error))
+            logger.info("not yet", reason=str(error))
             return
     tell_run(services, run)
 
@@ -74,16 +74,16 @@ def _next_move(services: Services, run: Run) -> str:
         return "wait_for_functions"
     if _stop_children(services, run):
         return "stop"
-    if _not_given_back(services, run, places_of_run(services.table, run.run_id)):
+    if not_given_back(services, run, places_of_run(services.table, run.run_id)):
         return "wait_until_given_back"
     return "report"
 
 
 def _stop_children(services: Services, run: Run) -> int:
-    at_work = _children_at_work(services, run, places_of_run(services.table, run.run_id))
-    for instance_id in at_work:
+    at_work = children_at_work(services, run, places_of_run(services.table, run.run_id))
+    for subject in at_work:
         services.executions.stop(
-            _child(services, run, instance_id), RunStoppedError.__name__, f"its run {run.run_id} is over"
+            child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
         )
     return len(at_work)
 
@@ -96,14 +96,10 @@ def sweep_runs(services: Services) -> dict[str, int]:
     dead = [run for run in open_ if run.holder.execution not in running]
     for run in dead:
         invoke_later(function("give_back"), {"runId": run.run_id})
-    untold = [run for run in untold_runs(services.table) if _is_late(run, services.now())]
+    untold = [run for run in untold_runs(services.table) if run.ended and services.now() - run.ended > TOLD_LATE]
     for run in untold:
         invoke_later(function("summarise_run"), {"runId": run.run_id})
     return {"deadRuns": len(dead), "untoldRuns": len(untold)}
-
-
-def _is_late(run: Run, now: datetime) -> bool:
-    return now - from_text(run.item["endedAt"]) > TOLD_LATE
 
 
 def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict
 
-from drydock.aws.table import Item
 from drydock.errors import (
     DrydockError,
     MachinesFailedError,
@@ -16,6 +15,7 @@ from drydock.errors import (
     RunStoppedError,
     error_named,
 )
+from drydock.records.runs import Run
 from drydock.telling.failures import STOPPED
 
 MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
@@ -144,7 +144,7 @@ OUTCOMES_OF_RUNS: Sequence[Row] = (
 
 def outcome_of_run(
     outcomes: Sequence[MachineOutcome],
-    run: Item,
+    run: Run,
     failure: Mapping[str, str] | None,
     groups: Sequence[GroupOutcome] = (),
 ) -> RunOutcome:
@@ -154,7 +154,7 @@ def outcome_of_run(
         counts=count_outcomes(outcomes),
         a_roll_failed=bool(failed_groups(groups)),
         error="" if error in VERDICTS_OF_THE_FLOW else error,
-        closed_by=str((run.get("closed") or {}).get("error") or ""),
-        is_plan_only=bool(run.get("planOnly")),
+        closed_by=run.closed["error"] if run.closed else "",
+        is_plan_only=run.plan is not None and run.plan.is_only,
     )
     return next(row.outcome for row in OUTCOMES_OF_RUNS if row.holds(ending))

@@ -11,7 +11,6 @@ from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.errors import (
     InvalidInputError,
-    RunNotFoundError,
     RunStillWorkingError,
 )
 from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
@@ -29,10 +28,20 @@ from drydock.plan.targets import resolve
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
-from drydock.records.runs import Run, open_run, open_runs, places_of_run, record_plan, require_run
+from drydock.records.runs import (
+    RecordedPlan,
+    Run,
+    RunSummary,
+    open_run,
+    open_runs,
+    places_of_run,
+    record_plan,
+    require_run,
+)
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
-from drydock.subject import is_group
+from drydock.run.reports import Report
+from drydock.subject import Group, subject_of_item
 from drydock.times import from_text, to_text
 
 
@@ -43,22 +52,21 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
     RunOverError; nothing is touched then, nor otherwise.
     """
     run = open_run(services.table, step.holder, step.execution_started)
-    if "planKey" not in run.item:
-        run = _plan(services, step, run)
-    plan: Plan = services.objects.read_json(run.item["planKey"])
+    recorded = run.plan or _plan(services, step, run).require_plan()
+    plan: Plan = services.objects.read_json(recorded.key)
     return {
         "runId": run.run_id,
         "bucket": services.objects.bucket,
         "waves": [{"key": wave["key"]} for wave in plan["waves"]],
         "machines": count_planned(plan),
-        "planOnly": bool(run.item["planOnly"]),
-        "approvalNeeded": bool(run.item["approvalNeeded"]),
+        "planOnly": recorded.is_only,
+        "approvalNeeded": recorded.is_approval_needed,
         "approvalSeconds": plan["policy"]["approval"]["seconds"],
         "maxConcurrency": slots_of(plan["policy"]["maxConcurrency"], len(plan["machines"]), 1),
         "child": {
             "policy": plan["policy"],
             "snapshotId": plan["snapshotId"],
-            "unlessDoneSince": run.item["since"],
+            "unlessDoneSince": to_text(recorded.since),
         },
     }
 
@@ -88,11 +96,10 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
 
-def _require_alone(window: WindowFacts, overlapping: Sequence[Run]) -> None:
+def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> None:
     """Raises RunStillWorkingError when the last run of the window has not ended."""
     for other in overlapping:
-        its_window = other.item.get("window") or {}
-        if its_window.get("windowId") == window.window_id:
+        if other.window_id == window.window_id:
             raise RunStillWorkingError(
                 f"window {window.name} ({window.window_id}): its last run, {other.run_id}, still works since "
                 f"{other.started:%Y-%m-%d %H:%M} UTC; nothing was begun"
@@ -105,14 +112,13 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
     if not run_id:
         return None
     run = require_run(services.table, run_id)
-    if "planKey" not in run.item:
-        raise RunNotFoundError(f"{run_id}: the run has no plan")
+    run.require_plan()
     if not run.is_ended:
         raise InvalidInputError(f"input: run {run_id} has not ended yet")
     plan = read_plan(services, run)
     if request.follows:
         _require_success(request, run, plan)
-    if request.source == "plan" and run.item.get("outcome") != "planned":
+    if request.source == "plan" and run.outcome != "planned":
         raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
     places = places_of_run(services.table, run_id)
     left = frozenset(_left_by(services, run, plan, places))
@@ -123,10 +129,10 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
 
 def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
     """Raises InvalidInputError unless the run did with at least one machine what this one shall do."""
-    outcome, done = run.item.get("outcome"), (run.item.get("counts") or {}).get("succeeded", 0)
-    if outcome != "succeeded" or not done:
+    done = run.ended.counts["succeeded"] if run.ended else 0
+    if run.outcome != "succeeded" or not done:
         raise InvalidInputError(
-            f"input.follows: run {run.run_id} did not succeed: it is {outcome}, {done} machines done"
+            f"input.follows: run {run.run_id} did not succeed: it is {run.outcome}, {done} machines done"
         )
     if plan["operation"] != request.policy["operation"]:
         raise InvalidInputError(
@@ -136,30 +142,30 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
 
 def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
-    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
-    canary = [one["instanceId"] for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
+    canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
-        return bool(run.item.get("canaryProved"))
-    return all(outcomes.get(instance_id) == "succeeded" for instance_id in canary)
+        return run.require_plan().is_canary_proved
+    return all(outcomes.get(subject) == "succeeded" for subject in canary)
 
 
 def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Mapping[str, Any]]) -> set[str]:
     """The machines that a run has not attempted."""
     attempted = {
-        place["instanceId"]
-        for place in places
-        if place.get("outcome") != "not_attempted" or (is_group(place["instanceId"]) and "execution" in place)
+        subject
+        for subject, place in [(subject_of_item(place), place) for place in places]
+        if place.get("outcome") != "not_attempted" or (isinstance(subject, Group) and "execution" in place)
     }
     left = {
         member["instanceId"]
         for machine in plan["machines"]
-        if machine["instanceId"] not in attempted
+        if subject_of_item(machine) not in attempted
         for member in members_of(machine)
     }
-    begun = [machine for machine in plan["machines"] if machine["instanceId"] in attempted]
-    if any(machine.get("kind") == "group" for machine in begun) and run.item.get("reportKey"):
+    begun = [machine for machine in plan["machines"] if subject_of_item(machine) in attempted]
+    if any(machine.get("kind") == "group" for machine in begun) and run.ended and run.ended.report_key:
         # A roll that has begun has not come to all of its members.
-        report = services.objects.read_json(run.item["reportKey"])
+        report: Report = services.objects.read_json(run.ended.report_key)
         left |= {one["instanceId"] for one in report["machines"] if one["outcome"] == "not_attempted"}
     return left
 
@@ -201,10 +207,10 @@ def _look_up(
 
 
 def _held_by_others(services: Services) -> dict[str, str]:
-    """Who has which machine or group in work, by instance id or subject. One that is being given back is free soon."""
+    """Who has which machine or group in work, by the subject's key. One that is being given back is free soon."""
     leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
     running = services.executions.running_among(lease.holder.execution for lease in leases)
-    return {lease.subject: lease.holder.name for lease in leases if lease.holder.execution in running}
+    return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
 def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:
@@ -243,30 +249,26 @@ def _store(
         services.objects.write_json(wave["key"], wave_items(plan, number))
     key = f"{folder}/plan.json"
     services.objects.write_json(key, plan)
-    policy = plan["policy"]
+    resumed = earlier if request.source == "resume" else None
     goes_on = earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"]
-    window = plan["window"]
-    return record_plan(
-        services.table,
-        run,
-        {
-            "planKey": key,
-            "planHash": digest,
-            "planOnly": request.plan_only,
-            "approvalNeeded": _is_approval_needed(services, request, plan, earlier),
-            "planned": count_planned(plan),
-            "operation": plan["operation"],
-            "policy": policy,
-            "snapshotId": plan["snapshotId"],
-            "snapshotSince": earlier.run.item["snapshotSince"] if goes_on and earlier else to_text(run.started),
-            "window": window or {},
-            "timeZone": time_zone,
-            "end": plan["end"],
-            "lastAdmission": plan["lastAdmission"],
-            "maxErrors": slots_of(policy["maxErrors"], count_planned(plan), 0),
-            "since": to_text(since),
-            "startedBy": request.started_by,
-            "canaryProved": earlier is not None and request.source == "resume" and goes_on and earlier.is_canary_proved,
-            "bucket": services.objects.bucket,
-        },
+    recorded = RecordedPlan(
+        key=key,
+        hash=digest,
+        is_only=request.plan_only,
+        is_approval_needed=_is_approval_needed(services, request, plan, earlier),
+        machines=count_planned(plan),
+        operation=plan["operation"],
+        policy=plan["policy"],
+        snapshot_id=plan["snapshotId"],
+        snapshot_since=earlier.run.require_plan().snapshot_since if earlier and goes_on else run.started,
+        window=plan["window"] or {},
+        time_zone=time_zone,
+        end=from_text(plan["end"]),
+        last_admission=from_text(plan["lastAdmission"]),
+        max_errors=slots_of(plan["policy"]["maxErrors"], count_planned(plan), 0),
+        since=since,
+        started_by=request.started_by,
+        is_canary_proved=resumed is not None and goes_on and resumed.is_canary_proved,
+        bucket=services.objects.bucket,
     )
+    return record_plan(services.table, run, recorded)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
+from drydock.approval.approvals import REJECTED, Approval, DecisionItem, approval_of
 from drydock.aws.table import SCHEMA, Item
 from drydock.errors import (
     ApprovalRejectedError,
@@ -18,7 +19,7 @@ from drydock.errors import (
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
-from drydock.records.runs import SNAPSHOT_LIVES
+from drydock.records.runs import SNAPSHOT_LIVES, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -28,7 +29,7 @@ from drydock.run.outcomes import (
     failed_groups,
     outcome_of_run,
 )
-from drydock.subject import group_name_of, is_group
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
@@ -46,17 +47,6 @@ class Asked(TypedDict):
     startedBy: str
 
 
-class ReportedDecision(TypedDict):
-    """What somebody answered: who (ARN and name), approved or rejected, why, when and by which way."""
-
-    by: str
-    name: str
-    decision: str
-    reason: str
-    at: str
-    via: str
-
-
 class ReportedApproval(TypedDict):
     """Who decided what, and when. What lets somebody decide is no business of a report."""
 
@@ -64,7 +54,7 @@ class ReportedApproval(TypedDict):
     askedAt: str
     until: str
     decidedAt: str
-    decisions: list[ReportedDecision]
+    decisions: list[DecisionItem]
 
 
 class ReportedEnd(TypedDict):
@@ -119,10 +109,10 @@ _MOST_GIVEN = 400
 def reconcile(
     plan: Plan | None,
     places: Sequence[Item],
-    run: Item,
+    run: Run,
     children: Mapping[str, Mapping[str, Any]],
     failure: Mapping[str, str] | None = None,
-    rolls: Mapping[str, Item] | None = None,
+    rolls: Mapping[Subject, Item] | None = None,
 ) -> list[MachineOutcome]:
     """Exactly one outcome for every planned machine, in the plan's order; then those that no plan names.
 
@@ -131,8 +121,11 @@ def reconcile(
     """
     by_id: dict[str, Item] = {}
     for place in places:
-        subject = str(place["instanceId"])
-        by_id |= _places_of_members(place, (rolls or {}).get(subject)) if is_group(subject) else {subject: place}
+        subject = subject_of_item(place)
+        if isinstance(subject, Group):
+            by_id |= _places_of_members(place, subject, (rolls or {}).get(subject))
+        else:
+            by_id[subject.id] = place
     planned = _planned(plan) if plan else {}
     why_not = _why_not_attempted(run, failure)
     outcomes = [
@@ -155,10 +148,10 @@ def _planned(plan: Plan) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _places_of_members(place: Item, roll: Item | None) -> dict[str, Item]:
+def _places_of_members(place: Item, group: Group, roll: Item | None) -> dict[str, Item]:
     """What is known of each member of a group whose turn came."""
     found: Mapping[str, Mapping[str, Any]] = (roll or {}).get("members") or {}
-    common = {"groupName": group_name_of(str(place["instanceId"])), "execution": place.get("execution", "")}
+    common = {"groupName": group.name, "execution": place.get("execution", "")}
     return {
         instance_id: {**common, "instanceId": instance_id, **_turn_of_member(place, roll, found.get(instance_id))}
         for instance_id in dict.fromkeys([*place.get("only", ()), *found])
@@ -187,23 +180,23 @@ def _turn_of_member(place: Item, roll: Item | None, found: Mapping[str, Any] | N
 
 
 def group_outcomes(
-    places: Iterable[Item], rolls: Mapping[str, Item], failure: Mapping[str, str] | None
+    places: Iterable[Item], rolls: Mapping[Subject, Item], failure: Mapping[str, str] | None
 ) -> list[GroupOutcome]:
     """What became of the groups whose turn came. A roll that ended with its run was stopped, and has not failed."""
     was_stopped = (failure or {}).get("error") in STOPPED
     return [
         {
-            "groupName": group_name_of(str(place["instanceId"])),
+            "groupName": group.name,
             "outcome": "stopped"
             if was_stopped and place.get("error") in STOPPED
             else str(place.get("outcome") or "not_attempted"),
             "error": str(place.get("error") or ""),
             "cause": cut(readable_cause(str(place.get("cause") or "")), _MOST_CAUSE),
-            "problems": [str(problem) for problem in rolls.get(str(place["instanceId"]), {}).get("problems") or []],
+            "problems": [str(problem) for problem in rolls.get(group, {}).get("problems") or []],
             "execution": str(place.get("execution") or ""),
         }
         for place in places
-        if is_group(str(place["instanceId"]))
+        if isinstance(group := subject_of_item(place), Group)
     ]
 
 
@@ -256,17 +249,17 @@ def _outcome_of_child(child: Mapping[str, Any]) -> tuple[str, str, str]:
     return outcome_of_failure(error), error, said or f"its execution ended as {error}"
 
 
-def _why_not_attempted(run: Item, failure: Mapping[str, str] | None) -> tuple[str, str]:
+def _why_not_attempted(run: Run, failure: Mapping[str, str] | None) -> tuple[str, str]:
     """Error and cause for a machine whose turn never came."""
-    if run.get("planOnly"):
+    if run.plan and run.plan.is_only:
         return "", "only a plan was asked for"
-    closed = run.get("closed")
-    if closed:
-        return str(closed["error"]), str(closed["reason"])
-    decided = failure or run.get("failure")
+    if run.closed:
+        return run.closed["error"], run.closed["reason"]
+    decided = failure or (run.ended.failure if run.ended else None)
     if decided and decided["error"] not in VERDICTS_OF_THE_FLOW:
         return str(decided["error"]), readable_cause(str(decided.get("cause") or "")) or "the run ended early"
-    if (run.get("approval") or {}).get("decision") == "rejected":
+    approval = approval_of(run)
+    if approval and approval.decision == REJECTED:
         return ApprovalRejectedError.__name__, "the run was rejected"
     return "", "its turn did not come"
 
@@ -277,7 +270,7 @@ def _seconds_between(began: str, ended: str) -> int:
 
 def make_report(
     *,
-    run: Item,
+    run: Run,
     plan: Plan | None,
     outcomes: Sequence[MachineOutcome],
     failure: Mapping[str, str] | None,
@@ -289,39 +282,39 @@ def make_report(
 
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
-    started = from_text(run["startedAt"])
+    recorded, approval = run.plan, approval_of(run)
     report: Report = {
         "schema": SCHEMA,
-        "runId": run["runId"],
-        "execution": run.get("owner", ""),
+        "runId": run.run_id,
+        "execution": run.holder.execution,
         "outcome": outcome_of_run(outcomes, run, failure, groups),
-        "planOnly": bool(run.get("planOnly")),
+        "planOnly": recorded is not None and recorded.is_only,
         "asked": _asked(run, plan, given if isinstance(given, Mapping) else {}),
-        "timeZone": str(run.get("timeZone") or ""),
-        "startedAt": to_text(started),
+        "timeZone": run.time_zone,
+        "startedAt": to_text(run.started),
         "endedAt": to_text(ended),
-        "minutes": _minutes(ended - started),
+        "minutes": _minutes(ended - run.started),
         "planned": sum(machine["isPlanned"] for machine in outcomes),
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
-        "closed": dict(run["closed"]) if run.get("closed") else None,
-        "approval": _approval(run.get("approval")),
+        "closed": dict(run.closed) if run.closed else None,
+        "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
-        "snapshotId": plan["snapshotId"] if plan else str(run.get("snapshotId") or ""),
-        "planHash": str(run.get("planHash") or ""),
+        "snapshotId": recorded.snapshot_id if recorded else "",
+        "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
-        **_compare_with_end(plan["end"] if plan else str(run.get("end") or ""), outcomes, ended),
+        **_compare_with_end(run.end, outcomes, ended),
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
 
 
-def _asked(run: Item, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
+def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
     """The plan says it best, then the run, then what was given, right or wrong."""
-    sources: list[Mapping[str, Any]] = [*([plan] if plan else []), run, given]
+    sources: list[Mapping[str, Any]] = [plan or {}, run.plan.to_item() if run.plan else {}, given]
 
     def first(key: str) -> Any:
         return next((source[key] for source in sources if source.get(key)), None)
@@ -365,41 +358,25 @@ def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> dateti
     return max(ends, default=None)
 
 
-def _compare_with_end(end: str, outcomes: Sequence[MachineOutcome], ended: datetime) -> ReportedEnd:
+def _compare_with_end(end: datetime | None, outcomes: Sequence[MachineOutcome], ended: datetime) -> ReportedEnd:
     worked_until = _worked_until(outcomes, ended)
-    if not end or worked_until is None:
-        return {"end": end, "insideWindow": None, "minutesAfterEnd": 0}
-    late = worked_until - from_text(end)
-    return {"end": end, "insideWindow": late <= timedelta(), "minutesAfterEnd": _minutes(late)}
+    if end is None or worked_until is None:
+        return {"end": to_text(end) if end else "", "insideWindow": None, "minutesAfterEnd": 0}
+    late = worked_until - end
+    return {"end": to_text(end), "insideWindow": late <= timedelta(), "minutesAfterEnd": _minutes(late)}
 
 
-def _approval(approval: Mapping[str, Any] | None) -> ReportedApproval | None:
-    if not approval:
-        return None
+def _describe_approval(approval: Approval) -> ReportedApproval:
     return {
-        "decision": _said(approval, "decision"),
-        "askedAt": _said(approval, "askedAt"),
-        "until": _said(approval, "until"),
-        "decidedAt": _said(approval, "decidedAt"),
-        "decisions": [
-            {
-                "by": _said(decision, "by"),
-                "name": _said(decision, "name"),
-                "decision": _said(decision, "decision"),
-                "reason": _said(decision, "reason"),
-                "at": _said(decision, "at"),
-                "via": _said(decision, "via"),
-            }
-            for decision in approval.get("decisions") or []
-        ],
+        "decision": approval.decision,
+        "askedAt": to_text(approval.asked),
+        "until": to_text(approval.until),
+        "decidedAt": to_text(approval.decided) if approval.decided else "",
+        "decisions": [one.to_item() for one in approval.decisions],
     }
 
 
-def _said(values: Mapping[str, Any], key: str) -> str:
-    return str(values.get(key) or "")
-
-
-def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
+def _mistakes(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
     """What cannot be, and is reported all the same."""
     if plan is not None:
         return [
@@ -407,9 +384,9 @@ def _mistakes(run: Item, plan: Plan | None, outcomes: Sequence[MachineOutcome]) 
             for machine in outcomes
             if not machine["isPlanned"]
         ]
-    planned = int(run.get("planned") or 0)
-    if planned:
-        return [f"the plan of {planned:,} machines could not be read: machines whose turn did not come are not listed"]
+    if run.plan:
+        count = f"{run.plan.machines:,}"
+        return [f"the plan of {count} machines could not be read: machines whose turn did not come are not listed"]
     return []
 
 

@@ -43,7 +43,7 @@ from drydock.records.runs import (
 )
 from drydock.request.step import Step
 from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
-from drydock.subject import is_group
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
 from drydock.times import from_text, to_text
 
@@ -74,9 +74,9 @@ def is_after_canary(plan: Plan, number: int) -> bool:
 
 def canary_failure(plan: Plan, places: Sequence[Mapping[str, Any]]) -> CanaryFailedError | None:
     """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
-    outcomes = {place["instanceId"]: place.get("outcome") for place in places}
+    outcomes = {subject_of_item(place): place.get("outcome") for place in places}
     canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
-    found = [outcomes.get(one["instanceId"]) for one in canary]
+    found = [outcomes.get(subject_of_item(one)) for one in canary]
     allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
     if found.count("failed") > min(allowed, len(canary) - 1):
         return CanaryFailedError(f"{found.count('failed')} of the {len(canary)} machines of the canary failed")
@@ -90,11 +90,11 @@ def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
     minutes = plan["policy"]["soakMinutes"]
     if not minutes or not is_after_canary(plan, number):
         return 0
-    until = run.item.get("soakUntil")
+    until = run.soak_until
     if until is None:
-        until = to_text(services.now() + timedelta(minutes=minutes))
-        update_run(services.table, run, {"soakUntil": until}, "attribute_exists(pk)")
-    return max(0, math.ceil((from_text(until) - services.now()).total_seconds()))
+        until = services.now() + timedelta(minutes=minutes)
+        update_run(services.table, run, {"soakUntil": to_text(until)}, "attribute_exists(pk)")
+    return max(0, math.ceil((until - services.now()).total_seconds()))
 
 
 def _own_run(services: Services, step: Step) -> Run:
@@ -118,7 +118,7 @@ def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
     verdict = look_at_run(run, seconds, services.now(), zone)
     if verdict is not None:
         return verdict
-    reason = look_outside(services, run.item["policy"]["gates"])
+    reason = look_outside(services, run.require_plan().policy["gates"])
     return Verdict(reason, closes_run=True) if reason is not None else None
 
 
@@ -127,20 +127,20 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
 
     Returns whether it was admitted, and the name of the execution that shall patch it. Raises RunOverError.
     """
-    run_id, instance_id, machine = str(step.data["runId"]), step.instance_id, step.data["item"]
-    name = child_name(run_id, instance_id)
+    run_id, subject, machine = str(step.data["runId"]), step.subject, step.data["item"]
+    name = child_name(run_id, subject)
     run = require_run(services.table, run_id)
-    place = find_place(services.table, run_id, instance_id)
+    place = find_place(services.table, run_id, subject)
     if place is None:
-        place = _take_turn(services, run, instance_id, machine)
+        place = _take_turn(services, run, subject, machine)
     elif "outcome" not in place and (run.is_ended or not _is_at_work(services, run)):
         # Let in by a function whose answer was lost, and meanwhile the run was stopped.
-        end_place(services.table, run, instance_id, NEVER_STARTED, services.now())
+        end_place(services.table, run, subject, NEVER_STARTED, services.now())
         return {"admitted": False, "childName": name}
     return {"admitted": "outcome" not in place, "childName": name}
 
 
-def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[str, Any]) -> dict[str, Any]:
+def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[str, Any]) -> dict[str, Any]:
     now = services.now()
     verdict = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
     if verdict is None and not _is_at_work(services, run):
@@ -151,12 +151,12 @@ def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[
             RunStoppedError("the run is over"), closes_run=False
         )
     facts: dict[str, Any] = {"name": machine["name"], "expectedSeconds": machine["seconds"]}
-    if is_group(instance_id):
+    if isinstance(subject, Group):
         facts["only"] = machine["only"]
     if verdict is None:
         environment = services.environment
         facts |= {
-            "execution": child_execution(run, environment.stack, environment.region, instance_id),
+            "execution": child_execution(run, environment.stack, environment.region, subject),
             "admittedAt": to_text(now),
         }
     else:
@@ -168,7 +168,7 @@ def _take_turn(services: Services, run: Run, instance_id: str, machine: Mapping[
             "cause": str(verdict.reason),
             "endedAt": to_text(now),
         }
-    return put_place(services.table, run.run_id, instance_id, facts, now)
+    return put_place(services.table, run.run_id, subject, facts, now)
 
 
 def _is_at_work(services: Services, run: Run) -> bool:
@@ -209,26 +209,26 @@ NEVER_STARTED = {
 }
 
 
-def settle_places(services: Services, run: Run) -> list[str]:
-    """Write down what became of machines whose part of the run could not. The ids of those that are still in work.
+def settle_places(services: Services, run: Run) -> list[Subject]:
+    """Write down what became of machines whose part of the run could not. Those that are still in work.
 
     As many as there is time for: the next call finds fewer.
     """
-    begun, still = services.now(), []
+    begun, still = services.now(), list[Subject]()
     for place in places_of_run(services.table, run.run_id):
         if "outcome" in place:
             continue
-        instance_id = str(place["instanceId"])
+        subject = subject_of_item(place)
         if services.now() - begun > _MOST_TIME:
-            still.append(instance_id)
+            still.append(subject)
             continue
         child = services.executions.find(str(place["execution"]))
         if (child is None and _not_seen_yet(services, place)) or (child is not None and child["status"] in OPEN):
-            still.append(instance_id)
+            still.append(subject)
         elif child is None:
-            end_place(services.table, run, instance_id, NEVER_STARTED, services.now())
+            end_place(services.table, run, subject, NEVER_STARTED, services.now())
         else:
-            end_turn(services, run, instance_id, describe_end(child), child["stopDate"])
+            end_turn(services, run, subject, describe_end(child), child["stopDate"])
     return still
 
 
@@ -256,12 +256,12 @@ def end_of_child(services: Services, step: Step, execution: str) -> dict[str, An
     if isinstance(told, Mapping) and "Status" in told:
         return describe_end({key.lower(): value for key, value in told.items()})
     found = services.executions.find(execution)
-    if found is None and _not_seen_yet(services, find_place(services.table, str(step.data["runId"]), step.instance_id)):
-        raise MachinesNotReadyError(f"{step.instance_id}: it cannot be seen yet whether its execution was started")
+    if found is None and _not_seen_yet(services, find_place(services.table, str(step.data["runId"]), step.subject)):
+        raise MachinesNotReadyError(f"{step.subject.key}: it cannot be seen yet whether its execution was started")
     if found is None:
         return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
     if found["status"] in OPEN:
-        raise MachinesNotReadyError(f"{step.instance_id}: its execution goes on although the run was told otherwise")
+        raise MachinesNotReadyError(f"{step.subject.key}: its execution goes on although the run was told otherwise")
     return describe_end(found)
 
 
@@ -274,18 +274,18 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
     if not step.data["wasAdmitted"]:
         return _record_lost_turn(services, run, step)
     environment = services.environment
-    child = child_execution(run, environment.stack, environment.region, step.instance_id)
+    child = child_execution(run, environment.stack, environment.region, step.subject)
     outcome = end_of_child(services, step, child)
-    end_turn(services, run, step.instance_id, outcome, services.now())
+    end_turn(services, run, step.subject, outcome, services.now())
     if outcome["outcome"] == "failed":
         _close_when_spent(services, require_run(services.table, run.run_id))
     return {"outcome": outcome["outcome"]}
 
 
-def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, Any], ended: datetime) -> None:
+def end_turn(services: Services, run: Run, subject: Subject, outcome: Mapping[str, Any], ended: datetime) -> None:
     """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
     environment = services.environment
-    if not is_group(subject):
+    if not isinstance(subject, Group):
         end_place(services.table, run, subject, outcome, ended)
         return
     roll = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject)) or {}
@@ -294,7 +294,7 @@ def end_turn(services: Services, run: Run, subject: str, outcome: Mapping[str, A
     end_place(services.table, run, subject, facts, ended, max(counts["failed"], 1))
 
 
-def find_result_of(services: Services, subject: str, execution: str) -> Item | None:
+def find_result_of(services: Services, subject: Subject, execution: str) -> Item | None:
     """The result that an execution left of a machine or a group; None while there is none."""
     found = services.executions.find(execution)
     if found is None:
@@ -313,10 +313,10 @@ def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any
     failure = readable_failure(step.data.get("failure")) or {"error": "UNKNOWN", "cause": ""}
     now = services.now()
     facts = {"outcome": "not_attempted", "name": step.data["item"]["name"], "endedAt": to_text(now), **failure}
-    if is_group(step.instance_id):
+    if isinstance(step.subject, Group):
         facts["only"] = step.data["item"]["only"]
-    put_place(services.table, run.run_id, step.instance_id, facts, now)
-    end_place(services.table, run, step.instance_id, {"outcome": "not_attempted", **failure}, now)
+    put_place(services.table, run.run_id, step.subject, facts, now)
+    end_place(services.table, run, step.subject, {"outcome": "not_attempted", **failure}, now)
     return {"outcome": "not_attempted"}
 
 
@@ -324,10 +324,10 @@ def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
     run = require_run(services.table, str(event.get("runId", "")))
     if run.is_ended:
-        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.item.get('outcome', '')}"}
+        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.outcome}"}
     reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
     closed = close_run(services.table, run, reason, services.now())
-    token = (closed.item.get("approval") or {}).get("token", "")
+    token = (closed.approval or {}).get("token", "")
     if closed.phase == AWAITING_APPROVAL and token:
         services.executions.refuse(token, reason)
     said = closed.closed or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from drydock.records.history import note_not_attempted
 from drydock.records.holder import Holder
 from drydock.records.leases import all_leases
 from drydock.records.runs import (
+    RecordedEnd,
     Run,
     child_execution,
     end_run,
@@ -39,7 +40,7 @@ from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
-from drydock.subject import is_group
+from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
@@ -75,12 +76,12 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         }
     if not run.is_ended:
         places = places_of_run(services.table, run.run_id)
-        in_work = sorted({*_children_at_work(services, run, places), *_not_given_back(services, run, places)})
+        in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
-            raise MachinesNotReadyError(f"{run.run_id}: {', '.join(in_work[:10])} still in work")
-        run = _end(services, run, failure, step.given)
+            raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
+        run = end_with_report(services, run, failure, step.given)
     tell_run(services, run)
-    return _describe_end(run)
+    return _describe_end(run.run_id, run.require_end())
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
@@ -90,39 +91,32 @@ def _tell_name_taken(services: Services, holder: Holder) -> None:
     tell_once(services, holder, "outcome", subject, text, attributes)
 
 
-def _describe_end(run: Run) -> dict[str, Any]:
-    outcome = str(run.item["outcome"])
-    failure = run.item.get("failure")
-    if not failure and outcome in _ENDS_WITH:
-        failure = {"error": _ENDS_WITH[outcome].__name__, "cause": _counted(run)}
-    return {
-        "outcome": outcome,
-        "counts": run.item.get("counts", {}),
-        "reportKey": run.item.get("reportKey", ""),
-        "failure": failure,
-    }
+def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
+    failure = end.failure
+    if not failure and end.outcome in _ENDS_WITH:
+        failure = {"error": _ENDS_WITH[end.outcome].__name__, "cause": f"{run_id}: {_counted(end)}"}
+    return {"outcome": end.outcome, "counts": end.counts, "reportKey": end.report_key, "failure": failure}
 
 
-def _counted(run: Run) -> str:
-    counts = {outcome.replace("_", " "): count for outcome, count in run.item.get("counts", {}).items() if count}
-    groups = [f"group {name} was not rolled through well" for name in run.item.get("failedGroups", [])]
-    said = ", ".join([*(f"{count} {outcome}" for outcome, count in counts.items()), *groups])
-    return f"{run.run_id}: {said}; see s3://{run.item.get('bucket', '')}/{run.item.get('reportKey', '')}"
+def _counted(end: RecordedEnd) -> str:
+    counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in end.counts.items() if count]
+    groups = [f"group {name} was not rolled through well" for name in end.failed_groups]
+    return f"{', '.join([*counts, *groups])}; see s3://{end.bucket}/{end.report_key}"
 
 
-def _in_work(places: Sequence[Item]) -> list[str]:
+def _in_work(places: Sequence[Item]) -> list[Subject]:
     """The machines that were admitted and of which nobody has written down yet what became of them."""
-    return [str(place["instanceId"]) for place in places if "outcome" not in place]
+    return [subject_of_item(place) for place in places if "outcome" not in place]
 
 
-def _children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
+def children_at_work(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
     """Those whose executions run."""
-    in_work = {instance_id: _child(services, run, instance_id) for instance_id in _in_work(places)}
+    in_work = {subject: child_of(services, run, subject) for subject in _in_work(places)}
     running = services.executions.running_among(in_work.values())
-    return [instance_id for instance_id, child in in_work.items() if child in running]
+    return [subject for subject, child in in_work.items() if child in running]
 
 
-def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[str]:
+def not_given_back(services: Services, run: Run, places: Sequence[Item]) -> list[Subject]:
     """The machines that the run's executions still hold: what is reported of them would not be true yet.
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
@@ -134,28 +128,31 @@ def _not_given_back(services: Services, run: Run, places: Sequence[Item]) -> lis
     newest = max((from_text(place.get("endedAt") or place["admittedAt"]) for place in held), default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
-    return [str(place["instanceId"]) for place in held]
+    return [subject_of_item(place) for place in held]
 
 
-def _child(services: Services, run: Run, instance_id: str) -> str:
-    return child_execution(run, services.environment.stack, services.environment.region, instance_id)
+def child_of(services: Services, run: Run, subject: Subject) -> str:
+    return child_execution(run, services.environment.stack, services.environment.region, subject)
+
+
+def _some_of(subjects: Iterable[Subject]) -> str:
+    return ", ".join(sorted(subject.key for subject in subjects)[:10])
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
     """A run that failed before it had a plan, or whose plan is gone, is reported all the same."""
-    key = run.item.get("planKey")
     try:
-        plan: Plan | None = services.objects.read_json(key) if key else None
+        plan: Plan | None = services.objects.read_json(run.plan.key) if run.plan else None
     except (AwsCallFailedError, RunNotFoundError):
         return None
     return plan
 
 
-def _end(services: Services, run: Run, failure: dict[str, str] | None, given: object) -> Run:
+def end_with_report(services: Services, run: Run, failure: Mapping[str, str] | None, given: object) -> Run:
     """Write the report and end the run. Raises MachinesNotReadyError."""
     still = settle_places(services, run)
     if still:
-        raise MachinesNotReadyError(f"{run.run_id}: {', '.join(still[:10])} still in work")
+        raise MachinesNotReadyError(f"{run.run_id}: {_some_of(still)} still in work")
     now = services.now()
     # The budget may have been counted on.
     run = require_run(services.table, run.run_id)
@@ -163,26 +160,26 @@ def _end(services: Services, run: Run, failure: dict[str, str] | None, given: ob
     if report["outcome"] != "planned":
         left = [machine["instanceId"] for machine in report["machines"] if machine["outcome"] == "not_attempted"]
         note_not_attempted(services.table, run.run_id, left, now)
-    facts: dict[str, Any] = {
-        "outcome": report["outcome"],
-        "counts": report["counts"],
-        "failedGroups": [group["groupName"] for group in failed_groups(report["groups"])],
-        "reportKey": _store_report(services, run, report),
-        "bucket": services.objects.bucket,
-    }
-    if failure is not None and report["outcome"] not in SUCCESSES:
-        facts["failure"] = failure
-    return end_run(services.table, run, facts, now)
+    end = RecordedEnd(
+        at=now,
+        outcome=report["outcome"],
+        counts=report["counts"],
+        failed_groups=[group["groupName"] for group in failed_groups(report["groups"])],
+        report_key=_store_report(services, run, report),
+        bucket=services.objects.bucket,
+        failure=failure if report["outcome"] not in SUCCESSES else None,
+    )
+    return end_run(services.table, run, end)
 
 
 def _make_report(
-    services: Services, run: Run, failure: dict[str, str] | None, given: object, ended: datetime
+    services: Services, run: Run, failure: Mapping[str, str] | None, given: object, ended: datetime
 ) -> Report:
     plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
-    outcomes = reconcile(plan, places, run.item, {}, failure, rolls)
+    outcomes = reconcile(plan, places, run, {}, failure, rolls)
     return make_report(
-        run=run.item,
+        run=run,
         plan=plan,
         outcomes=outcomes,
         failure=failure,
@@ -192,13 +189,13 @@ def _make_report(
     )
 
 
-def _find_rolls(services: Services, places: Sequence[Item]) -> dict[str, Item]:
-    """The results of the groups whose rolls began, by subject."""
-    begun = {str(place["instanceId"]): str(place["execution"]) for place in places if "execution" in place}
+def _find_rolls(services: Services, places: Sequence[Item]) -> dict[Subject, Item]:
+    """The results of the groups whose rolls began."""
+    begun = {subject_of_item(place): str(place["execution"]) for place in places if "execution" in place}
     found = {
         subject: find_result_of(services, subject, execution)
         for subject, execution in begun.items()
-        if is_group(subject)
+        if isinstance(subject, Group)
     }
     return {subject: roll for subject, roll in found.items() if roll is not None}
 
@@ -209,28 +206,29 @@ def _store_report(services: Services, run: Run, report: Report) -> str:
     try:
         services.objects.write_json(key, report)
     except AwsCallFailedError as error:
-        logger.error("the report was not stored", run_id=run.run_id, reason=str(error))
+        logger.error("the report was not stored", reason=str(error))
         return ""
     return key
 
 
-def _find_report(services: Services, run: Run) -> Report:
+def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
     """The report of a run that has ended: as it was stored, or made once more."""
-    if run.item["reportKey"]:
+    if end.report_key:
         try:
-            report: Report = services.objects.read_json(run.item["reportKey"])
+            report: Report = services.objects.read_json(end.report_key)
         except (AwsCallFailedError, RunNotFoundError) as error:
-            logger.error("the report cannot be read", run_id=run.run_id, reason=str(error))
+            logger.error("the report cannot be read", reason=str(error))
         else:
             return report
-    return _make_report(services, run, run.item.get("failure"), None, from_text(run.item["endedAt"]))
+    return _make_report(services, run, end.failure, None, end.at)
 
 
 def tell_run(services: Services, run: Run) -> None:
     """Tell people of a run that has ended, once."""
-    report = _find_report(services, run)
+    end = run.require_end()
+    report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = summary_message(report, location, run.item["bucket"], run.item["reportKey"])
-    attributes = {"outcome": str(run.item["outcome"]), "kind": "run", "run": run.run_id}
+    subject, text = summary_message(report, location, end.bucket, end.report_key)
+    attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
     mark_run_told(services.table, run)

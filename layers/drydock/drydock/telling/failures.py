@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drydock.errors import RunStoppedError
-from drydock.subject import group_subject
+from drydock.subject import Group, Instance, Subject, read_subject
 
 STOPPED = ("ABORTED", RunStoppedError.__name__)
 """How executions end that somebody stopped, or that end because their run does."""
@@ -45,16 +45,19 @@ def readable_failure(failure: Mapping[str, Any] | None) -> dict[str, str] | None
     return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}
 
 
-def subject_of(detail: Mapping[str, Any]) -> str:
-    """The instance or group that an execution was started for, whatever its input says; empty when it says nothing.
+def subject_of(detail: Mapping[str, Any]) -> Subject:
+    """The instance or group that an execution was started for, whatever its input says.
+
+    An instance without an id when it says nothing.
 
     The input in the event's detail is a JSON text, left out when it is large.
     """
     try:
         given = json.loads(detail.get("input") or "{}")
         if isinstance(given.get("groupName"), str):
-            return group_subject(given["groupName"][:MOST_NAME])
+            return Group(given["groupName"][:MOST_NAME])
         instance_id = given["instanceId"]
     except (AttributeError, KeyError, TypeError, ValueError):
-        return ""
-    return (instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":")))[:MOST_ID]
+        return Instance("")
+    said = instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":"))
+    return read_subject(said[:MOST_ID])

@@ -1,0 +1,66 @@
+"""The indexes of the table hold what is read from them and nothing else: each attribute more costs writes.
+
+What an index holds can never be changed (CloudFormation, AWS::DynamoDB::Table Projection: "Updates are not
+supported"). Whoever needs more reads the item itself, by its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX
+from drydock.records.leases import LeaseSummary
+from drydock.records.results import UntoldResult
+from drydock.records.runs import RunSummary
+from tests.rules.project import resources
+
+KEYS = {"pk", "sk", LOOKUP_INDEX}
+READ_BY_TABLE = {"schema"}
+
+
+class RecordingItem(dict[str, Any]):
+    """An item that has every attribute, and notes which ones are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return "2026-11-30T00:00:00.000Z"
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return True
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return default
+
+
+def _attributes_read_by(*readers: Callable[[RecordingItem], object]) -> set[str]:
+    item = RecordingItem()
+    for read in readers:
+        read(item)
+    return item.asked
+
+
+def _projections() -> dict[str, dict[str, Any]]:
+    properties = resources("AWS::DynamoDB::Table")["StateTable"]["Properties"]
+    return {index["IndexName"]: index["Projection"] for index in properties["GlobalSecondaryIndexes"]}
+
+
+def test_the_index_of_what_is_looked_up_holds_what_is_read_from_it_and_nothing_else() -> None:
+    projection = _projections()[LOOKUP_INDEX]
+    read = _attributes_read_by(LeaseSummary.from_item, RunSummary.from_item, UntoldResult.from_item)
+
+    assert projection["ProjectionType"] == "INCLUDE"
+    assert set(projection["NonKeyAttributes"]) == (read | READ_BY_TABLE) - KEYS
+
+
+@pytest.mark.parametrize("index", [AWAITED_INDEX, "month"])
+def test_an_index_that_only_says_where_things_are_holds_keys_only(index: str) -> None:
+    assert _projections()[index] == {"ProjectionType": "KEYS_ONLY"}

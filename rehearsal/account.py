@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 
 import time_machine
@@ -38,6 +38,7 @@ from rehearsal.engine.permissions import Permissions
 from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
     distributed_map,
+    documented,
     dynamodb,
     executions,
     integrations,
@@ -46,6 +47,7 @@ from rehearsal.engine.repairs import (
     patterns,
     redrive,
     validation,
+    waits,
 )
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
@@ -106,7 +108,9 @@ class EmbeddedAccount:
 
     With `limits`, AWS refuses calls that come faster than its documented rates. With `window_waits`, an execution of a
     maintenance window lasts until the state machines that it started have ended. With `map_child_events`, the children
-    of a Distributed Map tell EventBridge of their status.
+    of a Distributed Map tell EventBridge of their status. Recordings and documentation disagree on what a missed
+    heartbeat is called (`heartbeat_error`, documented: States.HeartbeatTimeout) and on whether States.ALL stands for
+    States.DataLimitExceeded, too (`all_catches_data_limit`, documented: no).
     """
 
     def __init__(
@@ -119,6 +123,8 @@ class EmbeddedAccount:
         limits: bool = False,
         window_waits: bool = True,
         map_child_events: bool = False,
+        heartbeat_error: Literal["States.Timeout", "States.HeartbeatTimeout"] = "States.Timeout",
+        all_catches_data_limit: bool = True,
         project: Path = PROJECT,
     ) -> None:
         self.project = project
@@ -144,6 +150,8 @@ class EmbeddedAccount:
         self._deployer.types.update(keys.resource_types(self.make_uuid))
         self._deployer.types.update(subscriptions.resource_types())
         self.map_child_events = map_child_events
+        self._heartbeat_error = heartbeat_error
+        self._all_catches_data_limit = all_catches_data_limit
         self.lose_cancellations: Callable[[str], bool] = lambda arn: False
         """Says, by ARN, which executions run on although the one that started them, and waited for them, is over.
 
@@ -330,25 +338,32 @@ class EmbeddedAccount:
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
         executions.repair_parsing(patches)
+        executions.repair_strings(patches)
         validation.repair_validation(patches)
         executions.repair_start(patches, shared)
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)
         executions.repair_descriptions(patches, shared)
+        executions.repair_history(patches)
         executions.repair_state_context(patches)
         executions.repair_task_time(patches, shared)
         executions.repair_task_tokens(patches, shared)
-        executions.repair_waits(patches, shared)
+        waits.repair_waits(patches, shared)
         executions.repair_error_names(patches)
         executions.repair_jitter(patches, shared)
         executions.repair_assigned_variables(patches)
         jsonata.repair_jsonata_evaluation(patches, self.make_uuid)
+        jsonata.repair_evaluation_events(patches)
         jsonata.repair_query_language_stack(patches)
         nested.repair_nested_executions(patches, shared, self.calls)
         distributed_map.repair_map_settings(patches)
         distributed_map.repair_distributed_map(patches, shared, self.calls)
         integrations.repair_clients(patches)
         integrations.repair_lambda_invocation(patches, self.calls, self.functions)
+        if self._heartbeat_error == "States.HeartbeatTimeout":
+            documented.name_missed_heartbeats(patches)
+        if not self._all_catches_data_limit:
+            documented.except_data_limits(patches)
 
     def _enter_execution(self, execution: Any) -> None:
         # A child of a Distributed Map works for the machine that the Map is in.

@@ -145,6 +145,8 @@ class CallLog:
 
 
 _clients: dict[tuple[Any, ...], BaseClient] = {}
+_shared: set[BaseClient] = set()
+"""The same clients: those that take and give what the API does."""
 
 
 def make_client(service: str, region: str | None = None, config: Config | None = None) -> BaseClient:
@@ -156,6 +158,7 @@ def make_client(service: str, region: str | None = None, config: Config | None =
         session = boto3.Session(aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION)
         client = _create_client(session, service, region_name=region or REGION, config=config)
         _clients[key] = client
+        _shared.add(client)
     return client
 
 
@@ -175,7 +178,7 @@ def route_calls(
 
     def call(original: Callable[..., Any], self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
         service = self.meta.service_model.service_name
-        answer = call_directly if call_directly and (service, operation) in direct else original
+        answer = call_directly if call_directly and (service, operation) in direct and self in _shared else original
         retries: dict[str, Any] = self.meta.config.retries or {}  # type: ignore[attr-defined]
         attempts = retries.get("total_max_attempts", 1)
         return log.perform(service, operation, parameters, lambda: answer(self, operation, parameters), attempts)
@@ -189,5 +192,12 @@ def route_calls(
     ) -> BaseClient:
         return make_client(service_name, region_name, config)
 
+    def resource(original: Callable[..., Any], self: boto3.Session, *arguments: Any, **keywords: Any) -> Any:
+        # Its client takes and gives Python's own types: it is nobody else's, and its calls go the whole way.
+        with Patches() as own:
+            own.replace(boto3.Session, "client", _create_client)
+            return original(self, *arguments, **keywords)
+
     patches.wrap(BaseClient, "_make_api_call", call)
     patches.replace(boto3.Session, "client", client)
+    patches.wrap(boto3.Session, "resource", resource)

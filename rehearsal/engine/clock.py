@@ -327,6 +327,9 @@ class CooperativeThreading:
                 wake_all(self._waiters)
 
         class Thread:
+            native_id = 0
+            """Only logged."""
+
             def __init__(
                 self,
                 group: None = None,

@@ -64,8 +64,12 @@ def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]
         raise _make_error(client, operation, json.loads(error.description or "{}")) from None
     # What DynamoDB's handler answers is a copy already.
     answer = result.result if isinstance(result, DynamoResult) else _to_plain(result.result or {})
-    answer["ResponseMetadata"] = _describe_response(200)
-    return dict(answer)
+    # moto's handlers answer more than was asked for, and leave it to the writing of the response to drop it.
+    members = model.output_shape.members if model.output_shape else {}
+    if parameters.get("ReturnConsumedCapacity", "NONE") == "NONE":
+        answer.pop("ConsumedCapacity", None)
+    known = {name: value for name, value in answer.items() if name in members}
+    return {**known, "ResponseMetadata": _describe_response(200)}
 
 
 @cache
@@ -93,7 +97,7 @@ def _to_plain(value: Any) -> Any:
     """Return a copy that shares nothing with the backend, without what an answer leaves out."""
     if isinstance(value, dict):
         return {key: _to_plain(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_to_plain(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -114,27 +115,32 @@ def repair_map_settings(patches: Patches) -> None:
     def visit_count(self: Any, ctx: Any) -> Any:
         return ToleratedFailureCountStringJSONata(string_jsonata=self.visitString_jsonata(ctx=ctx.string_jsonata()))
 
-    def whole_number(self: Any, env: Any) -> int:
-        value = _evaluate(self, env)
-        if not isinstance(value, int) or value < 0:
-            text = (
-                f"The JSONata expression '{self.string_jsonata.literal_value}' is not a non-negative integer: {value}"
-            )
-            raise evaluation_failure(env, text)
-        return value
+    def whole_number(field: str) -> Callable[[Any, Any], int]:
+        def evaluate(self: Any, env: Any) -> int:
+            value = _evaluate(self, env)
+            if not isinstance(value, int) or value < 0:
+                raise _wrong_setting(self, env, field, f"is not a non-negative integer: {value}")
+            return value
+
+        return evaluate
 
     def percentage(self: Any, env: Any) -> float:
         value = _evaluate(self, env)
         if not isinstance(value, int | float) or not 0 <= value <= 100:
-            text = f"'{self.string_jsonata.literal_value}' is not a percentage: {value}"
-            raise evaluation_failure(env, text)
+            raise _wrong_setting(self, env, "ToleratedFailurePercentage", f"is not a percentage: {value}")
         return float(value)
 
     patches.wrap(StateMap, "from_state_props", read)
     patches.replace(Preprocessor, "visitTolerated_failure_count_string_jsonata", visit_count)
-    patches.replace(MaxConcurrencyJSONata, "_eval_max_concurrency", whole_number)
-    patches.replace(ToleratedFailureCountStringJSONata, "_eval_tolerated_failure_count", whole_number)
+    patches.replace(MaxConcurrencyJSONata, "_eval_max_concurrency", whole_number("MaxConcurrency"))
+    count = whole_number("ToleratedFailureCount")
+    patches.replace(ToleratedFailureCountStringJSONata, "_eval_tolerated_failure_count", count)
     patches.replace(ToleratedFailurePercentageStringJSONata, "_eval_tolerated_failure_percentage", percentage)
+
+
+def _wrong_setting(declaration: Any, env: Any, field: str, reason: str) -> FailureEventException:
+    expression = declaration.string_jsonata.literal_value
+    return evaluation_failure(env, f"The JSONata expression '{expression}' of the field '{field}' {reason}", field)
 
 
 def _evaluate(declaration: Any, env: Any) -> Any:
@@ -161,6 +167,9 @@ class _MapRun:
         self._failed = 0
         self._waiters: list[Waiter] = []
         self._next_start = 0.0
+        # moto counts nothing of what DescribeMapRun tells (AWS: executions and items, LocalStack's recording of
+        # 2023-09-21).
+        self.record.execution_counter.describe = self.record.item_counter.describe = self._count
         # The label stands at the end of the ARN of the children's machine.
         arn = self.record.map_state_machine_arn
         self._machine = copy.copy(self._parent.state_machine)
@@ -195,6 +204,20 @@ class _MapRun:
             self._clock.wait(self._waiters)
         self._failed = 0
         return self.run(env)
+
+    def _count(self) -> dict[str, int]:
+        """Return how many items, each of which is an execution, are in which state."""
+        found = Counter(child.exec_status for child in self._children.values())
+        return {
+            "pending": len(self._items) - len(self._children),
+            "running": found[ExecutionStatus.RUNNING],
+            "succeeded": found[ExecutionStatus.SUCCEEDED],
+            "failed": found[ExecutionStatus.FAILED],
+            "timedOut": found[ExecutionStatus.TIMED_OUT],
+            "aborted": found[ExecutionStatus.ABORTED],
+            "total": len(self._items),
+            "resultsWritten": found[ExecutionStatus.SUCCEEDED],
+        }
 
     def _wait_until(self, env: Any, condition: Callable[[], bool]) -> None:
         self._check_tolerance(env)

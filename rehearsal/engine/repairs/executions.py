@@ -16,24 +16,16 @@ import types
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from greenlet import GreenletExit
 from moto.core.responses import ActionResult, EmptyResult
 from moto.stepfunctions.parser import models, utils
-from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType, TaskTimedOutEventDetails
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
+from moto.stepfunctions.parser.asl.antlr.runtime.ASLParser import ASLParser
 from moto.stepfunctions.parser.asl.component import eval_component
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
-from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
-    FailureEvent,
-    FailureEventException,
-)
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
-    StatesErrorNameType,
-)
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import jitter_strategy_decl
 from moto.stepfunctions.parser.asl.component.common.retry.retry_outcome import RetryOutcome
@@ -44,6 +36,9 @@ from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import (
 )
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel import branches_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_lambda
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback,
     state_task_service_lambda,
@@ -54,8 +49,6 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.component.state.fail import state_fail
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
-from moto.stepfunctions.parser.asl.component.state.wait.wait_function.timestamp import Timestamp
-from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackOutcome,
     CallbackOutcomeFailure,
@@ -66,7 +59,9 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.variable_store import VariableStore
+from moto.stepfunctions.parser.asl.parse import preprocessor
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
@@ -77,6 +72,7 @@ from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 
 HISTORY_LIMIT = 25_000
+HISTORY_PAGE = 100
 LARGEST_DATA = 262_144
 """Bytes of an input or an output."""
 CANCELLATION_SECONDS = (1.0, 5.0)
@@ -162,16 +158,13 @@ class Executions:
             )
         return token
 
+    def token_of(self, env: Any) -> TaskToken:
+        """Return the token of the task that is evaluated."""
+        return self.tokens[env.states.context_object.context_object_data["Task"]["Token"]]
+
     def watch(self, execution: Any, action: Callable[[], None]) -> None:
         """Call `action` once when a running execution has ended."""
         self._watchers.setdefault(execution.exec_arn, []).append(action)
-
-    def wait_for(self, execution: Any) -> None:
-        """Let the calling task wait until an execution has ended."""
-        while execution.exec_status == ExecutionStatus.RUNNING:
-            waiters: list[Waiter] = []
-            self.watch(execution, partial(wake_all, waiters))
-            self.clock.wait(waiters)
 
     def tell_end(self, execution: Any) -> None:
         """Tell everybody who watches an execution that it has ended."""
@@ -273,9 +266,28 @@ def _parse(definition: str) -> Any:
     return _parse_definition(re.sub(r'("ToleratedFailurePercentage"\s*:\s*\d+)(?=\s*[,}])', r"\1.0", definition))
 
 
+def repair_strings(patches: Patches) -> None:
+    """moto keeps JSON's escapes in names and in strings that are assigned, and reads others as if Python had written
+    them (AWS: the text; LocalStack's recording of 2025-02-02).
+    """
+
+    inner = Preprocessor._inner_string_of
+    # Those who parse these read the escapes themselves.
+    paths = (ASLParser.String_jsonpathContext, ASLParser.String_context_pathContext)
+
+    def read(parser_rule_context: Any) -> Any:
+        text = parser_rule_context.getText()
+        is_string = text.startswith('"') and not isinstance(parser_rule_context, paths)
+        return json.loads(text) if is_string else inner(parser_rule_context)
+
+    patches.replace(Preprocessor, "_inner_string_of", staticmethod(read))
+    patches.replace(preprocessor, "from_string_literal", read)
+
+
 def repair_start(patches: Patches, executions: Executions) -> None:
     """moto calls an execution without a name "None", takes any name and an input of any size, and gives
-    $states.context.Execution.StartTime as a datetime.
+    $states.context.Execution a StartTime that is a datetime and no RedriveCount (AWS: 0 from the start, LocalStack's
+    recordings of 2026-02-19).
     """
 
     def start(
@@ -299,6 +311,7 @@ def repair_start(patches: Patches, executions: Executions) -> None:
         env = original(self)
         context = env.states.context_object.context_object_data["Execution"]
         context["StartTime"] = timestamp(context["StartTime"])
+        context["RedriveCount"] = 0
         return env
 
     patches.wrap(StepFunctionsParserBackend, "start_execution", start)
@@ -306,8 +319,11 @@ def repair_start(patches: Patches, executions: Executions) -> None:
 
 
 def timestamp(instant: datetime) -> str:
-    """Return an instant as AWS prints it: UTC, with milliseconds."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return an instant as AWS prints it: UTC, and no fraction of a second where there is none.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html
+    """
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").replace(".000Z", "Z")
 
 
 def repair_life_cycle(patches: Patches, executions: Executions) -> None:
@@ -410,7 +426,8 @@ def _record_start(worker: Any) -> None:
 
 def repair_descriptions(patches: Patches, executions: Executions) -> None:
     """moto leaves the stop date of a timed-out execution, quotation marks of a string output and the redrive fields
-    out of DescribeExecution, goes through all executions for it, and does not find the children of a Distributed Map.
+    out of DescribeExecution, goes through all executions for it, does not find the children of a Distributed Map, and
+    takes what is no ARN for one of something that does not exist (LocalStack's recordings of 2024-03-08).
     """
 
     def describe(self: Any) -> ActionResult:
@@ -432,8 +449,33 @@ def repair_descriptions(patches: Patches, executions: Executions) -> None:
     def find(original: Callable[..., Any], self: Any, execution_arn: str) -> Any:
         return executions.by_arn.get(execution_arn) or original(self, execution_arn)
 
+    def check_arn(original: Callable[..., None], self: Any, arn: str, *arguments: Any, **keywords: Any) -> None:
+        if not arn.startswith("arn:"):
+            raise service_error("stepfunctions", "InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+        original(self, arn, *arguments, **keywords)
+
     patches.replace(StepFunctionResponse, "describe_execution", describe)
     patches.wrap(StepFunctionsParserBackend, "describe_execution", find)
+    patches.wrap(StepFunctionsParserBackend, "_validate_arn", check_arn)
+
+
+def repair_history(patches: Patches) -> None:
+    """moto gives the whole history, whatever is asked for: AWS a hundred events a page, or as many as are asked for,
+    and the last first on request (LocalStack's recording of 2024-01-28).
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_GetExecutionHistory.html
+    """
+
+    def answer(self: Any) -> ActionResult:
+        history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
+        events = list(history["events"])
+        if self._get_param("reverseOrder"):
+            events.reverse()
+        start = int(self._get_param("nextToken") or 0)
+        end = start + (self._get_int_param("maxResults") or HISTORY_PAGE)
+        return ActionResult({"events": events[start:end], "nextToken": str(end) if end < len(events) else None})
+
+    patches.replace(StepFunctionResponse, "get_execution_history", answer)
 
 
 def repair_state_context(patches: Patches) -> None:
@@ -461,7 +503,7 @@ def repair_task_time(patches: Patches, executions: Executions) -> None:
     def evaluate(self: Any, env: Any) -> None:
         self.timeout.eval(env=env)
         seconds = env.stack.pop()
-        if _waits_for_token(self):
+        if _has_token(self):
             token = executions.open_token(running.get())
             env.states.context_object.context_object_data["Task"] = {"Token": token}
         frame = env.open_frame()
@@ -477,7 +519,7 @@ def repair_task_time(patches: Patches, executions: Executions) -> None:
             timer.cancel()
             frame.set_ended()
             env.close_frame(frame)
-            if _waits_for_token(self):
+            if _has_token(self):
                 executions.tokens[token].closed = True
         output = frame.stack.pop()
         env.stack.append(output)
@@ -500,22 +542,28 @@ def repair_task_time(patches: Patches, executions: Executions) -> None:
     patches.wrap(ExecutionState, "_handle_retry", retry)
 
 
-def _waits_for_token(state: Any) -> bool:
-    return (
-        isinstance(state, StateTaskServiceCallback) and state.resource.condition == ResourceCondition.WaitForTaskToken
-    )
+def _has_token(state: Any) -> bool:
+    """Whether a state waits for something that a token may answer: that it is told so, or the end of an execution."""
+    return isinstance(state, StateTaskServiceCallback) and state.resource.condition is not None
+
+
+def read_outcome(token: TaskToken) -> Any:
+    """Return what a token was answered with; raises what fails the task."""
+    if isinstance(token.outcome, CallbackOutcomeFailure):
+        raise CallbackOutcomeFailureError(callback_outcome_failure=token.outcome)
+    return json.loads(token.outcome.output)
 
 
 def repair_task_tokens(patches: Patches, executions: Executions) -> None:
-    """moto misses a token that is answered before the task begins to wait, loses the cause of SendTaskFailure, calls
-    a missed heartbeat States.Timeout, and has other answers than AWS for a token that is closed.
+    """moto misses a token that is answered before the task begins to wait, loses the cause of SendTaskFailure, and has
+    other answers than AWS for a token that is closed.
     """
 
     def wait(original: Callable[..., None], self: Any, env: Any, *arguments: Any, **keywords: Any) -> None:
-        if not _waits_for_token(self):
+        if self.resource.condition != ResourceCondition.WaitForTaskToken:
             return original(self, env, *arguments, **keywords)
         env.stack.pop()
-        token = executions.tokens[env.states.context_object.context_object_data["Task"]["Token"]]
+        token = executions.token_of(env)
         heartbeat = None
         if self.heartbeat:
             self.heartbeat.eval(env=env)
@@ -524,27 +572,8 @@ def repair_task_tokens(patches: Patches, executions: Executions) -> None:
             beats = token.beats
             if not executions.clock.wait(token.waiters, heartbeat) and token.beats == beats:
                 raise HeartbeatTimeoutError
-        if isinstance(token.outcome, CallbackOutcomeFailure):
-            raise CallbackOutcomeFailureError(callback_outcome_failure=token.outcome)
-        env.stack.append(json.loads(token.outcome.output))
+        env.stack.append(read_outcome(token))
         return None
-
-    def name_error(original: Callable[..., Any], self: Any, env: Any, ex: Exception) -> Any:
-        if not isinstance(ex, HeartbeatTimeoutError):
-            return original(self, env, ex)
-        name = StatesErrorName(typ=StatesErrorNameType.StatesHeartbeatTimeout)
-        return FailureEvent(
-            env=env,
-            error_name=name,
-            event_type=HistoryEventType.TaskTimedOut,
-            event_details=EventDetails(
-                taskTimedOutEventDetails=TaskTimedOutEventDetails(
-                    resourceType=self._get_sfn_resource_type(),
-                    resource=self._get_sfn_resource(),
-                    error=name.error_name,
-                )
-            ),
-        )
 
     def send_success(self: Any) -> EmptyResult:
         output = self._get_param("output")
@@ -570,62 +599,23 @@ def repair_task_tokens(patches: Patches, executions: Executions) -> None:
         return EmptyResult()
 
     patches.wrap(StateTaskServiceCallback, "_eval_integration_pattern", wait)
-    patches.wrap(StateTaskServiceCallback, "_from_error", name_error)
     patches.replace(StepFunctionResponse, "send_task_success", send_success)
     patches.replace(StepFunctionResponse, "send_task_failure", send_failure)
     patches.replace(StepFunctionResponse, "send_task_heartbeat", send_heartbeat)
 
 
-def repair_waits(patches: Patches, executions: Executions) -> None:
-    """moto compares the Timestamp of a Wait with local time, without its fraction, and takes no offset but Z."""
-
-    def wait(self: Any, env: Any, wait_seconds: float) -> None:
-        if wait_seconds > 0:
-            executions.clock.sleep(wait_seconds)
-
-    def parse(text: str) -> datetime | None:
-        if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:\d\d)", text):
-            return None
-        try:
-            return datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError:
-            return None
-
-    def seconds_left(self: Any, env: Any) -> float:
-        self.string.eval(env=env)
-        text = env.stack.pop()
-        until = parse(text)
-        if until is None:
-            raise FailureEventException(self._create_failure_event(env, text))
-        return until.timestamp() - executions.clock.time()
-
-    patches.replace(WaitFunction, "_wait_interval", wait)
-    patches.replace(Timestamp, "_from_timestamp_string", staticmethod(parse))
-    patches.replace(Timestamp, "_get_wait_seconds", seconds_left)
-
-
 def repair_error_names(patches: Patches) -> None:
-    """moto breaks off when a Fail state, a function or SendTaskFailure reports an error that begins with "States.", and
-    lets States.ALL stand for States.DataLimitExceeded, which has to be named.
+    """moto breaks off when a Fail state, a function, SendTaskFailure, an item or a branch reports an error that begins
+    with "States." (LocalStack's recording of 2024-03-10 has States.Timeout for an item that timed out).
     """
 
     class AnyErrorName(CustomErrorName):
         def __init__(self, error_name: str | None) -> None:
             self.error_name = error_name
 
-    def match(original: Callable[..., None], self: Any, env: Any) -> None:
-        error_name = env.stack[-1]
-        original(self, env)
-        if error_name == _DATA_LIMIT_EXCEEDED and _ALL in self.error_names:
-            env.stack[-1] = False
-
-    patches.wrap(ErrorEqualsDecl, "_eval_body", match)
-    for module in (state_fail, state_task_service_callback, state_task_service_lambda):
+    functions = (state_task_lambda, state_task_service_lambda)
+    for module in (state_fail, state_task_service_callback, *functions, iteration_worker, branches_decl):
         patches.replace(module, "CustomErrorName", AnyErrorName)
-
-
-_ALL = StatesErrorName(typ=StatesErrorNameType.StatesALL)
-_DATA_LIMIT_EXCEEDED = StatesErrorName(typ=StatesErrorNameType.StatesStatesDataLimitExceeded)
 
 
 def repair_jitter(patches: Patches, executions: Executions) -> None:

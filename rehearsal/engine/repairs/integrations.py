@@ -55,6 +55,12 @@ def repair_lambda_invocation(patches: Patches, calls: CallLog, host: FunctionHos
 
 
 def _refuse(code: str, message: str) -> ClientError:
-    """Return an error of Lambda's API with all that the interpreter reads of it."""
-    about: Any = {"HTTPStatusCode": 400, "RequestId": "", "HostId": "", "HTTPHeaders": {}, "RetryAttempts": 0}
+    """Return an error of Lambda's API with all that the interpreter reads of it.
+
+    A function that is missing is named with its version, and with status 404 (LocalStack's recording of 2025-11-25).
+    """
+    status = 400
+    if code == "ResourceNotFoundException":
+        message, status = f"{message}:$LATEST", 404
+    about: Any = {"HTTPStatusCode": status, "RequestId": "", "HostId": "", "HTTPHeaders": {}, "RetryAttempts": 0}
     return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": about}, "Invoke")

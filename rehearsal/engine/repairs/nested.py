@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -33,8 +34,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from rehearsal.engine.calls import CallLog, current_caller, make_client
+from rehearsal.engine.clock import wake_all
 from rehearsal.engine.direct_calls import call_directly
-from rehearsal.engine.repairs.executions import Executions, running
+from rehearsal.engine.repairs.executions import Executions, read_outcome, running
 from rehearsal.engine.repairs.patches import Patches
 
 _WAITING = (ResourceCondition.Sync, ResourceCondition.Sync2)
@@ -44,7 +46,8 @@ _INTERRUPTIONS = (GreenletExit, EvalTimeoutError)
 
 def repair_nested_executions(patches: Patches, executions: Executions, calls: CallLog) -> None:
     """moto neither writes the parameters and answers of StartExecution as an integration does nor waits on the virtual
-    clock, polls, and leaves the child running when its parent is stopped.
+    clock, polls, leaves the child running when its parent is stopped, and knows no task token here (AWS: whoever has it
+    may answer the task, LocalStack's recording of 2024-07-12).
     """
 
     def call(operation: str, parameters: dict[str, Any], act: Callable[[], Any] | None = None) -> Any:
@@ -79,9 +82,14 @@ def repair_nested_executions(patches: Patches, executions: Executions, calls: Ca
             StateTaskServiceCallback._eval_integration_pattern(self, env, *arguments, **keywords)
             return
         arn = env.stack.pop()["ExecutionArn"]
-        child = executions.by_arn[arn]
+        child, token = executions.by_arn[arn], executions.token_of(env)
         try:
-            executions.wait_for(child)
+            while child.exec_status == ExecutionStatus.RUNNING and token.outcome is None:
+                executions.watch(child, partial(wake_all, token.waiters))
+                executions.clock.wait(token.waiters)
+            if token.outcome is not None:
+                env.stack.append(read_outcome(token))
+                return
             described = _print(call("DescribeExecution", {"executionArn": arn}))
         except _INTERRUPTIONS:
             cancel(child)
@@ -111,7 +119,8 @@ def repair_nested_executions(patches: Patches, executions: Executions, calls: Ca
 
     def write_parameters(self: Any, parameters: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
         given = {name[0].lower() + name[1:]: value for name, value in parameters.items()}
-        value = given.get("input", {})
+        # No input, and one that is null, is an empty object (LocalStack's recordings of 2023-08-12).
+        value = {} if given.get("input") is None else given["input"]
         given["input"] = value if _is_json(value) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         parameters.clear()
         parameters.update(given)

@@ -9,46 +9,11 @@ from typing import Any
 import pytest
 
 from rehearsal.engine.definitions import find_refusals
-
-TOKEN = "{% $states.context.Task.Token %}"
-
-
-def machine(**states: dict[str, Any]) -> str:
-    """A definition in JSONata that starts with the first of these states; each ends the machine unless it says
-    something else.
-    """
-    return _define("JSONata", states)
-
-
-def old_machine(**states: dict[str, Any]) -> str:
-    """The same in JSONPath."""
-    return _define("JSONPath", states)
-
-
-def _define(language: str, states: dict[str, dict[str, Any]]) -> str:
-    given = {name: _end(state) for name, state in states.items()}
-    return json.dumps({"QueryLanguage": language, "StartAt": next(iter(given)), "States": given})
-
-
-def _end(state: dict[str, Any]) -> dict[str, Any]:
-    ends = state.get("Type") in ("Choice", "Succeed", "Fail") or {"Next", "End"} & state.keys()
-    return state if ends else state | {"End": True}
-
-
-def items(distributed: bool = False, **states: dict[str, Any]) -> dict[str, Any]:
-    """What a Map does with its items."""
-    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"} if distributed else {"Mode": "INLINE"}
-    given = {name: _end(state) for name, state in states.items()}
-    return {"ProcessorConfig": config, "StartAt": next(iter(given)), "States": given}
+from tests.rehearsal.engine.asl import TOKEN, invoke, items, machine, old_machine
 
 
 def refusals(definition: str, kind: str = "STANDARD") -> list[str]:
     return [str(refusal) for refusal in find_refusals(definition, kind)]
-
-
-def invoke(pattern: str = "", **fields: Any) -> dict[str, Any]:
-    resource = f"arn:aws:states:::lambda:invoke{pattern}"
-    return {"Type": "Task", "Resource": resource, "Arguments": {"FunctionName": "f", "Payload": TOKEN}} | fields
 
 
 @pytest.mark.parametrize(

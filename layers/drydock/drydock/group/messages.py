@@ -154,8 +154,8 @@ def _launch_template(refresh: RefreshedTemplate | None) -> list[str]:
 
 
 def _members(members: Mapping[str, Member], done: str) -> list[str]:
-    """A line for each; those that did not go well come first, with the reason."""
-    ordered = sorted(members.items(), key=lambda found: found[1].outcome == "succeeded")
+    """A line for each; those that did not go well come first, with the reason. DynamoDB's maps keep no order."""
+    ordered = sorted(members.items(), key=lambda found: (found[1].outcome == "succeeded", found[1].name, found[0]))
     lines = [
         f"  {machine_text(instance_id, member.name)}: {_end_of(member, done)}"
         for instance_id, member in ordered[:_MOST_MEMBERS]

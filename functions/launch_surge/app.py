@@ -1,4 +1,4 @@
-"""Launch Surge: an instance more, until it serves."""
+"""Launch Surge: a surge instance, until it serves."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Strike:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SoakOutcome:
     """What came of a case. `end` is one of ENDS; `told_twice` says that a message was repeated where it may be."""
 
     case: Case
@@ -163,7 +163,7 @@ class Trial(Observer):
         self.before = [MachineBefore.of(machine) for machine in self.machines]
         self.execution = ""
 
-    def play(self) -> Verdict:
+    def play(self) -> SoakOutcome:
         """Let the case happen, and judge it. What is forked on the way comes back here as well, with its own case."""
         if self.case.loses_events:
             LoseEvents().arm(self.account, self.fleet)
@@ -184,7 +184,7 @@ class Trial(Observer):
             violations = [*self._judge_execution(), *self.judge()]
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
-        return Verdict(
+        return SoakOutcome(
             self.case,
             ", ".join(strike.what for strike in self.strikes),
             self.end(),
@@ -541,7 +541,7 @@ def find_undisturbed(flow: str) -> Undisturbed:
         return Undisturbed(tuple(trial.points), trial.trace())
 
 
-def play(case: Case) -> Verdict:
+def play(case: Case) -> SoakOutcome:
     """Let a case happen from its beginning, in an account of its own."""
     expected = find_undisturbed(case.flow).trace
     with EmbeddedAccount() as account, account.open_fleet() as fleet:
@@ -550,7 +550,9 @@ def play(case: Case) -> Verdict:
         return trial.play()
 
 
-def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], None] = lambda _: None) -> list[Verdict]:
+def play_all(
+    cases: Sequence[Case], processes: int, heard: Callable[[SoakOutcome], None] = lambda _: None
+) -> list[SoakOutcome]:
     """Play all cases, those with the same beginning together, in so many processes at a time; in the cases' order.
 
     `heard` gets each verdict as it comes. Only a process with one thread can do this.
@@ -558,7 +560,7 @@ def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], N
     together: dict[Case, list[Case]] = defaultdict(list)
     for case in cases:
         together[case.beginning].append(case)
-    verdicts: dict[Case, Verdict] = {}
+    verdicts: dict[Case, SoakOutcome] = {}
     for beginning, parting in together.items():
         for case, verdict in _play_together(beginning, parting, processes).items():
             verdicts[case] = verdict
@@ -566,7 +568,7 @@ def play_all(cases: Sequence[Case], processes: int, heard: Callable[[Verdict], N
     return [verdicts[case] for case in cases]
 
 
-def _play_together(beginning: Case, cases: Sequence[Case], processes: int) -> dict[Case, Verdict]:
+def _play_together(beginning: Case, cases: Sequence[Case], processes: int) -> dict[Case, SoakOutcome]:
     expected = find_undisturbed(beginning.flow).trace
     with Forks(processes) as forks, EmbeddedAccount() as account, account.open_fleet() as fleet:
         trial = _make_trial(beginning, account, fleet)
@@ -581,7 +583,7 @@ def _play_together(beginning: Case, cases: Sequence[Case], processes: int) -> di
         except Exception:
             if not forks.is_child:
                 raise
-            verdict = Verdict(trial.case, "", trial.end(), (traceback.format_exc(),))
+            verdict = SoakOutcome(trial.case, "", trial.end(), (traceback.format_exc(),))
         if forks.is_child:
             forks.answer(verdict)
         forks.join()
@@ -590,5 +592,5 @@ def _play_together(beginning: Case, cases: Sequence[Case], processes: int) -> di
     return {case: _read(case, answers[case]) for case in cases}
 
 
-def _read(case: Case, answer: Verdict | RuntimeError) -> Verdict:
-    return answer if isinstance(answer, Verdict) else Verdict(case, "", "", (str(answer),))
+def _read(case: Case, answer: SoakOutcome | RuntimeError) -> SoakOutcome:
+    return answer if isinstance(answer, SoakOutcome) else SoakOutcome(case, "", "", (str(answer),))

@@ -18,14 +18,14 @@ import typer
 
 from rehearsal.proof.cases import MODES, Case, choose_cases
 from rehearsal.proof.flows import FLOWS
-from rehearsal.proof.matrix import ENDS, Verdict, find_undisturbed, play, play_all
+from rehearsal.proof.matrix import ENDS, SoakOutcome, find_undisturbed, play, play_all
 from rehearsal.proof.pairs import record
 
 
-def format_table(verdicts: Sequence[Verdict]) -> str:
+def format_table(verdicts: Sequence[SoakOutcome]) -> str:
     """Flow by mode: runs, how the machines ended, messages repeated, runs with violations."""
     rows: list[tuple[str, ...]] = [("flow", "mode", "runs", *ENDS, "twice", "wrong")]
-    groups: dict[tuple[str, str], list[Verdict]] = {}
+    groups: dict[tuple[str, str], list[SoakOutcome]] = {}
     for verdict in verdicts:
         case = verdict.case
         loses = case.loses_events or case.loses_cancellations
@@ -56,7 +56,7 @@ def replay_command(case: Case) -> str:
     return f"python -m rehearsal.proof.soak --replay {case}"
 
 
-def describe(verdict: Verdict) -> str:
+def describe(verdict: SoakOutcome) -> str:
     """A case with what is wrong about it, and how to see it again."""
     wrong = "".join(f"\n    {violation}" for violation in verdict.violations)
     return f"{verdict.case}  at {verdict.what}  {verdict.end}{wrong}\n    {replay_command(verdict.case)}"
@@ -93,7 +93,7 @@ def _soak(options: argparse.Namespace) -> int:
     cases = choose_cases(points, options.mode or MODES, options.sample, options.lost, options.pairs, options.seed)
     done = 0
 
-    def hear(verdict: Verdict) -> None:
+    def hear(verdict: SoakOutcome) -> None:
         nonlocal done
         done += 1
         if verdict.violations:

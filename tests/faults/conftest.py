@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 
 from rehearsal.proof.cases import Case, Point
-from rehearsal.proof.matrix import Verdict
+from rehearsal.proof.matrix import SoakOutcome
 
 
 class Matrix:
@@ -27,9 +27,9 @@ class Matrix:
         points: Sequence[Point] = self._ask(flow)
         return points
 
-    def play(self, cases: Sequence[Case]) -> list[Verdict]:
+    def play(self, cases: Sequence[Case]) -> list[SoakOutcome]:
         """Return the verdicts on some cases, in their order; each parts from its flow at its point."""
-        verdicts: list[Verdict] = self._ask(list(cases))
+        verdicts: list[SoakOutcome] = self._ask(list(cases))
         return verdicts
 
     def _ask(self, request: object) -> Any:

@@ -28,7 +28,7 @@ from rehearsal.proof.cases import (
 )
 from rehearsal.proof.flows import FLOWS
 from rehearsal.proof.forks import Forks
-from rehearsal.proof.matrix import Verdict, play
+from rehearsal.proof.matrix import SoakOutcome, play
 from rehearsal.proof.soak import describe, format_table, main
 from tests.faults.conftest import Matrix
 from tests.rules.project import states
@@ -170,7 +170,7 @@ def seeded_sample(flow: str, points: Sequence[Point]) -> list[Case]:
     return [*chance.sample(all_cases({flow: points}), DRAWN), draw_pair({flow: points}, chance)]
 
 
-def assert_kept(verdicts: Iterable[Verdict]) -> None:
+def assert_kept(verdicts: Iterable[SoakOutcome]) -> None:
     broken = [describe(verdict) for verdict in verdicts if verdict.violations]
     assert not broken, f"SOAK_SEED={SEED}\n" + "\n".join(broken)
 
@@ -342,8 +342,8 @@ def test_a_sample_is_the_same_for_the_same_seed_and_has_all_clean_runs() -> None
 def test_the_table_counts_how_machines_ended_and_what_is_wrong() -> None:
     table = format_table(
         [
-            Verdict(Case("running", "hangs", 1), "", "finished", ()),
-            Verdict(Case("running", "hangs", 2), "", "as found", ("power: wrong",), told_twice=True),
+            SoakOutcome(Case("running", "hangs", 1), "", "finished", ()),
+            SoakOutcome(Case("running", "hangs", 2), "", "as found", ("power: wrong",), told_twice=True),
         ]
     )
 

@@ -483,7 +483,7 @@ def test_a_group_is_restored_and_released_however_its_roll_ends() -> None:
     for name, starts in failures(roll).items():
         if name in {roll.first.name, *ENDED_BY_GIVE_BACK[ROLL_GROUP]}:
             continue
-        # What cannot remove an instance more leaves the group to give_back, with its lease.
+        # What cannot remove a surge instance leaves the group to give_back, with its lease.
         after = {node.state for node in reached(roll, starts, without=["Remove Surge", "Restore Group"])}
         assert {"Release Group", "Fail", "Succeed"}.isdisjoint(after), f"after {name}"
     assert roll.states["Remove Surge"].body["Next"] == "Restore Group"

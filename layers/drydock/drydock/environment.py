@@ -56,7 +56,7 @@ class Environment:
         return f"/{self.stack}/topic"
 
     @property
-    def run_machine(self) -> str:
+    def run_state_machine(self) -> str:
         """The name of the state machine of runs."""
         return f"{self.stack}-MaintenanceRun"
 

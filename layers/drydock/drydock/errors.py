@@ -497,7 +497,7 @@ class RollStoppedError(DrydockError):
 
 
 class SurgeNotPossibleError(DrydockError):
-    """Raised when a group cannot have an instance more before its members leave service."""
+    """Raised when a group cannot have a surge instance before its members leave service."""
 
     advice = "Change what the reason names, or set policy.surgeFallback to reduce."
 

@@ -1,4 +1,4 @@
-"""Rolls with an instance more: it serves before the first member leaves, and that very instance goes at the end."""
+"""Rolls with a surge instance: it serves before the first member leaves, and that very instance goes at the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def calls_of(scene: RollScenario, operation: str) -> list[dict[str, Any]]:
 
 
 def assert_surged(scene: RollScenario, group: Group, count: int = 1) -> None:
-    """So many instances more were launched, none of them was worked on, and none is left."""
+    """So many surge instances were launched, none of them was worked on, and none is left."""
     surge = surge_of(scene, group)
     assert len(surge) == count
     for instance_id in surge:

@@ -12,7 +12,7 @@ from drydock.aws.autoscaling import AutoScaling, Group, LaunchSource
 from drydock.aws.ec2 import LaunchTemplate
 from drydock.group.golden_images import (
     Donor,
-    Situation,
+    ImageSituation,
     choose_donor,
     describe_refresh,
     number_of,
@@ -44,7 +44,7 @@ SOURCE = LaunchSource(
     other_templates={},
     has_own_images=False,
 )
-GOOD = Situation(
+GOOD = ImageSituation(
     source=SOURCE,
     others={"reports": "$Default", "batch": "3"},
     template=LaunchTemplate(default=3, latest=5),

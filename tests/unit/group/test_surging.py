@@ -1,4 +1,4 @@
-"""Instances more: where they can be launched, what min and max come to, and when one of them may go."""
+"""Surge instances: where they can be launched, what min and max come to, and when one of them may go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drydock.aws.autoscaling import AutoScaling, Group
 from drydock.errors import DrydockError, GroupNotReadyError, ServiceUnavailableError, SurgeNotPossibleError
 from drydock.group.rules import least_healthy, refusal
 from drydock.group.surging import (
-    Verdict,
+    SurgeMove,
     choose_capacity,
     count_surge,
     describe_surge,
@@ -31,7 +31,7 @@ from tests.unit.group.test_rules import group, member, policy
 from tests.unit.world import HOLDER, World
 
 ONE, TWO = (f"i-{number:017x}" for number in (91, 92))
-"""Instances more."""
+"""Surge instances."""
 
 
 def with_surge(members: int, *surge: str, **more: Any) -> Group:
@@ -151,7 +151,7 @@ def test_members_that_get_no_traffic_do_not_count() -> None:
     (other,) = group(1).members
 
     assert judge(lease(**LAUNCHED), found, ONE, [ONE], {ONE}).move == "wait"
-    assert judge(lease(**LAUNCHED), found, ONE, [ONE], {ONE, other.instance_id}) == Verdict("remove")
+    assert judge(lease(**LAUNCHED), found, ONE, [ONE], {ONE, other.instance_id}) == SurgeMove("remove")
 
 
 def test_of_two_instances_more_one_stays_for_a_member_that_is_held() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drydock.machine.giving_back import NextMove, Situation, next_move
+from drydock.machine.giving_back import MachineSituation, NextMove, next_move
 from drydock.machine.settling import CommandAtWork, Ending, Settlement
 from tests.unit.fakes import START
 
@@ -41,7 +41,7 @@ UNPROVED = Settlement(unproved=(Ending("install", "c-1", START, "unproved"),))
     ids=lambda value: ", ".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else value,
 )
 def test_the_next_move_is_the_one_that_is_safe_now(found: dict[str, Any], move: NextMove) -> None:
-    situation = Situation(
+    situation = MachineSituation(
         functions_may_be_alive=found.get("functions_may_be_alive", False),
         was_started_by_drydock=found.get("started", False),
         power=found.get("power", "running"),
@@ -55,6 +55,6 @@ def test_power_is_cut_only_where_drydock_started_it_and_nothing_is_at_work() -> 
     powers = ("pending", "running", "stopping", "stopped", "terminated", "gone")
     found = itertools.product((True, False), (True, False), powers, (SETTLED, AT_WORK, SILENT, UNPROVED))
 
-    stops = [situation for situation in found if next_move(Situation(*situation)) == "stop"]
+    stops = [situation for situation in found if next_move(MachineSituation(*situation)) == "stop"]
 
     assert stops == [(False, True, power, SETTLED) for power in ("pending", "running")]

@@ -130,7 +130,7 @@ def test_a_machine_in_the_hands_of_others_is_left_out_by_their_name(held: dict[s
 
 
 def test_what_was_left_over_last_time_comes_first_unless_it_was_done_meanwhile() -> None:
-    done = History(instance_id(2), "Linux", "", START - timedelta(hours=1), EXECUTION, "night-6", (600,))
+    done = History(instance_id(2), "Linux", "", START - timedelta(hours=1), EXECUTION, (600,))
     left = {instance_id(2): START - timedelta(hours=2), instance_id(3): START - timedelta(hours=2)}
 
     plan = make_plan(facts(left_over=left, histories={instance_id(2): done}, since=START))

@@ -64,7 +64,7 @@ def instance(
 
 
 def history(*seconds: int, number: int = 1, platform: str = "Linux", group: str = "web", **more: Any) -> History:
-    facts: dict[str, Any] = {"done": START - timedelta(days=30), "done_by": EXECUTION, "done_run": "", **more}
+    facts: dict[str, Any] = {"done": START - timedelta(days=30), "done_by": EXECUTION, **more}
     return History(
         instance_id=instance_id(number), platform=platform, patch_group=group, seconds=tuple(seconds), **facts
     )

@@ -88,7 +88,7 @@ def test_a_holder_knows_its_name_and_account() -> None:
     holder = Step.read(an_event(redrive_count=2)).holder
 
     assert (holder.name, holder.account, holder.redrive_count) == ("night-1", "123456789012", 2)
-    assert (holder.machine, holder.partition) == ("drydock-PatchInstance", "aws")
+    assert (holder.state_machine, holder.partition) == ("drydock-PatchInstance", "aws")
 
 
 def test_a_mark_is_the_same_for_the_same_execution_and_intent_only() -> None:

@@ -60,7 +60,7 @@ _TITLES: Mapping[str, tuple[str, Tone]] = {
 
 
 @dataclass(frozen=True)
-class Request:
+class DecisionRequest:
     """What came in through the function URL."""
 
     method: str
@@ -72,7 +72,7 @@ class Request:
     """The ARN that signed the request; empty for nobody."""
 
     @classmethod
-    def read(cls, event: Mapping[str, Any]) -> Request:
+    def read(cls, event: Mapping[str, Any]) -> DecisionRequest:
         """Read an event in payload format 2.0. Raises DecisionRefusedError."""
         context = event["requestContext"]
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
@@ -177,7 +177,7 @@ def _said(run: Run, is_new: bool, *, is_awake: bool) -> str:
 
 def _serve_signed(services: Services, event: Mapping[str, Any]) -> Response:
     try:
-        request = Request.read(event)
+        request = DecisionRequest.read(event)
         if request.path.rstrip("/") != "/decide":
             raise DecisionRefusedError(404, "There is nothing here.")
         if request.method != "POST":
@@ -189,7 +189,7 @@ def _serve_signed(services: Services, event: Mapping[str, Any]) -> Response:
         return _json(_status_of(error), {"message": "Nothing was decided: try again in a minute."})
 
 
-def _decide_signed(services: Services, request: Request) -> Response:
+def _decide_signed(services: Services, request: DecisionRequest) -> Response:
     given = _read_json(request.require(_JSON))
     run = _find_run(services, given["runId"])
     if run is None:
@@ -246,7 +246,7 @@ def _serve_page(services: Services, event: Mapping[str, Any]) -> Response:
 
 def _answer_page(services: Services, event: Mapping[str, Any]) -> Response:
     try:
-        request = Request.read(event)
+        request = DecisionRequest.read(event)
         if request.path != "/":
             return _not_found()
         if request.method in ("GET", "HEAD"):
@@ -282,7 +282,7 @@ def _find_linked(services: Services, run_id: str, key: str) -> tuple[Run, Approv
     return (run, approval) if run is not None and approval is not None and fits else None
 
 
-def _show(services: Services, request: Request) -> Response:
+def _show(services: Services, request: DecisionRequest) -> Response:
     key = request.query.get("key", "")
     found = _find_linked(services, request.query.get("run", ""), key)
     if found is None:
@@ -293,7 +293,7 @@ def _show(services: Services, request: Request) -> Response:
     return _page(200, _plan_page(services, run, approval, form, closed))
 
 
-def _decide_by_form(services: Services, request: Request) -> Response:
+def _decide_by_form(services: Services, request: DecisionRequest) -> Response:
     given = _read_form(request.require(_FORM))
     key = given.get("key", "")
     found = _find_linked(services, given.get("run", ""), key)

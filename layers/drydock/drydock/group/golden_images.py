@@ -37,7 +37,7 @@ class Donor:
 
 
 @dataclass(frozen=True)
-class Situation:
+class ImageSituation:
     """What is known about a group's launch template and the image that it may learn."""
 
     source: LaunchSource
@@ -84,7 +84,7 @@ def obstacle_in_source(source: LaunchSource) -> str | None:
     return None
 
 
-def obstacle(situation: Situation) -> str | None:
+def obstacle(situation: ImageSituation) -> str | None:
     """Why no version is made, or None."""
     source, number, data = situation.source, situation.number, situation.data
     followers = sorted(name for name, version in situation.others.items() if version == LATEST_VERSION)
@@ -167,7 +167,7 @@ def _plan(services: Services, lease: Lease, members: Sequence[Mapping[str, Any]]
     }
 
 
-def _look(services: Services, source: LaunchSource, others: Mapping[str, str], donor: Donor) -> Situation:
+def _look(services: Services, source: LaunchSource, others: Mapping[str, str], donor: Donor) -> ImageSituation:
     template = services.ec2.launch_template(source.template_id)
     data = services.ec2.launch_template_data(source.template_id, number_of(source.version, template))
     named = str(data.get("ImageId", ""))
@@ -175,7 +175,7 @@ def _look(services: Services, source: LaunchSource, others: Mapping[str, str], d
         launched_from = str(services.ec2.describe_instance(donor.instance_id).get("ImageId", ""))
     except InstanceNotFoundError:
         launched_from = ""
-    return Situation(
+    return ImageSituation(
         source=source,
         others=others,
         template=template,

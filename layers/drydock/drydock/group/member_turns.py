@@ -60,7 +60,7 @@ from drydock.request.step import Step
 from drydock.run.gates import look_at_run, look_outside
 from drydock.run.running import NEVER_STARTED, end_of_child
 from drydock.telling.failures import readable_failure
-from drydock.telling.text import cut
+from drydock.telling.text import CAUSE_IN_LEASE, cut
 from drydock.times import from_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
@@ -69,12 +69,9 @@ IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 _PATCHED = ("compliant", "patched_reported_failed", "pending_reboot")
 """The verdicts that say of a member that it is patched."""
 
-_MOST_CAUSE = 300
-"""Characters: the lease of a group holds the causes of all its members."""
-
 
 @dataclass(frozen=True)
-class Turn:
+class MemberTurn:
     """One member's turn in a roll. The owner of the group's lease is the roll, not the Map's child that acts for it."""
 
     owner: Holder
@@ -83,7 +80,7 @@ class Turn:
     run_id: str
 
     @classmethod
-    def read(cls, step: Step) -> Turn:
+    def read(cls, step: Step) -> MemberTurn:
         data = step.data
         owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
         return cls(owner, step.group, step.instance_id, str(data["runId"]))
@@ -108,7 +105,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     Returns whether its turn has come, and the name of the execution that shall patch it.
     Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
     """
-    turn, policy = Turn.read(step), step.policy
+    turn, policy = MemberTurn.read(step), step.policy
     lease = turn.hold(services).require()
     closed = _closed_gate(services, turn, policy, lease)
     if closed is not None:
@@ -145,7 +142,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
 _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
 
 
-def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease, group: Group) -> None:
+def _require_spared(services: Services, turn: MemberTurn, policy: Policy, lease: Lease, group: Group) -> None:
     """Raises GroupNotReadyError while the group cannot do without a member."""
     if is_refilling(lease, turn.instance_id):
         raise GroupNotReadyError(f"{turn.group.name}: the place of another member is being filled")
@@ -164,7 +161,7 @@ def _require_spared(services: Services, turn: Turn, policy: Policy, lease: Lease
         raise GroupNotReadyError(f"{turn.group.name}: {', '.join(sorted(away))} is out of service still")
 
 
-def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: Lease) -> None:
+def _close_after_a_loss(services: Services, turn: MemberTurn, policy: Policy, lease: Lease) -> None:
     """A child of the Map that died has recorded no end of its member: then no further one begins."""
     unended = [key for key, found in lease.members.items() if key != turn.instance_id and "outcome" not in found]
     # As many may be at work beside this one as the batch has besides.
@@ -173,7 +170,7 @@ def _close_after_a_loss(services: Services, turn: Turn, policy: Policy, lease: L
         close_roll(turn.hold(services), RollStoppedError.__name__, reason)
 
 
-def _needless(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+def _needless(services: Services, turn: MemberTurn, policy: Policy, lease: Lease) -> DrydockError | None:
     """Why a member need not leave service: its execution would be refused, or the same was done to it meanwhile."""
     since = str(lease.journal.get("unlessDoneSince") or "")
     if since:
@@ -199,7 +196,7 @@ def _away(lease: Lease, group: Group, instance_id: str) -> set[str]:
     }
 
 
-def _closed_gate(services: Services, turn: Turn, policy: Policy, lease: Lease) -> DrydockError | None:
+def _closed_gate(services: Services, turn: MemberTurn, policy: Policy, lease: Lease) -> DrydockError | None:
     """Why no further member may leave service, as it is now."""
     run = find_run(services.table, turn.run_id) if turn.run_id else None
     if run is not None:
@@ -250,7 +247,7 @@ def mark_unended(
 
 def await_standby(services: Services, step: Step) -> None:
     """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
-    turn = Turn.read(step)
+    turn = MemberTurn.read(step)
     lease = turn.hold(services).require()
     member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
@@ -270,7 +267,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     Returns the move: exit, hold, replace, gone or none. Raises GroupNotReadyError, MachinesNotReadyError while the
     member's execution is not over or a command of it is at work, MemberOvertakenError, LeaseLostError.
     """
-    turn = Turn.read(step)
+    turn = MemberTurn.read(step)
     ended = _end_of_work(services, step, turn)
     _require_commands_over(services, turn)
     lease = turn.hold(services).require()
@@ -302,7 +299,7 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     return {"move": move, "work": ended}
 
 
-def _require_commands_over(services: Services, turn: Turn) -> None:
+def _require_commands_over(services: Services, turn: MemberTurn) -> None:
     """Raises MachinesNotReadyError: what may be at work on a member still is waited for, out of service."""
     held = find_lease(services.table, subject.Instance(turn.instance_id))
     if held is None or held.holder.execution != turn.execution(services.environment):
@@ -322,14 +319,14 @@ def _standing_move(lease: Lease, instance_id: str) -> Move | None:
     return "exit" if intents.exit_standby(instance_id) in lease.intents else None
 
 
-def _replace(services: Services, turn: Turn, lease: Lease, group: Group) -> None:
+def _replace(services: Services, turn: MemberTurn, lease: Lease, group: Group) -> None:
     name, standing = intents.replacement(turn.instance_id), lease.intents.get(intents.replacement(turn.instance_id))
     wanted = standing.facts["wanted"] if standing is not None else wanted_with(lease, group)
     claim_alone(hold_of(services, lease), lease, name, wanted=wanted)
     services.autoscaling.terminate(turn.group.name, turn.instance_id)
 
 
-def _end_of_work(services: Services, step: Step, turn: Turn) -> Mapping[str, Any]:
+def _end_of_work(services: Services, step: Step, turn: MemberTurn) -> Mapping[str, Any]:
     execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
     was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
@@ -355,7 +352,7 @@ def await_in_service(services: Services, step: Step) -> None:
 
     Raises MemberOvertakenError when something else was begun while another instance was to be asked for.
     """
-    turn, move = Turn.read(step), str(step.data["move"])
+    turn, move = MemberTurn.read(step), str(step.data["move"])
     lease = turn.hold(services).require()
     group = services.autoscaling.group(turn.group.name)
     lack = _lack_of_member(services, group, turn) if move == "exit" else _lack_of_capacity(services, group, lease, turn)
@@ -369,7 +366,7 @@ def await_in_service(services: Services, step: Step) -> None:
     raise MemberNotReadyError(f"{turn.instance_id}: {lack}")
 
 
-def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
+def _lack_of_member(services: Services, group: Group, turn: MemberTurn) -> str | None:
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
         raise MemberGoneError(f"{turn.instance_id}: group {group.name} terminates it or has given it away")
@@ -379,7 +376,7 @@ def _lack_of_member(services: Services, group: Group, turn: Turn) -> str | None:
     return f"is not healthy in {'; '.join(unhealthy)}" if unhealthy else None
 
 
-def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn) -> str | None:
+def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: MemberTurn) -> str | None:
     """A replaced member's place is filled by the group itself, or, where it wants one less now, asked for once."""
     member = group.find(turn.instance_id)
     if member is not None and not member.is_leaving:
@@ -396,7 +393,7 @@ def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: Turn
 
 def record_member(services: Services, step: Step) -> dict[str, Any]:
     """Write down what became of a member, and stop the roll when more failed than may, or when nobody can tell."""
-    turn = Turn.read(step)
+    turn = MemberTurn.read(step)
     work = dict(step.data.get("work") or {"outcome": "failed", "error": "", "cause": "", "verdict": ""})
     failure = readable_failure(step.data.get("failure"))
     if failure is not None:
@@ -408,9 +405,9 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
     return {"outcome": work["outcome"]}
 
 
-def _end(services: Services, turn: Turn, policy: Policy, outcome: Mapping[str, Any]) -> None:
+def _end(services: Services, turn: MemberTurn, policy: Policy, outcome: Mapping[str, Any]) -> None:
     """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
-    told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), _MOST_CAUSE)}
+    told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), CAUSE_IN_LEASE)}
     lease = end_member(turn.hold(services), turn.instance_id, told)
     if lease is None:
         # It failed before its turn came, so no gate could be asked: the next would fare no better.

@@ -35,12 +35,12 @@ def least_healthy(policy: Policy, desired: int) -> int:
 
 
 def _spared(policy: Policy) -> int:
-    """How many of the members that are wanted may be missing: none where there are instances more for those out."""
+    """How many of the members that are wanted may be missing: none where there are surge instances for those out."""
     return 0 if policy["capacity"] == "surge" else policy["batch"]
 
 
 def reduced(policy: Policy) -> Policy:
-    """The same policy without instances more."""
+    """The same policy without surge instances."""
     return {**policy, "capacity": "reduce"}
 
 

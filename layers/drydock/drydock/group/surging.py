@@ -1,9 +1,9 @@
-"""Instances more: what a group gets before its members leave service, and gives up again at the end.
+"""Surge instances: what a group gets before its members leave service, and gives up again at the end.
 
 Desired capacity is never written for them: AWS raises it with the launch and lowers it with the removal, so whatever
 else scales the group meanwhile stays as it is. Which instances they are is exact: each attempt to launch one is an
 intent of its own, with a token that AWS answers the same again. Where the group's max has no room it is raised by
-what is needed; the instances more count in desired capacity, so that they leave nothing else more room than before.
+what is needed; the surge instances count in desired capacity, so that they leave nothing else more room than before.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Move = Literal["remove", "wait", "keep", "over"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is to become of an instance more, and why it cannot go yet, or at all."""
+class SurgeMove:
+    """What is to become of a surge instance, and why it cannot go yet, or at all."""
 
     move: Move
     why: str = ""
@@ -93,7 +93,7 @@ def plan_capacity(group: Group, policy: Policy, why_not: str, leaving: int) -> d
 
 
 def policy_of(lease: Lease, policy: Policy) -> Policy:
-    """The policy as it is carried out: with instances more only where they could be launched."""
+    """The policy as it is carried out: with surge instances only where they could be launched."""
     surges = lease.journal["capacity"] == "surge" and intents.SURGE_FALLBACK not in lease.intents
     return policy if surges else reduced(policy)
 
@@ -134,7 +134,7 @@ def launch_surge(services: Services, step: Step) -> None:
 
 
 def _attempts(lease: Lease, number: int | None = None) -> list[Intent]:
-    """The attempts to launch instances more: all, or those for one of them, in the order they were made."""
+    """The attempts to launch surge instances: all, or those for one of them, in the order they were made."""
     beginning = intents.LAUNCH if number is None else intents.launch(number, "")
     found = [intent for name, intent in lease.intents.items() if name.startswith(beginning)]
     return sorted(found, key=lambda intent: intent.at)
@@ -221,7 +221,7 @@ def _lack_of(services: Services, group: Group, member: Member) -> str:
 
 
 def remove_surge(services: Services, step: Step) -> None:
-    """Remove the instances more, as soon as the group can do without. What cannot go stays, and why is in the lease.
+    """Remove the surge instances, as soon as the group can do without. What cannot go stays, and why is in the lease.
 
     Raises MemberNotReadyError, LeaseLostError, GroupNotReadyError.
     """
@@ -268,7 +268,7 @@ def give_surge_back(
 
 
 def surge_ids(services: Services, lease: Lease) -> list[str]:
-    """The instances more that were launched; AWS is asked about an attempt whose answer is not known."""
+    """The surge instances that were launched; AWS is asked about an attempt whose answer is not known."""
     attempts = _attempts(lease)
     tokens = [_token(lease.holder, one.name) for one in attempts if not one.id and REFUSED not in one.facts]
     found = services.ec2.describe_instances({"client-token": tokens}) if tokens else []
@@ -276,12 +276,12 @@ def surge_ids(services: Services, lease: Lease) -> list[str]:
 
 
 def known_surge(lease: Lease) -> list[str]:
-    """The instances more as far as the lease tells."""
+    """The surge instances as far as the lease tells."""
     return [attempt.id for attempt in _attempts(lease) if attempt.id]
 
 
 def count_surge(lease: Lease, group: Group) -> int:
-    """How many instances more the group has now."""
+    """How many surge instances the group has now."""
     return len(_present(known_surge(lease), group))
 
 
@@ -289,7 +289,7 @@ def wanted_without_surge(lease: Lease, group: Group, out: int) -> int:
     """How many members the group would want now without the roll, of which so many are out."""
     count = count_surge(lease, group)
     wanted = group.desired + out - count
-    # The group may have put another in the place of an instance more that is gone: that one is not wanted for itself.
+    # The group may have put another in the place of a surge instance that is gone: that one is not wanted for itself.
     return wanted if count == len(known_surge(lease)) else min(wanted, int(lease.journal["desired"]))
 
 
@@ -298,8 +298,8 @@ def _present(surge: Sequence[str], group: Group) -> list[str]:
     return [member.instance_id for member in members if member is not None and not member.is_leaving]
 
 
-def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], serving: set[str] | None) -> Verdict:
-    """What is to become of one of the instances more, `surge`: without it, as many as are wanted have to serve."""
+def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], serving: set[str] | None) -> SurgeMove:
+    """What is to become of one of the surge instances, `surge`: without it, as many as are wanted have to serve."""
     present = _present(surge, group)
     if instance_id not in present:
         return _judge_gone(lease, group, instance_id)
@@ -311,19 +311,19 @@ def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], se
         if member.instance_id != instance_id
     )
     if left < wanted and held:
-        return Verdict("keep", f"{instance_id}, an instance more, stays: {', '.join(held)} does not leave standby")
+        return SurgeMove("keep", f"{instance_id}, an instance more, stays: {', '.join(held)} does not leave standby")
     if left < wanted:
-        return Verdict("wait", f"{instance_id}, an instance more, stays: without it {left} of {wanted} would serve")
+        return SurgeMove("wait", f"{instance_id}, an instance more, stays: without it {left} of {wanted} would serve")
     if group.desired <= group.min:
-        return Verdict("keep", f"{instance_id}, an instance more, stays: the group's min is {group.min} now")
-    return Verdict("remove")
+        return SurgeMove("keep", f"{instance_id}, an instance more, stays: the group's min is {group.min} now")
+    return SurgeMove("remove")
 
 
-def _judge_gone(lease: Lease, group: Group, instance_id: str) -> Verdict:
+def _judge_gone(lease: Lease, group: Group, instance_id: str) -> SurgeMove:
     ours = {intents.surge_removal(instance_id), intents.give_back_removal(instance_id)} & set(lease.intents)
     if ours or group.desired <= int(lease.journal["desired"]):
-        return Verdict("over")
-    return Verdict(
+        return SurgeMove("over")
+    return SurgeMove(
         "keep",
         f"{instance_id}, an instance more, is gone without Drydock: desired is {group.desired}, and it was "
         f"{lease.journal['desired']}",
@@ -368,7 +368,7 @@ def undo_max(services: Services, lease: Lease, group: Group) -> list[str]:
 
 
 def describe_surge(lease: Lease) -> list[str]:
-    """What people should know of the instances more, a phrase each."""
+    """What people should know of the surge instances, a phrase each."""
     phrases = []
     if lease.journal.get("notSurged"):
         phrases.append(f"no instance more was launched first: {lease.journal['notSurged']}")

@@ -27,7 +27,7 @@ NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_unti
 
 
 @dataclass(frozen=True)
-class Situation:
+class MachineSituation:
     """What a pass finds."""
 
     functions_may_be_alive: bool
@@ -36,7 +36,7 @@ class Situation:
     settlement: Settlement
 
 
-def next_move(situation: Situation) -> NextMove:
+def next_move(situation: MachineSituation) -> NextMove:
     """What is safe now. Only a start by Drydock is undone, and only while it still stands."""
     if situation.functions_may_be_alive:
         return "wait_for_functions"
@@ -69,12 +69,12 @@ def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
     return move, f"{move.replace('_', ' ')}: {situation.settlement}"
 
 
-def _look(services: Services, lease: Lease) -> Situation:
+def _look(services: Services, lease: Lease) -> MachineSituation:
     # Whoever asks the machine changes nothing on it: its answer is read as soon as it comes.
     changes = (intent.at for intent in lease.intents.values() if intent.facts.get("purpose") != PROOF)
     alive = services.now() - max(changes, default=lease.since) < FUNCTION_LIFETIME
     power = power_of(find_instance(services, lease.instance_id))
-    return Situation(
+    return MachineSituation(
         functions_may_be_alive=alive,
         was_started_by_drydock=was_started_here(lease),
         power=power,

@@ -28,7 +28,6 @@ class History:
     done: datetime
     done_by: str
     """ARN of the execution."""
-    done_run: str
     seconds: tuple[int, ...]
 
 
@@ -44,7 +43,6 @@ def _read(item: Item) -> History:
         patch_group=item["patchGroup"],
         done=from_text(item["doneAt"]),
         done_by=item["doneBy"],
-        done_run=item["doneRun"],
         seconds=tuple(int(item[name]) for name in names if item.get(name)),
     )
 
@@ -58,7 +56,6 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
         "patchGroup": work.patch_group,
         "doneAt": to_text(result.ended),
         "doneBy": result.holder.execution,
-        "doneRun": result.run_id or "",
         "ttl": int((now + _KEPT).timestamp()),
     }
     return table.change(

@@ -18,7 +18,7 @@ class Holder:
         return self.execution.rsplit(":", 1)[-1]
 
     @property
-    def machine(self) -> str:
+    def state_machine(self) -> str:
         """The name of the state machine."""
         return self.execution.split(":")[6]
 

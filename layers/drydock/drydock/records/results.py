@@ -385,7 +385,7 @@ def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     begun = int(started.timestamp())
     return {
         "pk": subject.partition,
-        "sk": f"RESULT#{begun:012d}#{holder.machine}#{holder.name}#{holder.redrive_count}",
+        "sk": f"RESULT#{begun:012d}#{holder.state_machine}#{holder.name}#{holder.redrive_count}",
     }
 
 

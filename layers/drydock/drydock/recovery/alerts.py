@@ -96,7 +96,7 @@ def _tell_failure(
     if not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
-    if isinstance(subject, Group) or holder.machine == services.environment.group_machine:
+    if isinstance(subject, Group) or holder.state_machine == services.environment.group_machine:
         _tell_group_failure(services, holder, subject, failure, result, lease)
         return
     name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")

@@ -121,7 +121,7 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     if "detail" in event and "executionArn" in event["detail"]:
         holder = Holder(event["detail"]["executionArn"], 0)
         name_in_log(execution=holder.name)
-        if holder.machine == services.environment.run_machine:
+        if holder.state_machine == services.environment.run_state_machine:
             name_in_log(run=holder.name)
             return note_end_of_run(services, event["detail"])
         subject = subject_of(event["detail"])

@@ -36,7 +36,9 @@ def _holder(services: Services, event: Mapping[str, Any]) -> Holder:
     partition = str(event["resources"][0]).split(":")[1]
     name = event["detail"]["window-execution-id"]
     return Holder(
-        f"arn:{partition}:states:{environment.region}:{event['account']}:execution:{environment.run_machine}:{name}", 0
+        f"arn:{partition}:states:{environment.region}:{event['account']}:execution:"
+        f"{environment.run_state_machine}:{name}",
+        0,
     )
 
 
@@ -46,7 +48,7 @@ def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
     ours = [
         task
         for task in tasks
-        if task["TaskExecutionId"] == detail["task-execution-id"] and machine_of(task) == holder.machine
+        if task["TaskExecutionId"] == detail["task-execution-id"] and machine_of(task) == holder.state_machine
     ]
     # A run that has begun tells what became of it itself.
     if not ours or find_run(services.table, holder.name) is not None:
@@ -67,7 +69,7 @@ def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
 def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
     detail, holder = event["detail"], _holder(services, event)
     window_id = detail["window-id"]
-    if not any(machine_of(task) == holder.machine for task in services.windows.tasks(window_id)):
+    if not any(machine_of(task) == holder.state_machine for task in services.windows.tasks(window_id)):
         return
     window, working = _describe(services, window_id), _find_working(services, window_id)
     subject, text = window_skipped_message(

@@ -20,7 +20,7 @@ def read_step(event: Mapping[str, Any]) -> Step:
 
 def _run_of(step: Step) -> str:
     """The run that a step works for, as far as the state says so. What an execution was given may be anything."""
-    if step.holder.machine.endswith("-MaintenanceRun"):
+    if step.holder.state_machine.endswith("-MaintenanceRun"):
         return step.holder.name
     given = step.given if isinstance(step.given, Mapping) else {}
     run_id = step.machine.get("runId") or step.data.get("runId") or given.get("runId")

@@ -22,7 +22,6 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-HookName = Literal["preInstall", "postInstall", "onExit"]
 
 
 class WindowsUpdatePolicy(TypedDict):

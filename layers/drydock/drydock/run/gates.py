@@ -22,7 +22,7 @@ from drydock.times import for_people
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateAnswer:
     """A closed gate. One that `closes_run` stays closed for all machines that are left."""
 
     reason: DrydockError
@@ -33,19 +33,19 @@ def budget_spent(run: Run) -> BudgetSpentError:
     return BudgetSpentError(f"{run.failed} failed, and the policy allows {run.max_errors} (maxErrors)")
 
 
-def look_at_run(run: Run, seconds: int, now: datetime, zone: str) -> Verdict | None:
+def look_at_run(run: Run, seconds: int, now: datetime, zone: str) -> GateAnswer | None:
     """What the run itself says: stopped, budget, deadline. `seconds` is how long the machine is expected to take."""
     if run.closed is not None:
         why = error_named(run.closed["error"]) or RunStoppedError
-        return Verdict(why(run.closed["reason"]), closes_run=True)
+        return GateAnswer(why(run.closed["reason"]), closes_run=True)
     if run.failed > run.max_errors:
-        return Verdict(budget_spent(run), closes_run=True)
+        return GateAnswer(budget_spent(run), closes_run=True)
     if run.last_admission is not None and now >= run.last_admission:
-        return Verdict(
+        return GateAnswer(
             DeadlineReachedError(f"no machine may begin after {for_people(run.last_admission, zone)}"), closes_run=True
         )
     if run.end is not None and now + timedelta(seconds=seconds) > run.end:
-        return Verdict(
+        return GateAnswer(
             DeadlineReachedError(
                 f"it takes about {max(round(seconds / 60), 1)} minutes, and the run has to end at "
                 f"{for_people(run.end, zone)}"

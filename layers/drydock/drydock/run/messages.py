@@ -11,6 +11,7 @@ from drydock.errors import Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
 from drydock.run.reports import Report
 from drydock.telling.text import (
+    CAUSE_IN_MAIL,
     DONE,
     NEXT_STEPS,
     VERDICTS,
@@ -26,7 +27,6 @@ from drydock.telling.text import (
 from drydock.times import for_people, from_text
 
 _MOST_LISTED = 20
-_MOST_CAUSE = 240
 _MOST_REASON = 16_000
 """The reason of a refusal names every mistake."""
 _MOST_TARGETS = 5
@@ -59,7 +59,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
         *_left_out(report),
         *_approval(report, location),
-        *_section("Warnings", [one_line(cut(warning, _MOST_CAUSE)) for warning in report["warnings"]]),
+        *_section("Warnings", [one_line(cut(warning, CAUSE_IN_MAIL)) for warning in report["warnings"]]),
         *_where(report, location, bucket, key),
     ]
     return subject_line(f"Drydock: {what} ({_label(report)})"), "\n".join(lines)
@@ -151,7 +151,7 @@ def _target(target: Mapping[str, Any]) -> str:
     given = target.get("values")
     values = [one_line(str(value)) for value in given] if isinstance(given, list) else []
     more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-    return cut(f"{one_line(str(target.get('key')))} = {', '.join(values[:_MOST_VALUES])}", _MOST_CAUSE) + more
+    return cut(f"{one_line(str(target.get('key')))} = {', '.join(values[:_MOST_VALUES])}", CAUSE_IN_MAIL) + more
 
 
 def _course(report: Report, location: Location) -> list[str]:
@@ -200,7 +200,7 @@ def _done(report: Report, location: Location) -> list[str]:
     ]
     lines = [f"{len(report['machines']):,} machines: {', '.join(parts)}", *notable]
     if report["failure"] and report["outcome"] not in ("rejected", "not_answered"):
-        lines.append(f"The run itself ended early: {_failure_text(report['failure'], 4 * _MOST_CAUSE)}")
+        lines.append(f"The run itself ended early: {_failure_text(report['failure'], 4 * CAUSE_IN_MAIL)}")
     return _section("Done", lines)
 
 
@@ -224,11 +224,11 @@ def _groups(report: Report) -> list[str]:
     """The groups that are not as they should be: their rolls failed, or something could not be restored."""
     groups = report["groups"]
     rows = [
-        one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), _MOST_CAUSE)}")
+        one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), CAUSE_IN_MAIL)}")
         for group in failed_groups(groups)
     ]
     rows += [
-        one_line(f"{group['groupName']}: {cut(problem, _MOST_CAUSE)}")
+        one_line(f"{group['groupName']}: {cut(problem, CAUSE_IN_MAIL)}")
         for group in groups
         for problem in group["problems"]
     ]
@@ -255,7 +255,7 @@ def _text(machine: MachineOutcome) -> str:
 def _reason(machine: MachineOutcome) -> str:
     cause = machine["cause"].removeprefix(f"{machine['instanceId']}: ")
     error = machine["error"] if machine["outcome"] == "failed" else ""
-    return one_line(cut(": ".join(part for part in (error, cause) if part), _MOST_CAUSE))
+    return one_line(cut(": ".join(part for part in (error, cause) if part), CAUSE_IN_MAIL))
 
 
 def _first(rows: Sequence[str]) -> list[str]:
@@ -275,7 +275,9 @@ def _left_out(report: Report) -> list[str]:
         rows = []
         for machine in left_out:
             reason = str(machine["reason"]).removeprefix(f"{machine['instanceId']}: ")
-            rows.append(one_line(f"{machine_text(machine['instanceId'], machine['name'])}: {cut(reason, _MOST_CAUSE)}"))
+            rows.append(
+                one_line(f"{machine_text(machine['instanceId'], machine['name'])}: {cut(reason, CAUSE_IN_MAIL)}")
+            )
     return _section(f"Left out of the plan ({len(left_out):,})", _first(rows))
 
 
@@ -292,7 +294,7 @@ def _approval(report: Report, location: Location) -> list[str]:
     for decision in approval["decisions"]:
         who = one_line(decision["name"] or decision["by"] or "somebody")
         when = f", {for_people(from_text(decision['at']), location.time_zone)}" if decision["at"] else ""
-        why = f": {one_line(cut(decision['reason'], _MOST_CAUSE))}" if decision["reason"] else ""
+        why = f": {one_line(cut(decision['reason'], CAUSE_IN_MAIL))}" if decision["reason"] else ""
         rows.append(f"{decision['decision'].capitalize()} by {who}{when}{why}")
     if not rows and approval["until"]:
         rows = [f"Nobody answered until {for_people(from_text(approval['until']), location.time_zone)}"]
@@ -347,7 +349,7 @@ def window_task_failed_message(
     lines = [
         f"{_LATER}: {what}: its task ended as {status}. No run began, and no machine was touched by this task.",
         "",
-        *([f"  Systems Manager says: {one_line(cut(reason, 4 * _MOST_CAUSE))}"] if reason else []),
+        *([f"  Systems Manager says: {one_line(cut(reason, 4 * CAUSE_IN_MAIL))}"] if reason else []),
         f"  Account {location.account}, Region {location.region}",
         f"  At {for_people(from_text(at), location.time_zone)}",
         f"  Execution of the window: {window_execution}",

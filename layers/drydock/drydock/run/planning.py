@@ -84,7 +84,9 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     since = min([run.started, *(other.started for other in overlapping)])
     window = None
     if request.source == "window":
-        window = read_window(services.windows, request.window_id, request.window_execution_id, step.holder.machine)
+        window = read_window(
+            services.windows, request.window_id, request.window_execution_id, step.holder.state_machine
+        )
         _require_alone(window, overlapping)
     earlier = _read_earlier(services, request)
     if request.source == "plan" and earlier is not None:

@@ -34,7 +34,7 @@ from drydock.run.outcomes import (
 )
 from drydock.subject import Group, Subject
 from drydock.telling.failures import STOPPED, readable_cause
-from drydock.telling.text import advice_for, cut, machine_text, one_line
+from drydock.telling.text import CAUSE_IN_REPORT, advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
 
@@ -103,7 +103,6 @@ class Report(ReportedEnd):
 
 
 _KILLS = ("ABORTED", "TIMED_OUT")
-_MOST_CAUSE = 2_000
 _MOST_REASON = 32_000
 _MOST_KINDS = 8
 _MOST_GIVEN = 400
@@ -244,7 +243,7 @@ def _outcome(instance_id: str, turn: _Turn | None, why_not: Failure, planned: _P
         "outcome": outcome,
         "verdict": known.verdict,
         "error": error,
-        "cause": cut(readable_cause(cause), _MOST_CAUSE),
+        "cause": cut(readable_cause(cause), CAUSE_IN_REPORT),
         "seconds": max(int((ended - known.began).total_seconds()), 0) if known.began and ended else 0,
         "execution": known.execution,
         "startedAt": to_text(known.began) if known.began else "",
@@ -262,7 +261,7 @@ def group_outcomes(
             "groupName": place.subject.name,
             "outcome": "stopped" if was_stopped and place.error in STOPPED else place.outcome or "not_attempted",
             "error": place.error,
-            "cause": cut(readable_cause(place.cause), _MOST_CAUSE),
+            "cause": cut(readable_cause(place.cause), CAUSE_IN_REPORT),
             "problems": _problems(rolls.get(place.subject)),
             "execution": place.execution,
         }

@@ -45,7 +45,7 @@ from drydock.records.runs import (
     update_run,
 )
 from drydock.request.step import Step
-from drydock.run.gates import Verdict, budget_spent, look_at_run, look_outside
+from drydock.run.gates import GateAnswer, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
 from drydock.times import to_text
@@ -59,13 +59,13 @@ def check_gates(services: Services, step: Step) -> dict[str, Any]:
     # A failure that could not be counted when it happened counts now.
     settle_places(services, run)
     run = require_run(services.table, run.run_id)
-    verdict = _look(services, run, 0)
-    if verdict is None and is_after_canary(plan, number):
+    answer = _look(services, run, 0)
+    if answer is None and is_after_canary(plan, number):
         unproved = canary_failure(plan, places_of_run(services.table, run.run_id))
-        verdict = Verdict(unproved, closes_run=True) if unproved is not None else None
-    if verdict is not None:
-        close_run(services.table, run, verdict.reason, services.now())
-        return {"open": False, "reason": str(verdict.reason), "soakLeft": 0}
+        answer = GateAnswer(unproved, closes_run=True) if unproved is not None else None
+    if answer is not None:
+        close_run(services.table, run, answer.reason, services.now())
+        return {"open": False, "reason": str(answer.reason), "soakLeft": 0}
     return {"open": True, "reason": "", "soakLeft": _soak_left(services, run, plan, number)}
 
 
@@ -115,14 +115,14 @@ def _require_planned(services: Services, run: Run, number: int) -> Plan:
     return plan
 
 
-def _look(services: Services, run: Run, seconds: int) -> Verdict | None:
+def _look(services: Services, run: Run, seconds: int) -> GateAnswer | None:
     """The first closed gate: what the run knows by itself, then what only AWS can tell."""
     zone = run.time_zone or services.environment.time_zone
-    verdict = look_at_run(run, seconds, services.now(), zone)
-    if verdict is not None:
-        return verdict
+    answer = look_at_run(run, seconds, services.now(), zone)
+    if answer is not None:
+        return answer
     reason = look_outside(services, run.require_plan().policy["gates"])
-    return Verdict(reason, closes_run=True) if reason is not None else None
+    return GateAnswer(reason, closes_run=True) if reason is not None else None
 
 
 def admit_machine(services: Services, step: Step) -> dict[str, Any]:
@@ -145,22 +145,22 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
 
 def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[str, Any]) -> Place:
     now = services.now()
-    verdict = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
-    if verdict is None and not _is_at_work(services, run):
-        verdict = Verdict(RunStoppedError("the execution of the run is over"), closes_run=False)
-    if verdict is None and count_admission(services.table, run) is None:
+    answer = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
+    if answer is None and not _is_at_work(services, run):
+        answer = GateAnswer(RunStoppedError("the execution of the run is over"), closes_run=False)
+    if answer is None and count_admission(services.table, run) is None:
         run = require_run(services.table, run.run_id)
-        verdict = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or Verdict(
+        answer = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or GateAnswer(
             RunStoppedError("the run is over"), closes_run=False
         )
     place = Place(subject, machine["name"], _members_of(machine), expected_seconds=machine["seconds"])
-    if verdict is None:
+    if answer is None:
         environment = services.environment
         execution = child_execution(run, environment.stack, environment.region, subject)
         return put_place(services.table, run.run_id, replace(place, execution=execution, admitted=now), now)
-    if verdict.closes_run:
-        close_run(services.table, run, verdict.reason, now)
-    place = replace(place, ended=now, outcome="not_attempted", **as_failure(verdict.reason))
+    if answer.closes_run:
+        close_run(services.table, run, answer.reason, now)
+    place = replace(place, ended=now, outcome="not_attempted", **as_failure(answer.reason))
     return put_place(services.table, run.run_id, place, now)
 
 

@@ -12,6 +12,12 @@ from drydock.records.holder import Holder
 _MOST_SUBJECT = 99
 """SNS: fewer than 100 characters, no line breaks or control characters."""
 
+# How many characters of a cause are kept, by where it is told.
+CAUSE_IN_MAIL = 240
+CAUSE_IN_REPORT = 2_000
+CAUSE_IN_LEASE = 300
+"""The lease of a group holds the causes of all its members."""
+
 
 _CUT = "… (cut: the message is longer than can be sent)"
 

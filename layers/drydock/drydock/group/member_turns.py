@@ -84,6 +84,7 @@ class Turn:
 
     @classmethod
     def read(cls, step: Step) -> Turn:
+        """The turn that a state of a roll is about: its data names the roll's execution, as the owner, and the run."""
         data = step.data
         owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
         return cls(owner, step.group, step.instance_id, str(data["runId"]))

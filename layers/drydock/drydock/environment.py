@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Environment:
+    """The stack that a function belongs to: the names of its resources, its time zone and its Region."""
+
     stack: str
     table: str
     log_bucket: str
@@ -32,14 +34,17 @@ class Environment:
 
     @property
     def probe_document(self) -> str:
+        """The document that tells a machine's boot, agents and pending reboot, and whether anything installs."""
         return f"{self.stack}-Probe"
 
     @property
     def search_document(self) -> str:
+        """The document that lists what Windows Update still offers, with the filters of AWS-InstallWindowsUpdates."""
         return f"{self.stack}-SearchWindowsUpdates"
 
     @property
     def reboot_document(self) -> str:
+        """The document that reboots Windows once, where an update waits for it."""
         return f"{self.stack}-Reboot"
 
     def document_version(self, name: str) -> str:
@@ -49,10 +54,12 @@ class Environment:
 
     @property
     def policy_parameter(self) -> str:
+        """The parameter with the account's policy as JSON; nobody has to make it."""
         return f"/{self.stack}/policy"
 
     @property
     def topic_parameter(self) -> str:
+        """The parameter with the ARN of a topic for messages, instead of the stack's own; nobody has to make it."""
         return f"/{self.stack}/topic"
 
     @property
@@ -66,4 +73,5 @@ class Environment:
         return f"{self.stack}-RollGroup"
 
     def function(self, name: str) -> str:
+        """The full name of one of the stack's Lambda functions, by the name of its folder such as `give_back`."""
         return f"{self.stack}-{name}"

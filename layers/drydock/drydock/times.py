@@ -7,14 +7,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def utc_now() -> datetime:
+    """The time by the function's own clock, in UTC: what `Services` reads unless it is given another clock."""
     return datetime.now(UTC)
 
 
 def to_text(moment: datetime) -> str:
+    """A time as `2026-01-13T01:00:00.000Z`, in UTC and to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_text(text: str) -> datetime:
+    """A time out of ISO 8601 with `Z` or an offset; without either it has no zone. Raises ValueError."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

@@ -105,6 +105,7 @@ class Decision:
         return f"name:{' '.join(self.by.casefold().split())}" if self.via == "link" else person_of(self.by)
 
     def to_item(self) -> DecisionItem:
+        """As `DecisionItem`; the time as text in UTC."""
         return {
             "by": self.by,
             "name": self.name,
@@ -134,9 +135,11 @@ class Approval:
     """Grows with every change."""
 
     def is_open(self, now: datetime) -> bool:
+        """Whether people may still decide: nothing is decided yet, and `until` has not come."""
         return not self.decision and now < self.until
 
     def to_item(self) -> Item:
+        """The run's attribute `approval`, as `approval_of` reads it; `decidedAt` is empty while it is open."""
         return {
             "token": self.token,
             "sequence": self.sequence,
@@ -204,10 +207,12 @@ def decisions_parameter(stack: str, run_id: str) -> str:
 
 
 def approvers_parameter(stack: str) -> str:
+    """The parameter, a setting of the stack, that names who may approve: ARNs in a JSON list or between commas."""
     return f"/{stack}/approvers"
 
 
 def approvals_needed(run: Run) -> int:
+    """How many different people have to approve the run's plan. Raises RunNotFoundError when it has none."""
     return int(run.require_plan().policy["approval"]["minApprovals"])
 
 
@@ -282,6 +287,7 @@ def _change(
 
 
 def hash_of_key(key: str) -> str:
+    """The SHA-256 of a link's key in hexadecimal digits: all that the run's item holds of the key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -373,6 +379,7 @@ def _for_people(services: Services, run: Run, moment: datetime) -> str:
 
 
 def approvers_of(services: Services) -> list[str]:
+    """The ARNs of who may approve in this stack, read now; none while nobody has made the setting."""
     return read_approvers(services.ssm.parameter(approvers_parameter(services.environment.stack)))
 
 

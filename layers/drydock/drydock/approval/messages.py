@@ -15,6 +15,7 @@ _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
 
 
 def count_text(count: int, noun: str = "machine") -> str:
+    """`1 machine`, `1,200 machines`"""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -34,6 +35,7 @@ def wave_text(plan: Plan, number: int) -> str:
 
 
 def left_out_text(left_out: LeftOut) -> str:
+    """A machine that the plan leaves out, and why, on one line: `web-1 (i-…): REASON`."""
     reason = left_out["reason"].removeprefix(f"{left_out['instanceId']}: ")
     return one_line(f"{machine_text(left_out['instanceId'], left_out['name'])}: {reason}")
 

@@ -30,6 +30,8 @@ _NOT_IN_USE = "Target.NotInUse"
 
 @dataclass(frozen=True)
 class Member:
+    """An instance of an Auto Scaling group. `lifecycle` is its LifecycleState, as Auto Scaling names it."""
+
     instance_id: str
     zone: str
     lifecycle: str
@@ -69,6 +71,7 @@ class Group:
     """Whether its instances count by a weight, not as one each."""
 
     def find(self, instance_id: str) -> Member | None:
+        """The member with this instance id; None when the group has none, or no more."""
         return next((member for member in self.members if member.instance_id == instance_id), None)
 
     @property
@@ -106,6 +109,8 @@ class LaunchSource:
 
 
 class AutoScaling:
+    """Auto Scaling's groups, and the health that Elastic Load Balancing sees in their target groups."""
+
     def __init__(self) -> None:
         self._client = client("autoscaling")
         self._once = client("autoscaling", attempts=1)
@@ -136,15 +141,25 @@ class AutoScaling:
         return next((str(refresh["InstanceRefreshId"]) for refresh in at_work), "")
 
     def suspend(self, name: str, process: str) -> None:
+        """Keep a group from one of its scaling processes. Raises GroupNotReadyError when that is refused."""
         self._change(self._client.suspend_processes, name, ScalingProcesses=[process])
 
     def resume(self, name: str, process: str) -> None:
+        """Let a suspended scaling process work again. Raises GroupNotReadyError when that is refused."""
         self._change(self._client.resume_processes, name, ScalingProcesses=[process])
 
     def set_min(self, name: str, size: int) -> None:
+        """Set the least size of a group. Raises GroupNotReadyError when that is refused.
+
+        A size above the current one raises desired capacity too (UpdateAutoScalingGroup in the API reference).
+        """
         self._change(self._client.update_auto_scaling_group, name, MinSize=size)
 
     def set_desired(self, name: str, size: int) -> None:
+        """Set how many instances a group wants, at once and without a cooldown.
+
+        Raises GroupNotReadyError when that is refused.
+        """
         self._change(self._client.set_desired_capacity, name, DesiredCapacity=size, HonorCooldown=False)
 
     def enter_standby(self, name: str, instance_id: str) -> None:
@@ -163,6 +178,7 @@ class AutoScaling:
         self._terminate(name, instance_id, decrement=False)
 
     def set_max(self, name: str, size: int) -> None:
+        """Set the greatest size of a group. Raises GroupNotReadyError when that is refused."""
         self._change(self._client.update_auto_scaling_group, name, MaxSize=size)
 
     def set_protection(self, name: str, instance_id: str, protected: bool) -> None:

@@ -98,10 +98,12 @@ def client(service: str, attempts: int = _ATTEMPTS) -> Any:
 
 
 def error_code(error: ClientError) -> str:
+    """The code that AWS gave an error, such as `ThrottlingException`; empty when it gave none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def error_text(error: ClientError) -> str:
+    """The message that AWS gave an error; empty when it gave none."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 

@@ -8,6 +8,8 @@ from drydock.aws.calls import call, client
 
 
 class CloudWatch:
+    """CloudWatch's alarms, which gates look at before a machine leaves service."""
+
     def __init__(self) -> None:
         self._client = client("cloudwatch")
 

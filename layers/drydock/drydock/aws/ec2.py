@@ -50,10 +50,12 @@ _PAGE = 1000
 
 
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of anything that EC2 describes, values by key; empty where it has none."""
     return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
 
 def state_of(instance: Instance) -> str:
+    """The name of an instance's state: pending, running, stopping, stopped, shutting-down or terminated."""
     return str(instance["State"]["Name"])
 
 
@@ -77,6 +79,8 @@ class LaunchTemplate:
 
 
 class Ec2:
+    """EC2's instances, images, launch templates and tags."""
+
     def __init__(self) -> None:
         self._client = client("ec2")
 
@@ -108,6 +112,7 @@ class Ec2:
             query["NextToken"] = answer["NextToken"]
 
     def is_stop_protected(self, instance_id: str) -> bool:
+        """Whether EC2 refuses to stop the instance, because its attribute DisableApiStop is set."""
         answer = call(self._client.describe_instance_attribute, InstanceId=instance_id, Attribute="disableApiStop")
         return bool(answer.get("DisableApiStop", {}).get("Value", False))
 
@@ -185,6 +190,10 @@ class Ec2:
         return str(answer["ImageId"])
 
     def find_own_image(self, name: str) -> Image | None:
+        """The account's own image of this name; None when EC2 shows none.
+
+        EC2 reads `*`, `?` and a backslash in the name as `escape` says.
+        """
         answer = call(self._client.describe_images, Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
         return next(iter(answer["Images"]), None)
 
@@ -202,9 +211,14 @@ class Ec2:
         return next(iter(answer["Images"]), None)
 
     def deprecate_image(self, image_id: str, at: datetime) -> None:
+        """Let an image count as deprecated from then on; EC2 rounds to the minute and deletes nothing.
+
+        The time may not be past (EnableImageDeprecation in the API reference).
+        """
         call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
 
     def launch_template(self, template_id: str) -> LaunchTemplate:
+        """A launch template's default and latest version. Raises AwsCallFailedError when there is no such template."""
         answer = call(self._client.describe_launch_templates, LaunchTemplateIds=[template_id])
         found = answer["LaunchTemplates"][0]
         return LaunchTemplate(found["DefaultVersionNumber"], found["LatestVersionNumber"])
@@ -237,9 +251,11 @@ class Ec2:
         return int(answer["LaunchTemplateVersion"]["VersionNumber"]), found
 
     def set_default_version(self, template_id: str, version: int) -> None:
+        """Let whatever follows `$Default` of a launch template launch from this version from now on."""
         call(self._client.modify_launch_template, LaunchTemplateId=template_id, DefaultVersion=str(version))
 
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        """Write tags on an instance, values by key. A tag of the same key is overwritten; others stay."""
         call(
             self._client.create_tags,
             Resources=[instance_id],
@@ -247,4 +263,5 @@ class Ec2:
         )
 
     def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
+        """Remove the tags with these keys from an instance, whatever their values. A key that it lacks is fine."""
         call(self._client.delete_tags, Resources=[instance_id], Tags=[{"Key": key} for key in keys])

@@ -20,6 +20,8 @@ _MOST_CAUSE = 32_000
 
 
 class Executions:
+    """Step Functions' executions, and the task tokens with which they wait."""
+
     def __init__(self) -> None:
         self._client = client("stepfunctions")
 
@@ -34,6 +36,7 @@ class Executions:
         return found
 
     def is_running(self, execution: str) -> bool:
+        """Whether an execution goes on, or will. False when Step Functions does not know it (any more)."""
         found = self.find(execution)
         return found is not None and found["status"] in OPEN
 

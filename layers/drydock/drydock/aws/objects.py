@@ -12,11 +12,14 @@ from drydock.errors import RunNotFoundError
 
 
 class Objects:
+    """The JSON objects in one bucket of S3."""
+
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
         self._client = client("s3")
 
     def write_json(self, key: str, value: Any) -> None:
+        """Write a value under a key, over whatever stands there: JSON in UTF-8, compact and with sorted keys."""
         call(
             self._client.put_object,
             Bucket=self.bucket,

@@ -15,6 +15,8 @@ INSTANCE_TYPES = ("AWS::EC2::Instance", "AWS::SSM::ManagedInstance")
 
 
 class ResourceGroups:
+    """Resource Groups, which a run's targets may name."""
+
     def __init__(self) -> None:
         self._client = client("resource-groups")
 

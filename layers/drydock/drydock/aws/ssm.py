@@ -52,18 +52,22 @@ class Invocation:
 
     @property
     def is_over(self) -> bool:
+        """Whether its status is a last one. What it has started may go on all the same: see `was_cut_short`."""
         return _normal(self.status) in _OVER
 
     @property
     def is_undelivered(self) -> bool:
+        """Whether the agent has not begun it yet, by its status: Pending or Delayed."""
         return _normal(self.status) in _UNDELIVERED
 
     @property
     def succeeded(self) -> bool:
+        """Whether its status is Success."""
         return _normal(self.status) == "success"
 
     @property
     def was_cancelled(self) -> bool:
+        """Whether its status is Cancelled, the last one of a command that somebody called off."""
         return _normal(self.status) == "cancelled"
 
     @property
@@ -118,6 +122,8 @@ class PatchState:
 
 
 class Ssm:
+    """Systems Manager's agents, commands, patch states, parameters and Change Calendars."""
+
     def __init__(self) -> None:
         self._client = client("ssm")
         # A command has no client token: AWS would carry out a repeated call again.

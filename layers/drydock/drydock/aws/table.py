@@ -32,6 +32,8 @@ _deserialize = TypeDeserializer().deserialize
 
 
 class Key(TypedDict):
+    """The primary key of an item: `pk` says whom or what it is about, `sk` which of its items it is."""
+
     pk: str
     sk: str
 
@@ -80,11 +82,17 @@ def from_wire(item: Mapping[str, Any]) -> Item:
 
 
 class Table:
+    """One DynamoDB table. Items go in and out as plain values; each carries the schema it was written with."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self._client = client("dynamodb")
 
     def get(self, key: Key) -> Item | None:
+        """The item with this key as it is now (a consistent read), or None.
+
+        Raises NewerSchemaError for one that a newer Drydock wrote.
+        """
         answer = self._call(self._client.get_item, Key=_to_wire(key), ConsistentRead=True)
         return from_wire(answer["Item"]) if "Item" in answer else None
 

@@ -18,6 +18,8 @@ _PAGE = 100
 
 
 class Windows:
+    """Systems Manager's maintenance windows, with their targets, tasks and executions."""
+
     def __init__(self) -> None:
         self._client = client("ssm")
 

@@ -60,6 +60,7 @@ class ImageSituation:
 
 
 def number_of(version: str, template: LaunchTemplate) -> int:
+    """The number that a group's version stands for: of `$Latest` and `$Default`, what the template says now."""
     named = {LATEST_VERSION: template.latest, DEFAULT_VERSION: template.default}
     return named[version] if version in named else int(version)
 

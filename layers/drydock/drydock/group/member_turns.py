@@ -81,6 +81,7 @@ class MemberTurn:
 
     @classmethod
     def read(cls, step: Step) -> MemberTurn:
+        """The turn that a state of a roll is about: its data names the roll's execution, as the owner, and the run."""
         data = step.data
         owner = Holder(str(data["owner"]["execution"]), int(data["owner"]["redriveCount"]))
         return cls(owner, step.group, step.instance_id, str(data["runId"]))

@@ -21,6 +21,7 @@ _SETTLES = timedelta(seconds=30)
 
 
 def is_gone(instance: Instance) -> bool:
+    """Whether EC2 terminates the instance, or has: it will never run again."""
     return state_of(instance) in GONE
 
 

@@ -157,6 +157,7 @@ def set_final_tags(services: Services, lease: Lease, instance: Instance | None, 
 
 
 def find_instance(services: Services, instance_id: str) -> Instance | None:
+    """The instance as EC2 describes it now; None when EC2 knows it no more."""
     try:
         return services.ec2.describe_instance(instance_id)
     except InstanceNotFoundError:
@@ -164,6 +165,7 @@ def find_instance(services: Services, instance_id: str) -> Instance | None:
 
 
 def power_of(instance: Instance | None) -> str:
+    """The name of EC2's state; `gone` for an instance that EC2 knows no more."""
     return state_of(instance) if instance is not None else "gone"
 
 

@@ -55,6 +55,8 @@ _STARTED_BEFORE = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class CommandAtWork:
+    """A command that is not over by its status, and the intent for which it was sent."""
+
     intent: str
     command_id: str
     is_undelivered: bool
@@ -103,6 +105,7 @@ class Settlement:
 
     @property
     def is_settled(self) -> bool:
+        """Whether no command is at work, or may go on behind its end. It does not look at a change of power."""
         return not self.at_work and self.silent_since is None and not self.unproved
 
     @property

@@ -157,6 +157,7 @@ class Candidate:
 
     @property
     def label(self) -> str:
+        """How people read it: `web-1 (i-…)`, `i-…` without a name, or `group web`."""
         if self.members:
             return f"group {self.name}"
         return f"{self.name} ({self.subject.key})" if self.name else self.subject.key
@@ -171,6 +172,7 @@ class DraftWave:
 
     @property
     def count(self) -> int:
+        """How many machines are in it, each member of a group counted."""
         return count_machines(self.machines)
 
 
@@ -185,6 +187,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Schedule:
+    """When each machine's or group's turn is expected to be, and when all is done."""
+
     turns: Mapping[Subject, Turn]
     predicted_end: datetime
     """When the last machine that fits is done."""
@@ -554,6 +558,7 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
 
 
 def wave_key(run_id: str, number: int) -> str:
+    """Where in the bucket the items of a wave stand, for the Map that reads them; waves are numbered from 0."""
     return f"runs/{run_id}/wave-{number:03}.json"
 
 

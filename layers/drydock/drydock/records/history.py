@@ -72,6 +72,7 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
 
 
 def find_history(table: Table, operation: str, instance_id: str) -> History | None:
+    """What is known of a machine's successes in this operation; None when it had none in the time that is kept."""
     item = table.get(_key(operation, instance_id))
     return _read(item) if item else None
 

@@ -15,6 +15,7 @@ class Holder:
 
     @property
     def name(self) -> str:
+        """The execution's own name, the last part of its ARN. Of a run, it is the run's id."""
         return self.execution.rsplit(":", 1)[-1]
 
     @property
@@ -24,10 +25,12 @@ class Holder:
 
     @property
     def account(self) -> str:
+        """The id of the AWS account, out of the execution's ARN."""
         return self.execution.split(":")[4]
 
     @property
     def partition(self) -> str:
+        """The AWS partition, out of the execution's ARN, such as `aws` or `aws-cn`."""
         return self.execution.split(":")[1]
 
     def mark(self, intent: str) -> str:

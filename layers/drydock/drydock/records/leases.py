@@ -44,6 +44,7 @@ UNTOUCHED = f"{LOST}; nothing was touched"
 
 
 def lease_key(subject: Subject) -> Key:
+    """Where the lease of a machine or a group stands: there is one at most."""
     return {"pk": subject.partition, "sk": "LEASE"}
 
 
@@ -87,6 +88,7 @@ class Lease:
         return self.subject.name if isinstance(self.subject, Group) else ""
 
     def newest_intent_at(self) -> datetime:
+        """When the newest intent was announced; when the lease was taken, where there is none."""
         return max([intent.at for intent in self.intents.values()], default=self.since)
 
 
@@ -100,6 +102,7 @@ class LeaseSummary:
 
     @classmethod
     def from_item(cls, item: Item) -> LeaseSummary:
+        """Read a lease out of the index, which holds only some of its attributes."""
         return cls(subject_of_partition(item["pk"]), Holder(item["owner"], item["redriveCount"]), item["phase"])
 
 
@@ -118,6 +121,7 @@ def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
 
 
 def read_lease(item: Item) -> Lease:
+    """A lease out of its item. An item of the phase ADMITTING has no journal yet: it is empty then."""
     subject = subject_of_partition(item["pk"])
     return Lease(
         subject=subject,
@@ -135,6 +139,7 @@ def read_lease(item: Item) -> Lease:
 
 
 def find_lease(table: Table, subject: Subject) -> Lease | None:
+    """The lease of a machine or a group as it is now; None when nobody holds one."""
     item = table.get(lease_key(subject))
     return read_lease(item) if item else None
 
@@ -165,6 +170,7 @@ class Hold:
 
     @classmethod
     def of(cls, services: Services, holder: Holder, subject: Subject) -> Hold:
+        """The hold of this execution, with the table and the clock of `services`. Nothing is read or written for it."""
         return cls(services.table, holder, subject, services.now)
 
     def take(self, started: datetime) -> Lease | None:

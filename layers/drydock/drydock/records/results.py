@@ -119,6 +119,7 @@ class Findings:
 
     @classmethod
     def from_item(cls, item: Item) -> Findings:
+        """Read them out of the item of a result, whose attributes they are. Counts that are empty become None."""
         patches, versions = item["patches"], item["agentVersions"]
         return cls(
             rebooted=item["rebooted"],
@@ -134,6 +135,7 @@ class Findings:
         )
 
     def to_item(self) -> Item:
+        """Attributes of the result's item; counts that nobody made are written as an empty map."""
         return {
             "rebooted": self.rebooted,
             "patches": {
@@ -172,6 +174,7 @@ class Work:
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
+        """Read it out of the item of a result. Only an item with a policy has findings."""
         return cls(
             name=item["name"],
             platform=item["platform"],
@@ -189,6 +192,7 @@ class Work:
         )
 
     def to_item(self) -> Item:
+        """Attributes of the result's item, with those of the findings where there are any."""
         return {
             "name": self.name,
             "platform": self.platform,
@@ -225,6 +229,7 @@ class Member:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Member:
+        """Read one value of a roll's `members`; what is absent there becomes None."""
         return cls(
             outcome=item["outcome"],
             name=item["name"],
@@ -239,6 +244,7 @@ class Member:
         )
 
     def to_item(self) -> Item:
+        """One value of a roll's `members`; what is None is left out."""
         known = {
             "outcome": self.outcome,
             "name": self.name,
@@ -271,6 +277,7 @@ class Roll:
 
     @classmethod
     def from_item(cls, item: Item) -> Roll:
+        """Read it out of the item of a group's result, whose attributes it is."""
         return cls(
             group_name=item["groupName"],
             operation=item["operation"],
@@ -282,6 +289,7 @@ class Roll:
         )
 
     def to_item(self) -> Item:
+        """Attributes of the item of a group's result."""
         return {
             "groupName": self.group_name,
             "operation": self.operation,
@@ -319,6 +327,7 @@ class Result:
 
     @classmethod
     def from_item(cls, item: Item) -> Result:
+        """Read a result, with its work when it is a machine's and its roll when it is a group's."""
         return cls(
             subject=subject_of_item(item),
             holder=Holder(item["execution"], item["redriveCount"]),
@@ -357,6 +366,7 @@ class Result:
 
     @property
     def key(self) -> Key:
+        """Where its item stands in the table: see `result_key`."""
         return result_key(self.subject, self.holder, self.started)
 
 
@@ -372,6 +382,7 @@ class UntoldResult:
 
     @classmethod
     def from_item(cls, item: Item) -> UntoldResult:
+        """Read a result out of the index, which holds only some of its attributes."""
         return cls(
             subject=subject_of_partition(item["pk"]),
             holder=Holder(item["execution"], item["redriveCount"]),
@@ -398,6 +409,7 @@ def put_result(table: Table, result: Result) -> None:
 
 
 def find_result(table: Table, subject: Subject, holder: Holder, started: datetime) -> Result | None:
+    """What became of a machine or a group in one execution; None while it is not written, or after a year."""
     item = table.get(result_key(subject, holder, started))
     return Result.from_item(item) if item else None
 
@@ -408,6 +420,7 @@ def untold_results(table: Table) -> list[UntoldResult]:
 
 
 def mark_result_told(table: Table, result: Result) -> None:
+    """Take a result out of the index of those that nobody was told of. One that is told already is fine."""
     try:
         table.update(result.key, "REMOVE lookup", "attribute_exists(lookup)", {}, {})
     except ConditionFailedError:

@@ -36,10 +36,12 @@ PLACES = "MACHINE#"
 
 
 def run_key(run_id: str) -> Key:
+    """Where a run's own item stands: in its partition, which its places share."""
     return {"pk": f"RUN#{run_id}", "sk": "RUN"}
 
 
 def place_key(run_id: str, subject: Subject) -> Key:
+    """Where the place of a machine or a group stands in a run's partition."""
     return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
@@ -104,6 +106,7 @@ class Place:
 
     @classmethod
     def from_item(cls, item: Item) -> Place:
+        """Read a place; what nobody has written down yet is None or empty."""
         return cls(
             subject=subject_of_item(item),
             name=item["name"],
@@ -167,6 +170,7 @@ class RecordedPlan:
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedPlan:
+        """Read it out of the item of a run that has a plan."""
         return cls(
             key=item["planKey"],
             hash=item["planHash"],
@@ -230,6 +234,7 @@ class RecordedEnd:
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
+        """Read it out of the item of a run that has ended."""
         return cls(
             at=from_text(item["endedAt"]),
             outcome=item["outcome"],
@@ -278,10 +283,12 @@ class Run:
 
     @property
     def is_ended(self) -> bool:
+        """Whether it is over for good; from then on people may be told of it."""
         return self.phase == ENDED
 
     @property
     def max_errors(self) -> int:
+        """So many machines may fail before no other begins; 0 while there is no plan."""
         return self.plan.max_errors if self.plan else 0
 
     @property
@@ -291,6 +298,7 @@ class Run:
 
     @property
     def last_admission(self) -> datetime | None:
+        """After this no machine may begin; None while that is not planned."""
         return self.plan.last_admission if self.plan else None
 
     @property
@@ -335,6 +343,7 @@ class RunSummary:
 
     @classmethod
     def from_item(cls, item: Item) -> RunSummary:
+        """Read a run out of the index, which holds only some of its attributes."""
         return cls(
             run_id=item["runId"],
             holder=Holder(item["owner"], item["redriveCount"]),
@@ -345,6 +354,7 @@ class RunSummary:
 
 
 def read_run(item: Item) -> Run:
+    """A run out of its item; plan, approval and end are None until they are written there."""
     return Run(
         run_id=item["runId"],
         holder=Holder(item["owner"], item["redriveCount"]),
@@ -360,6 +370,7 @@ def read_run(item: Item) -> Run:
 
 
 def find_run(table: Table, run_id: str) -> Run | None:
+    """The run with this id as it is now; None when there is none, or none any more."""
     item = table.get(run_key(run_id))
     return read_run(item) if item else None
 
@@ -493,6 +504,7 @@ def count_admission(table: Table, run: Run) -> Run | None:
 
 
 def find_place(table: Table, run_id: str, subject: Subject) -> Place | None:
+    """The place of a machine or a group in a run; None while its turn has not come."""
     item = table.get(place_key(run_id, subject))
     return Place.from_item(item) if item else None
 
@@ -555,6 +567,7 @@ def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:
 
 
 def mark_run_told(table: Table, run: Run) -> None:
+    """Take a run that has ended out of the index of those that nobody was told of. One that is told already is fine."""
     try:
         table.update(
             run_key(run.run_id), "REMOVE lookup", "phase = :ended AND attribute_exists(lookup)", {}, {":ended": ENDED}

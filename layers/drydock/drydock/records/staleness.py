@@ -19,6 +19,10 @@ TOLD_LATE = timedelta(minutes=2)
 
 
 def is_stale(services: Services, lease: Lease) -> bool:
+    """Whether the owner of a lease is over, by what Step Functions says of its execution now.
+
+    An execution that it does not know is taken for over once the lease is older than UNKNOWN_OWNER.
+    """
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
         return services.now() - lease.since > UNKNOWN_OWNER

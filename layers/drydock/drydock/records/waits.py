@@ -27,6 +27,7 @@ class Wait:
     facts: Mapping[str, Any]
 
     def to_item(self) -> Item:
+        """The attribute `wait` of a lease, which knows the instance itself; the deadline as text in UTC."""
         return {
             "token": self.token,
             "sequence": self.sequence,
@@ -38,6 +39,7 @@ class Wait:
 
 
 def read_wait(instance_id: str, item: Mapping[str, Any]) -> Wait:
+    """A wait out of the attribute of a lease that `Wait.to_item` made; the lease says of which instance."""
     return Wait(
         instance_id=instance_id,
         token=item["token"],

@@ -37,6 +37,8 @@ def join_mistakes(mistakes: list[str]) -> str:
 
 
 def one_of(*allowed: str) -> Check:
+    """A check for text that is exactly one of these, upper and lower case told apart."""
+
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, str) and value in allowed:
             return []
@@ -46,10 +48,13 @@ def one_of(*allowed: str) -> Check:
 
 
 def flag(path: str, value: Any) -> list[str]:
+    """A check, as it is, for JSON's true or false: neither text nor a number stands for one."""
     return [] if isinstance(value, bool) else [f"{path}: {brief(value)} is not true or false"]
 
 
 def whole_number(least: int, most: int) -> Check:
+    """A check for a number, and not a text, without a fraction and from `least` to `most`, both allowed."""
+
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return []
@@ -59,6 +64,7 @@ def whole_number(least: int, most: int) -> Check:
 
 
 def text(pattern: str, expected: str) -> Check:
+    """A check for text that all of a regular expression fits; a mistake says that it is not what was `expected`."""
     matcher = re.compile(pattern)
 
     def check(path: str, value: Any) -> list[str]:
@@ -70,6 +76,7 @@ def text(pattern: str, expected: str) -> Check:
 
 
 def moment(path: str, value: Any) -> list[str]:
+    """A check, as it is, for a time as text: ISO 8601 with `Z` or an offset from UTC."""
     try:
         if isinstance(value, str) and from_text(value).tzinfo is not None:
             return []
@@ -89,6 +96,8 @@ def number_or_share(pattern: str, least: int, most: int, expected: str) -> Check
 
 
 def list_of(item: Check, most: int | None = None) -> Check:
+    """A check for a list with `most` elements at the most; each element is checked, and named by its index from 0."""
+
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, list):
             return [f"{path}: {brief(value)} is not a list"]

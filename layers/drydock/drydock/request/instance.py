@@ -41,6 +41,7 @@ class InstanceRequest:
 
     @property
     def subject(self) -> Instance:
+        """The instance as leases, places and results name it."""
         return Instance(self.instance_id)
 
 

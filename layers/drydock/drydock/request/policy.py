@@ -35,6 +35,8 @@ class WindowsUpdatePolicy(TypedDict):
 
 
 class BackupPolicy(TypedDict):
+    """Which images are made, before and after patching, whether without a reboot, and the days to their deprecation."""
+
     before: bool
     after: bool
     noReboot: bool

@@ -30,6 +30,7 @@ class GateAnswer:
 
 
 def budget_spent(run: Run) -> BudgetSpentError:
+    """The error of a run in which more have failed than its policy allows, with both numbers."""
     return BudgetSpentError(f"{run.failed} failed, and the policy allows {run.max_errors} (maxErrors)")
 
 

@@ -99,10 +99,12 @@ class Ending:
 
     @property
     def has_machines(self) -> bool:
+        """Whether the run is about any machine at all, attempted or not."""
         return any(self.counts.values())
 
     @property
     def is_untouched(self) -> bool:
+        """Whether all its machines are `not_attempted`; true also where there are none."""
         return not any(count for outcome, count in self.counts.items() if outcome != "not_attempted")
 
     @property

@@ -40,6 +40,7 @@ def end_of_execution(execution: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def readable_failure(failure: Mapping[str, Any] | None) -> Failure | None:
+    """An error and its cause as Step Functions hands them on, without the stack trace; None where there is none."""
     if not failure:
         return None
     return {"error": str(failure["error"]), "cause": readable_cause(str(failure.get("cause") or ""))}

@@ -92,6 +92,7 @@ def advice_for(error: str) -> str:
 
 
 def machine_text(instance_id: str, name: str) -> str:
+    """`web-1 (i-…)`; the id alone for an instance without a name."""
     return f"{name} ({instance_id})" if name else instance_id
 
 
@@ -103,6 +104,7 @@ def _console(location: Location) -> str:
 
 
 def console_link(execution: str, location: Location) -> str:
+    """Where the console shows an execution, which is named by its ARN, in the partition and Region of the location."""
     return f"{_console(location)}/states/home?region={location.region}#/v2/executions/details/{execution}"
 
 

@@ -16,7 +16,7 @@ from moto.cloudformation import parsing
 from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.exceptions import ServiceException
-from moto.iam.models import Role, iam_backends
+from moto.iam.models import ManagedPolicy, Role, iam_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -134,6 +134,7 @@ class Deployer:
         repair_no_value_in_lists(patches)
         repair_document_content(patches)
         repair_managed_policies_of_roles(patches)
+        repair_policy_documents_that_are_text(patches)
         self.resources.install(patches)
 
     def deploy(self, template: Path, stack: str, parameters: Mapping[str, str]) -> Stack:
@@ -442,3 +443,22 @@ def repair_managed_policies_of_roles(patches: Patches) -> None:
         return role
 
     patches.replace(Role, "create_from_cloudformation_json", classmethod(create))
+
+
+def repair_policy_documents_that_are_text(patches: Patches) -> None:
+    """moto encodes a managed policy's document once more when it is text already.
+
+    AWS takes JSON as text, too, wherever a property is of type Json:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+    """
+    original = ManagedPolicy.create_from_cloudformation_json
+
+    def create(
+        cls: Any, resource_name: str, cloudformation_json: dict[str, Any], *arguments: Any, **keywords: Any
+    ) -> Any:
+        properties = cloudformation_json["Properties"]
+        if isinstance(properties["PolicyDocument"], str):
+            properties["PolicyDocument"] = json.loads(properties["PolicyDocument"])
+        return original(resource_name, cloudformation_json, *arguments, **keywords)
+
+    patches.replace(ManagedPolicy, "create_from_cloudformation_json", classmethod(create))

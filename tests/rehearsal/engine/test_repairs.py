@@ -102,6 +102,7 @@ PUBLISHED = {
     "managed_policies": "abstract"
     if hasattr(ManagedPolicy.delete_from_cloudformation_json, "__isabstractmethod__")
     else source(ManagedPolicy.delete_from_cloudformation_json),
+    "managed_policy": source(ManagedPolicy.create_from_cloudformation_json),
     "bucket": source(S3Backend.delete_bucket),
 }
 """moto's code as it was published, read before any account changes it."""
@@ -460,6 +461,11 @@ def test_a_stack_that_goes_takes_roles_and_managed_policies_along(engine_stack: 
     engine.delete_stack()
     assert engine.client("iam").list_roles()["Roles"] == []
     assert engine.client("iam").list_policies(Scope="Local")["Policies"] == []
+
+
+def test_the_document_of_a_managed_policy_may_be_text() -> None:
+    """Shown by tests/scenarios/machine/test_guard_tag.py, whose policy is text."""
+    assert 'json.dumps(properties.get("PolicyDocument"))' in PUBLISHED["managed_policy"]
 
 
 def test_a_full_bucket_is_not_deleted() -> None:

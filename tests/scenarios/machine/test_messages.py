@@ -15,7 +15,7 @@ def the_run(scene: Scenario) -> None:
     """A run of which no more is known than that it is there."""
     facts = {"pk": f"RUN#{RUN['runId']}", "sk": "RUN", "runId": RUN["runId"], "phase": "CARRYING_OUT"}
     facts |= {"owner": "arn:aws:states:x:1:execution:drydock-MaintenanceRun:run", "startedAt": "2026-01-13T00:00:00Z"}
-    item = {name: {"S": value} for name, value in facts.items()} | {"redriveCount": {"N": "0"}}
+    item = {name: {"S": value} for name, value in facts.items()} | {"redriveCount": {"N": "0"}, "failed": {"N": "0"}}
     scene.account.client("dynamodb").put_item(TableName=scene.stack.resource("StateTable"), Item=item)
 
 

@@ -67,7 +67,7 @@ def test_progress_table_messages_and_totals_are_plain_text_when_nobody_watches(
 ) -> None:
     output = default_rehearsal[0].output
     assert "22:00:00  * the maintenance window opens" in output
-    assert "22:00:02  window run        Ask For Approval" in output
+    assert "22:00:03  window run        Ask For Approval" in output
     assert "* Yuki Tanaka approves: " in output
     assert "* Ben Ortiz sleeps, and does not answer" in output
     assert "22:04:04  web-linux         Admit Instance" in output

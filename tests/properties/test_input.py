@@ -16,6 +16,7 @@ from drydock.aws.table import Table
 from drydock.errors import InstanceNotPatchableError, InstanceNotRunningError, InvalidInputError, InvalidPolicyError
 from drydock.records.leases import ACTIVE, Lease, find_lease
 from drydock.request.instance import read_request
+from drydock.subject import Instance
 from tests.properties.generators import (
     INPUT,
     INSTANCE_IDS,
@@ -117,7 +118,7 @@ def test_a_valid_request_is_admitted_under_the_policy_it_asks_for_or_refused_for
     if must_not_run or cannot_update:
         with pytest.raises((InstanceNotPatchableError, InstanceNotRunningError)):
             admit(fresh, request)
-        assert find_lease(fresh.table, instance_id) is None
+        assert find_lease(fresh.table, Instance(instance_id)) is None
         assert "set_tags" not in fresh.ec2.faults.made
         return
     admitted = admit(fresh, request)
@@ -127,7 +128,7 @@ def test_a_valid_request_is_admitted_under_the_policy_it_asks_for_or_refused_for
     assert (
         admitted["machine"]["snapshotId"] == request.given.get("snapshotId", admitted["machine"]["snapshotId"]).lower()
     )
-    lease = find_lease(fresh.table, instance_id)
+    lease = find_lease(fresh.table, Instance(instance_id))
     assert lease is not None
     assert (lease.phase, lease.journal["power"]) == (ACTIVE, power)
     end_lease(fresh.table, lease)

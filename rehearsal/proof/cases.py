@@ -120,6 +120,11 @@ class Case:
         return first | ({self.then[1]: self.then[0]} if self.then else {})
 
     @property
+    def loses(self) -> bool:
+        """Whether events or cancellations get lost in it."""
+        return self.loses_events or self.loses_cancellations
+
+    @property
     def beginning(self) -> Case:
         """The undisturbed case with which this one has everything in common up to its point."""
         return Case(self.flow, loses_events=self.loses_events, loses_cancellations=self.loses_cancellations)

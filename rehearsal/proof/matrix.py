@@ -353,7 +353,7 @@ class Trial(Observer):
 
     def _judge_execution(self) -> Iterator[str]:
         status, mode = self.view.status, self.case.mode
-        if mode != "clean" and mode not in AT_STATES and not self.strikes:
+        if mode != "clean" and mode not in AT_STATES and not self.strikes and not self.case.loses:
             yield "the fault never struck"
         if status == "RUNNING":
             yield "execution: still running"
@@ -587,10 +587,11 @@ def _play_together(beginning: Case, cases: Sequence[Case], processes: int) -> di
         if forks.is_child:
             forks.answer(verdict)
         forks.join()
-    never = RuntimeError("the fault never struck")
+    # Calls are counted where nothing gets lost. Where something does there may be fewer: such a case is the clean one.
+    never = verdict if beginning.loses else RuntimeError("the fault never struck")
     answers = {beginning: verdict, **{case: forks.results.get(case, never) for case in cases if case != beginning}}
     return {case: _read(case, answers[case]) for case in cases}
 
 
 def _read(case: Case, answer: SoakOutcome | RuntimeError) -> SoakOutcome:
-    return answer if isinstance(answer, SoakOutcome) else SoakOutcome(case, "", "", (str(answer),))
+    return replace(answer, case=case) if isinstance(answer, SoakOutcome) else SoakOutcome(case, "", "", (str(answer),))

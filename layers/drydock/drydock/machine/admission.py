@@ -20,6 +20,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.evidence import count_patches
+from drydock.machine.ownership import Membership
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
 from drydock.records import intents
 from drydock.records.history import find_history
@@ -35,7 +36,7 @@ from drydock.records.staleness import is_stale
 from drydock.request.instance import InstanceRequest, read_request
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.request.step import Step
-from drydock.tags import IN_PROGRESS, STATE_TAG
+from drydock.tags import GROUP_TAG, IN_PROGRESS, STATE_TAG
 
 
 def admit_instance(services: Services, step: Step) -> dict[str, Any]:
@@ -113,7 +114,11 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
 
 
 def _require_admissible(services: Services, request: InstanceRequest, instance: Instance) -> None:
-    reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
+    is_member = _is_member_of_leased_group(services, request)
+    # A roll takes members in service only.
+    asks = GROUP_TAG in tags_of(instance) and not is_member
+    lifecycles = services.autoscaling.lifecycles([request.instance_id]) if asks else {}
+    reason = refusal(instance, request.policy, is_member, Membership(lifecycles.get(request.instance_id, "")))
     if reason is not None:
         raise reason
     unguarded = refusal_by_guard(instance, services.environment.guard_tag)

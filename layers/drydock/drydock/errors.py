@@ -318,6 +318,13 @@ class RunOverError(DrydockError):
     advice = "The run is over, or its name is another's. Start a new one."
 
 
+class NotInRunError(DrydockError):
+    """Raised when an execution names a run that has not let it in: only the run itself starts what is part of it."""
+
+    counts_as = "skipped"
+    advice = "Leave out runId, or start a run: it starts the executions of its machines itself."
+
+
 class MachinesNotReadyError(DrydockError):
     """Raised when a run cannot be reported yet, because executions of its machines still run."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import drydock.aws
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -18,8 +17,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from drydock.aws.calls import call, client
+import drydock.aws
 from drydock.aws.autoscaling import AutoScaling
+from drydock.aws.calls import call, client
 from drydock.errors import AwsCallFailedError, OperationUnknownError, ServiceUnavailableError, SurgeNotPossibleError
 
 
@@ -167,5 +167,5 @@ def test_where_boto3_cannot_launch_surge_instances_there_is_the_way_on_of_any_gr
     autoscaling = AutoScaling()
     autoscaling._client = without("autoscaling", "launch_instances")
 
-    with pytest.raises(SurgeNotPossibleError, match="web: no instance is launched in a: .*launch_instances: boto3"):
+    with pytest.raises(SurgeNotPossibleError, match=r"web: no instance is launched in a: .*launch_instances: boto3"):
         autoscaling.launch_one("web", "a", "token")

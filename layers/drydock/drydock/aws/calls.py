@@ -106,9 +106,9 @@ def client(service: str, attempts: int = _ATTEMPTS) -> Any:
     return made
 
 
-def _refuse_unknown(event_name: str, **_: Any) -> None:
+def _refuse_unknown(event_name: str, **event: Any) -> None:
     """Raises OperationUnknownError. `event_name` is as `getattr.auto-scaling.launch_instances`."""
-    _, service, operation = event_name.split(".", 2)
+    service, operation = event_name.split(".")[1:]
     # Python itself asks any object for names that begin so.
     if not operation.startswith("_"):
         raise OperationUnknownError(f"{service} {operation}: {_NOT_KNOWN}")

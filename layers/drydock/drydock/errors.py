@@ -534,6 +534,12 @@ class AwsCallFailedError(DrydockError):
     advice = "Read the refused call above; often a permission or a quota. Then start it again."
 
 
+class OperationUnknownError(DrydockError):
+    """Raised when the boto3 that is deployed does not know an operation of AWS."""
+
+    advice = "Deploy Drydock with the boto3 that requirements/layer.in brings, then start it again."
+
+
 def error_named(name: str) -> type[DrydockError] | None:
     """The class of an error as states, items and messages name it; None for the error of somebody else."""
     found = globals().get(name)

@@ -38,7 +38,8 @@ def test_a_run_leaves_them_out_each_with_what_to_do(scene: GroupRunScenario) -> 
         given = {key: value for key, value in spec.items() if key != "tags"}
         machines[name] = scene.member("others", name, tags=spec.get("tags"), **given)
     tag = {"Patch Group": "others"}
-    pool, _ = scene.group("pool", [{"name": name, "tags": tag, **spec} for name, (spec, _, _) in GROUPED.items()])
+    out_of_service = [{"name": name, "tags": tag, **spec} for name, (spec, _, _) in GROUPED.items()]
+    pool, _ = scene.group("pool", out_of_service, min=0)
     containers, _ = scene.group("containers", [{"tags": tag}, {"tags": tag}], tags={"AmazonECSManaged": "true"})
     for group in (pool, containers):
         machines |= {member.machine.name: member.machine for member in group.members.values()}

@@ -108,6 +108,8 @@ class Facts:
     """The names of the executions that have machines and groups in work, by the subject's key."""
     guard_tag: str
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
+    stack: str
+    """The name of this stack."""
 
     @property
     def resumed(self) -> Earlier | None:
@@ -183,6 +185,7 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             history=past,
             since=facts.since,
             guard_tag=facts.guard_tag,
+            stack=facts.stack,
         )
         if reason is not None:
             without.append(reason)

@@ -139,6 +139,14 @@ class InstanceBusyError(DrydockError):
     advice = "Wait for the other execution, then start this one again."
 
 
+class InstanceOfOtherStackError(DrydockError):
+    """Raised when another stack of Drydock has the instance in work, as the instance's tags say."""
+
+    counts_as = "busy"
+    left_out_as = "in the hands of another stack"
+    advice = "Wait for that stack; if it is gone, remove the tags DrydockState and DrydockStack."
+
+
 class InstanceUnmanagedError(DrydockError):
     """Raised when Systems Manager does not manage a running instance."""
 

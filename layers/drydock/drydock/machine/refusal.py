@@ -14,11 +14,12 @@ from drydock.errors import (
     InstanceNotPatchableError,
     InstanceNotReadyError,
     InstanceNotRunningError,
+    InstanceOfOtherStackError,
 )
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership, cluster_of, refusal_by_owner
 from drydock.records.history import History
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
-from drydock.tags import EXCLUDE_TAG, GROUP_TAG
+from drydock.tags import EXCLUDE_TAG, GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
 def refusal(
@@ -73,6 +74,15 @@ def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchable
     return InstanceNotPatchableError(
         f"{instance['InstanceId']}: this stack changes only instances with the tag {guard_tag} = true"
     )
+
+
+def refusal_by_stack(instance: Instance, stack: str) -> InstanceOfOtherStackError | None:
+    """That another stack of the account has an instance in work: its lease is in a table that this one cannot see."""
+    tags = tags_of(instance)
+    other = tags.get(STACK_TAG, "")
+    if tags.get(STATE_TAG) != IN_PROGRESS or other in ("", stack):
+        return None
+    return InstanceOfOtherStackError(f"{instance['InstanceId']}: stack {other} has it in work, as its tags say")
 
 
 def done_since(history: History | None, since: datetime) -> InstanceDoneError | None:

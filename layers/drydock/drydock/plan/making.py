@@ -111,6 +111,8 @@ class Facts:
     """The names of the executions that have machines and groups in work, by the subject's key."""
     guard_tag: str
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
+    stack: str
+    """The name of this stack."""
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
@@ -193,6 +195,7 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             since=facts.since,
             guard_tag=facts.guard_tag,
             membership=facts.memberships.get(instance_id, NO_MEMBERSHIP),
+            stack=facts.stack,
         )
         if reason is not None:
             without.append(reason)

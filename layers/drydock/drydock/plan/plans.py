@@ -22,7 +22,7 @@ from drydock.errors import (
     InvalidPolicyError,
 )
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
-from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.records.history import History
 from drydock.request.checking import brief
@@ -204,6 +204,7 @@ def left_out(
     history: History | None,
     since: datetime,
     guard_tag: str,
+    stack: str,
     membership: Membership = NO_MEMBERSHIP,
 ) -> LeftOut | None:
     """Why a run does not plan a machine, or None.
@@ -211,7 +212,7 @@ def left_out(
     `held_by` names the execution of somebody else that holds the machine's lease, if any; `since` is when the run
     began: what was done to the machine after that is not done again.
     """
-    why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag, membership)
+    why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag, stack, membership)
     return leave_out(instance["InstanceId"], tags_of(instance).get("Name", ""), why) if why else None
 
 
@@ -223,6 +224,7 @@ def _why_left_out(
     history: History | None,
     since: datetime,
     guard_tag: str,
+    stack: str,
     membership: Membership,
 ) -> DrydockError | None:
     instance_id = instance["InstanceId"]
@@ -231,7 +233,7 @@ def _why_left_out(
     why = _refusal_once_settled(instance, policy, membership)
     if why is not None:
         return why
-    why = refusal_by_guard(instance, guard_tag) or done_since(history, since)
+    why = refusal_by_stack(instance, stack) or refusal_by_guard(instance, guard_tag) or done_since(history, since)
     if why is not None:
         return why
     if state_of(instance) == "running" and (agent is None or not agent.online):

@@ -206,6 +206,7 @@ def _look_up(
         agents=services.ssm.find_agents(one["InstanceId"] for one in instances if state_of(one) == "running"),
         held=_held_by_others(services),
         guard_tag=services.environment.guard_tag,
+        stack=services.environment.stack,
         memberships=memberships_of(services.autoscaling, instances),
         near_misses=[] if resumed else find_near_misses(services.ec2, groups, found.instances.keys()),
     )

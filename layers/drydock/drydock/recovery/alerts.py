@@ -86,7 +86,7 @@ def _tell_failure(
     services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
     result = find_result(services.table, subject, holder, started)
-    if result is not None and result.outcome == "succeeded":
+    if result is not None and result.went_well:
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return

@@ -132,7 +132,8 @@ def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
 
 def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
     """Raises InvalidInputError unless the run did with at least one machine what this one shall do."""
-    done = run.ended.counts["succeeded"] if run.ended else 0
+    counts = run.ended.counts if run.ended else {}
+    done = counts.get("succeeded", 0) + counts.get("already_compliant", 0)
     if run.outcome != "succeeded" or not done:
         raise InvalidInputError(
             f"input.follows: run {run.run_id} did not succeed: it is {run.outcome}, {done} machines done"

@@ -376,7 +376,7 @@ def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> dateti
     ends = [
         from_text(machine["endedAt"]) if machine["endedAt"] and machine["error"] not in _KILLS else ended
         for machine in outcomes
-        if machine["outcome"] in ("succeeded", "failed")
+        if machine["outcome"] in ("succeeded", "already_compliant", "failed")
     ]
     return max(ends, default=None)
 
@@ -458,7 +458,7 @@ def _steps_for_the_rest(report: Report) -> list[str]:
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
         found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {InstanceUnmanagedError.advice}")
-    if report["outcome"] == "succeeded" and not counts["succeeded"]:
+    if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
         found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
     for verdict, error in (("non_compliant", PatchesRejectedError), ("unpatchable", OperatingSystemEndedError)):
         count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])

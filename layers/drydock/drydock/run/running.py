@@ -196,7 +196,8 @@ def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
 def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     """What became of a machine that went well, from what its execution says; the cause is what else is to be known."""
     notes = "; ".join(output.get("notes") or [])
-    return {"outcome": "succeeded", "error": "", "cause": notes, "verdict": output.get("verdict", "")}
+    outcome = "already_compliant" if output.get("outcome") == "already_compliant" else "succeeded"
+    return {"outcome": outcome, "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
 _SEEN = timedelta(minutes=2)

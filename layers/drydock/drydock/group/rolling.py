@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
@@ -167,7 +167,7 @@ def result_of_roll(lease: Lease, failure: Failure | None, problems: Sequence[str
         holder=lease.holder,
         started=lease.started,
         ended=ended,
-        outcome="failed" if failure else "succeeded",
+        outcome="failed" if failure else _success_of(members),
         failure=failure,
         run_id=journal["runId"],
         notify=journal["notify"],
@@ -198,6 +198,12 @@ def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
     return {
         instance_id: Member.from_item({"name": names.get(instance_id, ""), **end}) for instance_id, end in ends.items()
     }
+
+
+def _success_of(members: Mapping[str, Member]) -> Literal["succeeded", "already_compliant"]:
+    """A roll that has found nothing missing on any member has proved nothing."""
+    outcomes = {member.outcome for member in members.values()}
+    return "already_compliant" if "already_compliant" in outcomes and "succeeded" not in outcomes else "succeeded"
 
 
 def _failure_of_members(lease: Lease, members: Mapping[str, Member]) -> Failure | None:

@@ -32,7 +32,7 @@ from drydock.times import day_in, to_text
 
 
 def hook_outcomes(policy: Policy, reported: Mapping[str, str], *, is_needed: bool = True) -> dict[str, str]:
-    """`ran`, `failed` or `not_needed` for every hook that was asked for. One that was needed has failed if it never ran."""
+    """`ran`, `failed` or `not_needed`, for every hook asked for. One that was needed and never ran has failed."""
     if not policy or policy["operation"] != "Install":
         return {}
     never_ran = "failed" if is_needed else "not_needed"

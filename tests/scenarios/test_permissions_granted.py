@@ -452,7 +452,7 @@ def _roll_badly(scene: RunScenario) -> None:
 def _stop_rolls(scene: RunScenario) -> None:
     """In the middle, so that Drydock gives everything back; and taken on again before it has."""
     scene.given(LoseEvents(), LoseCancellations())
-    for name, state, after in (("admitting", "Admit Group", 0.2), ("stopped-group", "Enter Standby", 0.5)):
+    for name, state, after in (("admitting", "Admit Group", 0.2), ("stopped-group", "Take Turn", 0.5)):
         scene.given(StopRun(name, Moment(after, state)))
         _roll(scene, name)
     scene.given(StopRun("stopped-surge", Moment(60, "Patch Member")))

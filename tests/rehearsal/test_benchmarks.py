@@ -45,7 +45,7 @@ def test_a_member_of_a_group_is_out_of_service_for_no_other_reason_than_its_patc
     assert max(outage.idle for outage in cost.outages) <= IDLE_GOAL
     assert (cost.most_out, cost.few_seconds) == (1, 0)
     # A little above today's count: whoever adds a state to every member's turn is to know.
-    assert cost.transitions <= 210
+    assert cost.transitions <= 230
 
 
 def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:

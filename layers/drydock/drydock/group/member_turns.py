@@ -66,7 +66,7 @@ from drydock.times import from_text
 MEMBER_TAG = "AutoPatchInstanceInASG"
 IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 
-_PATCHED = ("compliant", "patched_reported_failed", "pending_reboot")
+_PATCHED = ("compliant", "non_compliant", "patched_reported_failed", "pending_reboot", "unpatchable")
 """The verdicts that say of a member that it is patched."""
 
 

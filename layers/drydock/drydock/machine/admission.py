@@ -21,6 +21,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.evidence import count_patches
+from drydock.machine.ownership import Membership
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.records import intents
 from drydock.records.history import find_history
@@ -38,7 +39,7 @@ from drydock.request.instance import InstanceRequest, read_request
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.request.step import Step
 from drydock.subject import Subject
-from drydock.tags import IN_PROGRESS, STACK_TAG, STATE_TAG
+from drydock.tags import GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
 def admit_instance(services: Services, step: Step) -> dict[str, Any]:
@@ -117,7 +118,10 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
 
 def _require_admissible(services: Services, holder: Holder, request: InstanceRequest, instance: Instance) -> None:
     is_member = _is_member_in_turn(services, holder, request)
-    reason = refusal(instance, request.policy, is_member)
+    # A roll takes members in service only.
+    asks = GROUP_TAG in tags_of(instance) and not is_member
+    lifecycles = services.autoscaling.lifecycles([request.instance_id]) if asks else {}
+    reason = refusal(instance, request.policy, is_member, Membership(lifecycles.get(request.instance_id, "")))
     if reason is not None:
         raise reason
     # The id that a roll gives its members may be its own.

@@ -16,18 +16,24 @@ from drydock.errors import (
     InstanceNotRunningError,
     InstanceOfOtherStackError,
 )
+from drydock.machine.ownership import NO_MEMBERSHIP, Membership, cluster_of, refusal_by_owner
 from drydock.records.history import History
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.tags import EXCLUDE_TAG, GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
-def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) -> DrydockError | None:
+def refusal(
+    instance: Instance, policy: Policy, member_of_leased_group: bool, membership: Membership = NO_MEMBERSHIP
+) -> DrydockError | None:
     """Why an instance is not admitted as it is, or None. InstanceNotReadyError passes by itself."""
     instance_id, state, tags = instance["InstanceId"], state_of(instance), tags_of(instance)
     if state in ("shutting-down", "terminated"):
         return InstanceNotFoundError(f"{instance_id}: is {state}")
     if EXCLUDE_TAG in tags:
         return InstanceExcludedError(f"{instance_id}: tag {EXCLUDE_TAG} says: {tags[EXCLUDE_TAG] or 'no reason'}")
+    not_ours = refusal_by_owner(instance, membership) or refusal_as_node(instance, policy, membership)
+    if not_ours is not None:
+        return not_ours
     if GROUP_TAG in tags and not member_of_leased_group:
         return InstanceInGroupError(
             f"{instance_id}: is a member of Auto Scaling group {tags[GROUP_TAG]}, which would replace it; "
@@ -51,6 +57,14 @@ def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) ->
             f"{instance_id}: is stopped; a Scan starts it only when policy.startForScan is true"
         )
     return None
+
+
+def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
+    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there."""
+    cluster = cluster_of(instance, membership.group_tags)
+    if cluster is None or policy["operation"] == "Scan":
+        return None
+    return cluster.refuse(instance["InstanceId"])
 
 
 def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchableError | None:

@@ -57,6 +57,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     problems = [
         *deprecate_images(services, lease, images),
         *set_final_tags(services, lease, instance, succeeded=failure is None),
+        *((step.data.get("verified") or {}).get("notes") or []),
     ]
     work = describe_work(
         services.environment.stack,
@@ -131,6 +132,7 @@ def _summarise(result: Result) -> dict[str, Any]:
         "outcome": result.outcome,
         "verdict": result.work.verdict if result.work else "not_patched",
         "images": result.work.images if result.work else {},
+        "notes": [*result.work.problems] if result.work else [],
         "failure": result.failure,
     }
 

@@ -14,6 +14,7 @@ MOST_DATA = 256 * 1024
 """Bytes that a state may hand on."""
 
 
+@pytest.mark.prove
 def test_a_run_of_many_machines_of_which_some_fail_keeps_its_promises() -> None:
     run = carry_out(160)
 
@@ -81,6 +82,7 @@ def test_a_run_of_too_many_waves_is_refused_with_what_to_do(crowd: RunScenario) 
     assert "waveSize" in run.summary.body
 
 
+@pytest.mark.prove
 def test_a_run_of_ten_thousand_machines_that_never_begin_is_reported_within_time(crowd: RunScenario) -> None:
     run = crowd.run("all", {"gates": {"alarms": ["unknown"]}}, name="closed")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text
+from drydock.aws.calls import call, client, error_code, error_text, find_first, pages
 from drydock.errors import GroupNotFoundError, GroupNotReadyError, ServiceUnavailableError, SurgeNotPossibleError
 
 AZ_REBALANCE, LAUNCH, ADD_TO_LOAD_BALANCER = "AZRebalance", "Launch", "AddToLoadBalancer"
@@ -118,27 +118,21 @@ class AutoScaling:
 
     def group(self, name: str) -> Group:
         """Raises GroupNotFoundError."""
-        answer = call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=[name])
-        for found in answer["AutoScalingGroups"]:
-            return _read(found)
-        raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+        found = find_first(self._client.describe_auto_scaling_groups, "AutoScalingGroups", AutoScalingGroupNames=[name])
+        if found is None:
+            raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+        return _read(found)
 
     def launch_sources(self) -> list[LaunchSource]:
         """What all groups of the account launch their instances from."""
-        query: dict[str, Any] = {"MaxRecords": _PAGE}
-        sources: list[LaunchSource] = []
-        while True:
-            answer = call(self._client.describe_auto_scaling_groups, **query)
-            sources += [_read_source(found) for found in answer["AutoScalingGroups"]]
-            if not answer.get("NextToken"):
-                return sources
-            query["NextToken"] = answer["NextToken"]
+        found = pages(self._client.describe_auto_scaling_groups, MaxRecords=_PAGE)
+        return [_read_source(one) for page in found for one in page["AutoScalingGroups"]]
 
     def refresh_at_work(self, name: str) -> str:
         """The id of an instance refresh that is not over; empty for none."""
-        answer = call(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=20)
-        at_work = (refresh for refresh in answer["InstanceRefreshes"] if refresh["Status"] in _AT_WORK)
-        return next((str(refresh["InstanceRefreshId"]) for refresh in at_work), "")
+        found = pages(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=_PAGE)
+        refreshes = (refresh for page in found for refresh in page["InstanceRefreshes"])
+        return next((str(one["InstanceRefreshId"]) for one in refreshes if one["Status"] in _AT_WORK), "")
 
     def suspend(self, name: str, process: str) -> None:
         """Keep a group from one of its scaling processes. Raises GroupNotReadyError when that is refused."""

@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ TIMES = 5
 _NOW = datetime(2026, 11, 30, tzinfo=UTC).isoformat()
 
 
-class _Body:
+class Body:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
@@ -43,14 +43,14 @@ def _answering(service: str, content: bytes) -> Any:
     headers: Any = {"x-amz-crc32": str(zlib.crc32(content)), "content-length": str(len(content))}
 
     def answer(request: AWSPreparedRequest, **_: Any) -> Any:
-        return AWSResponse(request.url, 200, headers, _Body(content))
+        return AWSResponse(request.url, 200, headers, Body(content))
 
     client.meta.events.register("before-send", answer)
     return client
 
 
-def instances_as_xml(count: int) -> bytes:
-    """An answer of DescribeInstances: an interface, two volumes, ten tags, as EC2 writes them."""
+def instances_as_xml(ids: Sequence[str], token: str = "") -> bytes:
+    """An answer of DescribeInstances: an interface, two volumes, ten tags of each, as EC2 writes them."""
     tags = "".join(f"<item><key>tag-{n}</key><value>some-value-{n}</value></item>" for n in range(10))
     volumes = "".join(
         f"<item><deviceName>/dev/sd{n}</deviceName><ebs><volumeId>vol-0123456789abcdef{n}</volumeId><status>attached"
@@ -72,7 +72,7 @@ def instances_as_xml(count: int) -> bytes:
     )
     one = (
         "<item><reservationId>r-0123456789abcdef0</reservationId><ownerId>123456789012</ownerId><groupSet/>"
-        "<instancesSet><item><instanceId>i-0123456789abcdef0</instanceId><imageId>ami-0123456789abcdef0</imageId>"
+        "<instancesSet><item><instanceId>INSTANCE-ID</instanceId><imageId>ami-0123456789abcdef0</imageId>"
         "<instanceState><code>16</code><name>running</name></instanceState><privateDnsName>ip-10-0-0-1</privateDnsName>"
         "<dnsName/><reason/><keyName>key</keyName><amiLaunchIndex>0</amiLaunchIndex><productCodes/><instanceType>"
         f"m7g.large</instanceType><launchTime>{_NOW}</launchTime><placement><availabilityZone>ap-northeast-1a"
@@ -98,11 +98,12 @@ def instances_as_xml(count: int) -> bytes:
     )
     return (
         '<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>'
-        f"<reservationSet>{one * count}</reservationSet></DescribeInstancesResponse>"
+        f"<reservationSet>{''.join(one.replace('INSTANCE-ID', instance_id) for instance_id in ids)}</reservationSet>"
+        f"{token}</DescribeInstancesResponse>"
     ).encode()
 
 
-_AGENT = {
+AGENT = {
     "InstanceId": "i-0123456789abcdef0",
     "PingStatus": "Online",
     "LastPingDateTime": 1796000000.0,
@@ -161,8 +162,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def measure() -> dict[str, float]:
     """Seconds of processor time for each item, by what is read or written; for JSON in S3, of each byte."""
-    ec2 = _answering("ec2", instances_as_xml(1000))
-    agents = _answering("ssm", json.dumps({"InstanceInformationList": [_AGENT] * 50}).encode())
+    ec2 = _answering("ec2", instances_as_xml(["i-0123456789abcdef0"] * 1000))
+    agents = _answering("ssm", json.dumps({"InstanceInformationList": [AGENT] * 50}).encode())
     executions = _answering("stepfunctions", json.dumps({"executions": [_EXECUTION] * 1000}).encode())
     wire = {key: TypeSerializer().serialize(value) for key, value in _PLACE.items()}
     table = _answering("dynamodb", json.dumps({"Items": [wire] * 1000}).encode())

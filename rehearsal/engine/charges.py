@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 WHOLE_PROCESSOR = 1769
@@ -66,7 +67,9 @@ def charge_of(service: str, operation: str, parameters: Mapping[str, Any], answe
 
 def _count(operation: str, parameters: Mapping[str, Any], answer: object) -> int:
     if operation == "PutObject":
-        return len(parameters.get("Body", b""))
+        body = parameters["Body"]
+        # botocore makes a file of what it is given.
+        return body.getbuffer().nbytes if isinstance(body, BytesIO) else len(body)
     if operation == "BatchWriteItem":
         return sum(len(writes) for writes in parameters["RequestItems"].values())
     if not isinstance(answer, Mapping):

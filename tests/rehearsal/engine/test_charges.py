@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent import futures
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def charge_reads(monkeypatch: pytest.MonkeyPatch, processor: float) -> None:
         (("dynamodb", "Query"), {}, {"Items": [{}] * 70, "Count": 70}, 70),
         (("dynamodb", "BatchWriteItem"), {"RequestItems": {"one": [{}] * 25}}, {}, 25),
         (("s3", "PutObject"), {"Body": b"x" * 50_000}, {}, 50_000),
+        (("s3", "PutObject"), {"Body": BytesIO(b"x" * 50_000)}, {}, 50_000),
         (("s3", "GetObject"), {}, {"ContentLength": 90_000}, 90_000),
         (("ssm", "ListCommands"), {}, {"Commands": [{}] * 50}, 50),
     ],

@@ -127,10 +127,11 @@ def test_ten_thousand_machines_are_planned_by_one_function_in_pages(crowd: Crowd
     assert run.item["planned"] == CROWD
     assert [len(wave) for wave in run.waves] == [10, 9_990]
     assert crowd.invocations.of("plan_run") == [""]
-    assert calls["DescribeInstances"] == CROWD // PAGE_OF_INSTANCES
+    # Once for the targets, and once for what nearly is one.
+    assert calls["DescribeInstances"] == 2 * CROWD // PAGE_OF_INSTANCES
     assert calls["DescribeInstanceInformation"] == CROWD // PAGE_OF_AGENTS
-    # Instances, ten portions of agents, two waves and the plan.
-    assert calls["PutObject"] == 1 + CROWD // PORTION + 3
+    # Instances, ten portions of agents, near misses, two waves and the plan.
+    assert calls["PutObject"] == 1 + CROWD // PORTION + 1 + 3
     assert calls["GetObject"] == 1
     assert sum(calls.values()) < 300
 
@@ -153,7 +154,7 @@ def test_a_plan_of_ten_thousand_goes_on_where_a_throttled_attempt_stopped(crowd:
     calls = crowd.calls("plan_run")
     whole = crowd.scene.run("all", {"maxConcurrency": "1%"}, name="whole", planOnly=True)
     assert crowd.invocations.of("plan_run") == ["ServiceUnavailableError", "", ""]
-    assert calls["DescribeInstances"] == CROWD // PAGE_OF_INSTANCES
+    assert calls["DescribeInstances"] == 2 * CROWD // PAGE_OF_INSTANCES
     # What the first attempt had read of its last portion is read again.
     assert CROWD // PAGE_OF_AGENTS < calls["DescribeInstanceInformation"] < (CROWD + PORTION) // PAGE_OF_AGENTS + 5
     assert run.planned == whole.planned
@@ -163,7 +164,7 @@ def test_a_plan_of_ten_thousand_goes_on_where_a_throttled_attempt_stopped(crowd:
 @pytest.mark.prove
 def test_a_plan_that_runs_into_its_time_out_is_finished_by_later_attempts(crowd: Crowd) -> None:
     function = crowd.scene.account.functions.functions["drydock-plan_run"]
-    function.timeout = 45
+    function.timeout = 50
 
     run = crowd.scene.run("all", {"maxConcurrency": "1%"}, name="short", planOnly=True)
 
@@ -171,8 +172,8 @@ def test_a_plan_that_runs_into_its_time_out_is_finished_by_later_attempts(crowd:
     assert run.status == "SUCCEEDED"
     assert run.item["planned"] == CROWD
     ends = crowd.invocations.of("plan_run")
+    assert len(ends) > 1
     assert ends == ["Sandbox.Timedout"] * (len(ends) - 1) + [""]
-    assert crowd.calls("plan_run")["DescribeInstances"] == CROWD // PAGE_OF_INSTANCES
 
 
 @pytest.mark.prove

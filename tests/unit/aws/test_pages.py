@@ -86,6 +86,20 @@ FINDERS: Mapping[str, tuple[str, type, str, Found, Callable[[Any], Any]]] = {
         GROUP,
         lambda scaling: scaling.group("web"),
     ),
+    "groups": (
+        "describe_auto_scaling_groups",
+        AutoScaling,
+        "AutoScalingGroups",
+        GROUP,
+        lambda scaling: scaling.groups(["web"]),
+    ),
+    "lifecycles": (
+        "describe_auto_scaling_instances",
+        AutoScaling,
+        "AutoScalingInstances",
+        {"InstanceId": INSTANCE, "LifecycleState": "InService"},
+        lambda scaling: scaling.lifecycles([INSTANCE]),
+    ),
     "launch_sources": (
         "describe_auto_scaling_groups",
         AutoScaling,

@@ -54,7 +54,9 @@ class Account:
         if len(self.asked) >= self.fails_after:
             raise ServiceUnavailableError("Rate exceeded")
         self.asked.append(len(ids))
-        return {one: Agent(int(one[2:], 16) % 7 > 0, START) for one in ids if int(one[2:], 16) % 5}
+        return {
+            one: Agent(int(one[2:], 16) % 7 > 0, START, "Amazon Linux", "2023") for one in ids if int(one[2:], 16) % 5
+        }
 
     def read_json(self, key: str) -> Any:
         if key not in self.objects:
@@ -64,17 +66,18 @@ class Account:
     def write_json(self, key: str, value: Any) -> None:
         self.objects[key] = json.dumps(value)
 
-    def gather(self, *, is_retry: bool = False) -> tuple[Any, dict[str, Agent]]:
+    def gather(self, *, is_retry: bool = False) -> tuple[Any, dict[str, Agent], list[str]]:
         services: Any = SimpleNamespace(ec2=self, ssm=self, objects=self, resource_groups=None)
         gathering = Gathering(services, FOLDER, is_retry)
         found = gathering.find_machines(TARGETS)
-        return found, gathering.find_agents(found.instances)
+        agents = gathering.find_agents(found.instances)
+        return found, agents, gathering.find_near_misses(TARGETS, found)
 
 
 def test_a_small_fleet_is_read_and_nothing_is_kept() -> None:
     account = Account(PORTION)
 
-    found, agents = account.gather()
+    found, agents, _ = account.gather()
 
     assert len(found.instances) == PORTION
     assert len(agents) == PORTION * 4 // 5
@@ -92,8 +95,8 @@ def test_a_retry_goes_on_where_the_last_attempt_stopped() -> None:
     resumed = account.gather(is_retry=True)
 
     assert resumed == whole.gather()
-    # Instances once; three portions of agents by the first attempt, and the three others by the second.
-    assert account.described == 1
+    # Instances once, and once more for near misses; three portions of agents by each attempt.
+    assert account.described == whole.described == 2
     assert account.asked == whole.asked == [PORTION] * 5 + [1]
     assert all(key.startswith(f"{FOLDER}/") for key in account.objects)
 
@@ -105,7 +108,7 @@ def test_an_attempt_that_died_before_it_kept_anything_costs_the_next_one_nothing
     account.fails_after = 10**9
     account.objects.clear()
 
-    found, agents = account.gather(is_retry=True)
+    found, agents, _ = account.gather(is_retry=True)
 
     assert (len(found.instances), len(agents)) == (2 * PORTION, 2 * PORTION * 4 // 5)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text, find_first, pages
+from drydock.aws.calls import call, client, error_code, error_text, find_first, look_at_once, pages
 from drydock.errors import (
     GroupNotFoundError,
     GroupNotReadyError,
@@ -27,6 +27,8 @@ LATEST_VERSION, DEFAULT_VERSION = "$Latest", "$Default"
 """What a group may name instead of the number of a launch template's version."""
 
 _PAGE = 100
+_MOST_IDS = 50
+"""So many instances DescribeAutoScalingInstances takes, and shows, at once."""
 
 _NO_LAUNCH = ("IdempotentParameterMismatch", "UnsupportedOperation", "ValidationError")
 
@@ -75,6 +77,8 @@ class Group:
     """Whether it has both On-Demand and Spot instances."""
     is_weighted: bool = False
     """Whether its instances count by a weight, not as one each."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Its own; those of its instances may be fewer, or older."""
 
     def find(self, instance_id: str) -> Member | None:
         """The member with this instance id; None when the group has none, or no more."""
@@ -128,6 +132,31 @@ class AutoScaling:
         if found is None:
             raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
         return _read(found)
+
+    def groups(self, names: Iterable[str]) -> dict[str, Group]:
+        """The groups of these names, by name; those that are not there are left out."""
+        wanted = sorted(set(names))
+        chunks = [wanted[first : first + _PAGE] for first in range(0, len(wanted), _PAGE)]
+        groups = [group for some in look_at_once(self._some_groups, chunks) for group in some]
+        return {group.name: group for group in groups}
+
+    def _some_groups(self, names: Sequence[str]) -> list[Group]:
+        found = pages(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=names, MaxRecords=_PAGE)
+        return [_read(one) for page in found for one in page["AutoScalingGroups"]]
+
+    def lifecycles(self, instance_ids: Iterable[str]) -> dict[str, str]:
+        """What instances are to their groups, by instance id: warm pools too, which no group's description shows.
+
+        Those that are in no group are left out.
+        """
+        wanted = sorted(set(instance_ids))
+        chunks = [wanted[first : first + _MOST_IDS] for first in range(0, len(wanted), _MOST_IDS)]
+        found = [one for some in look_at_once(self._some_instances, chunks) for one in some]
+        return {one["InstanceId"]: one["LifecycleState"] for one in found}
+
+    def _some_instances(self, instance_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        found = pages(self._client.describe_auto_scaling_instances, InstanceIds=instance_ids)
+        return [one for page in found for one in page["AutoScalingInstances"]]
 
     def launch_sources(self) -> list[LaunchSource]:
         """What all groups of the account launch their instances from."""
@@ -308,6 +337,7 @@ def _read(found: Mapping[str, Any]) -> Group:
         has_warm_pool="WarmPoolConfiguration" in found,
         mixes_markets=0 < share < 100 or (share < 100 and int(spread.get("OnDemandBaseCapacity", 0)) > 0),
         is_weighted=any("WeightedCapacity" in one for one in mixed.get("LaunchTemplate", {}).get("Overrides", [])),
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
     )
 
 

@@ -33,6 +33,9 @@ class Agent:
 
     online: bool
     last_ping: datetime
+    system: str = ""
+    """The operating system and its version, as the agent reports them: `Amazon Linux`, `2023`."""
+    system_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,12 @@ class Invocation:
 
 
 def _read_agent(found: Mapping[str, Any]) -> Agent:
-    return Agent(online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"])
+    return Agent(
+        online=found["PingStatus"] == "Online",
+        last_ping=found["LastPingDateTime"],
+        system=str(found.get("PlatformName", "")),
+        system_version=str(found.get("PlatformVersion", "")),
+    )
 
 
 def _normal(status: str) -> str:
@@ -129,6 +137,8 @@ class PatchState:
     pending_reboot: int
     missing: int
     failed: int
+    rejected: int = 0
+    """Installed, although the baseline rejects them."""
 
 
 class Ssm:
@@ -327,6 +337,7 @@ class Ssm:
             pending_reboot=found.get("InstalledPendingRebootCount", 0),
             missing=found.get("MissingCount", 0),
             failed=found.get("FailedCount", 0),
+            rejected=found.get("InstalledRejectedCount", 0),
         )
 
     def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:

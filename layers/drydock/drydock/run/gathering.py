@@ -19,7 +19,7 @@ from drydock.aws.services import Services
 from drydock.aws.ssm import Agent
 from drydock.errors import RunNotFoundError
 from drydock.log import logger
-from drydock.plan.targets import Resolved, Target, resolve
+from drydock.plan.targets import Resolved, Target, find_near_misses, resolve
 from drydock.records.runs import Run
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
@@ -65,6 +65,16 @@ class Gathering:
             self._keep("machines", {"instances": list(resolved.instances.values()), "leftOut": resolved.left_out})
         return resolved
 
+    def find_near_misses(self, groups: Sequence[Sequence[Target]], found: Resolved) -> list[str]:
+        """What nearly is a target, a sentence for a plan's warnings."""
+        kept = self._recall("near-misses")
+        if kept is not None:
+            return list(kept)
+        nearly = find_near_misses(self.services.ec2, groups, found.instances.keys())
+        if len(found.instances) > PORTION:
+            self._keep("near-misses", nearly)
+        return nearly
+
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
         """The agents of those instances that Systems Manager knows and that run, by instance id."""
         wanted = sorted(set(instance_ids))
@@ -75,10 +85,21 @@ class Gathering:
         name = f"agents-{hashlib.sha256(' '.join(instance_ids).encode()).hexdigest()[:16]}"
         kept = self._recall(name) if is_one_of_many else None
         if kept is not None:
-            return {key: Agent(one["online"], from_text(one["lastPing"])) for key, one in kept.items()}
+            return {
+                key: Agent(one["online"], from_text(one["lastPing"]), one["system"], one["systemVersion"])
+                for key, one in kept.items()
+            }
         found = self.services.ssm.find_agents(instance_ids)
         if is_one_of_many:
-            facts = {key: {"online": one.online, "lastPing": to_text(one.last_ping)} for key, one in found.items()}
+            facts = {
+                key: {
+                    "online": one.online,
+                    "lastPing": to_text(one.last_ping),
+                    "system": one.system,
+                    "systemVersion": one.system_version,
+                }
+                for key, one in found.items()
+            }
             self._keep(name, facts)
         return found
 

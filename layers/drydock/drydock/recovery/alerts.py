@@ -14,6 +14,7 @@ from drydock.errors import (
     InstanceNotFoundError,
     NewerSchemaError,
     NotInRunError,
+    RollStoppedError,
     ServiceUnavailableError,
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
@@ -180,6 +181,9 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
     """
     journal = lease.journal if lease else {}
     run_id, notify = (result.run_id, result.notify) if result else (journal.get("runId"), journal.get("notify"))
+    if failure["error"] == RollStoppedError.__name__ and result is not None and result.roll is None:
+        # Of a member that did not leave service because its roll takes no further one: the roll tells it.
+        return False
     run = find_run(services.table, run_id) if run_id and notify != "each" else None
     if run is None:
         return True

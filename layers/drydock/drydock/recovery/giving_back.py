@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.executions import invoke_later
+from drydock.aws.executions import hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
@@ -23,25 +23,25 @@ from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import to_text
+from drydock.times import TimeBudget, to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
 
 
-def sweep(services: Services) -> dict[str, Any]:
+def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
     """Hand over every lease that may be stale, and every result that nobody was told of, each to a pass of its own.
+
+    As many as there is time for: the others come with the next sweep.
 
     Executions that run are listed, not described one by one: a thousand machines cost a few calls.
     """
     function = services.environment.function
     suspects = _find_suspects(services, all_leases(services.table))
-    for lease in suspects:
-        invoke_later(function("give_back"), {"subject": lease.subject.key})
+    hand_over(function("give_back"), [{"subject": lease.subject.key} for lease in suspects], budget)
     untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
-    for result in untold[:_MOST_ALERTS]:
-        alert = _alert_of(result.subject, result.holder, result.started)
-        invoke_later(function("alert_failure"), alert)
+    alerts = [_alert_of(result.subject, result.holder, result.started) for result in untold[:_MOST_ALERTS]]
+    hand_over(function("alert_failure"), alerts, budget)
     return {"suspects": len(suspects), "untold": len(untold)}
 
 
@@ -128,4 +128,5 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
             return note_end_of_run(services, event["detail"])
         subject = subject_of(event["detail"])
         return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
-    return {**sweep_runs(services), **sweep(services)}
+    budget = TimeBudget.begin(services.now)
+    return {**sweep_runs(services, budget), **sweep(services, budget)}

@@ -237,8 +237,6 @@ def test_what_is_not_there_is_one_line(drydock: CommandLine, tmp_path: Path) -> 
     nobody = {**nowhere, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
     answers = {
         "there is no run night-9 in the stack drydock in ap-northeast-1": drydock("watch", "night-9"),
-        "there is no stack blue in ap-northeast-1": drydock("watch", "night-1", env={"DRYDOCK_STACK": "blue"}),
-        "night-9: there is no such run": drydock("stop", "night-9"),
         "no credentials": drydock("watch", "night-1", env=nobody),
         "no Region": drydock("watch", "night-1", env={**nowhere, "AWS_DEFAULT_REGION": ""}),
     }
@@ -249,8 +247,20 @@ def test_what_is_not_there_is_one_line(drydock: CommandLine, tmp_path: Path) -> 
         assert answer.err.count("\n") == 1, expected
 
 
+HELP = """
+import sys
+from drydock_cli.main import carry_out
+raise SystemExit(max(carry_out([*verb, "--help"]) for verb in ((), *zip(sys.argv[1:]))))
+"""
+
+
 def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-X", "importtime", "-m", "drydock_cli", *arguments]
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        *(arguments if arguments[0] == "-c" else ("-m", "drydock_cli", *arguments)),
+    ]
     return subprocess.run(command, cwd=PROJECT, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True)
 
 
@@ -266,14 +276,15 @@ def told(answer: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_help_names_every_verb_fits_80_columns_and_loads_nothing_heavy() -> None:
     verbs = ("run", "plan", "watch", "stop", "approve", "reject", "rehearse")
-    whole, *each = [installed("--help"), *[installed(verb, "--help") for verb in verbs]]
+    answer = installed("-c", HELP, *verbs)
 
-    assert all(f" {verb} " in whole.stdout for verb in verbs)
-    for answer in (whole, *each):
-        assert (answer.returncode, told(answer)) == (0, [])
-        assert max(map(len, answer.stdout.splitlines())) <= 80
-        assert not {"boto3", "botocore", "moto", "rehearsal"} & loaded(answer)
-    assert all("--endpoint-url" in answer.stdout for answer in each[:-1])
+    assert (answer.returncode, told(answer)) == (0, [])
+    assert max(map(len, answer.stdout.splitlines())) <= 80
+    assert not {"boto3", "botocore", "moto", "rehearsal"} & loaded(answer)
+    whole, *each = answer.stdout.split("Usage: ")[1:]
+    assert all(f" {verb} " in whole for verb in verbs)
+    assert [one.split()[1] for one in each] == list(verbs)
+    assert all("--endpoint-url" in one for one in each[:-1])
 
 
 def test_wrong_usage_of_the_installed_command_is_one_line() -> None:

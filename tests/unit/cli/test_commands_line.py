@@ -70,7 +70,8 @@ def planned(instance_id: str, name: str, wave: int = 0, **more: Any) -> dict[str
         "order": None,
         "wave": wave,
         "seconds": 630,
-        "basis": "default",
+        "basis": "guess",
+        "samples": 0,
         "startsAt": "2026-01-12T16:05:00.000Z",
         "endsAt": "2026-01-12T16:15:30.000Z",
         "fits": True,
@@ -99,6 +100,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             {"key": f"runs/{RUN}/wave-000.json", "count": 1, "isCanary": True},
             {"key": f"runs/{RUN}/wave-001.json", "count": 1, "isCanary": False},
         ],
+        "guesses": [],
         "leftOut": [
             {
                 "instanceId": "i-0123456789abcdef2",
@@ -471,12 +473,12 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     lines = console.out.splitlines()
     assert lines[0] == f"Plan {RUN}, made 2026-01-13 01:00 +09:00"
     assert "Install on 2 machines in 2 waves, a canary first; targets: tag:Patch" in console.out
-    assert "Predicted end 2026-01-13 01:26 +09:00" in lines
+    assert "Predicted end 2026-01-13 01:26 +09:00: a guess for 2 machines without history" in lines
     assert "Has to end by 2026-01-13 03:00 +09:00" in lines
     assert "1 machine will not fit: not attempted, and first the next time" in lines
     web, db = (next(line.split() for line in lines if f" {name} " in line) for name in ("web-1", "db-1"))
-    assert web == ["1", "web-1", WEB, "canary", "11", "01:05", "yes"]
-    assert db == ["2", "db-1", DB, "2", "11", "01:05", "no"]
+    assert web == ["1", "web-1", WEB, "canary", "10", "a", "guess", "01:05", "yes"]
+    assert db == ["2", "db-1", DB, "2", "10", "a", "guess", "01:05", "no"]
     assert "  legacy (i-0123456789abcdef2): InstanceExcludedError: its tag DrydockExclude" in lines
     assert "1 warning" in lines
     assert f"Hash {plan_hash(make_plan())}" in lines  # type: ignore[arg-type]
@@ -577,7 +579,7 @@ def test_a_plan_with_long_names_fits_the_screen(stack: FakeStack, width: int) ->
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN, width=width)
 
     table = [line for line in console.out.splitlines() if WEB in line or DB in line]
-    assert max(map(columns, table[:2])) <= max(width, 64)
+    assert max(map(columns, table[:2])) <= max(width, 72)
 
 
 # Watching

@@ -37,6 +37,7 @@ from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
 from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
+    descriptions,
     distributed_map,
     documented,
     dynamodb,
@@ -344,6 +345,7 @@ class EmbeddedAccount:
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)
         executions.repair_descriptions(patches, shared)
+        descriptions.repair_machine_descriptions(patches)
         executions.repair_history(patches)
         executions.repair_state_context(patches)
         executions.repair_task_time(patches, shared)

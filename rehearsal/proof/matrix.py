@@ -86,7 +86,12 @@ class Strike:
     def may_tell_twice(self) -> bool:
         """Whether a message was sent but not marked as told: SNS has no token by which it would know it again."""
         call = self.call
-        if call is None or call.caller.name not in ("announce_success", "alert_failure", "summarise_run"):
+        if call is None or call.caller.name not in (
+            "ask_for_approval",
+            "announce_success",
+            "alert_failure",
+            "summarise_run",
+        ):
             return False
         if call.operation == "Publish":
             return self.mode in ("dies_after", "answer_lost")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from drydock.aws.table import Table
 from drydock.errors import InstanceNotPatchableError, InstanceNotRunningError, InvalidInputError, InvalidPolicyError
 from drydock.records.leases import ACTIVE, Lease, find_lease
+from drydock.records.runs import Place, place_key
 from drydock.request.instance import read_request
 from drydock.subject import Instance
 from tests.properties.generators import (
@@ -33,7 +34,7 @@ from tests.properties.generators import (
     valid_requests,
 )
 from tests.unit.fakes import START, agent
-from tests.unit.world import INSTANCE, World
+from tests.unit.world import EXECUTION, INSTANCE, World
 
 EXAMPLES = int(os.environ.get("DRYDOCK_EXAMPLES", "200"))
 """How many broken requests are generated, and half as many valid ones. `make prove` generates more."""
@@ -121,6 +122,9 @@ def test_a_valid_request_is_admitted_under_the_policy_it_asks_for_or_refused_for
         assert find_lease(fresh.table, Instance(instance_id)) is None
         assert "set_tags" not in fresh.ec2.faults.made
         return
+    if run_id := request.given.get("runId"):
+        place = Place(Instance(instance_id), "web-1", execution=EXECUTION, admitted=START)
+        fresh.table.put_many([{**place_key(run_id, place.subject), **place.to_item()}])
     admitted = admit(fresh, request)
 
     assert leaves(admitted["policy"]) == policy

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -265,6 +266,14 @@ def test_every_parameter_is_described_constrained_and_stands_in_a_group_with_a_l
         if "AllowedPattern" in parameter:
             assert parameter.get("ConstraintDescription", "").startswith("must "), name
             assert re.fullmatch(parameter["AllowedPattern"], str(parameter["Default"])), name
+
+
+def test_every_iana_name_is_a_time_zone_of_a_stack() -> None:
+    pattern = template()["Parameters"]["TimeZone"]["AllowedPattern"]
+    names = (files("tzdata") / "zones").read_text().split()
+    assert {"EST5EDT", "GB-Eire", "NZ-CHAT", "W-SU", "America/Port-au-Prince", "Etc/GMT+9"} <= set(names)
+    assert [name for name in names if not re.fullmatch(pattern, name)] == []
+    assert [name for name in ("", "Asia/", "/Tokyo", "Asia Tokyo", "Asia/Tokyo\n") if re.fullmatch(pattern, name)] == []
 
 
 def test_every_output_is_described() -> None:

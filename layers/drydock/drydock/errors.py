@@ -318,6 +318,13 @@ class RunOverError(DrydockError):
     advice = "The run is over, or its name is another's. Start a new one."
 
 
+class NotInRunError(DrydockError):
+    """Raised when an execution names a run that has not let it in: only the run itself starts what is part of it."""
+
+    counts_as = "skipped"
+    advice = "Leave out runId, or start a run: it starts the executions of its machines itself."
+
+
 class MachinesNotReadyError(DrydockError):
     """Raised when a run cannot be reported yet, because executions of its machines still run."""
 
@@ -525,6 +532,12 @@ class AwsCallFailedError(DrydockError):
     """Raised when AWS refused a call for good."""
 
     advice = "Read the refused call above; often a permission or a quota. Then start it again."
+
+
+class OperationUnknownError(DrydockError):
+    """Raised when the boto3 that is deployed does not know an operation of AWS."""
+
+    advice = "Deploy Drydock with the boto3 that requirements/layer.in brings, then start it again."
 
 
 def error_named(name: str) -> type[DrydockError] | None:

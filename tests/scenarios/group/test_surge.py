@@ -186,7 +186,7 @@ def test_a_group_that_takes_no_launch_is_reduced_where_the_policy_says_so(scene:
     assert roll.status == "SUCCEEDED"
     monitor.check()
     (problem,) = roll.problems
-    assert "no instance more was launched first" in problem and said in problem
+    assert "no surge instance was launched first" in problem and said in problem
     assert_group_given_back(scene, group, sizes=(2, 2, 2))
 
 
@@ -383,7 +383,7 @@ def test_an_instance_stays_where_the_others_do_not_serve(scene: RollScenario) ->
     monitor.check()
     (surge,) = surge_of(scene, group)
     assert group.count_healthy() == 1
-    assert any(f"{surge}, an instance more, stays: without it 0 of 1 would serve" in one for one in roll.problems)
+    assert any(f"{surge}, a surge instance, stays: without it 0 of 1 would serve" in one for one in roll.problems)
 
 
 # What goes wrong around it

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from rehearsal.account import ExecutionView
+from rehearsal.world.fleet import Machine
 from tests.scenarios.machine.scenario import Scenario
 
 RUN = {"runId": "run-2026-01"}
@@ -17,6 +20,18 @@ def the_run(scene: Scenario) -> None:
     facts |= {"owner": "arn:aws:states:x:1:execution:drydock-MaintenanceRun:run", "startedAt": "2026-01-13T00:00:00Z"}
     item = {name: {"S": value} for name, value in facts.items()} | {"redriveCount": {"N": "0"}, "failed": {"N": "0"}}
     scene.account.client("dynamodb").put_item(TableName=scene.stack.resource("StateTable"), Item=item)
+
+
+def patch(scene: Scenario, machine: Machine, policy: Mapping[str, Any], given: Mapping[str, str]) -> ExecutionView:
+    """Somebody starts the execution, or the run does, which has let the machine in."""
+    execution = scene.start(machine, policy, **given)
+    if given:
+        place = {"pk": f"RUN#{given['runId']}", "sk": f"MACHINE#{machine.instance_id}", "execution": execution}
+        place |= {"instanceId": machine.instance_id, "name": machine.name, "outcome": "failed"}
+        item = {name: {"S": value} for name, value in place.items()}
+        scene.account.client("dynamodb").put_item(TableName=scene.stack.resource("StateTable"), Item=item)
+    scene.settle()
+    return scene.account.execution(execution)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +49,7 @@ def test_a_success_is_told_when_it_was_started_by_hand_or_the_policy_wants_each(
 ) -> None:
     machine = scene.machine(f"success-{request.node.callspec.id}")
 
-    execution = scene.patch(machine, {"operation": "Scan", **policy}, **given)
+    execution = patch(scene, machine, {"operation": "Scan", **policy}, given)
 
     assert execution.status == "SUCCEEDED"
     run = {"run": given["runId"]} if given else {}
@@ -58,7 +73,7 @@ def test_a_failure_is_told_unless_the_run_tells_it_in_its_summary(
 ) -> None:
     machine = scene.machine(f"failure-{request.node.callspec.id}", wrong=("image_fails",))
 
-    execution = scene.patch(machine, policy, **given)
+    execution = patch(scene, machine, policy, given)
 
     assert execution.status == "FAILED"
     run = {"run": given["runId"]} if given else {}
@@ -74,7 +89,7 @@ def test_a_refusal_is_told_unless_the_run_tells_it_in_its_summary(
 ) -> None:
     machine = scene.machine(f"refusal-{request.node.callspec.id}", tags={"DrydockExclude": "frozen"})
 
-    execution = scene.patch(machine, {"notify": "summary"}, **given)
+    execution = patch(scene, machine, {"notify": "summary"}, given)
 
     assert execution.error == "InstanceExcludedError"
     assert len(scene.told(machine)) == count

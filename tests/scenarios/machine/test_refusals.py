@@ -80,13 +80,14 @@ def test_a_group_whose_lease_names_a_member_admits_this_member_alone(scene: Scen
     key = {"pk": {"S": f"GROUP#leased-{named}"}, "sk": {"S": "LEASE"}}
     table = {"TableName": scene.stack.resource("StateTable")}
     dynamodb = scene.account.client("dynamodb")
-    facts = {"owner": "arn:aws:states:x:1:execution:drydock-RollGroup:roll", "phase": "ACTIVE"}
+    facts = {"owner": "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-RollGroup:roll", "phase": "ACTIVE"}
     times = dict.fromkeys(("startedAt", "since", "phaseSince"), "2026-01-13T00:00:00.000Z")
     lease = {name: {"S": value} for name, value in (facts | times).items()} | {"redriveCount": {"N": "0"}}
     members = {"M": {member: {"M": {"at": {"S": "2026-01-13T00:00:00.000Z"}}}}}
     dynamodb.put_item(Item={**key, **lease, "members": members}, **table)
 
-    arn = scene.start(machine, group=f"leased-{named}")
+    given = {"instanceId": machine.instance_id, "group": f"leased-{named}"}
+    arn = scene.account.start_execution("PatchInstance", given, f"roll-{machine.instance_id}")
     scene.account.run_until_quiet()
     dynamodb.delete_item(Key=key, **table)
     execution = scene.account.execution(arn)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -14,8 +17,10 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+import drydock.aws
+from drydock.aws.autoscaling import AutoScaling
 from drydock.aws.calls import call, client
-from drydock.errors import AwsCallFailedError, ServiceUnavailableError
+from drydock.errors import AwsCallFailedError, OperationUnknownError, ServiceUnavailableError, SurgeNotPossibleError
 
 
 def answering(error: Exception) -> Any:
@@ -118,3 +123,49 @@ def test_a_refusal_is_final(code: str, status: int) -> None:
 def test_a_connection_may_come_back_and_a_wrong_call_will_not(error: Exception, raised: type[Exception]) -> None:
     with pytest.raises(raised, match="describe_things"):
         call(answering(error))
+
+
+CODE = "".join(path.read_text() for path in sorted(Path(drydock.aws.__path__[0]).glob("*.py")))
+SERVICES = sorted(set(re.findall(r"client\(\"([\w-]+)\"", CODE)))
+
+
+def without(service: str, *operations: str) -> Any:
+    """A client of an older boto3, which does not know these operations of a service; without any named, none."""
+    made = client.__wrapped__(service)
+    for name in operations or list(made.meta.method_to_api_mapping):
+        delattr(type(made), name)
+    return made
+
+
+@pytest.fixture
+def own_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each client has a class of its own, which a test may change."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+@pytest.mark.usefixtures("own_clients")
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_operation_that_boto3_does_not_know_is_named_whatever_it_is(service: str) -> None:
+    known = list(client.__wrapped__(service).meta.method_to_api_mapping)
+    older = without(service)
+
+    assert known
+    for operation in known:
+        with pytest.raises(OperationUnknownError, match=rf"{operation}: boto3 \d+\.\d+"):
+            getattr(older, operation)
+
+
+@pytest.mark.usefixtures("own_clients")
+def test_a_service_that_boto3_does_not_know_is_named() -> None:
+    with pytest.raises(OperationUnknownError, match=r"of-tomorrow: boto3 \d"):
+        client.__wrapped__("of-tomorrow")
+
+
+@pytest.mark.usefixtures("own_clients")
+def test_where_boto3_cannot_launch_surge_instances_there_is_the_way_on_of_any_group_without() -> None:
+    autoscaling = AutoScaling()
+    autoscaling._client = without("autoscaling", "launch_instances")
+
+    with pytest.raises(SurgeNotPossibleError, match=r"web: no instance is launched in a: .*launch_instances: boto3"):
+        autoscaling.launch_one("web", "a", "token")

@@ -23,19 +23,25 @@ from drydock.errors import (
     InstanceUnmanagedError,
     InvalidInputError,
     InvalidPolicyError,
+    NotInRunError,
     ServiceUnavailableError,
 )
 from drydock.machine.evidence import NOTHING_KNOWN
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, find_lease
+from drydock.records.runs import Place, open_run, put_place
 from drydock.request.policy import DEFAULTS
 from drydock.subject import Group
+from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
 from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
+RUN = Holder(OTHER_EXECUTION.replace("PatchInstance", "MaintenanceRun"), 0)
+MEMBER = Holder(f"{OTHER_EXECUTION}-{INSTANCE}", 0)
+"""What the roll starts for the member."""
 
 
 def admit(world: World, *, holder: Holder = HOLDER, **given: Any) -> dict[str, Any]:
@@ -362,10 +368,10 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
     lease_group(world, named=named)
 
     if admitted:
-        admit(world, group="web")
+        admit(world, holder=MEMBER, group="web", runId="a-roll-by-hand")
     else:
         with pytest.raises(InstanceInGroupError):
-            admit(world, group="web")
+            admit(world, holder=MEMBER, group="web")
 
     assert (world.lease is not None) is admitted
 
@@ -376,7 +382,7 @@ def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:
     end_member(hold_as(world.table, ROLL, Group("web"), world.clock()), INSTANCE, {"outcome": "failed"})
 
     with pytest.raises(InstanceInGroupError):
-        admit(world, group="web")
+        admit(world, holder=MEMBER, group="web")
 
 
 def test_a_member_of_a_group_that_is_being_given_back_is_not_patched(world: World) -> None:
@@ -387,7 +393,61 @@ def test_a_member_of_a_group_that_is_being_given_back_is_not_patched(world: Worl
     hold_as(world.table, lease.holder, lease.subject, world.clock()).begin_restoring(lease)
 
     with pytest.raises(InstanceInGroupError):
-        admit(world, group="web")
+        admit(world, holder=MEMBER, group="web")
+
+
+def test_a_member_in_turn_is_not_patched_by_an_execution_that_the_roll_has_not_started(world: World) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
+    lease_group(world, named=INSTANCE)
+
+    with pytest.raises(InstanceInGroupError):
+        admit(world, group="web", runId=ROLL.name)
+
+    assert world.lease is None
+
+
+PLACES = {
+    "none": None,
+    "of another execution": Place(SUBJECT, "web-1", execution=OTHER_EXECUTION, admitted=START),
+    "that was not let in": Place(SUBJECT, "web-1", ended=START, outcome="not_attempted"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("group", [{}, {"group": "web"}], ids=["machine", "of a group it says"])
+def test_what_a_run_has_not_let_in_is_refused_and_told_although_it_names_the_run(
+    world: World, place: Place | None, group: dict[str, str]
+) -> None:
+    given: dict[str, Any] = {"runId": RUN.name, **group}
+    open_run(world.table, RUN, START)
+    if place is not None:
+        put_place(world.table, RUN.name, place, START)
+
+    with pytest.raises(NotInRunError, match=f"{INSTANCE}: run {RUN.name} has not let this execution in") as refused:
+        admit(world, **given)
+
+    assert (world.lease, world.ec2.faults.made) == (None, ["describe_instance"])
+    failure = {"error": "NotInRunError", "cause": str(refused.value)}
+    world.run(
+        "release_instance",
+        world.event("Release", {"failure": failure, "runId": RUN.name}, machine={}, policy={"notify": "summary"}),
+    )
+    alert = {"subject": INSTANCE, "execution": HOLDER.execution, "redriveCount": 0, "startedAt": to_text(START)}
+    world.run("alert_failure", alert)
+    (message,) = world.clients.published
+    assert "has not let this execution in" in message["Message"]
+
+
+def test_an_id_of_no_run_opens_nothing(world: World) -> None:
+    with pytest.raises(NotInRunError):
+        admit(world, runId="nobodys-run")
+
+
+def test_what_a_run_has_let_in_is_admitted(world: World) -> None:
+    open_run(world.table, RUN, START)
+    put_place(world.table, RUN.name, Place(SUBJECT, "web-1", execution=HOLDER.execution, admitted=START), START)
+
+    assert admit(world, runId=RUN.name)["machine"]["runId"] == RUN.name
 
 
 def test_a_redrive_does_not_take_over_the_lease_of_the_execution_before(world: World) -> None:

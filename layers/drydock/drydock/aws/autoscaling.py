@@ -9,7 +9,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text
-from drydock.errors import GroupNotFoundError, GroupNotReadyError, ServiceUnavailableError, SurgeNotPossibleError
+from drydock.errors import (
+    GroupNotFoundError,
+    GroupNotReadyError,
+    OperationUnknownError,
+    ServiceUnavailableError,
+    SurgeNotPossibleError,
+)
 
 AZ_REBALANCE, LAUNCH, ADD_TO_LOAD_BALANCER = "AZRebalance", "Launch", "AddToLoadBalancer"
 IN_SERVICE, STANDBY, ENTERING_STANDBY = "InService", "Standby", "EnteringStandby"
@@ -202,6 +208,8 @@ class AutoScaling:
                 ClientToken=token,
                 RetryStrategy="none",
             )
+        except OperationUnknownError as error:
+            raise SurgeNotPossibleError(f"{name}: no instance is launched in {zone}: {error}") from error
         except ClientError as error:
             raise SurgeNotPossibleError(
                 f"{name}: no instance is launched in {zone}: {error_code(error)}: {error_text(error)}"

@@ -8,10 +8,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, UnknownServiceError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from drydock.errors import AwsCallFailedError, ServiceUnavailableError
+from drydock.errors import AwsCallFailedError, OperationUnknownError, ServiceUnavailableError
 
 # A function lives 60 s at most: time-outs and attempts together stay below that.
 _ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 4, 5, 10
@@ -82,19 +82,36 @@ _FINAL_SERVER_ERRORS = frozenset(
 )
 """Codes with a status of 500 and more that do not pass all the same."""
 
+_NOT_KNOWN = f"boto3 {boto3.__version__}, which is deployed, does not know it"
+
 
 @cache
 def client(service: str, attempts: int = _ATTEMPTS) -> Any:
     """The boto3 client of a service, made when it is first needed.
 
     One attempt is for calls that AWS would carry out twice: botocore also repeats those whose answer was lost.
+    Raises OperationUnknownError, also later, for what this version of boto3 does not know.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
     )
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+    try:
+        made = boto3.client(service, config=config)  # type: ignore[call-overload]
+    except UnknownServiceError as error:
+        raise OperationUnknownError(f"{service}: {_NOT_KNOWN}") from error
+    # https://github.com/boto/botocore/blob/develop/botocore/client.py: a client asks for what it does not have.
+    made.meta.events.register("getattr", _refuse_unknown)
+    return made
+
+
+def _refuse_unknown(event_name: str, **event: Any) -> None:
+    """Raises OperationUnknownError. `event_name` is as `getattr.auto-scaling.launch_instances`."""
+    service, operation = event_name.split(".")[1:]
+    # Python itself asks any object for names that begin so.
+    if not operation.startswith("_"):
+        raise OperationUnknownError(f"{service} {operation}: {_NOT_KNOWN}")
 
 
 def error_code(error: ClientError) -> str:

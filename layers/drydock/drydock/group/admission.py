@@ -14,7 +14,7 @@ from drydock.aws.services import Services
 from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
 from drydock.group.rules import in_order, reduced, refusal, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
-from drydock.machine.admission import find_run_of, require_open_run
+from drydock.machine.admission import find_run_of, require_open_run, require_place
 from drydock.records import intents
 from drydock.records.leases import ADMITTING, Hold, Lease
 from drydock.records.staleness import is_stale
@@ -61,6 +61,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
     if standing is not None:
         journal = standing.journal
     else:
+        require_place(services, step.holder, request.run_id, request.group)
         carried_out, why_not = choose_capacity(group, policy) if takes_members_out(policy) else (reduced(policy), "")
         refused = refusal(group, carried_out, services.autoscaling.refresh_at_work(request.group.name))
         if refused is not None:

@@ -15,7 +15,7 @@ from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError
-from drydock.group.member_moves import Move, decide_move, execution_of_member
+from drydock.group.member_moves import Move, decide_move
 from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed, lacks_refill, note_refill, wanted_with
 from drydock.group.rolling import result_of_roll, undo_changes
@@ -33,9 +33,10 @@ from drydock.records.leases import (
     hold_of,
 )
 from drydock.records.results import Result, put_result
+from drydock.records.runs import child_execution
 from drydock.records.staleness import is_stale
 from drydock.run.running import describe_end
-from drydock.subject import Subject
+from drydock.subject import Instance, Subject
 from drydock.telling.failures import readable_cause
 
 GroupMove = Literal[
@@ -106,7 +107,8 @@ def _children(services: Services, lease: Lease) -> set[str]:
 
 
 def _child(services: Services, lease: Lease, instance_id: str) -> str:
-    return execution_of_member(services.environment, lease.holder, instance_id)
+    environment = services.environment
+    return child_execution(lease.holder, environment.stack, environment.region, Instance(instance_id))
 
 
 def _stop_members(services: Services, lease: Lease) -> bool:

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from drydock.aws.services import Services
-from drydock.environment import Environment
 from drydock.errors import HealthCheckFailedError, InstanceNotFoundError
 from drydock.records import intents
-from drydock.records.holder import Holder
 from drydock.records.leases import Lease
 from drydock.records.results import Work
-from drydock.records.runs import child_name
 from drydock.run.running import find_result_of
 from drydock.subject import Instance
 
@@ -20,14 +17,6 @@ Move = Literal["exit", "hold", "replace"]
 
 _CHANGES = (intents.INSTALL, intents.FINISH_INSTALL, intents.UPDATE)
 """The intents by which something is installed."""
-
-
-def execution_of_member(environment: Environment, roll: Holder, instance_id: str) -> str:
-    """The execution that patches a member: its name is always the same, so a member has one in a roll."""
-    return (
-        f"arn:{roll.partition}:states:{environment.region}:{roll.account}:execution:"
-        f"{environment.stack}-PatchInstance:{child_name(roll.name, Instance(instance_id))}"
-    )
 
 
 def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mapping[str, Any], execution: str) -> Move:

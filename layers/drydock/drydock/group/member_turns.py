@@ -30,7 +30,7 @@ from drydock.errors import (
     StandbyTimedOutError,
     outcome_of_failure,
 )
-from drydock.group.member_moves import Move, decide_move, execution_of_member
+from drydock.group.member_moves import Move, decide_move
 from drydock.group.refilling import (
     is_refilling,
     lacks_refill,
@@ -57,7 +57,7 @@ from drydock.records.history import find_history
 from drydock.records.holder import Holder
 from drydock.records.leases import Hold, Lease, find_lease, hold_of
 from drydock.records.results import Member
-from drydock.records.runs import Run, child_name, find_place, find_run
+from drydock.records.runs import Run, child_execution, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import Forecast, look_at_run, look_outside
@@ -100,7 +100,7 @@ class MemberTurn:
 
     def execution(self, environment: Environment) -> str:
         """The ARN of that execution."""
-        return execution_of_member(environment, self.owner, self.instance_id)
+        return child_execution(self.owner, environment.stack, environment.region, subject.Instance(self.instance_id))
 
 
 def enter_standby(services: Services, step: Step) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def choose_capacity(group: Group, policy: Policy) -> tuple[Policy, str]:
     if not why:
         return policy, ""
     if policy["surgeFallback"] == "fail":
-        raise SurgeNotPossibleError(f"{group.name}: no instance more can be launched: {why}")
+        raise SurgeNotPossibleError(f"{group.name}: no surge instance can be launched: {why}")
     return reduced(policy), why
 
 
@@ -115,7 +115,7 @@ def lower_min(services: Services, holder: Holder, lease: Lease) -> None:
 
 
 def launch_surge(services: Services, step: Step) -> None:
-    """Launch what the group shall have more, and wait until it serves; or let the roll go on with fewer members.
+    """Launch the surge instances, and wait until it serves; or let the roll go on with fewer members.
 
     Raises MemberNotReadyError until then, SurgeNotPossibleError, LeaseLostError, GroupNotReadyError.
     """
@@ -311,11 +311,11 @@ def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], se
         if member.instance_id != instance_id
     )
     if left < wanted and held:
-        return SurgeMove("keep", f"{instance_id}, an instance more, stays: {', '.join(held)} does not leave standby")
+        return SurgeMove("keep", f"{instance_id}, a surge instance, stays: {', '.join(held)} does not leave standby")
     if left < wanted:
-        return SurgeMove("wait", f"{instance_id}, an instance more, stays: without it {left} of {wanted} would serve")
+        return SurgeMove("wait", f"{instance_id}, a surge instance, stays: without it {left} of {wanted} would serve")
     if group.desired <= group.min:
-        return SurgeMove("keep", f"{instance_id}, an instance more, stays: the group's min is {group.min} now")
+        return SurgeMove("keep", f"{instance_id}, a surge instance, stays: the group's min is {group.min} now")
     return SurgeMove("remove")
 
 
@@ -325,7 +325,7 @@ def _judge_gone(lease: Lease, group: Group, instance_id: str) -> SurgeMove:
         return SurgeMove("over")
     return SurgeMove(
         "keep",
-        f"{instance_id}, an instance more, is gone without Drydock: desired is {group.desired}, and it was "
+        f"{instance_id}, a surge instance, is gone without Drydock: desired is {group.desired}, and it was "
         f"{lease.journal['desired']}",
     )
 
@@ -371,7 +371,7 @@ def describe_surge(lease: Lease) -> list[str]:
     """What people should know of the surge instances, a phrase each."""
     phrases = []
     if lease.journal.get("notSurged"):
-        phrases.append(f"no instance more was launched first: {lease.journal['notSurged']}")
+        phrases.append(f"no surge instance was launched first: {lease.journal['notSurged']}")
     if intents.SURGE_FALLBACK in lease.intents:
         phrases.append(f"the roll went on with fewer members: {lease.intents[intents.SURGE_FALLBACK].facts['why']}")
     kept = {

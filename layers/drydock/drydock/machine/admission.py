@@ -15,6 +15,7 @@ from drydock.errors import (
     InstanceBusyError,
     InstanceNotPatchableError,
     InstanceUnmanagedError,
+    NotInRunError,
     RunOverError,
     RunStoppedError,
     ServiceUnavailableError,
@@ -23,6 +24,7 @@ from drydock.machine.evidence import count_patches
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard
 from drydock.records import intents
 from drydock.records.history import find_history
+from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
     ADMITTING,
@@ -30,11 +32,12 @@ from drydock.records.leases import (
     Lease,
     find_lease,
 )
-from drydock.records.runs import MOST_RUN_ID, Run, find_run
+from drydock.records.runs import MOST_RUN_ID, Run, child_execution, find_place, find_run
 from drydock.records.staleness import is_stale
 from drydock.request.instance import InstanceRequest, read_request
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.request.step import Step
+from drydock.subject import Subject
 from drydock.tags import IN_PROGRESS, STATE_TAG
 
 
@@ -75,7 +78,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     instance = services.ec2.describe_instance(request.instance_id)
     if standing is None:
         _require_not_done(services, request)
-        _require_admissible(services, request, instance)
+        _require_admissible(services, step.holder, request, instance)
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
     machine = {
@@ -112,10 +115,14 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     return admitted
 
 
-def _require_admissible(services: Services, request: InstanceRequest, instance: Instance) -> None:
-    reason = refusal(instance, request.policy, _is_member_of_leased_group(services, request))
+def _require_admissible(services: Services, holder: Holder, request: InstanceRequest, instance: Instance) -> None:
+    is_member = _is_member_in_turn(services, holder, request)
+    reason = refusal(instance, request.policy, is_member)
     if reason is not None:
         raise reason
+    # The id that a roll gives its members may be its own.
+    if not is_member:
+        require_place(services, holder, request.run_id, request.subject)
     unguarded = refusal_by_guard(instance, services.environment.guard_tag)
     if unguarded is not None:
         raise unguarded
@@ -145,6 +152,13 @@ def require_open_run(run: Run | None, subject: str) -> None:
         raise RunOverError(f"{subject}: run {run.run_id} is over")
 
 
+def require_place(services: Services, holder: Holder, run_id: str, subject: Subject) -> None:
+    """Raises NotInRunError: what a run has not let in is in none of its counts, gates and reports."""
+    place = find_place(services.table, run_id, subject) if run_id else None
+    if run_id and (place is None or place.execution != holder.execution):
+        raise NotInRunError(f"{subject.key}: run {run_id} has not let this execution in")
+
+
 def _require_not_done(services: Services, request: InstanceRequest) -> None:
     """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
     since = request.unless_done_since
@@ -155,10 +169,13 @@ def _require_not_done(services: Services, request: InstanceRequest) -> None:
         raise done
 
 
-def _is_member_of_leased_group(services: Services, request: InstanceRequest) -> bool:
+def _is_member_in_turn(services: Services, holder: Holder, request: InstanceRequest) -> bool:
+    """Whether the roll through the group has come to this member, and has started this execution for it."""
     lease = find_lease(services.table, request.group) if request.group is not None else None
-    member = lease.members.get(request.instance_id) if lease is not None and lease.phase == ACTIVE else None
-    return member is not None and "outcome" not in member
+    if lease is None or lease.phase != ACTIVE or "outcome" in lease.members.get(request.instance_id, {"outcome": ""}):
+        return False
+    environment = services.environment
+    return holder.execution == child_execution(lease.holder, environment.stack, environment.region, request.subject)
 
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:

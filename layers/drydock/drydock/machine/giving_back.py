@@ -50,8 +50,11 @@ def next_move(situation: MachineSituation) -> NextMove:
     return "release"
 
 
-def _make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
-    """Do what is safe now; returns what that was, and what stands in the way of the rest."""
+def make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
+    """Do what is safe now for a machine whose lease is in RESTORING.
+
+    Returns what that was, and for people what stands in the way of the rest.
+    """
     situation = _look(services, lease)
     move = next_move(situation)
     if move == "wait_for_commands":
@@ -82,8 +85,11 @@ def _look(services: Services, lease: Lease) -> MachineSituation:
     )
 
 
-def _end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
-    """An execution that died in admission touched nothing: its lease just goes."""
+def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
+    """End a lease that is ADMITTING: an execution that died in admission touched nothing, so the lease just goes.
+
+    Returns what was done, as `move`.
+    """
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return {"move": "wait_for_functions"}
     if Hold.of(services, lease.holder, lease.subject).drop(ADMITTING):

@@ -48,7 +48,7 @@ def place_key(run_id: str, subject: Subject) -> Key:
 
 
 def child_name(run_id: str, subject: Subject) -> str:
-    """The name of the execution that patches a machine of a run, or rolls through a group.
+    """The name of the execution that patches a machine of a run or of a roll, or rolls through a group.
 
     It is always the same, so it is never started twice.
     """
@@ -66,12 +66,11 @@ def _group_part(group_name: str) -> str:
     return f"{readable}-{hashlib.sha256(group_name.encode()).hexdigest()[:8]}"
 
 
-def child_execution(run: Run, stack: str, region: str, subject: Subject) -> str:
-    """The ARN of the execution that patches a machine of a run, or rolls through a group."""
-    holder = run.holder
+def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -> str:
+    """The ARN of the execution that a run or a roll starts for a machine, or a run for a group."""
     machine = "RollGroup" if isinstance(subject, Group) else "PatchInstance"
-    name = child_name(run.run_id, subject)
-    return f"arn:{holder.partition}:states:{region}:{holder.account}:execution:{stack}-{machine}:{name}"
+    name = child_name(parent.name, subject)
+    return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
 class PlaceEnd(TypedDict):

@@ -13,6 +13,7 @@ from drydock.errors import (
     InstanceInGroupError,
     InstanceNotFoundError,
     NewerSchemaError,
+    NotInRunError,
     ServiceUnavailableError,
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
@@ -182,6 +183,9 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
     run_id, notify = (result.run_id, result.notify) if result else (journal.get("runId"), journal.get("notify"))
     run = find_run(services.table, run_id) if run_id and notify != "each" else None
     if run is None:
+        return True
+    if failure["error"] == NotInRunError.__name__:
+        # The run knows nothing of it.
         return True
     if notify == "summary" or (result is not None and result.outcome == "refused"):
         return False

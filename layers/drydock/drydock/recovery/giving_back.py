@@ -15,7 +15,7 @@ from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
 from drydock.log import name_in_log
-from drydock.machine.giving_back import _end_untouched, _make_next_move
+from drydock.machine.giving_back import end_untouched, make_next_move
 from drydock.records.holder import Holder
 from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, find_lease, hold_of
 from drydock.records.results import untold_results
@@ -61,12 +61,12 @@ def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
         return {"move": "nothing"}
     name_in_log(run=lease.journal.get("runId", ""), execution=lease.holder.name)
     if lease.phase == ADMITTING:
-        return _end_untouched(services, lease)
+        return end_untouched(services, lease)
     lease = hold_of(services, lease).begin_restoring(lease)
     if lease is None:
         return {"move": "nothing"}
     try:
-        move, hindrance = _make_next_move(services, lease)
+        move, hindrance = make_next_move(services, lease)
     except DrydockError as error:
         _tell_when_late(services, lease, str(error))
         raise

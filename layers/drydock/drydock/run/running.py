@@ -166,7 +166,7 @@ def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[
     )
     if answer is None:
         environment = services.environment
-        execution = child_execution(run, environment.stack, environment.region, subject)
+        execution = child_execution(run.holder, environment.stack, environment.region, subject)
         return put_place(services.table, run.run_id, replace(place, execution=execution, admitted=now), now)
     if answer.closes_run:
         close_run(services.table, run, answer.reason, now)
@@ -283,7 +283,7 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
     if not step.data["wasAdmitted"]:
         return _record_lost_turn(services, run, step)
     environment = services.environment
-    child = child_execution(run, environment.stack, environment.region, step.subject)
+    child = child_execution(run.holder, environment.stack, environment.region, step.subject)
     outcome = end_of_child(services, step, child)
     end_turn(services, run, step.subject, outcome, services.now())
     if outcome["outcome"] == "failed":
@@ -303,7 +303,8 @@ def end_turn(services: Services, run: Run, subject: Subject, end: PlaceEnd, ende
             taken = (ended - place.admitted).total_seconds()
             count_taken(table, run.run_id, place.pace, [parts_taken(taken, place.expected_seconds)])
         return
-    result = find_result_of(services, subject, child_execution(run, environment.stack, environment.region, subject))
+    child = child_execution(run.holder, environment.stack, environment.region, subject)
+    result = find_result_of(services, subject, child)
     members = list(result.roll.members.values()) if result and result.roll else []
     place = end_place(table, run, subject, end, ended, dict(Counter(member.outcome for member in members)))
     if place is not None and place.pace:

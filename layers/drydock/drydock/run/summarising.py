@@ -135,7 +135,7 @@ def not_given_back(services: Services, run: Run, places: Sequence[Place]) -> lis
 
 def child_of(services: Services, run: Run, subject: Subject) -> str:
     """The ARN of the execution that patches a machine of a run or rolls through a group, in this stack and Region."""
-    return child_execution(run, services.environment.stack, services.environment.region, subject)
+    return child_execution(run.holder, services.environment.stack, services.environment.region, subject)
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:

@@ -24,6 +24,7 @@ STYLES: Mapping[str, Style] = {
     "not_answered": "warn",
     "stopped": "warn",
     "incomplete": "warn",
+    "late": "warn",
     "not_attempted": "warn",
     "busy": "warn",
     "gone": "warn",
@@ -95,6 +96,8 @@ def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None =
     if machines:
         terminal.say()
         _show_machines(terminal, machines, waves, most)
+    for sentence in plan["tooLong"]:
+        terminal.say_wrapped(f"Never begun: {sentence}", "", "bad", later="  ")
     for guess in plan["guesses"]:
         terminal.say_wrapped(f"A guess: {breakdown_text(guess)}", later="  ")
     _show_left_out(terminal, plan["leftOut"], most)

@@ -15,7 +15,7 @@ from rehearsal.play.outcomes.run import RunOutcome, WaveOutcome
 from rehearsal.play.people import Answer
 
 _MOST_REASONS, _MOST_NAMES, _MOST_WAVES, _MOST_WARNINGS = 5, 3, 8, 3
-_STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow"}
+_STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow", "late": "yellow"}
 _WORDS = {"url": "by a signed request", "link": "on the page", "parameter": "by a parameter"}
 
 Row = tuple[str, Text]

@@ -134,6 +134,7 @@ def a_plan(count: int = 3, **more: Any) -> Plan:
             {"instanceId": "i-0e", "name": "", "error": "InstanceUnmanagedError", "reason": "its agent is offline"},
         ],
         "warnings": [],
+        "tooLong": [],
         **more,
     }
     return cast(Plan, plan)

@@ -31,7 +31,7 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
-from drydock_cli.exit_codes import STILL_GOING
+from drydock_cli.exit_codes import GOES_ON
 from drydock_cli.main import carry_out
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.stack import RunItems, Stack
@@ -110,6 +110,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             }
         ],
         "warnings": ["i-0123456789abcdef1: DrydockOrder is 'first', not a number: it goes last"],
+        "tooLong": [],
     }
     return {**plan, **more}
 
@@ -696,14 +697,15 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
         ("planned", 0),
         ("nothing_to_do", 0),
         ("failed", 1),
-        ("incomplete", 1),
-        ("rejected", 1),
-        ("not_answered", 1),
-        ("refused", 1),
-        ("stopped", 1),
+        ("incomplete", 2),
+        ("rejected", 2),
+        ("not_answered", 2),
+        ("refused", 2),
+        ("stopped", 2),
+        ("late", 3),
     ],
 )
-def test_the_exit_code_is_0_only_when_the_execution_succeeds(stack: FakeStack, outcome: str, code: int) -> None:
+def test_the_exit_code_is_that_of_the_outcome(stack: FakeStack, outcome: str, code: int) -> None:
     stack.begin()
     stack.end(outcome, make_report(outcome))
 
@@ -720,7 +722,7 @@ def test_a_look_at_a_run_that_goes_on_shows_what_matters_now(stack: FakeStack) -
 
     console = drydock(stack, "watch", RUN, "--once")
 
-    assert console.code == STILL_GOING
+    assert console.code == GOES_ON
     assert "  31 of 40 machines done: 30 succeeded, 1 failed; 1 in work" in console.out
     assert f"  db-1 ({DB}): ImageFailedError: quota" in console.out
     assert f"In work: 1 machine\n  last ({WEB})" in console.out
@@ -850,7 +852,7 @@ def test_a_killed_run_has_time_to_give_its_machines_back(stack: FakeStack) -> No
     stack.end_machine(WEB, "failed", endedAt="2026-01-12T15:45:00.000Z")
     given_back_long_ago = drydock(stack, "watch", RUN, "--once")
 
-    assert (in_work.code, given_back.code, given_back_long_ago.code) == (STILL_GOING, STILL_GOING, 1)
+    assert (in_work.code, given_back.code, given_back_long_ago.code) == (GOES_ON, GOES_ON, 1)
 
 
 def test_a_machine_that_is_never_given_back_does_not_keep_a_watch_for_ever(stack: FakeStack) -> None:

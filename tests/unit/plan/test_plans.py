@@ -631,6 +631,7 @@ def make_plan(rules: Policy | None = None, start: datetime = START, run_id: str 
         "guesses": [],
         "leftOut": [{"instanceId": instance_id(9), "name": "", "error": "InstanceBusyError", "reason": "busy"}],
         "warnings": warnings,
+        "tooLong": [],
     }
 
 

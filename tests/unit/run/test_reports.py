@@ -98,6 +98,7 @@ def make_plan(count: int = 3, **more: Any) -> Plan:
         "guesses": [],
         "leftOut": [],
         "warnings": [],
+        "tooLong": [],
         **more,
     }
     return plan  # type: ignore[no-any-return]

@@ -178,6 +178,7 @@ def _facts(view: PlanView) -> str:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
         facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
     facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
     facts += [("Decided so far", text) for text in view.decisions]
     facts += [("Note", warning) for warning in plan["warnings"]]

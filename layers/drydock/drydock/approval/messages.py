@@ -68,6 +68,7 @@ def approval_message(
         _run(plan, run),
         f"  Account {location.account}, Region {location.region}",
         f"  What: {what_text(plan)}",
+        *[f"  Never begun: {one_line(sentence)}" for sentence in plan["tooLong"]],
         *_end(plan, late, location),
         *[f"  A guess: {breakdown_text(guess)}" for guess in plan["guesses"]],
         f"  Plan {hash}",

@@ -19,6 +19,7 @@ from drydock.plan.plans import (
     PlannedWindow,
     at_another_time,
     candidate,
+    find_too_long,
     gather_groups,
     guesses_of,
     in_order,
@@ -141,6 +142,7 @@ def make_plan(facts: Facts) -> Plan:
         frame.end,
         frame.last_admission,
     )
+    machines = planned_machines(waves, schedule, policy["batch"])
     return {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
@@ -156,7 +158,7 @@ def make_plan(facts: Facts) -> Plan:
         "end": to_text(frame.end),
         "lastAdmission": to_text(frame.last_admission),
         "predictedEnd": to_text(schedule.predicted_end),
-        "machines": planned_machines(waves, schedule, policy["batch"]),
+        "machines": machines,
         "waves": planned_waves(facts.run.run_id, waves),
         "guesses": guesses_of(ordered, policy),
         "leftOut": sorted(
@@ -168,6 +170,7 @@ def make_plan(facts: Facts) -> Plan:
             *order_warnings,
             *wave_warnings,
         ],
+        "tooLong": find_too_long(machines, policy, frame.end - _begin_of(facts)),
     }
 
 
@@ -194,6 +197,11 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             was_left = was_not_attempted(facts.left_over.get(instance_id), past)
             candidates.append(candidate(instance, agent, estimates, was_left))
     return candidates, without
+
+
+def _begin_of(facts: Facts) -> datetime:
+    """When the time began that the run has."""
+    return facts.frame.window.start if facts.frame.window else facts.run.started
 
 
 def _room(facts: Facts) -> timedelta:

@@ -32,10 +32,12 @@ from drydock.plan.estimates import (
     break_down,
     estimate_roll,
     pace_of,
+    savings_of,
     steps_after_roll,
     steps_around_member,
     steps_before_roll,
     steps_of_machine,
+    whole_minutes,
 )
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.records.history import History
@@ -52,10 +54,11 @@ _MOST_NAMED = 10
 
 
 class PlannedMember(TypedDict):
-    """A member of an Auto Scaling group that a roll patches."""
+    """A member of an Auto Scaling group that a roll patches. One that `wasLeft` last time comes before the others."""
 
     instanceId: str
     name: str
+    wasLeft: NotRequired[bool]
 
 
 class PlannedRoll(TypedDict):
@@ -142,6 +145,8 @@ class Plan(TypedDict):
     """What the estimates of machines consist of that have no history, and those of rolls."""
     leftOut: list[LeftOut]
     warnings: list[str]
+    tooLong: list[str]
+    """What would not be over in time even if it were alone in the window, and what to change: a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +364,8 @@ def was_not_attempted(at: datetime | None, history: History | None) -> bool:
 def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str]]:
     """The machines in the order of their turns, and warnings.
 
-    Those whose turn did not come last time are first; then the tag DrydockOrder decides, the lowest first.
+    Those whose turn did not come last time are first; then the tag DrydockOrder decides, the lowest first; then those
+    that take longest: one that begins late and takes long keeps all others waiting for it alone.
     """
     ordered = sorted(candidates, key=_rank)
     unclear = [
@@ -375,9 +381,9 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     ]
 
 
-def _rank(machine: Candidate) -> tuple[bool, int, str, str]:
+def _rank(machine: Candidate) -> tuple[bool, int, int, str, str]:
     order = _LAST if machine.order is None else machine.order
-    return not machine.not_attempted, order, machine.name, machine.subject.key
+    return not machine.not_attempted, order, -machine.seconds, machine.name, machine.subject.key
 
 
 def _first_of(names: Sequence[str]) -> str:
@@ -542,7 +548,7 @@ def _planned(machine: Candidate, wave: int, turn: Turn, batch: int) -> PlannedMa
         planned |= {
             "kind": "group",
             "groupName": machine.name,
-            "members": [{"instanceId": member.subject.key, "name": member.name} for member in machine.members],
+            "members": [_planned_member(member) for member in machine.members],
         }
     if machine.roll:
         planned["roll"] = {
@@ -551,6 +557,13 @@ def _planned(machine: Candidate, wave: int, turn: Turn, batch: int) -> PlannedMa
             "after": machine.roll.after,
             "reaches": min(len(machine.members), turn.batches * batch),
         }
+    return planned
+
+
+def _planned_member(member: Candidate) -> PlannedMember:
+    planned: PlannedMember = {"instanceId": member.subject.key, "name": member.name}
+    if member.not_attempted:
+        planned["wasLeft"] = True
     return planned
 
 
@@ -630,7 +643,45 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
         "lastAdmission": to_text(last_admission),
         "predictedEnd": to_text(schedule.predicted_end),
         "machines": machines,
+        "tooLong": find_too_long(machines, policy, end - start),
     }
+
+
+def find_too_long(machines: Iterable[PlannedMachine], policy: Policy, room: timedelta) -> list[str]:
+    """What does not fit into an empty window, however often it is tried, and what helps; alike ones in one sentence."""
+    alike: dict[tuple[int, Basis, int, str, str, bool], list[str]] = {}
+    for machine in machines:
+        least = estimate_of(machine).least
+        if timedelta(seconds=least) <= room:
+            continue
+        is_group = machine.get("kind") == "group"
+        kind = (least, machine["basis"], machine["samples"], machine["platform"], machine["power"], is_group)
+        name = f"group {machine['groupName']}" if is_group else machine["name"] or machine["instanceId"]
+        alike.setdefault(kind, []).append(name)
+    return [
+        _too_long(names, Estimate(least, basis, samples), platform, power, is_group, policy, room)
+        for (least, basis, samples, platform, power, is_group), names in alike.items()
+    ]
+
+
+def _too_long(
+    names: Sequence[str],
+    estimate: Estimate,
+    platform: str,
+    power: str,
+    is_group: bool,
+    policy: Policy,
+    room: timedelta,
+) -> str:
+    minutes, has = whole_minutes(estimate.seconds), whole_minutes(room.total_seconds())
+    what = "one batch of it takes" if is_group else "takes"
+    more = max(5, -(-(estimate.seconds - int(room.total_seconds())) // 300) * 5)
+    savings = [f"{change} saves {saved}" for change, saved in savings_of(policy, platform, settled_power(power))]
+    return (
+        f"{_first_of(names)}: {what} {minutes} minutes ({basis_text(estimate.basis, estimate.samples)}), and there are "
+        f"{has} in all, so no run of this length ever begins it. Give the window {more} minutes more"
+        + (f", or shorten the work ({'; '.join(savings)})" if savings else "")
+    )
 
 
 def wave_key(run_id: str, number: int) -> str:
@@ -663,6 +714,7 @@ def _item(machine: PlannedMachine) -> dict[str, Any]:
         "kind": "group",
         "groupName": machine["groupName"],
         "only": only,
+        "first": [member["instanceId"] for member in members_of(machine) if member.get("wasLeft")],
         "turnSeconds": max(estimate.turns),
         "afterSeconds": estimate.after,
     }
@@ -684,7 +736,7 @@ def plan_hash(plan: Plan) -> str:
     approved: dict[str, Any] = {
         key: value
         for key, value in plan.items()
-        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings")
+        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "tooLong")
     }
     approved["policy"] = _without(plan["policy"], "deadlineMinutes")
     approved["window"] = _without(plan["window"], "start", "end") if plan["window"] else None

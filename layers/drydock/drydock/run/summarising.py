@@ -14,6 +14,7 @@ from drydock.errors import (
     MachinesFailedError,
     MachinesNotReadyError,
     RunIncompleteError,
+    RunLateError,
     RunNotFoundError,
     RunOverError,
     RunStoppedError,
@@ -50,6 +51,7 @@ from drydock.telling.text import location_of
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
     "incomplete": RunIncompleteError,
+    "late": RunLateError,
     "stopped": RunStoppedError,
 }
 """What an execution ends with that has not failed by itself, by the outcome of its run."""

@@ -292,6 +292,8 @@ class EmbeddedAccount:
         route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
         dynamodb.repair_transactions(patches)
         dynamodb.repair_queries(patches)
+        dynamodb.repair_projections(patches)
+        dynamodb.repair_attribute_values(patches)
         dynamodb.repair_repeated_parsing(patches)
         dynamodb.repair_item_copies(patches)
         dynamodb.repair_item_sizes(patches)

@@ -128,7 +128,10 @@ def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
         return
     end = facts.before.end
     done = [item for item in facts.results if item["outcome"] != "refused"]
-    tag = facts.fleet.tags(facts.machine.instance_id).get("DrydockState")
+    tags = facts.fleet.tags(facts.machine.instance_id)
+    tag = tags.get("DrydockState")
+    if "DrydockStack" in tags and "tag" not in facts.problems:
+        yield f"tag DrydockStack: {tags['DrydockStack']}, and nothing is in work"
     if not done:
         if end != "as found" or tag is not None:
             yield f"refused, but the machine is {end}, tag {tag}"

@@ -133,6 +133,9 @@ class MachineSpec:
     """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""
     operator: str = ""
     """The service that owns the instance, such as eks.amazonaws.com; empty when the account itself does."""
+    system: str = ""
+    """PlatformName and PlatformVersion, as the agent reports them; empty for a usual one of the platform."""
+    system_version: str = ""
     zone: str = f"{REGION}a"
     image_id: str = FIRST_IMAGE
     instance_type: str = "t3.medium"

@@ -387,6 +387,7 @@ def test_the_state_tag_returns_to_what_the_journal_says(world: World, journaled:
     give_back(world)
 
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
+    assert "DrydockStack" not in world.ec2.tags(INSTANCE)
 
 
 def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World) -> None:

@@ -94,8 +94,8 @@ def _verdict(report: Report) -> tuple[str, str]:
     counts, total = report["counts"], len(report["machines"])
     if outcome == "late":
         done = f"{_number(counts['succeeded'], total)} {_verb(report)}"
-        left = f", {counts['not_attempted']:,} not attempted" if counts["not_attempted"] else ""
-        return _LATER, f"{done}{left}, {_late(report)}"
+        others = f", {counts['not_attempted']:,} not attempted" if counts["not_attempted"] else ""
+        return _LATER, f"{done}{others}, {_late(report)}"
     if outcome == "incomplete" and not counts["not_attempted"]:
         return _LATER, f"none of {total:,} machines {_verb(report)}, none failed"
     if outcome == "incomplete":
@@ -103,8 +103,8 @@ def _verdict(report: Report) -> tuple[str, str]:
     if outcome == "planned":
         return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
     if outcome == "succeeded":
-        others = total - counts["succeeded"]
-        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
+        is_whole = total == counts["succeeded"]
+        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + ("" if is_whole else ", none failed")
         left = len(_not_compliant(report))
         return (_LATER, f"{what}, {left:,} of them not compliant") if left else (_NOTHING, what)
     return {

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from drydock.aws.table import Item
 from drydock.records.runs import ENDED
-from drydock_cli.exit_codes import TO_DO
+from drydock_cli.exit_codes import FAILED, TO_DO
 from drydock_cli.judging import hash_of_plan
 from drydock_cli.problems import CommandError
 from drydock_cli.showing import brief, error_line, show_plan, words
@@ -15,7 +15,7 @@ from drydock_cli.stack import Stack
 from drydock_cli.terminal import Terminal
 
 _MOST_SHOWN = 50
-_FORBIDDEN = 403
+_FORBIDDEN, _BROKEN = 403, 500
 
 
 def decide(
@@ -35,7 +35,7 @@ def decide(
         return TO_DO
     status, answer = stack.decide({"runId": run_id, "hash": plan_hash, "decision": decision, "reason": reason})
     if not 200 <= status < 300:
-        raise CommandError(_refusal(status, answer), TO_DO)
+        raise CommandError(_refusal(status, answer), FAILED if status >= _BROKEN else TO_DO)
     result, by = str(answer.get("result") or decision), str(answer.get("by") or "")
     terminal.document({"runId": run_id, "hash": plan_hash, "decision": decision, **answer})
     said = str(answer.get("message") or "")

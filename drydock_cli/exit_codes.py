@@ -27,6 +27,6 @@ BY_OUTCOME: Mapping[str, int] = {
 }
 
 
-def code_of(outcome: str) -> int:
-    """The code for a run with this outcome; FAILED for one that is not known."""
-    return BY_OUTCOME.get(outcome, FAILED)
+def code_of(outcome: str, failed: int) -> int:
+    """The code for a run with this outcome, of whose machines so many failed; FAILED for one that is not known."""
+    return FAILED if failed else BY_OUTCOME.get(outcome, FAILED)

@@ -50,7 +50,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     if stored is None or outcome not in SUCCESSES:
         _explain_missing_plan(stack, terminal, run_id, found)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
-        return code_of(outcome) or FAILED
+        return code_of(outcome, 0) or FAILED
     terminal.document(
         {
             "runId": run_id,

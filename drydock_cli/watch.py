@@ -312,6 +312,7 @@ class Watcher:
             self._terminal.note(self._death(view))
             return self._document(view, None, FAILED)
         outcome = str(run.get("outcome", ""))
+        failed = int((run.get("counts") or view.counts()).get("failed", 0))
         key, bucket = run.get("reportKey"), str(run.get("bucket", ""))
         report = None
         if key:
@@ -321,7 +322,7 @@ class Watcher:
             show_report(self._terminal, report, place)
         else:
             self._show_end_without_report(view, outcome)
-        return self._document(view, report, code_of(outcome))
+        return self._document(view, report, code_of(outcome, failed))
 
     def _show_end_without_report(self, view: View, outcome: str) -> None:
         run = view.items.run or {}

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan prove soak coverage bench build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan prove soak coverage bench fidelity smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -71,6 +71,13 @@ bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded 
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
+
+fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
+	@$(BIN)/python tools/fidelity.py $(SMOKE)
+
+smoke: $(READY) ## Ask a real account what only it can tell (INSTANCE=i-… YES=1; STACK=…, DEPLOYED=1, REMOVE=1)
+	@$(BIN)/python -m tools.smoke $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(STACK),--stack $(STACK)) \
+	  $(if $(DEPLOYED),--deployed) $(if $(REMOVE),--remove) $(if $(YES),--yes)
 
 build: $(READY) ## Build what is deployed (needs Python 3.13)
 	@$(BIN)/python tools/build.py

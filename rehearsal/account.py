@@ -299,6 +299,7 @@ class EmbeddedAccount:
         dynamodb.repair_item_sizes(patches)
         dynamodb.repair_repeated_checks(patches)
         self.calls.check_alive = self.functions.check_alive
+        self.calls.spend = self.functions.spend
         self.calls.checks.append(self.permissions.check)
         self.calls.checks.append(MissingObjects(self.permissions).check)
         self.calls.observers.append(self._note_call)

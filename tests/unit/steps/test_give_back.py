@@ -486,6 +486,7 @@ def test_a_machine_that_must_not_be_stopped_is_told_after_six_hours_and_tried_ag
     assert (alert["subject"], alert["execution"]) == (INSTANCE, EXECUTION)
     assert alert["startedAt"] == to_text(START)
     assert "OperationNotPermitted" in alert["notGivenBack"]
+    assert (alert["day"], alert["mayInstall"]) == (0, False)
     started.ec2.stop_protected.clear()
     started.clock.move(minutes=2)
     assert give_back(started) == "stop"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drydock.aws.calls import call, client
+from drydock.aws.calls import client, pages
 
 
 class CloudWatch:
@@ -15,11 +15,11 @@ class CloudWatch:
 
     def alarm_states(self, names: Sequence[str]) -> dict[str, str]:
         """OK, ALARM or INSUFFICIENT_DATA by the alarm's name, metric and composite alarms; unknown ones are absent."""
-        answer = call(
+        found = pages(
             self._client.describe_alarms,
             AlarmNames=list(names),
             AlarmTypes=["MetricAlarm", "CompositeAlarm"],
             MaxRecords=100,
         )
-        found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
-        return {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in found}
+        alarms = [one for page in found for one in (*page.get("MetricAlarms", []), *page.get("CompositeAlarms", []))]
+        return {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in alarms}

@@ -12,7 +12,7 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 
-from drydock.aws.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.errors import (
     DrydockError,
@@ -252,7 +252,7 @@ def left_out(
     began: what was done to the machine after that is not done again.
     """
     why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag, stack, membership)
-    return leave_out(instance["InstanceId"], tags_of(instance).get("Name", ""), why) if why else None
+    return leave_out(instance["InstanceId"], name_of(instance), why) if why else None
 
 
 def _why_left_out(
@@ -307,7 +307,7 @@ def candidate(instance: Instance, agent: Agent | None, estimates: Estimates, not
     patch_group = tags.get("Patch Group", tags.get("PatchGroup", ""))
     return Candidate(
         subject=read_subject(instance["InstanceId"]),
-        name=tags.get("Name", ""),
+        name=name_of(instance),
         platform=platform,
         patch_group=patch_group,
         power=power,

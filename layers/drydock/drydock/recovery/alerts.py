@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from drydock.aws.ec2 import state_of, tags_of
+from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
 from drydock.errors import (
     Failure,
@@ -68,7 +68,7 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
     subject = read_subject(event["subject"])
     name_in_log(subject, execution=holder.name)
     if "notGivenBack" in event:
-        _tell_not_given_back(services, holder, subject, event["notGivenBack"])
+        _tell_not_given_back(services, holder, subject, event)
     else:
         _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
 
@@ -79,8 +79,7 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, st
         instance = services.ec2.describe_instance(instance_id)
     except InstanceNotFoundError:
         return "", "gone", ""
-    tags = tags_of(instance)
-    return tags.get("Name", ""), state_of(instance), tags.get(GROUP_TAG, "")
+    return name_of(instance), state_of(instance), tags_of(instance).get(GROUP_TAG, "")
 
 
 def _tell_failure(
@@ -235,19 +234,22 @@ def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
     return f"It was {work.power_before} before; somebody else changed that, and Drydock left it."
 
 
-def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, hindrance: str) -> None:
-    location = location_of(holder, services.environment)
+def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, event: Mapping[str, Any]) -> None:
+    """Tell what keeps a machine or group: once when it is late, and once for every day after that, its `day`."""
+    location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
         title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
-        name, power, _ = _look_at_machine(services, subject.id)
+        name, power, group = _look_at_machine(services, subject.id)
         title, text = not_given_back_message(
             instance_id=subject.id,
             name=name,
             execution=holder.execution,
             hindrance=hindrance,
             power=power,
+            group=group,
+            may_install=event["mayInstall"],
             location=location,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
-    tell_once(services, holder, "notGivenBack", title, text, attributes)
+    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", title, text, attributes)

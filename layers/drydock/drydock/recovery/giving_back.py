@@ -7,41 +7,41 @@ when something happens on the machine. The lease stays until all is done.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.executions import invoke_later
+from drydock.aws.executions import hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError
 from drydock.group.giving_back import give_back_group
 from drydock.log import name_in_log
-from drydock.machine.giving_back import end_untouched, make_next_move
+from drydock.machine.giving_back import end_untouched, make_next_move, told_from
 from drydock.records.holder import Holder
 from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, find_lease, hold_of
 from drydock.records.results import untold_results
-from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
+from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import to_text
+from drydock.times import TimeBudget, to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
 
 
-def sweep(services: Services) -> dict[str, Any]:
+def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
     """Hand over every lease that may be stale, and every result that nobody was told of, each to a pass of its own.
+
+    As many as there is time for: the others come with the next sweep.
 
     Executions that run are listed, not described one by one: a thousand machines cost a few calls.
     """
     function = services.environment.function
     suspects = _find_suspects(services, all_leases(services.table))
-    for lease in suspects:
-        invoke_later(function("give_back"), {"subject": lease.subject.key})
+    hand_over(function("give_back"), [{"subject": lease.subject.key} for lease in suspects], budget)
     untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
-    for result in untold[:_MOST_ALERTS]:
-        alert = _alert_of(result.subject, result.holder, result.started)
-        invoke_later(function("alert_failure"), alert)
+    alerts = [_alert_of(result.subject, result.holder, result.started) for result in untold[:_MOST_ALERTS]]
+    hand_over(function("alert_failure"), alerts, budget)
     return {"suspects": len(suspects), "untold": len(untold)}
 
 
@@ -66,13 +66,13 @@ def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
     if lease is None:
         return {"move": "nothing"}
     try:
-        move, hindrance = make_next_move(services, lease)
+        done = make_next_move(services, lease)
     except DrydockError as error:
         _tell_when_late(services, lease, str(error))
         raise
-    if move != "release":
-        _tell_when_late(services, lease, hindrance)
-    return {"move": move}
+    if done.move != "release":
+        _tell_when_late(services, lease, done.hindrance, may_install=done.may_install)
+    return {"move": done.move}
 
 
 def _give_back_group(services: Services, subject: Group) -> str:
@@ -89,12 +89,14 @@ def _give_back_group(services: Services, subject: Group) -> str:
     return move
 
 
-def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
-    since = lease.phase_since if lease.phase == RESTORING else services.now()
-    if services.now() - since > RESTORE_LIMIT:
+def _tell_when_late(services: Services, lease: Lease, hindrance: str, *, may_install: bool = False) -> None:
+    """Let people know what keeps a machine or group from being given back, and once more each day."""
+    late = services.now() - told_from(lease, may_install=may_install)
+    if lease.phase == RESTORING and late > timedelta(0):
+        event = {"notGivenBack": hindrance, "mayInstall": may_install, "day": late.days}
         invoke_later(
             services.environment.function("alert_failure"),
-            {**_alert_of(lease.subject, lease.holder, lease.started), "notGivenBack": hindrance},
+            {**_alert_of(lease.subject, lease.holder, lease.started), **event},
         )
 
 
@@ -126,4 +128,5 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
             return note_end_of_run(services, event["detail"])
         subject = subject_of(event["detail"])
         return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
-    return {**sweep_runs(services), **sweep(services)}
+    budget = TimeBudget.begin(services.now)
+    return {**sweep_runs(services, budget), **sweep(services, budget)}

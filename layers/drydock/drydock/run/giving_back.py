@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from drydock.aws.executions import OPEN, invoke_later
+from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError
 from drydock.log import logger
@@ -16,7 +16,7 @@ from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, 
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
 from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
-from drydock.times import from_text
+from drydock.times import TimeBudget, from_text
 
 
 def end_dead_run(services: Services, run_id: str) -> None:
@@ -80,25 +80,28 @@ def _next_move(services: Services, run: Run) -> str:
 
 
 def _stop_children(services: Services, run: Run) -> int:
+    """How many were at work. As many are stopped as there is time for: the next pass finds fewer."""
+    budget = TimeBudget.begin(services.now)
     at_work = children_at_work(services, run, places_of_run(services.table, run.run_id))
-    for subject in at_work:
+    for number, subject in enumerate(at_work):
+        if budget.is_spent:
+            logger.info("left to the next pass", executions=len(at_work) - number)
+            break
         services.executions.stop(
             child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
         )
     return len(at_work)
 
 
-def sweep_runs(services: Services) -> dict[str, int]:
-    """Hand over every run that may be dead, and every one that nobody was told of."""
+def sweep_runs(services: Services, budget: TimeBudget) -> dict[str, int]:
+    """Hand over every run that may be dead, and every one that nobody was told of, as many as there is time for."""
     function = services.environment.function
     open_ = open_runs(services.table)
     running = services.executions.running_among(run.holder.execution for run in open_)
     dead = [run for run in open_ if run.holder.execution not in running]
-    for run in dead:
-        invoke_later(function("give_back"), {"runId": run.run_id})
+    hand_over(function("give_back"), [{"runId": run.run_id} for run in dead], budget)
     untold = [run for run in untold_runs(services.table) if run.ended and services.now() - run.ended > TOLD_LATE]
-    for run in untold:
-        invoke_later(function("summarise_run"), {"runId": run.run_id})
+    hand_over(function("summarise_run"), [{"runId": run.run_id} for run in untold], budget)
     return {"deadRuns": len(dead), "untoldRuns": len(untold)}
 
 

@@ -49,6 +49,7 @@ def scene() -> Iterator[RollScenario]:
         yield opened
 
 
+@pytest.mark.prove
 def test_every_member_of_a_group_of_five_hundred_has_an_outcome(scene: RollScenario) -> None:
     # An excluded member has its turn like any other, and does not leave service.
     members = [{"tags": {"DrydockExclude": "calibrating"}} if number % 100 else {} for number in range(MOST_MEMBERS)]

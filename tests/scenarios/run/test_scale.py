@@ -24,6 +24,7 @@ MOST_DATA = 256 * 1024
 """Bytes that a state may hand on."""
 
 
+@pytest.mark.prove
 def test_a_run_of_many_machines_of_which_some_fail_keeps_its_promises() -> None:
     run = carry_out(160)
 

@@ -382,7 +382,7 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     if not unclear:
         return ordered, []
     return ordered, [
-        f"tag {ORDER_TAG} is not a whole number from 0 to {_LAST - 1}, so these come last: {_first_of(unclear)}"
+        f"tag {ORDER_TAG} is not a whole number from 0 to {_LAST - 1}, so these come last: {first_of(unclear)}"
     ]
 
 
@@ -391,7 +391,8 @@ def _rank(machine: Candidate) -> tuple[bool, int, int, str, str]:
     return not machine.not_attempted, order, -machine.seconds, machine.name, machine.subject.key
 
 
-def _first_of(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """Names for people, the first ten of them, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

@@ -684,7 +684,7 @@ def _too_long(
     more = max(5, -(-(estimate.seconds - int(room.total_seconds())) // 300) * 5)
     savings = [f"{change} saves {saved}" for change, saved in savings_of(policy, platform, settled_power(power))]
     return (
-        f"{_first_of(names)}: {what} {minutes} minutes ({basis_text(estimate.basis, estimate.samples)}), and there are "
+        f"{first_of(names)}: {what} {minutes} minutes ({basis_text(estimate.basis, estimate.samples)}), and there are "
         f"{has} in all, so no run of this length ever begins it. Give the window {more} minutes more"
         + (f", or shorten the work ({'; '.join(savings)})" if savings else "")
     )

@@ -172,7 +172,7 @@ def result_of_roll(lease: Lease, failure: Failure | None, problems: Sequence[str
         holder=lease.holder,
         started=lease.started,
         ended=ended,
-        outcome="failed" if failure else _success_of(members),
+        outcome="failed" if failure else "succeeded",
         failure=failure,
         run_id=journal["runId"],
         notify=journal["notify"],
@@ -262,7 +262,7 @@ def summarise_group(result: Result) -> dict[str, Any]:
     members = result.roll.members if result.roll else {}
     return {
         "groupName": result.roll.group_name if result.roll else "",
-        "outcome": result.outcome,
+        "outcome": _success_of(members) if result.outcome == "succeeded" else result.outcome,
         "members": {instance_id: member.outcome for instance_id, member in members.items()},
         "failure": result.failure,
     }

@@ -14,6 +14,9 @@ UNKNOWN_OWNER = timedelta(minutes=15)
 RESTORE_LIMIT = timedelta(hours=6)
 """After this people are told that a machine could not be given back, and nobody waits for it; the passes go on."""
 
+SEEN_LATE = timedelta(minutes=2)
+"""An execution that cannot be found may have been started so shortly ago: Step Functions shows it later."""
+
 TOLD_LATE = timedelta(minutes=2)
 """A result that is still untold after this has lost its event."""
 

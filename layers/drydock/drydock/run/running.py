@@ -44,6 +44,7 @@ from drydock.records.runs import (
     require_run,
     update_run,
 )
+from drydock.records.staleness import SEEN_LATE
 from drydock.request.step import Step
 from drydock.run.gates import GateAnswer, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
@@ -195,8 +196,6 @@ def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
     }
 
 
-_SEEN = timedelta(minutes=2)
-
 _MOST_TIME = timedelta(seconds=35)
 """A function ends after 60 seconds, and has other work to do besides."""
 
@@ -233,7 +232,7 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
 
 def _not_seen_yet(services: Services, place: Place | None) -> bool:
     """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
-    return place is not None and place.admitted is not None and services.now() - place.admitted < _SEEN
+    return place is not None and place.admitted is not None and services.now() - place.admitted < SEEN_LATE
 
 
 def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:

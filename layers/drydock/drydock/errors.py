@@ -61,6 +61,12 @@ class NewerSchemaError(DrydockError):
     advice = "Deploy that version of Drydock again, or a newer one."
 
 
+class UnreadableItemError(DrydockError):
+    """Raised when an item of the table is not as Drydock writes it."""
+
+    advice = "Look at the item that the reason names: mend it, or delete it once nothing is held by it."
+
+
 class InstanceNotFoundError(DrydockError):
     """Raised when EC2 knows no such instance in this account and Region."""
 

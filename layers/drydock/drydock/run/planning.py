@@ -78,7 +78,7 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
     overlapping = [
         other
-        for other in open_runs(services.table)
+        for other in open_runs(services.table).read
         if other.run_id != run.run_id and services.executions.is_running(other.holder.execution)
     ]
     since = min([run.started, *(other.started for other in overlapping)])
@@ -211,8 +211,8 @@ def _look_up(
 
 def _held_by_others(services: Services) -> dict[str, str]:
     """Who has which machine or group in work, by the subject's key. One that is being given back is free soon."""
-    leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
-    running = services.executions.running_among(lease.holder.execution for lease in leases)
+    leases = [lease for lease in all_leases(services.table).read if lease.phase != RESTORING]
+    running = services.executions.believed_running(lease.holder.execution for lease in leases)
     return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 

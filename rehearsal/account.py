@@ -37,6 +37,7 @@ from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
 from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
+    descriptions,
     distributed_map,
     documented,
     dynamodb,
@@ -294,6 +295,8 @@ class EmbeddedAccount:
         route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
         dynamodb.repair_transactions(patches)
         dynamodb.repair_queries(patches)
+        dynamodb.repair_projections(patches)
+        dynamodb.repair_attribute_values(patches)
         dynamodb.repair_repeated_parsing(patches)
         dynamodb.repair_item_copies(patches)
         dynamodb.repair_item_sizes(patches)
@@ -349,6 +352,7 @@ class EmbeddedAccount:
         redrive.repair_redrive(patches, shared)
         executions.repair_descriptions(patches, shared)
         executions.delay_lists(patches, shared, self.late_seconds)
+        descriptions.repair_machine_descriptions(patches)
         executions.repair_history(patches)
         executions.repair_state_context(patches)
         executions.repair_task_time(patches, shared)

@@ -33,19 +33,15 @@ class Need:
     """One action that a call needs, and how to find on which resources in the call's parameters."""
 
     action: str
-    expressions: Mapping[str, Any]
-    """Compiled JMESPath expression by type of resource."""
+    expressions: Mapping[str, Callable[[Parameters], Any]]
+    """What finds the resources of each type in a call's parameters."""
     context: Mapping[str, str]
 
     def resources(self, parameters: Parameters) -> list[str]:
         """Return the ARNs that the action is needed on: "*" when IAM knows none, nothing when it is not needed."""
         if not self.expressions:
             return ["*"]
-        return [
-            make_arn(kind, name)
-            for kind, expression in self.expressions.items()
-            for name in _as_list(expression.search(parameters))
-        ]
+        return [make_arn(kind, name) for kind, find in self.expressions.items() for name in _as_list(find(parameters))]
 
 
 @dataclass(frozen=True)
@@ -80,13 +76,22 @@ def find_needs(service: str, operation: str) -> tuple[Need, ...]:
     return tuple(
         Need(
             need["action"],
-            {kind: jmespath.compile(expression) for kind, expression in need.items() if kind in kinds},
+            {kind: _compile_search(expression) for kind, expression in need.items() if kind in kinds},
             need.get("context", {}),
         )
         for need in needs
     )
 
 
+def _compile_search(expression: str) -> Callable[[Parameters], Any]:
+    # Most are the name of one parameter, which JMESPath takes long to find.
+    if expression.isalpha():
+        return lambda parameters: parameters.get(expression)
+    search: Callable[[Parameters], Any] = jmespath.compile(expression).search
+    return search
+
+
+@lru_cache(maxsize=4096)
 def make_arn(kind: str, name: str) -> str:
     """Return the ARN of a resource of one of the table's types."""
     if name.startswith("arn:"):

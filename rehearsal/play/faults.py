@@ -313,6 +313,27 @@ class StopInstance:
 
 
 @dataclass(frozen=True)
+class CancelCommand:
+    """Somebody cancels the command that is at work on a machine."""
+
+    what: ClassVar[str] = "command cancelled"
+
+    instance: str
+    moment: Moment
+
+    def arm(self, account: EmbeddedAccount, fleet: Fleet) -> Strikes:
+        """Cancel the machine's newest command when the moment comes."""
+
+        def cancel(strikes: Strikes) -> None:
+            strikes.add()
+            ssm, instance_id = account.client("ssm"), _instance_id(fleet, self.instance)
+            for command in ssm.list_commands(InstanceId=instance_id, MaxResults=1)["Commands"]:
+                ssm.cancel_command(CommandId=command["CommandId"], InstanceIds=[instance_id])
+
+        return _at_moment(self, self.moment, self.instance, cancel, account, fleet)
+
+
+@dataclass(frozen=True)
 class TerminateInstance:
     """Somebody terminates a machine behind Drydock's back."""
 
@@ -499,7 +520,7 @@ def describe(fault: Fault) -> str:
             return f"{fault.call} fails with {fault.error}"
         case KillFunction():
             return f"function {fault.function} is killed"
-        case StopExecution() | StopInstance() | TerminateInstance() | ChangeTags():
+        case StopExecution() | StopInstance() | CancelCommand() | TerminateInstance() | ChangeTags():
             return f"{fault.instance}: {fault.what} by somebody {fault.moment}"
         case RunAssociation():
             return f"{fault.instance}: {fault.what} ({fault.operation}) {fault.moment}"

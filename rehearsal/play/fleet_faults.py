@@ -12,6 +12,7 @@ from drydock_files.marked_text import KeyPath, MarkedText
 from rehearsal.engine.calls import REGION
 from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import (
+    CancelCommand,
     ChangeTags,
     DelayEvents,
     DoubleEvents,
@@ -44,6 +45,7 @@ from rehearsal.play.group_faults import (
 from rehearsal.world.group_specs import ZONES
 
 AIMED_FAULTS: Mapping[str, Callable[[str, Moment], Fault]] = {
+    "cancelCommand": CancelCommand,
     "stopExecution": StopExecution,
     "stopInstance": StopInstance,
     "terminateInstance": TerminateInstance,

@@ -176,6 +176,9 @@ def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
     }
     settings = {python: entry[key] for key, python in given.items() if key in entry}
     settings |= {"power": power_of(entry), "hibernated": _is_hibernated(entry)}
+    if "operatingSystem" in entry:
+        system = entry["operatingSystem"]
+        settings |= {"system": system["name"], "system_version": system["version"]}
     platform = entry.get("platform", "Linux")
     durations = {
         re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), key): seconds(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from rehearsal.account import EmbeddedAccount
@@ -12,6 +14,12 @@ from rehearsal.engine.messages import Message
 from rehearsal.ledger import read_items
 from rehearsal.proof.promises import find_ill_treatment, find_left, find_work_left
 from rehearsal.world.fleet import Fleet, Image, Machine
+
+NOT_GIVEN_BACK = "not_given_back"
+"""The outcome of messages that say what keeps a machine from being given back."""
+
+_DAY = timedelta(hours=23)
+"""A day of messages, whose sweeps may come a little early or late."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,16 @@ class _Facts:
 
     @property
     def messages(self) -> list[Message]:
-        return [message for message in self.account.messages if self.machine.instance_id in message.body]
+        return find_told_ends(self.account, self.machine)
+
+
+def find_told_ends(account: EmbeddedAccount, machine: Machine) -> list[Message]:
+    """Return what people were told of ends of executions on a machine; that it is not given back yet is no end."""
+    return [message for message in _find_told(account, machine) if message.attributes["outcome"] != NOT_GIVEN_BACK]
+
+
+def _find_told(account: EmbeddedAccount, machine: Machine) -> list[Message]:
+    return [message for message in account.messages if machine.instance_id in message.body]
 
 
 def broken_machine_promises(
@@ -98,6 +115,7 @@ def broken_machine_promises(
         *find_left(items, repeats=allowed.repeats),
         *_judge_results(facts, allowed),
         *_judge_messages(facts, allowed),
+        *_judge_waiting(facts, allowed),
         *_judge_truth(facts, allowed),
         *_judge_images(facts),
         *find_work_left(account, stack, {"subject": before.machine.instance_id}),
@@ -122,13 +140,27 @@ def _judge_messages(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
                 yield f"succeeded, but people are told: {message.subject}"
 
 
+def _judge_waiting(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
+    """That a machine is not given back yet is told with what hinders, and not more often than once each day."""
+    told = [one for one in _find_told(facts.account, facts.machine) if one.attributes["outcome"] == NOT_GIVEN_BACK]
+    early = [second.at for first, second in pairwise(told) if second.at - first.at < _DAY]
+    if len(early) > allowed.repeats:
+        yield f"told again within a day that it is not given back: at {early}"
+    for message in told:
+        if "may go on" in message.body and "something installs" not in message.body:
+            yield f"nobody is told what to do about what installs: {message.body}"
+
+
 def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
     """The newest record that is no refusal says what is true of the machine."""
     if not facts.results:
         return
     end = facts.before.end
     done = [item for item in facts.results if item["outcome"] != "refused"]
-    tag = facts.fleet.tags(facts.machine.instance_id).get("DrydockState")
+    tags = facts.fleet.tags(facts.machine.instance_id)
+    tag = tags.get("DrydockState")
+    if "DrydockStack" in tags and "tag" not in facts.problems:
+        yield f"tag DrydockStack: {tags['DrydockStack']}, and nothing is in work"
     if not done:
         if end != "as found" or tag is not None:
             yield f"refused, but the machine is {end}, tag {tag}"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -46,7 +47,13 @@ from rehearsal.proof.cases import (
 )
 from rehearsal.proof.flows import FLOWS, HEALTH_PROBE, HOOKS
 from rehearsal.proof.forks import Forks
-from rehearsal.proof.machine_promises import MachineAllowance, MachineBefore, broken_machine_promises
+from rehearsal.proof.installations import InstallationWatch
+from rehearsal.proof.machine_promises import (
+    MachineAllowance,
+    MachineBefore,
+    broken_machine_promises,
+    find_told_ends,
+)
 from rehearsal.proof.pairs import note, note_state
 from rehearsal.proof.promises import Allowance, broken_promises
 from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
@@ -86,7 +93,12 @@ class Strike:
     def may_tell_twice(self) -> bool:
         """Whether a message was sent but not marked as told: SNS has no token by which it would know it again."""
         call = self.call
-        if call is None or call.caller.name not in ("announce_success", "alert_failure", "summarise_run"):
+        if call is None or call.caller.name not in (
+            "ask_for_approval",
+            "announce_success",
+            "alert_failure",
+            "summarise_run",
+        ):
             return False
         if call.operation == "Publish":
             return self.mode in ("dies_after", "answer_lost")
@@ -147,6 +159,7 @@ class Trial(Observer):
         self.stopped: datetime | None = None
         """When nobody might begin any more."""
         self._is_over = self._has_journal = self._was_published = False
+        self.installations = InstallationWatch(account, fleet, self.stack)
         self._lasting = _find_lasting_states(account)
         for document in (*HOOKS.values(), HEALTH_PROBE):
             fleet.add_document(document)
@@ -181,7 +194,7 @@ class Trial(Observer):
                 self._redrive()
                 settle(self.account, self.stack)
             self._is_over = True
-            violations = [*self._judge_execution(), *self.judge()]
+            violations = [*self._judge_execution(), *self.installations.violations, *self.judge()]
         except TimeLimitError as error:
             violations = [f"not quiet: {error}"]
         return SoakOutcome(
@@ -210,8 +223,8 @@ class Trial(Observer):
         return all(mode in COMPLETES or (mode in AT_STATES and not self.strikes) for mode in self.case.modes.values())
 
     def messages(self) -> list[Message]:
-        """What people were told about the machine."""
-        return [message for message in self.account.messages if self.machines[0].instance_id in message.body]
+        """What people were told of ends of the execution on the machine."""
+        return find_told_ends(self.account, self.machines[0])
 
     def end(self) -> str:
         """What the machine is like, whatever anybody says about it."""
@@ -222,10 +235,16 @@ class Trial(Observer):
         (machine,) = self.machines
         results = [item for item in read_items(self.account, self.stack) if item["sk"].startswith("RESULT#")]
         return (
-            [command.document.name for command in self.fleet.run_command.list_visible(None, machine.instance_id)],
+            self._documents(machine),
             sum(image.machine is machine for image in self.fleet.images.by_id.values()),
             [(item["outcome"], item["verdict"], (item.get("failure") or {}).get("error")) for item in results],
         )
+
+    def _documents(self, machine: Machine) -> list[str]:
+        """Those of the commands. Probes in a row are one: how often a machine is asked depends on when."""
+        sent = self.fleet.run_command.list_visible(None, machine.instance_id)
+        names = [command.document.name for command in sent]
+        return [name for name, after in zip_longest(names, names[1:]) if name != after or not name.endswith("-Probe")]
 
     def judge(self) -> Iterator[str]:
         """All that is not as Drydock promises, but for the execution's own end."""
@@ -454,6 +473,7 @@ class RollTrial(RunTrial):
         settings = {"min": len(named), "max": len(named) + 1, "target_group": spec.name, **self.flow.group}
         group = self.fleet.add_group(spec.name, named, **settings)
         self.monitor = GroupMonitor(self.account, group)
+        self.installations.watch_group(group)
         self.found = GroupBefore.of(group)
         return list(self.found.machines)
 

@@ -14,6 +14,7 @@ from rehearsal.engine.deployment import Stack
 from rehearsal.engine.messages import Message
 from rehearsal.ledger import find_unfinished, read_items
 from rehearsal.world.fleet import Fleet, Machine
+from rehearsal.world.machines import REBOOTED_FROM_INSIDE
 
 MOST_EVENTS = 2_500
 """A tenth of what Step Functions allows an execution."""
@@ -110,13 +111,22 @@ def find_ill_treatment(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iter
     """Say whether a machine has another power than it was found with, and what was done more than `most` times."""
     if machine.power != machine.spec.power:
         yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
-    if machine.interrupted:
-        yield f"{machine.name}: interrupted {machine.interrupted}"
+    yield from find_cuts(machine)
     yield from find_repeated_work(fleet, machine, most=most)
     powers = Counter(power for _, power in machine.power_log)
     for power in ("pending", "stopping"):
         if powers[power] > most:
             yield f"{machine.name}: {powers[power]} times {power}"
+
+
+def find_cuts(machine: Machine) -> Iterator[str]:
+    """Say which commands lost the power under their work.
+
+    A probe that asks whether anything installs may lose it to what does: an installation that reboots the machine.
+    """
+    for cut in machine.interrupted:
+        if cut.installs or not cut.document.endswith("-Probe") or cut.cause != REBOOTED_FROM_INSIDE:
+            yield f"{machine.name}: interrupted {cut}"
 
 
 def find_repeated_work(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iterator[str]:

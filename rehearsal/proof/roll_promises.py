@@ -14,6 +14,7 @@ from rehearsal.engine.messages import Message
 from rehearsal.ledger import read_items
 from rehearsal.proof.promises import (
     MOST_EVENTS,
+    find_cuts,
     find_left,
     find_repeated_work,
     find_unreadable,
@@ -186,8 +187,8 @@ def _judge_machine(facts: _Facts, machine: Machine, allowed: RollAllowance) -> I
     is_member = machine.instance_id in facts.group.members
     if is_member and machine.power != machine.spec.power:
         yield f"{machine.name}: power found {machine.spec.power}, left {machine.power}"
-    if is_member and machine.interrupted:
-        yield f"{machine.name}: interrupted {machine.interrupted}"
+    if is_member:
+        yield from find_cuts(machine)
     yield from find_repeated_work(facts.fleet, machine)
     if facts.fleet.tags(machine.instance_id).get(MEMBER_TAG) == "Completed" and machine.missing:
         yield f"{machine.name}: tagged as completed, but {machine.missing} are missing"

@@ -232,8 +232,9 @@ class SSMCalls:
             "AgentVersion": machine.agent.version,
             "IsLatestVersion": False,
             "PlatformType": machine.spec.platform,
-            "PlatformName": "Microsoft Windows Server 2022 Datacenter" if windows else "Amazon Linux",
-            "PlatformVersion": "10.0.20348" if windows else "2023",
+            "PlatformName": machine.spec.system
+            or ("Microsoft Windows Server 2022 Datacenter" if windows else "Amazon Linux"),
+            "PlatformVersion": machine.spec.system_version or ("10.0.20348" if windows else "2023"),
             "ResourceType": "EC2Instance",
             "IPAddress": f"10.0.{machine.number // 250}.{machine.number % 250 + 4}",
             "ComputerName": machine.name,

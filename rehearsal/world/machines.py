@@ -34,6 +34,9 @@ FIRST_IMAGE = "ami-0000000000000cafe"
 PING_INTERVAL = 300.0
 """Seconds between two pings of an agent."""
 
+REBOOTED_FROM_INSIDE = "rebooted by another command"
+"""Why a command lost its power, where another one on the same machine has rebooted it."""
+
 _PENDING_SECONDS = 20.0
 _TERMINATION_SECONDS = 30.0
 _LOOP_SECONDS = 45.0
@@ -133,6 +136,9 @@ class MachineSpec:
     """It was stopped by hibernation: its memory is on its root volume until somebody starts it."""
     operator: str = ""
     """The service that owns the instance, such as eks.amazonaws.com; empty when the account itself does."""
+    system: str = ""
+    """PlatformName and PlatformVersion, as the agent reports them; empty for a usual one of the platform."""
+    system_version: str = ""
     zone: str = f"{REGION}a"
     image_id: str = FIRST_IMAGE
     instance_type: str = "t3.medium"
@@ -351,7 +357,7 @@ class Machine:
 
     def reboot_from_inside(self, job: Job, then: Callable[[], None]) -> None:
         """Restart the operating system on the wish of a job, which goes on with `then` afterwards."""
-        self._cut_power("rebooted by another command", spare=job)
+        self._cut_power(REBOOTED_FROM_INSIDE, spare=job)
         self._agent_dead = self._agent_dead or self.goes_wrong("agent_lost")
 
         self._loops = self._loops or (job.installs and self.goes_wrong("reboot_loop"))

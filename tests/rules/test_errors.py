@@ -162,7 +162,7 @@ def test_exactly_the_errors_that_leave_a_machine_out_of_a_plan_have_a_sentence_f
     """They are those that the functions make which say why a machine is left out: they return it, or None."""
     functions = [
         node
-        for module in ("machine/refusal.py", "plan/plans.py", "plan/targets.py")
+        for module in ("machine/ownership.py", "machine/refusal.py", "plan/plans.py", "plan/targets.py")
         for node in ast.walk(ast.parse((LAYER / "drydock" / module).read_text()))
         if isinstance(node, ast.FunctionDef) and node.returns and re.search(r"Error\b", ast.unparse(node.returns))
     ]

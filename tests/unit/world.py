@@ -39,7 +39,8 @@ OTHER_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-
 HOLDER = Holder(EXECUTION, 0)
 SNAPSHOT = "11111111-2222-3333-4444-555555555555"
 TOPIC = "arn:aws:sns:ap-northeast-1:123456789012:drydock-Results"
-ENVIRONMENT = Environment("drydock", "drydock-State", "drydock-logs", TOPIC, "Asia/Tokyo", "ap-northeast-1")
+STACK = "drydock"
+ENVIRONMENT = Environment(STACK, "drydock-State", "drydock-logs", TOPIC, "Asia/Tokyo", "ap-northeast-1")
 
 
 def load_function(name: str) -> ModuleType:
@@ -121,12 +122,13 @@ class World:
         facts = {
             **self.machine(),
             "stateTag": "",
+            "stackTag": "",
             "notify": self.policy["notify"],
             "operation": self.policy["operation"],
             **journal,
         }
         hold_as(self.table, holder, SUBJECT, self.clock()).activate(facts, "tag")
-        self.ec2.put_tags(INSTANCE, DrydockState="InProgress")
+        self.ec2.put_tags(INSTANCE, DrydockState="InProgress", DrydockStack=STACK)
 
     def event(
         self,

@@ -105,12 +105,52 @@ class InstanceInGroupError(DrydockError):
     advice = "Start a run, or the roll through its Auto Scaling group: it patches members in service."
 
 
+class ClusterNodeError(DrydockError):
+    """Raised when an instance, or a group's, is a node of a cluster, whose work would not be drained."""
+
+    counts_as = "skipped"
+    left_out_as = "nodes of clusters, which have to be drained first"
+    advice = "Let its cluster replace it with a newer image, as the reason says."
+
+
+class InstanceManagedByServiceError(DrydockError):
+    """Raised when an instance belongs to an AWS service, which lets nobody else change it."""
+
+    counts_as = "skipped"
+    left_out_as = "in the hands of an AWS service"
+    advice = "Leave it to the service that owns it, and take it out of the targets."
+
+
+class InstanceHibernatedError(DrydockError):
+    """Raised when an instance is hibernated: what it holds in memory would be lost."""
+
+    counts_as = "skipped"
+    left_out_as = "hibernated"
+    advice = "Start it, let it finish its work, and stop it or leave it running; then it is patched."
+
+
+class MemberInReserveError(DrydockError):
+    """Raised when a member of an Auto Scaling group waits in its warm pool, or is retained and serves no more."""
+
+    counts_as = "skipped"
+    left_out_as = "in a warm pool, or retained by their group"
+    advice = "Give the group a newer image and let it fill its warm pool anew; terminate what it retains."
+
+
 class InstanceBusyError(DrydockError):
     """Raised when another execution holds the lease of the instance."""
 
     counts_as = "busy"
     left_out_as = "in the hands of another execution"
     advice = "Wait for the other execution, then start this one again."
+
+
+class InstanceOfOtherStackError(DrydockError):
+    """Raised when another stack of Drydock has the instance in work, as the instance's tags say."""
+
+    counts_as = "busy"
+    left_out_as = "in the hands of another stack"
+    advice = "Wait for that stack; if it is gone, remove the tags DrydockState and DrydockStack."
 
 
 class InstanceUnmanagedError(DrydockError):
@@ -256,6 +296,18 @@ class PatchesStillMissingError(DrydockError):
     """Raised when patches are missing after an installation that reported success."""
 
     advice = "Look at the installation's output for each patch that is missing."
+
+
+class PatchesRejectedError(DrydockError):
+    """Raised when patches are installed that the patch baseline rejects, and the policy minds that."""
+
+    advice = "Remove the patches that the reason names, or reject them no longer."
+
+
+class OperatingSystemEndedError(DrydockError):
+    """Raised when the operating system gets no more updates, and the policy minds that."""
+
+    advice = "Move the machine to a newer operating system: nothing is offered to this one any more."
 
 
 class PatchingFailedError(DrydockError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 STATE_TAG = "DrydockState"
 
 
+STACK_TAG = "DrydockStack"
+"""Which stack has the machine in work: another one in the same account sees nothing but tags."""
+
+
 COMPLETED_TAG = "DrydockCompleted"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from moto.dynamodb import models, responses
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.exceptions import ItemSizeToUpdateTooLarge
@@ -17,7 +19,7 @@ from moto.dynamodb.models import table as tables
 from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.models.utilities import dynamo_to_dict
-from moto.dynamodb.parsing.ast_nodes import Node
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.parsing.validators import (
     ActionCountValidator,
@@ -65,27 +67,51 @@ def repair_transactions(patches: Patches) -> None:
 
 def repair_queries(patches: Patches) -> None:
     """moto sorts the whole table for every query, and copies what it finds although the answer is a copy again."""
-    signature = inspect.signature(Table.query)
 
-    def query(original: Callable[..., Any], self: Table, *arguments: Any, **keywords: Any) -> Any:
-        given = signature.bind_partial(self, *arguments, **keywords).arguments
-        hash_key, index_name = given.get("hash_key"), given.get("index_name")
-        wanted = dict(given.get("hash_key_conditions") or [])
+    def query(
+        original: Callable[..., Any],
+        self: Table,
+        hash_key: DynamoType | None,
+        *arguments: Any,
+        hash_key_conditions: list[tuple[str, DynamoType]],
+        **keywords: Any,
+    ) -> Any:
+        index_name, consistent = arguments[_INDEX_NAME], arguments[_CONSISTENT]
+        wanted = dict(hash_key_conditions)
         if index_name and wanted:
             found = [item for item in _Indexes.show(_all_items(self), self) if _has_attributes(item, wanted)]
+            if not found and not consistent and any(index.name == index_name for index in self.all_indexes()):
+                return [], 0, None
         elif not index_name and hash_key is not None and self.range_key_attr:
             found = list(self.items[hash_key].values()) if hash_key in self.items else []
         else:
-            return original(self, *arguments, **keywords)
+            return original(self, hash_key, *arguments, hash_key_conditions=hash_key_conditions, **keywords)
         found.sort(key=lambda item: (item.hash_key, item.range_key) if item.range_key else item.hash_key)
         self.all_items = lambda: found
         try:
-            return original(self, *arguments, **keywords)
+            return original(self, hash_key, *arguments, hash_key_conditions=hash_key_conditions, **keywords)
         finally:
             del self.all_items
 
     patches.wrap(Table, "query", query)
     patches.replace(tables, "copy", _NoCopies)
+
+
+_AFTER_THE_KEY = list(inspect.signature(Table.query).parameters)[2:]
+_INDEX_NAME, _CONSISTENT = (_AFTER_THE_KEY.index(name) for name in ("index_name", "consistent_read"))
+
+
+def repair_projections(patches: Patches) -> None:
+    """moto reads the whole item anew for each attribute that an index, or a request, wants of it."""
+
+    def project(original: Callable[..., Item], self: Item, paths: list[list[str]]) -> Item:
+        if any(len(path) != 1 or "[" in path[0] for path in paths):
+            return original(self, paths)
+        item = Item(self.hash_key, self.range_key, {})
+        item.attrs.update((name, self.attrs[name]) for (name,) in paths if name in self.attrs)
+        return item
+
+    patches.wrap(Item, "project", project)
 
 
 def _all_items(table: Table) -> list[Item]:
@@ -170,10 +196,22 @@ def _has_attributes(item: Item, wanted: dict[str, DynamoType]) -> bool:
 
 
 def repair_repeated_parsing(patches: Patches) -> None:
-    """moto parses each update expression again for every call."""
+    """moto parses each expression of an update, a condition or a key again for every call."""
+
+    def parse_key(
+        key_condition_expression: str,
+        expression_attribute_values: dict[str, Any],
+        expression_attribute_names: dict[str, str],
+        schema: list[dict[str, str]],
+    ) -> Any:
+        given = (expression_attribute_values, expression_attribute_names, schema)
+        return _parse_key(key_condition_expression, *(json.dumps(part) for part in given))
+
+    patches.replace(responses, "parse_expression", parse_key)
     # The parsed expression is shared: what changes it works on a copy.
     patches.replace(UpdateExpressionParser, "make", staticmethod(_parse_update))
     patches.replace(Node, "__deepcopy__", _copy_node)
+    patches.replace(DepthFirstTraverser, "traverse_node_recursively", _traverse)
     patches.replace(ConditionExpressionParser, "_lex_condition_expression", _lex_condition)
 
 
@@ -188,6 +226,35 @@ def _copy_node(node: Node, memo: dict[int, Any] | None = None) -> Node:
     return result
 
 
+def _traverse(traverser: DepthFirstTraverser, node: Any, child_id: int = -1) -> Any:
+    """Process a tree bottom up. moto asks anew at every node which classes it processes."""
+    processors = traverser._processing_map()
+    kinds = tuple(processors)
+
+    def visit(node: Any, child_id: int) -> Any:
+        if not _is_a(node.__class__, (Node,)):
+            return node
+        parent = node.parent
+        for number, child in enumerate(node.children or ()):
+            traverser.pre_processing_of_child(node, number)
+            visit(child, number)
+        found = _is_a(node.__class__, kinds)
+        if found:
+            node = processors[found](node)
+            node.parent = parent
+            if parent:
+                parent.children[child_id] = node
+        return node
+
+    return visit(node, child_id)
+
+
+@cache
+def _is_a(kind: type, kinds: tuple[type, ...]) -> type | None:
+    """The first of some classes that a class comes from."""
+    return next((one for one in kinds if issubclass(kind, one)), None)
+
+
 def _lex_condition(parser: ConditionExpressionParser) -> deque[Any]:
     return deque(_lex(parser.condition_expression))
 
@@ -197,6 +264,12 @@ def _lex(expression: str) -> tuple[Any, ...]:
     return tuple(_lex_once(ConditionExpressionParser(expression, {}, {})))
 
 
+@lru_cache(maxsize=4096)
+def _parse_key(expression: str, *given: str) -> Any:
+    return _parse_key_once(expression, *(json.loads(part) for part in given))
+
+
+_parse_key_once = responses.parse_expression
 _lex_once = ConditionExpressionParser._lex_condition_expression
 _parse_update = lru_cache(maxsize=1024)(UpdateExpressionParser.make)
 
@@ -229,6 +302,33 @@ def repair_item_copies(patches: Patches) -> None:
     patches.replace(DynamoType, "__deepcopy__", copy_value)
     patches.replace(DynamoType, "to_regular_json", print_value)
     patches.replace(responses, "dynamo_to_dict", print_answer)
+
+
+def repair_attribute_values(patches: Patches) -> None:
+    """boto3 asks ten questions of each value that it writes, and looks up how to read each one by its name."""
+
+    def write(original: Callable[..., dict[str, Any]], self: TypeSerializer, value: Any) -> dict[str, Any]:
+        kind = type(value)
+        if kind is str:
+            return {"S": value}
+        if kind is dict:
+            return {"M": {name: self.serialize(item) for name, item in value.items()}}
+        if kind is list:
+            return {"L": [self.serialize(item) for item in value]}
+        return original(self, value)
+
+    def read(original: Callable[..., Any], self: TypeDeserializer, value: dict[str, Any]) -> Any:
+        for kind, content in value.items():
+            if kind == "S" or kind == "BOOL":
+                return content
+            if kind == "M":
+                return {name: self.deserialize(item) for name, item in content.items()}
+            if kind == "L":
+                return [self.deserialize(item) for item in content]
+        return original(self, value)
+
+    patches.wrap(TypeSerializer, "serialize", write)
+    patches.wrap(TypeDeserializer, "deserialize", read)
 
 
 def print_value(value: DynamoType) -> dict[str, Any]:

@@ -20,6 +20,7 @@ PUBLISHED = {
     "history": inspect.getsource(StepFunctionResponse.get_execution_history),
     "arn": inspect.getsource(StepFunctionBackend._validate_execution_arn),
     "record": inspect.getsource(map_run_record),
+    "machine": inspect.getsource(StepFunctionResponse._describe_state_machine),
 }
 NAMES = [f"S{number}" for number in range(60)]
 LONG = machine(
@@ -135,3 +136,16 @@ def test_whoever_has_the_token_of_a_task_that_waits_for_an_execution_may_answer_
         assert (view.status, view.output) == ("SUCCEEDED", "enough")
     else:
         assert (view.error, view.cause, details(view, "TaskFailed")["error"]) == ("Enough", "no more", "Enough")
+
+
+def test_a_machine_is_described_with_the_variables_that_its_states_read(engine: EmbeddedAccount) -> None:
+    # LocalStack's recordings of 2024-11-20.
+    assert "variableReferences" not in PUBLISHED["machine"]
+    client = engine.client("stepfunctions")
+    assign = {"Type": "Pass", "Assign": {"group": "web", "size": 3}, "Next": "B"}
+    read = {"Type": "Pass", "Output": "{% $size & $group %}"}
+    view = run_definition(engine, machine(A=assign, B=read))
+    found = client.describe_state_machine_for_execution(executionArn=view.arn)
+    assert found["variableReferences"] == {"B": ["group", "size"]}
+    assert found["loggingConfiguration"]["includeExecutionData"] is False
+    assert found["updateDate"] <= view.started

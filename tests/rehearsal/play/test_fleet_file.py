@@ -188,9 +188,9 @@ bogus: 1
         ),
         (
             "instances: [{name: web}]\nfaults: [{loseEvents: {}, doubleEvents: {}}]",
-            "fleet.yaml:2: faults[0]: expected exactly one of: changeTags, delayEvents, doubleEvents, failCall, "
-            "killFunction, loseCancellations, loseEvents, runAssociation, stopExecution, stopInstance, stopRun, "
-            "terminateInstance",
+            "fleet.yaml:2: faults[0]: expected exactly one of: cancelCommand, changeTags, delayEvents, doubleEvents, "
+            "failCall, killFunction, loseCancellations, loseEvents, runAssociation, stopExecution, stopInstance, "
+            "stopRun, terminateInstance",
         ),
         (
             "instances:\n  - name: web\n    hibernated: true\n    power: running",

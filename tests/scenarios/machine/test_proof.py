@@ -125,7 +125,7 @@ def test_a_silent_agent_proves_nothing(scene: Scenario) -> None:
     assert_given_back(scene, machine, "stopped")
 
 
-def test_at_the_limit_people_are_told_what_installs_and_a_sweep_gives_the_machine_back_once_it_is_proved(
+def test_at_the_limit_people_are_told_what_installs_still_and_a_sweep_gives_the_machine_back_once_it_is_proved(
     scene: Scenario,
 ) -> None:
     machine = scene.machine(
@@ -134,10 +134,14 @@ def test_at_the_limit_people_are_told_what_installs_and_a_sweep_gives_the_machin
     _patch_until(scene, machine, "AWS-RunPatchBaseline")
     _cancel(scene, machine)
 
-    scene.run_for(minutes=8 * 60)
+    scene.run_for(minutes=4 * 60 + 20)
     assert machine.power == "running" and _installs(machine)
     assert scene.lease(machine) is not None
-    assert [message.attributes["outcome"] for message in scene.told(machine)] == ["failed"]
+    failed, not_given_back = scene.told(machine)
+    assert (failed.attributes["outcome"], not_given_back.attributes["outcome"]) == ("failed", "not_given_back")
+    assert f"limit ({machine.instance_id}) could not be given back yet" in not_given_back.body
+    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.body
+    assert "Do not stop, reboot or restore the machine while something installs" in not_given_back.body
 
     scene.settle()
 
@@ -145,15 +149,17 @@ def test_at_the_limit_people_are_told_what_installs_and_a_sweep_gives_the_machin
     assert_given_back(scene, machine, "stopped")
 
 
-def test_people_are_told_what_installs_on_a_machine_that_cannot_be_given_back(scene: Scenario) -> None:
-    machine = scene.machine("days", power="stopped", wrong=("outlives_cancel",), durations=Durations(install=14 * 3600))
-    _patch_until(scene, machine, "AWS-RunPatchBaseline")
+def test_people_are_told_each_day_what_keeps_a_machine_whose_flow_was_stopped(scene: Scenario) -> None:
+    machine = scene.machine("days", power="stopped", wrong=("outlives_cancel",), durations=Durations(install=30 * 3600))
+    execution = _patch_until(scene, machine, "AWS-RunPatchBaseline")
     _cancel(scene, machine)
+    scene.account.stop_execution(execution)
 
-    scene.run_for(minutes=13 * 60)
+    scene.run_for(minutes=29 * 60)
 
-    _, not_given_back = scene.told(machine)
-    assert not_given_back.attributes["outcome"] == "not_given_back"
-    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.body
+    stopped, *days = scene.told(machine)
+    assert stopped.attributes["outcome"] == "failed"
+    assert [message.attributes["outcome"] for message in days] == ["not_given_back"] * 2
+    assert all("holds /var/lib/rpm/.rpm.lock" in message.body for message in days)
     scene.settle()
     assert_given_back(scene, machine, "stopped")

@@ -7,16 +7,21 @@ from typing import Any, cast
 import pytest
 
 from drydock.errors import (
+    ClusterNodeError,
     DrydockError,
     InstanceExcludedError,
+    InstanceHibernatedError,
     InstanceInGroupError,
+    InstanceManagedByServiceError,
     InstanceNotFoundError,
     InstanceNotPatchableError,
     InstanceNotReadyError,
     InstanceNotRunningError,
     InvalidInputError,
     InvalidPolicyError,
+    MemberInReserveError,
 )
+from drydock.machine.ownership import Membership
 from drydock.machine.refusal import refusal
 from drydock.request.instance import read_request
 from drydock.request.policy import DEFAULTS, Policy
@@ -170,6 +175,103 @@ def test_a_machine_that_cannot_be_patched_is_refused_with_the_reason(
 
     assert type(found) is error
     assert INSTANCE in str(found) and says in str(found)
+
+
+PROFILE = {"Arn": "arn:aws:iam::123456789012:instance-profile/ecsInstanceRole", "Id": "AIPA"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "more", "says"),
+    [
+        ({"eks:cluster-name": "prod", "eks:nodegroup-name": "w"}, {}, "a Kubernetes cluster (prod), by its tag eks:"),
+        ({"kubernetes.io/cluster/prod": "owned"}, {}, "a Kubernetes cluster (prod), by its tag kubernetes.io/cluster/"),
+        ({"k8s.io/cluster-autoscaler/enabled": "true"}, {}, "a Kubernetes cluster, by its tag k8s.io/"),
+        ({"KubernetesCluster": "kops"}, {}, "a Kubernetes cluster (kops)"),
+        (
+            {"karpenter.sh/nodepool": "a", "kubernetes.io/cluster/prod": "owned"},
+            {},
+            "launched by Karpenter, by its tag",
+        ),
+        ({"AmazonECSManaged": ""}, {}, "an ECS cluster, by its tag AmazonECSManaged"),
+        ({"AWSBatchServiceTag": "batch"}, {}, "an ECS cluster"),
+        ({}, {"IamInstanceProfile": PROFILE}, "an ECS cluster, by its profile ecsInstanceRole"),
+        ({"aws:elasticmapreduce:job-flow-id": "j-1"}, {}, "an EMR cluster (j-1)"),
+        ({"aws:elasticmapreduce:instance-group-role": "CORE"}, {}, "an EMR cluster, by its tag"),
+    ],
+)
+def test_a_node_of_a_cluster_is_refused_by_its_mark_with_what_to_do(
+    tags: dict[str, str], more: dict[str, Any], says: str
+) -> None:
+    node = an_instance(tags=tags, **more)
+    found = refusal(node, DEFAULTS, False)
+
+    assert isinstance(found, ClusterNodeError)
+    assert says in str(found) and "ends what runs there: " in str(found)
+    assert refusal(node, cast(Policy, merge(DEFAULTS, {"operation": "Scan"})), False) is None, "a Scan only looks"
+    assert isinstance(
+        refusal(node, cast(Policy, merge(DEFAULTS, {"operation": "UpdateAgents"})), True), ClusterNodeError
+    )
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"karpenter.sh/discovery": "prod"}, {"eks": "prod"}, {"Name": "kubernetes.io/cluster/prod"}, {"k8s.io": "x"}],
+    ids=str,
+)
+def test_a_tag_that_only_reminds_of_a_cluster_marks_no_node(tags: dict[str, str]) -> None:
+    assert refusal(an_instance(tags=tags), DEFAULTS, False) is None
+
+
+def test_a_mark_of_the_group_counts_for_its_members() -> None:
+    member = Membership("InService", {"AmazonECSManaged": "true"})
+
+    assert isinstance(refusal(an_instance(tags=GROUP), DEFAULTS, True, member), ClusterNodeError)
+
+
+HIBERNATED = {"StateReason": {"Code": "Client.UserInitiatedHibernate", "Message": "…"}}
+SHUT_DOWN = {"StateReason": {"Code": "Client.UserInitiatedShutdown", "Message": "…"}}
+
+
+@pytest.mark.parametrize("operation", ["Install", "Scan", "UpdateAgents"])
+@pytest.mark.parametrize(
+    ("instance", "lifecycle", "error", "says"),
+    [
+        (an_instance(Operator={"Managed": True, "Principal": "eks"}), "", InstanceManagedByServiceError, "to eks, and"),
+        (an_instance(Operator={"Managed": True}), "", InstanceManagedByServiceError, "an AWS service"),
+        (an_instance("stopped", **HIBERNATED), "", InstanceHibernatedError, "in memory"),
+        (an_instance("stopping", **HIBERNATED), "", InstanceHibernatedError, "in memory"),
+        (an_instance(tags=GROUP), "Terminating:Retained", MemberInReserveError, "in group web"),
+        (
+            an_instance(tags=GROUP),
+            "Warmed:Terminating:Retained",
+            MemberInReserveError,
+            "is Warmed:Terminating:Retained",
+        ),
+        (an_instance(tags=GROUP), "Warmed:Running", MemberInReserveError, "the warm pool of group web"),
+        (an_instance("stopped", tags=GROUP, **HIBERNATED), "Warmed:Hibernated", MemberInReserveError, "warm pool"),
+    ],
+)
+def test_a_machine_that_only_its_owner_may_touch_is_refused_whatever_is_to_be_done(
+    instance: dict[str, Any], lifecycle: str, error: type[DrydockError], says: str, operation: str
+) -> None:
+    policy = cast(Policy, merge(DEFAULTS, {"operation": operation, "startForScan": True}))
+    found = refusal(instance, policy, True, Membership(lifecycle))
+
+    assert type(found) is error
+    assert says in str(found)
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        an_instance("running", **HIBERNATED),
+        an_instance("stopped", **SHUT_DOWN),
+        an_instance(Operator={"Managed": False}),
+    ],
+    ids=["hibernated once", "shut down", "its own"],
+)
+def test_a_machine_that_is_the_accounts_own_is_not_taken_for_another(instance: dict[str, Any]) -> None:
+    assert refusal(instance, DEFAULTS, True, Membership("InService")) is None
 
 
 def test_a_member_of_a_group_is_admitted_when_the_groups_lease_names_it() -> None:

@@ -82,6 +82,7 @@ def facts(count: int = 3, **more: Any) -> Facts:
         "agents": {instance_id(number): agent(START) for number in range(1, count + 1)},
         "held": {},
         "guard_tag": "",
+        "stack": "drydock",
     }
     return Facts(**{**known, **more})
 

@@ -110,6 +110,7 @@ def why_left_out(found: Instance, rules: Policy = DEFAULTS, **more: Any) -> Left
         "history": None,
         "since": START,
         "guard_tag": "",
+        "stack": "drydock",
         **more,
     }
     return left_out(found, rules, **facts)
@@ -185,6 +186,18 @@ def test_a_machine_without_the_guard_tag_is_left_out() -> None:
     assert left["error"] == "InstanceNotPatchableError"
     assert left["reason"].endswith("this stack changes only instances with the tag Rehearse = true")
     assert why_left_out(instance(tags={"Rehearse": "true"}), guard_tag="Rehearse") is None
+
+
+def test_a_machine_that_another_stack_has_in_work_is_left_out() -> None:
+    tags = {"DrydockState": "InProgress", "DrydockStack": "night"}
+
+    left = why_left_out(instance(tags=tags))
+
+    assert left is not None
+    assert left["error"] == "InstanceOfOtherStackError"
+    assert left["reason"].endswith("stack night has it in work, as its tags say")
+    assert why_left_out(instance(tags=tags), stack="night") is None
+    assert why_left_out(instance(tags={**tags, "DrydockState": "Completed"})) is None
 
 
 def test_a_machine_in_work_is_left_out_by_that_alone() -> None:

@@ -20,6 +20,7 @@ from drydock.errors import (
     InstanceNotPatchableError,
     InstanceNotReadyError,
     InstanceNotRunningError,
+    InstanceOfOtherStackError,
     InstanceUnmanagedError,
     InvalidInputError,
     InvalidPolicyError,
@@ -35,7 +36,7 @@ from drydock.request.policy import DEFAULTS
 from drydock.subject import Group
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent, patch_state
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, STACK, SUBJECT, World, hold_as
 
 OTHER = Holder(OTHER_EXECUTION, 0)
 ROLL = Holder(OTHER_EXECUTION.replace("PatchInstance", "RollGroup"), 0)
@@ -68,6 +69,7 @@ def test_an_admitted_machine_has_a_lease_a_journal_and_a_tag(world: World, power
     assert world.lease.journal["stateTag"] == "Completed"
     assert world.lease.journal["patchGroup"] == "web"
     assert world.ec2.tags(INSTANCE)["DrydockState"] == "InProgress"
+    assert world.ec2.tags(INSTANCE)["DrydockStack"] == STACK
     assert admitted["instanceId"] == INSTANCE
     assert (admitted["machine"]["power"], admitted["machine"]["name"]) == (power, "web-1")
     assert admitted["patchesBefore"]["missingPatches"] == ["KB1", "KB2"]
@@ -91,6 +93,27 @@ def test_the_state_tag_of_before_survives_a_second_admission(world: World) -> No
     admit(world)
 
     assert world.lease is not None and world.lease.journal["stateTag"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("found", "journaled"),
+    [
+        ({}, ("", "")),
+        ({"DrydockState": "Parked", "DrydockStack": "night"}, ("Parked", "night")),
+        ({"DrydockState": "InProgress"}, ("InProgress", "")),
+        ({"DrydockState": "InProgress", "DrydockStack": STACK}, ("", "")),
+    ],
+    ids=["none", "of somebody else", "without a stack", "left over by this stack"],
+)
+def test_the_tags_of_before_are_journaled_but_not_what_this_stack_has_left_over(
+    world: World, found: dict[str, str], journaled: tuple[str, str]
+) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**found)
+
+    admit(world)
+
+    assert world.lease is not None
+    assert (world.lease.journal["stateTag"], world.lease.journal["stackTag"]) == journaled
 
 
 @pytest.mark.parametrize("operation", ["describe_instance", "set_tags"])
@@ -136,6 +159,10 @@ def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -
         (lambda world: world.ec2.set_state(INSTANCE, "pending"), InstanceNotReadyError),
         (lambda world: world.ec2.instances[INSTANCE].update(Tags=name_tags(DrydockExclude="x")), InstanceExcludedError),
         (
+            lambda world: world.ec2.put_tags(INSTANCE, DrydockState="InProgress", DrydockStack="night"),
+            InstanceOfOtherStackError,
+        ),
+        (
             lambda world: world.ec2.instances[INSTANCE].update(Tags=name_tags(**{"aws:autoscaling:groupName": "g"})),
             InstanceInGroupError,
         ),
@@ -157,6 +184,7 @@ def test_a_throttled_call_leaves_no_lease_and_can_be_tried_again(world: World) -
         "stopping",
         "pending",
         "excluded",
+        "in work elsewhere",
         "in a group",
         "instance store",
         "macOS",

@@ -387,6 +387,7 @@ def test_the_state_tag_returns_to_what_the_journal_says(world: World, journaled:
     give_back(world)
 
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
+    assert "DrydockStack" not in world.ec2.tags(INSTANCE)
 
 
 def test_a_state_tag_that_somebody_has_changed_meanwhile_is_theirs(world: World) -> None:
@@ -485,6 +486,7 @@ def test_a_machine_that_must_not_be_stopped_is_told_after_six_hours_and_tried_ag
     assert (alert["subject"], alert["execution"]) == (INSTANCE, EXECUTION)
     assert alert["startedAt"] == to_text(START)
     assert "OperationNotPermitted" in alert["notGivenBack"]
+    assert (alert["day"], alert["mayInstall"]) == (0, False)
     started.ec2.stop_protected.clear()
     started.clock.move(minutes=2)
     assert give_back(started) == "stop"

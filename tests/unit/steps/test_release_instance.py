@@ -16,7 +16,7 @@ from drydock.records.leases import RESTORING
 from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.records.recorded import a_result, some_patches
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, STACK, SUBJECT, World, hold_as
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
 INSTALL = {
@@ -185,6 +185,23 @@ def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be
     assert len(untold_results(world.table).read) == 1
     assert world.result is not None
     assert (world.result["outcome"], world.result["verdict"]) == ("failed", "not_patched")
+
+
+@pytest.mark.parametrize("failure", [None, FAILURE], ids=["well", "badly"])
+@pytest.mark.parametrize(
+    ("journaled", "found", "left"),
+    [("", STACK, ""), ("before", STACK, "before"), ("", "night", "night"), ("", "", "")],
+    ids=["none before", "another before", "changed meanwhile", "removed meanwhile"],
+)
+def test_the_tag_of_the_stack_is_what_it_was_unless_somebody_has_changed_it(
+    world: World, failure: Any, journaled: str, found: str, left: str
+) -> None:
+    world.hold(stackTag=journaled)
+    world.ec2.put_tags(INSTANCE, DrydockStack=found)
+
+    release(world, failure=failure)
+
+    assert world.ec2.tags(INSTANCE).get("DrydockStack", "") == left
 
 
 def test_after_a_failure_in_the_middle_of_patching_the_verdict_is_unknown(world: World) -> None:

@@ -387,12 +387,12 @@ def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
     assert len(subjects(world)) == 2
 
 
-def test_a_machine_that_cannot_be_given_back_is_told_once_beside_its_failure(world: World) -> None:
+def test_a_machine_that_cannot_be_given_back_is_told_beside_its_failure_and_once_each_day(world: World) -> None:
     world.hold("stopped")
     alert(world, ended_event("ABORTED"))
 
-    for _ in range(2):
-        alert(world, {**SWEPT, "notGivenBack": "stop-protected"})
+    for day in (0, 0, 1, 1):
+        alert(world, {**SWEPT, "notGivenBack": "stop-protected", "mayInstall": False, "day": day})
 
-    assert len(subjects(world)) == 2
+    assert len(subjects(world)) == 3
     assert subjects(world)[1] == f"Drydock: web-1 ({INSTANCE}) could not be given back yet"

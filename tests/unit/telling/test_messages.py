@@ -197,11 +197,38 @@ def test_a_machine_that_cannot_be_given_back_is_told_with_the_hindrance() -> Non
         execution=EXECUTION,
         hindrance="stop-protected",
         power="running",
+        group="",
+        may_install=False,
         location=LOCATION,
     )
 
     assert subject == f"Drydock: web-1 ({INSTANCE}) could not be given back yet"
     assert "stop-protected" in text and "What to do next" in text
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [("", "goes on trying.\n"), ("web", "a member of group web, and stays out of service until then.")],
+)
+def test_of_a_machine_on_which_something_may_install_people_are_told_what_and_to_let_it_end(
+    group: str, said: str
+) -> None:
+    _, text = not_given_back_message(
+        instance_id=INSTANCE,
+        name="web-1",
+        execution=EXECUTION,
+        hindrance="install (command c-1) was cut short and may go on: dnf (812) holds /var/lib/rpm/.rpm.lock",
+        power="running",
+        group=group,
+        may_install=True,
+        location=LOCATION,
+    )
+
+    assert f"web-1 ({INSTANCE}) could not be given back yet" in text
+    assert "dnf (812) holds /var/lib/rpm/.rpm.lock" in text
+    assert said in text
+    assert "Do not stop, reboot or restore the machine while something installs" in text
+    assert "you may set its power yourself" not in text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +239,14 @@ def test_a_subject_is_one_line_that_sns_accepts(name: str) -> None:
         success(replace(WORK, name=name))[0],
         failure(name=name)[0],
         not_given_back_message(
-            instance_id=INSTANCE, name=name, execution=EXECUTION, hindrance="", power="", location=LOCATION
+            instance_id=INSTANCE,
+            name=name,
+            execution=EXECUTION,
+            hindrance="",
+            power="",
+            group="",
+            may_install=False,
+            location=LOCATION,
         )[0],
     ]
 

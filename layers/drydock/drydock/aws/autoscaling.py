@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -27,6 +27,8 @@ LATEST_VERSION, DEFAULT_VERSION = "$Latest", "$Default"
 """What a group may name instead of the number of a launch template's version."""
 
 _PAGE = 100
+_MOST_IDS = 50
+"""So many instances DescribeAutoScalingInstances takes, and shows, at once."""
 
 _NO_LAUNCH = ("IdempotentParameterMismatch", "UnsupportedOperation", "ValidationError")
 
@@ -75,6 +77,8 @@ class Group:
     """Whether it has both On-Demand and Spot instances."""
     is_weighted: bool = False
     """Whether its instances count by a weight, not as one each."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Its own; those of its instances may be fewer, or older."""
 
     def find(self, instance_id: str) -> Member | None:
         """The member with this instance id; None when the group has none, or no more."""
@@ -128,6 +132,29 @@ class AutoScaling:
         for found in answer["AutoScalingGroups"]:
             return _read(found)
         raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+
+    def groups(self, names: Iterable[str]) -> dict[str, Group]:
+        """The groups of these names, by name; those that are not there are left out."""
+        wanted = sorted(set(names))
+        found: dict[str, Group] = {}
+        for first in range(0, len(wanted), _PAGE):
+            some = wanted[first : first + _PAGE]
+            answer = call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=some, MaxRecords=_PAGE)
+            found |= {group.name: group for group in map(_read, answer["AutoScalingGroups"])}
+        return found
+
+    def lifecycles(self, instance_ids: Iterable[str]) -> dict[str, str]:
+        """What instances are to their groups, by instance id: warm pools too, which no group's description shows.
+
+        Those that are in no group are left out.
+        """
+        wanted = sorted(set(instance_ids))
+        found: dict[str, str] = {}
+        for first in range(0, len(wanted), _MOST_IDS):
+            some = wanted[first : first + _MOST_IDS]
+            answer = call(self._client.describe_auto_scaling_instances, InstanceIds=some)
+            found |= {one["InstanceId"]: one["LifecycleState"] for one in answer["AutoScalingInstances"]}
+        return found
 
     def launch_sources(self) -> list[LaunchSource]:
         """What all groups of the account launch their instances from."""
@@ -314,6 +341,7 @@ def _read(found: Mapping[str, Any]) -> Group:
         has_warm_pool="WarmPoolConfiguration" in found,
         mixes_markets=0 < share < 100 or (share < 100 and int(spread.get("OnDemandBaseCapacity", 0)) > 0),
         is_weighted=any("WeightedCapacity" in one for one in mixed.get("LaunchTemplate", {}).get("Overrides", [])),
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
     )
 
 

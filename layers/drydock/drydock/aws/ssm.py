@@ -27,6 +27,9 @@ class Agent:
 
     online: bool
     last_ping: datetime
+    system: str = ""
+    """The operating system and its version, as the agent reports them: `Amazon Linux`, `2023`."""
+    system_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,15 @@ class Invocation:
         }
 
 
+def _read_agent(found: Mapping[str, Any]) -> Agent:
+    return Agent(
+        online=found["PingStatus"] == "Online",
+        last_ping=found["LastPingDateTime"],
+        system=str(found.get("PlatformName", "")),
+        system_version=str(found.get("PlatformVersion", "")),
+    )
+
+
 def _normal(status: str) -> str:
     return status.replace(" ", "").lower()
 
@@ -119,6 +131,8 @@ class PatchState:
     pending_reboot: int
     missing: int
     failed: int
+    rejected: int = 0
+    """Installed, although the baseline rejects them."""
 
 
 class Ssm:
@@ -186,7 +200,7 @@ class Ssm:
         except ClientError:
             return None
         for found in answer["InstanceInformationList"]:
-            return Agent(online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"])
+            return _read_agent(found)
         return None
 
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
@@ -211,9 +225,7 @@ class Ssm:
                 found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
                 return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
             for found in answer["InstanceInformationList"]:
-                agents[found["InstanceId"]] = Agent(
-                    online=found["PingStatus"] == "Online", last_ping=found["LastPingDateTime"]
-                )
+                agents[found["InstanceId"]] = _read_agent(found)
             if not answer.get("NextToken"):
                 return agents
             query["NextToken"] = answer["NextToken"]
@@ -331,6 +343,7 @@ class Ssm:
                 pending_reboot=found.get("InstalledPendingRebootCount", 0),
                 missing=found.get("MissingCount", 0),
                 failed=found.get("FailedCount", 0),
+                rejected=found.get("InstalledRejectedCount", 0),
             )
         return None
 

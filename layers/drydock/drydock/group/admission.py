@@ -12,7 +12,7 @@ from drydock.aws.ec2 import MOST_FILTER_VALUES, Instance, tags_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
-from drydock.group.rules import in_order, reduced, refusal, takes_members_out
+from drydock.group.rules import in_order, reduced, refusal, refusal_of_members, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
 from drydock.machine.admission import find_run_of, require_open_run, require_place
 from drydock.records import intents
@@ -64,6 +64,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         require_place(services, step.holder, request.run_id, request.group)
         carried_out, why_not = choose_capacity(group, policy) if takes_members_out(policy) else (reduced(policy), "")
         refused = refusal(group, carried_out, services.autoscaling.refresh_at_work(request.group.name))
+        refused = refused or refusal_of_members(group, [found[one.instance_id] for one in planned], policy)
         if refused is not None:
             raise refused
         if len(planned) > MOST_MEMBERS:

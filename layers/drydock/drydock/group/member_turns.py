@@ -39,7 +39,7 @@ from drydock.group.refilling import (
 )
 from drydock.group.rules import least_healthy, takes_members_out
 from drydock.group.surging import let_member_return, policy_of, wanted_without_surge
-from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.machine.settling import look_at_commands
 from drydock.plan.plans import slots_of
 from drydock.records import intents
@@ -66,7 +66,7 @@ from drydock.times import from_text
 MEMBER_TAG = "AutoPatchInstanceInASG"
 IN_PROGRESS, COMPLETED = "InProgress", "Completed"
 
-_PATCHED = ("compliant", "patched_reported_failed", "pending_reboot")
+_PATCHED = ("compliant", "non_compliant", "patched_reported_failed", "pending_reboot", "unpatchable")
 """The verdicts that say of a member that it is patched."""
 
 
@@ -185,7 +185,8 @@ def _needless(services: Services, turn: MemberTurn, policy: Policy, lease: Lease
     refused = refusal(instance, policy, member_of_leased_group=True)
     if isinstance(refused, InstanceNotReadyError):
         return None
-    return refused or refusal_by_guard(instance, services.environment.guard_tag)
+    environment = services.environment
+    return refused or refusal_by_guard(instance, environment.guard_tag) or refusal_by_stack(instance, environment.stack)
 
 
 def _away(lease: Lease, group: Group, instance_id: str) -> set[str]:

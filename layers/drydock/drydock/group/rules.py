@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, LAUNCH, Group, Member
+from drydock.aws.ec2 import Instance
 from drydock.errors import (
     DrydockError,
     GroupWeightedError,
@@ -14,6 +15,7 @@ from drydock.errors import (
     NoMemberInServiceError,
     ProcessSuspendedError,
 )
+from drydock.machine.ownership import cluster_of
 from drydock.request.policy import Policy
 
 _LAST = "9"
@@ -77,6 +79,16 @@ def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
             "surge, or lower policy.minHealthy"
         )
     return None
+
+
+def refusal_of_members(group: Group, members: Iterable[Instance], policy: Policy) -> DrydockError | None:
+    """Why the members that a roll is to patch, or one of them, are not to be touched at all, or None."""
+    if policy["operation"] == "Scan":
+        return None
+    nodes = [(one["InstanceId"], found) for one in members if (found := cluster_of(one, group.tags)) is not None]
+    if not nodes:
+        return None
+    return nodes[0][1].refuse(f"{group.name}: {', '.join(sorted(instance_id for instance_id, _ in nodes)[:10])}")
 
 
 def in_order(group: Group, launched: Mapping[str, datetime], only: Collection[str]) -> list[Member]:

@@ -21,7 +21,8 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.evidence import count_patches
-from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.machine.ownership import Membership
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.records import intents
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
@@ -38,7 +39,7 @@ from drydock.request.instance import InstanceRequest, read_request
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
 from drydock.request.step import Step
 from drydock.subject import Subject
-from drydock.tags import IN_PROGRESS, STATE_TAG
+from drydock.tags import GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
 def admit_instance(services: Services, step: Step) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     else:
         journal = {
             **machine,
-            "stateTag": tags.get(STATE_TAG, ""),
+            **_journal_tags(tags, services.environment.stack),
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
         }
@@ -117,15 +118,19 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
 
 def _require_admissible(services: Services, holder: Holder, request: InstanceRequest, instance: Instance) -> None:
     is_member = _is_member_in_turn(services, holder, request)
-    reason = refusal(instance, request.policy, is_member)
+    # A roll takes members in service only.
+    asks = GROUP_TAG in tags_of(instance) and not is_member
+    lifecycles = services.autoscaling.lifecycles([request.instance_id]) if asks else {}
+    reason = refusal(instance, request.policy, is_member, Membership(lifecycles.get(request.instance_id, "")))
     if reason is not None:
         raise reason
     # The id that a roll gives its members may be its own.
     if not is_member:
         require_place(services, holder, request.run_id, request.subject)
-    unguarded = refusal_by_guard(instance, services.environment.guard_tag)
-    if unguarded is not None:
-        raise unguarded
+    environment = services.environment
+    reason = refusal_by_guard(instance, environment.guard_tag) or refusal_by_stack(instance, environment.stack)
+    if reason is not None:
+        raise reason
     if state_of(instance) == "running":
         agent = services.ssm.find_agent(request.instance_id)
         if agent is None or not agent.online:
@@ -193,9 +198,18 @@ def _check_documents(services: Services, policy: Policy, platform: str) -> None:
         raise DocumentError("; ".join(mistakes))
 
 
+def _journal_tags(tags: Mapping[str, str], stack: str) -> dict[str, str]:
+    """The state tags as they were found, empty for none. With the lease in hand, this stack's own are left over."""
+    is_left_over = tags.get(STACK_TAG) == stack
+    return {
+        "stateTag": "" if is_left_over and tags.get(STATE_TAG) == IN_PROGRESS else tags.get(STATE_TAG, ""),
+        "stackTag": "" if is_left_over else tags.get(STACK_TAG, ""),
+    }
+
+
 def _tag_in_progress(services: Services, request: InstanceRequest) -> None:
-    """Show people and schedulers that the machine is in work. A tag that cannot be written fails nothing."""
+    """Show people, schedulers and other stacks who works on the machine. A tag that cannot be written fails nothing."""
     try:
-        services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS})
+        services.ec2.set_tags(request.instance_id, {STATE_TAG: IN_PROGRESS, STACK_TAG: services.environment.stack})
     except (AwsCallFailedError, ServiceUnavailableError):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from drydock.aws.ssm import PatchState
 from drydock.errors import (
     DrydockError,
     Failure,
+    OperatingSystemEndedError,
+    PatchesRejectedError,
     PatchesStillMissingError,
     PatchingFailedError,
     PatchingReportedFailedError,
@@ -18,6 +20,7 @@ from drydock.errors import (
     RebootPendingError,
     VerdictUnknownError,
 )
+from drydock.machine.operating_systems import describe_end
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
@@ -31,8 +34,10 @@ NOTHING_KNOWN: PatchCounts = {
     "failed": -1,
     "installed": -1,
     "pendingReboot": -1,
+    "rejected": -1,
     "missingPatches": [],
     "failedPatches": [],
+    "rejectedPatches": [],
     "baselineId": "",
     "patchGroup": "",
     "operation": "",
@@ -50,6 +55,10 @@ class Evidence:
     pending_reboot: bool
     installation_succeeded: bool
     only_scanned: bool
+    rejected: int = 0
+    """Patches that are installed although the baseline rejects them."""
+    system_ended: bool = False
+    """Whether its operating system gets no more updates: then that nothing is missing proves nothing."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -62,6 +71,10 @@ def judge(evidence: Evidence) -> Verdict:
         return "failed"
     if evidence.missing > 0:
         return "still_missing"
+    if evidence.system_ended:
+        return "unpatchable"
+    if evidence.rejected > 0:
+        return "non_compliant"
     if evidence.pending_reboot:
         return "pending_reboot"
     if not evidence.installation_succeeded:
@@ -71,25 +84,32 @@ def judge(evidence: Evidence) -> Verdict:
 
 _FAILURES: Mapping[str, type[DrydockError]] = {
     "failed": PatchingFailedError,
+    "non_compliant": PatchesRejectedError,
     "patched_reported_failed": PatchingReportedFailedError,
     "pending_reboot": RebootPendingError,
     "still_missing": PatchesStillMissingError,
     "unknown": VerdictUnknownError,
+    "unpatchable": OperatingSystemEndedError,
 }
 
 
-def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts) -> Failure | None:
-    """The error and cause with which a verdict ends the flow, by policy; None when it does not."""
+def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts, notes: Sequence[str] = ()) -> Failure | None:
+    """The error and cause with which a verdict ends the flow, by policy; None when it does not.
+
+    `notes` are what people should know besides, a phrase each.
+    """
     if verdict not in fail_on:
         return None
     missing = ", ".join(counts["missingPatches"][:10]) or "none"
     failed = ", ".join(counts["failedPatches"][:10]) or "none"
     causes = {
         "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
+        "non_compliant": "; ".join(notes),
         "patched_reported_failed": "nothing is missing, but the installation reported failure",
         "pending_reboot": "a reboot is still pending",
         "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",
         "unknown": "the scan after the installation gave no fresh patch state",
+        "unpatchable": "; ".join(notes),
     }
     return {"error": _FAILURES[verdict].__name__, "cause": causes[verdict]}
 
@@ -113,8 +133,10 @@ def count_patches(services: Services, instance_id: str, state: PatchState | None
         "failed": state.failed,
         "installed": state.installed + state.installed_other,
         "pendingReboot": state.pending_reboot,
+        "rejected": state.rejected,
         "missingPatches": services.ssm.list_patches(instance_id, "Missing") if state.missing else [],
         "failedPatches": services.ssm.list_patches(instance_id, "Failed") if state.failed else [],
+        "rejectedPatches": services.ssm.list_patches(instance_id, "InstalledRejected") if state.rejected else [],
         "baselineId": state.baseline_id,
         "patchGroup": state.patch_group,
         "operation": state.operation,
@@ -134,6 +156,7 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
             "missing": int(scan["missingCount"]),
             "failed": 0,
             "pendingReboot": 0,
+            "rejected": 0,
             "missingPatches": [str(patch) for patch in scan["missing"]],
             "operation": "Search",
             "operationEnded": str(scan["endedAt"]),
@@ -147,28 +170,44 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
     return NOTHING_KNOWN, False
 
 
+def describe_rejected(counts: PatchCounts) -> list[str]:
+    """Which patches are installed although the baseline rejects them, in a phrase; none where there are none."""
+    if counts["rejected"] <= 0:
+        return []
+    return [f"installed, and rejected by the patch baseline: {', '.join(counts['rejectedPatches'][:10])}"]
+
+
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     """Judge the machine by its last scan, its boots and its agent.
 
-    Returns verdict, failure (error and cause, or None), counts, and whether it rebooted.
-    Raises PatchStateNotReadyError.
+    Returns verdict, failure (error and cause, or None), counts, whether it rebooted, and notes: what people should know
+    besides, a phrase each. Raises PatchStateNotReadyError.
     """
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
     installs = [install for install in step.data.get("installs", []) if install]
+    agent = services.ssm.find_agent(step.instance_id)
+    ended = describe_end(agent.system, agent.system_version, services.now()) if agent else ""
+    is_pending = counts["pendingReboot"] > 0 or bool(after and after["pendingReboot"])
     verdict = judge(
         Evidence(
             is_fresh=fresh,
             missing=counts["missing"],
             failed=counts["failed"],
-            pending_reboot=counts["pendingReboot"] > 0 or bool(after and after["pendingReboot"]),
+            pending_reboot=is_pending,
             installation_succeeded=all(install["succeeded"] for install in installs),
             only_scanned=step.policy["operation"] == "Scan",
+            rejected=counts["rejected"],
+            system_ended=bool(ended),
         )
     )
+    notes = [*describe_rejected(counts), *([ended] if ended else [])]
+    if notes and is_pending and verdict != "pending_reboot":
+        notes.append("a reboot is still pending")
     return {
         "verdict": verdict,
-        "failure": failure_of(verdict, step.policy["failOn"], counts),
+        "failure": failure_of(verdict, step.policy["failOn"], counts, notes),
+        "notes": notes,
         "patches": counts,
         "rebooted": bool(after and after["bootId"] != before["bootId"]),
     }

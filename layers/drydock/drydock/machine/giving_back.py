@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from drydock.aws.services import Services
@@ -10,7 +11,7 @@ from drydock.errors import Failure
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
-from drydock.machine.settling import PROOF, Settlement, ask_while_given_back, look_at_commands
+from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
 from drydock.records.leases import (
     ADMITTING,
@@ -21,6 +22,7 @@ from drydock.records.leases import (
     hold_of,
 )
 from drydock.records.results import Result, put_result
+from drydock.records.staleness import RESTORE_LIMIT
 from drydock.telling.failures import readable_cause
 
 NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
@@ -50,11 +52,30 @@ def next_move(situation: MachineSituation) -> NextMove:
     return "release"
 
 
-def make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
-    """Do what is safe now for a machine whose lease is in RESTORING.
+@dataclass(frozen=True)
+class Pass:
+    """What a pass over a machine did."""
 
-    Returns what that was, and for people what stands in the way of the rest.
+    move: NextMove
+    hindrance: str
+    """For people: what stands in the way of the rest."""
+    may_install: bool
+    """Whether an installation that is over by its status only may go on."""
+
+
+def told_from(lease: Lease, *, may_install: bool) -> datetime:
+    """From when on people are told that a machine in RESTORING is not given back yet.
+
+    What may install was waited for by the flow already, if that came to it.
     """
+    if not may_install:
+        return lease.phase_since + RESTORE_LIMIT
+    settle = lease.intents.get(intents.SETTLE)
+    return (settle.at if settle is not None else lease.phase_since) + SETTLE_LIMIT
+
+
+def make_next_move(services: Services, lease: Lease) -> Pass:
+    """Do what is safe now for a machine whose lease is in RESTORING."""
     situation = _look(services, lease)
     move = next_move(situation)
     if move == "wait_for_commands":
@@ -69,7 +90,8 @@ def make_next_move(services: Services, lease: Lease) -> tuple[NextMove, str]:
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
-    return move, f"{move.replace('_', ' ')}: {situation.settlement}"
+    waits = "" if move == "wait_for_commands" else f"{move.replace('_', ' ')}: "
+    return Pass(move, f"{waits}{situation.settlement}", may_install=bool(situation.settlement.unproved))
 
 
 def _look(services: Services, lease: Lease) -> MachineSituation:

@@ -126,20 +126,44 @@ def failure_message(
     return subject_line(f"Drydock: {machine} {what}: {failure['error']}"), "\n".join(lines)
 
 
+_SET_POWER = (
+    "  Look at the machine. Once nothing runs on it any more you may set its power yourself;",
+    "  Drydock then ends its lease at the next pass.",
+)
+
+_LET_IT_END = (
+    "  Do not stop, reboot or restore the machine while something installs: see on it what does, and let that end.",
+    "  Drydock asks the machine at every pass, and gives it back by itself once it says that nothing installs.",
+    "  Where its agent cannot answer any more, see for yourself that nothing installs, then stop the machine",
+    "  (terminate it, if it is a member of a group): Drydock then ends its lease at the next pass.",
+)
+
+
 def not_given_back_message(
-    *, instance_id: str, name: str, execution: str, hindrance: str, power: str, location: Location
+    *,
+    instance_id: str,
+    name: str,
+    execution: str,
+    hindrance: str,
+    power: str,
+    group: str,
+    may_install: bool,
+    location: Location,
 ) -> tuple[str, str]:
-    """Subject and text for a machine that Drydock could not give back for a long time."""
+    """Subject and text for a machine that Drydock could not give back for a long time.
+
+    `may_install` says that an installation may go on behind the end of its command; `group` is empty for no member.
+    """
     machine = machine_text(instance_id, name)
+    stays = f" It is a member of group {group}, and stays out of service until then." if group and may_install else ""
     lines = [
         f"{machine} could not be given back yet: {hindrance}.",
         "",
         f"  Account {location.account}, Region {location.region}",
-        f"  The machine is {power or 'not known'} now. Drydock keeps its lease and goes on trying.",
+        f"  The machine is {power or 'not known'} now. Drydock keeps its lease and goes on trying.{stays}",
         "",
         NEXT_STEPS,
-        "  Look at the machine. Once nothing runs on it any more you may set its power yourself;",
-        "  Drydock then ends its lease at the next pass.",
+        *(_LET_IT_END if may_install else _SET_POWER),
         *_where(location, execution),
     ]
     return subject_line(f"Drydock: {machine} could not be given back yet"), "\n".join(lines)

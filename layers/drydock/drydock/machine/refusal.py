@@ -14,19 +14,26 @@ from drydock.errors import (
     InstanceNotPatchableError,
     InstanceNotReadyError,
     InstanceNotRunningError,
+    InstanceOfOtherStackError,
 )
+from drydock.machine.ownership import NO_MEMBERSHIP, Membership, cluster_of, refusal_by_owner
 from drydock.records.history import History
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
-from drydock.tags import EXCLUDE_TAG, GROUP_TAG
+from drydock.tags import EXCLUDE_TAG, GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
-def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) -> DrydockError | None:
+def refusal(
+    instance: Instance, policy: Policy, member_of_leased_group: bool, membership: Membership = NO_MEMBERSHIP
+) -> DrydockError | None:
     """Why an instance is not admitted as it is, or None. InstanceNotReadyError passes by itself."""
     instance_id, state, tags = instance["InstanceId"], state_of(instance), tags_of(instance)
     if state in ("shutting-down", "terminated"):
         return InstanceNotFoundError(f"{instance_id}: is {state}")
     if EXCLUDE_TAG in tags:
         return InstanceExcludedError(f"{instance_id}: tag {EXCLUDE_TAG} says: {tags[EXCLUDE_TAG] or 'no reason'}")
+    not_ours = refusal_by_owner(instance, membership) or refusal_as_node(instance, policy, membership)
+    if not_ours is not None:
+        return not_ours
     if GROUP_TAG in tags and not member_of_leased_group:
         return InstanceInGroupError(
             f"{instance_id}: is a member of Auto Scaling group {tags[GROUP_TAG]}, which would replace it; "
@@ -52,6 +59,14 @@ def refusal(instance: Instance, policy: Policy, member_of_leased_group: bool) ->
     return None
 
 
+def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
+    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there."""
+    cluster = cluster_of(instance, membership.group_tags)
+    if cluster is None or policy["operation"] == "Scan":
+        return None
+    return cluster.refuse(instance["InstanceId"])
+
+
 def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchableError | None:
     """Why this stack may not change an instance, when it needs a tag for that."""
     if not guard_tag or tags_of(instance).get(guard_tag) == "true":
@@ -59,6 +74,15 @@ def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchable
     return InstanceNotPatchableError(
         f"{instance['InstanceId']}: this stack changes only instances with the tag {guard_tag} = true"
     )
+
+
+def refusal_by_stack(instance: Instance, stack: str) -> InstanceOfOtherStackError | None:
+    """That another stack of the account has an instance in work: its lease is in a table that this one cannot see."""
+    tags = tags_of(instance)
+    other = tags.get(STACK_TAG, "")
+    if tags.get(STATE_TAG) != IN_PROGRESS or other in ("", stack):
+        return None
+    return InstanceOfOtherStackError(f"{instance['InstanceId']}: stack {other} has it in work, as its tags say")
 
 
 def done_since(history: History | None, since: datetime) -> InstanceDoneError | None:

@@ -26,7 +26,7 @@ from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
 from drydock.records.results import EndedCommand, Findings, PatchCounts, Result, Work, find_result, put_result
 from drydock.request.policy import Policy
 from drydock.request.step import Step
-from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STATE_TAG
+from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 from drydock.telling.failures import readable_failure
 from drydock.times import day_in, to_text
 
@@ -57,6 +57,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     problems = [
         *deprecate_images(services, lease, images),
         *set_final_tags(services, lease, instance, succeeded=failure is None),
+        *((step.data.get("verified") or {}).get("notes") or []),
     ]
     work = describe_work(
         services.environment.stack,
@@ -131,29 +132,43 @@ def _summarise(result: Result) -> dict[str, Any]:
         "outcome": result.outcome,
         "verdict": result.work.verdict if result.work else "not_patched",
         "images": result.work.images if result.work else {},
+        "notes": [*result.work.problems] if result.work else [],
         "failure": result.failure,
     }
 
 
 def set_final_tags(services: Services, lease: Lease, instance: Instance | None, *, succeeded: bool) -> list[str]:
-    """After success the machine says so; otherwise its state tag is what the journal says.
+    """After success the machine says so; otherwise its state tag is what the journal says. That of the stack goes.
 
     A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
     """
-    ours = {IN_PROGRESS, lease.journal["stateTag"]} | ({COMPLETED} if intents.RELEASE in lease.intents else set())
-    if instance is None or is_gone(instance) or tags_of(instance).get(STATE_TAG, "") not in ours:
+    if instance is None or is_gone(instance):
         return []
+    is_patched = succeeded and lease.journal["operation"] == "Install"
+    wanted = _final_tags(services, lease, tags_of(instance), is_patched=is_patched)
+    written = {key: value for key, value in wanted.items() if value}
+    removed = [key for key, value in wanted.items() if not value]
     try:
-        if succeeded and lease.journal["operation"] == "Install":
-            day = day_in(services.now(), services.environment.time_zone)
-            services.ec2.set_tags(lease.instance_id, {STATE_TAG: COMPLETED, COMPLETED_TAG: day})
-        elif lease.journal["stateTag"]:
-            services.ec2.set_tags(lease.instance_id, {STATE_TAG: lease.journal["stateTag"]})
-        else:
-            services.ec2.remove_tags(lease.instance_id, [STATE_TAG])
+        if written:
+            services.ec2.set_tags(lease.instance_id, written)
+        if removed:
+            services.ec2.remove_tags(lease.instance_id, removed)
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        return [f"the tag {STATE_TAG} could not be written: {error}"]
+        return [f"the tags {', '.join(wanted)} could not be written: {error}"]
     return []
+
+
+def _final_tags(services: Services, lease: Lease, found: Mapping[str, str], *, is_patched: bool) -> dict[str, str]:
+    """What Drydock's tags become, by key; an empty value stands for none. What is somebody else's now is left out."""
+    journal = lease.journal
+    ours = {IN_PROGRESS, journal["stateTag"]} | ({COMPLETED} if intents.RELEASE in lease.intents else set())
+    wanted: dict[str, str] = {}
+    if found.get(STATE_TAG, "") in ours:
+        day = day_in(services.now(), services.environment.time_zone)
+        wanted = {STATE_TAG: COMPLETED, COMPLETED_TAG: day} if is_patched else {STATE_TAG: journal["stateTag"]}
+    if found.get(STACK_TAG, "") in (services.environment.stack, journal["stackTag"]):
+        wanted[STACK_TAG] = journal["stackTag"]
+    return wanted
 
 
 def find_instance(services: Services, instance_id: str) -> Instance | None:

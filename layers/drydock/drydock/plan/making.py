@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -12,6 +13,8 @@ from drydock.aws.ec2 import Instance, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
+from drydock.machine.operating_systems import describe_end
+from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.plan.plans import (
     Candidate,
     Durations,
@@ -108,6 +111,12 @@ class Facts:
     """The names of the executions that have machines and groups in work, by the subject's key."""
     guard_tag: str
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
+    stack: str
+    """The name of this stack."""
+    memberships: Mapping[str, Membership] = field(default_factory=dict)
+    """What those that are members of Auto Scaling groups are to them, by instance id."""
+    near_misses: Sequence[str] = ()
+    """Warnings about machines that are nearly meant."""
 
     @property
     def resumed(self) -> Earlier | None:
@@ -160,6 +169,8 @@ def make_plan(facts: Facts) -> Plan:
         ),
         "warnings": [
             *(frame.window.warnings if frame.window else ()),
+            *facts.near_misses,
+            *_warn_of_ended_systems(facts),
             *snapshot.warnings,
             *order_warnings,
             *wave_warnings,
@@ -183,6 +194,8 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             history=past,
             since=facts.since,
             guard_tag=facts.guard_tag,
+            membership=facts.memberships.get(instance_id, NO_MEMBERSHIP),
+            stack=facts.stack,
         )
         if reason is not None:
             without.append(reason)
@@ -190,6 +203,14 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             was_left = was_not_attempted(facts.left_over.get(instance_id), past)
             candidates.append(candidate(instance, agent, durations, was_left))
     return candidates, without
+
+
+def _warn_of_ended_systems(facts: Facts) -> list[str]:
+    """Which operating systems of the machines get no more updates, as far as their agents are online."""
+    ended = Counter(
+        said for agent in facts.agents.values() if (said := describe_end(agent.system, agent.system_version, facts.now))
+    )
+    return [f"{said}: {count:,} of the machines" for said, count in sorted(ended.items())]
 
 
 def _group_held(instance: Instance, held: Mapping[str, str]) -> str:

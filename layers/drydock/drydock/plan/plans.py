@@ -21,7 +21,8 @@ from drydock.errors import (
     InstanceUnmanagedError,
     InvalidPolicyError,
 )
-from drydock.machine.refusal import done_since, refusal, refusal_by_guard
+from drydock.machine.ownership import NO_MEMBERSHIP, Membership
+from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.records.history import History
 from drydock.request.checking import brief
@@ -203,13 +204,15 @@ def left_out(
     history: History | None,
     since: datetime,
     guard_tag: str,
+    stack: str,
+    membership: Membership = NO_MEMBERSHIP,
 ) -> LeftOut | None:
     """Why a run does not plan a machine, or None.
 
     `held_by` names the execution of somebody else that holds the machine's lease, if any; `since` is when the run
     began: what was done to the machine after that is not done again.
     """
-    why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag)
+    why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag, stack, membership)
     return leave_out(instance["InstanceId"], tags_of(instance).get("Name", ""), why) if why else None
 
 
@@ -221,14 +224,16 @@ def _why_left_out(
     history: History | None,
     since: datetime,
     guard_tag: str,
+    stack: str,
+    membership: Membership,
 ) -> DrydockError | None:
     instance_id = instance["InstanceId"]
     if held_by:
         return InstanceBusyError(f"{instance_id}: {held_by} works on it")
-    why = _refusal_once_settled(instance, policy)
+    why = _refusal_once_settled(instance, policy, membership)
     if why is not None:
         return why
-    why = refusal_by_guard(instance, guard_tag) or done_since(history, since)
+    why = refusal_by_stack(instance, stack) or refusal_by_guard(instance, guard_tag) or done_since(history, since)
     if why is not None:
         return why
     if state_of(instance) == "running" and (agent is None or not agent.online):
@@ -239,10 +244,10 @@ def _why_left_out(
     return None
 
 
-def _refusal_once_settled(instance: Instance, policy: Policy) -> DrydockError | None:
+def _refusal_once_settled(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
     """Why admission would refuse an instance, once it is what it is about to be: its turn comes later."""
     settled = {"pending": "running", "stopping": "stopped"}.get(state_of(instance), state_of(instance))
-    why = refusal({**instance, "State": {"Name": settled}}, policy, member_of_leased_group=True)
+    why = refusal({**instance, "State": {"Name": settled}}, policy, True, membership)
     group = tags_of(instance).get(GROUP_TAG)
     if why is None and group is not None and settled == "stopped":
         return InstanceInGroupError(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from drydock.aws.autoscaling import AutoScaling
 from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, state_of, tags_of
 from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
 from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
+from drydock.machine.ownership import Membership
 from drydock.request.checking import Check, brief, list_of, text
+from drydock.tags import GROUP_TAG
 
 INSTANCE_IDS = "InstanceIds"
 TAG_KEY = "tag-key"
@@ -19,6 +22,8 @@ GROUP_TYPES = "resource-groups:ResourceTypeFilters"
 
 MOST_TARGETS, MOST_VALUES = 5, 50
 """Run Command's own limits."""
+
+_MOST_NEAR = 10
 
 _GONE = ("shutting-down", "terminated")
 _KNOWN = f"{TAG}<key>, {TAG_KEY}, {INSTANCE_IDS}, {GROUP_NAME}, {GROUP_TYPES}"
@@ -203,3 +208,54 @@ def _fits(instance: Instance, targets: Sequence[Target]) -> bool:
         if key.startswith(TAG) and tags.get(key.removeprefix(TAG)) not in values:
             return False
     return True
+
+
+def find_near_misses(ec2: Ec2, groups: Iterable[Sequence[Target]], found: Collection[str]) -> list[str]:
+    """Warnings about machines that are no targets by the case of a letter, or by a blank: each with its tag.
+
+    `found` are the ids of those that are targets.
+    """
+    nearly: dict[str, str] = {}
+    for targets in groups:
+        tagged = [target for target in targets if target["key"].startswith(TAG)]
+        if not tagged:
+            continue
+        # EC2's filters tell capitals from small letters. `?` stands for any one character.
+        length = len(tagged[0]["key"].removeprefix(TAG))
+        alike = ec2.describe_instances({TAG_KEY: ["?" * length, "?" * (length + 1)]})
+        for instance in alike:
+            tags = tags_of(instance)
+            hits = [_find_near_miss(tags, target) for target in tagged]
+            is_near = all(hits) and not _fits(instance, tagged)
+            if is_near and instance["InstanceId"] not in found and state_of(instance) not in _GONE:
+                named = f"{tags['Name']} ({instance['InstanceId']})" if tags.get("Name") else instance["InstanceId"]
+                has = ", ".join(hit for hit in hits if hit)
+                nearly[instance["InstanceId"]] = f"{named} has the tag {has}"
+    if not nearly:
+        return []
+    more = f"; and {len(nearly) - _MOST_NEAR:,} more" if len(nearly) > _MOST_NEAR else ""
+    listed = "; ".join(nearly[instance_id] for instance_id in sorted(nearly)[:_MOST_NEAR])
+    return [f"nearly targets, and left out: capitals, small letters and blanks count: {listed}{more}"]
+
+
+def _find_near_miss(tags: Mapping[str, str], target: Target) -> str:
+    """The tag that fits a target, or would but for capitals and blanks, as `key = value`; empty for none."""
+    key, values = _fold(target["key"].removeprefix(TAG)), {_fold(value) for value in target["values"]}
+    return next((f"{has} = {value}" for has, value in tags.items() if _fold(has) == key and _fold(value) in values), "")
+
+
+def _fold(text: str) -> str:
+    return text.strip().casefold()
+
+
+def memberships_of(autoscaling: AutoScaling, instances: Iterable[Instance]) -> dict[str, Membership]:
+    """What those that a tag says to be in an Auto Scaling group are to it, by instance id."""
+    named = {one["InstanceId"]: tags_of(one)[GROUP_TAG] for one in instances if GROUP_TAG in tags_of(one)}
+    groups = autoscaling.groups(named.values())
+    lifecycles = {member.instance_id: member.lifecycle for group in groups.values() for member in group.members}
+    # Members of warm pools are shown nowhere else.
+    lifecycles |= autoscaling.lifecycles(named.keys() - lifecycles.keys())
+    return {
+        instance_id: Membership(lifecycles.get(instance_id, ""), groups[name].tags if name in groups else {})
+        for instance_id, name in named.items()
+    }

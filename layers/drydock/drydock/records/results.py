@@ -26,8 +26,10 @@ class PatchCounts(TypedDict):
     failed: int
     installed: int
     pendingReboot: int
+    rejected: int
     missingPatches: list[str]
     failedPatches: list[str]
+    rejectedPatches: list[str]
     baselineId: str
     patchGroup: str
     operation: str

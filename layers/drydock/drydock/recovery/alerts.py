@@ -79,7 +79,7 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
     subject = read_subject(event["subject"])
     name_in_log(subject, execution=holder.name)
     if "notGivenBack" in event:
-        _tell_not_given_back(services, holder, subject, event["notGivenBack"])
+        _tell_not_given_back(services, holder, subject, event)
     else:
         _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
 
@@ -269,19 +269,22 @@ def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
     return f"It was {work.power_before} before; somebody else changed that, and Drydock left it."
 
 
-def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, hindrance: str) -> None:
-    location = location_of(holder, services.environment)
+def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, event: Mapping[str, Any]) -> None:
+    """Tell what keeps a machine or group: once when it is late, and once for every day after that, its `day`."""
+    location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
         title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
-        name, power, _ = _look_at_machine(services, subject.id)
+        name, power, group = _look_at_machine(services, subject.id)
         title, text = not_given_back_message(
             instance_id=subject.id,
             name=name,
             execution=holder.execution,
             hindrance=hindrance,
             power=power,
+            group=group,
+            may_install=event["mayInstall"],
             location=location,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
-    tell_once(services, holder, "notGivenBack", title, text, attributes)
+    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", title, text, attributes)

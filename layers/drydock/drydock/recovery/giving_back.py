@@ -16,7 +16,7 @@ from drydock.aws.table import Key
 from drydock.errors import DrydockError, UnreadableItemError
 from drydock.group.giving_back import give_back_group
 from drydock.log import logger, name_in_log
-from drydock.machine.giving_back import end_untouched, make_next_move
+from drydock.machine.giving_back import end_untouched, make_next_move, told_from
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     ADMITTING,
@@ -31,7 +31,7 @@ from drydock.records.leases import (
 from drydock.records.reading import NOT_AS_WRITTEN, Unreadable
 from drydock.records.results import UntoldResult, postpone_telling, untold_results
 from drydock.records.runs import run_key
-from drydock.records.staleness import RESTORE_LIMIT, TOLD_LATE, is_stale
+from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
@@ -132,13 +132,13 @@ def _give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
     if lease is None:
         return {"move": "nothing"}
     try:
-        move, hindrance = make_next_move(services, lease)
+        done = make_next_move(services, lease)
     except DrydockError as error:
         _tell_when_late(services, lease, str(error))
         raise
-    if move != "release":
-        _tell_when_late(services, lease, hindrance)
-    return {"move": move}
+    if done.move != "release":
+        _tell_when_late(services, lease, done.hindrance, may_install=done.may_install)
+    return {"move": done.move}
 
 
 def _give_back_group(services: Services, subject: Group) -> str:
@@ -155,12 +155,14 @@ def _give_back_group(services: Services, subject: Group) -> str:
     return move
 
 
-def _tell_when_late(services: Services, lease: Lease, hindrance: str) -> None:
-    since = lease.phase_since if lease.phase == RESTORING else services.now()
-    if services.now() - since > RESTORE_LIMIT:
+def _tell_when_late(services: Services, lease: Lease, hindrance: str, *, may_install: bool = False) -> None:
+    """Let people know what keeps a machine or group from being given back, and once more each day."""
+    late = services.now() - told_from(lease, may_install=may_install)
+    if lease.phase == RESTORING and late > timedelta(0):
+        event = {"notGivenBack": hindrance, "mayInstall": may_install, "day": late.days}
         invoke_later(
             services.environment.function("alert_failure"),
-            {**_alert_of(lease.subject, lease.holder, lease.started), "notGivenBack": hindrance},
+            {**_alert_of(lease.subject, lease.holder, lease.started), **event},
         )
 
 

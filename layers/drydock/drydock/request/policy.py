@@ -18,7 +18,15 @@ SSM_AGENT = "AmazonSSMAgent"
 CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
 
 Verdict = Literal[
-    "compliant", "pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown", "scanned"
+    "compliant",
+    "unpatchable",
+    "pending_reboot",
+    "non_compliant",
+    "patched_reported_failed",
+    "still_missing",
+    "failed",
+    "unknown",
+    "scanned",
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
@@ -169,6 +177,9 @@ DEFAULTS: Policy = {
     "refreshLaunchTemplate": {"enabled": False, "allowDefault": False},
 }
 
+_NO_FAILURES = ("compliant", "scanned")
+"""The verdicts with which nothing is wrong."""
+
 _SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
 _CATEGORIES = (
     "CriticalUpdates",
@@ -233,7 +244,7 @@ _check_policy = section(
         "healthProbe": _document,
         "startForScan": flag,
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
-        "failOn": list_of(one_of("pending_reboot", "patched_reported_failed", "still_missing", "failed", "unknown")),
+        "failOn": list_of(one_of(*(verdict for verdict in get_args(Verdict) if verdict not in _NO_FAILURES))),
         "notify": one_of("each", "failures", "summary"),
         "deadlineMinutes": whole_number(0, MOST_DEADLINE_MINUTES),
         "maxConcurrency": _at_least_one,

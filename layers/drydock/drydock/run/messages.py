@@ -55,6 +55,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
         *_done(report, location),
         *_machines(report, "failed"),
         *_groups(report),
+        *_machine_list("Patched, and not compliant", _not_compliant(report)),
         *_section(NEXT_STEPS, report["next"]),
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
         *_left_out(report),
@@ -96,7 +97,9 @@ def _verdict(report: Report) -> tuple[str, str]:
         return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
     if outcome == "succeeded":
         others = total - counts["succeeded"]
-        return _NOTHING, f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
+        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
+        left = len(_not_compliant(report))
+        return (_LATER, f"{what}, {left:,} of them not compliant") if left else (_NOTHING, what)
     return {
         "nothing_to_do": (
             _LATER
@@ -215,8 +218,7 @@ def _machines(report: Report, *outcomes: str) -> list[str]:
     lines: list[str] = []
     for outcome in outcomes:
         machines = [machine for machine in report["machines"] if machine["outcome"] == outcome]
-        if machines:
-            lines += _machine_list(_HEADINGS[outcome], machines)
+        lines += _machine_list(_HEADINGS[outcome], machines)
     return lines
 
 
@@ -235,8 +237,19 @@ def _groups(report: Report) -> list[str]:
     return _section(f"Auto Scaling groups to look at ({len(rows):,})", _first(rows))
 
 
+def _not_compliant(report: Report) -> list[MachineOutcome]:
+    """The machines of which patching alone makes none that is compliant."""
+    return [
+        machine
+        for machine in report["machines"]
+        if machine["outcome"] == "succeeded" and machine["verdict"] in ("non_compliant", "unpatchable")
+    ]
+
+
 def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]:
     """The first twenty with their reasons. A reason that all share is told once."""
+    if not machines:
+        return []
     reasons = [_reason(machine) for machine in machines]
     shared = reasons[0] if len(machines) > 1 and len(set(reasons)) == 1 else ""
     rows = [

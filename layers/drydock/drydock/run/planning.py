@@ -24,7 +24,7 @@ from drydock.plan.plans import (
 )
 from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
-from drydock.plan.targets import resolve
+from drydock.plan.targets import find_near_misses, memberships_of, resolve
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
@@ -206,6 +206,9 @@ def _look_up(
         agents=services.ssm.find_agents(one["InstanceId"] for one in instances if state_of(one) == "running"),
         held=_held_by_others(services),
         guard_tag=services.environment.guard_tag,
+        stack=services.environment.stack,
+        memberships=memberships_of(services.autoscaling, instances),
+        near_misses=[] if resumed else find_near_misses(services.ec2, groups, found.instances.keys()),
     )
 
 

@@ -16,6 +16,8 @@ from drydock.errors import (
     Failure,
     InstanceUnmanagedError,
     MemberGoneError,
+    OperatingSystemEndedError,
+    PatchesRejectedError,
     RunStoppedError,
     as_failure,
 )
@@ -34,7 +36,7 @@ from drydock.run.outcomes import (
 )
 from drydock.subject import Group, Subject
 from drydock.telling.failures import STOPPED, readable_cause
-from drydock.telling.text import CAUSE_IN_REPORT, advice_for, cut, machine_text, one_line
+from drydock.telling.text import CAUSE_IN_REPORT, VERDICTS, advice_for, cut, machine_text, one_line
 from drydock.times import from_text, to_text
 
 
@@ -458,6 +460,10 @@ def _steps_for_the_rest(report: Report) -> list[str]:
         found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {InstanceUnmanagedError.advice}")
     if report["outcome"] == "succeeded" and not counts["succeeded"]:
         found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
+    for verdict, error in (("non_compliant", PatchesRejectedError), ("unpatchable", OperatingSystemEndedError)):
+        count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])
+        if count:
+            found.append(f"{_machines(count)} ended as {verdict} ({VERDICTS[verdict]}): {error.advice}")
     if counts["busy"]:
         found.append("Busy machines were in the hands of another execution: see what that one did, or run again.")
     if any(not machine["isPlanned"] for machine in report["machines"]) and report["planned"]:

@@ -186,9 +186,7 @@ def _is_at_work(services: Services, run: Run) -> bool:
 def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
     """What became of a machine, from the description of the execution that patched it, which is over."""
     if child["status"] == "SUCCEEDED":
-        output = child.get("output")
-        verdict = json.loads(output).get("verdict", "") if output else ""
-        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+        return _describe_success(json.loads(child.get("output") or "{}"))
     error, cause = end_of_execution(child)
     return {
         "outcome": outcome_of_failure(error),
@@ -196,6 +194,12 @@ def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
         "cause": cause or "somebody stopped it",
         "verdict": "",
     }
+
+
+def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
+    """What became of a machine that went well, from what its execution says; the cause is what else is to be known."""
+    notes = "; ".join(output.get("notes") or [])
+    return {"outcome": "succeeded", "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
 _MOST_TIME = timedelta(seconds=35)
@@ -247,8 +251,7 @@ def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
     """
     failure = step.data.get("failure")
     if failure is None:
-        verdict = (step.data.get("output") or {}).get("verdict", "")
-        return {"outcome": "succeeded", "error": "", "cause": "", "verdict": verdict}
+        return _describe_success(step.data.get("output") or {})
     try:
         told = json.loads(str(failure.get("cause") or ""))
     except (RecursionError, ValueError):

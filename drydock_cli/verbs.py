@@ -114,7 +114,7 @@ def run(
 ) -> None:
     """Start a maintenance run.
 
-    The exit code is 0 when it has begun; with --watch, when it has succeeded.
+    The exit code is 0 when it has begun, and 2 when it was refused; with --watch, 0 when it has succeeded.
     """
     from drydock_cli import start
 
@@ -143,7 +143,10 @@ def plan(
     endpoint_url: _Endpoint = None,
     json: _Json = False,
 ) -> None:
-    """Plan a run and show the plan; nothing is touched."""
+    """Plan a run and show the plan; nothing is touched.
+
+    The exit code is 2 when something has to be done before the run.
+    """
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)

@@ -410,6 +410,13 @@ class ApprovalTimedOutError(DrydockError):
     advice = "Start another run when an approver can answer, or raise policy.approval.seconds."
 
 
+class PlanRefusedError(DrydockError):
+    """Raised when a run would need what is not there: documents, alarms, calendars, approvers, or its machines."""
+
+    ends_run_as = "refused"
+    advice = "Mend everything that the reason names, then start the run again; nothing was touched."
+
+
 class PlanChangedError(DrydockError):
     """Raised when a stored plan is not the one whose hash was approved."""
 

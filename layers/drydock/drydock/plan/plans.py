@@ -118,6 +118,8 @@ class Plan(TypedDict):
     waves: list[PlannedWave]
     leftOut: list[LeftOut]
     warnings: list[str]
+    needs: NotRequired[list[str]]
+    """What somebody has to do before the night, or should; the first of the warnings."""
 
 
 @dataclass(frozen=True)
@@ -596,7 +598,7 @@ def plan_hash(plan: Plan) -> str:
     approved: dict[str, Any] = {
         key: value
         for key, value in plan.items()
-        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings")
+        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "needs")
     }
     approved["policy"] = _without(plan["policy"], "deadlineMinutes")
     approved["window"] = _without(plan["window"], "start", "end") if plan["window"] else None

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan prove soak coverage bench build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan prove soak coverage bench fidelity smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -9,6 +9,8 @@ TESTED := .venv/.tested
 # All that a test may read; a folder is newer when something in it was deleted.
 SOURCES := $(shell find *.md *.toml setup.py Makefile template.yaml .ci .github benchmarks docs drydock_cli drydock_files events \
   functions layers rehearsal requirements/* statemachines tests tools -not -name '*.pyc' -not -name __pycache__)
+# What a file's tests share is made once.
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --custom-compile-command "make requirements"
 
@@ -28,11 +30,11 @@ rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
 test: $(READY) ## Run the tests (under four minutes on two cores)
-	@$(BIN)/pytest --numprocesses auto
+	@$(PYTEST)
 	@touch $(TESTED)
 
 quick: $(READY) ## Run those that need no embedded account (a minute)
-	@$(BIN)/pytest --numprocesses auto tests/unit tests/rules tests/properties
+	@$(PYTEST) tests/unit tests/rules tests/properties
 
 check: lint scan $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
 	@$(BIN)/python tools/build.py --check
@@ -63,7 +65,7 @@ soak: $(READY) ## The crash matrix alone: everything that can happen to every ch
 coverage: $(READY) ## Run the tests and print the lines, and the pairs of a call and a moment, that they cover (BEFORE=FOLDER compares)
 	@rm -rf .covered
 	@mkdir -p .covered/pairs
-	@DRYDOCK_PAIRS=$(CURDIR)/.covered/pairs $(BIN)/coverage run -m pytest --numprocesses auto $(TESTS)
+	@DRYDOCK_PAIRS=$(CURDIR)/.covered/pairs $(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/covered.py .covered $(BEFORE)
 
@@ -71,6 +73,13 @@ bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded 
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
+
+fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
+	@$(BIN)/python tools/fidelity.py $(SMOKE)
+
+smoke: $(READY) ## Ask a real account what only it can tell (INSTANCE=i-… YES=1; STACK=…, DEPLOYED=1, REMOVE=1)
+	@$(BIN)/python -m tools.smoke $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(STACK),--stack $(STACK)) \
+	  $(if $(DEPLOYED),--deployed) $(if $(REMOVE),--remove) $(if $(YES),--yes)
 
 build: $(READY) ## Build what is deployed (needs Python 3.13)
 	@$(BIN)/python tools/build.py

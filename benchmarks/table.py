@@ -21,6 +21,7 @@ from moto.dynamodb.models import dynamodb_backends
 from samtranslator.yaml_helper import yaml_parse
 
 from benchmarks.flows import LINUX, WINDOWS
+from benchmarks.item_sizes import Item, size_of
 from drydock.aws.table import Table
 from drydock.records.leases import all_leases
 from rehearsal.account import EmbeddedAccount, Observer
@@ -28,8 +29,6 @@ from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.project import PROJECT
 from rehearsal.world.fleet import MachineSpec
 
-Item = Mapping[str, Any]
-"""As DynamoDB's API has it."""
 Index = Mapping[str, Any]
 
 LEASES = 10_000
@@ -41,26 +40,8 @@ def _read_indexes() -> list[Index]:
     return list(properties["GlobalSecondaryIndexes"])
 
 
-def _size_of_value(value: Mapping[str, Any]) -> int:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html"""
-    ((kind, content),) = value.items()
-    if kind == "S":
-        return len(content.encode())
-    if kind == "N":
-        return (len(content) + 1) // 2 + 1
-    if kind == "M":
-        return 3 + sum(1 + len(name.encode()) + _size_of_value(one) for name, one in content.items())
-    if kind == "L":
-        return 3 + sum(1 + _size_of_value(one) for one in content)
-    return 1
-
-
-def _size(item: Item) -> int:
-    return sum(len(name.encode()) + _size_of_value(value) for name, value in item.items())
-
-
 def _units(item: Item) -> int:
-    return math.ceil(_size(item) / 1024)
+    return math.ceil(size_of(item) / 1024)
 
 
 def _held(index: Index, item: Item | None) -> Item | None:
@@ -132,7 +113,7 @@ def time_look(items: list[Item]) -> float:
     """Seconds of processor time that it takes to read these leases out of DynamoDB's answers."""
     session = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none", region_name=REGION)
     client = session.client("dynamodb")
-    size = max(1, _PAGE // _size(items[0]))
+    size = max(1, _PAGE // size_of(items[0]))
     pages = [items[start : start + size] for start in range(0, len(items), size)]
     answers = [{"Items": page, "LastEvaluatedKey": {"pk": {"S": "next"}}} for page in pages[:-1]]
     bodies = iter([json.dumps(answer).encode() for answer in [*answers, {"Items": pages[-1]}]])
@@ -166,11 +147,11 @@ def main() -> None:
         leases = [write for write in writes if (write[1] or write[0] or {})["sk"]["S"] == "LEASE"]
         reaching = sum(any(_index_units(index, *write) for index in declared) for write in leases)
         print(f"{kind.name}: {len(leases)} writes of the lease, {reaching} of them reach an index")
-    lease = max((item for write in leases for item in write if item is not None), key=_size)
+    lease = max((item for write in leases for item in write if item is not None), key=size_of)
     for title, index in (("all attributes", whole[0]), ("as declared", declared[0])):
         held = _held(index, lease)
         assert held is not None
-        print(f"{LEASES:,} leases, {title}, {_size(held):,} bytes each: {time_look([held] * LEASES):.2f} s")
+        print(f"{LEASES:,} leases, {title}, {size_of(held):,} bytes each: {time_look([held] * LEASES):.2f} s")
 
 
 if __name__ == "__main__":

@@ -303,6 +303,7 @@ class EmbeddedAccount:
         dynamodb.repair_repeated_checks(patches)
         dynamodb.delay_indexes(patches, self.clock.time, self.late_seconds)
         self.calls.check_alive = self.functions.check_alive
+        self.calls.spend = self.functions.spend
         self.calls.checks.append(self.permissions.check)
         self.calls.checks.append(MissingObjects(self.permissions).check)
         self.calls.observers.append(self._note_call)

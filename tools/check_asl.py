@@ -59,14 +59,13 @@ class UniqueKeyLoader(yaml.SafeLoader):
 def check_machine(name: str, properties: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
     """Return what is wrong with one AWS::Serverless::StateMachine, a sentence each."""
     path = ROOT / properties["DefinitionUri"]
-    values = {key: _resolve(value, parameters) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
+    values = _substitutions(properties, parameters, STANDINS)
     text = path.read_text()
     wanted = set(PLACEHOLDER.findall(text))
     problems = [f"${{{key}}} is not among the DefinitionSubstitutions" for key in sorted(wanted - set(values))]
     problems += [f"the substitution {key} is not used" for key in sorted(set(values) - wanted)]
     try:
-        # On the text, as SAM and CloudFormation do it, so that a number stays a number.
-        definition = yaml.load(PLACEHOLDER.sub(lambda m: values.get(m[1], m[0]), text), UniqueKeyLoader)
+        definition = _substitute(text, values)
     except yaml.YAMLError as error:
         return [f"{path.name}: {error}"]
     problems += _check_schema(name, definition)
@@ -77,14 +76,46 @@ def check_machine(name: str, properties: dict[str, Any], parameters: dict[str, A
     return [f"{path.name}: {problem}" for problem in problems]
 
 
-def _resolve(value: Any, parameters: dict[str, Any]) -> str:
+def read_definitions(standins: Mapping[str, str]) -> dict[str, str]:
+    """Return the definition of each state machine of the template as JSON, with these pseudo parameters."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    found = {}
+    for name, properties in _machines(template).items():
+        values = _substitutions(properties, template.get("Parameters", {}), {**STANDINS, **standins})
+        text = (ROOT / properties["DefinitionUri"]).read_text()
+        found[name] = json.dumps(_substitute(text, values), default=str)
+    return found
+
+
+def _machines(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::StateMachine"
+    }
+
+
+def _substitute(text: str, values: Mapping[str, str]) -> Any:
+    # On the text, as SAM and CloudFormation do it, so that a number stays a number.
+    return yaml.load(PLACEHOLDER.sub(lambda m: values.get(m[1], m[0]), text), UniqueKeyLoader)
+
+
+def _substitutions(
+    properties: Mapping[str, Any], parameters: Mapping[str, Any], standins: Mapping[str, str]
+) -> dict[str, str]:
+    given = properties.get("DefinitionSubstitutions", {})
+    return {key: _resolve(value, parameters, standins) for key, value in given.items()}
+
+
+def _resolve(value: Any, parameters: Mapping[str, Any], standins: Mapping[str, str]) -> str:
     if not isinstance(value, dict):
         return str(value)
     if reference := value.get("Ref"):
-        return str(STANDINS.get(reference) or parameters.get(reference, {}).get("Default") or "stand-in")
+        return str(standins.get(reference) or parameters.get(reference, {}).get("Default") or "stand-in")
     if "Fn::Sub" in value:
-        return re.sub(r"\$\{([^}]+)\}", lambda m: _resolve({"Ref": m[1]}, parameters), str(value["Fn::Sub"]))
-    return "arn:aws:lambda:ap-northeast-1:123456789012:function:stand-in"
+        return re.sub(r"\$\{([^}]+)\}", lambda m: _resolve({"Ref": m[1]}, parameters, standins), str(value["Fn::Sub"]))
+    place = ":".join(standins[f"AWS::{part}"] for part in ("Region", "AccountId"))
+    return f"arn:{standins['AWS::Partition']}:lambda:{place}:function:stand-in"
 
 
 def _check_schema(name: str, definition: dict[str, Any]) -> list[str]:
@@ -125,11 +156,7 @@ def _check_handlers(where: str, key: str, handlers: list[dict[str, Any]]) -> Ite
 def main() -> int:
     """Check every state machine of the template, print what is wrong, and return the exit code."""
     template = yaml_parse((ROOT / "template.yaml").read_text())
-    machines = {
-        name: resource["Properties"]
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::StateMachine"
-    }
+    machines = _machines(template)
     used = {(ROOT / properties["DefinitionUri"]).resolve() for properties in machines.values()}
     problems = [
         f"{path.name}: no state machine of the template uses this file"

@@ -13,6 +13,7 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
+from rehearsal.engine.charges import charge_of
 from rehearsal.engine.clock import VirtualClock
 from rehearsal.engine.limits import Limits
 from rehearsal.engine.repairs.patches import Patches
@@ -70,7 +71,7 @@ class CallLog:
     """The log of calls, and the one way through which they go.
 
     A call takes `seconds` of virtual time, half of it before and half of it after its effect, and gives way to other
-    tasks at both.
+    tasks at both. A large answer takes longer: see `charges`.
     """
 
     heard: ClassVar[list[Callable[[Call, Interception], None]]] = []
@@ -85,6 +86,8 @@ class CallLog:
         self.seconds = seconds
         self.limits: Limits | None = None
         """AWS's limits on the rate of calls, when they are rehearsed."""
+        self.spend: Callable[[float], None] = lambda seconds: None
+        """Lets the caller work for so many seconds of a whole processor."""
         self.check_alive: Callable[[], None] = lambda: None
         """Raises in a caller that may not do anything any more."""
         self.immediate = False
@@ -130,7 +133,10 @@ class CallLog:
             result = act()
         finally:
             current_caller.reset(token)
-        self._pass(self.seconds / 2)
+        waits, works = charge_of(service, operation, parameters, result)
+        self._pass(self.seconds / 2 + waits)
+        if works and not self.immediate:
+            self.spend(works)
         for found in interceptions:
             if found.after is not None:
                 raise found.after

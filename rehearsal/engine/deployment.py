@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -17,6 +19,7 @@ from moto.cloudformation.models import Stack as MotoStack
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.exceptions import ServiceException
 from moto.iam.models import ManagedPolicy, Role, iam_backends
+from moto.ssm import models as documents
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -132,6 +135,7 @@ class Deployer:
         # What SAM made is JSON; moto reads it as YAML, which takes most of the time of a deployment.
         patches.replace(MotoStack, "parse_template", staticmethod(json.loads))
         repair_no_value_in_lists(patches)
+        repair_repeated_reading(patches)
         repair_document_content(patches)
         repair_managed_policies_of_roles(patches)
         repair_policy_documents_that_are_text(patches)
@@ -158,7 +162,7 @@ class Deployer:
         try:
             created = cloudformation_backends[ACCOUNT][REGION].create_stack(
                 name=stack,
-                template=json.dumps(translated),
+                template=_print_translated(template.read_text(), tuple(sorted(parameters.items()))),
                 parameters=dict(parameters),
                 notification_arns=[],
                 tags={},
@@ -350,6 +354,11 @@ def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, 
     return translated
 
 
+@lru_cache(maxsize=32)
+def _print_translated(text: str, parameters: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(_translate(text, parameters))
+
+
 def check_parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> None:
     """Check parameters against the template's constraints, as CloudFormation does; raises DeploymentError."""
     unknown = sorted(set(given) - set(declared))
@@ -404,11 +413,30 @@ def check_rules(template: Mapping[str, Any], given: Mapping[str, str]) -> None:
 def repair_no_value_in_lists(patches: Patches) -> None:
     """moto leaves a null where AWS::NoValue stands in a list."""
 
-    def clean(original: Callable[..., Any], resource_json: Any, resources_map: Any) -> Any:
-        cleaned = original(resource_json, resources_map)
+    original = parsing.clean_json
+
+    def clean(resource_json: Any, resources_map: Any) -> Any:
+        if isinstance(resource_json, dict):
+            cleaned = original(resource_json, resources_map)
+        elif isinstance(resource_json, list):
+            cleaned = [clean(item, resources_map) for item in resource_json]
+        else:
+            return resource_json
         return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
 
-    patches.wrap(parsing, "clean_json", clean)
+    patches.replace(parsing, "clean_json", clean)
+
+
+def repair_repeated_reading(patches: Patches) -> None:
+    """moto reads each document's YAML anew for every account, and copies all resources to put their names in order."""
+    patches.replace(documents, "yaml", SimpleNamespace(safe_load=_read_yaml, YAMLError=yaml.YAMLError, dump=yaml.dump))
+    # From the copy, names are taken out.
+    patches.replace(parsing, "copy", SimpleNamespace(deepcopy=copy.copy))
+
+
+@lru_cache(maxsize=32)
+def _read_yaml(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def repair_document_content(patches: Patches) -> None:

@@ -34,6 +34,7 @@ DIRECT_CALLS = frozenset(
 )
 
 _validator = ParamValidator()
+_validated: set[tuple[str, str, str]] = set()
 
 
 def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -41,9 +42,14 @@ def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]
     service = client.meta.service_model.service_name
     model = client.meta.service_model.operation_model(operation)
     assert model.input_shape is not None
-    report = _validator.validate(parameters, model.input_shape)
-    if report.has_errors():
-        raise ParamValidationError(report=report.generate_report())
+    given = (service, operation, repr(parameters))
+    if given not in _validated:
+        report = _validator.validate(parameters, model.input_shape)
+        if report.has_errors():
+            raise ParamValidationError(report=report.generate_report())
+        # Sweeps ask the same again and again.
+        if operation == "Query":
+            _validated.add(given)
     handler = _HANDLERS[service]()
     handler.automated_parameter_parsing = True
     handler.params = _to_plain(parameters)

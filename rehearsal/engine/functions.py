@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from concurrent import futures
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,9 @@ from moto.awslambda.models import LambdaBackend
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Caller, CallLog, FunctionKilled, current_caller
-from rehearsal.engine.clock import VirtualClock
+from rehearsal.engine.charges import WHOLE_PROCESSOR
+from rehearsal.engine.clock import Task, VirtualClock
+from rehearsal.engine.pools import CooperativePool
 from rehearsal.engine.project import PACKAGE
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
@@ -87,6 +90,10 @@ class Invocation:
     request_id: str
     output: list[str] = field(default_factory=list)
     over: bool = False
+    threads: list[Task] = field(default_factory=list)
+    """Those that it has started itself."""
+    works_until: float = 0
+    """When all is done that its threads have given its processor to do."""
 
 
 current_invocation: ContextVar[Invocation | None] = ContextVar("current_invocation", default=None)
@@ -193,6 +200,7 @@ class FunctionHost:
         """Give functions their environment and streams, and the account its Lambda service."""
         self._patches = patches
         patches.replace(os, "environ", FunctionEnvironment(os.environ))
+        patches.replace(futures, "ThreadPoolExecutor", self._make_pool(futures.ThreadPoolExecutor))
         patches.callback(_return_streams)
         for backend in (LambdaBackend, LambdaSimpleBackend):
             patches.replace(backend, "invoke", lambda backend, *request: self._answer_api(*request))
@@ -255,6 +263,8 @@ class FunctionHost:
         def end() -> None:
             invocation.over = True
             answers.append(_describe_timeout(invocation))
+            for thread in invocation.threads:
+                thread.kill(FunctionKilled())
             task.kill(FunctionKilled())
 
         task = self._clock.spawn(work, function.name, Context())
@@ -286,6 +296,29 @@ class FunctionHost:
         if invocation.output:
             self.logs.append((name, invocation.request_id, "".join(invocation.output)))
         self._on_invoked(name, json.loads(payload), outcome)
+
+    def spend(self, seconds: float) -> None:
+        """Let the running function work for so many seconds of a whole processor, of which it has a share.
+
+        Its threads share what it has: Python runs one at a time.
+        """
+        invocation = current_invocation.get()
+        if invocation is None:
+            return
+        share = min(1.0, invocation.function.memory / WHOLE_PROCESSOR)
+        invocation.works_until = max(invocation.works_until, self._clock.time()) + seconds / share
+        self._clock.sleep(invocation.works_until - self._clock.time())
+
+    def _make_pool(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """What makes a pool of threads: one of tasks for a function, and a real one for everybody else."""
+
+        def make(max_workers: int | None = None, *options: Any, **named: Any) -> Any:
+            invocation = current_invocation.get()
+            if invocation is None:
+                return real(max_workers, *options, **named)
+            return CooperativePool(self._clock, invocation.threads.append, max_workers or 4)
+
+        return make
 
     def check_alive(self) -> None:
         """End the running function if Lambda has ended it already, whatever its `finally` blocks still try."""

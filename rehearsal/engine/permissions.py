@@ -84,11 +84,21 @@ def find_needs(service: str, operation: str) -> tuple[Need, ...]:
 
 
 def _compile_search(expression: str) -> Callable[[Parameters], Any]:
-    # Most are the name of one parameter, which JMESPath takes long to find.
-    if expression.isalpha():
-        return lambda parameters: parameters.get(expression)
-    search: Callable[[Parameters], Any] = jmespath.compile(expression).search
-    return search
+    search = jmespath.compile(expression).search
+    names = sorted(set(re.findall(r"[A-Za-z]\w*", re.sub(r"'[^']*'", "", expression))))
+
+    @lru_cache(maxsize=4096)
+    def search_texts(*values: str | None) -> Any:
+        return search({name: value for name, value in zip(names, values, strict=True) if value is not None})
+
+    def find(parameters: Parameters) -> Any:
+        values = [parameters.get(name) for name in names]
+        # JMESPath takes long, and most calls name the same few resources.
+        if all(value is None or isinstance(value, str) for value in values):
+            return search_texts(*values)
+        return search(parameters)
+
+    return find
 
 
 @lru_cache(maxsize=4096)

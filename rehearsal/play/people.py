@@ -14,12 +14,11 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from moto.ssm.models import ssm_backends
-
 from rehearsal.account import Observer
-from rehearsal.engine.calls import ACCOUNT, REGION
+from rehearsal.engine.calls import ACCOUNT
 from rehearsal.engine.messages import Message
 from rehearsal.play.fleet_runs import Person
+from rehearsal.play.parameters import write_parameter
 from rehearsal.play.serve import serve_url
 
 if TYPE_CHECKING:
@@ -179,23 +178,6 @@ class Visitors(Observer):
                 self._announce("Nobody came: the rehearsal goes on without an answer.")
             else:
                 self._announce("Decided: the rehearsal goes on.")
-
-
-def write_parameter(account: EmbeddedAccount, name: str, value: str, by: str) -> None:
-    """Write a parameter as somebody, whom its history names, and tell EventBridge."""
-    answer = account.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
-    parameter: Any = ssm_backends[ACCOUNT][REGION]._parameters[name][-1]
-    describe = parameter.describe_response_object
-
-    def describe_with_user(*arguments: Any, **named: Any) -> dict[str, Any]:
-        return {**describe(*arguments, **named), "LastModifiedUser": by}
-
-    parameter.describe_response_object = describe_with_user
-    operation = "Create" if answer["Version"] == 1 else "Update"
-    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}"
-    account.bus.put(
-        "aws.ssm", "Parameter Store Change", {"operation": operation, "name": name, "type": "String"}, [arn]
-    )
 
 
 def link_of(mail: str) -> str:

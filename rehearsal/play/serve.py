@@ -35,6 +35,7 @@ from werkzeug.datastructures import Headers, MultiDict
 from rehearsal.engine.calls import REGION
 from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.urls import Response
+from rehearsal.play.parameters import write_parameter
 
 if TYPE_CHECKING:
     from rehearsal.account import EmbeddedAccount
@@ -167,8 +168,10 @@ def serve_url(account: EmbeddedAccount, function_url: str, port: int = 0, signed
     return Server(account, answer, port)
 
 
-def serve_api(account: EmbeddedAccount, port: int = 0) -> Server:
+def serve_api(account: EmbeddedAccount, port: int = 0, *, signed_as: str = "") -> Server:
     """Serve the account's AWS API on 127.0.0.1 as the `endpoint_url` of boto3, for calls of people.
+
+    `signed_as` is the ARN of whom Parameter Store shall name for the parameters that are written through it.
 
     S3 and the services with REST are moto's; calls of all others are made as by a client of this process, so that
     whatever answers those answers these too.
@@ -185,12 +188,12 @@ def serve_api(account: EmbeddedAccount, port: int = 0) -> Server:
             return _ask_moto(signature["service"], request)
         if protocol not in PROTOCOL_PARSERS:
             return _refuse(501, "NotImplemented", f"{service} speaks {protocol}, which is not served")
-        return _call(account, service, protocol, request)
+        return _call(account, service, protocol, request, signed_as)
 
     return Server(account, answer, port)
 
 
-def _call(account: EmbeddedAccount, service: str, protocol: str, request: Request) -> Response:
+def _call(account: EmbeddedAccount, service: str, protocol: str, request: Request, signed_as: str) -> Response:
     """Make the call of a request by a client of this process."""
     values = _read_form(request)
     operation = values.get("Action") or request.headers.get("x-amz-target", "").rpartition(".")[2]
@@ -207,7 +210,10 @@ def _call(account: EmbeddedAccount, service: str, protocol: str, request: Reques
     )
     result: Any
     try:
-        result = getattr(account.client(service), xform_name(operation))(**_without_nothing(parameters))
+        if operation == "PutParameter" and signed_as:
+            result = write_parameter(account, parameters["Name"], parameters["Value"], signed_as)
+        else:
+            result = getattr(account.client(service), xform_name(operation))(**_without_nothing(parameters))
         result.pop("ResponseMetadata")
     except ClientError as error:
         result = service_error(service, error.response["Error"]["Code"], error.response["Error"]["Message"])

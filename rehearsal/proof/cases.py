@@ -144,10 +144,12 @@ def _cases_of(flow: str, points: Sequence[Point]) -> Iterator[tuple[Case, Point]
     """The cases of one flow, each with its point."""
     seen: set[Point] = set()
     for number, point in enumerate(points, 1):
-        again = replace(point, text="") in seen
-        seen.add(replace(point, text=""))
+        is_change, repeats = point.kind == "change", FLOWS[flow].repeats
         # What is read again is read for the same reason; a state may be entered again by an attempt or another member.
-        if again and point.kind != "change":
+        alike = replace(point, text=re.sub("[0-9]+", "", point.text) if is_change else "")
+        again = alike in seen
+        seen.add(alike)
+        if again and (not is_change or repeats):
             continue
         for mode in point.modes:
             if not (FLOWS[flow].stopped_in and mode in STOPS):

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rehearsal.play.faults import Fault, Moment
+from rehearsal.play.faults import CancelCommand, Fault, Moment
 from rehearsal.play.group_faults import ScalingPolicy
+from rehearsal.world.fleet import Durations
 from rehearsal.world.group_specs import Unconfirmed
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
@@ -58,6 +59,8 @@ class Flow:
     """The names of the users who may approve the run, and do not answer."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong besides, undisturbed or not."""
+    repeats: bool = False
+    """Whether it asks the same question for hours: then each kind of call is disturbed the first time only."""
 
     @property
     def machine(self) -> str:
@@ -82,6 +85,8 @@ class Flow:
 _LINUX = {"missing": ("openssl-3.0.8", "kernel-6.1.90")}
 _FAILING = {**_LINUX, "wrong": ("install_error",)}
 _WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
+_OUTLIVING = {"power": "stopped", "missing": ("openssl-3.0.8",), "wrong": ("outlives_cancel", "outlives_timeout")}
+"""What installs goes on behind the end of its command."""
 _QUICKLY = {"backup": {"before": False, "after": False}}
 _RUN = {**_QUICKLY, "deadlineMinutes": 720}
 _REPLACED = {"onMemberFailure": "replace"}
@@ -109,6 +114,22 @@ FLOWS = {
             "updated",
             {**_LINUX, "power": "stopped", "agent_version": "3.2.985.0"},
             {"operation": "UpdateAgents"},
+        ),
+        # Proved within the flow; and only after the flow has given up, by a sweep.
+        Flow(
+            "outlived",
+            {**_OUTLIVING, "durations": Durations(install=1.5 * 3600)},
+            _QUICKLY,
+            status="FAILED",
+            repeats=True,
+        ),
+        Flow(
+            "unsettled",
+            {**_OUTLIVING, "durations": Durations(install=4.5 * 3600)},
+            _QUICKLY,
+            status="FAILED",
+            faults=(CancelCommand("unsettled", Moment(30, "Install Patches")),),
+            repeats=True,
         ),
         Flow("aborted", _WINDOWS, stopped_in=Moment(30, "Install Patches"), status="ABORTED"),
         Flow(
@@ -144,6 +165,15 @@ FLOWS = {
             others=(_WINDOWS, _LINUX, _LINUX),
         ),
         Flow("roll", _LINUX, _QUICKLY, members=2),
+        Flow(
+            "stranded",
+            {**_OUTLIVING, "power": "running", "durations": Durations(install=1.5 * 3600)},
+            _QUICKLY,
+            status="FAILED",
+            end="half-way",
+            members=2,
+            repeats=True,
+        ),
         Flow("surged", _LINUX, {**_QUICKLY, "capacity": "surge", "launchedMembers": "patch"}, members=2),
         Flow(
             "grown",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rehearsal.engine.answers import AWSError, Parameters, take_page
 from rehearsal.engine.calls import ACCOUNT
+from rehearsal.world.group_specs import find_subnet
 from rehearsal.world.images import Image
 from rehearsal.world.machines import STATE_CODES, Machine
 
@@ -309,6 +310,7 @@ class EC2Calls:
         }
         if not gone:
             instance["PrivateIpAddress"] = address
+            instance["SubnetId"] = find_subnet(machine.spec.zone)
         if windows:
             instance["Platform"] = "windows"
         if machine.spec.lifecycle:

@@ -29,10 +29,11 @@ def test_machines_are_patched_as_ever_whatever_becomes_of_all_events(fault: Faul
             assert_went_as_ever(scene, kind, machine, executions[kind])
 
 
-def test_a_lost_event_costs_one_heartbeat() -> None:
+@pytest.mark.parametrize("name", ["States.Timeout", "States.HeartbeatTimeout"])
+def test_a_lost_event_costs_one_heartbeat_whatever_that_is_called(name: str) -> None:
     with scenario() as clean:
         undisturbed = clean.patch(add(clean, RUNNING))
-    with scenario() as scene:
+    with scenario(heartbeat_error=name) as scene:
         scene.given(LoseEvents(detail_type="EC2 AMI State Change"))
 
         execution = scene.patch(add(scene, RUNNING))

@@ -55,6 +55,7 @@ def reached_from(path: Path, name: str) -> Iterator[ast.AST]:
                     waiting.append(imported(where).get(inner.id, (where, inner.id)))
 
 
+@cache
 def keys_read(function: ast.AST) -> set[str]:
     """The keys of `step.data` that a function reads, also where it calls that `data`, and over a row of names."""
     called = {"step.data"} | {

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,13 @@ def row_of(name: str) -> str:
     return fitting[0] if len(fitting) == 1 else next(row for row in TABLE if re.fullmatch(f"{name}<[a-z]+>.*", row))
 
 
-def mentions(path: Path) -> Iterator[str]:
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "intents" and node.attr in NAMES:
-            yield node.attr
+@cache
+def mentions(path: Path) -> frozenset[str]:
+    return frozenset(
+        node.attr
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute) and node.attr in NAMES and ast.unparse(node.value) == "intents"
+    )
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:

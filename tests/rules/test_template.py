@@ -57,8 +57,9 @@ def test_a_function_is_named_as_its_folder() -> None:
         assert function.properties["Description"].endswith("."), function.folder
 
 
-def test_no_function_runs_longer_than_a_minute() -> None:
-    assert [function.folder for function in functions() if not 0 < function.properties["Timeout"] <= 60] == []
+def test_no_function_but_that_which_changes_nothing_runs_longer_than_a_minute() -> None:
+    # `FUNCTION_LIFETIME` says after how long an announced change is carried out, or never will be.
+    assert [function.folder for function in functions() if not 0 < function.properties["Timeout"] <= 60] == ["plan_run"]
 
 
 def test_every_function_has_a_role_of_its_own_within_the_boundary() -> None:

@@ -28,6 +28,16 @@ def resources() -> list[str]:
     return made
 
 
+@pytest.mark.parametrize("stack", ["aws-patching", "amzn-patching"])
+def test_a_stack_whose_name_documents_may_not_have_is_not_made_and_leaves_nothing(
+    account: EmbeddedAccount, stack: str
+) -> None:
+    with pytest.raises(DeploymentError, match="document"):
+        account.deploy(stack=stack)
+
+    assert _standing(account) == {}
+
+
 @pytest.fixture
 def account() -> Iterator[EmbeddedAccount]:
     with EmbeddedAccount() as opened:

@@ -16,7 +16,8 @@ from rehearsal.engine.project import PROJECT
 from rehearsal.play.faults import FailCall, KillFunction, LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from rehearsal.play.fleet_runs import Person
 from rehearsal.play.group_faults import ScalingPolicy
-from rehearsal.play.people import People, arn_of, write_parameter
+from rehearsal.play.parameters import write_parameter
+from rehearsal.play.people import People, arn_of
 from rehearsal.world.gates import Calendar
 from rehearsal.world.machines import Durations, MachineSpec
 from tests.faults.kinds import HEALTH, HOOKS

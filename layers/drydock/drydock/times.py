@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def utc_now() -> datetime:
     """The time by the function's own clock, in UTC: what `Services` reads unless it is given another clock."""
     return datetime.now(UTC)
+
+
+_MOST_TIME = timedelta(seconds=35)
+"""A function ends after 60 seconds, and one call of AWS may take 20 of them."""
+
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """How long a function goes on with work of which the next one does the rest. It begins when it is made."""
+
+    now: Callable[[], datetime]
+    began: datetime
+
+    @classmethod
+    def begin(cls, now: Callable[[], datetime]) -> TimeBudget:
+        """A budget by the function's own clock."""
+        return cls(now, now())
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the rest has to be left to the next function."""
+        return self.now() - self.began > _MOST_TIME
 
 
 def to_text(moment: datetime) -> str:

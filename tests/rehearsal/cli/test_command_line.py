@@ -17,6 +17,7 @@ import pytest
 from rehearsal.play.serve import Server, serve_api, serve_url
 from rehearsal.world.fleet import Machine
 from tests.scenarios.machine.scenario import Scenario, scenario
+from tests.scenarios.run.test_without_url import template_without_url
 
 PROJECT = Path(__file__).parents[3]
 APPROVER = "arn:aws:iam::123456789012:user/ann"
@@ -49,14 +50,15 @@ class Answer(NamedTuple):
 class CommandLine:
     """Somebody at a terminal, with an account behind."""
 
-    def __init__(self, scene: Scenario, api: Server, page: Server) -> None:
+    def __init__(self, scene: Scenario, api: Server, page: Server | None) -> None:
         self.scene = scene
         self._api = api
         self._page = page
 
     def __call__(self, *arguments: str, step: timedelta = timedelta(0), env: Mapping[str, str] | None = None) -> Answer:
         """Run a command to its end; after each of its calls, `step` of virtual time passes."""
-        command = [sys.executable, "-c", COMMAND, f"{self._page.address}/", *arguments]
+        address = f"{self._page.address}/" if self._page else ""
+        command = [sys.executable, "-c", COMMAND, address, *arguments]
         process = subprocess.Popen(
             command,
             cwd=PROJECT,
@@ -69,10 +71,13 @@ class CommandLine:
         with process:
             killer = threading.Timer(MOST_SECONDS, process.kill)
             killer.start()
-            self._api.pump(lambda: self._page.pump() < 0 or process.poll() is not None, step)
+            self._api.pump(lambda: self._pump_page() < 0 or process.poll() is not None, step)
             killer.cancel()
             assert process.stdout is not None and process.stderr is not None
             return Answer(process.returncode, process.stdout.read(), process.stderr.read())
+
+    def _pump_page(self) -> int:
+        return self._page.pump() if self._page else 0
 
     def machines(self, *names: str) -> Sequence[Machine]:
         return [self.scene.machine(name, tags={"Patch Group": "web"}) for name in names]
@@ -159,6 +164,27 @@ def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: Comma
     assert "approved by" in " ".join(ended.out.split())
 
 
+@pytest.mark.parametrize(("verb", "outcome"), [("approve", "succeeded"), ("reject", "rejected")])
+def test_where_there_is_no_address_a_run_is_decided_by_the_command_alone(
+    tmp_path: Path, verb: str, outcome: str
+) -> None:
+    with (
+        scenario(template=template_without_url(tmp_path)) as scene,
+        serve_api(scene.account, signed_as=APPROVER) as api,
+    ):
+        drydock = CommandLine(scene, api, None)
+        drydock.machines("web-1")
+        approvers(drydock, APPROVER)
+        start(drydock, "night-1", approval={"required": True})
+
+        decision = drydock(verb, "night-1", "--yes", "--json")
+        ended = drydock("watch", "night-1", "--interval", "1", "--json", step=QUICKLY)
+
+    assert (decision.code, decision.err, decision.document["result"]) == (0, "", "written")
+    assert ended.document["outcome"] == outcome
+    assert (ended.code == 0) == (outcome == "succeeded")
+
+
 def test_a_rejected_run_touches_nothing_and_is_no_success(drydock: CommandLine) -> None:
     (machine,) = drydock.machines("web-1")
     approvers(drydock, APPROVER)
@@ -211,8 +237,6 @@ def test_what_is_not_there_is_one_line(drydock: CommandLine, tmp_path: Path) -> 
     nobody = {**nowhere, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
     answers = {
         "there is no run night-9 in the stack drydock in ap-northeast-1": drydock("watch", "night-9"),
-        "there is no stack blue in ap-northeast-1": drydock("watch", "night-1", env={"DRYDOCK_STACK": "blue"}),
-        "night-9: there is no such run": drydock("stop", "night-9"),
         "no credentials": drydock("watch", "night-1", env=nobody),
         "no Region": drydock("watch", "night-1", env={**nowhere, "AWS_DEFAULT_REGION": ""}),
     }
@@ -223,8 +247,20 @@ def test_what_is_not_there_is_one_line(drydock: CommandLine, tmp_path: Path) -> 
         assert answer.err.count("\n") == 1, expected
 
 
+HELP = """
+import sys
+from drydock_cli.main import carry_out
+raise SystemExit(max(carry_out([*verb, "--help"]) for verb in ((), *zip(sys.argv[1:]))))
+"""
+
+
 def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-X", "importtime", "-m", "drydock_cli", *arguments]
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        *(arguments if arguments[0] == "-c" else ("-m", "drydock_cli", *arguments)),
+    ]
     return subprocess.run(command, cwd=PROJECT, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True)
 
 
@@ -240,14 +276,15 @@ def told(answer: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_help_names_every_verb_fits_80_columns_and_loads_nothing_heavy() -> None:
     verbs = ("run", "plan", "watch", "stop", "approve", "reject", "rehearse")
-    whole, *each = [installed("--help"), *[installed(verb, "--help") for verb in verbs]]
+    answer = installed("-c", HELP, *verbs)
 
-    assert all(f" {verb} " in whole.stdout for verb in verbs)
-    for answer in (whole, *each):
-        assert (answer.returncode, told(answer)) == (0, [])
-        assert max(map(len, answer.stdout.splitlines())) <= 80
-        assert not {"boto3", "botocore", "moto", "rehearsal"} & loaded(answer)
-    assert all("--endpoint-url" in answer.stdout for answer in each[:-1])
+    assert (answer.returncode, told(answer)) == (0, [])
+    assert max(map(len, answer.stdout.splitlines())) <= 80
+    assert not {"boto3", "botocore", "moto", "rehearsal"} & loaded(answer)
+    whole, *each = answer.stdout.split("Usage: ")[1:]
+    assert all(f" {verb} " in whole for verb in verbs)
+    assert [one.split()[1] for one in each] == list(verbs)
+    assert all("--endpoint-url" in one for one in each[:-1])
 
 
 def test_wrong_usage_of_the_installed_command_is_one_line() -> None:

@@ -393,20 +393,18 @@ window:
     assert "Not urgent, but something is left to do" in message.body
 
 
-def test_a_window_that_opens_again_before_it_closes_and_a_canary_that_proves_half_are_said_in_the_plan() -> None:
+def test_a_window_that_opens_again_before_it_closes_is_said_in_the_plan() -> None:
     text = """
 parameters: {WindowSchedule: rate(30 minutes), WindowDurationHours: 2, WindowTargetTagKey: Fleet,
   WindowTargetTagValue: web}
-policy: {backup: {before: false, after: false}, canary: {tag: Canary}}
+policy: {backup: {before: false, after: false}}
 instances:
-  - {name: first, missing: 1, tags: {Fleet: web, Patch Group: A, Canary: "yes"}, expect: {outcome: succeeded}}
-  - {name: second, missing: 1, tags: {Fleet: web, Patch Group: B}, expect: {outcome: succeeded}}
+  - {name: web, missing: 1, tags: {Fleet: web}, expect: {outcome: succeeded}}
 window: {executions: [{expect: {outcome: succeeded}}]}
 """
     outcome = rehearse(read_fleet(text, Path("often.yaml")))
 
     assert problems(outcome) == []
-    schedule, canary = the_run(outcome).plan["needs"]
+    (schedule,) = the_run(outcome).plan["needs"]
     assert "before it closes" in schedule
     assert "its schedule is shorter than it lasts" in schedule
-    assert canary.startswith("the canary proves nothing for Linux in patch group B")

@@ -349,6 +349,7 @@ def calls() -> int:
     return sum(call.caller.name == FUNCTION for call in made)
 
 
+@pytest.mark.prove
 def test_a_function_that_dies_at_any_call_makes_one_version(calls: int, scene: RollScenario) -> None:
     deaths = [(number, after) for number in range(1, calls + 1) for after in (False, True)]
     groups = {f"web-{number}-{'after' if after else 'before'}": (number, after) for number, after in deaths}
@@ -370,6 +371,7 @@ def test_a_function_that_dies_at_any_call_makes_one_version(calls: int, scene: R
         assert view.problems == [], name
 
 
+@pytest.mark.prove
 def test_a_roll_that_is_stopped_at_any_call_makes_nothing_after_it_and_tells_what_was_made(
     calls: int, scene: RollScenario
 ) -> None:

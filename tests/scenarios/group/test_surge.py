@@ -396,6 +396,7 @@ def assert_as_found(scene: RollScenario, group: Group, roll: RollView, status: s
     assert_group_given_back(scene, group, sizes=(1, 1, 1))
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("function", ["launch_surge", "remove_surge"])
 def test_a_function_that_dies_at_any_call_is_carried_on(scene: RollScenario, function: str, after_effect: bool) -> None:

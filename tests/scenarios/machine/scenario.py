@@ -129,10 +129,10 @@ class Scenario:
 
 @contextmanager
 def scenario(
-    *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0
+    *, parameters: Mapping[str, str] | None = None, template: Path | None = None, seed: int = 0, **knobs: Any
 ) -> Iterator[Scenario]:
-    """An account of its own for one test, with the project's template unless it gives another."""
-    with EmbeddedAccount(seed=seed) as account, account.open_fleet() as fleet:
+    """An account of its own for one test, with the project's template unless it gives another, and such knobs."""
+    with EmbeddedAccount(seed=seed, **knobs) as account, account.open_fleet() as fleet:
         yield Scenario(account, fleet, parameters or {}, template)
 
 

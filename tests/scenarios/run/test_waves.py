@@ -137,7 +137,7 @@ def test_a_machine_of_a_later_order_never_begins_before_all_of_the_earlier_have_
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(1, 1), ("3", 3), (100, 8), ("50%", 4), ("30%", 2), ("5%", 1), ("100%", 8)],
+    [("3", 3), (100, 8), ("5%", 1)],
     ids=lambda value: str(value),
 )
 def test_never_more_machines_are_in_work_than_the_policy_allows(
@@ -168,10 +168,7 @@ def failing(scene: RunScenario, group: str, count: int, bad: Sequence[int]) -> l
     ("allowed", "attempted"),
     [
         pytest.param(0, 1, id="0"),
-        pytest.param("2", 3, id="2"),
-        pytest.param("20%", 3, id="20-percent-of-10"),
         pytest.param("25%", 3, id="25-percent-of-10"),
-        pytest.param("9%", 1, id="9-percent-of-10"),
         pytest.param("100%", 10, id="100-percent"),
     ],
 )

@@ -8,16 +8,21 @@ import pytest
 
 from rehearsal.engine.deployment import DeploymentError
 from rehearsal.engine.project import PROJECT
-from rehearsal.play.people import arn_of, write_parameter
+from rehearsal.play.parameters import write_parameter
+from rehearsal.play.people import arn_of
 from tests.scenarios.run.scenario import QUICKLY, run_scenario
+
+
+def template_without_url(folder: Path) -> Path:
+    """The template, had Lambda no function URLs in the Region of the rehearsal."""
+    copy = folder / "template.yaml"
+    copy.write_text((PROJECT / "template.yaml").read_text().replace("ap-east-2", "ap-northeast-1"))
+    return copy
 
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    """The template, had Lambda no function URLs in the Region of the rehearsal."""
-    copy = tmp_path / "template.yaml"
-    copy.write_text((PROJECT / "template.yaml").read_text().replace("ap-east-2", "ap-northeast-1"))
-    return copy
+    return template_without_url(tmp_path)
 
 
 def test_the_stack_deploys_and_approvers_decide_with_the_aws_cli_alone(template: Path) -> None:

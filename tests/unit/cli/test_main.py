@@ -72,13 +72,12 @@ ASKED_BY_SHELL = {
 """What the shells' scripts put into the environment to ask for what may come next."""
 
 
-@pytest.mark.parametrize("shell", ASKED_BY_SHELL)
 @pytest.mark.parametrize(
-    ("words", "offered", "others"),
+    ("shell", "words", "offered", "others"),
     [
-        ("drydock re", {"reject", "rehearse"}, {"watch"}),
-        ("drydock watch --in", {"--interval"}, {"--once"}),
-        ("drydock run --operation Sc", {"Scan"}, {"Install"}),
+        ("bash", "drydock re", {"reject", "rehearse"}, {"watch"}),
+        ("zsh", "drydock watch --in", {"--interval"}, {"--once"}),
+        ("fish", "drydock run --operation Sc", {"Scan"}, {"Install"}),
     ],
 )
 def test_verbs_options_and_values_are_completed(shell: str, words: str, offered: set[str], others: set[str]) -> None:

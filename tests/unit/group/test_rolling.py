@@ -7,14 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 
+from benchmarks.item_sizes import size_of
 from drydock.errors import Failure, InvalidInputError, InvalidPolicyError
+from drydock.group.admission import _name_of
 from drydock.group.rolling import result_of_roll, summarise_group
+from drydock.records import intents
+from drydock.records.group_leases import fit_texts
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, Lease
 from drydock.records.results import Result, Roll
 from drydock.request.group import GroupRequest, read_group_request
 from drydock.subject import Group
+from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_group_result
 from tests.unit.world import EXECUTION, SNAPSHOT
@@ -22,11 +28,21 @@ from tests.unit.world import EXECUTION, SNAPSHOT
 ONE, TWO, THREE = (f"i-{number:017x}" for number in (1, 2, 3))
 PATCHED = {"outcome": "succeeded", "move": "exit", "error": "", "cause": ""}
 BROKEN = {"outcome": "failed", "move": "exit", "error": "PatchingFailedError", "cause": "patches are missing"}
+MOST_OF_GROUP = 300_000
+"""Bytes: far enough from the 400 KB that an item of DynamoDB may have."""
 STOPPED = {"error": "RollStoppedError", "reason": "1 of its members failed"}
 
 
 def read(given: object, settings: Mapping[str, Any] | None = None) -> GroupRequest:
     return read_group_request(given, json.dumps(settings or {}), "/drydock/policy", EXECUTION)
+
+
+def bytes_of(item: Mapping[str, Any]) -> int:
+    return size_of({key: TypeSerializer().serialize(value) for key, value in item.items()})
+
+
+def an_instance(name: str) -> Mapping[str, Any]:
+    return {"InstanceId": ONE, "Tags": [{"Key": "Name", "Value": name}]}
 
 
 def lease(members: Mapping[str, Mapping[str, Any]], closed: Mapping[str, str] | None = None, **journal: Any) -> Lease:
@@ -196,6 +212,46 @@ def test_what_an_execution_ends_with_names_each_member_and_stays_small() -> None
     assert output["members"] == dict.fromkeys(ids, "succeeded")
     assert (output["groupName"], output["outcome"], output["failure"]) == ("web", "succeeded", None)
     assert len(json.dumps(output)) < 256 * 1024 / 8
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+def test_a_group_of_five_hundred_whose_every_tag_is_refused_fits_into_its_items(given_back: bool) -> None:
+    ids = [f"i-{number:017x}" for number in range(500)]
+    said = "EC2は、この操作を拒否しました。" * 200
+    end = {
+        "outcome": "failed",
+        "error": "InstanceStartFailedError",
+        "verdict": "patched_reported_failed",
+        "move": "replace",
+        "imageId": "ami-0123456789abcdef0",
+        "cause": said,
+        "note": said,
+        "at": to_text(START),
+        "endedAt": to_text(START),
+    }
+    # What a pass of give_back finds out of a member is in no lease, and as long as AWS has said it.
+    members = {one: end if given_back else fit_texts(end, len(ids)) for one in ids}
+    names = {one: _name_of(an_instance("東京の基幹システム" * 28)) for one in ids}
+    journal: dict[str, Any] = {"planned": ids, "memberIds": ids, "names": names}
+    turns = (intents.enter_standby, intents.exit_standby)
+
+    full = lease(members, **journal)
+    result = end_of(full, problems=[f"{one}: {said}" for one in ids])
+
+    announced = {turn(one): {"at": to_text(START)} for one in ids for turn in turns}
+    if not given_back:
+        assert bytes_of({"journal": full.journal, "intents": announced, "members": full.members}) < MOST_OF_GROUP
+    assert bytes_of(result.to_item()) < MOST_OF_GROUP
+    assert len(rolled(result).members) == 500
+    assert all(member.cause and member.cause.endswith("…") for member in rolled(result).members.values())
+
+
+def test_a_small_group_keeps_long_texts() -> None:
+    said = "x" * 500
+
+    (member,) = rolled(end_of(lease({ONE: {**BROKEN, "cause": said}}, planned=[ONE]))).members.values()
+
+    assert member.cause == said
 
 
 def test_a_refused_execution_ends_without_members() -> None:

@@ -172,3 +172,16 @@ def test_nobody_has_a_place_before_the_turn_came(table: Table) -> None:
 
     assert find_place(table, RUN_ID, LET_IN.subject) is None
     assert require_run(table, RUN_ID).failed == 0
+
+
+def test_a_place_keeps_as_much_of_a_cause_as_ten_thousand_of_them_have_room_for(table: Table) -> None:
+    run, said = begin(table), "断られました" * 5_000
+    ended, begun = Instance(INSTANCE), Instance("i-00000000000000001")
+    put_place(table, RUN_ID, Place(ended, "", ended=START, outcome="failed", error="X", cause=said), START)
+    put_place(table, RUN_ID, Place(begun, "", execution="arn", admitted=START), START)
+    end_place(table, run, begun, {"outcome": "failed", "error": "X", "cause": said}, START)
+
+    causes = [place.cause for place in places_of_run(table, RUN_ID)]
+
+    assert len(causes) == 2
+    assert all(cause.startswith("断られました") and len(cause.encode()) <= 4_000 for cause in causes)

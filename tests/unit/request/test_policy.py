@@ -126,6 +126,13 @@ def test_settings_that_are_not_json_are_a_mistake_of_the_settings(account: str) 
     assert mistake.startswith(f"{NAME}: not JSON")
 
 
+@pytest.mark.parametrize("stack", ["ssm-patching", "SSM", "aws-patching"])
+def test_a_stack_whose_name_lets_nobody_make_its_settings_is_refused(stack: str) -> None:
+    assert effective_policy("{}", f"/{stack}/policy", {})[1] == [
+        f"/{stack}/policy: Parameter Store takes no name that begins with aws or ssm: give the stack another name"
+    ]
+
+
 def test_settings_with_a_mistake_are_left_out_whole() -> None:
     found, mistakes = read_settings('{"reboot": "NoReboot", "notify": "always"}')
 

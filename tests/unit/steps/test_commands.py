@@ -111,6 +111,10 @@ CASES = {
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
+KINDS = {case.function: name for name, case in reversed(CASES.items())}
+each_function = pytest.mark.parametrize("case", [CASES[name] for name in KINDS.values()], ids=KINDS)
+"""One case of each: what happens to a command is the same for all that a function sends."""
+
 
 @pytest.fixture
 def held(world: World) -> World:
@@ -143,7 +147,7 @@ def test_the_command_is_sent_once_and_its_end_wakes_the_newest_entry(held: World
     assert (output["commandId"], output["status"]) == (command.command_id, "Success")
 
 
-@every_case
+@each_function
 def test_a_function_that_dies_after_sending_is_carried_on_without_sending_again(held: World, case: Case) -> None:
     held.ssm.faults.after["send_command"] = FunctionDiedError()
     with pytest.raises(FunctionDiedError):
@@ -154,7 +158,7 @@ def test_a_function_that_dies_after_sending_is_carried_on_without_sending_again(
     assert held.intents[case.intent] == held.command.command_id
 
 
-@every_case
+@each_function
 def test_a_function_that_dies_before_sending_is_carried_on_once_that_is_certain(held: World, case: Case) -> None:
     held.ssm.faults.before["send_command"] = FunctionDiedError()
     with pytest.raises(FunctionDiedError):
@@ -169,7 +173,7 @@ def test_a_function_that_dies_before_sending_is_carried_on_once_that_is_certain(
     assert held.intents[case.intent] == held.command.command_id
 
 
-@every_case
+@each_function
 def test_a_command_that_ended_unnoticed_is_found_by_the_next_entry(held: World, case: Case) -> None:
     run(held, case)
     held.ssm.end(held.command, output=case.output)
@@ -190,7 +194,7 @@ def test_a_command_that_fails_ends_the_state_as_its_purpose_says(held: World, ca
     assert [output["succeeded"] for _, output in held.executions.answers] == ([] if case.error else [False])
 
 
-@every_case
+@each_function
 def test_a_command_that_never_ends_is_given_up_at_its_deadline(held: World, case: Case) -> None:
     run(held, case)
     held.clock.move(minutes=case.minutes)
@@ -200,7 +204,7 @@ def test_a_command_that_never_ends_is_given_up_at_its_deadline(held: World, case
     assert held.refusals == ["CommandTimedOutError"]
 
 
-@every_case
+@each_function
 def test_without_the_lease_nothing_is_sent(world: World, case: Case) -> None:
     with pytest.raises(LeaseLostError):
         run(world, case)
@@ -304,7 +308,7 @@ def test_after_windows_update_the_reboot_document_is_told_of_which_boot_it_shall
     assert held.command.parameters == {"BootId": "boot-1"}
 
 
-@every_case
+@each_function
 def test_a_command_that_never_reached_the_machine_ends_the_state(held: World, case: Case) -> None:
     run(held, case)
     held.clock.move(minutes=5)
@@ -316,7 +320,7 @@ def test_a_command_that_never_reached_the_machine_ends_the_state(held: World, ca
     assert held.refusals == ["CommandNotDeliveredError"]
 
 
-@every_case
+@each_function
 def test_a_command_that_systems_manager_gave_up_at_its_expiry_may_still_be_at_work(held: World, case: Case) -> None:
     run(held, case)
     held.clock.at = held.command.expires

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text
+from drydock.aws.calls import call, client, error_code, error_text, find_first, look_at_once, pages
 from drydock.errors import (
     GroupNotFoundError,
     GroupNotReadyError,
@@ -128,20 +128,21 @@ class AutoScaling:
 
     def group(self, name: str) -> Group:
         """Raises GroupNotFoundError."""
-        answer = call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=[name])
-        for found in answer["AutoScalingGroups"]:
-            return _read(found)
-        raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+        found = find_first(self._client.describe_auto_scaling_groups, "AutoScalingGroups", AutoScalingGroupNames=[name])
+        if found is None:
+            raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+        return _read(found)
 
     def groups(self, names: Iterable[str]) -> dict[str, Group]:
         """The groups of these names, by name; those that are not there are left out."""
         wanted = sorted(set(names))
-        found: dict[str, Group] = {}
-        for first in range(0, len(wanted), _PAGE):
-            some = wanted[first : first + _PAGE]
-            answer = call(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=some, MaxRecords=_PAGE)
-            found |= {group.name: group for group in map(_read, answer["AutoScalingGroups"])}
-        return found
+        chunks = [wanted[first : first + _PAGE] for first in range(0, len(wanted), _PAGE)]
+        groups = [group for some in look_at_once(self._some_groups, chunks) for group in some]
+        return {group.name: group for group in groups}
+
+    def _some_groups(self, names: Sequence[str]) -> list[Group]:
+        found = pages(self._client.describe_auto_scaling_groups, AutoScalingGroupNames=names, MaxRecords=_PAGE)
+        return [_read(one) for page in found for one in page["AutoScalingGroups"]]
 
     def lifecycles(self, instance_ids: Iterable[str]) -> dict[str, str]:
         """What instances are to their groups, by instance id: warm pools too, which no group's description shows.
@@ -149,29 +150,24 @@ class AutoScaling:
         Those that are in no group are left out.
         """
         wanted = sorted(set(instance_ids))
-        found: dict[str, str] = {}
-        for first in range(0, len(wanted), _MOST_IDS):
-            some = wanted[first : first + _MOST_IDS]
-            answer = call(self._client.describe_auto_scaling_instances, InstanceIds=some)
-            found |= {one["InstanceId"]: one["LifecycleState"] for one in answer["AutoScalingInstances"]}
-        return found
+        chunks = [wanted[first : first + _MOST_IDS] for first in range(0, len(wanted), _MOST_IDS)]
+        found = [one for some in look_at_once(self._some_instances, chunks) for one in some]
+        return {one["InstanceId"]: one["LifecycleState"] for one in found}
+
+    def _some_instances(self, instance_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        found = pages(self._client.describe_auto_scaling_instances, InstanceIds=instance_ids)
+        return [one for page in found for one in page["AutoScalingInstances"]]
 
     def launch_sources(self) -> list[LaunchSource]:
         """What all groups of the account launch their instances from."""
-        query: dict[str, Any] = {"MaxRecords": _PAGE}
-        sources: list[LaunchSource] = []
-        while True:
-            answer = call(self._client.describe_auto_scaling_groups, **query)
-            sources += [_read_source(found) for found in answer["AutoScalingGroups"]]
-            if not answer.get("NextToken"):
-                return sources
-            query["NextToken"] = answer["NextToken"]
+        found = pages(self._client.describe_auto_scaling_groups, MaxRecords=_PAGE)
+        return [_read_source(one) for page in found for one in page["AutoScalingGroups"]]
 
     def refresh_at_work(self, name: str) -> str:
         """The id of an instance refresh that is not over; empty for none."""
-        answer = call(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=20)
-        at_work = (refresh for refresh in answer["InstanceRefreshes"] if refresh["Status"] in _AT_WORK)
-        return next((str(refresh["InstanceRefreshId"]) for refresh in at_work), "")
+        found = pages(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=_PAGE)
+        refreshes = (refresh for page in found for refresh in page["InstanceRefreshes"])
+        return next((str(one["InstanceRefreshId"]) for one in refreshes if one["Status"] in _AT_WORK), "")
 
     def suspend(self, name: str, process: str) -> None:
         """Keep a group from one of its scaling processes. Raises GroupNotReadyError when that is refused."""

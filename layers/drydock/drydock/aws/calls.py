@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -12,9 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Unk
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from drydock.errors import AwsCallFailedError, OperationUnknownError, ServiceUnavailableError
+from drydock.texts import cut_bytes
 
 # A function lives 60 s at most: time-outs and attempts together stay below that.
 _ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 4, 5, 10
+
+_MOST_MESSAGE = 1_000
+"""Bytes. A refusal by IAM ends in an encoded message of any length, which is for CloudTrail's readers."""
 
 # What codes mean is in rehearsal/error_codes.yaml, with the sources; a test holds these to it.
 THROTTLES = frozenset(
@@ -85,6 +90,13 @@ _FINAL_SERVER_ERRORS = frozenset(
 _NOT_KNOWN = f"boto3 {boto3.__version__}, which is deployed, does not know it"
 
 
+_AT_ONCE = 4
+"""Calls of one function. Systems Manager publishes no rates; a client has ten connections."""
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
+
 @cache
 def client(service: str, attempts: int = _ATTEMPTS) -> Any:
     """The boto3 client of a service, made when it is first needed.
@@ -120,8 +132,8 @@ def error_code(error: ClientError) -> str:
 
 
 def error_text(error: ClientError) -> str:
-    """The message that AWS gave an error; empty when it gave none."""
-    return str(error.response.get("Error", {}).get("Message", ""))
+    """The message that AWS gave an error, as much of it as is kept; empty when it gave none."""
+    return cut_bytes(str(error.response.get("Error", {}).get("Message", "")), _MOST_MESSAGE)
 
 
 def may_pass(error: BotoCoreError | ClientError) -> bool:
@@ -153,3 +165,33 @@ def call(method: Callable[..., Any], *expected: str, **parameters: Any) -> Any:
     except BotoCoreError as error:
         kind = ServiceUnavailableError if may_pass(error) else AwsCallFailedError
         raise kind(f"{name}: {error}") from error
+
+
+def pages(method: Callable[..., Any], *expected: str, token: str = "NextToken", **parameters: Any) -> Iterator[Any]:
+    """The answers of a call that answers page by page, each made as by `call`, with the same errors.
+
+    Only a page without a token is the last one: AWS may give an empty page first. `token` is its name in the API.
+    """
+    while True:
+        answer = call(method, *expected, **parameters)
+        yield answer
+        if not answer.get(token):
+            return
+        parameters[token] = answer[token]
+
+
+def find_first(method: Callable[..., Any], listed: str, *expected: str, **parameters: Any) -> Mapping[str, Any] | None:
+    """The first element of the list of this name in a call's pages; None when all of them are empty."""
+    found = (one for page in pages(method, *expected, **parameters) for one in page[listed])
+    return next(found, None)
+
+
+def look_at_once(look: Callable[[Given], Found], asked: Sequence[Given]) -> list[Found]:
+    """What `look` returns for each, in their order, a few at a time: for calls that wait longer than they compute.
+
+    Raises what the first of them raised that failed; those after it may not have been made.
+    """
+    if len(asked) < 2:
+        return [look(one) for one in asked]
+    with futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(look, asked))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drydock.aws.calls import call, client
+from drydock.aws.calls import client, pages
 
 
 class CloudWatch:
@@ -19,16 +19,16 @@ class CloudWatch:
         `names` are names or ARNs of metric and composite alarms, a hundred at most. An ARN of another account or Region
         is no alarm here.
         """
-        answer = call(
+        found = pages(
             self._client.describe_alarms,
             AlarmNames=sorted({_name_of(name) for name in names}),
             AlarmTypes=["MetricAlarm", "CompositeAlarm"],
             MaxRecords=100,
         )
-        found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+        alarms = [one for page in found for one in (*page.get("MetricAlarms", []), *page.get("CompositeAlarms", []))]
         states = {
             str(alarm[key]): str(alarm["StateValue"])
-            for alarm in found
+            for alarm in alarms
             for key in ("AlarmName", "AlarmArn")
             if key in alarm
         }

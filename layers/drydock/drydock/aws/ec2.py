@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text
+from drydock.aws.calls import call, client, error_code, error_text, find_first, pages
 from drydock.errors import (
     ImageFailedError,
     InstanceNotFoundError,
@@ -18,6 +18,7 @@ from drydock.errors import (
     PowerNotRestoredError,
     ServiceUnavailableError,
 )
+from drydock.texts import cut_bytes
 from drydock.times import from_text
 
 Instance = Mapping[str, Any]
@@ -25,6 +26,9 @@ Image = Mapping[str, Any]
 
 MOST_FILTER_VALUES = 200
 """As many values one call's filters may have together."""
+
+MOST_NAME = 120
+"""Bytes of a tag Name that are kept: 40 characters of Japanese. A tag may have 256 characters, of four bytes each."""
 
 NOT_STARTED = (
     "IncompatibleHostRequirements",
@@ -52,6 +56,11 @@ _PAGE = 1000
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
     """The tags of anything that EC2 describes, values by key; empty where it has none."""
     return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+def name_of(described: Mapping[str, Any]) -> str:
+    """The tag Name of anything that EC2 describes, as much of it as is kept; empty where it has none."""
+    return cut_bytes(tags_of(described).get("Name", ""), MOST_NAME)
 
 
 def state_of(instance: Instance) -> str:
@@ -98,18 +107,12 @@ class Ec2:
 
     def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
         """All instances that pass every filter. EC2 reads `*`, `?` and a backslash in a value as `escape` says."""
-        query: dict[str, Any] = {
-            "Filters": [{"Name": name, "Values": list(values)} for name, values in filters.items()],
-            "MaxResults": _PAGE,
-        }
-        instances: list[Instance] = []
-        while True:
-            answer = call(self._client.describe_instances, **query)
-            for reservation in answer["Reservations"]:
-                instances += reservation["Instances"]
-            if not answer.get("NextToken"):
-                return instances
-            query["NextToken"] = answer["NextToken"]
+        found = pages(
+            self._client.describe_instances,
+            Filters=[{"Name": name, "Values": list(values)} for name, values in filters.items()],
+            MaxResults=_PAGE,
+        )
+        return [one for page in found for reservation in page["Reservations"] for one in reservation["Instances"]]
 
     def is_stop_protected(self, instance_id: str) -> bool:
         """Whether EC2 refuses to stop the instance, because its attribute DisableApiStop is set."""
@@ -194,21 +197,21 @@ class Ec2:
 
         EC2 reads `*`, `?` and a backslash in the name as `escape` says.
         """
-        answer = call(self._client.describe_images, Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
-        return next(iter(answer["Images"]), None)
+        named = [{"Name": "name", "Values": [name]}]
+        return find_first(self._client.describe_images, "Images", Owners=["self"], Filters=named)
 
     def find_image(self, image_id: str) -> Image | None:
         """None when EC2 does not show it: not yet, or no more."""
         try:
-            answer = call(
+            return find_first(
                 self._client.describe_images,
+                "Images",
                 "InvalidAMIID.NotFound",
                 "InvalidAMIID.Unavailable",
                 ImageIds=[image_id],
             )
         except ClientError:
             return None
-        return next(iter(answer["Images"]), None)
 
     def deprecate_image(self, image_id: str, at: datetime) -> None:
         """Let an image count as deprecated from then on; EC2 rounds to the minute and deletes nothing.

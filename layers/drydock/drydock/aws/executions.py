@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client
+from drydock.aws.calls import call, client, look_at_once, pages
 from drydock.errors import AwsCallFailedError, DrydockError
 from drydock.log import log_failure, logger
+from drydock.times import TimeBudget
 
 OPEN = ("RUNNING", "PENDING_REDRIVE")
 """The states of an execution that goes on, or will."""
@@ -18,6 +20,7 @@ OPEN = ("RUNNING", "PENDING_REDRIVE")
 _GONE = ("ExecutionDoesNotExist", "StateMachineDoesNotExist")
 _CLOSED_TASK = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 _MOST_CAUSE = 32_000
+_HANDED_TOGETHER = 40
 
 
 class Executions:
@@ -49,17 +52,19 @@ class Executions:
     def running_beside(self, execution: str) -> set[str]:
         """All running executions of the same state machine, in a few calls however many they are."""
         machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
-        query: dict[str, Any] = {"stateMachineArn": machine, "statusFilter": "RUNNING", "maxResults": 1000}
-        running: set[str] = set()
-        while True:
-            try:
-                answer = call(self._client.list_executions, "StateMachineDoesNotExist", **query)
-            except ClientError:
-                return running
-            running |= {found["executionArn"] for found in answer["executions"]}
-            if not answer.get("nextToken"):
-                return running
-            query["nextToken"] = answer["nextToken"]
+        found = pages(
+            self._client.list_executions,
+            "StateMachineDoesNotExist",
+            token="nextToken",
+            stateMachineArn=machine,
+            statusFilter="RUNNING",
+            maxResults=1000,
+        )
+        try:
+            return {one["executionArn"] for page in found for one in page["executions"]}
+        except ClientError:
+            # Nothing runs of a state machine that is gone.
+            return set()
 
     def running_among(self, executions: Iterable[str]) -> set[str]:
         """All running executions of the state machines of these, in a few calls for each machine."""
@@ -97,6 +102,21 @@ class Executions:
         except ClientError:
             return
         log_failure(error)
+
+
+def hand_over(function: str, payloads: Sequence[Mapping[str, Any]], budget: TimeBudget) -> None:
+    """Invoke a function asynchronously for each, as many as there is time for.
+
+    They come in another order every time, so that whoever is left out once is not left out for ever.
+    """
+    left = list(payloads)
+    # Chance that a test can repeat.
+    random.Random(budget.began.timestamp()).shuffle(left)
+    while left and not budget.is_spent:
+        some, left = left[:_HANDED_TOGETHER], left[_HANDED_TOGETHER:]
+        look_at_once(lambda payload: invoke_later(function, payload), some)
+    if left:
+        logger.info("left to the next pass", function=function, count=len(left))
 
 
 def invoke_later(function: str, payload: Mapping[str, Any]) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_text
+from drydock.aws.calls import client, error_text, pages
 from drydock.errors import InvalidInputError
 
 INSTANCE_TYPES = ("AWS::EC2::Instance", "AWS::SSM::ManagedInstance")
@@ -28,24 +27,21 @@ class ResourceGroups:
         # No filter by type: the call refuses types that do not stand in the group's own query. AWS's examples
         # write the same type as Instance and as INSTANCE.
         wanted = {kind.lower() for kind in types} & {kind.lower() for kind in INSTANCE_TYPES}
-        query: dict[str, Any] = {"Group": group}
+        found = pages(self._client.list_group_resources, "NotFoundException", "BadRequestException", Group=group)
         ids: set[str] = set()
-        while True:
-            try:
-                answer = call(self._client.list_group_resources, "NotFoundException", "BadRequestException", **query)
-            except ClientError as error:
-                raise InvalidInputError(f"resource group {group}: {error_text(error)}") from error
-            for problem in answer.get("QueryErrors", []):
-                raise InvalidInputError(
-                    f"resource group {group}: its members cannot be told: "
-                    f"{problem.get('ErrorCode', '')}: {problem.get('Message', '')}"
-                )
-            members = [resource["Identifier"] for resource in answer.get("Resources", [])]
-            ids |= {
-                str(member["ResourceArn"]).rpartition("/")[2]
-                for member in members
-                if str(member["ResourceType"]).lower() in wanted
-            }
-            if not answer.get("NextToken"):
-                return sorted(ids)
-            query["NextToken"] = answer["NextToken"]
+        try:
+            for page in found:
+                for problem in page.get("QueryErrors", []):
+                    raise InvalidInputError(
+                        f"resource group {group}: its members cannot be told: "
+                        f"{problem.get('ErrorCode', '')}: {problem.get('Message', '')}"
+                    )
+                members = [resource["Identifier"] for resource in page.get("Resources", [])]
+                ids |= {
+                    str(member["ResourceArn"]).rpartition("/")[2]
+                    for member in members
+                    if str(member["ResourceType"]).lower() in wanted
+                }
+        except ClientError as error:
+            raise InvalidInputError(f"resource group {group}: {error_text(error)}") from error
+        return sorted(ids)

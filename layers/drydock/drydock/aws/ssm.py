@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text
+from drydock.aws.calls import call, client, error_code, error_text, find_first, look_at_once, pages
 from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
+from drydock.texts import cut_bytes
 
 DELIVERY_SECONDS = 600
 """A command that has not begun by then never will (TimeoutSeconds of SendCommand)."""
 
 _PAGE = 50
+"""Nodes of one page of DescribeInstanceInformation at most; its filters take a hundred ids."""
+
+_MOST_TITLE = 300
+"""Bytes of a patch's title that are kept."""
 
 _OVER = frozenset({"success", "cancelled", "failed", "timedout"})
 _UNDELIVERED = frozenset({"pending", "delayed"})
@@ -152,17 +158,11 @@ class Ssm:
 
     def parameter_history(self, name: str) -> list[ParameterVersion]:
         """All values that a parameter was given, the oldest first; Parameter Store keeps a hundred."""
-        query: dict[str, Any] = {"Name": name, "MaxResults": 50}
-        found: list[Mapping[str, Any]] = []
-        while True:
-            try:
-                answer = call(self._client.get_parameter_history, "ParameterNotFound", **query)
-            except ClientError:
-                return []
-            found += answer["Parameters"]
-            if not answer.get("NextToken"):
-                break
-            query["NextToken"] = answer["NextToken"]
+        history = pages(self._client.get_parameter_history, "ParameterNotFound", Name=name, MaxResults=50)
+        try:
+            found = [one for page in history for one in page["Parameters"]]
+        except ClientError:
+            return []
         return [
             ParameterVersion(str(one["Value"]), str(one.get("LastModifiedUser", "")), one["LastModifiedDate"])
             for one in sorted(found, key=lambda one: int(one["Version"]))
@@ -192,43 +192,36 @@ class Ssm:
     def find_agent(self, instance_id: str) -> Agent | None:
         """None when Systems Manager does not know the instance, or it is not running."""
         try:
-            answer = call(
+            found = find_first(
                 self._client.describe_instance_information,
+                "InstanceInformationList",
                 "InvalidInstanceId",
                 Filters=[{"Key": "InstanceIds", "Values": [instance_id]}],
             )
         except ClientError:
             return None
-        for found in answer["InstanceInformationList"]:
-            return _read_agent(found)
-        return None
+        return _read_agent(found) if found else None
 
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
         """The agents of those instances that Systems Manager knows and that run, by instance id."""
         wanted = sorted(set(instance_ids))
-        agents: dict[str, Agent] = {}
-        for first in range(0, len(wanted), _PAGE):
-            agents |= self._find_some_agents(wanted[first : first + _PAGE])
-        return agents
+        chunks = [wanted[first : first + _PAGE] for first in range(0, len(wanted), _PAGE)]
+        found = look_at_once(self._find_some_agents, chunks)
+        return {instance_id: agent for some in found for instance_id, agent in some.items()}
 
     def _find_some_agents(self, instance_ids: Sequence[str]) -> dict[str, Agent]:
-        query: dict[str, Any] = {
-            "Filters": [{"Key": "InstanceIds", "Values": list(instance_ids)}],
-            "MaxResults": _PAGE,
-        }
-        agents: dict[str, Agent] = {}
-        while True:
-            try:
-                answer = call(self._client.describe_instance_information, "InvalidInstanceId", **query)
-            except ClientError:
-                # One id that Systems Manager refuses must not hide the agents of all the others.
-                found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
-                return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
-            for found in answer["InstanceInformationList"]:
-                agents[found["InstanceId"]] = _read_agent(found)
-            if not answer.get("NextToken"):
-                return agents
-            query["NextToken"] = answer["NextToken"]
+        found = pages(
+            self._client.describe_instance_information,
+            "InvalidInstanceId",
+            Filters=[{"Key": "InstanceIds", "Values": list(instance_ids)}],
+            MaxResults=_PAGE,
+        )
+        try:
+            return {one["InstanceId"]: _read_agent(one) for page in found for one in page["InstanceInformationList"]}
+        except ClientError:
+            # One id that Systems Manager refuses must not hide the agents of all the others.
+            found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
+            return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
 
     def check_command_document(self, name: str, platform: str) -> str | None:
         """The reason why a document cannot run on this platform, or None."""
@@ -285,44 +278,42 @@ class Ssm:
 
     def find_command(self, instance_id: str, comment: str, since: datetime) -> tuple[str, datetime] | None:
         """The command with this comment; a command has no client token by which AWS would know it again."""
-        query: dict[str, Any] = {
-            "InstanceId": instance_id,
-            "Filters": [
+        found = pages(
+            self._client.list_commands,
+            InstanceId=instance_id,
+            Filters=[
                 {
                     "key": "InvokedAfter",
                     "value": (since - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 }
             ],
-            "MaxResults": 50,
-        }
-        while True:
-            answer = call(self._client.list_commands, **query)
-            for command in answer["Commands"]:
-                if command.get("Comment") == comment:
-                    return str(command["CommandId"]), command["ExpiresAfter"]
-            if not answer.get("NextToken"):
-                return None
-            query["NextToken"] = answer["NextToken"]
+            MaxResults=50,
+        )
+        commands = (command for page in found for command in page["Commands"])
+        return next(
+            ((str(one["CommandId"]), one["ExpiresAfter"]) for one in commands if one.get("Comment") == comment), None
+        )
 
     def find_invocation(self, instance_id: str, command_id: str, platform: str) -> Invocation | None:
         """None while the invocation cannot be seen yet."""
-        answer = call(
+        found = find_first(
             self._client.list_command_invocations,
+            "CommandInvocations",
             CommandId=command_id,
             InstanceId=instance_id,
             Details=True,
         )
-        for found in answer["CommandInvocations"]:
-            plugin = _platform_plugin(found.get("CommandPlugins", []), platform)
-            return Invocation(
-                command_id=command_id,
-                status=found["Status"],
-                status_details=found.get("StatusDetails", found["Status"]),
-                response_code=int(plugin.get("ResponseCode", -1)),
-                output=plugin.get("Output", ""),
-                ended=plugin.get("ResponseFinishDateTime"),
-            )
-        return None
+        if found is None:
+            return None
+        plugin = _platform_plugin(found.get("CommandPlugins", []), platform)
+        return Invocation(
+            command_id=command_id,
+            status=found["Status"],
+            status_details=found.get("StatusDetails", found["Status"]),
+            response_code=int(plugin.get("ResponseCode", -1)),
+            output=plugin.get("Output", ""),
+            ended=plugin.get("ResponseFinishDateTime"),
+        )
 
     def cancel_command(self, instance_id: str, command_id: str) -> None:
         """Best effort, as AWS says."""
@@ -330,34 +321,32 @@ class Ssm:
 
     def find_patch_state(self, instance_id: str) -> PatchState | None:
         """None when the instance was never scanned."""
-        answer = call(self._client.describe_instance_patch_states, InstanceIds=[instance_id])
-        for found in answer["InstancePatchStates"]:
-            return PatchState(
-                operation=found["Operation"],
-                operation_ended=found["OperationEndTime"].isoformat(),
-                snapshot_id=found.get("SnapshotId", ""),
-                baseline_id=found["BaselineId"],
-                patch_group=found["PatchGroup"],
-                installed=found.get("InstalledCount", 0),
-                installed_other=found.get("InstalledOtherCount", 0),
-                pending_reboot=found.get("InstalledPendingRebootCount", 0),
-                missing=found.get("MissingCount", 0),
-                failed=found.get("FailedCount", 0),
-                rejected=found.get("InstalledRejectedCount", 0),
-            )
-        return None
+        found = find_first(
+            self._client.describe_instance_patch_states, "InstancePatchStates", InstanceIds=[instance_id]
+        )
+        if found is None:
+            return None
+        return PatchState(
+            operation=found["Operation"],
+            operation_ended=found["OperationEndTime"].isoformat(),
+            snapshot_id=found.get("SnapshotId", ""),
+            baseline_id=found["BaselineId"],
+            patch_group=found["PatchGroup"],
+            installed=found.get("InstalledCount", 0),
+            installed_other=found.get("InstalledOtherCount", 0),
+            pending_reboot=found.get("InstalledPendingRebootCount", 0),
+            missing=found.get("MissingCount", 0),
+            failed=found.get("FailedCount", 0),
+            rejected=found.get("InstalledRejectedCount", 0),
+        )
 
     def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
         """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""
-        query: dict[str, Any] = {
-            "InstanceId": instance_id,
-            "Filters": [{"Key": "State", "Values": [state]}],
-            "MaxResults": most,
-        }
-        patches: list[str] = []
-        while True:
-            answer = call(self._client.describe_instance_patches, **query)
-            patches += [str(patch.get("KBId") or patch["Title"]) for patch in answer["Patches"]]
-            if len(patches) >= most or not answer.get("NextToken"):
-                return patches[:most]
-            query["NextToken"] = answer["NextToken"]
+        found = pages(
+            self._client.describe_instance_patches,
+            InstanceId=instance_id,
+            Filters=[{"Key": "State", "Values": [state]}],
+            MaxResults=most,
+        )
+        patches = (patch for page in found for patch in page["Patches"])
+        return [cut_bytes(str(patch.get("KBId") or patch["Title"]), _MOST_TITLE) for patch in islice(patches, most)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client
+from drydock.aws.calls import call, client, pages
 from drydock.errors import InvalidInputError
 
 _UNKNOWN = "DoesNotExistException"
@@ -44,38 +44,31 @@ class Windows:
 
     def targets(self, window_id: str) -> list[Mapping[str, Any]]:
         """Raises InvalidInputError when there is no such window."""
-        return list(_pages(self._client.describe_maintenance_window_targets, window_id, "Targets"))
+        return _list(self._client.describe_maintenance_window_targets, window_id, "Targets")
 
     def tasks(self, window_id: str) -> list[Mapping[str, Any]]:
         """Raises InvalidInputError when there is no such window."""
-        return list(_pages(self._client.describe_maintenance_window_tasks, window_id, "Tasks"))
+        return _list(self._client.describe_maintenance_window_tasks, window_id, "Tasks")
 
     def execution_tasks(self, execution_id: str) -> list[Mapping[str, Any]]:
         """The tasks of one execution of a window, and what became of them; none when it is not known any more."""
         try:
-            # A window has 20 tasks at most.
-            answer = call(
+            found = pages(
                 self._client.describe_maintenance_window_execution_tasks,
                 _UNKNOWN,
                 WindowExecutionId=execution_id,
                 MaxResults=50,
             )
+            return [task for page in found for task in page["WindowExecutionTaskIdentities"]]
         except ClientError:
             return []
-        return list(answer["WindowExecutionTaskIdentities"])
 
 
-def _pages(method: Callable[..., Any], window_id: str, key: str) -> Iterator[Mapping[str, Any]]:
-    query: dict[str, Any] = {"WindowId": window_id, "MaxResults": _PAGE}
-    while True:
-        try:
-            answer = call(method, _UNKNOWN, **query)
-        except ClientError as error:
-            raise _no_window(window_id) from error
-        yield from answer[key]
-        if not answer.get("NextToken"):
-            return
-        query["NextToken"] = answer["NextToken"]
+def _list(method: Callable[..., Any], window_id: str, key: str) -> list[Mapping[str, Any]]:
+    try:
+        return [one for page in pages(method, _UNKNOWN, WindowId=window_id, MaxResults=_PAGE) for one in page[key]]
+    except ClientError as error:
+        raise _no_window(window_id) from error
 
 
 def _no_window(window_id: str) -> InvalidInputError:

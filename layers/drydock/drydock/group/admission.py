@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.aws.autoscaling import Group, Member
-from drydock.aws.ec2 import MOST_FILTER_VALUES, Instance, tags_of
+from drydock.aws.ec2 import MOST_FILTER_VALUES, Instance, name_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
@@ -20,7 +20,7 @@ from drydock.records.leases import ADMITTING, Hold, Lease
 from drydock.records.staleness import is_stale
 from drydock.request.group import GroupRequest, read_group_request
 from drydock.request.step import Step
-from drydock.telling.text import cut
+from drydock.texts import cut_bytes
 
 MOST_MEMBERS = 500
 """What a lease has room for: an item of DynamoDB takes 400 KB, and a member at most 800 bytes of it."""
@@ -127,7 +127,7 @@ def look_at_members(services: Services, group: Group) -> dict[str, Instance]:
 
 
 def _name_of(instance: Instance | None) -> str:
-    return cut(tags_of(instance).get("Name", ""), _MOST_NAME) if instance is not None else ""
+    return cut_bytes(name_of(instance), _MOST_NAME) if instance is not None else ""
 
 
 def launch_times(found: Mapping[str, Instance]) -> dict[str, datetime]:

@@ -48,8 +48,10 @@ from drydock.records.group_leases import (
     claim_member,
     close_roll,
     end_member,
+    fit_texts,
     members_leaving,
     members_out,
+    planned_members,
 )
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
@@ -60,7 +62,6 @@ from drydock.request.step import Step
 from drydock.run.gates import look_at_run, look_outside
 from drydock.run.running import NEVER_STARTED, end_of_child
 from drydock.telling.failures import readable_failure
-from drydock.telling.text import CAUSE_IN_LEASE, cut
 from drydock.times import from_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
@@ -108,6 +109,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     """
     turn, policy = MemberTurn.read(step), step.policy
     lease = turn.hold(services).require()
+    members = len(planned_members(lease))
     closed = _closed_gate(services, turn, policy, lease)
     if closed is not None:
         close_roll(turn.hold(services), type(closed).__name__, str(closed))
@@ -119,17 +121,23 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     if claimed.closed is not None and not has_left:
         # It waited, and the roll takes no further member now.
         why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
-        _end(services, turn, policy, {"outcome": "not_attempted", **why})
+        _end(services, turn, policy, members, {"outcome": "not_attempted", **why})
         return {"taken": False, "childName": turn.child}
     group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
-        _end(services, turn, policy, _GONE)
+        _end(services, turn, policy, members, _GONE)
         return {"taken": False, "childName": turn.child}
     needless = None if has_left else _needless(services, turn, policy, claimed)
     if needless is not None:
         error = type(needless).__name__
-        _end(services, turn, policy, {"outcome": outcome_of_failure(error), "error": error, "cause": str(needless)})
+        _end(
+            services,
+            turn,
+            policy,
+            members,
+            {"outcome": outcome_of_failure(error), "error": error, "cause": str(needless)},
+        )
         return {"taken": False, "childName": turn.child}
     if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
         return {"taken": True, "childName": turn.child}
@@ -403,13 +411,13 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
     if takes_members_out(step.policy) and work["outcome"] != "gone":
         is_patched = work["outcome"] == "succeeded" and _is_patched(step.policy["operation"], work)
         work["note"] = mark_member(services, turn.instance_id, COMPLETED if is_patched else None)
-    _end(services, turn, step.policy, {**work, "move": str(step.data.get("move") or "none")})
+    _end(services, turn, step.policy, int(step.data["members"]), {**work, "move": str(step.data.get("move") or "none")})
     return {"outcome": work["outcome"]}
 
 
-def _end(services: Services, turn: MemberTurn, policy: Policy, outcome: Mapping[str, Any]) -> None:
+def _end(services: Services, turn: MemberTurn, policy: Policy, members: int, outcome: Mapping[str, Any]) -> None:
     """Write down what became of a member, and stop the roll when more have failed than may, or too many are held."""
-    told: dict[str, Any] = {**outcome, "cause": cut(str(outcome.get("cause") or ""), CAUSE_IN_LEASE)}
+    told = fit_texts({"cause": "", **outcome}, members)
     lease = end_member(turn.hold(services), turn.instance_id, told)
     if lease is None:
         # It failed before its turn came, so no gate could be asked: the next would fare no better.

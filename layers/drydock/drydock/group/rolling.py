@@ -24,6 +24,7 @@ from drydock.group.rules import in_order
 from drydock.group.surging import describe_surge, known_surge, lower_min, lowers_min_to, undo_max
 from drydock.records import intents
 from drydock.records.group_leases import (
+    fit_texts,
     launched_members,
     members_out,
     plan_launched,
@@ -33,11 +34,15 @@ from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
+from drydock.texts import cut_bytes
 
 MOST_ROUNDS = 5
 """So often a roll goes through members that were launched meanwhile: a group may launch some without an end."""
 
 _MOST_NAMED = 20
+
+_MOST_PROBLEMS, _MOST_PROBLEM = 40, 300
+"""So many problems are told of a roll, of so many bytes each: all members of a group may have the same one."""
 
 
 def make_room(services: Services, step: Step) -> None:
@@ -177,10 +182,17 @@ def result_of_roll(lease: Lease, failure: Failure | None, problems: Sequence[str
             snapshot_id=journal["snapshotId"],
             sizes={"min": journal["min"], "max": journal["max"], "desired": journal["desired"]},
             members=members,
-            problems=[*_describe_left_out(lease), *describe_surge(lease), *_notes(lease), *problems],
+            problems=_told([*_describe_left_out(lease), *describe_surge(lease), *problems, *_notes(lease)]),
             launch_template=describe_refresh(lease),
         ),
     )
+
+
+def _told(problems: Sequence[str]) -> list[str]:
+    """As many problems as a result has room for."""
+    more = len(problems) - _MOST_PROBLEMS
+    told = [cut_bytes(problem, _MOST_PROBLEM) for problem in problems[:_MOST_PROBLEMS]]
+    return [*told, f"and {more} more problems, which are not told here"] if more > 0 else told
 
 
 def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
@@ -196,7 +208,8 @@ def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
         ends[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": "its end is not known", **found}
     names: Mapping[str, str] = lease.journal.get("names") or {}
     return {
-        instance_id: Member.from_item({"name": names.get(instance_id, ""), **end}) for instance_id, end in ends.items()
+        instance_id: Member.from_item({"name": names.get(instance_id, ""), **fit_texts(end, len(ends))})
+        for instance_id, end in ends.items()
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from drydock.aws.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -82,7 +82,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
     machine = {
-        "name": tags.get("Name", ""),
+        "name": name_of(instance),
         "platform": platform_of(instance),
         "power": power,
         "account": step.holder.account,

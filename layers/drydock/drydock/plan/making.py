@@ -34,6 +34,7 @@ from drydock.plan.plans import (
     was_not_attempted,
 )
 from drydock.plan.run_request import RunRequest
+from drydock.plan.same_patches import warn_of_other_patches
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
@@ -132,7 +133,7 @@ def make_plan(facts: Facts) -> Plan:
 
     Raises InvalidInputError when they are too many, InvalidPolicyError when their waves are.
     """
-    policy, frame = facts.policy, facts.frame
+    policy, frame, request = facts.policy, facts.frame, facts.request
     candidates, without = _sort_out(facts)
     if len(candidates) > _MOST_MACHINES:
         raise InvalidInputError(
@@ -160,8 +161,8 @@ def make_plan(facts: Facts) -> Plan:
         "window": _describe_window(frame.window),
         "targets": [target for group in facts.target_groups for target in group],
         "targetGroups": [list(group) for group in facts.target_groups],
-        "follows": facts.request.follows,
-        "resumes": facts.request.earlier if facts.resumed else "",
+        "follows": request.follows,
+        "resumes": request.earlier if facts.resumed else "",
         "end": to_text(frame.end),
         "lastAdmission": to_text(frame.last_admission),
         "predictedEnd": to_text(schedule.predicted_end),
@@ -177,6 +178,12 @@ def make_plan(facts: Facts) -> Plan:
             *snapshot.warnings,
             *order_warnings,
             *wave_warnings,
+            *warn_of_other_patches(
+                waves,
+                policy,
+                followed=facts.earlier.plan if facts.earlier and request.follows and snapshot.goes_on else None,
+                proved=facts.resumed.plan if facts.resumed and is_proved else None,
+            ),
         ],
     }
 

@@ -12,7 +12,7 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
-from drydock.aws.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.errors import (
     DrydockError,
@@ -215,7 +215,7 @@ def left_out(
     began: what was done to the machine after that is not done again.
     """
     why = _why_left_out(instance, policy, agent, held_by, history, since, guard_tag, stack, membership)
-    return leave_out(instance["InstanceId"], tags_of(instance).get("Name", ""), why) if why else None
+    return leave_out(instance["InstanceId"], name_of(instance), why) if why else None
 
 
 def _why_left_out(
@@ -291,7 +291,7 @@ def candidate(instance: Instance, agent: Agent | None, durations: Durations, not
     seconds, basis = durations.estimate(instance["InstanceId"], platform, patch_group)
     return Candidate(
         subject=read_subject(instance["InstanceId"]),
-        name=tags.get("Name", ""),
+        name=name_of(instance),
         platform=platform,
         patch_group=patch_group,
         power=power,
@@ -367,7 +367,7 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     if not unclear:
         return ordered, []
     return ordered, [
-        f"tag {ORDER_TAG} is not a whole number from 0 to {_LAST - 1}, so these come last: {_first_of(unclear)}"
+        f"tag {ORDER_TAG} is not a whole number from 0 to {_LAST - 1}, so these come last: {first_of(unclear)}"
     ]
 
 
@@ -376,7 +376,8 @@ def _rank(machine: Candidate) -> tuple[bool, int, str, str]:
     return not machine.not_attempted, order, machine.name, machine.subject.key
 
 
-def _first_of(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """Names for people, the first ten of them, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

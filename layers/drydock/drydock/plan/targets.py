@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from drydock.aws.autoscaling import AutoScaling
-from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, state_of, tags_of
+from drydock.aws.calls import look_at_once
+from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, name_of, state_of, tags_of
 from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
 from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
 from drydock.machine.ownership import Membership
@@ -129,7 +130,7 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
                 continue
             if state_of(instance) in _GONE:
                 gone = InstanceNotFoundError(f"{instance_id}: is {state_of(instance)}")
-                left_out[instance_id] = leave_out(instance_id, tags_of(instance).get("Name", ""), gone)
+                left_out[instance_id] = leave_out(instance_id, name_of(instance), gone)
             else:
                 found[instance_id] = instance
     return Resolved(
@@ -165,11 +166,9 @@ def _wanted_ids(resource_groups: ResourceGroups, targets: Sequence[Target]) -> s
 def _describe_by_id(ec2: Ec2, ids: set[str]) -> dict[str, Instance]:
     """By filter: asked for by id, one unknown instance would fail the whole call."""
     wanted = sorted(instance_id for instance_id in ids if instance_id.startswith("i-"))
-    described: dict[str, Instance] = {}
-    for first in range(0, len(wanted), MOST_FILTER_VALUES):
-        some = wanted[first : first + MOST_FILTER_VALUES]
-        described |= _by_id(ec2.describe_instances({"instance-id": some}))
-    return described
+    chunks = [wanted[first : first + MOST_FILTER_VALUES] for first in range(0, len(wanted), MOST_FILTER_VALUES)]
+    found = look_at_once(lambda some: ec2.describe_instances({"instance-id": some}), chunks)
+    return _by_id(instance for some in found for instance in some)
 
 
 def _by_id(instances: Iterable[Instance]) -> dict[str, Instance]:

@@ -16,7 +16,23 @@ from drydock.records.leases import (
     Intent,
     Lease,
 )
+from drydock.texts import cut_bytes
 from drydock.times import to_text
+
+_ROOM_FOR_TEXTS = 36_000
+"""Bytes in a group's lease, and in its result, for the causes of all members; as many for their notes."""
+
+_MOST_TEXT = 600
+"""Bytes of one of them at most."""
+
+
+def fit_texts(end: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """What became of a member, with cause and note as short as so many members have room for.
+
+    An item of DynamoDB takes 400 KB: a lease that is full can neither be changed nor released.
+    """
+    most = min(_MOST_TEXT, _ROOM_FOR_TEXTS // max(members, 1))
+    return {**end, **{key: cut_bytes(str(end[key]), most) for key in ("cause", "note") if end.get(key)}}
 
 
 def members_out(lease: Lease, group: Group) -> list[str]:

@@ -19,7 +19,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
     <command>Cancel            settling                                            nothing
-    settle                     settling                                            nothing
+    settle                     settling            giving_back                     nothing
     proof<number>              settling            settling                        waits until it is over
     stop                       power                                               nothing
     release                    release             alerts, release                 sets the tag as it was

@@ -18,6 +18,7 @@ from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, number, read_all, readable, text
 from drydock.subject import Group, Subject, read_subject, subject_of_item
+from drydock.texts import cut_bytes
 from drydock.times import from_text, to_text
 
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
@@ -29,6 +30,8 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-r
 
 MOST_RUN_ID = _MOST_NAME = 80
 _MOST_GROUP_NAME = 24
+_MOST_CAUSE = 4_000
+"""Bytes of what a place says: Step Functions hands on 32,000 characters, and a run has 10,000 places."""
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
@@ -113,7 +116,7 @@ class Place:
         """As it is written first: a verdict comes only with an end."""
         expected = {} if self.expected_seconds is None else {"expectedSeconds": self.expected_seconds}
         admission = {"execution": self.execution, "admittedAt": to_text(self.admitted)} if self.admitted else {}
-        end = {"outcome": self.outcome, "error": self.error, "cause": self.cause}
+        end = {"outcome": self.outcome, "error": self.error, "cause": cut_bytes(self.cause, _MOST_CAUSE)}
         return {
             "instanceId": self.subject.key,
             "name": self.name,
@@ -549,7 +552,8 @@ def end_place(
 
     `members` says of a group how many of its members have each outcome: each that failed counts, and at least one.
     """
-    facts = {**end, **({"counts": members} if members else {}), "endedAt": to_text(now)}
+    told = {**end, "cause": cut_bytes(end["cause"], _MOST_CAUSE)}
+    facts = {**told, **({"counts": members} if members else {}), "endedAt": to_text(now)}
     place = table.change(
         place_key(run.run_id, subject),
         "SET " + ", ".join(f"#{name} = :{name}" for name in facts),

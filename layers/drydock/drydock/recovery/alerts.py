@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from drydock.aws.ec2 import state_of, tags_of
+from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
 from drydock.errors import (
     DrydockError,
@@ -90,8 +90,7 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, st
         instance = services.ec2.describe_instance(instance_id)
     except InstanceNotFoundError:
         return "", "gone", ""
-    tags = tags_of(instance)
-    return tags.get("Name", ""), state_of(instance), tags.get(GROUP_TAG, "")
+    return name_of(instance), state_of(instance), tags_of(instance).get(GROUP_TAG, "")
 
 
 def _tell_failure(

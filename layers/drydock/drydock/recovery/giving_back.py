@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.executions import invoke_later
+from drydock.aws.executions import hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.aws.table import Key
 from drydock.errors import DrydockError, UnreadableItemError
@@ -35,7 +35,7 @@ from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import to_text
+from drydock.times import TimeBudget, to_text
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -51,23 +51,23 @@ _MOST_REASON = 2_000
 """Characters of a reason that are handed on."""
 
 
-def sweep(services: Services) -> dict[str, Any]:
+def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
     """Hand over every run and lease that may be stale, and every result that nobody was told of, each to its own pass.
 
     What cannot be read hinders none of the others; people hear of it.
 
+    As many as there is time for: the others come with the next sweep.
+
     Executions that run are listed, not described one by one: a thousand machines cost a few calls.
     """
-    function, runs = services.environment.function, sweep_runs(services)
+    function, runs = services.environment.function, sweep_runs(services, budget)
     leases, untold = all_leases(services.table), untold_results(services.table)
     suspects = _find_suspects(services, leases.read)
-    for lease in suspects:
-        invoke_later(function("give_back"), {"subject": lease.subject.key})
+    hand_over(function("give_back"), [{"subject": lease.subject.key} for lease in suspects], budget)
     due = _find_due(services.now(), untold.read)
-    for result in due[:_MOST_ALERTS]:
-        pause = min(max(services.now() - result.ended, _LEAST_PAUSE), _LONGEST_PAUSE)
-        if postpone_telling(services.table, result, services.now() + pause):
-            invoke_later(function("alert_failure"), _alert_of(result.subject, result.holder, result.started))
+    postponed = [one for one in due[:_MOST_ALERTS] if _postpone(services, one)]
+    alerts = [_alert_of(result.subject, result.holder, result.started) for result in postponed]
+    hand_over(function("alert_failure"), alerts, budget)
     unreadable = [*runs.unreadable, *leases.unreadable, *untold.unreadable]
     for one in _in_turn(unreadable, services.now()):
         _alert_unreadable(services, one.key, one.reason)
@@ -84,6 +84,12 @@ def _find_due(now: datetime, untold: Sequence[UntoldResult]) -> list[UntoldResul
     """The results whose event is lost or whose pause is over: those that were never tried first."""
     due = [one for one in untold if now - one.ended > TOLD_LATE and (one.tell_at is None or one.tell_at <= now)]
     return sorted(due, key=lambda one: (one.tell_at or one.started, one.ended, one.subject.key))
+
+
+def _postpone(services: Services, untold: UntoldResult) -> bool:
+    """Give a result that is being told its pause. False when it has been told meanwhile."""
+    pause = min(max(services.now() - untold.ended, _LEAST_PAUSE), _LONGEST_PAUSE)
+    return postpone_telling(services.table, untold, services.now() + pause)
 
 
 def _in_turn(items: Sequence[Unreadable], now: datetime) -> Sequence[Unreadable]:
@@ -195,4 +201,4 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
             return _or_tell(services, run_key(holder.name), lambda: note_end_of_run(services, event["detail"]))
         subject = subject_of(event["detail"])
         return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
-    return sweep(services)
+    return sweep(services, TimeBudget.begin(services.now))

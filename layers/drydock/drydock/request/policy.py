@@ -341,12 +341,22 @@ def effective_policy(settings: str, settings_name: str, given: object) -> tuple[
     `settings_name` says where the settings stand, for the mistakes found there.
     """
     account, mistakes = read_settings(settings)
-    mistakes = [f"{settings_name}: {mistake}" for mistake in mistakes]
+    mistakes = [f"{settings_name}: {mistake}" for mistake in [*_reserved(settings_name), *mistakes]]
     given_mistakes = _check_policy("policy", given)
     below = merge(deepcopy(DEFAULTS), account)
     merged = merge(below, given if isinstance(given, Mapping) else {})
     found = [*mistakes, *given_mistakes, *_impossible(merged)]
     return cast(Policy, merged), found or _loosened(cast(Policy, below), cast(Policy, merged), settings_name)
+
+
+def _reserved(settings_name: str) -> list[str]:
+    """That nobody can make a parameter of this name: CloudFormation cannot refuse the name of such a stack.
+
+    https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+    """
+    if not settings_name.lower().startswith(("/aws", "/ssm")):
+        return []
+    return ["Parameter Store takes no name that begins with aws or ssm: give the stack another name"]
 
 
 def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from drydock.aws.executions import OPEN, invoke_later
+from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
 from drydock.log import logger
@@ -19,7 +19,7 @@ from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
 from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
 from drydock.telling.unreadable import tell_unreadable
-from drydock.times import from_text
+from drydock.times import TimeBudget, from_text
 
 
 def end_dead_run(services: Services, run_id: str) -> None:
@@ -98,8 +98,13 @@ def _next_move(services: Services, run: Run) -> str:
 
 
 def _stop_children(services: Services, run: Run) -> int:
+    """How many were at work. As many are stopped as there is time for: the next pass finds fewer."""
+    budget = TimeBudget.begin(services.now)
     at_work = children_at_work(services, run, places_of_run(services.table, run.run_id))
-    for subject in at_work:
+    for number, subject in enumerate(at_work):
+        if budget.is_spent:
+            logger.info("left to the next pass", executions=len(at_work) - number)
+            break
         services.executions.stop(
             child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
         )
@@ -114,17 +119,15 @@ class Swept:
     unreadable: Sequence[Unreadable]
 
 
-def sweep_runs(services: Services) -> Swept:
-    """Hand over every run that may be dead, and every one that nobody was told of."""
+def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
+    """Hand over every run that may be dead, and every one that nobody was told of, as many as there is time for."""
     function = services.environment.function
     open_, over = open_runs(services.table), untold_runs(services.table)
     running = services.executions.believed_running(run.holder.execution for run in open_.read)
     dead = [run for run in open_.read if run.holder.execution not in running]
-    for run in dead:
-        invoke_later(function("give_back"), {"runId": run.run_id})
+    hand_over(function("give_back"), [{"runId": run.run_id} for run in dead], budget)
     untold = [run for run in over.read if run.ended and services.now() - run.ended > TOLD_LATE]
-    for run in untold:
-        invoke_later(function("summarise_run"), {"runId": run.run_id})
+    hand_over(function("summarise_run"), [{"runId": run.run_id} for run in untold], budget)
     return Swept(
         done={"deadRuns": len(dead), "untoldRuns": len(untold)}, unreadable=[*open_.unreadable, *over.unreadable]
     )

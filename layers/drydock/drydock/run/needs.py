@@ -43,7 +43,6 @@ def look_for_needs(services: Services, plan: Plan, window: WindowFacts | None, *
         *_targets_without_machines(plan),
         *_subscriptions(services, ways.topic if ways else ""),
         *(_schedule(window, zone) if window else ()),
-        *_unproved_patch_groups(plan),
     ]
     return Needs(missing, to_do)
 
@@ -132,15 +131,3 @@ def _schedule(window: WindowFacts, zone: str) -> Iterator[str]:
             f"window {window.name} opens again at {for_people(opens, zone)}, before it closes at "
             f"{for_people(window.end, zone)}: its schedule is shorter than it lasts"
         )
-
-
-def _unproved_patch_groups(plan: Plan) -> Iterator[str]:
-    """AWS keeps a snapshot for each patch group and system: the canary proves nothing for those that it is not in."""
-    if plan["operation"] != "Install":
-        return
-    canary = {number for number, wave in enumerate(plan["waves"]) if wave["isCanary"]}
-    proved = {(one["patchGroup"], one["platform"]) for one in plan["machines"] if one["wave"] in canary}
-    others = {(one["patchGroup"], one["platform"]) for one in plan["machines"] if one["wave"] not in canary}
-    for group, platform in sorted(others - proved) if canary else ():
-        where = f"patch group {group}" if group else "no patch group"
-        yield f"the canary proves nothing for {platform} in {where}: no canary is there; choose one, or one patch group"

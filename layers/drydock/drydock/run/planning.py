@@ -25,7 +25,7 @@ from drydock.plan.plans import (
 )
 from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
-from drydock.plan.targets import find_near_misses, memberships_of, resolve
+from drydock.plan.targets import memberships_of
 from drydock.plan.window import WindowFacts, read_window
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
@@ -43,6 +43,7 @@ from drydock.records.runs import (
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
+from drydock.run.gathering import Gathering
 from drydock.run.needs import look_for_needs
 from drydock.run.reports import Report
 from drydock.subject import Group, subject_of_item
@@ -101,7 +102,7 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     else:
         if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
-        plan = make_plan(_look_up(services, request, run, window, earlier, since))
+        plan = make_plan(_look_up(services, step, request, run, window, earlier, since))
     plan = _with_needs(services, request, plan, earlier, window)
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
@@ -194,6 +195,7 @@ def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Place]) 
 
 def _look_up(
     services: Services,
+    step: Step,
     request: RunRequest,
     run: Run,
     window: WindowFacts | None,
@@ -204,10 +206,11 @@ def _look_up(
     now = services.now()
     resumed = earlier if request.source == "resume" else None
     policy = _resumed_policy(services, request, resumed) if resumed else request.policy
+    gathering = Gathering.of(services, run, step)
     frame = frame_of(window, policy, run.started)
     # What is left of an earlier run has to be among its targets still.
     groups = window.targets if window else resumed.plan["targetGroups"] if resumed else [request.targets]
-    found = resolve(services.ec2, services.resource_groups, groups)
+    found = gathering.find_machines(groups)
     instances = [one for instance_id, one in found.instances.items() if resumed is None or instance_id in resumed.left]
     return Facts(
         run=run,
@@ -222,13 +225,13 @@ def _look_up(
         missing=[] if resumed else found.left_out,
         histories=all_histories(services.table, policy["operation"]),
         left_over=left_over(services.table),
-        agents=services.ssm.find_agents(one["InstanceId"] for one in instances if state_of(one) == "running"),
+        agents=gathering.find_agents(one["InstanceId"] for one in instances if state_of(one) == "running"),
         held=_held_by_others(services),
         guard_tag=services.environment.guard_tag,
         stack=services.environment.stack,
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
-        near_misses=[] if resumed else find_near_misses(services.ec2, groups, found.instances.keys()),
+        near_misses=[] if resumed else gathering.find_near_misses(groups, found),
     )
 
 

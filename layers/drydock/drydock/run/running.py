@@ -51,7 +51,7 @@ from drydock.request.step import Step
 from drydock.run.gates import GateAnswer, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
-from drydock.times import to_text
+from drydock.times import TimeBudget, to_text
 
 
 def check_gates(services: Services, step: Step) -> dict[str, Any]:
@@ -202,9 +202,6 @@ def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     return {"outcome": "succeeded", "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
-_MOST_TIME = timedelta(seconds=35)
-"""A function ends after 60 seconds, and has other work to do besides."""
-
 NEVER_STARTED: PlaceEnd = {
     "outcome": "not_attempted",
     "error": ServiceUnavailableError.__name__,
@@ -218,12 +215,12 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
 
     As many as there is time for: the next call finds fewer.
     """
-    begun, still = services.now(), list[Subject]()
+    budget, still = TimeBudget.begin(services.now), list[Subject]()
     for place in places_of_run(services.table, run.run_id):
         if place.outcome:
             continue
         subject = place.subject
-        if services.now() - begun > _MOST_TIME:
+        if budget.is_spent:
             still.append(subject)
             continue
         child = services.executions.find(place.execution)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
     AwsCallFailedError,
@@ -46,6 +47,7 @@ from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.times import TimeBudget
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
@@ -154,7 +156,12 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
 
 
 def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
-    """Write the report and end the run. Raises MachinesNotReadyError."""
+    """Write the report and end the run.
+
+    Raises MachinesNotReadyError while machines are in work, or when there was no time to write down what became of
+    all: the next call goes on.
+    """
+    budget = TimeBudget.begin(services.now)
     still = settle_places(services, run)
     if still:
         raise MachinesNotReadyError(f"{run.run_id}: {_some_of(still)} still in work")
@@ -164,7 +171,9 @@ def end_with_report(services: Services, run: Run, failure: Failure | None, given
     report = _make_report(services, run, failure, given, now)
     if report["outcome"] != "planned":
         left = [machine["instanceId"] for machine in report["machines"] if machine["outcome"] == "not_attempted"]
-        note_not_attempted(services.table, run.run_id, left, now)
+        unnoted = note_not_attempted(services.table, run.run_id, left, budget)
+        if unnoted:
+            raise MachinesNotReadyError(f"{run.run_id}: {unnoted:,} machines that were left are not noted yet")
     end = RecordedEnd(
         at=now,
         outcome=report["outcome"],
@@ -194,12 +203,9 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
 
 def _find_rolls(services: Services, places: Sequence[Place]) -> dict[Subject, Result]:
     """The results of the groups whose rolls began."""
-    found = {
-        place.subject: find_result_of(services, place.subject, place.execution)
-        for place in places
-        if isinstance(place.subject, Group) and place.execution
-    }
-    return {subject: roll for subject, roll in found.items() if roll is not None}
+    groups = [place for place in places if isinstance(place.subject, Group) and place.execution]
+    found = look_at_once(lambda place: find_result_of(services, place.subject, place.execution), groups)
+    return {place.subject: roll for place, roll in zip(groups, found, strict=True) if roll is not None}
 
 
 def _store_report(services: Services, run: Run, report: Report) -> str:

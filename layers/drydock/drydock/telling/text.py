@@ -15,8 +15,6 @@ _MOST_SUBJECT = 99
 # How many characters of a cause are kept, by where it is told.
 CAUSE_IN_MAIL = 240
 CAUSE_IN_REPORT = 2_000
-CAUSE_IN_LEASE = 300
-"""The lease of a group holds the causes of all its members."""
 
 
 _CUT = "… (cut: the message is longer than can be sent)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent import futures
 from typing import Any
 
 from shared import NotReadyError, client  # type: ignore[import-not-found]
@@ -23,6 +24,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             client("dynamodb").get_item(TableName=os.environ["TABLE"], Key={"pk": {"S": "a"}})
     if operation == "read":
         client("dynamodb").get_item(TableName=os.environ["TABLE"], Key={"pk": {"S": "a"}})
+    if operation == "read_at_once":
+        with futures.ThreadPoolExecutor(4) as pool:
+            event["read"] = list(pool.map(_read, range(event["count"])))
     if operation == "write":
         client("dynamodb").put_item(TableName=os.environ["TABLE"], Item={"pk": {"S": "a"}})
     if operation == "unmarshal":
@@ -31,3 +35,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return dict(os.environ)
     print("echoed")  # noqa: T201
     return {**event, "greeting": os.environ["GREETING"], "left": context.get_remaining_time_in_millis()}
+
+
+def _read(number: int) -> int:
+    client("dynamodb").get_item(TableName=os.environ["TABLE"], Key={"pk": {"S": str(number)}})
+    return number

@@ -1,0 +1,167 @@
+"""What planning many machines takes: `python -m benchmarks.planning 10000`, in a process of its own for each size.
+
+`plan_run` as it is, with the real boto3, on answers as long as AWS's. It prints its calls, its processor time and the
+most memory that the process had. Nothing waits: how long AWS takes to answer is `rehearsal/engine/charges.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+from boto3.dynamodb.types import TypeSerializer
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from benchmarks.processor import AGENT, Body, instances_as_xml
+from drydock.aws.services import Services
+from drydock.environment import Environment
+from drydock.request.step import Step
+from drydock.run.planning import plan_run
+
+SIZES = (1_000, 10_000)
+_RUN = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:night"
+_START = "2026-01-13T01:00:00.000Z"
+_INSTANCES, _HISTORIES = 1_000, 3_000
+"""On a page."""
+
+
+def ident(number: int) -> str:
+    return f"i-{number:017x}"
+
+
+class Account:
+    """Answers the calls of a plan: so many running machines, with agents and histories, and nothing at work."""
+
+    def __init__(self, machines: int) -> None:
+        self.ids = [ident(number) for number in range(machines)]
+        self.calls: Counter[str] = Counter()
+        self.objects: dict[str, bytes] = {}
+        self.run: dict[str, Any] = {}
+        self.written = 0
+
+    def answer(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> Any:
+        operation = event_name.rpartition(".")[2]
+        self.calls[operation] += 1
+        status, content = getattr(self, operation)(request)
+        headers: Any = {"content-length": str(len(content))}
+        return AWSResponse(request.url, status, headers, Body(content))
+
+    def DescribeInstances(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        first = int(parse_qs(_text(request)).get("NextToken", ["0"])[0])
+        page = self.ids[first : first + _INSTANCES]
+        last = first + _INSTANCES
+        token = f"<nextToken>{last}</nextToken>" if last < len(self.ids) else ""
+        return 200, instances_as_xml(page, token)
+
+    def DescribeInstanceInformation(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        (asked,) = json.loads(_text(request))["Filters"]
+        return _json({"InstanceInformationList": [{**AGENT, "InstanceId": one} for one in asked["Values"]]})
+
+    def GetParameter(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        return 400, json.dumps({"__type": "ParameterNotFound"}).encode()
+
+    def ListExecutions(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        return _json({"executions": []})
+
+    def PutItem(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        self.run = json.loads(_text(request))["Item"]
+        return _json({})
+
+    def UpdateItem(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        given = json.loads(_text(request))
+        for name, attribute in given["ExpressionAttributeNames"].items():
+            if name.startswith("#set_"):
+                self.run[attribute] = given["ExpressionAttributeValues"][f":{name[1:]}"]
+        return _json({"Attributes": self.run})
+
+    def Query(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        given = json.loads(_text(request))
+        if given["ExpressionAttributeValues"].get(":pk") != {"S": "HISTORY"}:
+            return _json({"Items": []})
+        first = int(given.get("ExclusiveStartKey", {}).get("sk", {}).get("S", "0"))
+        last = first + _HISTORIES
+        answer: dict[str, Any] = {"Items": [_history(one) for one in self.ids[first:last]]}
+        if last < len(self.ids):
+            answer["LastEvaluatedKey"] = {"pk": {"S": "HISTORY"}, "sk": {"S": str(last)}}
+        return _json(answer)
+
+    def PutObject(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        body: Any = request.body
+        content = body if isinstance(body, bytes) else body.read()
+        self.objects[urlsplit(request.url).path] = content
+        self.written += len(content)
+        return 200, b""
+
+    def GetObject(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        return 200, self.objects[urlsplit(request.url).path]
+
+
+def _text(request: AWSPreparedRequest) -> str:
+    body: Any = request.body
+    return body.decode() if isinstance(body, bytes) else str(body)
+
+
+def _json(answer: Mapping[str, Any]) -> tuple[int, bytes]:
+    return 200, json.dumps(answer).encode()
+
+
+def _history(instance_id: str) -> dict[str, Any]:
+    item = {
+        "pk": "HISTORY",
+        "sk": f"Install#{instance_id}",
+        "platform": "Linux",
+        "patchGroup": "web",
+        "doneAt": "2025-12-13T01:00:00.000Z",
+        "doneBy": _RUN,
+        "ttl": 1_800_000_000,
+        **{f"s{number}": 1_500 for number in range(1, 11)},
+    }
+    return {key: TypeSerializer().serialize(value) for key, value in item.items()}
+
+
+def plan(machines: int) -> None:
+    """Plan so many machines, and print what that took."""
+    # What is written is kept as it is given, not in signed chunks.
+    os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
+    account = Account(machines)
+    boto3.setup_default_session(aws_access_key_id="none", aws_secret_access_key="none", region_name="ap-northeast-1")
+    session: Any = boto3.DEFAULT_SESSION
+    session.events.register("before-send", account.answer)
+    given = {"targets": [{"key": "tag:tag-1", "values": ["some-value-1"]}], "policy": {"deadlineMinutes": 600}}
+    context = {
+        "Execution": {"Id": _RUN, "Name": "night", "Input": given, "StartTime": _START},
+        "State": {"Name": "Plan Run", "EnteredTime": _START, "RetryCount": 0},
+    }
+    environment = Environment(
+        "drydock", "drydock-State", "logs", "arn:aws:sns:ap-northeast-1:123456789012:t", "UTC", "ap-northeast-1"
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.process_time()
+    planned = plan_run(Services(environment), Step.read({"context": context}))
+    seconds = time.process_time() - began
+    assert planned["machines"] == machines
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{machines:,} machines: {sum(account.calls.values())} calls, {seconds:.1f} s of a whole processor")
+    print(f"  {most / 1024:.0f} MiB at most, {before / 1024:.0f} of them before the first call")
+    print(f"  {account.written:,} bytes written; {dict(sorted(account.calls.items()))}")
+
+
+def main(arguments: list[str]) -> int:
+    """Plan in this process when one size is given, otherwise print how to."""
+    if len(arguments) != 1 or not arguments[0].isdigit():
+        print(f"usage: python -m benchmarks.planning MACHINES, such as {' or '.join(map(str, SIZES))}")
+        return 2
+    plan(int(arguments[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

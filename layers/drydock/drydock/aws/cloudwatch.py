@@ -36,6 +36,6 @@ class CloudWatch:
 
 
 def _name_of(alarm: str) -> str:
-    """`arn:aws:cloudwatch:eu-west-1:123456789012:alarm:NAME`: a name may hold colons itself."""
+    """`arn:PARTITION:cloudwatch:REGION:ACCOUNT:alarm:NAME`: a name may hold colons itself."""
     parts = alarm.split(":", 6)
     return parts[6] if len(parts) == 7 and (parts[0], parts[2], parts[5]) == ("arn", "cloudwatch", "alarm") else alarm

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from drydock.records.runs import PLANNING
 from drydock.run.outcomes import SUCCESSES
 from drydock_cli.exit_codes import USAGE
@@ -50,7 +52,11 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
 def _find_refused(stack: Stack, terminal: Terminal, run_id: str) -> RunItems | None:
     """A run that was refused while it was planned; None for one that goes on, or of which nothing is known in time."""
     for _ in range(_MOST_LOOKS):
-        found = stack.read_run(run_id)
+        try:
+            found = stack.read_run(run_id)
+        except (BotoCoreError, ClientError):
+            # It has been started all the same: whoever watches it hears of the rest.
+            return None
         run = found.run or {}
         if run.get("phase", PLANNING) != PLANNING:
             return found if run.get("outcome") == "refused" else None

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from drydock.records.runs import PLANNING
 from drydock.run.outcomes import SUCCESSES
-from drydock_cli.exit_codes import USAGE
+from drydock_cli.exit_codes import FAILED, TO_DO, WELL, code_of
 from drydock_cli.judging import input_mistakes
 from drydock_cli.options import Account, Order
 from drydock_cli.policy_file import read_policy
@@ -40,7 +40,7 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
     if refused := _find_refused(stack, terminal, run_id):
         _explain_missing_plan(stack, terminal, run_id, refused)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": "refused", "input": given})
-        return USAGE
+        return TO_DO
     terminal.say(f"Run {run_id} has begun.", "strong")
     terminal.say(f"  Watch it: {account.again('watch', run_id)}")
     terminal.say(f"  Stop it:  {account.again('stop', run_id)}")
@@ -75,7 +75,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     if stored is None or outcome not in SUCCESSES:
         _explain_missing_plan(stack, terminal, run_id, found)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
-        return 1
+        return code_of(outcome, 0) or FAILED
     terminal.document(
         {
             "runId": run_id,
@@ -87,7 +87,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     )
     show_plan(terminal, stored, item["planHash"])
     terminal.say()
-    code = USAGE if stored.get("needs") else 0
+    code = TO_DO if stored.get("needs") else WELL
     if not stored["machines"]:
         terminal.say("There is nothing to patch." if code else "There is nothing to do.")
         return code
@@ -97,7 +97,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
     terminal.say("To have it approved before that, by somebody else than who planned it:")
     terminal.say(f"  {account.again('approve', run_id)}")
-    return code
+    return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
 
 def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
@@ -128,7 +128,7 @@ def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
     mistakes = input_mistakes(given, run_id)
     if mistakes:
         raise CommandError(
-            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), USAGE
+            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), TO_DO
         )
 
 
@@ -137,7 +137,7 @@ def read_input(order: Order) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if sum(map(bool, (order.targets, order.plan, order.resume))) != 1:
         others = "--resume RUN" if order.is_only_planned else "--plan RUN or --resume RUN"
-        raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", USAGE)
+        raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", TO_DO)
     if order.targets:
         given["targets"] = [read_target(text) for text in order.targets]
     for name in ("plan", "resume", "follows"):
@@ -161,7 +161,7 @@ def read_target(text: str) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise CommandError(f"--target {text}: not JSON: {error}", USAGE) from error
+            raise CommandError(f"--target {text}: not JSON: {error}", TO_DO) from error
         return dict(value)
     of_the_aws_cli = _OF_THE_AWS_CLI.fullmatch(text)
     if of_the_aws_cli:
@@ -169,5 +169,5 @@ def read_target(text: str) -> dict[str, Any]:
     else:
         key, equals, values = text.partition("=")
         if not equals:
-            raise CommandError(f"--target {text}: expected KEY=VALUE[,VALUE…], such as 'tag:Patch Group=web,db'", USAGE)
+            raise CommandError(f"--target {text}: expected KEY=VALUE[,VALUE…], such as 'tag:Patch Group=web,db'", TO_DO)
     return {"key": key, "values": values.split(",")}

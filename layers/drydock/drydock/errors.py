@@ -436,6 +436,12 @@ class RunIncompleteError(DrydockError):
     advice = "Take up what is left of the run; its report names the machines."
 
 
+class RunLateError(DrydockError):
+    """Raised when machines of a run were given back after it had to end; the report says how late."""
+
+    advice = "Give the window more time, or runs more concurrency; the report has what each machine took."
+
+
 class RunStoppedError(DrydockError):
     """Raised when somebody stopped the run."""
 

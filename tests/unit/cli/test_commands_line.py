@@ -31,7 +31,7 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
-from drydock_cli.exit_codes import STILL_GOING
+from drydock_cli.exit_codes import GOES_ON
 from drydock_cli.main import carry_out
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.stack import RunItems, Stack
@@ -70,7 +70,8 @@ def planned(instance_id: str, name: str, wave: int = 0, **more: Any) -> dict[str
         "order": None,
         "wave": wave,
         "seconds": 630,
-        "basis": "default",
+        "basis": "guess",
+        "samples": 0,
         "startsAt": "2026-01-12T16:05:00.000Z",
         "endsAt": "2026-01-12T16:15:30.000Z",
         "fits": True,
@@ -99,6 +100,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             {"key": f"runs/{RUN}/wave-000.json", "count": 1, "isCanary": True},
             {"key": f"runs/{RUN}/wave-001.json", "count": 1, "isCanary": False},
         ],
+        "guesses": [],
         "leftOut": [
             {
                 "instanceId": "i-0123456789abcdef2",
@@ -108,6 +110,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             }
         ],
         "warnings": ["i-0123456789abcdef1: DrydockOrder is 'first', not a number: it goes last"],
+        "tooLong": [],
     }
     return {**plan, **more}
 
@@ -477,12 +480,12 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     lines = console.out.splitlines()
     assert lines[0] == f"Plan {RUN}, made 2026-01-13 01:00 +09:00"
     assert "Install on 2 machines in 2 waves, a canary first; targets: tag:Patch" in console.out
-    assert "Predicted end 2026-01-13 01:26 +09:00" in lines
+    assert "Predicted end 2026-01-13 01:26 +09:00: a guess for 2 machines without history" in lines
     assert "Has to end by 2026-01-13 03:00 +09:00" in lines
     assert "1 machine will not fit: not attempted, and first the next time" in lines
     web, db = (next(line.split() for line in lines if f" {name} " in line) for name in ("web-1", "db-1"))
-    assert web == ["1", "web-1", WEB, "canary", "11", "01:05", "yes"]
-    assert db == ["2", "db-1", DB, "2", "11", "01:05", "no"]
+    assert web == ["1", "web-1", WEB, "canary", "10", "a", "guess", "01:05", "yes"]
+    assert db == ["2", "db-1", DB, "2", "10", "a", "guess", "01:05", "no"]
     assert "  legacy (i-0123456789abcdef2): InstanceExcludedError: its tag DrydockExclude" in lines
     assert "1 warning" in lines
     assert f"Hash {plan_hash(make_plan())}" in lines  # type: ignore[arg-type]
@@ -587,7 +590,7 @@ def test_a_run_of_which_nothing_is_known_in_time_has_begun(stack: FakeStack, tro
     assert f"Run {RUN} has begun." in console.out
 
 
-def test_a_plan_that_is_refused_is_one_line_and_exit_code_1(stack: FakeStack) -> None:
+def test_a_plan_that_is_refused_is_one_line_and_exit_code_2(stack: FakeStack) -> None:
     def refuse(stack: FakeStack) -> None:
         stack.begin()
         stack.end("refused", failure={"error": "InvalidInputError", "cause": "there is no resource group blue"})
@@ -596,7 +599,7 @@ def test_a_plan_that_is_refused_is_one_line_and_exit_code_1(stack: FakeStack) ->
 
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN)
 
-    assert console.code == 1
+    assert console.code == 2
     assert console.err == f"drydock: {RUN}: refused: InvalidInputError: there is no resource group blue\n"
 
 
@@ -618,7 +621,7 @@ def test_a_plan_with_long_names_fits_the_screen(stack: FakeStack, width: int) ->
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN, width=width)
 
     table = [line for line in console.out.splitlines() if WEB in line or DB in line]
-    assert max(map(columns, table[:2])) <= max(width, 64)
+    assert max(map(columns, table[:2])) <= max(width, 72)
 
 
 # Watching
@@ -735,14 +738,15 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
         ("planned", 0),
         ("nothing_to_do", 0),
         ("failed", 1),
-        ("incomplete", 1),
-        ("rejected", 1),
-        ("not_answered", 1),
-        ("refused", 1),
-        ("stopped", 1),
+        ("incomplete", 2),
+        ("rejected", 2),
+        ("not_answered", 2),
+        ("refused", 2),
+        ("stopped", 2),
+        ("late", 3),
     ],
 )
-def test_the_exit_code_is_0_only_when_the_execution_succeeds(stack: FakeStack, outcome: str, code: int) -> None:
+def test_the_exit_code_is_that_of_the_outcome(stack: FakeStack, outcome: str, code: int) -> None:
     stack.begin()
     stack.end(outcome, make_report(outcome))
 
@@ -759,7 +763,7 @@ def test_a_look_at_a_run_that_goes_on_shows_what_matters_now(stack: FakeStack) -
 
     console = drydock(stack, "watch", RUN, "--once")
 
-    assert console.code == STILL_GOING
+    assert console.code == GOES_ON
     assert "  31 of 40 machines done: 30 succeeded, 1 failed; 1 in work" in console.out
     assert f"  db-1 ({DB}): ImageFailedError: quota" in console.out
     assert f"In work: 1 machine\n  last ({WEB})" in console.out
@@ -889,7 +893,7 @@ def test_a_killed_run_has_time_to_give_its_machines_back(stack: FakeStack) -> No
     stack.end_machine(WEB, "failed", endedAt="2026-01-12T15:45:00.000Z")
     given_back_long_ago = drydock(stack, "watch", RUN, "--once")
 
-    assert (in_work.code, given_back.code, given_back_long_ago.code) == (STILL_GOING, STILL_GOING, 1)
+    assert (in_work.code, given_back.code, given_back_long_ago.code) == (GOES_ON, GOES_ON, 1)
 
 
 def test_a_machine_that_is_never_given_back_does_not_keep_a_watch_for_ever(stack: FakeStack) -> None:
@@ -1034,7 +1038,7 @@ def test_a_run_that_cannot_be_stopped_any_more_is_an_error(stack: FakeStack) -> 
     console = drydock(stack, "stop", RUN)
     as_json = drydock(stack, "stop", RUN, "--json")
 
-    assert (console.code, as_json.code) == (1, 1)
+    assert (console.code, as_json.code) == (2, 2)
     assert console.err == f"drydock: run {RUN} is not stopped: {RUN} has ended already: succeeded\n"
     assert as_json.document == {"runId": RUN, "stopped": False, "reason": f"{RUN} has ended already: succeeded"}
 
@@ -1073,7 +1077,7 @@ def test_without_a_clear_yes_nothing_is_decided(stack: FakeStack, answers: str) 
 
     console = drydock(stack, "approve", RUN, answers=answers)
 
-    assert console.code == 1
+    assert console.code == 2
     assert stack.decided == []
     assert console.err.endswith("drydock: nothing was decided\n")
 
@@ -1132,7 +1136,7 @@ def test_where_links_decide_the_command_says_so(stack: FakeStack) -> None:
 
     console = drydock(stack, "approve", RUN, "--yes")
 
-    assert console.code == 1
+    assert console.code == 2
     assert "decided by the link in the mail" in console.err
 
 
@@ -1155,7 +1159,7 @@ def test_a_decision_that_is_refused_is_one_line(
 
     console = drydock(stack, "approve", RUN, "--yes")
 
-    assert console.code == 1
+    assert console.code == (1 if status == 502 else 2)
     assert console.err.startswith(f"drydock: {expected}")
     assert console.err.count("\n") == 1
 

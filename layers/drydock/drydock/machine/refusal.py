@@ -94,7 +94,7 @@ def refusal_by_stack(instance: Instance, stack: str) -> InstanceOfOtherStackErro
 
 def done_since(history: History | None, since: datetime) -> InstanceDoneError | None:
     """That the same was done to an instance at this time or later, and by whom."""
-    if history is None or history.done < since:
+    if history is None or history.done is None or history.done < since:
         return None
     by = history.done_by.rpartition(":")[2]
     return InstanceDoneError(f"{history.instance_id}: {by} did the same at {history.done:%Y-%m-%d %H:%M} UTC")

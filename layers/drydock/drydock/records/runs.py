@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
@@ -35,6 +36,7 @@ _MOST_CAUSE = 4_000
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
+_TAKEN = "taken#"
 PLACES = "MACHINE#"
 """How the sort keys of a run's places begin."""
 
@@ -95,8 +97,12 @@ class Place:
     name: str
     only: Sequence[str] = ()
     """Of a group: the ids of the members that the plan means."""
-    expected_seconds: int | None = None
-    """How long it is expected to take, by the plan; None where it could not be decided whether it may begin."""
+    pace: str = ""
+    """The name under which it is counted how long its like take; empty where that is not to be counted."""
+    expected_seconds: int = 0
+    """How long it is expected to take, by the plan; of a group, how long each of its batches is."""
+    after_seconds: int = 0
+    """Of a group: how long it takes after the last batch until all is as it was found."""
     execution: str = ""
     """ARN of the execution that patches it or rolls through it; empty for one that was not let in."""
     admitted: datetime | None = None
@@ -114,14 +120,18 @@ class Place:
 
     def to_item(self) -> Item:
         """As it is written first: a verdict comes only with an end."""
-        expected = {} if self.expected_seconds is None else {"expectedSeconds": self.expected_seconds}
+        expected = {
+            "pace": self.pace,
+            "expectedSeconds": self.expected_seconds,
+            **({"afterSeconds": self.after_seconds} if self.after_seconds else {}),
+        }
         admission = {"execution": self.execution, "admittedAt": to_text(self.admitted)} if self.admitted else {}
         end = {"outcome": self.outcome, "error": self.error, "cause": cut_bytes(self.cause, _MOST_CAUSE)}
         return {
             "instanceId": self.subject.key,
             "name": self.name,
             **({"only": self.only} if self.only else {}),
-            **expected,
+            **(expected if self.pace else {}),
             **admission,
             **({**end, "endedAt": to_text(self.ended)} if self.ended else {}),
         }
@@ -133,7 +143,9 @@ def _read_place(item: Item) -> Place:
         subject=subject_of_item(item),
         name=text(item["name"]),
         only=[text(one) for one in item["only"]] if "only" in item else (),
-        expected_seconds=number(item["expectedSeconds"]) if "expectedSeconds" in item else None,
+        pace=text(item.get("pace", "")),
+        expected_seconds=number(item.get("expectedSeconds", 0)),
+        after_seconds=number(item.get("afterSeconds", 0)),
         execution=text(item.get("execution", "")),
         admitted=moment(item["admittedAt"]) if "admittedAt" in item else None,
         ended=moment(item["endedAt"]) if "endedAt" in item else None,
@@ -279,6 +291,9 @@ class Run:
     failed: int
     plan: RecordedPlan | None
     """None while there is none."""
+    taken: Mapping[str, Mapping[int, int]]
+    """How long its machines took that are done: by the name of their kind, how many took so many twentieths of what
+    was expected."""
     soak_until: datetime | None
     """Until when nothing begins after the canary; None while that was not asked for."""
     approval: Mapping[str, Any] | None
@@ -388,10 +403,39 @@ def read_run(item: Item) -> Run:
         closed={key: text(value) for key, value in mapping(item["closed"]).items()} if "closed" in item else None,
         failed=number(item["failed"]),
         plan=RecordedPlan.from_item(item) if "planKey" in item else None,
+        taken=_read_taken(item),
         soak_until=moment(item["soakUntil"]) if "soakUntil" in item else None,
         approval=mapping(item["approval"]) if "approval" in item else None,
         ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
     )
+
+
+def _read_taken(item: Item) -> dict[str, dict[int, int]]:
+    """Each number is an attribute of its own, `taken#<kind>#<twentieths>`, so that it can be counted without a look."""
+    taken: dict[str, dict[int, int]] = {}
+    for name, count in item.items():
+        if name.startswith(_TAKEN):
+            kind, _, parts = name.removeprefix(_TAKEN).rpartition("#")
+            taken.setdefault(kind, {})[int(parts)] = int(count)
+    return taken
+
+
+def count_taken(table: Table, run_id: str, pace: str, parts: Iterable[int]) -> None:
+    """Count machines that are done, each by how many twentieths it took of what was expected."""
+    counts = Counter(parts)
+    if not counts:
+        return
+    names = {f"#taken{one}": f"{_TAKEN}{pace}#{one}" for one in counts}
+    try:
+        table.update(
+            run_key(run_id),
+            "ADD " + ", ".join(f"#taken{one} :taken{one}" for one in counts),
+            "attribute_exists(pk)",
+            names,
+            {f":taken{one}": count for one, count in counts.items()},
+        )
+    except ConditionFailedError:
+        return
 
 
 def find_run(table: Table, run_id: str) -> Run | None:
@@ -547,28 +591,26 @@ def put_place(table: Table, run_id: str, place: Place, now: datetime) -> Place:
 
 def end_place(
     table: Table, run: Run, subject: Subject, end: PlaceEnd, now: datetime, members: Mapping[str, int] | None = None
-) -> None:
+) -> Place | None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
 
     `members` says of a group how many of its members have each outcome: each that failed counts, and at least one.
+    Returns the place as it is then; None for one that failed, or whose end was written down before.
     """
     told = {**end, "cause": cut_bytes(end["cause"], _MOST_CAUSE)}
     facts = {**told, **({"counts": members} if members else {}), "endedAt": to_text(now)}
-    place = table.change(
-        place_key(run.run_id, subject),
-        "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
-        "attribute_exists(pk) AND attribute_not_exists(outcome)",
-        {f"#{name}": name for name in facts},
-        {f":{name}": value for name, value in facts.items()},
-    )
-    writes = [place]
-    if end["outcome"] == "failed":
-        change, failures = "ADD failed :failures", max((members or {}).get("failed", 0), 1)
-        writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
+    key, update = place_key(run.run_id, subject), "SET " + ", ".join(f"#{name} = :{name}" for name in facts)
+    condition = "attribute_exists(pk) AND attribute_not_exists(outcome)"
+    names, values = {f"#{name}": name for name in facts}, {f":{name}": value for name, value in facts.items()}
     try:
-        table.write_together(writes)
+        if end["outcome"] != "failed":
+            return Place.from_item(table.update(key, update, condition, names, values))
+        failures = {":failures": max((members or {}).get("failed", 0), 1)}
+        count = table.change(run_key(run.run_id), "ADD failed :failures", "attribute_exists(pk)", {}, failures)
+        table.write_together([table.change(key, update, condition, names, values), count])
     except ConditionFailedError:
-        return
+        pass
+    return None
 
 
 def places_of_run(table: Table, run_id: str) -> list[Place]:

@@ -15,6 +15,7 @@ from drydock.errors import (
     InstanceNotFoundError,
     NewerSchemaError,
     NotInRunError,
+    RollStoppedError,
     ServiceUnavailableError,
     UnreadableItemError,
 )
@@ -215,6 +216,9 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
     if failure["error"] == NotInRunError.__name__:
         # The run knows nothing of it.
         return True
+    if failure["error"] == RollStoppedError.__name__:
+        # No member failed: a gate closed, the end came near for instance, and the summary says of each member why.
+        return False
     if notify == "summary" or (result is not None and result.outcome == "refused"):
         return False
     # Of a run that was stopped with machines in work, the summary tells what became of each.

@@ -15,6 +15,7 @@ from drydock.errors import (
     MachinesFailedError,
     MachinesNotReadyError,
     RunIncompleteError,
+    RunLateError,
     RunNotFoundError,
     RunOverError,
     RunStoppedError,
@@ -52,6 +53,7 @@ from drydock.times import TimeBudget
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
     "incomplete": RunIncompleteError,
+    "late": RunLateError,
     "stopped": RunStoppedError,
 }
 """What an execution ends with that has not failed by itself, by the outcome of its run."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from drydock.aws.table import Item
 from drydock.records.runs import ENDED
-from drydock_cli.exit_codes import FAILED, USAGE
+from drydock_cli.exit_codes import FAILED, TO_DO
 from drydock_cli.judging import hash_of_plan
 from drydock_cli.problems import CommandError
 from drydock_cli.showing import brief, error_line, show_plan, words
@@ -15,7 +15,7 @@ from drydock_cli.stack import Stack
 from drydock_cli.terminal import Terminal
 
 _MOST_SHOWN = 50
-_FORBIDDEN = 403
+_FORBIDDEN, _BROKEN = 403, 500
 
 
 def decide(
@@ -23,18 +23,19 @@ def decide(
 ) -> int:
     """Show a plan and its hash, ask, and post the decision."""
     if not is_sure and (terminal.is_json or not terminal.can_ask):
-        raise CommandError("nobody can be asked here: look at the plan first, then decide with --yes", USAGE)
+        raise CommandError("nobody can be asked here: look at the plan first, then decide with --yes", TO_DO)
     if stack.output("ApprovalAuth") == "LINK":
-        raise CommandError(f"runs of the stack {stack.name} are decided by the link in the mail to the approvers")
+        why = f"runs of the stack {stack.name} are decided by the link in the mail to the approvers"
+        raise CommandError(why, TO_DO)
     run = _find_run(stack, run_id)
     plan_hash = str(run["planHash"])
     _show(stack, terminal, run, plan_hash)
     if not is_sure and not terminal.ask(f"{decision.capitalize()} this plan?"):
         terminal.note("nothing was decided")
-        return FAILED
+        return TO_DO
     status, answer = stack.decide({"runId": run_id, "hash": plan_hash, "decision": decision, "reason": reason})
     if not 200 <= status < 300:
-        raise CommandError(_refusal(status, answer))
+        raise CommandError(_refusal(status, answer), FAILED if status >= _BROKEN else TO_DO)
     result, by = str(answer.get("result") or decision), str(answer.get("by") or "")
     terminal.document({"runId": run_id, "hash": plan_hash, "decision": decision, **answer})
     said = str(answer.get("message") or "")

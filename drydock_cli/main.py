@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drydock_cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from drydock_cli.exit_codes import FAILED, INTERRUPTED, LATE, TO_DO
 from drydock_cli.verbs import VERBS, Setting
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def rehearse(
 ) -> None:
     """Patch a simulated fleet with the real template, state machines and functions, in virtual time.
 
-    The exit code is 0 when every machine and run ended as the fleet file expects, 1 when not, 2 when the file is wrong.
+    The exit code is 0 when every machine and run ended as the fleet file expects, 1 when not, 2 when the file is wrong,
+    3 when a run was late and the file does not expect that.
     """
     # The verbs need nothing of this.
     from rich.console import Console
@@ -95,7 +96,7 @@ def rehearse(
             f"a rehearsal needs the extra `rehearse` (there is no {error.name} here): "
             "in Drydock's folder, pipx install --force '.[rehearse]'"
         )
-        raise typer.Exit(USAGE) from error
+        raise typer.Exit(TO_DO) from error
 
     fleet = fleet or DEFAULT_FLEET
     to_standard_output = json_out is not None and str(json_out) == "-"
@@ -110,7 +111,7 @@ def rehearse(
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"This fleet cannot be rehearsed:\n{error}", markup=False
         )
-        raise typer.Exit(USAGE) from error
+        raise typer.Exit(TO_DO) from error
     if serve_approval:
         _check_serving(fleet_file, port)
     machines = "1 machine" if len(fleet_file.machines) == 1 else f"{len(fleet_file.machines)} machines"
@@ -129,6 +130,8 @@ def rehearse(
         json_out.write_text(to_json(outcome), encoding="utf-8")
     if not outcome.is_as_expected:
         raise typer.Exit(FAILED)
+    if any(run.is_late_unexpectedly for run in outcome.runs):
+        raise typer.Exit(LATE)
 
 
 def _check_serving(fleet_file: FleetFile, port: int) -> None:

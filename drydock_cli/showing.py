@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_planned, members_of
+from drydock.approval.messages import guessed_text
+from drydock.plan.estimates import breakdown_text, whole_minutes
+from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside, count_planned, members_of
 from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import Group, read_subject
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
@@ -23,12 +24,13 @@ STYLES: Mapping[str, Style] = {
     "not_answered": "warn",
     "stopped": "warn",
     "incomplete": "warn",
+    "late": "warn",
     "not_attempted": "warn",
     "busy": "warn",
     "gone": "warn",
     "skipped": "warn",
 }
-_NUMBER, _ID, _WAVE, _MINUTES, _BEGINS, _FITS, _BETWEEN = 6, 19, 6, 4, 5, 4, 12
+_NUMBER, _ID, _WAVE, _MINUTES, _BASIS, _BEGINS, _FITS, _BETWEEN = 6, 19, 6, 4, 7, 5, 5, 14
 _MOST_NAME, _FEWEST_NAME = 40, 8
 
 
@@ -94,12 +96,19 @@ def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None =
     if machines:
         terminal.say()
         _show_machines(terminal, machines, waves, most)
+    for sentence in plan["tooLong"]:
+        terminal.say_wrapped(f"Never begun: {sentence}", "", "bad", later="  ")
+    for guess in plan["guesses"]:
+        terminal.say_wrapped(f"A guess: {breakdown_text(guess)}", later="  ")
     _show_left_out(terminal, plan["leftOut"], most)
-    if plan["warnings"]:
-        terminal.say()
-        terminal.say(count(len(plan["warnings"]), "warning"), "warn")
-        for warning in plan["warnings"]:
-            terminal.say_wrapped(warning, "  ", later="    ")
+    needs = plan.get("needs", [])
+    warnings = [one for one in plan["warnings"] if one not in needs]
+    for title, said in (("To be done first", needs), (count(len(warnings), "warning"), warnings)):
+        if said:
+            terminal.say()
+            terminal.say(title, "warn")
+        for one in said:
+            terminal.say_wrapped(one, "  ", later="    ")
     terminal.say()
     terminal.say(f"Hash {plan_hash}")
 
@@ -108,12 +117,13 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
     if not plan["machines"]:
         return
     if plan.get("predictedEnd"):
-        terminal.say(f"Predicted end {terminal.at_text(plan['predictedEnd'])}")
+        predicted = f"Predicted end {terminal.at_text(plan['predictedEnd'])}{guessed_text(plan)}"
+        terminal.say_wrapped(predicted, later="  ")
     if plan.get("end"):
         last = plan.get("lastAdmission")
         until = f", no machine begins after {terminal.at_text(last)}" if last and last != plan["end"] else ""
         terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
-    outside = sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
+    outside = sum(map(count_outside, plan["machines"]))
     if outside:
         terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
 
@@ -122,10 +132,11 @@ def _show_machines(
     terminal: Terminal, machines: Sequence[PlannedMachine], waves: Sequence[PlannedWave], most: int | None
 ) -> None:
     shown = machines[:most]
-    room = terminal.width - (_NUMBER + _ID + _WAVE + _MINUTES + _BEGINS + _FITS + _BETWEEN)
+    room = terminal.width - (_NUMBER + _ID + _WAVE + _MINUTES + _BASIS + _BEGINS + _FITS + _BETWEEN)
     name = max(min(room, _MOST_NAME), _FEWEST_NAME)
     heads = (("Order", -_NUMBER), ("Machine", name), ("", _ID), ("Wave", _WAVE))
-    terminal.say(row([*heads, ("Min", -_MINUTES), ("From", _BEGINS), ("Fits", _FITS)]), "strong")
+    rest = (("Min", -_MINUTES), ("Known", _BASIS), ("From", _BEGINS), ("Fits", _FITS))
+    terminal.say(row([*heads, *rest]), "strong")
     for number, machine in enumerate(shown, 1):
         begins = read_time(machine.get("startsAt"))
         wave = machine["wave"]
@@ -138,11 +149,12 @@ def _show_machines(
                 _ID,
             ),
             ("canary" if is_canary else str(wave + 1), _WAVE),
-            (str(math.ceil(machine["seconds"] / 60)), -_MINUTES),
+            (str(whole_minutes(machine["seconds"])), -_MINUTES),
+            (_basis(machine), _BASIS),
             (terminal.clock(begins) if begins else "", _BEGINS),
-            ("yes" if machine["fits"] else "no", _FITS),
+            (_fits(machine), _FITS),
         ]
-        terminal.say(row(cells), "" if machine["fits"] else "warn")
+        terminal.say(row(cells), "warn" if count_outside(machine) else "")
         if "members" in machine:
             names = ", ".join(machine_text(one["instanceId"], one["name"]) for one in machine["members"][:most])
             more = len(machine["members"][most:]) if most else 0
@@ -151,6 +163,21 @@ def _show_machines(
     if len(shown) < len(machines):
         more = sum(len(members_of(machine)) for machine in machines[len(shown) :])
         terminal.say(f"{'':{_NUMBER}}  … and {more:,} more")
+
+
+def _basis(machine: PlannedMachine) -> str:
+    """`4 runs` of the machine itself, `12 like` it, or `a guess`."""
+    samples = f"{machine['samples']:,}"
+    return {
+        "own history": f"{samples} run{'' if machine['samples'] == 1 else 's'}",
+        "patch group": f"{samples} like",
+        "last failure": "failed",
+    }.get(machine["basis"], "a guess")
+
+
+def _fits(machine: PlannedMachine) -> str:
+    members, outside = len(members_of(machine)), count_outside(machine)
+    return f"{members - outside}/{members}" if 0 < outside < members else "no" if outside else "yes"
 
 
 def _show_left_out(terminal: Terminal, left_out: Sequence[Mapping[str, Any]], most: int | None) -> None:

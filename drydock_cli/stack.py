@@ -26,6 +26,7 @@ from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.runs import PLACES, run_key
 from drydock.telling.text import Location, console_link
+from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 
@@ -111,7 +112,9 @@ class Stack:
             )
         except ClientError as error:
             if error_code(error) == "ExecutionAlreadyExists":
-                raise CommandError(f"there has been a run named {run_id}: give this one another --name") from error
+                raise CommandError(
+                    f"there has been a run named {run_id}: give this one another --name", TO_DO
+                ) from error
             raise
         return str(answer["executionArn"])
 

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from drydock.records.runs import PLANNING
 from drydock.run.outcomes import SUCCESSES
-from drydock_cli.exit_codes import USAGE
+from drydock_cli.exit_codes import FAILED, TO_DO, WELL, code_of
 from drydock_cli.judging import input_mistakes
 from drydock_cli.options import Account, Order
 from drydock_cli.policy_file import read_policy
@@ -21,6 +24,8 @@ from drydock_cli.terminal import Terminal
 from drydock_cli.watch import Watcher
 
 _PLAN_SECONDS = 3
+_MOST_LOOKS = 20
+"""So many seconds it is looked whether a new run is refused: most plans are made by then."""
 _OF_THE_AWS_CLI = re.compile(r"Key=(?P<key>.+?),Values=(?P<values>.*)", re.DOTALL)
 
 
@@ -29,14 +34,34 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
     given = read_input(order)
     run_id, execution = _start(stack, terminal, order, given)
     link = stack.console_link(run_id)
-    terminal.say(f"Run {run_id} has begun.", "strong")
     if interval is not None:
+        terminal.say(f"Run {run_id} has begun.", "strong")
         return Watcher(account, stack, terminal, run_id).until_the_end(interval, is_new=True)
+    if refused := _find_refused(stack, terminal, run_id):
+        _explain_missing_plan(stack, terminal, run_id, refused)
+        terminal.document({"runId": run_id, "executionArn": execution, "outcome": "refused", "input": given})
+        return TO_DO
+    terminal.say(f"Run {run_id} has begun.", "strong")
     terminal.say(f"  Watch it: {account.again('watch', run_id)}")
     terminal.say(f"  Stop it:  {account.again('stop', run_id)}")
     terminal.say(f"  Console:  {link}")
     terminal.document({"runId": run_id, "executionArn": execution, "console": link, "input": given})
     return 0
+
+
+def _find_refused(stack: Stack, terminal: Terminal, run_id: str) -> RunItems | None:
+    """A run that was refused while it was planned; None for one that goes on, or of which nothing is known in time."""
+    for _ in range(_MOST_LOOKS):
+        try:
+            found = stack.read_run(run_id)
+        except (BotoCoreError, ClientError):
+            # It has been started all the same: whoever watches it hears of the rest.
+            return None
+        run = found.run or {}
+        if run.get("phase", PLANNING) != PLANNING:
+            return found if run.get("outcome") == "refused" else None
+        terminal.sleep(1)
+    return None
 
 
 def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> int:
@@ -50,7 +75,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     if stored is None or outcome not in SUCCESSES:
         _explain_missing_plan(stack, terminal, run_id, found)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
-        return 1
+        return code_of(outcome, 0) or FAILED
     terminal.document(
         {
             "runId": run_id,
@@ -62,16 +87,17 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     )
     show_plan(terminal, stored, item["planHash"])
     terminal.say()
+    code = TO_DO if stored.get("needs") else WELL
     if not stored["machines"]:
-        terminal.say("There is nothing to do.")
-        return 0
+        terminal.say("There is nothing to patch." if code else "There is nothing to do.")
+        return code
     policy = stored["policy"]
     minutes = str(policy.get("deadlineMinutes") or "MINUTES")
     terminal.say("To carry it out as it is:")
     terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
     terminal.say("To have it approved before that, by somebody else than who planned it:")
     terminal.say(f"  {account.again('approve', run_id)}")
-    return 0
+    return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
 
 def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
@@ -102,7 +128,7 @@ def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
     mistakes = input_mistakes(given, run_id)
     if mistakes:
         raise CommandError(
-            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), USAGE
+            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), TO_DO
         )
 
 
@@ -111,7 +137,7 @@ def read_input(order: Order) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if sum(map(bool, (order.targets, order.plan, order.resume))) != 1:
         others = "--resume RUN" if order.is_only_planned else "--plan RUN or --resume RUN"
-        raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", USAGE)
+        raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", TO_DO)
     if order.targets:
         given["targets"] = [read_target(text) for text in order.targets]
     for name in ("plan", "resume", "follows"):
@@ -135,7 +161,7 @@ def read_target(text: str) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise CommandError(f"--target {text}: not JSON: {error}", USAGE) from error
+            raise CommandError(f"--target {text}: not JSON: {error}", TO_DO) from error
         return dict(value)
     of_the_aws_cli = _OF_THE_AWS_CLI.fullmatch(text)
     if of_the_aws_cli:
@@ -143,5 +169,5 @@ def read_target(text: str) -> dict[str, Any]:
     else:
         key, equals, values = text.partition("=")
         if not equals:
-            raise CommandError(f"--target {text}: expected KEY=VALUE[,VALUE…], such as 'tag:Patch Group=web,db'", USAGE)
+            raise CommandError(f"--target {text}: expected KEY=VALUE[,VALUE…], such as 'tag:Patch Group=web,db'", TO_DO)
     return {"key": key, "values": values.split(",")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 from drydock_cli.showing import brief
@@ -18,8 +19,8 @@ def stop(account: Account, stack: Stack, terminal: Terminal, run_id: str, reason
     terminal.document({"runId": run_id, "stopped": was_stopped, "reason": said})
     if not was_stopped:
         if terminal.is_json:
-            return 1
-        raise CommandError(f"run {run_id} is not stopped: {brief(said)}")
+            return TO_DO
+        raise CommandError(f"run {run_id} is not stopped: {brief(said)}", TO_DO)
     terminal.say(f"No machine of run {run_id} begins any more; those in work are finished.", "strong")
     terminal.say_wrapped(f"Reason: {said}", "  ", later="    ")
     terminal.say(f"  Watch it: {account.again('watch', run_id)}")

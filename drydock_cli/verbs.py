@@ -114,7 +114,8 @@ def run(
 ) -> None:
     """Start a maintenance run.
 
-    The exit code is 0 when it has begun; with --watch, when it has succeeded.
+    The exit code is 0 when it has begun, and 2 when it was refused. With --watch it is that of the run: 0 well,
+    1 failed, 2 something is left to do, 3 late.
     """
     from drydock_cli import start
 
@@ -143,7 +144,10 @@ def plan(
     endpoint_url: _Endpoint = None,
     json: _Json = False,
 ) -> None:
-    """Plan a run and show the plan; nothing is touched."""
+    """Plan a run and show the plan; nothing is touched.
+
+    The exit code is 2 when something has to be done before the run.
+    """
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
@@ -164,7 +168,8 @@ def watch(
 ) -> None:
     """Show what happens in a run until it ends.
 
-    The exit code is 0 only when the run succeeded; 3 with --once when it goes on.
+    The exit code is that of the run: 0 well, 1 failed, 2 something is left to do, 3 late; 4 with --once when it goes
+    on.
     """
     from drydock_cli import watch as watching
 

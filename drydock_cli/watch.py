@@ -16,8 +16,7 @@ from drydock.aws.executions import OPEN
 from drydock.aws.table import Item
 from drydock.records.runs import AWAITING_APPROVAL, CARRYING_OUT, ENDED, PLANNING
 from drydock.records.staleness import RESTORE_LIMIT
-from drydock.run.outcomes import SUCCESSES
-from drydock_cli.exit_codes import FAILED, STILL_GOING
+from drydock_cli.exit_codes import FAILED, GOES_ON, code_of
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.showing import (
@@ -96,13 +95,13 @@ class Watcher:
         self._decisions = 0
 
     def once(self) -> int:
-        """Show the run as it is now; 0 when it has succeeded, STILL_GOING when it has not ended."""
+        """Show the run as it is now; the exit code is that of its outcome, GOES_ON when it has not ended."""
         view = self._require(self._look())
         self._show_all(view)
-        return self._finish(view) if self._is_over(view) else self._document(view, None, STILL_GOING)
+        return self._finish(view) if self._is_over(view) else self._document(view, None, GOES_ON)
 
     def until_the_end(self, interval: float, is_new: bool = False) -> int:
-        """Show what happens until the run ends; 0 when it has succeeded."""
+        """Show what happens until the run ends; the exit code is that of its outcome."""
         with self._interruptible():
             view = self._first_look(is_new)
             self._show_all(view)
@@ -313,6 +312,7 @@ class Watcher:
             self._terminal.note(self._death(view))
             return self._document(view, None, FAILED)
         outcome = str(run.get("outcome", ""))
+        failed = int((run.get("counts") or view.counts()).get("failed", 0))
         key, bucket = run.get("reportKey"), str(run.get("bucket", ""))
         report = None
         if key:
@@ -322,7 +322,7 @@ class Watcher:
             show_report(self._terminal, report, place)
         else:
             self._show_end_without_report(view, outcome)
-        return self._document(view, report, 0 if outcome in SUCCESSES else 1)
+        return self._document(view, report, code_of(outcome, failed))
 
     def _show_end_without_report(self, view: View, outcome: str) -> None:
         run = view.items.run or {}

@@ -27,6 +27,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from rehearsal.engine.calls import ACCOUNT, REGION, make_client
 from rehearsal.engine.functions import DeployedFunction, FunctionHost
+from rehearsal.engine.project import read_yaml
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.engine.stack_resources import ResourceFailedError, StackResource, StackResources
 from rehearsal.engine.urls import FunctionUrls, Grant
@@ -320,7 +321,7 @@ def resolve_definition(text: str, substitutions: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=32)
 def _to_json(text: str) -> str:
-    return json.dumps(yaml.safe_load(text))
+    return json.dumps(read_yaml(text))
 
 
 def _print(value: Any) -> str:
@@ -436,7 +437,7 @@ def repair_repeated_reading(patches: Patches) -> None:
 
 @lru_cache(maxsize=32)
 def _read_yaml(text: str) -> Any:
-    return yaml.safe_load(text)
+    return read_yaml(text)
 
 
 def repair_document_content(patches: Patches) -> None:

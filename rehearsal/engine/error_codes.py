@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, cast
 
-import yaml
-
-from rehearsal.engine.project import PACKAGE
+from rehearsal.engine.project import PACKAGE, read_yaml
 
 TABLE = PACKAGE / "error_codes.yaml"
 
@@ -33,7 +31,7 @@ class ErrorCode:
 @cache
 def table() -> Mapping[str, Any]:
     """Return the table as it is written."""
-    parsed: Mapping[str, Any] = yaml.safe_load(TABLE.read_text())
+    parsed: Mapping[str, Any] = read_yaml(TABLE.read_text())
     return parsed
 
 

@@ -10,13 +10,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 import jmespath
-import yaml
 from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION, Call
-from rehearsal.engine.project import PACKAGE
+from rehearsal.engine.project import PACKAGE, read_yaml
 
 Parameters = Mapping[str, Any]
 Statement = Mapping[str, Any]
@@ -62,7 +61,7 @@ class Request:
 @cache
 def read_table() -> dict[str, dict[str, Any]]:
     """Return the table of calls, actions and resources as it is written."""
-    table: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text())
+    table: dict[str, dict[str, Any]] = read_yaml(TABLE.read_text())
     return table
 
 

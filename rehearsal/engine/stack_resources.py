@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moto.cloudformation import parsing
+from moto.core.exceptions import ServiceException
 from moto.iam.models import ManagedPolicy, Role, iam_backends
 from moto.s3.models import FakeBucket, s3_backends
 
@@ -128,7 +129,10 @@ class StackResources:
         self.before_each(logical_id)
         if name and (kind, name) in self._names:
             raise ResourceFailedError(f"{logical_id}: resource of type {kind} with identifier {name} already exists")
-        resource = original(logical_id, body, resources, **keywords)
+        try:
+            resource = original(logical_id, body, resources, **keywords)
+        except ServiceException as refused:
+            raise ResourceFailedError(f"{logical_id}: {refused}") from refused
         self._names.add((kind, name))
         self._standing.setdefault(str(resources["AWS::StackName"]), []).append(
             Made(logical_id, (kind, name), resolved, resource)

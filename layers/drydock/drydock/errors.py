@@ -61,6 +61,12 @@ class NewerSchemaError(DrydockError):
     advice = "Deploy that version of Drydock again, or a newer one."
 
 
+class UnreadableItemError(DrydockError):
+    """Raised when an item of the table is not as Drydock writes it."""
+
+    advice = "Look at the item that the reason names: mend it, or delete it once nothing is held by it."
+
+
 class InstanceNotFoundError(DrydockError):
     """Raised when EC2 knows no such instance in this account and Region."""
 
@@ -404,6 +410,13 @@ class ApprovalTimedOutError(DrydockError):
     advice = "Start another run when an approver can answer, or raise policy.approval.seconds."
 
 
+class PlanRefusedError(DrydockError):
+    """Raised when a run would need what is not there: documents, alarms, calendars, approvers, or its machines."""
+
+    ends_run_as = "refused"
+    advice = "Mend everything that the reason names, then start the run again; nothing was touched."
+
+
 class PlanChangedError(DrydockError):
     """Raised when a stored plan is not the one whose hash was approved."""
 
@@ -421,6 +434,12 @@ class RunIncompleteError(DrydockError):
     """Raised when machines of a run were not attempted; the report names them."""
 
     advice = "Take up what is left of the run; its report names the machines."
+
+
+class RunLateError(DrydockError):
+    """Raised when machines of a run were given back after it had to end; the report says how late."""
+
+    advice = "Give the window more time, or runs more concurrency; the report has what each machine took."
 
 
 class RunStoppedError(DrydockError):

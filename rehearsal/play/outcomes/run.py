@@ -50,6 +50,8 @@ class RunOutcome:
     answers: tuple[Answer, ...]
     messages: int
     differences: tuple[str, ...] = ()
+    is_late_unexpectedly: bool = False
+    """Whether machines were given back after its end, and the file does not say that they will be."""
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -114,6 +116,7 @@ def _describe(
         report=report,
         waves=tuple(_waves(plan, report)),
         answers=own,
+        is_late_unexpectedly=item.get("outcome") == "late" and (expect is None or expect.outcome != "late"),
         messages=sum(message.attributes.get("run") == view.name for message in account.messages),
         differences=differences,
     )

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from drydock.plan.plans import count_outside
 from rehearsal.play.outcomes.run import RunOutcome, WaveOutcome
 from rehearsal.play.people import Answer
 
 _MOST_REASONS, _MOST_NAMES, _MOST_WAVES, _MOST_WARNINGS = 5, 3, 8, 3
-_STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow"}
+_STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow", "late": "yellow"}
 _WORDS = {"url": "by a signed request", "link": "on the page", "parameter": "by a parameter"}
 
 Row = tuple[str, Text]
@@ -67,9 +68,11 @@ def _plan(run: RunOutcome, zone: tzinfo | None) -> str:
     machines, waves = sum(map(_size_of, plan["machines"])), len(plan["waves"])
     if not machines:
         return "no machine"
-    late = sum(_size_of(machine) for machine in plan["machines"] if not machine["fits"])
+    late = sum(map(count_outside, plan["machines"]))
+    guessed = sum(_size_of(machine) for machine in plan["machines"] if machine["basis"] == "guess")
     text = f"{_count(machines, 'machine')} in {_count(waves, 'wave')}"
     text += f", done by {_clock(_instant(plan['predictedEnd'], zone), run.started, zone)} as predicted"
+    text += f" (a guess for {_count(guessed, 'machine')})" if guessed else ""
     return text + (f"; {late} will not fit" if late else "")
 
 

@@ -26,7 +26,7 @@ def scene() -> Iterator[RunScenario]:
 def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_next_time(scene: RunScenario) -> None:
     machines = scene.machines("late", 5)
 
-    # Ten minutes each are expected, fifteen are taken.
+    # Sixteen minutes each are expected, fifteen are taken.
     run = scene.run("late", {**QUICKLY, "deadlineMinutes": 35})
 
     assert run.outcomes == {
@@ -38,7 +38,10 @@ def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_
     }
     assert (run.status, run.execution.error, run.outcome) == ("FAILED", "RunIncompleteError", "incomplete")
     assert set(run.errors.values()) == {"DeadlineReachedError"}
-    assert "it takes about 10 minutes, and the run has to end at 2026-01-13 01:35 +09:00" in run.causes["late-3"]
+    assert (
+        "it is expected to take 16 minutes (a guess), and the run has to end at 2026-01-13 01:35 +09:00"
+        in run.causes["late-3"]
+    )
     assert run.report["insideWindow"] is True
     assert "Not urgent, but something is left to do: 3 of 5 machines not attempted" in run.summary.body
     assert "leave it to the next window, which takes these machines first" in run.summary.body
@@ -48,18 +51,19 @@ def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_
     let_a_month_pass(*machines[:2])
     again = scene.run("late", QUICKLY)
 
-    assert again.planned == ["late-3", "late-4", "late-5", "late-1", "late-2"]
+    assert again.planned[:3] == ["late-3", "late-4", "late-5"]
     assert_patched(scene, *machines)
 
     third = scene.run("late", planOnly=True)
 
-    assert third.planned == [machine.name for machine in machines], "once done, nobody is first any more"
+    seconds = [machine["seconds"] for machine in third.plan["machines"]]
+    assert seconds == sorted(seconds, reverse=True), "once done, nobody is first any more but those that take longest"
 
 
 def test_the_plan_says_beforehand_what_will_not_fit(scene: RunScenario) -> None:
     scene.machines("fit", 4)
 
-    run = scene.run("fit", {"deadlineMinutes": 25, "maxConcurrency": 1}, planOnly=True)
+    run = scene.run("fit", {"deadlineMinutes": 65, "maxConcurrency": 1}, planOnly=True)
 
     assert [machine["fits"] for machine in run.plan["machines"]] == [True, True, False, False]
 
@@ -73,7 +77,7 @@ def test_a_short_machine_may_still_begin_when_a_long_one_does_not_fit_any_more(s
     run = scene.run("sizes", {**QUICKLY, "deadlineMinutes": 40})
 
     assert run.outcomes == {"sizes-1": "succeeded", "sizes-2": "not_attempted", "sizes-3": "succeeded"}
-    assert run.plan["machines"][1]["seconds"] > 2400
+    assert run.plan["machines"][0]["seconds"] > 2400
     assert run.report["closed"] is None
     assert scene.lease(long) is None
 
@@ -104,7 +108,7 @@ def test_a_machine_without_a_past_takes_as_long_as_its_like(scene: RunScenario) 
 
     known, new = plan["machines"]
     assert (known["basis"], new["basis"]) == ("own history", "patch group")
-    assert first.plan["machines"][0]["basis"] == "default"
+    assert first.plan["machines"][0]["basis"] == "guess"
     assert new["seconds"] == known["seconds"] > 1800
 
 

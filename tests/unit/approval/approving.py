@@ -92,6 +92,7 @@ def a_machine(number: int = 1, **more: Any) -> PlannedMachine:
         "wave": 0 if number == 1 else 1,
         "seconds": 1800,
         "basis": "own history",
+        "samples": 4,
         "startsAt": to_text(starts),
         "endsAt": to_text(starts + timedelta(minutes=30)),
         "fits": True,
@@ -122,6 +123,7 @@ def a_plan(count: int = 3, **more: Any) -> Plan:
             {"key": f"runs/{RUN}/wave-000.json", "count": 1, "isCanary": True},
             {"key": f"runs/{RUN}/wave-001.json", "count": count - 1, "isCanary": False},
         ],
+        "guesses": [],
         "leftOut": [
             {
                 "instanceId": "i-0f",
@@ -132,6 +134,7 @@ def a_plan(count: int = 3, **more: Any) -> Plan:
             {"instanceId": "i-0e", "name": "", "error": "InstanceUnmanagedError", "reason": "its agent is offline"},
         ],
         "warnings": [],
+        "tooLong": [],
         **more,
     }
     return cast(Plan, plan)

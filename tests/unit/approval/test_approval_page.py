@@ -79,7 +79,7 @@ def test_the_page_shows_what_is_planned_who_asks_until_when_and_what_is_left_out
         "a" * 64,
         "Wave 1 of 2, the canary: 1 machine",
         "Wave 2 of 2: 2 machines",
-        "web-1 i-00000000000000001 · Linux · web Tue 10:30 30",
+        "web-1 i-00000000000000001 · Linux · web · from 4 runs of it Tue 10:30 30",
         "Left out: 2 machines",
         "db-1 (i-0f): carries DrydockExclude",
         "i-0e: its agent is offline",
@@ -192,7 +192,7 @@ def test_what_will_not_fit_is_said_at_the_machine_and_in_the_summary() -> None:
     shown = Reader(plan_page(a_view(plan=a_plan(machines=machines)))).text
 
     assert "1 machine: not touched unless others are quicker" in shown
-    assert "i-00000000000000002 Linux · web · stopped will not fit unknown 30" in shown
+    assert "i-00000000000000002 Linux · web · stopped · from 4 runs of it will not fit unknown 30" in shown
 
 
 @pytest.mark.parametrize(("operation", "title"), [("Install", "Patch 3 machines?"), ("Scan", "Scan 3 machines?")])

@@ -31,7 +31,7 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
-from drydock_cli.exit_codes import STILL_GOING
+from drydock_cli.exit_codes import GOES_ON
 from drydock_cli.main import carry_out
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.stack import RunItems, Stack
@@ -70,7 +70,8 @@ def planned(instance_id: str, name: str, wave: int = 0, **more: Any) -> dict[str
         "order": None,
         "wave": wave,
         "seconds": 630,
-        "basis": "default",
+        "basis": "guess",
+        "samples": 0,
         "startsAt": "2026-01-12T16:05:00.000Z",
         "endsAt": "2026-01-12T16:15:30.000Z",
         "fits": True,
@@ -99,6 +100,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             {"key": f"runs/{RUN}/wave-000.json", "count": 1, "isCanary": True},
             {"key": f"runs/{RUN}/wave-001.json", "count": 1, "isCanary": False},
         ],
+        "guesses": [],
         "leftOut": [
             {
                 "instanceId": "i-0123456789abcdef2",
@@ -108,6 +110,7 @@ def make_plan(*machines: dict[str, Any], **more: Any) -> dict[str, Any]:
             }
         ],
         "warnings": ["i-0123456789abcdef1: DrydockOrder is 'first', not a number: it goes last"],
+        "tooLong": [],
     }
     return {**plan, **more}
 
@@ -295,6 +298,7 @@ def stack() -> FakeStack:
 
 
 def test_run_starts_the_state_machine_and_says_how_to_watch_it(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--name", RUN)
 
     assert console.code == 0
@@ -314,6 +318,7 @@ def test_run_starts_the_state_machine_and_says_how_to_watch_it(stack: FakeStack)
 
 
 def test_a_run_without_a_name_gets_one_that_tells_when_it_was_started(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--json")
 
     assert re.fullmatch(r"run-20260112T160000Z-[0-9a-f]{6}", console.document["runId"])
@@ -321,6 +326,7 @@ def test_a_run_without_a_name_gets_one_that_tells_when_it_was_started(stack: Fak
 
 
 def test_the_command_that_goes_on_is_for_the_same_stack_and_account(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--name", RUN, "--stack", "blue", "--profile", "the boss")
 
     assert f"drydock watch {RUN} --stack blue --profile 'the boss'" in console.out
@@ -359,6 +365,7 @@ def test_a_deadline_that_is_not_given_may_stand_in_the_accounts_settings(stack: 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_run_may_do_whatever_the_stack_can(stack: FakeStack, operation: str) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--operation", operation)
 
     assert (console.code, console.err) == (0, "")
@@ -367,6 +374,7 @@ def test_a_run_may_do_whatever_the_stack_can(stack: FakeStack, operation: str) -
 
 @pytest.mark.parametrize("source", ["plan", "resume"])
 def test_an_earlier_run_is_carried_out_or_taken_up(stack: FakeStack, source: str) -> None:
+    stack.begin("AWAITING_APPROVAL")
     drydock(stack, "run", f"--{source}", "night-0", "--minutes", "60")
 
     ((_, given),) = stack.started
@@ -432,6 +440,7 @@ def test_a_mistake_in_a_policy_file_is_told_with_its_line(
 ) -> None:
     (tmp_path / "policy.json").write_text(text)
 
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--policy", str(tmp_path / "policy.json"))
 
     assert console.code == 1
@@ -471,12 +480,12 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     lines = console.out.splitlines()
     assert lines[0] == f"Plan {RUN}, made 2026-01-13 01:00 +09:00"
     assert "Install on 2 machines in 2 waves, a canary first; targets: tag:Patch" in console.out
-    assert "Predicted end 2026-01-13 01:26 +09:00" in lines
+    assert "Predicted end 2026-01-13 01:26 +09:00: a guess for 2 machines without history" in lines
     assert "Has to end by 2026-01-13 03:00 +09:00" in lines
     assert "1 machine will not fit: not attempted, and first the next time" in lines
     web, db = (next(line.split() for line in lines if f" {name} " in line) for name in ("web-1", "db-1"))
-    assert web == ["1", "web-1", WEB, "canary", "11", "01:05", "yes"]
-    assert db == ["2", "db-1", DB, "2", "11", "01:05", "no"]
+    assert web == ["1", "web-1", WEB, "canary", "10", "a", "guess", "01:05", "yes"]
+    assert db == ["2", "db-1", DB, "2", "10", "a", "guess", "01:05", "no"]
     assert "  legacy (i-0123456789abcdef2): InstanceExcludedError: its tag DrydockExclude" in lines
     assert "1 warning" in lines
     assert f"Hash {plan_hash(make_plan())}" in lines  # type: ignore[arg-type]
@@ -546,7 +555,42 @@ def test_a_plan_without_machines_says_why_and_that_there_is_nothing_to_do(stack:
     assert "drydock run --plan" not in console.out
 
 
-def test_a_plan_that_is_refused_is_one_line_and_exit_code_1(stack: FakeStack) -> None:
+def test_a_plan_that_needs_something_first_says_what_and_ends_with_2(stack: FakeStack) -> None:
+    plan = {**make_plan(), "needs": ["there is no alarm busy"], "warnings": ["there is no alarm busy", "mind the gap"]}
+    stack.to_come = [lambda stack: finish_planning(stack, plan)]
+
+    console = drydock(stack, "plan", *OPTIONS)
+
+    assert console.code == 2
+    assert "To be done first\n  there is no alarm busy" in console.out
+    assert "1 warning\n  mind the gap" in console.out
+
+
+def test_a_run_that_is_refused_while_it_is_planned_is_said_at_once_and_ends_with_2(stack: FakeStack) -> None:
+    def refuse(stack: FakeStack) -> None:
+        stack.begin()
+        stack.end("refused", failure={"error": "PlanRefusedError", "cause": "there is no alarm busy"})
+
+    stack.to_come = [lambda stack: stack.begin(), refuse]
+
+    console = drydock(stack, "run", *OPTIONS, "--name", RUN)
+
+    assert console.code == 2
+    assert "has begun" not in console.out
+    assert console.err == f"drydock: {RUN}: refused: PlanRefusedError: there is no alarm busy\n"
+
+
+@pytest.mark.parametrize("trouble", [[], [make_error("ThrottlingException")]], ids=["slow", "throttled"])
+def test_a_run_of_which_nothing_is_known_in_time_has_begun(stack: FakeStack, trouble: list[Exception]) -> None:
+    stack.troubles, stack.to_come = trouble, [nothing_happens] * 20
+
+    console = drydock(stack, "run", *OPTIONS, "--name", RUN)
+
+    assert console.code == 0
+    assert f"Run {RUN} has begun." in console.out
+
+
+def test_a_plan_that_is_refused_is_one_line_and_exit_code_2(stack: FakeStack) -> None:
     def refuse(stack: FakeStack) -> None:
         stack.begin()
         stack.end("refused", failure={"error": "InvalidInputError", "cause": "there is no resource group blue"})
@@ -555,7 +599,7 @@ def test_a_plan_that_is_refused_is_one_line_and_exit_code_1(stack: FakeStack) ->
 
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN)
 
-    assert console.code == 1
+    assert console.code == 2
     assert console.err == f"drydock: {RUN}: refused: InvalidInputError: there is no resource group blue\n"
 
 
@@ -577,7 +621,7 @@ def test_a_plan_with_long_names_fits_the_screen(stack: FakeStack, width: int) ->
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN, width=width)
 
     table = [line for line in console.out.splitlines() if WEB in line or DB in line]
-    assert max(map(columns, table[:2])) <= max(width, 64)
+    assert max(map(columns, table[:2])) <= max(width, 72)
 
 
 # Watching
@@ -694,14 +738,15 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
         ("planned", 0),
         ("nothing_to_do", 0),
         ("failed", 1),
-        ("incomplete", 1),
-        ("rejected", 1),
-        ("not_answered", 1),
-        ("refused", 1),
-        ("stopped", 1),
+        ("incomplete", 2),
+        ("rejected", 2),
+        ("not_answered", 2),
+        ("refused", 2),
+        ("stopped", 2),
+        ("late", 3),
     ],
 )
-def test_the_exit_code_is_0_only_when_the_execution_succeeds(stack: FakeStack, outcome: str, code: int) -> None:
+def test_the_exit_code_is_that_of_the_outcome(stack: FakeStack, outcome: str, code: int) -> None:
     stack.begin()
     stack.end(outcome, make_report(outcome))
 
@@ -718,7 +763,7 @@ def test_a_look_at_a_run_that_goes_on_shows_what_matters_now(stack: FakeStack) -
 
     console = drydock(stack, "watch", RUN, "--once")
 
-    assert console.code == STILL_GOING
+    assert console.code == GOES_ON
     assert "  31 of 40 machines done: 30 succeeded, 1 failed; 1 in work" in console.out
     assert f"  db-1 ({DB}): ImageFailedError: quota" in console.out
     assert f"In work: 1 machine\n  last ({WEB})" in console.out
@@ -848,7 +893,7 @@ def test_a_killed_run_has_time_to_give_its_machines_back(stack: FakeStack) -> No
     stack.end_machine(WEB, "failed", endedAt="2026-01-12T15:45:00.000Z")
     given_back_long_ago = drydock(stack, "watch", RUN, "--once")
 
-    assert (in_work.code, given_back.code, given_back_long_ago.code) == (STILL_GOING, STILL_GOING, 1)
+    assert (in_work.code, given_back.code, given_back_long_ago.code) == (GOES_ON, GOES_ON, 1)
 
 
 def test_a_machine_that_is_never_given_back_does_not_keep_a_watch_for_ever(stack: FakeStack) -> None:
@@ -993,7 +1038,7 @@ def test_a_run_that_cannot_be_stopped_any_more_is_an_error(stack: FakeStack) -> 
     console = drydock(stack, "stop", RUN)
     as_json = drydock(stack, "stop", RUN, "--json")
 
-    assert (console.code, as_json.code) == (1, 1)
+    assert (console.code, as_json.code) == (2, 2)
     assert console.err == f"drydock: run {RUN} is not stopped: {RUN} has ended already: succeeded\n"
     assert as_json.document == {"runId": RUN, "stopped": False, "reason": f"{RUN} has ended already: succeeded"}
 
@@ -1032,7 +1077,7 @@ def test_without_a_clear_yes_nothing_is_decided(stack: FakeStack, answers: str) 
 
     console = drydock(stack, "approve", RUN, answers=answers)
 
-    assert console.code == 1
+    assert console.code == 2
     assert stack.decided == []
     assert console.err.endswith("drydock: nothing was decided\n")
 
@@ -1091,7 +1136,7 @@ def test_where_links_decide_the_command_says_so(stack: FakeStack) -> None:
 
     console = drydock(stack, "approve", RUN, "--yes")
 
-    assert console.code == 1
+    assert console.code == 2
     assert "decided by the link in the mail" in console.err
 
 
@@ -1114,7 +1159,7 @@ def test_a_decision_that_is_refused_is_one_line(
 
     console = drydock(stack, "approve", RUN, "--yes")
 
-    assert console.code == 1
+    assert console.code == (1 if status == 502 else 2)
     assert console.err.startswith(f"drydock: {expected}")
     assert console.err.count("\n") == 1
 

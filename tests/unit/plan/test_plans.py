@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from drydock.aws.ec2 import Instance
 from drydock.errors import InvalidPolicyError
+from drydock.plan.estimates import Estimate, Estimates
 from drydock.plan.plans import (
-    OUT_OF_SERVICE_SECONDS,
     Candidate,
     DraftWave,
-    Durations,
     Plan,
     at_another_time,
     candidate,
@@ -79,8 +78,7 @@ def machine(number: int, *, seconds: int = 600, name: str | None = None, late: b
         power="running",
         managed="yes",
         tags=tags,
-        seconds=seconds,
-        basis="default",
+        estimate=Estimate(seconds, "guess"),
         not_attempted=late,
     )
 
@@ -221,42 +219,11 @@ def test_a_machine_that_was_done_before_the_run_began_is_planned() -> None:
     assert why_left_out(instance(), history=history(600, done=START - MINUTE)) is None
 
 
-# How long it takes
+# What is known of it
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        ([500], 500),
-        ([500, 900], 900),
-        ([100, 200, 300, 400, 500, 600, 700, 800, 900], 900),
-        ([1000, 900, 800, 700, 600, 500, 400, 300, 200, 100], 900),
-    ],
-)
-def test_a_machine_takes_what_nine_in_ten_of_its_last_times_did_not_exceed(seconds: list[int], expected: int) -> None:
-    durations = Durations({instance_id(1): history(*seconds)})
-
-    assert durations.estimate(instance_id(1), "Linux", "web") == (expected, "own history")
-
-
-def test_a_new_machine_takes_as_long_as_its_like() -> None:
-    known = {
-        instance_id(1): history(*[300] * 9, number=1),
-        instance_id(2): history(700, number=2),
-        instance_id(3): history(5000, number=3, platform="Windows"),
-        instance_id(4): history(5000, number=4, group="database"),
-        instance_id(9): history(number=9),
-    }
-    durations = Durations(known)
-
-    assert durations.estimate(instance_id(8), "Linux", "web") == (300, "patch group")
-    assert durations.estimate(instance_id(9), "Linux", "web") == (300, "patch group")
-    assert durations.estimate(instance_id(8), "Windows", "web") == (5000, "patch group")
-
-
-@pytest.mark.parametrize("known", [{}, {instance_id(1): history()}], ids=["no history", "an empty one"])
-def test_of_a_machine_of_which_nothing_is_known_ten_minutes_are_expected(known: Mapping[str, History]) -> None:
-    assert Durations(known).estimate(instance_id(1), "Linux", "web") == (600, "default")
+def estimates(known: Mapping[str, History] | None = None) -> Estimates:
+    return Estimates(known or {}, DEFAULTS, timedelta(hours=4))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +239,7 @@ def test_of_a_machine_of_which_nothing_is_known_ten_minutes_are_expected(known: 
 def test_whether_a_machine_is_managed_is_known_only_of_one_that_runs(
     found: Instance, reached: bool, managed: str
 ) -> None:
-    made = candidate(found, agent(START) if reached else None, Durations({}), False)
+    made = candidate(found, agent(START) if reached else None, estimates(), False)
 
     assert made.managed == managed
 
@@ -281,10 +248,10 @@ def test_whether_a_machine_is_managed_is_known_only_of_one_that_runs(
 def test_a_candidate_knows_what_its_place_in_the_plan_depends_on(key: str) -> None:
     found = instance(Platform="windows", tags={key: "web", "DrydockOrder": "7"})
 
-    made = candidate(found, None, Durations({instance_id(1): history(900)}), True)
+    made = candidate(found, None, estimates({instance_id(1): history(900)}), True)
 
     assert (made.subject.key, made.name, made.platform, made.patch_group) == (instance_id(1), "web-1", "Windows", "web")
-    assert (made.power, made.seconds, made.basis) == ("running", 900, "own history")
+    assert (made.power, made.estimate) == ("running", Estimate(900, "own history", 1))
     assert (made.order, made.not_attempted) == (7, True)
 
 
@@ -672,10 +639,12 @@ def make_plan(rules: Policy | None = None, start: datetime = START, run_id: str 
         "end": "2026-01-13T04:00:00.000Z",
         "lastAdmission": "2026-01-13T03:59:00.000Z",
         "predictedEnd": "2026-01-13T03:00:00.000Z",
-        "machines": planned_machines(waves, schedule),
+        "machines": planned_machines(waves, schedule, 1),
         "waves": planned_waves(run_id, waves),
+        "guesses": [],
         "leftOut": [{"instanceId": instance_id(9), "name": "", "error": "InstanceBusyError", "reason": "busy"}],
         "warnings": warnings,
+        "tooLong": [],
     }
 
 
@@ -683,7 +652,7 @@ def test_the_plan_lists_the_machines_as_they_are_worked_on() -> None:
     waves = [wave(30, canary=True), wave(10, 40, first=2)]
     schedule = predict(waves, START, 1, 15 * MINUTE, START + 90 * MINUTE, None)
 
-    machines = planned_machines(waves, schedule)
+    machines = planned_machines(waves, schedule, 1)
 
     assert machines[0] == {
         "kind": "instance",
@@ -696,7 +665,8 @@ def test_the_plan_lists_the_machines_as_they_are_worked_on() -> None:
         "order": None,
         "wave": 0,
         "seconds": 1800,
-        "basis": "default",
+        "basis": "guess",
+        "samples": 0,
         "startsAt": "2026-01-13T01:00:00.000Z",
         "endsAt": "2026-01-13T01:30:00.000Z",
         "fits": True,
@@ -713,8 +683,9 @@ def test_a_group_takes_as_long_as_its_members_one_batch_after_another() -> None:
     (in_pairs,) = gather_groups(members(600, 900, 300), policy(batch=2))
     (scanned,) = gather_groups(members(600, 900, 300), policy(operation="Scan"))
 
-    assert one_by_one.seconds == 600 + 900 + 300 + 3 * OUT_OF_SERVICE_SECONDS
-    assert in_pairs.seconds == 900 + 600 + 2 * OUT_OF_SERVICE_SECONDS
+    around, once = 300 + 30 + 120, 30 + 30
+    assert one_by_one.seconds == 600 + 900 + 300 + 3 * around + once
+    assert in_pairs.seconds == 900 + 600 + 2 * around + once
     assert scanned.seconds == 600 + 900 + 300
 
 
@@ -749,7 +720,7 @@ def test_a_group_is_the_canary_when_one_of_its_members_has_the_tag() -> None:
 def test_an_entry_of_a_group_names_its_members_and_so_does_the_item_of_its_wave() -> None:
     (group,) = gather_groups(members(60, 60), DEFAULTS)
     waves = [DraftWave((group, machine(9)), is_canary=False)]
-    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None))
+    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None), 1)
     plan = cast(Plan, {"machines": planned})
 
     item, other = wave_items(plan, 0)
@@ -759,18 +730,24 @@ def test_an_entry_of_a_group_names_its_members_and_so_does_the_item_of_its_wave(
     assert count_planned(plan) == 3
     assert item["only"] == [instance_id(1), instance_id(2)]
     assert (item["kind"], item["groupName"], item["instanceId"]) == ("group", "web", "group/web")
-    assert other == {"instanceId": instance_id(9), "name": "web-00009", "seconds": 600}
+    assert (item["seconds"], item["turnSeconds"], item["afterSeconds"]) == (30 + 510 + 30, 510, 30)
+    assert other == {
+        "instanceId": instance_id(9),
+        "name": "web-00009",
+        "seconds": 600,
+        "pace": "Linux, guess",
+        "basis": "a guess",
+    }
 
 
 def test_a_plan_of_an_older_drydock_is_about_instances() -> None:
     waves = [wave(10)]
-    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None))
+    planned = planned_machines(waves, predict(waves, START, 1, timedelta(), None, None), 1)
     del planned[0]["kind"]
 
     assert [dict(one) for one in members_of(planned[0])] == [{"instanceId": instance_id(1), "name": "web-00001"}]
-    assert wave_items(cast(Plan, {"machines": planned}), 0) == [
-        {"instanceId": instance_id(1), "name": "web-00001", "seconds": 600}
-    ]
+    (item,) = wave_items(cast(Plan, {"machines": planned}), 0)
+    assert "kind" not in item
 
 
 def test_the_plan_lists_its_waves_and_where_they_stand() -> None:

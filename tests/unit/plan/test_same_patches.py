@@ -32,9 +32,9 @@ def test_where_all_are_of_the_canarys_patch_group_and_system_nothing_is_said() -
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"tags": DB}, "the canary has no Linux machine of patch group db: "),
-        ({"tags": {}}, "the canary has no Linux machine without a patch group: "),
-        ({"tags": WEB, "Platform": "windows"}, "the canary has no Windows machine of patch group web: "),
+        ({"tags": DB}, "the canary has no Linux machine of patch group db, so "),
+        ({"tags": {}}, "the canary has no Linux machine without a patch group, so "),
+        ({"tags": WEB, "Platform": "windows"}, "the canary has no Windows machine of patch group web, so "),
     ],
     ids=["another group", "no group", "another system"],
 )
@@ -42,7 +42,7 @@ def test_a_machine_whose_patches_the_canary_does_not_prove_is_named(other: dict[
     (warning,) = warnings(instance(1, tags=WEB), instance(2, **other), instance(3, tags=WEB))
 
     assert warning.startswith(said)
-    assert warning.endswith(f": web-2 ({instance_id(2)})")
+    assert warning.endswith(f" of web-2 ({instance_id(2)})")
 
 
 def test_members_of_groups_are_named_themselves() -> None:
@@ -72,11 +72,11 @@ def test_a_machine_of_which_the_followed_run_says_nothing_is_named() -> None:
         earlier=BEFORE,
     )
 
-    assert warning.startswith("run night-6, which this one follows, has no Linux machine of patch group db: ")
-    assert warning.endswith(f": web-2 ({instance_id(2)})")
+    assert warning.startswith("run night-6, which this one follows, has no Linux machine of patch group db, so ")
+    assert warning.endswith(f" of web-2 ({instance_id(2)})")
 
 
 def test_a_run_that_takes_up_another_goes_by_the_canary_that_was_proved_there() -> None:
     (warning,) = warnings(instance(1, tags=DB), request=request("resume", earlier="night-6"), earlier=BEFORE)
 
-    assert warning.startswith("the canary of run night-6 has no Linux machine of patch group db: ")
+    assert warning.startswith("the canary of run night-6 has no Linux machine of patch group db, so ")

@@ -53,6 +53,7 @@ def a_run(**more: Any) -> Run:
         "closed": None,
         "failed": 0,
         "plan": recorded_plan(),
+        "taken": {},
         "soak_until": None,
         "approval": None,
         "ended": None,

@@ -17,6 +17,7 @@ from drydock.records.runs import (
     Run,
     RunSummary,
     begin_carrying_out,
+    count_taken,
     end_place,
     end_run,
     find_place,
@@ -69,11 +70,11 @@ def test_the_plan_of_a_run_is_read_as_it_was_recorded(table: Table) -> None:
 @pytest.mark.parametrize("window_id", ["", "mw-0123456789abcdef0"], ids=["no window", "a window"])
 def test_the_runs_that_have_not_ended_are_found_with_their_windows(table: Table, window_id: str) -> None:
     run = begin(table)
-    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
+    assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
 
     record_plan(table, run, recorded_plan(window={"windowId": window_id} if window_id else {}))
 
-    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
+    assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
 
 
 def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts_also_once_they_ended(
@@ -115,7 +116,9 @@ def test_a_run_whose_plan_needs_no_approval_may_be_carried_out(table: Table) -> 
 
 END: PlaceEnd = {"outcome": "succeeded", "error": "", "cause": "", "verdict": "compliant"}
 FAILED: PlaceEnd = {"outcome": "failed", "error": "ImageFailedError", "cause": "no image", "verdict": ""}
-LET_IN = Place(Instance(INSTANCE), "web-1", expected_seconds=600, execution="arn:child", admitted=START)
+LET_IN = Place(
+    Instance(INSTANCE), "web-1", pace="Linux, guess", expected_seconds=600, execution="arn:child", admitted=START
+)
 PLACES = {
     "let in": LET_IN,
     "a group that was let in": replace(LET_IN, subject=Group("web"), only=[INSTANCE]),
@@ -140,10 +143,11 @@ def test_the_first_end_of_a_place_stands(table: Table) -> None:
     run = begin(table)
     put_place(table, RUN_ID, LET_IN, START)
 
-    end_place(table, run, LET_IN.subject, END, START)
-    end_place(table, run, LET_IN.subject, FAILED, START)
-
     ended = replace(LET_IN, ended=START, outcome="succeeded", verdict="compliant")
+    assert end_place(table, run, LET_IN.subject, END, START) == ended
+    assert end_place(table, run, LET_IN.subject, END, START) is None
+    assert end_place(table, run, LET_IN.subject, FAILED, START) is None
+
     assert places_of_run(table, RUN_ID) == [ended]
     assert require_run(table, RUN_ID).failed == 0
 
@@ -163,6 +167,18 @@ def test_what_failed_counts_against_the_budget_of_the_run(
     end_place(table, run, place.subject, FAILED, START, members)
 
     assert require_run(table, RUN_ID).failed == failed
+
+
+def test_what_machines_took_is_counted_by_kind(table: Table) -> None:
+    run = begin(table)
+
+    count_taken(table, RUN_ID, "Linux, guess", [26, 26, 8])
+    count_taken(table, RUN_ID, "Windows, own history", [20])
+    count_taken(table, RUN_ID, "Linux, guess", [26])
+    count_taken(table, RUN_ID, "Linux, guess", [])
+
+    assert run.taken == {}
+    assert require_run(table, RUN_ID).taken == {"Linux, guess": {26: 3, 8: 1}, "Windows, own history": {20: 1}}
 
 
 def test_nobody_has_a_place_before_the_turn_came(table: Table) -> None:

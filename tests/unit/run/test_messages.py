@@ -145,7 +145,7 @@ def test_failed_machines_are_named_with_reason_and_next_step() -> None:
 
 def test_groups_that_are_not_as_they_should_be_are_named_with_their_members() -> None:
     group: dict[str, Any] = {"groupName": "web", "outcome": "failed", "error": "GroupNotRestoredError"}
-    group |= {"cause": "i-1 is in standby", "problems": ["min is 2, not 3"], "execution": ""}
+    group |= {"cause": "i-1 is in standby", "problems": ["min is 2, not 3"], "execution": "", "endedAt": ""}
     report = report_of([failed_place(1), place(2), place(3)], groups=[group])
     report["machines"][0]["groupName"] = "web"
 

@@ -12,7 +12,7 @@ from drydock.run.outcomes import MACHINE_OUTCOMES, OUTCOMES_OF_RUNS, Ending
 
 def ending(counts: Mapping[str, int] | None = None, **more: Any) -> Ending:
     found = {**dict.fromkeys(MACHINE_OUTCOMES, 0), **(counts or {"succeeded": 3})}
-    rest = {"a_roll_failed": False, "error": "", "closed_by": "", "is_plan_only": False}
+    rest = {"a_roll_failed": False, "error": "", "closed_by": "", "is_plan_only": False, "is_late": False}
     return Ending(counts=found, **{**rest, **more})
 
 
@@ -35,6 +35,7 @@ DECIDED_BY = {
     "machines failed": ending(FAILED),
     "a roll failed": ending(a_roll_failed=True),
     "ended early": ending(error="States.Timeout"),
+    "back late": ending(SOME_LEFT, is_late=True),
     "no machine was there": ending(NONE),
     "only planned": ending(LEFT, is_plan_only=True),
     "none was done": ending({"busy": 3}),

@@ -62,7 +62,8 @@ def planned_machine(number: int, **more: Any) -> PlannedMachine:
         "order": None,
         "wave": 0,
         "seconds": 600,
-        "basis": "default",
+        "basis": "guess",
+        "samples": 0,
         "startsAt": to_text(START),
         "endsAt": to_text(after(10)),
         "fits": True,
@@ -94,8 +95,10 @@ def make_plan(count: int = 3, **more: Any) -> Plan:
         "predictedEnd": to_text(after(60)),
         "machines": [planned_machine(number) for number in range(1, count + 1)],
         "waves": [{"key": f"runs/{RUN_ID}/wave-000.json", "count": count, "isCanary": False}],
+        "guesses": [],
         "leftOut": [],
         "warnings": [],
+        "tooLong": [],
         **more,
     }
     return plan  # type: ignore[no-any-return]

@@ -15,8 +15,9 @@ from html import escape
 from typing import Literal
 
 from drydock.approval.messages import (
-    count_late,
     count_text,
+    fit_text,
+    guessed_text,
     left_out_text,
     members_text,
     planned_text,
@@ -24,7 +25,8 @@ from drydock.approval.messages import (
     what_text,
     who_asks,
 )
-from drydock.plan.plans import Plan, PlannedMachine, count_planned, members_of
+from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
+from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.telling.text import WANTED, one_line
 from drydock.times import find_zone, for_people, from_text
 
@@ -160,7 +162,7 @@ def _notice(notice: Notice) -> str:
 
 def _facts(view: PlanView) -> str:
     plan = view.plan
-    late = count_late(plan)
+    late = sum(map(count_outside, plan["machines"]))
     facts = [
         ("Run", view.run_id),
         ("Asked for by", who_asks(plan, view.started_by) or "not known"),
@@ -171,11 +173,13 @@ def _facts(view: PlanView) -> str:
         ("Account, Region", f"{view.account}, {view.region}"),
     ]
     if plan["predictedEnd"]:
-        facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone)))
+        facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan)))
     if plan["end"]:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
         facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
+    facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
     facts += [("Decided so far", text) for text in view.decisions]
     facts += [("Note", warning) for warning in plan["warnings"]]
     rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(one_line(text))}</dd>" for name, text in facts)
@@ -228,9 +232,11 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     name = planned_text(machine) if is_group else one_line(machine["name"])
     about = [machine["platform"], machine["patchGroup"], "" if machine["power"] == "running" else machine["power"]]
     which = members_text(machine) if is_group else machine["instanceId"] if name else ""
+    about.append(basis_text(machine["basis"], machine["samples"]))
     details = " · ".join(one_line(text) for text in [which, *about] if text)
-    late = '<br><span class="late">will not fit</span>' if not machine["fits"] else ""
-    minutes = max(1, round(machine["seconds"] / 60))
+    fit = fit_text(machine).removeprefix(", ")
+    late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""
+    minutes = whole_minutes(machine["seconds"])
     return (
         f'<tr><td class="number">{place}</td><th scope="row">{escape(name or machine["instanceId"])}'
         f'<br><span class="soft">{escape(details)}</span>{late}</th>'

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.plan.plans import Plan, PlannedMachine, count_planned, members_of
+from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
+from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
 from drydock.telling.text import WANTED, Location, console_link, machine_text, one_line, subject_line
@@ -57,7 +58,7 @@ def approval_message(
     """Subject and text. With a link, whoever has it may answer; without, the approvers of the setting may."""
     machines = count_text(count_planned(plan))
     deadline = for_people(until, location.time_zone)
-    late = count_late(plan)
+    late = sum(map(count_outside, plan["machines"]))
     verb = WANTED[plan["operation"]]
     recorded = run.require_plan()
     lines = [
@@ -67,7 +68,9 @@ def approval_message(
         _run(plan, run),
         f"  Account {location.account}, Region {location.region}",
         f"  What: {what_text(plan)}",
+        *[f"  Never begun: {one_line(sentence)}" for sentence in plan["tooLong"]],
         *_end(plan, late, location),
+        *[f"  A guess: {breakdown_text(guess)}" for guess in plan["guesses"]],
         f"  Plan {hash}",
         *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}"),
         *_left_out(plan),
@@ -102,9 +105,23 @@ def members_text(machine: PlannedMachine) -> str:
     return one_line(", ".join(names)) + (f" and {more:,} more" if more > 0 else "")
 
 
-def count_late(plan: Plan) -> int:
-    """How many machines will not fit."""
-    return sum(len(members_of(machine)) for machine in plan["machines"] if not machine["fits"])
+def estimate_text(machine: PlannedMachine) -> str:
+    """`30 min, a guess`, `25 min, from 4 runs of it`"""
+    return f"{whole_minutes(machine['seconds'])} min, {basis_text(machine['basis'], machine['samples'])}"
+
+
+def guessed_text(plan: Plan) -> str:
+    """What is to be said of a prediction that is a guess, in parts or as a whole; else empty."""
+    guessed = sum(len(members_of(machine)) for machine in plan["machines"] if machine["basis"] == "guess")
+    return f": a guess for {count_text(guessed)} without history" if guessed else ""
+
+
+def fit_text(machine: PlannedMachine) -> str:
+    """What is to be said where not all of it fits: `, will not fit`, `, 2 of them will not fit`; else empty."""
+    late = count_outside(machine)
+    if not late:
+        return ""
+    return ", will not fit" if late == len(members_of(machine)) else f", {late:,} of them will not fit"
 
 
 def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, location: Location) -> tuple[str, str]:
@@ -140,9 +157,7 @@ def _machines(plan: Plan, where: str) -> list[str]:
             break
         lines.append(wave_text(plan, number))
         for machine in machines[: _MOST_MACHINES - named]:
-            minutes = max(1, round(machine["seconds"] / 60))
-            late = "" if machine["fits"] else ", will not fit"
-            about = f"{machine['platform']}, {machine['power']}, about {minutes} min{late}"
+            about = f"{machine['platform']}, {machine['power']}, {estimate_text(machine)}{fit_text(machine)}"
             lines.append(f"  {planned_text(machine)}: {about}")
             if machine.get("kind") == "group":
                 lines.append(f"    {members_text(machine)}")
@@ -155,7 +170,8 @@ def _machines(plan: Plan, where: str) -> list[str]:
 def _end(plan: Plan, late: int, location: Location) -> list[str]:
     lines = []
     if plan["predictedEnd"]:
-        lines.append(f"  Done by {for_people(from_text(plan['predictedEnd']), location.time_zone)}, as predicted")
+        done = for_people(from_text(plan["predictedEnd"]), location.time_zone)
+        lines.append(f"  Done by {done}, as predicted{guessed_text(plan)}")
     if plan["end"]:
         lines.append(f"  Has to end by {for_people(from_text(plan['end']), location.time_zone)}")
     if late:

@@ -56,7 +56,7 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
 def _admit(services: Services, step: Step, request: GroupRequest, standing: Lease | None) -> dict[str, Any]:
     group, policy = services.autoscaling.group(request.group.name), request.policy
     found = look_at_members(services, group)
-    planned = in_order(group, launch_times(found), request.only)
+    planned = in_order(group, launch_times(found), request.only, request.first)
     journal: Mapping[str, Any]
     if standing is not None:
         journal = standing.journal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -41,6 +42,7 @@ from drydock.group.rules import least_healthy, takes_members_out
 from drydock.group.surging import let_member_return, policy_of, wanted_without_surge
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.machine.settling import look_at_commands
+from drydock.plan.estimates import DRAIN
 from drydock.plan.plans import slots_of
 from drydock.records import intents
 from drydock.records.group_leases import (
@@ -56,11 +58,12 @@ from drydock.records.group_leases import (
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
 from drydock.records.leases import Hold, Lease, find_lease, hold_of
+from drydock.records.results import Member
 from drydock.records.runs import Run, child_execution, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
-from drydock.run.gates import look_at_run, look_outside
-from drydock.run.running import NEVER_STARTED, end_of_child
+from drydock.run.gates import Forecast, look_at_run, look_outside
+from drydock.run.running import NEVER_STARTED, end_of_child, parts_of_members
 from drydock.telling.failures import readable_failure
 from drydock.times import from_text
 
@@ -213,7 +216,7 @@ def _closed_gate(services: Services, turn: MemberTurn, policy: Policy, lease: Le
         # What failed in this roll is in the run's budget only once the roll is over.
         run = replace(run, failed=run.failed + len(_failed(lease)))
         zone = run.time_zone or services.environment.time_zone
-        verdict = look_at_run(run, _expected_seconds(services, run, policy, lease), services.now(), zone)
+        verdict = look_at_run(run, _forecast(services, run, lease), services.now(), zone)
         if verdict is not None:
             return verdict.reason
     refresh = services.autoscaling.refresh_at_work(turn.group.name) if takes_members_out(policy) else ""
@@ -222,11 +225,20 @@ def _closed_gate(services: Services, turn: MemberTurn, policy: Policy, lease: Le
     return look_outside(services, policy["gates"])
 
 
-def _expected_seconds(services: Services, run: Run, policy: Policy, lease: Lease) -> int:
-    """How long a member is expected to take: the group's share of the plan's estimate, one batch after another."""
+def _forecast(services: Services, run: Run, lease: Lease) -> Forecast | None:
+    """How long a member is expected to take, and what has to be restored after it; None where nobody planned that.
+
+    What this roll's members took that are done counts for the others, and so do those of other rolls of the run.
+    """
     place = find_place(services.table, run.run_id, lease.subject)
-    batches = -(-len(lease.journal["planned"]) // policy["batch"])
-    return ((place.expected_seconds if place else None) or 0) // max(batches, 1)
+    if place is None or not place.pace:
+        return None
+    # The plan has assumed how long connections drain; by now it is known.
+    drain = int(lease.journal["drainSeconds"]) - DRAIN.linux if lease.journal["operation"] != "Scan" else 0
+    seconds = place.expected_seconds + drain
+    members = [Member.from_item({"name": "", **found}) for found in lease.members.values() if "outcome" in found]
+    forecast = Forecast.by_run(run, place.pace, seconds, "as planned", Counter(parts_of_members(members, seconds)))
+    return replace(forecast, seconds=forecast.seconds + place.after_seconds)
 
 
 def mark_member(services: Services, instance_id: str, value: str | None) -> str:

@@ -182,7 +182,15 @@ def result_of_roll(lease: Lease, failure: Failure | None, problems: Sequence[str
             snapshot_id=journal["snapshotId"],
             sizes={"min": journal["min"], "max": journal["max"], "desired": journal["desired"]},
             members=members,
-            problems=_told([*_describe_left_out(lease), *describe_surge(lease), *problems, *_notes(lease)]),
+            problems=_told(
+                [
+                    *_describe_mixture(journal["operation"], members),
+                    *_describe_left_out(lease),
+                    *describe_surge(lease),
+                    *problems,
+                    *_notes(lease),
+                ]
+            ),
             launch_template=describe_refresh(lease),
         ),
     )
@@ -222,6 +230,15 @@ def _failure_of_members(lease: Lease, members: Mapping[str, Member]) -> Failure 
         reason = (lease.closed or {}).get("reason", "")
         return as_failure(RollStoppedError(f"{lease.group_name}: {len(left)} were not attempted: {reason}"))
     return None
+
+
+def _describe_mixture(operation: str, members: Mapping[str, Member]) -> list[str]:
+    """That patched and unpatched members serve side by side, where the roll did not come to all of them."""
+    patched = sum(member.outcome == "succeeded" for member in members.values())
+    left = sum(member.outcome == "not_attempted" for member in members.values())
+    if operation != "Install" or not patched or not left:
+        return []
+    return [f"is mixed now: {patched} of its members are patched, and {left} were not attempted"]
 
 
 def _describe_left_out(lease: Lease) -> list[str]:

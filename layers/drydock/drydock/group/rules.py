@@ -91,8 +91,13 @@ def refusal_of_members(group: Group, members: Iterable[Instance], policy: Policy
     return nodes[0][1].refuse(f"{group.name}: {', '.join(sorted(instance_id for instance_id, _ in nodes)[:10])}")
 
 
-def in_order(group: Group, launched: Mapping[str, datetime], only: Collection[str]) -> list[Member]:
-    """The members in the order of the roll: the oldest first, each in another zone than the last where possible."""
+def in_order(
+    group: Group, launched: Mapping[str, datetime], only: Collection[str], first: Collection[str] = ()
+) -> list[Member]:
+    """The members in the order of the roll: those of `first`, then the oldest.
+
+    Each is in another zone than the last where possible.
+    """
     left = sorted(
         (
             member
@@ -100,6 +105,7 @@ def in_order(group: Group, launched: Mapping[str, datetime], only: Collection[st
             if member.lifecycle == IN_SERVICE and (not only or member.instance_id in only)
         ),
         key=lambda member: (
+            member.instance_id not in first,
             launched[member.instance_id].isoformat() if member.instance_id in launched else _LAST,
             member.instance_id,
         ),
@@ -107,7 +113,8 @@ def in_order(group: Group, launched: Mapping[str, datetime], only: Collection[st
     ordered: list[Member] = []
     while left:
         zone = ordered[-1].zone if ordered else ""
-        following = next((member for member in left if member.zone != zone), left[0])
+        alike = [member for member in left if (member.instance_id in first) == (left[0].instance_id in first)]
+        following = next((member for member in alike if member.zone != zone), left[0])
         left.remove(following)
         ordered.append(following)
     return ordered

@@ -20,7 +20,7 @@ from drydock.machine.commands import log_key
 from drydock.machine.images import deprecate_images, find_images
 from drydock.machine.power import is_gone
 from drydock.records import intents
-from drydock.records.history import history_change
+from drydock.records.history import history_change, note_failure
 from drydock.records.holder import Holder
 from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
 from drydock.records.results import EndedCommand, Findings, PatchCounts, Result, Work, find_result, put_result
@@ -81,6 +81,8 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     )
     history = [] if failure else [history_change(services.table, result, work, services.now())]
     Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history)
+    if failure:
+        note_failure(services.table, result, work, services.now())
     return _summarise(result)
 
 

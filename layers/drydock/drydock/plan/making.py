@@ -15,14 +15,17 @@ from drydock.aws.table import SCHEMA
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
+from drydock.machine.refusal import refusal_as_protected
+from drydock.plan.estimates import Estimates
 from drydock.plan.plans import (
     Candidate,
-    Durations,
     Plan,
     PlannedWindow,
     at_another_time,
     candidate,
+    find_too_long,
     gather_groups,
+    guesses_of,
     in_order,
     left_out,
     make_waves,
@@ -34,7 +37,7 @@ from drydock.plan.plans import (
 )
 from drydock.plan.run_request import RunRequest
 from drydock.plan.same_patches import warn_of_other_patches
-from drydock.plan.targets import LeftOut, Target
+from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
 from drydock.records.runs import SNAPSHOT_LIVES, Run
@@ -44,6 +47,8 @@ from drydock.tags import GROUP_TAG
 from drydock.times import to_text
 
 _MOST_MACHINES = 10_000
+_TIME_TO_BEGIN = timedelta(minutes=5)
+"""From the plan to the moment at which its first machine is let in, at most."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ class Facts:
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
     stack: str
     """The name of this stack."""
+    stop_protected: frozenset[str] = frozenset()
+    """Those of the stopped machines that EC2 would not stop again."""
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
@@ -148,6 +155,7 @@ def make_plan(facts: Facts) -> Plan:
         frame.end,
         frame.last_admission,
     )
+    machines = planned_machines(waves, schedule, policy["batch"])
     return {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
@@ -163,8 +171,9 @@ def make_plan(facts: Facts) -> Plan:
         "end": to_text(frame.end),
         "lastAdmission": to_text(frame.last_admission),
         "predictedEnd": to_text(schedule.predicted_end),
-        "machines": planned_machines(waves, schedule),
+        "machines": machines,
         "waves": planned_waves(facts.run.run_id, waves),
+        "guesses": guesses_of(ordered, policy),
         "leftOut": sorted(
             [*facts.missing, *without], key=lambda left: (left["error"], left["name"], left["instanceId"])
         ),
@@ -182,12 +191,13 @@ def make_plan(facts: Facts) -> Plan:
                 proved=facts.resumed.plan if facts.resumed and is_proved else None,
             ),
         ],
+        "tooLong": find_too_long(machines, policy, frame.end - _begin_of(facts)),
     }
 
 
 def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
     """The machines that can be planned, and those that cannot, each with the reason."""
-    durations = Durations(facts.histories)
+    estimates = Estimates(facts.histories, facts.policy, _room(facts))
     candidates: list[Candidate] = []
     without: list[LeftOut] = []
     for instance in facts.instances:
@@ -204,12 +214,27 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             membership=facts.memberships.get(instance_id, NO_MEMBERSHIP),
             stack=facts.stack,
         )
+        if reason is None and instance_id in facts.stop_protected:
+            reason = leave_out(instance_id, tags_of(instance).get("Name", ""), refusal_as_protected(instance_id))
         if reason is not None:
             without.append(reason)
         else:
             was_left = was_not_attempted(facts.left_over.get(instance_id), past)
-            candidates.append(candidate(instance, agent, durations, was_left))
+            candidates.append(candidate(instance, agent, estimates, was_left))
     return candidates, without
+
+
+def _begin_of(facts: Facts) -> datetime:
+    """When the time began that the run has."""
+    return facts.frame.window.start if facts.frame.window else facts.run.started
+
+
+def _room(facts: Facts) -> timedelta:
+    """What a machine may take that begins first of all, after an approval that comes late."""
+    approval = facts.policy["approval"]
+    may_ask = approval["required"] or approval["above"] > 0
+    wait = timedelta(seconds=approval["seconds"]) if may_ask else timedelta()
+    return max(facts.frame.end - facts.now - wait - _TIME_TO_BEGIN, timedelta())
 
 
 def _warn_of_ended_systems(facts: Facts) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapreplace
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 
 from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
@@ -23,6 +23,23 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
+from drydock.plan.estimates import (
+    Basis,
+    Breakdown,
+    Estimate,
+    Estimates,
+    RollEstimate,
+    basis_text,
+    break_down,
+    estimate_roll,
+    pace_of,
+    savings_of,
+    steps_after_roll,
+    steps_around_member,
+    steps_before_roll,
+    steps_of_machine,
+    whole_minutes,
+)
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.records.history import History
 from drydock.request.checking import brief
@@ -33,29 +50,35 @@ from drydock.times import to_text
 
 ORDER_TAG = "DrydockOrder"
 MOST_WAVES = 100
-DEFAULT_SECONDS = 600
-"""How long a machine is expected to take of which nothing is known: image, installation, reboot, restore."""
-OUT_OF_SERVICE_SECONDS = 600
-"""How long a member of a group is expected to take besides: connections drain for 300 seconds unless a target group
-says otherwise, and as long again until it is healthy."""
-
-Basis = Literal["own history", "patch group", "default"]
-
 _LAST = 1000
 _MOST_NAMED = 10
 
 
 class PlannedMember(TypedDict):
-    """A member of an Auto Scaling group that a roll patches."""
+    """A member of an Auto Scaling group that a roll patches. One that `wasLeft` last time comes before the others."""
 
     instanceId: str
     name: str
+    wasLeft: NotRequired[bool]
+
+
+class PlannedRoll(TypedDict):
+    """How long a roll is expected to take, in seconds: before its first batch, for each batch, after the last.
+
+    `reaches` is how many members it is expected to come to before the run has to end.
+    """
+
+    before: int
+    turns: list[int]
+    after: int
+    reaches: int
 
 
 class PlannedMachine(TypedDict):
     """A machine, or a group whose members are patched in one roll: its `instanceId` is then the group's key.
 
-    `wave` counts from 0; `basis` says what `seconds` is estimated from. A plan of an older Drydock has no `kind`.
+    `wave` counts from 0; `basis` says what `seconds` is estimated from, and `samples` from how many runs. A plan of an
+    older Drydock has no `kind`.
     """
 
     instanceId: str
@@ -68,6 +91,7 @@ class PlannedMachine(TypedDict):
     wave: int
     seconds: int
     basis: Basis
+    samples: int
     startsAt: str
     endsAt: str
     fits: bool
@@ -75,6 +99,8 @@ class PlannedMachine(TypedDict):
     groupName: NotRequired[str]
     members: NotRequired[list[PlannedMember]]
     """Of a group: those that the targets mean and nothing speaks against."""
+    roll: NotRequired[PlannedRoll]
+    """Of a group."""
 
 
 class PlannedWave(TypedDict):
@@ -116,8 +142,14 @@ class Plan(TypedDict):
     predictedEnd: str
     machines: list[PlannedMachine]
     waves: list[PlannedWave]
+    guesses: list[Breakdown]
+    """What the estimates of machines consist of that have no history, and those of rolls."""
     leftOut: list[LeftOut]
     warnings: list[str]
+    tooLong: list[str]
+    """What would not be over in time even if it were alone in the window, and what to change: a sentence each."""
+    needs: NotRequired[list[str]]
+    """What somebody has to do before the night, or should; the first of the warnings."""
 
 
 @dataclass(frozen=True)
@@ -131,17 +163,23 @@ class Candidate:
     power: str
     managed: Literal["yes", "unknown"]
     tags: Mapping[str, str]
-    seconds: int
-    basis: Basis
+    estimate: Estimate
     not_attempted: bool
     """Whether its turn did not come the last time; of a group, that of one of its members."""
     members: tuple[Candidate, ...] = ()
     """Of a group: those that are patched."""
+    roll: RollEstimate | None = None
+    """Of a group."""
 
     @property
     def machines(self) -> tuple[Candidate, ...]:
         """The machines that it stands for."""
         return self.members or (self,)
+
+    @property
+    def seconds(self) -> int:
+        """How long it is expected to take, from its beginning until it is given back."""
+        return self.roll.seconds if self.roll else self.estimate.seconds
 
     @property
     def group_name(self) -> str:
@@ -183,7 +221,10 @@ class Turn:
 
     starts: datetime
     ends: datetime
+    """Of a group whose roll does not come to all of its members: when it stops."""
     fits: bool
+    batches: int
+    """How many batches of a group fit; of a machine, 1 or 0."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +287,7 @@ def _why_left_out(
 
 def _refusal_once_settled(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
     """Why admission would refuse an instance, once it is what it is about to be: its turn comes later."""
-    settled = {"pending": "running", "stopping": "stopped"}.get(state_of(instance), state_of(instance))
+    settled = settled_power(state_of(instance))
     why = refusal({**instance, "State": {"Name": settled}}, policy, True, membership)
     group = tags_of(instance).get(GROUP_TAG)
     if why is None and group is not None and settled == "stopped":
@@ -257,36 +298,15 @@ def _refusal_once_settled(instance: Instance, policy: Policy, membership: Member
     return why
 
 
-class Durations:
-    """How long machines take, from what is known of their past."""
-
-    def __init__(self, history: Mapping[str, History]) -> None:
-        self._own = {instance_id: _ninetieth(known.seconds) for instance_id, known in history.items() if known.seconds}
-        alike: dict[tuple[str, str], list[int]] = {}
-        for known in history.values():
-            alike.setdefault((known.platform, known.patch_group), []).extend(known.seconds)
-        self._alike = {kind: _ninetieth(seconds) for kind, seconds in alike.items() if seconds}
-
-    def estimate(self, instance_id: str, platform: str, patch_group: str) -> tuple[int, Basis]:
-        """Seconds that nine in ten do not exceed: of the machine itself, else of its like; and which of these."""
-        if instance_id in self._own:
-            return self._own[instance_id], "own history"
-        if (platform, patch_group) in self._alike:
-            return self._alike[platform, patch_group], "patch group"
-        return DEFAULT_SECONDS, "default"
+def settled_power(power: str) -> str:
+    """What a state of EC2 is about to be."""
+    return {"pending": "running", "stopping": "stopped"}.get(power, power)
 
 
-def _ninetieth(seconds: Collection[int]) -> int:
-    """The 90th percentile by nearest rank: a duration that has really occurred."""
-    rank = -(-9 * len(seconds) // 10)
-    return sorted(seconds)[rank - 1]
-
-
-def candidate(instance: Instance, agent: Agent | None, durations: Durations, not_attempted: bool) -> Candidate:
+def candidate(instance: Instance, agent: Agent | None, estimates: Estimates, not_attempted: bool) -> Candidate:
     """What the plan needs to know of an instance that nothing speaks against."""
     tags, platform, power = tags_of(instance), platform_of(instance), state_of(instance)
     patch_group = tags.get("Patch Group", tags.get("PatchGroup", ""))
-    seconds, basis = durations.estimate(instance["InstanceId"], platform, patch_group)
     return Candidate(
         subject=read_subject(instance["InstanceId"]),
         name=name_of(instance),
@@ -295,8 +315,7 @@ def candidate(instance: Instance, agent: Agent | None, durations: Durations, not
         power=power,
         managed="yes" if power == "running" and agent is not None and agent.online else "unknown",
         tags=tags,
-        seconds=seconds,
-        basis=basis,
+        estimate=estimates.estimate(instance["InstanceId"], platform, patch_group, settled_power(power)),
         not_attempted=not_attempted,
     )
 
@@ -315,27 +334,26 @@ def gather_groups(candidates: Iterable[Candidate], policy: Policy) -> list[Candi
 
 def _group(name: str, members: tuple[Candidate, ...], policy: Policy) -> Candidate:
     members = tuple(sorted(members, key=lambda member: (member.name, member.subject.key)))
-    turns = -(-len(members) // policy["batch"])
-    # A Scan takes nobody out of service.
-    out_of_service = OUT_OF_SERVICE_SECONDS if policy["operation"] != "Scan" else 0
-    # The slower ones decide how long a batch takes.
-    work = sum(sorted((member.seconds for member in members), reverse=True)[:turns])
+    platforms = sorted({member.platform for member in members})
+    # No more is known of the roll than of the member of which least is known.
+    estimate = max((member.estimate for member in members), key=lambda one: _BASES.index(one.basis))
     return Candidate(
         subject=Group(name),
         name=name,
-        platform=", ".join(sorted({member.platform for member in members})),
+        platform=", ".join(platforms),
         patch_group=", ".join(sorted({member.patch_group for member in members} - {""})),
         power="running",
         managed="yes" if all(member.managed == "yes" for member in members) else "unknown",
         tags={GROUP_TAG: name},
-        seconds=work + turns * out_of_service,
-        basis=min((member.basis for member in members), key=_BASES.index),
+        estimate=estimate,
         not_attempted=any(member.not_attempted for member in members),
         members=members,
+        # Where there are both, Windows is the slower.
+        roll=estimate_roll(policy, platforms[-1], [member.seconds for member in members]),
     )
 
 
-_BASES: Sequence[Basis] = ("default", "patch group", "own history")
+_BASES: Sequence[Basis] = get_args(Basis)
 
 
 def count_machines(candidates: Iterable[Candidate]) -> int:
@@ -347,13 +365,14 @@ def was_not_attempted(at: datetime | None, history: History | None) -> bool:
     """Whether a machine's turn did not come in a run that planned it, and it has not been done since."""
     if at is None:
         return False
-    return history is None or at > history.done
+    return history is None or history.done is None or at > history.done
 
 
 def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str]]:
     """The machines in the order of their turns, and warnings.
 
-    Those whose turn did not come last time are first; then the tag DrydockOrder decides, the lowest first.
+    Those whose turn did not come last time are first; then the tag DrydockOrder decides, the lowest first; then those
+    that take longest: one that begins late and takes long keeps all others waiting for it alone.
     """
     ordered = sorted(candidates, key=_rank)
     unclear = [
@@ -369,9 +388,9 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     ]
 
 
-def _rank(machine: Candidate) -> tuple[bool, int, str, str]:
+def _rank(machine: Candidate) -> tuple[bool, int, int, str, str]:
     order = _LAST if machine.order is None else machine.order
-    return not machine.not_attempted, order, machine.name, machine.subject.key
+    return not machine.not_attempted, order, -machine.seconds, machine.name, machine.subject.key
 
 
 def first_of(names: Sequence[str]) -> str:
@@ -448,16 +467,24 @@ def predict(
     """When each machine's turn comes: the earliest free slot, one wave after another, a soak after the canary.
 
     A machine fits when it starts before the last admission and is done by the end. One that does not is passed
-    over, and a shorter one after it may still fit.
+    over, and a shorter one after it may still fit. A group fits when one batch does, and keeps its slot for as long as
+    it may work.
     """
-    work = [_Work([(machine.subject, machine.seconds) for machine in wave.machines], wave.is_canary) for wave in waves]
+    work = [
+        _Work([(machine.subject, _roll_of(machine)) for machine in wave.machines], wave.is_canary) for wave in waves
+    ]
     return _predict(work, start, concurrency, soak, end, last_admission)
 
 
-class _Work(NamedTuple):
-    """A wave as its times depend on it: its machines with their seconds."""
+def _roll_of(machine: Candidate) -> RollEstimate:
+    """A machine is like a roll of one batch, with nothing to do around it."""
+    return machine.roll or RollEstimate(0, (machine.seconds,), 0)
 
-    machines: Sequence[tuple[Subject, int]]
+
+class _Work(NamedTuple):
+    """A wave as its times depend on it: its machines with what they are expected to take."""
+
+    machines: Sequence[tuple[Subject, RollEstimate]]
     is_canary: bool
 
 
@@ -477,28 +504,37 @@ def _predict(
             now, is_to_soak = now + soak, False
         free = [now] * min(concurrency, len(wave.machines))
         over = now
-        for subject, seconds in wave.machines:
-            starts, ends = free[0], free[0] + timedelta(seconds=seconds)
-            fits = (last_admission is None or starts < last_admission) and (end is None or ends <= end)
-            turns[subject] = Turn(starts, ends, fits)
-            if fits:
-                heapreplace(free, ends)
-                over = max(over, ends)
+        for subject, estimate in wave.machines:
+            turn = _turn(estimate, free[0], end, last_admission)
+            turns[subject] = turn
+            if turn.fits:
+                heapreplace(free, turn.ends)
+                over = max(over, turn.ends)
                 is_to_soak = is_to_soak or wave.is_canary
         now = over
     return Schedule(turns, max((turn.ends for turn in turns.values() if turn.fits), default=start))
 
 
-def planned_machines(waves: Sequence[DraftWave], schedule: Schedule) -> list[PlannedMachine]:
-    """The machines of a plan, in the order in which they are worked on."""
+def _turn(estimate: RollEstimate, starts: datetime, end: datetime | None, last_admission: datetime | None) -> Turn:
+    forever = timedelta(days=365)
+    begins_within = last_admission - starts if last_admission else forever
+    batches = estimate.batches_until(begins_within, end - starts if end else forever)
+    # A roll begins before its first batch does.
+    fits = batches > 0 and begins_within > timedelta()
+    done = estimate.turns[:batches] if fits else estimate.turns
+    return Turn(starts, starts + timedelta(seconds=estimate.before + sum(done) + estimate.after), fits, batches)
+
+
+def planned_machines(waves: Sequence[DraftWave], schedule: Schedule, batch: int) -> list[PlannedMachine]:
+    """The machines of a plan, in the order in which they are worked on; so many members of a group at once."""
     return [
-        _planned(machine, number, schedule.turns[machine.subject])
+        _planned(machine, number, schedule.turns[machine.subject], batch)
         for number, wave in enumerate(waves)
         for machine in wave.machines
     ]
 
 
-def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
+def _planned(machine: Candidate, wave: int, turn: Turn, batch: int) -> PlannedMachine:
     planned: PlannedMachine = {
         "kind": "instance",
         "instanceId": machine.subject.key,
@@ -510,7 +546,8 @@ def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
         "order": machine.order,
         "wave": wave,
         "seconds": machine.seconds,
-        "basis": machine.basis,
+        "basis": machine.estimate.basis,
+        "samples": machine.estimate.samples,
         "startsAt": to_text(turn.starts),
         "endsAt": to_text(turn.ends),
         "fits": turn.fits,
@@ -519,9 +556,47 @@ def _planned(machine: Candidate, wave: int, turn: Turn) -> PlannedMachine:
         planned |= {
             "kind": "group",
             "groupName": machine.name,
-            "members": [{"instanceId": member.subject.key, "name": member.name} for member in machine.members],
+            "members": [_planned_member(member) for member in machine.members],
+        }
+    if machine.roll:
+        planned["roll"] = {
+            "before": machine.roll.before,
+            "turns": list(machine.roll.turns),
+            "after": machine.roll.after,
+            "reaches": min(len(machine.members), turn.batches * batch),
         }
     return planned
+
+
+def _planned_member(member: Candidate) -> PlannedMember:
+    planned: PlannedMember = {"instanceId": member.subject.key, "name": member.name}
+    if member.not_attempted:
+        planned["wasLeft"] = True
+    return planned
+
+
+def estimate_of(machine: PlannedMachine) -> RollEstimate:
+    """How long an entry of a plan is expected to take; a machine is like a roll of one batch."""
+    roll = machine.get("roll")
+    if roll is None:
+        return RollEstimate(0, (machine["seconds"],), 0)
+    return RollEstimate(roll["before"], tuple(roll["turns"]), roll["after"])
+
+
+def guesses_of(candidates: Iterable[Candidate], policy: Policy) -> list[Breakdown]:
+    """What the estimates consist of that no run has shown: of machines without history, and of rolls."""
+    candidates = list(candidates)
+    alone = [machine for one in candidates for machine in one.machines]
+    kinds = sorted({(one.platform, settled_power(one.power)) for one in alone if one.estimate.basis == "guess"})
+    found = [break_down(f"{platform}, {power}", steps_of_machine(policy, platform, power)) for platform, power in kinds]
+    for platform in sorted({member.platform for one in candidates if one.members for member in one.members}):
+        rolls = {
+            "before a roll": steps_before_roll(policy, platform),
+            "around each batch of a roll": steps_around_member(policy, platform),
+            "after a roll": steps_after_roll(policy, platform),
+        }
+        found += [break_down(f"{platform}, {of}", steps) for of, steps in rolls.items() if steps]
+    return found
 
 
 def members_of(machine: PlannedMachine) -> Sequence[PlannedMember]:
@@ -534,13 +609,21 @@ def count_planned(plan: Plan) -> int:
     return sum(len(members_of(machine)) for machine in plan["machines"])
 
 
+def count_outside(machine: PlannedMachine) -> int:
+    """How many machines of an entry will not fit: of a group, those that its roll will not come to in time."""
+    members = len(members_of(machine))
+    if not machine["fits"]:
+        return members
+    return members - machine["roll"]["reaches"] if "roll" in machine else 0
+
+
 def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: datetime) -> Plan:
     """The same plan, with the times of a run that carries it out later. Its hash stays the same."""
     policy = plan["policy"]
     work = [
         _Work(
             [
-                (subject_of_item(machine), machine["seconds"])
+                (subject_of_item(machine), estimate_of(machine))
                 for machine in plan["machines"]
                 if machine["wave"] == number
             ],
@@ -553,14 +636,60 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
     machines: list[PlannedMachine] = []
     for machine in plan["machines"]:
         turn = schedule.turns[subject_of_item(machine)]
-        machines.append({**machine, "startsAt": to_text(turn.starts), "endsAt": to_text(turn.ends), "fits": turn.fits})
+        moved: PlannedMachine = {
+            **machine,
+            "startsAt": to_text(turn.starts),
+            "endsAt": to_text(turn.ends),
+            "fits": turn.fits,
+        }
+        if "roll" in moved:
+            moved["roll"] = {**moved["roll"], "reaches": min(len(moved["members"]), turn.batches * policy["batch"])}
+        machines.append(moved)
     return {
         **plan,
         "end": to_text(end),
         "lastAdmission": to_text(last_admission),
         "predictedEnd": to_text(schedule.predicted_end),
         "machines": machines,
+        "tooLong": find_too_long(machines, policy, end - start),
     }
+
+
+def find_too_long(machines: Iterable[PlannedMachine], policy: Policy, room: timedelta) -> list[str]:
+    """What does not fit into an empty window, however often it is tried, and what helps; alike ones in one sentence."""
+    alike: dict[tuple[int, Basis, int, str, str, bool], list[str]] = {}
+    for machine in machines:
+        least = estimate_of(machine).least
+        if timedelta(seconds=least) <= room:
+            continue
+        is_group = machine.get("kind") == "group"
+        kind = (least, machine["basis"], machine["samples"], machine["platform"], machine["power"], is_group)
+        name = f"group {machine['groupName']}" if is_group else machine["name"] or machine["instanceId"]
+        alike.setdefault(kind, []).append(name)
+    return [
+        _too_long(names, Estimate(least, basis, samples), platform, power, is_group, policy, room)
+        for (least, basis, samples, platform, power, is_group), names in alike.items()
+    ]
+
+
+def _too_long(
+    names: Sequence[str],
+    estimate: Estimate,
+    platform: str,
+    power: str,
+    is_group: bool,
+    policy: Policy,
+    room: timedelta,
+) -> str:
+    minutes, has = whole_minutes(estimate.seconds), whole_minutes(room.total_seconds())
+    what = "one batch of it takes" if is_group else "takes"
+    more = max(5, -(-(estimate.seconds - int(room.total_seconds())) // 300) * 5)
+    savings = [f"{change} saves {saved}" for change, saved in savings_of(policy, platform, settled_power(power))]
+    return (
+        f"{first_of(names)}: {what} {minutes} minutes ({basis_text(estimate.basis, estimate.samples)}), and there are "
+        f"{has} in all, so no run of this length ever begins it. Give the window {more} minutes more"
+        + (f", or shorten the work ({'; '.join(savings)})" if savings else "")
+    )
 
 
 def wave_key(run_id: str, number: int) -> str:
@@ -569,16 +698,34 @@ def wave_key(run_id: str, number: int) -> str:
 
 
 def wave_items(plan: Plan, number: int) -> list[dict[str, Any]]:
-    """The items of a wave, as they are stored for its Map. `only` names the members of a group."""
+    """The items of a wave, as they are stored for its Map: what a place in the run is judged by.
+
+    `seconds` is what has to be left for it to begin: of a group, for one batch of the members that `only` names.
+    """
     return [_item(machine) for machine in plan["machines"] if machine["wave"] == number]
 
 
 def _item(machine: PlannedMachine) -> dict[str, Any]:
-    item = {"instanceId": machine["instanceId"], "name": machine["name"], "seconds": machine["seconds"]}
+    estimate = estimate_of(machine)
+    item = {
+        "instanceId": machine["instanceId"],
+        "name": machine["name"],
+        "seconds": estimate.least,
+        "pace": pace_of(machine["platform"], machine["basis"]),
+        "basis": basis_text(machine["basis"], machine["samples"]),
+    }
     if machine.get("kind") != "group":
         return item
     only = [member["instanceId"] for member in members_of(machine)]
-    return {**item, "kind": "group", "groupName": machine["groupName"], "only": only}
+    return {
+        **item,
+        "kind": "group",
+        "groupName": machine["groupName"],
+        "only": only,
+        "first": [member["instanceId"] for member in members_of(machine) if member.get("wasLeft")],
+        "turnSeconds": max(estimate.turns),
+        "afterSeconds": estimate.after,
+    }
 
 
 def planned_waves(run_id: str, waves: Sequence[DraftWave]) -> list[PlannedWave]:
@@ -597,15 +744,20 @@ def plan_hash(plan: Plan) -> str:
     approved: dict[str, Any] = {
         key: value
         for key, value in plan.items()
-        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings")
+        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "tooLong", "needs")
     }
     approved["policy"] = _without(plan["policy"], "deadlineMinutes")
     approved["window"] = _without(plan["window"], "start", "end") if plan["window"] else None
-    approved["machines"] = [_without(machine, "startsAt", "endsAt", "fits") for machine in plan["machines"]]
+    approved["machines"] = [_without_times(machine) for machine in plan["machines"]]
     # A wave's key holds the id of the run.
     approved["waves"] = [_without(wave, "key") for wave in plan["waves"]]
     canonical = json.dumps(approved, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_times(machine: PlannedMachine) -> dict[str, Any]:
+    timeless = _without(machine, "startsAt", "endsAt", "fits")
+    return {**timeless, "roll": _without(machine["roll"], "reaches")} if "roll" in machine else timeless
 
 
 def _without(value: Mapping[str, Any], *keys: str) -> dict[str, Any]:

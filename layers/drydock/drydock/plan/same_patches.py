@@ -56,8 +56,7 @@ def _warn(machines: Iterable[Candidate], known: set[Kind], whose: str) -> list[s
         if _kind(machine) not in known:
             others.setdefault(_kind(machine), []).append(machine.label)
     return [
-        f"{whose} has no {platform} machine {_in_group(group)}: these get the patches that their own baseline approves "
-        f"when the first of them asks, which nobody has proved: {first_of(names)}"
+        f"{whose} has no {platform} machine {_in_group(group)}, so nobody has proved the patches of {first_of(names)}"
         for (group, platform), names in sorted(others.items())
     ]
 

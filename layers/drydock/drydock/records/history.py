@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drydock.aws.table import Item, Key, Table, Write
+from drydock.aws.table import ConditionFailedError, Item, Key, Table, Write
+from drydock.records.reading import moment, read_all, readable, text
 from drydock.records.results import Result, Work
-from drydock.times import TimeBudget, from_text, to_text
+from drydock.times import TimeBudget, to_text
 
 SAMPLES = 10
 """So many durations are remembered of each machine."""
@@ -21,30 +22,35 @@ _PARTITION, _LEFT = "HISTORY", "NOT_ATTEMPTED"
 
 @dataclass(frozen=True)
 class History:
-    """A machine's past successes with one operation. `seconds` are the durations of the last ten, newest first."""
+    """A machine's past with one operation. `seconds` are the durations of the last ten successes, newest first."""
 
     instance_id: str
     platform: str
     patch_group: str
-    done: datetime
+    done: datetime | None
+    """When it succeeded last; None when it never did."""
     done_by: str
-    """ARN of the execution."""
+    """ARN of the execution; empty when it never succeeded."""
     seconds: tuple[int, ...]
+    failed_after: int = 0
+    """The longest time after which it failed since it succeeded last; 0 when it did not."""
 
 
 def _key(operation: str, instance_id: str) -> Key:
     return {"pk": _PARTITION, "sk": f"{operation}#{instance_id}"}
 
 
+@readable
 def _read(item: Item) -> History:
     names = (f"s{number}" for number in range(1, SAMPLES + 1))
     return History(
         instance_id=item["sk"].partition("#")[2],
-        platform=item["platform"],
-        patch_group=item["patchGroup"],
-        done=from_text(item["doneAt"]),
-        done_by=item["doneBy"],
+        platform=text(item["platform"]),
+        patch_group=text(item["patchGroup"]),
+        done=moment(item["doneAt"]) if "doneAt" in item else None,
+        done_by=text(item.get("doneBy", "")),
         seconds=tuple(int(item[name]) for name in names if item.get(name)),
+        failed_after=int(item.get("failedAfter", 0)),
     )
 
 
@@ -61,7 +67,9 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
     }
     return table.change(
         _key(work.operation, result.subject.key),
-        "SET " + ", ".join([*shifts, "s1 = :seconds", *(f"#{name} = :{name}" for name in facts)]),
+        "SET "
+        + ", ".join([*shifts, "s1 = :seconds", *(f"#{name} = :{name}" for name in facts)])
+        + " REMOVE failedAfter",
         "",
         {f"#{name}": name for name in facts},
         {
@@ -72,15 +80,35 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
     )
 
 
+def note_failure(table: Table, result: Result, work: Work, now: datetime) -> None:
+    """Remember after which time a machine failed, if that is longer than what is remembered already."""
+    facts = {
+        "platform": work.platform,
+        "patchGroup": work.patch_group,
+        "failedAfter": int((result.ended - result.started).total_seconds()),
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    try:
+        table.update(
+            _key(work.operation, result.subject.key),
+            "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
+            "attribute_not_exists(failedAfter) OR failedAfter < :failedAfter",
+            {f"#{name}": name for name in facts},
+            {f":{name}": value for name, value in facts.items()},
+        )
+    except ConditionFailedError:
+        return
+
+
 def find_history(table: Table, operation: str, instance_id: str) -> History | None:
-    """What is known of a machine's successes in this operation; None when it had none in the time that is kept."""
+    """What is known of a machine's past in this operation; None for nothing in the time that is kept."""
     item = table.get(_key(operation, instance_id))
     return _read(item) if item else None
 
 
 def all_histories(table: Table, operation: str) -> dict[str, History]:
-    """By instance id."""
-    histories = (_read(item) for item in table.query(_PARTITION, f"{operation}#"))
+    """By instance id. Of one that cannot be read, nothing is known."""
+    histories = read_all(table.query(_PARTITION, f"{operation}#"), _read).read
     return {history.instance_id: history for history in histories}
 
 
@@ -111,4 +139,9 @@ def note_not_attempted(table: Table, run_id: str, instance_ids: Sequence[str], b
 
 def left_over(table: Table) -> dict[str, datetime]:
     """When machines were last left over, by instance id."""
-    return {str(item["sk"]): from_text(item["at"]) for item in table.query(_LEFT)}
+    return dict(read_all(table.query(_LEFT), _read_left_over).read)
+
+
+@readable
+def _read_left_over(item: Item) -> tuple[str, datetime]:
+    return item["sk"], moment(item["at"])

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
-from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError
+from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError, UnreadableItemError
 from drydock.records.holder import Holder
-from drydock.subject import Group, Subject, subject_of_item
+from drydock.records.reading import Readings, mapping, moment, number, read_all, readable, text
+from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.texts import cut_bytes
 from drydock.times import from_text, to_text
 
@@ -34,6 +36,7 @@ _MOST_CAUSE = 4_000
 _KEPT = timedelta(days=365)
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
+_TAKEN = "taken#"
 PLACES = "MACHINE#"
 """How the sort keys of a run's places begin."""
 
@@ -94,8 +97,12 @@ class Place:
     name: str
     only: Sequence[str] = ()
     """Of a group: the ids of the members that the plan means."""
-    expected_seconds: int | None = None
-    """How long it is expected to take, by the plan; None where it could not be decided whether it may begin."""
+    pace: str = ""
+    """The name under which it is counted how long its like take; empty where that is not to be counted."""
+    expected_seconds: int = 0
+    """How long it is expected to take, by the plan; of a group, how long each of its batches is."""
+    after_seconds: int = 0
+    """Of a group: how long it takes after the last batch until all is as it was found."""
     execution: str = ""
     """ARN of the execution that patches it or rolls through it; empty for one that was not let in."""
     admitted: datetime | None = None
@@ -108,34 +115,45 @@ class Place:
 
     @classmethod
     def from_item(cls, item: Item) -> Place:
-        """Read a place; what nobody has written down yet is None or empty."""
-        return cls(
-            subject=subject_of_item(item),
-            name=item["name"],
-            only=item.get("only", ()),
-            expected_seconds=item.get("expectedSeconds"),
-            execution=item.get("execution", ""),
-            admitted=from_text(item["admittedAt"]) if "admittedAt" in item else None,
-            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
-            outcome=item.get("outcome", ""),
-            error=item.get("error", ""),
-            cause=item.get("cause", ""),
-            verdict=item.get("verdict", ""),
-        )
+        """Read a place; what nobody has written down yet is None or empty. Raises UnreadableItemError."""
+        return _read_place(item)
 
     def to_item(self) -> Item:
         """As it is written first: a verdict comes only with an end."""
-        expected = {} if self.expected_seconds is None else {"expectedSeconds": self.expected_seconds}
+        expected = {
+            "pace": self.pace,
+            "expectedSeconds": self.expected_seconds,
+            **({"afterSeconds": self.after_seconds} if self.after_seconds else {}),
+        }
         admission = {"execution": self.execution, "admittedAt": to_text(self.admitted)} if self.admitted else {}
         end = {"outcome": self.outcome, "error": self.error, "cause": cut_bytes(self.cause, _MOST_CAUSE)}
         return {
             "instanceId": self.subject.key,
             "name": self.name,
             **({"only": self.only} if self.only else {}),
-            **expected,
+            **(expected if self.pace else {}),
             **admission,
             **({**end, "endedAt": to_text(self.ended)} if self.ended else {}),
         }
+
+
+@readable
+def _read_place(item: Item) -> Place:
+    return Place(
+        subject=subject_of_item(item),
+        name=text(item["name"]),
+        only=[text(one) for one in item["only"]] if "only" in item else (),
+        pace=text(item.get("pace", "")),
+        expected_seconds=number(item.get("expectedSeconds", 0)),
+        after_seconds=number(item.get("afterSeconds", 0)),
+        execution=text(item.get("execution", "")),
+        admitted=moment(item["admittedAt"]) if "admittedAt" in item else None,
+        ended=moment(item["endedAt"]) if "endedAt" in item else None,
+        outcome=text(item.get("outcome", "")),
+        error=text(item.get("error", "")),
+        cause=text(item.get("cause", "")),
+        verdict=text(item.get("verdict", "")),
+    )
 
 
 @dataclass(frozen=True)
@@ -174,21 +192,21 @@ class RecordedPlan:
     def from_item(cls, item: Item) -> RecordedPlan:
         """Read it out of the item of a run that has a plan."""
         return cls(
-            key=item["planKey"],
-            hash=item["planHash"],
+            key=text(item["planKey"]),
+            hash=text(item["planHash"]),
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
-            machines=item["planned"],
+            machines=number(item["planned"]),
             operation=item["operation"],
-            policy=item["policy"],
+            policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
-            snapshot_since=from_text(item["snapshotSince"]),
-            window=item["window"],
-            time_zone=item["timeZone"],
-            end=from_text(item["end"]),
-            last_admission=from_text(item["lastAdmission"]),
-            max_errors=item["maxErrors"],
-            since=from_text(item["since"]),
+            snapshot_since=moment(item["snapshotSince"]),
+            window=mapping(item["window"]),
+            time_zone=text(item["timeZone"]),
+            end=moment(item["end"]),
+            last_admission=moment(item["lastAdmission"]),
+            max_errors=number(item["maxErrors"]),
+            since=moment(item["since"]),
             started_by=item["startedBy"],
             is_canary_proved=item["canaryProved"],
             bucket=item["bucket"],
@@ -238,11 +256,11 @@ class RecordedEnd:
     def from_item(cls, item: Item) -> RecordedEnd:
         """Read it out of the item of a run that has ended."""
         return cls(
-            at=from_text(item["endedAt"]),
-            outcome=item["outcome"],
-            counts=item["counts"],
+            at=moment(item["endedAt"]),
+            outcome=text(item["outcome"]),
+            counts=mapping(item["counts"]),
             failed_groups=item["failedGroups"],
-            report_key=item["reportKey"],
+            report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
         )
@@ -273,6 +291,9 @@ class Run:
     failed: int
     plan: RecordedPlan | None
     """None while there is none."""
+    taken: Mapping[str, Mapping[int, int]]
+    """How long its machines took that are done: by the name of their kind, how many took so many twentieths of what
+    was expected."""
     soak_until: datetime | None
     """Until when nothing begins after the canary; None while that was not asked for."""
     approval: Mapping[str, Any] | None
@@ -345,30 +366,76 @@ class RunSummary:
 
     @classmethod
     def from_item(cls, item: Item) -> RunSummary:
-        """Read a run out of the index, which holds only some of its attributes."""
-        return cls(
-            run_id=item["runId"],
-            holder=Holder(item["owner"], item["redriveCount"]),
-            started=from_text(item["startedAt"]),
-            window_id=str(item.get("window", {}).get("windowId", "")),
-            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
-        )
+        """Read a run out of the index, which holds only some of its attributes. Raises UnreadableItemError."""
+        return _read_summary(item)
 
 
+@readable
+def _read_summary(item: Item) -> RunSummary:
+    return RunSummary(
+        run_id=_run_id_of(item),
+        holder=Holder.from_item(item, "owner"),
+        started=moment(item["startedAt"]),
+        window_id=str(mapping(item.get("window", {})).get("windowId", "")),
+        ended=moment(item["endedAt"]) if "endedAt" in item else None,
+    )
+
+
+def _run_id_of(item: Item) -> str:
+    """Raises ValueError for an item that is no run's own."""
+    run_id = text(item["runId"])
+    if {"pk": item["pk"], "sk": item["sk"]} != run_key(run_id):
+        raise ValueError("its key is not a run's")
+    return run_id
+
+
+@readable
 def read_run(item: Item) -> Run:
-    """A run out of its item; plan, approval and end are None until they are written there."""
+    """A run out of its item; plan, approval and end are None until they are written there.
+
+    Raises UnreadableItemError.
+    """
     return Run(
-        run_id=item["runId"],
-        holder=Holder(item["owner"], item["redriveCount"]),
-        phase=item["phase"],
-        started=from_text(item["startedAt"]),
-        closed=item.get("closed"),
-        failed=item["failed"],
+        run_id=_run_id_of(item),
+        holder=Holder.from_item(item, "owner"),
+        phase=text(item["phase"]),
+        started=moment(item["startedAt"]),
+        closed={key: text(value) for key, value in mapping(item["closed"]).items()} if "closed" in item else None,
+        failed=number(item["failed"]),
         plan=RecordedPlan.from_item(item) if "planKey" in item else None,
-        soak_until=from_text(item["soakUntil"]) if "soakUntil" in item else None,
-        approval=item.get("approval"),
+        taken=_read_taken(item),
+        soak_until=moment(item["soakUntil"]) if "soakUntil" in item else None,
+        approval=mapping(item["approval"]) if "approval" in item else None,
         ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
     )
+
+
+def _read_taken(item: Item) -> dict[str, dict[int, int]]:
+    """Each number is an attribute of its own, `taken#<kind>#<twentieths>`, so that it can be counted without a look."""
+    taken: dict[str, dict[int, int]] = {}
+    for name, count in item.items():
+        if name.startswith(_TAKEN):
+            kind, _, parts = name.removeprefix(_TAKEN).rpartition("#")
+            taken.setdefault(kind, {})[int(parts)] = int(count)
+    return taken
+
+
+def count_taken(table: Table, run_id: str, pace: str, parts: Iterable[int]) -> None:
+    """Count machines that are done, each by how many twentieths it took of what was expected."""
+    counts = Counter(parts)
+    if not counts:
+        return
+    names = {f"#taken{one}": f"{_TAKEN}{pace}#{one}" for one in counts}
+    try:
+        table.update(
+            run_key(run_id),
+            "ADD " + ", ".join(f"#taken{one} :taken{one}" for one in counts),
+            "attribute_exists(pk)",
+            names,
+            {f":taken{one}": count for one, count in counts.items()},
+        )
+    except ConditionFailedError:
+        return
 
 
 def find_run(table: Table, run_id: str) -> Run | None:
@@ -385,14 +452,14 @@ def require_run(table: Table, run_id: str) -> Run:
     return run
 
 
-def open_runs(table: Table) -> list[RunSummary]:
+def open_runs(table: Table) -> Readings[RunSummary]:
     """The runs that have not ended. The index lags a little."""
-    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
+    return read_all(table.look_up(LOOKUP_INDEX, OPEN_RUNS), RunSummary.from_item)
 
 
-def untold_runs(table: Table) -> list[RunSummary]:
+def untold_runs(table: Table) -> Readings[RunSummary]:
     """The runs that have ended and that nobody was told of yet."""
-    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
+    return read_all(table.look_up(LOOKUP_INDEX, UNTOLD_RUNS), RunSummary.from_item)
 
 
 def open_run(table: Table, holder: Holder, started: datetime) -> Run:
@@ -524,33 +591,42 @@ def put_place(table: Table, run_id: str, place: Place, now: datetime) -> Place:
 
 def end_place(
     table: Table, run: Run, subject: Subject, end: PlaceEnd, now: datetime, members: Mapping[str, int] | None = None
-) -> None:
+) -> Place | None:
     """Write down what became of a machine or a group, once. Failures count against the run's budget in the same write.
 
     `members` says of a group how many of its members have each outcome: each that failed counts, and at least one.
+    Returns the place as it is then; None for one that failed, or whose end was written down before.
     """
     told = {**end, "cause": cut_bytes(end["cause"], _MOST_CAUSE)}
     facts = {**told, **({"counts": members} if members else {}), "endedAt": to_text(now)}
-    place = table.change(
-        place_key(run.run_id, subject),
-        "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
-        "attribute_exists(pk) AND attribute_not_exists(outcome)",
-        {f"#{name}": name for name in facts},
-        {f":{name}": value for name, value in facts.items()},
-    )
-    writes = [place]
-    if end["outcome"] == "failed":
-        change, failures = "ADD failed :failures", max((members or {}).get("failed", 0), 1)
-        writes.append(table.change(run_key(run.run_id), change, "attribute_exists(pk)", {}, {":failures": failures}))
+    key, update = place_key(run.run_id, subject), "SET " + ", ".join(f"#{name} = :{name}" for name in facts)
+    condition = "attribute_exists(pk) AND attribute_not_exists(outcome)"
+    names, values = {f"#{name}": name for name in facts}, {f":{name}": value for name, value in facts.items()}
     try:
-        table.write_together(writes)
+        if end["outcome"] != "failed":
+            return Place.from_item(table.update(key, update, condition, names, values))
+        failures = {":failures": max((members or {}).get("failed", 0), 1)}
+        count = table.change(run_key(run.run_id), "ADD failed :failures", "attribute_exists(pk)", {}, failures)
+        table.write_together([table.change(key, update, condition, names, values), count])
     except ConditionFailedError:
-        return
+        pass
+    return None
 
 
 def places_of_run(table: Table, run_id: str) -> list[Place]:
-    """All machines of a run whose turn came."""
-    return [Place.from_item(item) for item in table.query(f"RUN#{run_id}", PLACES)]
+    """All machines of a run whose turn came. Of one whose place cannot be read, somebody has to look what became."""
+    found = read_all(table.query(f"RUN#{run_id}", PLACES), Place.from_item)
+    lost = [
+        Place(
+            read_subject(one.key["sk"].removeprefix(PLACES)),
+            name="",
+            outcome="failed",
+            error=UnreadableItemError.__name__,
+            cause=one.reason,
+        )
+        for one in found.unreadable
+    ]
+    return [*found.read, *lost]
 
 
 def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:

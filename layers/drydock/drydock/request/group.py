@@ -19,6 +19,7 @@ _check_input = section(
         "runId": RUN_ID,
         "snapshotId": GUID,
         "only": list_of(INSTANCE_ID),
+        "first": list_of(INSTANCE_ID),
         "unlessDoneSince": moment,
     }
 )
@@ -33,6 +34,8 @@ class GroupRequest:
     run_id: str
     snapshot_id: str
     only: frozenset[str]
+    first: frozenset[str]
+    """Members whose turn comes before that of all others."""
     unless_done_since: str
     """A success of the same operation since then is enough for a member; empty for none."""
 
@@ -53,5 +56,6 @@ def read_group_request(given: object, settings: str, settings_name: str, executi
         run_id=str(values.get("runId", "")),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         only=frozenset(values.get("only", [])),
+        first=frozenset(values.get("first", [])),
         unless_done_since=str(values.get("unlessDoneSince") or ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +17,12 @@ from drydock.errors import (
     RunStoppedError,
     error_named,
 )
+from drydock.plan.estimates import correct, whole_minutes
 from drydock.records.runs import Run
 from drydock.request.policy import GatePolicy
 from drydock.times import for_people
+
+_NOTHING: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,25 @@ def budget_spent(run: Run) -> BudgetSpentError:
     return BudgetSpentError(f"{run.failed} failed, and the policy allows {run.max_errors} (maxErrors)")
 
 
-def look_at_run(run: Run, seconds: int, now: datetime, zone: str) -> GateAnswer | None:
-    """What the run itself says: stopped, budget, deadline. `seconds` is how long the machine is expected to take."""
+@dataclass(frozen=True)
+class Forecast:
+    """How long what asks to begin is expected to take until it is given back, and what that is known from."""
+
+    seconds: int
+    basis: str
+
+    @classmethod
+    def by_run(cls, run: Run, pace: str, seconds: int, basis: str, more: Mapping[int, int] = _NOTHING) -> Forecast:
+        """What was planned, by what the run's machines of the same kind took, and `more` that are not counted yet."""
+        taken = Counter(run.taken.get(pace, {})) + Counter(more)
+        corrected = correct(seconds, taken)
+        if corrected == seconds:
+            return cls(seconds, basis)
+        return cls(corrected, f"{basis}, corrected by what {taken.total():,} like it took in this run")
+
+
+def look_at_run(run: Run, forecast: Forecast | None, now: datetime, zone: str) -> GateAnswer | None:
+    """What the run itself says: stopped, budget, deadline. Without a forecast, nothing asks to begin just now."""
     if run.closed is not None:
         why = error_named(run.closed["error"]) or RunStoppedError
         return GateAnswer(why(run.closed["reason"]), closes_run=True)
@@ -45,11 +66,11 @@ def look_at_run(run: Run, seconds: int, now: datetime, zone: str) -> GateAnswer 
         return GateAnswer(
             DeadlineReachedError(f"no machine may begin after {for_people(run.last_admission, zone)}"), closes_run=True
         )
-    if run.end is not None and now + timedelta(seconds=seconds) > run.end:
+    if forecast is not None and run.end is not None and now + timedelta(seconds=forecast.seconds) > run.end:
         return GateAnswer(
             DeadlineReachedError(
-                f"it takes about {max(round(seconds / 60), 1)} minutes, and the run has to end at "
-                f"{for_people(run.end, zone)}"
+                f"it is expected to take {whole_minutes(forecast.seconds)} minutes ({forecast.basis}), and the run has "
+                f"to end at {for_people(run.end, zone)}"
             ),
             closes_run=False,
         )

@@ -47,6 +47,9 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
     """Subject and text for a run that has ended; `key` is empty when its report could not be stored."""
     location = replace(location, time_zone=report["timeZone"] or location.time_zone)
     urgency, what = _verdict(report)
+    if report["tooLong"]:
+        # Whoever waits for the next window would wait for ever.
+        urgency, what = _NOW, f"{what}; some will never fit"
     lines = [
         f"{urgency}: {what}.",
         "",
@@ -89,6 +92,10 @@ def _verdict(report: Report) -> tuple[str, str]:
     if outcome in ("failed", "stopped"):
         return _bad_verdict(report)
     counts, total = report["counts"], len(report["machines"])
+    if outcome == "late":
+        done = f"{_number(counts['succeeded'], total)} {_verb(report)}"
+        others = f", {counts['not_attempted']:,} not attempted" if counts["not_attempted"] else ""
+        return _LATER, f"{done}{others}, {_late(report)}"
     if outcome == "incomplete" and not counts["not_attempted"]:
         return _LATER, f"none of {total:,} machines {_verb(report)}, none failed"
     if outcome == "incomplete":
@@ -96,8 +103,8 @@ def _verdict(report: Report) -> tuple[str, str]:
     if outcome == "planned":
         return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
     if outcome == "succeeded":
-        others = total - counts["succeeded"]
-        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + (", none failed" if others else "")
+        is_whole = total == counts["succeeded"]
+        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + ("" if is_whole else ", none failed")
         left = len(_not_compliant(report))
         return (_LATER, f"{what}, {left:,} of them not compliant") if left else (_NOTHING, what)
     return {
@@ -127,8 +134,15 @@ def _bad_verdict(report: Report) -> tuple[str, str]:
         parts.append(f"the run failed: {report['failure']['error']}" if report["failure"] else "the run failed")
     if counts["not_attempted"]:
         parts.append(f"{counts['not_attempted']:,} not attempted")
+    if report["insideWindow"] is False:
+        parts.append(_late(report))
     urgent = bool(counts["failed"]) or report["outcome"] == "failed"
     return (_NOW if urgent else _LATER), ", ".join(parts)
+
+
+def _late(report: Report) -> str:
+    """`17 min late`"""
+    return f"{_duration(report['minutesAfterEnd'])} late"
 
 
 def _asked(report: Report, location: Location) -> list[str]:
@@ -173,7 +187,7 @@ def _course(report: Report, location: Location) -> list[str]:
     if report["insideWindow"]:
         spare = f", with {_duration(-minutes)} to spare" if minutes < 0 else ""
         return [*lines, f"  Inside the {noun}: yes{spare} (until {end})"]
-    return [*lines, f"  Inside the {noun}: no, {_duration(minutes)} late (until {end})"]
+    return [*lines, f"  Inside the {noun}: no, {_late(report)} (until {end})"]
 
 
 def _duration(minutes: int) -> str:

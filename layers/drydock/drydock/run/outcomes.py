@@ -13,6 +13,7 @@ from drydock.errors import (
     MachinesFailedError,
     RollStoppedError,
     RunIncompleteError,
+    RunLateError,
     RunStoppedError,
     error_named,
 )
@@ -23,6 +24,7 @@ MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attem
 RunOutcome = Literal[
     "succeeded",
     "failed",
+    "late",
     "incomplete",
     "planned",
     "nothing_to_do",
@@ -34,7 +36,7 @@ RunOutcome = Literal[
 SUCCESSES: Sequence[RunOutcome] = ("succeeded", "planned", "nothing_to_do")
 """The outcomes of a run with which its execution succeeds."""
 
-VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__)
+VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name__, RunLateError.__name__)
 """What the flow ends with because of its machines: no failure of the run itself."""
 _VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
 """What a roll ends with because of its members."""
@@ -62,7 +64,7 @@ class MachineOutcome(TypedDict):
 
 
 class GroupOutcome(TypedDict):
-    """What became of a group. `problems` is what of it is not as it was found."""
+    """What became of a group. `problems` is what of it is not as it was found; `endedAt` is empty while it is not."""
 
     groupName: str
     outcome: str
@@ -70,6 +72,7 @@ class GroupOutcome(TypedDict):
     cause: str
     problems: list[str]
     execution: str
+    endedAt: str
 
 
 def count_outcomes(outcomes: Iterable[MachineOutcome]) -> dict[str, int]:
@@ -96,6 +99,8 @@ class Ending:
     closed_by: str
     """The name of the error for which no machine might begin any more; empty while there was none."""
     is_plan_only: bool
+    is_late: bool
+    """Whether a machine or a group was given back after the run had to end."""
 
     @property
     def has_machines(self) -> bool:
@@ -136,6 +141,7 @@ OUTCOMES_OF_RUNS: Sequence[Row] = (
     Row("machines failed", lambda end: end.counts["failed"] > 0, "failed"),
     Row("a roll failed", lambda end: end.a_roll_failed, "failed"),
     Row("ended early", lambda end: end.error not in ("", *STOPPED), "failed"),
+    Row("back late", lambda end: end.is_late, "late"),
     Row("no machine was there", lambda end: not end.has_machines, "nothing_to_do"),
     Row("only planned", lambda end: end.is_plan_only, "planned"),
     Row("none was done", lambda end: not end.counts["succeeded"], "incomplete"),
@@ -150,6 +156,8 @@ def outcome_of_run(
     run: Run,
     failure: Failure | None,
     groups: Sequence[GroupOutcome] = (),
+    *,
+    is_late: bool = False,
 ) -> RunOutcome:
     """What became of the run."""
     error = failure["error"] if failure else ""
@@ -159,5 +167,6 @@ def outcome_of_run(
         error="" if error in VERDICTS_OF_THE_FLOW else error,
         closed_by=run.closed["error"] if run.closed else "",
         is_plan_only=run.plan is not None and run.plan.is_only,
+        is_late=is_late,
     )
     return next(row.outcome for row in OUTCOMES_OF_RUNS if row.holds(ending))

@@ -76,7 +76,7 @@ class ReportedEnd(TypedDict):
 class Report(ReportedEnd):
     """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
 
-    `failure` is the run's own; `next` says what to do next, a sentence for each.
+    `failure` is the run's own; `tooLong` is that of the plan; `next` says what to do next, a sentence for each.
     """
 
     schema: int
@@ -99,6 +99,7 @@ class Report(ReportedEnd):
     closed: dict[str, str] | None
     approval: ReportedApproval | None
     warnings: list[str]
+    tooLong: list[str]
     snapshotId: str
     planHash: str
     next: list[str]
@@ -150,7 +151,12 @@ class _Planned(TypedDict):
 
 def _planned(plan: Plan) -> list[_Planned]:
     return [
-        {**member, "wave": machine["wave"], "groupName": machine.get("groupName", "")}
+        {
+            "instanceId": member["instanceId"],
+            "name": member["name"],
+            "wave": machine["wave"],
+            "groupName": machine.get("groupName", ""),
+        }
         for machine in plan["machines"]
         for member in members_of(machine)
     ]
@@ -266,6 +272,7 @@ def group_outcomes(
             "cause": cut(readable_cause(place.cause), CAUSE_IN_REPORT),
             "problems": _problems(rolls.get(place.subject)),
             "execution": place.execution,
+            "endedAt": to_text(place.ended) if place.ended else "",
         }
         for place in places
         if isinstance(place.subject, Group)
@@ -306,11 +313,12 @@ def make_report(
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
     recorded, approval = run.plan, approval_of(run)
+    compared = _compare_with_end(run.end, outcomes, groups, ended)
     report: Report = {
         "schema": SCHEMA,
         "runId": run.run_id,
         "execution": run.holder.execution,
-        "outcome": outcome_of_run(outcomes, run, failure, groups),
+        "outcome": outcome_of_run(outcomes, run, failure, groups, is_late=compared["insideWindow"] is False),
         "planOnly": recorded is not None and recorded.is_only,
         "asked": _asked(run, plan, given if isinstance(given, Mapping) else {}),
         "timeZone": run.time_zone,
@@ -326,10 +334,11 @@ def make_report(
         "closed": dict(run.closed) if run.closed else None,
         "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
+        "tooLong": plan["tooLong"] if plan else [],
         "snapshotId": recorded.snapshot_id if recorded else "",
         "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
-        **_compare_with_end(run.end, outcomes, ended),
+        **compared,
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
@@ -370,19 +379,24 @@ def _minutes(span: timedelta) -> int:
     return -(-int(span.total_seconds()) // 60)
 
 
-def _worked_until(outcomes: Sequence[MachineOutcome], ended: datetime) -> datetime | None:
-    """When the last machine was given back; None when none was taken."""
+def _worked_until(
+    outcomes: Sequence[MachineOutcome], groups: Sequence[GroupOutcome], ended: datetime
+) -> datetime | None:
+    """When the last machine and the last group was given back; None when none was taken."""
     # A machine whose execution was killed is given back later than that; the report has waited for it.
     ends = [
         from_text(machine["endedAt"]) if machine["endedAt"] and machine["error"] not in _KILLS else ended
         for machine in outcomes
         if machine["outcome"] in ("succeeded", "failed")
     ]
+    ends += [from_text(group["endedAt"]) for group in groups if group["endedAt"] and group["execution"]]
     return max(ends, default=None)
 
 
-def _compare_with_end(end: datetime | None, outcomes: Sequence[MachineOutcome], ended: datetime) -> ReportedEnd:
-    worked_until = _worked_until(outcomes, ended)
+def _compare_with_end(
+    end: datetime | None, outcomes: Sequence[MachineOutcome], groups: Sequence[GroupOutcome], ended: datetime
+) -> ReportedEnd:
+    worked_until = _worked_until(outcomes, groups, ended)
     if end is None or worked_until is None:
         return {"end": to_text(end) if end else "", "insideWindow": None, "minutesAfterEnd": 0}
     late = worked_until - end
@@ -416,7 +430,10 @@ def _mistakes(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -
 def _next_steps(report: Report) -> list[str]:
     """What to do next: one sentence for each kind of trouble."""
     steps = {
-        "planned": [f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same."],
+        "planned": [
+            *[f"Never begun: {sentence}." for sentence in report["tooLong"]],
+            f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same.",
+        ],
         "rejected": [ApprovalRejectedError.advice],
         "not_answered": [ApprovalTimedOutError.advice],
         "refused": [advice_for(report["failure"]["error"] if report["failure"] else "")],
@@ -447,6 +464,7 @@ def _steps_for_the_rest(report: Report) -> list[str]:
     counts, run_id = report["counts"], report["runId"]
     found: list[str] = []
     closed_by = (report["closed"] or {}).get("error", "")
+    found += [f"Never begun: {sentence}." for sentence in report["tooLong"]]
     if counts["not_attempted"]:
         if closed_by not in ("", RunStoppedError.__name__):
             found.append(f"No machine began any more because of {closed_by}: {advice_for(closed_by)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,16 +16,18 @@ from drydock.errors import (
     CanaryFailedError,
     MachinesNotReadyError,
     PlanChangedError,
+    RunNotFoundError,
     RunOverError,
     RunStoppedError,
     ServiceUnavailableError,
     as_failure,
     outcome_of_failure,
 )
+from drydock.plan.estimates import parts_taken
 from drydock.plan.plans import Plan, slots_of, wave_items
 from drydock.plan.stored_plans import read_plan
 from drydock.records.holder import Holder
-from drydock.records.results import Result, find_result
+from drydock.records.results import Member, Result, find_result
 from drydock.records.runs import (
     AWAITING_APPROVAL,
     CARRYING_OUT,
@@ -37,6 +39,7 @@ from drydock.records.runs import (
     child_name,
     close_run,
     count_admission,
+    count_taken,
     end_place,
     find_place,
     places_of_run,
@@ -44,8 +47,10 @@ from drydock.records.runs import (
     require_run,
     update_run,
 )
+from drydock.records.staleness import SEEN_LATE
+from drydock.request.checking import RUN_ID, brief, spell_out
 from drydock.request.step import Step
-from drydock.run.gates import GateAnswer, budget_spent, look_at_run, look_outside
+from drydock.run.gates import Forecast, GateAnswer, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
 from drydock.telling.failures import end_of_execution, readable_cause, readable_failure
 from drydock.times import TimeBudget, to_text
@@ -59,7 +64,7 @@ def check_gates(services: Services, step: Step) -> dict[str, Any]:
     # A failure that could not be counted when it happened counts now.
     settle_places(services, run)
     run = require_run(services.table, run.run_id)
-    answer = _look(services, run, 0)
+    answer = _look(services, run, None)
     if answer is None and is_after_canary(plan, number):
         unproved = canary_failure(plan, places_of_run(services.table, run.run_id))
         answer = GateAnswer(unproved, closes_run=True) if unproved is not None else None
@@ -115,10 +120,10 @@ def _require_planned(services: Services, run: Run, number: int) -> Plan:
     return plan
 
 
-def _look(services: Services, run: Run, seconds: int) -> GateAnswer | None:
+def _look(services: Services, run: Run, forecast: Forecast | None) -> GateAnswer | None:
     """The first closed gate: what the run knows by itself, then what only AWS can tell."""
     zone = run.time_zone or services.environment.time_zone
-    answer = look_at_run(run, seconds, services.now(), zone)
+    answer = look_at_run(run, forecast, services.now(), zone)
     if answer is not None:
         return answer
     reason = look_outside(services, run.require_plan().policy["gates"])
@@ -145,15 +150,23 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
 
 def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[str, Any]) -> Place:
     now = services.now()
-    answer = _look(services, run, int(machine["seconds"])) if run.phase == CARRYING_OUT else None
+    forecast = Forecast.by_run(run, machine["pace"], int(machine["seconds"]), machine["basis"])
+    answer = _look(services, run, forecast) if run.phase == CARRYING_OUT else None
     if answer is None and not _is_at_work(services, run):
         answer = GateAnswer(RunStoppedError("the execution of the run is over"), closes_run=False)
     if answer is None and count_admission(services.table, run) is None:
         run = require_run(services.table, run.run_id)
-        answer = look_at_run(run, 0, now, run.time_zone or services.environment.time_zone) or GateAnswer(
+        answer = look_at_run(run, None, now, run.time_zone or services.environment.time_zone) or GateAnswer(
             RunStoppedError("the run is over"), closes_run=False
         )
-    place = Place(subject, machine["name"], _members_of(machine), expected_seconds=machine["seconds"])
+    place = Place(
+        subject,
+        machine["name"],
+        _members_of(machine),
+        pace=machine["pace"],
+        expected_seconds=machine.get("turnSeconds", machine["seconds"]),
+        after_seconds=machine.get("afterSeconds", 0),
+    )
     if answer is None:
         environment = services.environment
         execution = child_execution(run.holder, environment.stack, environment.region, subject)
@@ -199,8 +212,6 @@ def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     return {"outcome": "succeeded", "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
-_SEEN = timedelta(minutes=2)
-
 NEVER_STARTED: PlaceEnd = {
     "outcome": "not_attempted",
     "error": ServiceUnavailableError.__name__,
@@ -234,7 +245,7 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
 
 def _not_seen_yet(services: Services, place: Place | None) -> bool:
     """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
-    return place is not None and place.admitted is not None and services.now() - place.admitted < _SEEN
+    return place is not None and place.admitted is not None and services.now() - place.admitted < SEEN_LATE
 
 
 def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
@@ -250,7 +261,7 @@ def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
         return _describe_success(step.data.get("output") or {})
     try:
         told = json.loads(str(failure.get("cause") or ""))
-    except ValueError:
+    except (RecursionError, ValueError):
         told = None
     if isinstance(told, Mapping) and "Status" in told:
         return describe_end({key.lower(): value for key, value in told.items()})
@@ -282,16 +293,32 @@ def record_outcome(services: Services, step: Step) -> dict[str, Any]:
 
 
 def end_turn(services: Services, run: Run, subject: Subject, end: PlaceEnd, ended: datetime) -> None:
-    """Write down what became of a machine or a group. Each member that failed counts against the error budget."""
-    environment = services.environment
+    """Write down what became of a machine or a group. Each member that failed counts against the error budget.
+
+    What those took that succeeded is counted: it corrects what is expected of the others.
+    """
+    environment, table = services.environment, services.table
     if not isinstance(subject, Group):
-        end_place(services.table, run, subject, end, ended)
+        place = end_place(table, run, subject, end, ended)
+        if place is not None and place.pace and place.admitted and end["outcome"] == "succeeded":
+            taken = (ended - place.admitted).total_seconds()
+            count_taken(table, run.run_id, place.pace, [parts_taken(taken, place.expected_seconds)])
         return
-    result = find_result_of(
-        services, subject, child_execution(run.holder, environment.stack, environment.region, subject)
-    )
-    members = result.roll.members.values() if result and result.roll else ()
-    end_place(services.table, run, subject, end, ended, dict(Counter(member.outcome for member in members)))
+    child = child_execution(run.holder, environment.stack, environment.region, subject)
+    result = find_result_of(services, subject, child)
+    members = list(result.roll.members.values()) if result and result.roll else []
+    place = end_place(table, run, subject, end, ended, dict(Counter(member.outcome for member in members)))
+    if place is not None and place.pace:
+        count_taken(table, run.run_id, place.pace, parts_of_members(members, place.expected_seconds))
+
+
+def parts_of_members(members: Iterable[Member], expected: int) -> list[int]:
+    """What the members of a roll took that succeeded, in twentieths of what was expected."""
+    return [
+        parts_taken((member.ended - member.began).total_seconds(), expected)
+        for member in members
+        if member.outcome == "succeeded" and member.began and member.ended
+    ]
 
 
 def find_result_of(services: Services, subject: Subject, execution: str) -> Result | None:
@@ -321,13 +348,17 @@ def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any
 
 def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
-    run = require_run(services.table, str(event.get("runId", "")))
+    run_id = event.get("runId")
+    if RUN_ID("runId", run_id):
+        raise RunNotFoundError(f"{brief(run_id)} is not the id of a run")
+    run = require_run(services.table, str(run_id))
     if run.is_ended:
         return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.outcome}"}
-    reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
+    said = event.get("reason") or "somebody stopped it"
+    reason = RunStoppedError(spell_out(said if isinstance(said, str) else brief(said))[:500])
     closed = close_run(services.table, run, reason, services.now())
     token = (closed.approval or {}).get("token", "")
     if closed.phase == AWAITING_APPROVAL and token:
         services.executions.refuse(token, reason)
-    said = closed.closed or {}
-    return {"stopped": True, "reason": str(said.get("reason", "")), "phase": closed.phase}
+    standing = closed.closed or {}
+    return {"stopped": True, "reason": str(standing.get("reason", "")), "phase": closed.phase}

@@ -15,6 +15,7 @@ from drydock.errors import (
     MachinesFailedError,
     MachinesNotReadyError,
     RunIncompleteError,
+    RunLateError,
     RunNotFoundError,
     RunOverError,
     RunStoppedError,
@@ -52,6 +53,7 @@ from drydock.times import TimeBudget
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
     "incomplete": RunIncompleteError,
+    "late": RunLateError,
     "stopped": RunStoppedError,
 }
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
@@ -126,7 +128,9 @@ def not_given_back(services: Services, run: Run, places: Sequence[Place]) -> lis
     """
     by_child = {place.execution: place for place in places if place.execution}
     held = [
-        by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
+        by_child[lease.holder.execution]
+        for lease in all_leases(services.table).read
+        if lease.holder.execution in by_child
     ]
     moments = [moment for place in held if (moment := place.ended or place.admitted)]
     newest = max(moments, default=services.now())

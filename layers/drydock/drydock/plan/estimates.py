@@ -1,0 +1,353 @@
+"""How long machines and groups are expected to take: from their history, or else as the sum of the steps. All pure.
+
+What no run has shown yet is a guess, and is called one wherever people read it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, NamedTuple, TypedDict
+
+from drydock.records.history import History
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, SSM_AGENT, HookPolicy, Policy
+
+Basis = Literal["own history", "last failure", "patch group", "guess"]
+"""What an estimate comes from, the surest first."""
+
+ASSUMED = "assumed"
+_PAUSE_SOURCE = "two runs of AWS-RunPatchBaseline within two minutes collide"
+_DRAIN_SOURCE = (
+    "the default of a target group, "
+    "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html"
+)
+
+
+class Figure(NamedTuple):
+    """How long one step takes, in seconds, and where that is from: `assumed` where nobody says it."""
+
+    linux: int
+    windows: int
+    source: str = ASSUMED
+
+
+IMAGE = Figure(300, 600)
+"""Until the snapshots of the volumes are complete: mostly the blocks that have changed since the last one."""
+IMAGE_REBOOT = Figure(120, 300)
+"""Down and up again for the image of a running machine; its agent comes online meanwhile."""
+START = Figure(90, 240)
+AGENT = Figure(60, 120)
+COMMAND = Figure(15, 30)
+"""A probe."""
+HOOK = Figure(120, 120)
+INSTALL = Figure(600, 2100)
+WINDOWS_UPDATE = Figure(600, 2700)
+"""Windows Update downloads while it installs."""
+AGENT_UPDATE = Figure(120, 180)
+AGENT_SILENCE = Figure(300, 300, "an agent pings every five minutes")
+REBOOT = Figure(150, 480)
+PAUSE = Figure(120, 120, _PAUSE_SOURCE)
+SCAN = Figure(60, 180)
+STOP = Figure(60, 180)
+DRAIN = Figure(300, 300, _DRAIN_SOURCE)
+STANDBY = Figure(30, 30)
+IN_SERVICE = Figure(120, 180)
+"""Out of standby, and healthy again in the group and its target groups."""
+MAKE_ROOM = Figure(30, 30)
+SURGE = Figure(300, 600)
+"""A surge instance is launched, boots and is healthy."""
+REMOVE_SURGE = Figure(60, 60)
+RESTORE = Figure(30, 30)
+
+FEWEST_TO_SHORTEN = 3
+"""So many machines of a run have to be quicker than expected before others are expected to be. One that was slower
+counts at once: to begin a machine too late costs more than to leave one for the next window."""
+_PARTS = 20
+"""What machines took is counted in twentieths of what was expected."""
+_MOST_PARTS = 10 * _PARTS
+
+
+class PlannedStep(TypedDict):
+    """A step of a guess: what is done, how many seconds it is expected to take, and where that figure is from."""
+
+    what: str
+    seconds: int
+    source: str
+
+
+class Breakdown(TypedDict):
+    """What a guess consists of. `of` says of what: `Linux, running`, or a part of a roll."""
+
+    of: str
+    seconds: int
+    steps: list[PlannedStep]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a machine is expected to take, and from how many runs that is known: none for a guess."""
+
+    seconds: int
+    basis: Basis
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class RollEstimate:
+    """How long a roll is expected to take: once before its first batch, for each batch, and once after the last."""
+
+    before: int
+    turns: tuple[int, ...]
+    after: int
+
+    @property
+    def seconds(self) -> int:
+        """Until the group is as it was found."""
+        return self.before + sum(self.turns) + self.after
+
+    @property
+    def least(self) -> int:
+        """With one batch only, the slowest."""
+        return self.before + max(self.turns) + self.after
+
+    def batches_until(self, last_admission: timedelta, end: timedelta) -> int:
+        """How many batches leave service before the last admission and are done by the end, from its beginning.
+
+        What has to be done after the last of them is done by the end as well.
+        """
+        at = self.before
+        for number, turn in enumerate(self.turns):
+            if timedelta(seconds=at) >= last_admission or timedelta(seconds=at + turn + self.after) > end:
+                return number
+            at += turn
+        return len(self.turns)
+
+
+def _step(what: str, figure: Figure, platform: str) -> PlannedStep:
+    return {
+        "what": what,
+        "seconds": figure.windows if platform == "Windows" else figure.linux,
+        "source": figure.source,
+    }
+
+
+def steps_of_machine(policy: Policy, platform: str, power: str) -> list[PlannedStep]:
+    """What is done to a machine of which nothing is known, step by step, as *PatchInstance* does it."""
+    return [_step(what, figure, platform) for what, figure in _steps(policy, power != "stopped")]
+
+
+def _steps(policy: Policy, runs: bool) -> Iterator[tuple[str, Figure]]:
+    backup, installs = policy["backup"], policy["operation"] == "Install"
+    reboots_for_image = runs and not backup["noReboot"]
+    if installs and backup["before"]:
+        yield "image before", IMAGE
+        if reboots_for_image:
+            yield "reboot for the image before", IMAGE_REBOOT
+    if not runs:
+        yield "start", START
+        yield "agent ready", AGENT
+    yield "probe before", COMMAND
+    if installs:
+        yield from _steps_of_installation(policy)
+    elif policy["operation"] == "Scan":
+        yield "scan", SCAN
+    else:
+        yield from _steps_of_agents(policy)
+    if not runs:
+        yield "stop", STOP
+    if installs and backup["after"]:
+        yield "image after", IMAGE
+        if reboots_for_image:
+            yield "reboot for the image after", IMAGE_REBOOT
+            if policy["healthProbe"]:
+                yield "health probe after the image", COMMAND
+
+
+def _steps_of_installation(policy: Policy) -> Iterator[tuple[str, Figure]]:
+    hooks: HookPolicy = policy["hooks"]
+    pauses = policy["document"] == RUN_PATCH_BASELINE
+    if hooks["preInstall"] or hooks["postInstall"]:
+        yield "scan before", SCAN
+        if pauses:
+            yield "pause before the installation", PAUSE
+    if hooks["preInstall"]:
+        yield f"hook {hooks['preInstall']}", HOOK
+    yield "installation", WINDOWS_UPDATE if policy["document"] == INSTALL_WINDOWS_UPDATES else INSTALL
+    if hooks["postInstall"]:
+        yield f"hook {hooks['postInstall']}", HOOK
+        if pauses and policy["reboot"] != "NoReboot":
+            yield "pause before the reboot", PAUSE
+    if policy["reboot"] != "NoReboot":
+        yield "reboot", REBOOT
+    if hooks["onExit"]:
+        yield f"hook {hooks['onExit']}", HOOK
+    yield "probe after", COMMAND
+    if pauses:
+        yield "pause before the proving scan", PAUSE
+    yield "proving scan", SCAN
+    if policy["healthProbe"]:
+        yield "health probe", COMMAND
+
+
+def _steps_of_agents(policy: Policy) -> Iterator[tuple[str, Figure]]:
+    for agent in policy["agents"]:
+        yield f"update of {agent}", AGENT_UPDATE
+        if agent == SSM_AGENT:
+            yield "agent calls in", AGENT_SILENCE
+    yield "probe after", COMMAND
+
+
+def steps_before_roll(policy: Policy, platform: str) -> list[PlannedStep]:
+    """What a roll does once before its first batch. A Scan takes nobody out of service, so it needs no room."""
+    if policy["operation"] == "Scan":
+        return []
+    steps = [_step("making room", MAKE_ROOM, platform)]
+    return [*steps, _step("surge instances", SURGE, platform)] if policy["capacity"] == "surge" else steps
+
+
+def steps_around_member(policy: Policy, platform: str) -> list[PlannedStep]:
+    """What is done for each batch of members besides the work on them."""
+    if policy["operation"] == "Scan":
+        return []
+    return [
+        _step("connections drain", DRAIN, platform),
+        _step("into standby", STANDBY, platform),
+        _step("back in service and healthy", IN_SERVICE, platform),
+    ]
+
+
+def steps_after_roll(policy: Policy, platform: str) -> list[PlannedStep]:
+    """What a roll does once after its last batch."""
+    if policy["operation"] == "Scan":
+        return []
+    restore = _step("restoring the group", RESTORE, platform)
+    surge = _step("removing surge instances", REMOVE_SURGE, platform)
+    return [surge, restore] if policy["capacity"] == "surge" else [restore]
+
+
+def total_of(steps: Sequence[PlannedStep]) -> int:
+    """The seconds of all steps together."""
+    return sum(step["seconds"] for step in steps)
+
+
+def break_down(of: str, steps: Sequence[PlannedStep]) -> Breakdown:
+    """A guess with its steps, to be shown."""
+    return {"of": of, "seconds": total_of(steps), "steps": list(steps)}
+
+
+def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str]]:
+    """What of the policy makes a machine take longer that it could do without, and the minutes that this saves."""
+    if policy["operation"] != "Install":
+        return []
+    backup = policy["backup"]
+    changes: dict[str, Policy] = {
+        "backup.noReboot": {**policy, "backup": {**backup, "noReboot": True}},
+        "backup.after false": {**policy, "backup": {**backup, "after": False}},
+    }
+    whole = total_of(steps_of_machine(policy, platform, power))
+    saved = {change: whole - total_of(steps_of_machine(other, platform, power)) for change, other in changes.items()}
+    return [(change, f"about {whole_minutes(seconds)} min") for change, seconds in saved.items() if seconds > 0]
+
+
+def estimate_roll(policy: Policy, platform: str, seconds: Collection[int]) -> RollEstimate:
+    """Of a group whose members take so long, in batches. The slower ones decide how long a batch takes."""
+    count = -(-len(seconds) // policy["batch"])
+    around = total_of(steps_around_member(policy, platform))
+    return RollEstimate(
+        total_of(steps_before_roll(policy, platform)),
+        tuple(work + around for work in sorted(seconds, reverse=True)[:count]),
+        total_of(steps_after_roll(policy, platform)),
+    )
+
+
+class Estimates:
+    """How long machines take, from what is known of their past, else by what is to be done."""
+
+    def __init__(self, history: Mapping[str, History], policy: Policy, room: timedelta) -> None:
+        """`room` is what an empty window takes: a failure teaches no more than that, or it would end all attempts."""
+        self._history = history
+        self._policy = policy
+        self._room = int(room.total_seconds())
+        alike: dict[tuple[str, str], list[int]] = {}
+        for known in history.values():
+            alike.setdefault((known.platform, known.patch_group), []).extend(known.seconds)
+        self._alike = {
+            kind: Estimate(_ninetieth(seconds), "patch group", len(seconds))
+            for kind, seconds in alike.items()
+            if seconds
+        }
+
+    def estimate(self, instance_id: str, platform: str, patch_group: str, power: str) -> Estimate:
+        """Seconds that nine in ten do not exceed, of the machine itself or its like; or a guess.
+
+        One that failed after a longer time takes at least that.
+        """
+        found = self._by_success(instance_id, platform, patch_group, power)
+        own = self._history.get(instance_id)
+        at_least = min(own.failed_after, self._room) if own else 0
+        return found if at_least <= found.seconds else Estimate(at_least, "last failure", 1)
+
+    def _by_success(self, instance_id: str, platform: str, patch_group: str, power: str) -> Estimate:
+        own = self._history.get(instance_id)
+        if own and own.seconds:
+            return Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
+        guess = Estimate(total_of(steps_of_machine(self._policy, platform, power)), "guess")
+        return self._alike.get((platform, patch_group), guess)
+
+
+def _ninetieth(seconds: Collection[int]) -> int:
+    """The 90th percentile by nearest rank: a duration that has really occurred."""
+    rank = -(-9 * len(seconds) // 10)
+    return sorted(seconds)[rank - 1]
+
+
+def whole_minutes(seconds: float) -> int:
+    """Minutes as people read them of an estimate, one at least."""
+    return max(1, round(seconds / 60))
+
+
+def basis_text(basis: str, samples: int) -> str:
+    """What an estimate comes from, for people: `a guess`, `from 4 runs of it`."""
+    runs = f"{samples:,} run{'' if samples == 1 else 's'}"
+    return {
+        "own history": f"from {runs} of it",
+        "patch group": f"from {runs} of machines like it",
+        "last failure": "it failed after so long last time",
+    }.get(basis, "a guess")
+
+
+def breakdown_text(breakdown: Breakdown) -> str:
+    """`Linux, running: 30 min = image before 5 + installation 10 + …`"""
+    steps = " + ".join(f"{step['what']} {step['seconds'] / 60:.3g}" for step in breakdown["steps"])
+    return f"{breakdown['of']}: {whole_minutes(breakdown['seconds'])} min = {steps}"
+
+
+# What the run itself shows
+
+
+def pace_of(platform: str, basis: str) -> str:
+    """The name under which it is counted how long machines of a kind took: those of one platform and one basis."""
+    return f"{platform}, {basis}"
+
+
+def parts_taken(taken: float, expected: int) -> int:
+    """How long a machine took in twentieths of what was expected, a begun one counted; ten times as long at most."""
+    return max(1, min(math.ceil(_PARTS * taken / max(expected, 1)), _MOST_PARTS))
+
+
+def correct(seconds: int, taken: Mapping[int, int]) -> int:
+    """An estimate by what the run's machines of the same kind took: so many for each `parts_taken`.
+
+    Nine in ten shall not exceed it. It is shortened only by several.
+    """
+    counted = Counter(taken)
+    total = counted.total()
+    if not total:
+        return seconds
+    parts = _ninetieth(list(counted.elements()))
+    if total < FEWEST_TO_SHORTEN:
+        parts = max(parts, _PARTS)
+    return math.ceil(seconds * parts / _PARTS)

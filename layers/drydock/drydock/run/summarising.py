@@ -128,7 +128,9 @@ def not_given_back(services: Services, run: Run, places: Sequence[Place]) -> lis
     """
     by_child = {place.execution: place for place in places if place.execution}
     held = [
-        by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
+        by_child[lease.holder.execution]
+        for lease in all_leases(services.table).read
+        if lease.holder.execution in by_child
     ]
     moments = [moment for place in held if (moment := place.ended or place.admitted)]
     newest = max(moments, default=services.now())

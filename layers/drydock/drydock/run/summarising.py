@@ -138,7 +138,9 @@ def _still_held(services: Services, places: Sequence[Place]) -> list[Place]:
     """The places whose executions hold a lease."""
     by_child = {place.execution: place for place in places if place.execution}
     return [
-        by_child[lease.holder.execution] for lease in all_leases(services.table) if lease.holder.execution in by_child
+        by_child[lease.holder.execution]
+        for lease in all_leases(services.table).read
+        if lease.holder.execution in by_child
     ]
 
 

@@ -128,7 +128,7 @@ def time_look(items: list[Item]) -> float:
     table = Table.__new__(Table)
     table.name, table._client = "drydock-State", client
     began = time.process_time()
-    found = all_leases(table)
+    found = all_leases(table).read
     seconds = time.process_time() - began
     assert len(found) == len(items)
     return seconds

@@ -102,11 +102,14 @@ def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None =
     for guess in plan["guesses"]:
         terminal.say_wrapped(f"A guess: {breakdown_text(guess)}", later="  ")
     _show_left_out(terminal, plan["leftOut"], most)
-    if plan["warnings"]:
-        terminal.say()
-        terminal.say(count(len(plan["warnings"]), "warning"), "warn")
-        for warning in plan["warnings"]:
-            terminal.say_wrapped(warning, "  ", later="    ")
+    needs = plan.get("needs", [])
+    warnings = [one for one in plan["warnings"] if one not in needs]
+    for title, said in (("To be done first", needs), (count(len(warnings), "warning"), warnings)):
+        if said:
+            terminal.say()
+            terminal.say(title, "warn")
+        for one in said:
+            terminal.say_wrapped(one, "  ", later="    ")
     terminal.say()
     terminal.say(f"Hash {plan_hash}")
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from drydock.records.runs import PLANNING
 from drydock.run.outcomes import SUCCESSES
 from drydock_cli.exit_codes import FAILED, TO_DO, WELL, code_of
 from drydock_cli.judging import input_mistakes
@@ -21,6 +24,8 @@ from drydock_cli.terminal import Terminal
 from drydock_cli.watch import Watcher
 
 _PLAN_SECONDS = 3
+_MOST_LOOKS = 20
+"""So many seconds it is looked whether a new run is refused: most plans are made by then."""
 _OF_THE_AWS_CLI = re.compile(r"Key=(?P<key>.+?),Values=(?P<values>.*)", re.DOTALL)
 
 
@@ -29,14 +34,34 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
     given = read_input(order)
     run_id, execution = _start(stack, terminal, order, given)
     link = stack.console_link(run_id)
-    terminal.say(f"Run {run_id} has begun.", "strong")
     if interval is not None:
+        terminal.say(f"Run {run_id} has begun.", "strong")
         return Watcher(account, stack, terminal, run_id).until_the_end(interval, is_new=True)
+    if refused := _find_refused(stack, terminal, run_id):
+        _explain_missing_plan(stack, terminal, run_id, refused)
+        terminal.document({"runId": run_id, "executionArn": execution, "outcome": "refused", "input": given})
+        return TO_DO
+    terminal.say(f"Run {run_id} has begun.", "strong")
     terminal.say(f"  Watch it: {account.again('watch', run_id)}")
     terminal.say(f"  Stop it:  {account.again('stop', run_id)}")
     terminal.say(f"  Console:  {link}")
     terminal.document({"runId": run_id, "executionArn": execution, "console": link, "input": given})
     return 0
+
+
+def _find_refused(stack: Stack, terminal: Terminal, run_id: str) -> RunItems | None:
+    """A run that was refused while it was planned; None for one that goes on, or of which nothing is known in time."""
+    for _ in range(_MOST_LOOKS):
+        try:
+            found = stack.read_run(run_id)
+        except (BotoCoreError, ClientError):
+            # It has been started all the same: whoever watches it hears of the rest.
+            return None
+        run = found.run or {}
+        if run.get("phase", PLANNING) != PLANNING:
+            return found if run.get("outcome") == "refused" else None
+        terminal.sleep(1)
+    return None
 
 
 def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> int:
@@ -62,16 +87,17 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     )
     show_plan(terminal, stored, item["planHash"])
     terminal.say()
+    code = TO_DO if stored.get("needs") else WELL
     if not stored["machines"]:
-        terminal.say("There is nothing to do.")
-        return 0
+        terminal.say("There is nothing to patch." if code else "There is nothing to do.")
+        return code
     policy = stored["policy"]
     minutes = str(policy.get("deadlineMinutes") or "MINUTES")
     terminal.say("To carry it out as it is:")
     terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
     terminal.say("To have it approved before that, by somebody else than who planned it:")
     terminal.say(f"  {account.again('approve', run_id)}")
-    return TO_DO if stored["tooLong"] else WELL
+    return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
 
 def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:

@@ -114,8 +114,8 @@ def run(
 ) -> None:
     """Start a maintenance run.
 
-    The exit code is 0 when it has begun. With --watch it is that of the run: 0 well, 1 failed, 2 something is left to
-    do, 3 late.
+    The exit code is 0 when it has begun, and 2 when it was refused. With --watch it is that of the run: 0 well,
+    1 failed, 2 something is left to do, 3 late.
     """
     from drydock_cli import start
 
@@ -144,7 +144,10 @@ def plan(
     endpoint_url: _Endpoint = None,
     json: _Json = False,
 ) -> None:
-    """Plan a run and show the plan; nothing is touched."""
+    """Plan a run and show the plan; nothing is touched.
+
+    The exit code is 2 when something has to be done before the run.
+    """
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)

@@ -51,7 +51,12 @@ class MarkedText:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise UnreadableTextError(f"{name}:{line}: not YAML: {error.problem}") from error
         except yaml.YAMLError as error:
-            raise UnreadableTextError(f"{name}:1: not YAML: {' '.join(str(error).split())}") from error
+            raise UnreadableTextError(f"{name}:{_line_of(text, error)}: not YAML: {_in_one_line(error)}") from error
+        except RecursionError as error:
+            raise UnreadableTextError(f"{name}:1: nested too deeply to be read") from error
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            line = max(self.lines.values(), default=1)
+            raise UnreadableTextError(f"{name}:{line}: cannot be read: {_in_one_line(error)}") from error
 
     def _read(self, loader: _Loader, node: yaml.Node, path: KeyPath) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
@@ -76,6 +81,15 @@ class MarkedText:
         while path and path not in self.lines:
             path = path[:-1]
         return f"{self.name}:{self.lines.get(path, 1)}: {problem}"
+
+
+def _line_of(text: str, error: yaml.YAMLError) -> int:
+    """The line of a character that YAML does not take; the first where the error names none."""
+    return text.count("\n", 0, error.position) + 1 if isinstance(error, yaml.reader.ReaderError) else 1
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).encode(errors="backslashreplace").decode().split())
 
 
 def json_as_yaml(text: str) -> str:

@@ -107,6 +107,7 @@ class ExecutionView:
 class EmbeddedAccount:
     """An AWS account in this process, one at a time; it leaves the process as it was.
 
+    What AWS calls eventually consistent (ListExecutions, the indexes of a table) is `late_seconds` behind.
     With `limits`, AWS refuses calls that come faster than its documented rates. With `window_waits`, an execution of a
     maintenance window lasts until the state machines that it started have ended. With `map_child_events`, the children
     of a Distributed Map tell EventBridge of their status. Recordings and documentation disagree on what a missed
@@ -120,6 +121,7 @@ class EmbeddedAccount:
         seed: int = 0,
         start: datetime = START,
         call_seconds: float = 0.05,
+        late_seconds: float = 3.0,
         enforce_permissions: bool = True,
         limits: bool = False,
         window_waits: bool = True,
@@ -161,6 +163,7 @@ class EmbeddedAccount:
         self._executions: dict[str, Any] = {}
         self._patches = Patches()
         self._seed = seed
+        self.late_seconds = late_seconds
 
     def __enter__(self) -> EmbeddedAccount:
         try:
@@ -298,6 +301,7 @@ class EmbeddedAccount:
         dynamodb.repair_item_copies(patches)
         dynamodb.repair_item_sizes(patches)
         dynamodb.repair_repeated_checks(patches)
+        dynamodb.delay_indexes(patches, self.clock.time, self.late_seconds)
         self.calls.check_alive = self.functions.check_alive
         self.calls.spend = self.functions.spend
         self.calls.checks.append(self.permissions.check)
@@ -348,6 +352,7 @@ class EmbeddedAccount:
         executions.repair_life_cycle(patches, shared)
         redrive.repair_redrive(patches, shared)
         executions.repair_descriptions(patches, shared)
+        executions.delay_lists(patches, shared, self.late_seconds)
         descriptions.repair_machine_descriptions(patches)
         executions.repair_history(patches)
         executions.repair_state_context(patches)

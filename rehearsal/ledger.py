@@ -49,6 +49,9 @@ def settle(account: EmbeddedAccount, stack: Stack, limit: timedelta = timedelta(
     while account.clock.now() < end and any(find_unfinished(read_items(account, stack))):
         account.clock.call_later(_LOOK_AGAIN.total_seconds(), lambda: None)
         account.run_until_quiet(limit)
+    # Until what is eventually consistent is so: who looks now sees what has come of all.
+    account.clock.call_later(account.late_seconds, lambda: None)
+    account.run_until_quiet(limit)
 
 
 def _plain(value: Any) -> Any:

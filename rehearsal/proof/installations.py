@@ -16,8 +16,8 @@ _MEMBERSHIP = ("EnteringStandby", "Pending", "Terminating", "Detaching")
 """The changes with which a member goes to, or comes from, where it is."""
 
 _DELETES = ("DeleteItem", "TransactWriteItems")
-_SECONDS = 1.0
-"""A call has taken effect by then."""
+_SECONDS = (1.0, 61.0)
+"""A call has taken effect by then; one of a function that hangs, as long as that may live."""
 
 
 class InstallationWatch:
@@ -44,7 +44,8 @@ class InstallationWatch:
 
     def _notice_call(self, call: Call) -> None:
         for instance_id in _released_by(call):
-            self._account.clock.call_later(_SECONDS, partial(self._look_for_lease, instance_id))
+            for seconds in _SECONDS:
+                self._account.clock.call_later(seconds, partial(self._look_for_lease, instance_id))
 
     def _look_for_lease(self, instance_id: str) -> None:
         if not self._installs(instance_id):

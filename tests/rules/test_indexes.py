@@ -6,31 +6,36 @@ supported"). Whoever needs more reads the item itself, by its key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX
+from drydock.records.holder import Holder
 from drydock.records.leases import LeaseSummary
-from drydock.records.results import UntoldResult
+from drydock.records.results import UntoldResult, result_key
 from drydock.records.runs import RunSummary
+from drydock.subject import Instance
 from tests.rules.project import resources
 
+EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-1"
 KEYS = {"pk", "sk", LOOKUP_INDEX}
 READ_BY_TABLE = {"schema"}
 
 
 class RecordingItem(dict[str, Any]):
-    """An item that has every attribute, and notes which ones are asked for."""
+    """An item that has every attribute, as one reader needs it, and notes which ones are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, pk: str, sk: str) -> None:
         super().__init__()
         self.asked: set[str] = set()
+        self.known = {"pk": pk, "sk": sk, "owner": EXECUTION, "execution": EXECUTION, "redriveCount": 0, "runId": "run"}
 
     def __getitem__(self, name: str) -> Any:
         self.asked.add(name)
-        return "2026-11-30T00:00:00.000Z"
+        return self.known.get(name, "2026-11-30T00:00:00.000Z")
 
     def __contains__(self, name: object) -> bool:
         self.asked.add(str(name))
@@ -41,11 +46,13 @@ class RecordingItem(dict[str, Any]):
         return default
 
 
-def _attributes_read_by(*readers: Callable[[RecordingItem], object]) -> set[str]:
-    item = RecordingItem()
-    for read in readers:
+def _attributes_read_by(readers: Mapping[Callable[[RecordingItem], object], tuple[str, str]]) -> set[str]:
+    asked: set[str] = set()
+    for read, key in readers.items():
+        item = RecordingItem(*key)
         read(item)
-    return item.asked
+        asked |= item.asked
+    return asked
 
 
 def _projections() -> dict[str, dict[str, Any]]:
@@ -55,7 +62,14 @@ def _projections() -> dict[str, dict[str, Any]]:
 
 def test_the_index_of_what_is_looked_up_holds_what_is_read_from_it_and_nothing_else() -> None:
     projection = _projections()[LOOKUP_INDEX]
-    read = _attributes_read_by(LeaseSummary.from_item, RunSummary.from_item, UntoldResult.from_item)
+    result = result_key(Instance("i-1"), Holder(EXECUTION, 0), datetime(2026, 11, 30, tzinfo=UTC))
+    read = _attributes_read_by(
+        {
+            LeaseSummary.from_item: ("INSTANCE#i-1", "LEASE"),
+            RunSummary.from_item: ("RUN#run", "RUN"),
+            UntoldResult.from_item: (result["pk"], result["sk"]),
+        }
+    )
 
     assert projection["ProjectionType"] == "INCLUDE"
     assert set(projection["NonKeyAttributes"]) == (read | READ_BY_TABLE) - KEYS

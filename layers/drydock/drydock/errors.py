@@ -61,6 +61,12 @@ class NewerSchemaError(DrydockError):
     advice = "Deploy that version of Drydock again, or a newer one."
 
 
+class UnreadableItemError(DrydockError):
+    """Raised when an item of the table is not as Drydock writes it."""
+
+    advice = "Look at the item that the reason names: mend it, or delete it once nothing is held by it."
+
+
 class InstanceNotFoundError(DrydockError):
     """Raised when EC2 knows no such instance in this account and Region."""
 
@@ -402,6 +408,13 @@ class ApprovalTimedOutError(DrydockError):
 
     ends_run_as = "not_answered"
     advice = "Start another run when an approver can answer, or raise policy.approval.seconds."
+
+
+class PlanRefusedError(DrydockError):
+    """Raised when a run would need what is not there: documents, alarms, calendars, approvers, or its machines."""
+
+    ends_run_as = "refused"
+    advice = "Mend everything that the reason names, then start the run again; nothing was touched."
 
 
 class PlanChangedError(DrydockError):

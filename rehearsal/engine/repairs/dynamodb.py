@@ -79,7 +79,7 @@ def repair_queries(patches: Patches) -> None:
         index_name, consistent = arguments[_INDEX_NAME], arguments[_CONSISTENT]
         wanted = dict(hash_key_conditions)
         if index_name and wanted:
-            found = [item for item in _all_items(self) if _has_attributes(item, wanted)]
+            found = [item for item in _Indexes.show(_all_items(self), self) if _has_attributes(item, wanted)]
             if not found and not consistent and any(index.name == index_name for index in self.all_indexes()):
                 return [], 0, None
         elif not index_name and hash_key is not None and self.range_key_attr:
@@ -118,6 +118,73 @@ def _all_items(table: Table) -> list[Item]:
     if table.range_key_attr:
         return [item for items in table.items.values() for item in items.values()]
     return list(table.items.values())
+
+
+_Earlier = tuple[float, Any, Item | None]
+"""When an item was written, its key, and what stood there before."""
+
+
+def delay_indexes(patches: Patches, now: Callable[[], float], seconds: float) -> None:
+    """moto's global indexes show a write at once; AWS's follow the table "within a fraction of a second, under normal
+    conditions", and later otherwise:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
+    """
+
+    def note(table: Table, hash_key: Any, range_key: Any) -> None:
+        if not table.global_indexes:
+            return
+        earlier: deque[_Earlier] = vars(table).setdefault("earlier", deque())
+        while earlier and earlier[0][0] <= now() - seconds:
+            earlier.popleft()
+        found = table.get_item(hash_key, range_key)
+        before = copy.copy(found) if found is not None else None
+        if before is not None:
+            # Nested values are changed in place, but no index of the project holds any.
+            before.attrs = copy.copy(before.attrs)
+        earlier.append((now(), (hash_key, range_key), before))
+
+    def put(original: Callable[..., Item], self: Table, item_attrs: dict[str, Any], *more: Any, **options: Any) -> Item:
+        keys = [
+            DynamoType(item_attrs[name]) for name in (self.hash_key_attr, self.range_key_attr) if name in item_attrs
+        ]
+        if len(keys) == 2:
+            note(self, *keys)
+        return original(self, item_attrs, *more, **options)
+
+    def delete(original: Callable[..., Item | None], self: Table, hash_key: Any, range_key: Any) -> Item | None:
+        note(self, hash_key, range_key)
+        return original(self, hash_key, range_key)
+
+    def update(
+        original: Callable[..., Item], self: DynamoDBBackend, table_name: str, key: Any, *more: Any, **options: Any
+    ) -> Item:
+        table = self.get_table(table_name)
+        if table.hash_key_attr in key and table.range_key_attr in key:
+            note(table, DynamoType(key[table.hash_key_attr]), DynamoType(key[table.range_key_attr]))
+        return original(self, table_name, key, *more, **options)
+
+    def show(items: list[Item], table: Table) -> list[Item]:
+        versions: dict[Any, Item | None] = {}
+        for at, key, before in vars(table).get("earlier", ()):
+            if at > now() - seconds:
+                versions.setdefault(key, before)
+        if not versions:
+            return items
+        untouched = [item for item in items if (item.hash_key, item.range_key) not in versions]
+        return untouched + [before for before in versions.values() if before is not None]
+
+    patches.wrap(Table, "put_item", put)
+    patches.wrap(Table, "delete_item", delete)
+    patches.wrap(DynamoDBBackend, "update_item", update)
+    patches.replace(_Indexes, "show", staticmethod(show))
+
+
+class _Indexes:
+    """What the global indexes of a table show of its items."""
+
+    @staticmethod
+    def show(items: list[Item], table: Table) -> list[Item]:
+        return items
 
 
 def _has_attributes(item: Item, wanted: dict[str, DynamoType]) -> bool:

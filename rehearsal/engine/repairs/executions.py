@@ -15,7 +15,7 @@ import time
 import types
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +72,7 @@ from rehearsal.engine.repairs.errors import service_error
 from rehearsal.engine.repairs.patches import Patches
 
 HISTORY_LIMIT = 25_000
-HISTORY_PAGE = 100
+HISTORY_PAGE = LIST_PAGE = 100
 LARGEST_DATA = 262_144
 """Bytes of an input or an output."""
 CANCELLATION_SECONDS = (1.0, 5.0)
@@ -457,6 +457,31 @@ def repair_descriptions(patches: Patches, executions: Executions) -> None:
     patches.replace(StepFunctionResponse, "describe_execution", describe)
     patches.wrap(StepFunctionsParserBackend, "describe_execution", find)
     patches.wrap(StepFunctionsParserBackend, "_validate_arn", check_arn)
+
+
+def delay_lists(patches: Patches, executions: Executions, seconds: float) -> None:
+    """moto lists executions as they are; AWS's list "may not reflect very recent updates and changes", and shows a
+    hundred a page, or as many as are asked for:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+    """
+
+    def answer(self: Any) -> ActionResult:
+        machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
+        then, wanted = executions.clock.now() - timedelta(seconds=seconds), self._get_param("statusFilter")
+        found = []
+        for execution in reversed(machine.executions):
+            stopped = execution.stop_date if execution.status != "RUNNING" else None
+            is_over = stopped is not None and stopped <= then
+            status = execution.status if is_over else "RUNNING"
+            if execution.start_date <= then and wanted in (None, status):
+                listed = {"executionArn": execution.execution_arn, "stateMachineArn": machine.arn, "status": status}
+                listed |= {"name": execution.name, "startDate": execution.start_date}
+                found.append({**listed, **({"stopDate": stopped} if is_over else {})})
+        start = int(self._get_param("nextToken") or 0)
+        end = start + (self._get_int_param("maxResults") or LIST_PAGE)
+        return ActionResult({"executions": found[start:end], "nextToken": str(end) if end < len(found) else None})
+
+    patches.replace(StepFunctionResponse, "list_executions", answer)
 
 
 def repair_history(patches: Patches) -> None:

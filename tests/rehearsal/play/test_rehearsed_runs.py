@@ -375,3 +375,36 @@ def test_the_command_ends_cleanly_when_somebody_interrupts_it(tmp_path: Path, mo
     assert re.search(r"^http://127\.0\.0\.1:\d+/\?run=\S+&key=\S+$", result.output, re.MULTILINE)
     assert "Ended before its time" in result.output
     assert result.exit_code == 130
+
+
+def test_a_window_whose_only_target_was_replaced_is_refused_with_what_to_do_and_is_no_success() -> None:
+    text = """
+parameters: {TimeZone: UTC}
+instances: [{name: successor, missing: 3, expect: {outcome: none}}]
+window:
+  targets: [[{key: InstanceIds, values: [i-0123456789abcdef0]}]]
+  executions: [{expect: {outcome: refused, error: PlanRefusedError}}]
+"""
+    outcome = rehearse(read_fleet(text, Path("replaced.yaml")))
+
+    assert problems(outcome) == []
+    [message] = outcome.messages
+    assert "nothing is left of the targets: i-0123456789abcdef0" in message.body
+    assert "Not urgent, but something is left to do" in message.body
+
+
+def test_a_window_that_opens_again_before_it_closes_is_said_in_the_plan() -> None:
+    text = """
+parameters: {WindowSchedule: rate(30 minutes), WindowDurationHours: 2, WindowTargetTagKey: Fleet,
+  WindowTargetTagValue: web}
+policy: {backup: {before: false, after: false}}
+instances:
+  - {name: web, missing: 1, tags: {Fleet: web}, expect: {outcome: succeeded}}
+window: {executions: [{expect: {outcome: succeeded}}]}
+"""
+    outcome = rehearse(read_fleet(text, Path("often.yaml")))
+
+    assert problems(outcome) == []
+    (schedule,) = the_run(outcome).plan["needs"]
+    assert "before it closes" in schedule
+    assert "its schedule is shorter than it lasts" in schedule

@@ -145,6 +145,7 @@ def test_a_window_that_does_not_wait_starts_a_run_that_gives_way_to_the_last_one
     }
     with scheduled(parameters, window_waits=False) as scene:
         machine = scene.machine("busy", tags={"WinUpdate": "ON"})
+        scene.approvers("anna")
         scene.settings({**QUICKLY, "approval": {"required": True, "seconds": 7200}})
 
         first_arn = scene.start_window()

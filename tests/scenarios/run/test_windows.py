@@ -364,6 +364,7 @@ ASKING: Mapping[str, Any] = {**QUICKLY, "approval": {"required": True, "seconds"
 
 def open_twice(scene: RunScenario) -> Window:
     """A window that opens every hour, twice, and whose first run waits for approval when it opens again."""
+    scene.approvers("anna")
     scene.settings(ASKING)
     opens = scene.account.clock.now() + timedelta(minutes=30)
     window = a_window(

@@ -298,6 +298,7 @@ def stack() -> FakeStack:
 
 
 def test_run_starts_the_state_machine_and_says_how_to_watch_it(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--name", RUN)
 
     assert console.code == 0
@@ -317,6 +318,7 @@ def test_run_starts_the_state_machine_and_says_how_to_watch_it(stack: FakeStack)
 
 
 def test_a_run_without_a_name_gets_one_that_tells_when_it_was_started(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--json")
 
     assert re.fullmatch(r"run-20260112T160000Z-[0-9a-f]{6}", console.document["runId"])
@@ -324,6 +326,7 @@ def test_a_run_without_a_name_gets_one_that_tells_when_it_was_started(stack: Fak
 
 
 def test_the_command_that_goes_on_is_for_the_same_stack_and_account(stack: FakeStack) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--name", RUN, "--stack", "blue", "--profile", "the boss")
 
     assert f"drydock watch {RUN} --stack blue --profile 'the boss'" in console.out
@@ -362,6 +365,7 @@ def test_a_deadline_that_is_not_given_may_stand_in_the_accounts_settings(stack: 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_run_may_do_whatever_the_stack_can(stack: FakeStack, operation: str) -> None:
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--operation", operation)
 
     assert (console.code, console.err) == (0, "")
@@ -370,6 +374,7 @@ def test_a_run_may_do_whatever_the_stack_can(stack: FakeStack, operation: str) -
 
 @pytest.mark.parametrize("source", ["plan", "resume"])
 def test_an_earlier_run_is_carried_out_or_taken_up(stack: FakeStack, source: str) -> None:
+    stack.begin("AWAITING_APPROVAL")
     drydock(stack, "run", f"--{source}", "night-0", "--minutes", "60")
 
     ((_, given),) = stack.started
@@ -435,6 +440,7 @@ def test_a_mistake_in_a_policy_file_is_told_with_its_line(
 ) -> None:
     (tmp_path / "policy.json").write_text(text)
 
+    stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--policy", str(tmp_path / "policy.json"))
 
     assert console.code == 1
@@ -547,6 +553,41 @@ def test_a_plan_without_machines_says_why_and_that_there_is_nothing_to_do(stack:
     assert "Left out: 1 machine" in console.out
     assert "There is nothing to do." in console.out
     assert "drydock run --plan" not in console.out
+
+
+def test_a_plan_that_needs_something_first_says_what_and_ends_with_2(stack: FakeStack) -> None:
+    plan = {**make_plan(), "needs": ["there is no alarm busy"], "warnings": ["there is no alarm busy", "mind the gap"]}
+    stack.to_come = [lambda stack: finish_planning(stack, plan)]
+
+    console = drydock(stack, "plan", *OPTIONS)
+
+    assert console.code == 2
+    assert "To be done first\n  there is no alarm busy" in console.out
+    assert "1 warning\n  mind the gap" in console.out
+
+
+def test_a_run_that_is_refused_while_it_is_planned_is_said_at_once_and_ends_with_2(stack: FakeStack) -> None:
+    def refuse(stack: FakeStack) -> None:
+        stack.begin()
+        stack.end("refused", failure={"error": "PlanRefusedError", "cause": "there is no alarm busy"})
+
+    stack.to_come = [lambda stack: stack.begin(), refuse]
+
+    console = drydock(stack, "run", *OPTIONS, "--name", RUN)
+
+    assert console.code == 2
+    assert "has begun" not in console.out
+    assert console.err == f"drydock: {RUN}: refused: PlanRefusedError: there is no alarm busy\n"
+
+
+@pytest.mark.parametrize("trouble", [[], [make_error("ThrottlingException")]], ids=["slow", "throttled"])
+def test_a_run_of_which_nothing_is_known_in_time_has_begun(stack: FakeStack, trouble: list[Exception]) -> None:
+    stack.troubles, stack.to_come = trouble, [nothing_happens] * 20
+
+    console = drydock(stack, "run", *OPTIONS, "--name", RUN)
+
+    assert console.code == 0
+    assert f"Run {RUN} has begun." in console.out
 
 
 def test_a_plan_that_is_refused_is_one_line_and_exit_code_2(stack: FakeStack) -> None:

@@ -169,6 +169,47 @@ def test_nothing_is_undone_while_the_executions_of_members_run(world: World, sca
     assert scaling.told == []
 
 
+def test_an_execution_that_was_started_as_the_roll_ended_is_stopped_though_lists_do_not_show_it_yet(
+    world: World, scaling: FakeAutoScaling
+) -> None:
+    roll(world)
+    world.clock.move(minutes=30)
+    stopped: list[str] = []
+    world.executions.stop = lambda execution, error, cause: stopped.append(execution)  # type: ignore[method-assign]
+    world.executions.running_beside = lambda execution: set()  # type: ignore[method-assign]
+    world.executions.unknown.add(child_of(INSTANCE))
+
+    assert give_back_group(world.services, SUBJECT) == "wait_for_functions"
+    world.clock.move(seconds=FUNCTION_LIFETIME.total_seconds() + 1)
+    assert give_back_group(world.services, SUBJECT) == "wait_for_functions"
+    world.executions.unknown.clear()
+    world.executions.statuses[child_of(INSTANCE)] = "RUNNING"
+    assert give_back_group(world.services, SUBJECT) == "stop_executions"
+
+    assert (stopped, scaling.told) == ([child_of(INSTANCE)], [])
+
+
+def test_a_member_that_was_admitted_as_the_roll_ended_is_waited_for_though_the_index_does_not_show_it_yet(
+    world: World, scaling: FakeAutoScaling
+) -> None:
+    roll(world)
+    world.clock.move(minutes=30)
+    world.hold(holder=Holder(child_of(INSTANCE), 0))
+    world.table.look_up = lambda index, value: []  # type: ignore[method-assign]
+
+    assert passes(world, most=3) == ["wait_for_functions", "wait_for_members", "wait_for_members"]
+    assert scaling.told == []
+
+
+def test_a_member_whose_execution_was_never_started_comes_back_once_it_would_have_been_seen(
+    world: World, scaling: FakeAutoScaling
+) -> None:
+    roll(world)
+    world.executions.unknown.add(child_of(INSTANCE))
+
+    assert passes(world) == ["wait_for_functions", "wait_for_functions", "exit_standby", "release", "nothing"]
+
+
 def test_nothing_is_undone_while_a_machine_is_being_given_back(world: World, scaling: FakeAutoScaling) -> None:
     roll(world)
     world.hold(holder=Holder(child_of(INSTANCE), 0))

@@ -71,7 +71,7 @@ def test_a_result_is_read_as_it_was_written(table: Table, result: Result) -> Non
 def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, notify: str, run: str) -> None:
     put_result(table, a_result(outcome, run_id=run, notify=notify))
 
-    assert untold_results(table) == [UntoldResult(SUBJECT, HOLDER, START, LATER)]
+    assert untold_results(table).read == [UntoldResult(SUBJECT, HOLDER, START, LATER, None)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_did_not_succeed_waits_to_be_told(table: Table, outcome: str, notif
 def test_a_success_waits_to_be_told_where_it_is_announced(table: Table, run: str, notify: str, untold: int) -> None:
     put_result(table, a_result(run_id=run, notify=notify))
 
-    assert len(untold_results(table)) == untold
+    assert len(untold_results(table).read) == untold
 
 
 def test_a_result_that_was_told_is_kept_and_waits_no_more(table: Table) -> None:
@@ -91,7 +91,7 @@ def test_a_result_that_was_told_is_kept_and_waits_no_more(table: Table) -> None:
     for _ in range(2):
         mark_result_told(table, result)
 
-    assert untold_results(table) == []
+    assert untold_results(table).read == []
     assert find_result(table, SUBJECT, HOLDER, START) == result
 
 
@@ -116,7 +116,7 @@ def test_every_redrive_has_its_own_result(table: Table) -> None:
 
     found = find_result(table, SUBJECT, again, START)
     assert found is not None and found.outcome == "succeeded"
-    assert len(untold_results(table)) == 1
+    assert len(untold_results(table).read) == 1
 
 
 def test_a_result_is_kept_for_a_year() -> None:

@@ -70,11 +70,11 @@ def test_the_plan_of_a_run_is_read_as_it_was_recorded(table: Table) -> None:
 @pytest.mark.parametrize("window_id", ["", "mw-0123456789abcdef0"], ids=["no window", "a window"])
 def test_the_runs_that_have_not_ended_are_found_with_their_windows(table: Table, window_id: str) -> None:
     run = begin(table)
-    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
+    assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
 
     record_plan(table, run, recorded_plan(window={"windowId": window_id} if window_id else {}))
 
-    assert open_runs(table) == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
+    assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
 
 
 def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts_also_once_they_ended(

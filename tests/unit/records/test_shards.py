@@ -46,6 +46,6 @@ def test_all_leases_and_all_untold_results_are_found_under_whatever_key_they_sta
         put_result(table, a_result("failed", subject=subject))
 
     assert len({shard_of("LEASES", subject) for subject in subjects}) == 8
-    for found in (all_leases(table), untold_results(table)):
+    for found in (all_leases(table).read, untold_results(table).read):
         assert len(found) == len(subjects)
         assert {one.subject for one in found} == set(subjects)

@@ -71,7 +71,7 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     assert result["images"] == {"before": "ami-1", "after": ""}
     assert (result["powerBefore"], result["powerAfter"]) == ("running", "running")
     assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
-    assert len(untold_results(world.table)) == 1
+    assert len(untold_results(world.table).read) == 1
 
 
 def test_updated_agents_are_in_the_result_and_the_machine_is_not_called_patched(world: World) -> None:
@@ -182,7 +182,7 @@ def test_after_a_failure_the_state_tag_is_what_it_was_and_the_result_waits_to_be
     assert released["failure"] == {"error": "ImageFailedError", "cause": "image ami-1 is failed"}
     assert world.ec2.tags(INSTANCE).get("DrydockState", "") == journaled
     assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
-    assert len(untold_results(world.table)) == 1
+    assert len(untold_results(world.table).read) == 1
     assert world.result is not None
     assert (world.result["outcome"], world.result["verdict"]) == ("failed", "not_patched")
 
@@ -292,7 +292,7 @@ def test_a_redrive_of_an_execution_that_released_its_machine_well_succeeds(
     assert released["outcome"] == released_as
     outcomes = sorted(item["outcome"] for item in world.table.query(SUBJECT.partition, "RESULT#"))
     assert outcomes == (["succeeded"] if outcome == "succeeded" else ["failed", "refused"])
-    assert len(untold_results(world.table)) == len(outcomes)
+    assert len(untold_results(world.table).read) == len(outcomes)
 
 
 def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(world: World) -> None:

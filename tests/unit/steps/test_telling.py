@@ -81,11 +81,11 @@ def test_a_success_is_told_once_to_the_topic_of_the_settings(world: World) -> No
 
 def test_a_success_that_was_announced_is_no_longer_untold(world: World) -> None:
     end(world, "succeeded")
-    assert len(untold_results(world.table)) == 1
+    assert len(untold_results(world.table).read) == 1
 
     announce(world)
 
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 def test_a_message_of_which_nobody_can_note_that_it_was_sent_goes_out_three_times_at_most(
@@ -110,7 +110,7 @@ def test_a_message_of_which_nobody_can_note_that_it_was_sent_goes_out_three_time
         world.clock.move(minutes=2)
 
     assert len(subjects(world)) == 3
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 def test_without_a_result_there_is_nothing_to_announce(world: World) -> None:
@@ -138,7 +138,7 @@ def test_a_failure_is_told_once_whoever_brings_it(world: World, events: list[dic
 
     assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was not patched well: ImageFailedError"]
     assert attributes(world) == {"outcome": "failed", "kind": "machine"}
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 @pytest.mark.parametrize("error", [ServiceUnavailableError("throttled"), AwsCallFailedError("denied")])
@@ -148,13 +148,13 @@ def test_a_message_that_could_not_be_sent_is_sent_by_the_next_try(world: World, 
     world.clients.faults.before["publish"] = error
     with pytest.raises(type(error)):
         alert(world)
-    assert len(untold_results(world.table)) == 1
+    assert len(untold_results(world.table).read) == 1
     world.clock.move(minutes=minutes)
 
     alert(world)
 
     assert len(subjects(world)) == 1
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -165,13 +165,13 @@ def test_a_function_that_dies_while_telling_loses_no_message(world: World, momen
         alert(world)
     with pytest.raises(ServiceUnavailableError):
         alert(world)
-    assert len(untold_results(world.table)) == 1, "nobody knows yet whether it was sent"
+    assert len(untold_results(world.table).read) == 1, "nobody knows yet whether it was sent"
     world.clock.move(minutes=2)
 
     alert(world)
 
     assert subjects(world)
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 def test_a_success_that_could_not_be_announced_is_announced_by_the_retry(world: World) -> None:
@@ -202,7 +202,7 @@ def test_a_function_that_dies_after_telling_does_not_tell_again(world: World, mo
     alert(world, SWEPT)
 
     assert len(subjects(world)) == 1
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
@@ -227,7 +227,7 @@ def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_aga
     assert message["Subject"].endswith(status)
     assert says in message["Message"]
     assert "2026-01-13 11:00 +09:00" in message["Message"]
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 @pytest.mark.parametrize("event", [ended_event("ABORTED"), SWEPT], ids=["event", "sweep"])
@@ -325,7 +325,7 @@ def test_inside_a_run_the_policy_says_whether_a_machine_is_told_itself(
     alert(world, event)
 
     assert bool(world.clients.published) is told
-    assert untold_results(world.table) == [], "the sweep shall not come back to it"
+    assert untold_results(world.table).read == [], "the sweep shall not come back to it"
 
 
 def begin_run(world: World, run_id: str) -> None:
@@ -364,7 +364,7 @@ def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None
     alert(world, {**SWEPT, "subject": ""})
 
     assert len(subjects(world)) == 1
-    assert untold_results(world.table) == []
+    assert untold_results(world.table).read == []
 
 
 def test_a_machine_that_is_gone_can_be_told_of(world: World) -> None:

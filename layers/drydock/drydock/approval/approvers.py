@@ -42,6 +42,12 @@ def may_approve(arn: str, approvers: Sequence[str]) -> bool:
     return bool(arn) and (arn in approvers or (role is not None and role in roles))
 
 
+def can_be_many(approver: str) -> bool:
+    """Whether an approver of the setting stands for any number of people: a role of IAM Identity Center."""
+    role = _role_of(approver)
+    return role is not None and role[2].startswith(_SSO) and ":role/" in approver
+
+
 def person_of(arn: str) -> str:
     """The same text for what may be the same person.
 

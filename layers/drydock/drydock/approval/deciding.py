@@ -10,7 +10,7 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -43,6 +43,7 @@ from drydock.errors import DrydockError, PlanChangedError, ServiceUnavailableErr
 from drydock.log import logger, name_in_log
 from drydock.plan.stored_plans import read_plan
 from drydock.records.runs import MOST_RUN_ID, Run, find_run
+from drydock.request.checking import is_odd
 from drydock.times import for_people
 
 _MOST_BODY = 8_192
@@ -221,6 +222,7 @@ def _read_json(text: str) -> dict[str, str]:
         isinstance(one, str) for one in wanted.values()
     ):
         raise DecisionRefusedError(400, "The request needs the texts runId, hash, decision, and may have a reason.")
+    _require_plain(wanted.values())
     if wanted["decision"] not in VERDICTS:
         raise DecisionRefusedError(400, "The decision has to be approve or reject.")
     return wanted
@@ -325,7 +327,14 @@ def _read_form(text: str) -> dict[str, str]:
         fields = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
     except ValueError as error:
         raise DecisionRefusedError(400, "The form cannot be read.") from error
+    _require_plain(value for values in fields.values() for value in values)
     return {name: values[0] for name, values in fields.items() if len(values) == 1}
+
+
+def _require_plain(texts: Iterable[str]) -> None:
+    """Raises DecisionRefusedError for texts that can be neither stored nor sent."""
+    if any(map(is_odd, texts)):
+        raise DecisionRefusedError(400, "The request has characters in it that cannot be kept.")
 
 
 def _closed_notice(services: Services, run: Run, approval: Approval) -> Notice | None:

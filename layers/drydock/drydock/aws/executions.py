@@ -10,13 +10,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, look_at_once, pages
-from drydock.errors import DrydockError
+from drydock.errors import AwsCallFailedError, DrydockError
 from drydock.log import log_failure, logger
 from drydock.times import TimeBudget
 
 OPEN = ("RUNNING", "PENDING_REDRIVE")
 """The states of an execution that goes on, or will."""
 
+_GONE = ("ExecutionDoesNotExist", "StateMachineDoesNotExist")
 _CLOSED_TASK = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 _MOST_CAUSE = 32_000
 _HANDED_TOGETHER = 40
@@ -29,11 +30,9 @@ class Executions:
         self._client = client("stepfunctions")
 
     def find(self, execution: str) -> Mapping[str, Any] | None:
-        """An execution as it is; None when Step Functions does not know it (any more)."""
+        """An execution as it is; None when Step Functions does not know it, or its state machine (any more)."""
         try:
-            found: Mapping[str, Any] = call(
-                self._client.describe_execution, "ExecutionDoesNotExist", executionArn=execution
-            )
+            found: Mapping[str, Any] = call(self._client.describe_execution, *_GONE, executionArn=execution)
         except ClientError:
             return None
         return found
@@ -46,7 +45,7 @@ class Executions:
     def stop(self, execution: str, error: str, cause: str) -> None:
         """Stop an execution. One that is over already is fine."""
         try:
-            call(self._client.stop_execution, "ExecutionDoesNotExist", executionArn=execution, error=error, cause=cause)
+            call(self._client.stop_execution, *_GONE, executionArn=execution, error=error, cause=cause)
         except ClientError:
             return
 
@@ -55,17 +54,32 @@ class Executions:
         machine = execution.rpartition(":")[0].replace(":execution:", ":stateMachine:")
         found = pages(
             self._client.list_executions,
+            "StateMachineDoesNotExist",
             token="nextToken",
             stateMachineArn=machine,
             statusFilter="RUNNING",
             maxResults=1000,
         )
-        return {one["executionArn"] for page in found for one in page["executions"]}
+        try:
+            return {one["executionArn"] for page in found for one in page["executions"]}
+        except ClientError:
+            # Nothing runs of a state machine that is gone.
+            return set()
 
     def running_among(self, executions: Iterable[str]) -> set[str]:
         """All running executions of the state machines of these, in a few calls for each machine."""
         by_machine = {execution.rpartition(":")[0]: execution for execution in executions}
         return {running for execution in by_machine.values() for running in self.running_beside(execution)}
+
+    def believed_running(self, executions: Iterable[str]) -> set[str]:
+        """As `running_among`, but what cannot be listed does not run as far as is known: each may be described."""
+        running: set[str] = set()
+        for execution in {one.rpartition(":")[0]: one for one in executions}.values():
+            try:
+                running |= self.running_beside(execution)
+            except AwsCallFailedError as error:
+                logger.error("executions cannot be listed", execution=execution, reason=str(error))
+        return running
 
     def answer(self, token: str, output: Mapping[str, Any]) -> bool:
         """Wake the execution that waits with this token. False for a token that is closed already, which is fine."""

@@ -15,6 +15,7 @@ from drydock.aws.objects import Objects
 from drydock.aws.resource_groups import ResourceGroups
 from drydock.aws.ssm import Ssm
 from drydock.aws.table import Table
+from drydock.aws.topics import Topics
 from drydock.aws.windows import Windows
 from drydock.environment import Environment
 from drydock.times import utc_now
@@ -66,6 +67,11 @@ class Services:
     def cloudwatch(self) -> CloudWatch:
         """CloudWatch, which tells the states of the alarms that the policy names."""
         return CloudWatch()
+
+    @cached_property
+    def topics(self) -> Topics:
+        """SNS, to see who is subscribed to the topics that people hear from."""
+        return Topics()
 
     @cached_property
     def autoscaling(self) -> AutoScaling:

@@ -74,7 +74,9 @@ def _to_wire(values: Mapping[str, Any]) -> dict[str, Any]:
 def from_wire(item: Mapping[str, Any]) -> Item:
     """An item as plain values. Raises NewerSchemaError for one that a newer Drydock wrote."""
     plain = {key: _plain(_deserialize(value)) for key, value in item.items()}
-    if plain.get("schema", SCHEMA) > SCHEMA:
+    schema = plain.get("schema", SCHEMA)
+    # What is no number is not newer: whoever reads the item says that it cannot be read.
+    if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchemaError(
             f"item {plain.get('pk')} {plain.get('sk')} has schema {plain['schema']}; this Drydock knows {SCHEMA}"
         )

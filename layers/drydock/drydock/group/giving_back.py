@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
+from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError
 from drydock.group.member_moves import Move, decide_move
@@ -28,13 +29,12 @@ from drydock.records.leases import (
     RESTORING,
     Hold,
     Lease,
-    all_leases,
     find_lease,
     hold_of,
 )
 from drydock.records.results import Result, put_result
 from drydock.records.runs import child_execution
-from drydock.records.staleness import is_stale
+from drydock.records.staleness import SEEN_LATE, is_stale
 from drydock.run.running import describe_end
 from drydock.subject import Instance, Subject
 from drydock.telling.failures import readable_cause
@@ -64,10 +64,9 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
     lease = hold_of(services, lease).begin_restoring(lease)
     if lease is None:
         return "nothing"
-    if services.now() - lease.newest_intent_at() < FUNCTION_LIFETIME:
-        return "wait_for_functions"
-    if _stop_members(services, lease):
-        return "stop_executions"
+    hindrance = _stop_members(services, lease)
+    if hindrance is not None:
+        return hindrance
     if _members_held(services, lease):
         return "wait_for_members"
     try:
@@ -101,28 +100,43 @@ def _end_untouched(services: Services, lease: Lease) -> GroupMove:
     return "release"
 
 
-def _children(services: Services, lease: Lease) -> set[str]:
-    """The executions that patch members of this roll."""
-    return {_child(services, lease, instance_id) for instance_id in lease.members}
-
-
 def _child(services: Services, lease: Lease, instance_id: str) -> str:
     environment = services.environment
     return child_execution(lease.holder, environment.stack, environment.region, Instance(instance_id))
 
 
-def _stop_members(services: Services, lease: Lease) -> bool:
-    """Stop what still works on members: Step Functions' own cancellation is best effort."""
-    children = _children(services, lease)
-    running = children & services.executions.running_among(children)
-    for execution in running:
-        services.executions.stop(execution, RollStoppedError.__name__, f"the roll {lease.holder.name} is over")
-    return bool(running)
+def _stop_members(services: Services, lease: Lease) -> GroupMove | None:
+    """Stop what still works on members: Step Functions' own cancellation is best effort. None once nothing can.
+
+    From the fence on no execution is admitted for a member. One that was started before may be seen late, by a function
+    that still lives or by an engine that hears late that the roll is over.
+    """
+    children = {
+        child: services.executions.find(child)
+        for child in (
+            _child(services, lease, instance_id) for instance_id, one in lease.members.items() if "outcome" not in one
+        )
+    }
+    running = [child for child, found in children.items() if found is not None and found["status"] in OPEN]
+    for child in running:
+        services.executions.stop(child, RollStoppedError.__name__, f"the roll {lease.holder.name} is over")
+    now = services.now()
+    if now - max(lease.newest_intent_at(), lease.phase_since) < FUNCTION_LIFETIME:
+        return "wait_for_functions"
+    if running:
+        return "stop_executions"
+    is_unseen = None in children.values() and now - lease.phase_since < SEEN_LATE
+    return "wait_for_functions" if is_unseen else None
 
 
 def _members_held(services: Services, lease: Lease) -> bool:
-    children = _children(services, lease)
-    return any(other.holder.execution in children for other in all_leases(services.table))
+    """Whether an execution of this roll still holds a member: by what the members' leases say now."""
+    unreleased = [Instance(one) for one, found in lease.members.items() if found.get("outcome") != "succeeded"]
+    return any(
+        held is not None and held.holder.execution == _child(services, lease, member.id)
+        for member in unreleased
+        for held in [find_lease(services.table, member)]
+    )
 
 
 def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupMove | None:

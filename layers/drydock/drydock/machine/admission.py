@@ -13,7 +13,6 @@ from drydock.errors import (
     DocumentError,
     DrydockError,
     InstanceBusyError,
-    InstanceNotPatchableError,
     InstanceUnmanagedError,
     NotInRunError,
     RunOverError,
@@ -22,7 +21,7 @@ from drydock.errors import (
 )
 from drydock.machine.evidence import count_patches
 from drydock.machine.ownership import Membership
-from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
+from drydock.machine.refusal import done_since, refusal, refusal_as_protected, refusal_by_guard, refusal_by_stack
 from drydock.records import intents
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
@@ -36,7 +35,7 @@ from drydock.records.leases import (
 from drydock.records.runs import MOST_RUN_ID, Run, child_execution, find_place, find_run
 from drydock.records.staleness import is_stale
 from drydock.request.instance import InstanceRequest, read_request
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy, documents_of
 from drydock.request.step import Step
 from drydock.subject import Subject
 from drydock.tags import GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
@@ -147,9 +146,7 @@ def _require_admissible(
                 "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
             )
     elif services.ec2.is_stop_protected(request.instance_id):
-        raise InstanceNotPatchableError(
-            f"{request.instance_id}: is stopped and stop-protected: once started it could not be stopped again"
-        )
+        raise refusal_as_protected(request.instance_id)
     _check_documents(services, request.policy, platform_of(instance))
 
 
@@ -202,14 +199,8 @@ def _how_to_leave(roll: Lease | None, policy: Policy) -> dict[str, Any] | None:
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:
     """Raises DocumentError that names every document that cannot run here."""
-    if policy["operation"] == "Scan":
-        return
-    hooks = policy["hooks"].values() if policy["operation"] == "Install" else ()
-    wanted = [*map(str, hooks), policy["healthProbe"]]
     mistakes = [
-        mistake
-        for name in sorted(set(wanted) - {""})
-        if (mistake := services.ssm.check_command_document(name, platform))
+        mistake for name in documents_of(policy) if (mistake := services.ssm.check_command_document(name, platform))
     ]
     if mistakes:
         raise DocumentError("; ".join(mistakes))

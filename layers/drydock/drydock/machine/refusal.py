@@ -67,6 +67,13 @@ def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) 
     return cluster.refuse(instance["InstanceId"])
 
 
+def refusal_as_protected(instance_id: str) -> InstanceNotPatchableError:
+    """Why a stopped machine is not started whose attribute DisableApiStop is set."""
+    return InstanceNotPatchableError(
+        f"{instance_id}: is stopped and stop-protected: once started it could not be stopped again"
+    )
+
+
 def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchableError | None:
     """Why this stack may not change an instance, when it needs a tag for that."""
     if not guard_tag or tags_of(instance).get(guard_tag) == "true":

@@ -15,6 +15,7 @@ from drydock.aws.table import SCHEMA
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
+from drydock.machine.refusal import refusal_as_protected
 from drydock.plan.estimates import Estimates
 from drydock.plan.plans import (
     Candidate,
@@ -36,7 +37,7 @@ from drydock.plan.plans import (
 )
 from drydock.plan.run_request import RunRequest
 from drydock.plan.same_patches import warn_of_other_patches
-from drydock.plan.targets import LeftOut, Target
+from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
 from drydock.records.runs import SNAPSHOT_LIVES, Run
@@ -118,6 +119,8 @@ class Facts:
     """Key of the tag that an instance needs to be changed; empty when none is needed."""
     stack: str
     """The name of this stack."""
+    stop_protected: frozenset[str] = frozenset()
+    """Those of the stopped machines that EC2 would not stop again."""
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
@@ -211,6 +214,8 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             membership=facts.memberships.get(instance_id, NO_MEMBERSHIP),
             stack=facts.stack,
         )
+        if reason is None and instance_id in facts.stop_protected:
+            reason = leave_out(instance_id, tags_of(instance).get("Name", ""), refusal_as_protected(instance_id))
         if reason is not None:
             without.append(reason)
         else:

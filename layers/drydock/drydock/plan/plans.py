@@ -148,6 +148,8 @@ class Plan(TypedDict):
     warnings: list[str]
     tooLong: list[str]
     """What would not be over in time even if it were alone in the window, and what to change: a sentence each."""
+    needs: NotRequired[list[str]]
+    """What somebody has to do before the night, or should; the first of the warnings."""
 
 
 @dataclass(frozen=True)
@@ -742,7 +744,7 @@ def plan_hash(plan: Plan) -> str:
     approved: dict[str, Any] = {
         key: value
         for key, value in plan.items()
-        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "tooLong")
+        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "tooLong", "needs")
     }
     approved["policy"] = _without(plan["policy"], "deadlineMinutes")
     approved["window"] = _without(plan["window"], "start", "end") if plan["window"] else None

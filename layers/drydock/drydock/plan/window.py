@@ -11,6 +11,7 @@ from drydock.aws.windows import Windows
 from drydock.plan.targets import GROUP_NAME, GROUP_TYPES, INSTANCE_IDS, Target, check_targets
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE
+from drydock.times import from_text
 
 _PATCHING = (RUN_PATCH_BASELINE, f"{RUN_PATCH_BASELINE}WithHooks", INSTALL_WINDOWS_UPDATES)
 
@@ -34,6 +35,8 @@ class WindowFacts:
     targets: Sequence[Sequence[Target]]
     """One group for each target that is registered with the window."""
     warnings: Sequence[str]
+    next_start: datetime | None = None
+    """When it opens again; None where that is not known, or it does not."""
 
 
 def read_window(windows: Windows, window_id: str, execution_id: str, machine: str) -> WindowFacts:
@@ -55,7 +58,17 @@ def read_window(windows: Windows, window_id: str, execution_id: str, machine: st
         time_zone=window.get("ScheduleTimezone", ""),
         targets=targets,
         warnings=[*warnings, *_warn_of_tasks(windows.tasks(window_id), machine)],
+        next_start=_read_next_start(str(window.get("NextExecutionTime") or "")),
     )
+
+
+def _read_next_start(text: str) -> datetime | None:
+    """Systems Manager writes it in ISO 8601, with an offset or a `Z`, and with or without seconds."""
+    try:
+        found = from_text(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _read_targets(registered: Sequence[Mapping[str, Any]]) -> tuple[list[list[Target]], list[str]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table, Write
+from drydock.records.reading import moment, read_all, readable, text
 from drydock.records.results import Result, Work
-from drydock.times import TimeBudget, from_text, to_text
+from drydock.times import TimeBudget, to_text
 
 SAMPLES = 10
 """So many durations are remembered of each machine."""
@@ -39,14 +40,15 @@ def _key(operation: str, instance_id: str) -> Key:
     return {"pk": _PARTITION, "sk": f"{operation}#{instance_id}"}
 
 
+@readable
 def _read(item: Item) -> History:
     names = (f"s{number}" for number in range(1, SAMPLES + 1))
     return History(
         instance_id=item["sk"].partition("#")[2],
-        platform=item["platform"],
-        patch_group=item["patchGroup"],
-        done=from_text(item["doneAt"]) if "doneAt" in item else None,
-        done_by=item.get("doneBy", ""),
+        platform=text(item["platform"]),
+        patch_group=text(item["patchGroup"]),
+        done=moment(item["doneAt"]) if "doneAt" in item else None,
+        done_by=text(item.get("doneBy", "")),
         seconds=tuple(int(item[name]) for name in names if item.get(name)),
         failed_after=int(item.get("failedAfter", 0)),
     )
@@ -107,8 +109,8 @@ def find_history(table: Table, operation: str, instance_id: str) -> History | No
 
 
 def all_histories(table: Table, operation: str) -> dict[str, History]:
-    """By instance id."""
-    histories = (_read(item) for item in table.query(_PARTITION, f"{operation}#"))
+    """By instance id. Of one that cannot be read, nothing is known."""
+    histories = read_all(table.query(_PARTITION, f"{operation}#"), _read).read
     return {history.instance_id: history for history in histories}
 
 
@@ -139,4 +141,9 @@ def note_not_attempted(table: Table, run_id: str, instance_ids: Sequence[str], b
 
 def left_over(table: Table) -> dict[str, datetime]:
     """When machines were last left over, by instance id."""
-    return {str(item["sk"]): from_text(item["at"]) for item in table.query(_LEFT)}
+    return dict(read_all(table.query(_LEFT), _read_left_over).read)
+
+
+@readable
+def _read_left_over(item: Item) -> tuple[str, datetime]:
+    return item["sk"], moment(item["at"])

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
+
+from drydock.records.reading import number, text
+
+_EXECUTION = re.compile(r"arn:[^:]+:states:[^:]*:[^:]*:execution:[^:]+:.+", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -12,6 +19,14 @@ class Holder:
 
     execution: str
     redrive_count: int
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any], name: str) -> Self:
+        """The holder in an item, whose execution stands in the attribute `name`. Raises ValueError for no execution."""
+        execution = text(item[name])
+        if not _EXECUTION.fullmatch(execution):
+            raise ValueError(f"{execution!r:.80} is no execution")
+        return cls(execution, number(item["redriveCount"]))
 
     @property
     def name(self) -> str:

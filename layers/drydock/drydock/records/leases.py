@@ -17,11 +17,12 @@ from drydock.aws.services import Services
 from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
+from drydock.records.reading import Readings, mapping, maps, moment, read_all, readable, text
 from drydock.records.results import Result
 from drydock.records.shards import look_up_shards, shard_of
 from drydock.records.waits import Wait, Work, read_wait
 from drydock.subject import Group, Instance, Subject, subject_of_partition
-from drydock.times import from_text, to_text
+from drydock.times import to_text
 
 REFUSED = "refused"
 """The fact of an intent whose call AWS has surely not carried out."""
@@ -102,8 +103,21 @@ class LeaseSummary:
 
     @classmethod
     def from_item(cls, item: Item) -> LeaseSummary:
-        """Read a lease out of the index, which holds only some of its attributes."""
-        return cls(subject_of_partition(item["pk"]), Holder(item["owner"], item["redriveCount"]), item["phase"])
+        """Read a lease out of the index, which holds only some of its attributes. Raises UnreadableItemError."""
+        return _read_summary(item)
+
+
+@readable
+def _read_summary(item: Item) -> LeaseSummary:
+    return LeaseSummary(_subject_of(item), Holder.from_item(item, "owner"), text(item["phase"]))
+
+
+def _subject_of(item: Item) -> Subject:
+    """Raises ValueError for an item that is no lease."""
+    subject = subject_of_partition(item["pk"])
+    if {"pk": item["pk"], "sk": item["sk"]} != lease_key(subject):
+        raise ValueError("its key is not a lease's")
+    return subject
 
 
 @dataclass(frozen=True)
@@ -117,24 +131,28 @@ class Claim:
 
 def _read_intent(name: str, raw: Mapping[str, Any]) -> Intent:
     facts = {key: value for key, value in raw.items() if key not in ("at", "id")}
-    return Intent(name, from_text(raw["at"]), raw.get("id", ""), facts)
+    return Intent(name, moment(raw["at"]), text(raw.get("id", "")), facts)
 
 
+@readable
 def read_lease(item: Item) -> Lease:
-    """A lease out of its item. An item of the phase ADMITTING has no journal yet: it is empty then."""
-    subject = subject_of_partition(item["pk"])
+    """A lease out of its item. An item of the phase ADMITTING has no journal yet: it is empty then.
+
+    Raises UnreadableItemError.
+    """
+    subject = _subject_of(item)
     return Lease(
         subject=subject,
-        holder=Holder(item["owner"], item["redriveCount"]),
-        phase=item["phase"],
-        started=from_text(item["startedAt"]),
-        since=from_text(item["since"]),
-        phase_since=from_text(item["phaseSince"]),
-        journal=item.get("journal", {}),
-        intents={name: _read_intent(name, raw) for name, raw in item.get("intents", {}).items()},
-        wait=read_wait(subject.key, item["wait"]) if "wait" in item else None,
-        members=item.get("members", {}),
-        closed=item.get("closed"),
+        holder=Holder.from_item(item, "owner"),
+        phase=text(item["phase"]),
+        started=moment(item["startedAt"]),
+        since=moment(item["since"]),
+        phase_since=moment(item["phaseSince"]),
+        journal=mapping(item.get("journal", {})),
+        intents={name: _read_intent(name, raw) for name, raw in maps(item.get("intents", {})).items()},
+        wait=read_wait(subject.key, mapping(item["wait"])) if "wait" in item else None,
+        members=maps(item.get("members", {})),
+        closed=mapping(item["closed"]) if "closed" in item else None,
     )
 
 
@@ -144,15 +162,19 @@ def find_lease(table: Table, subject: Subject) -> Lease | None:
     return read_lease(item) if item else None
 
 
-def all_leases(table: Table) -> list[LeaseSummary]:
+def all_leases(table: Table) -> Readings[LeaseSummary]:
     """Every lease of a machine and of a group. The index lags a little."""
-    return [LeaseSummary.from_item(item) for item in look_up_shards(table, _ALL_LEASES)]
+    return read_all(look_up_shards(table, _ALL_LEASES), LeaseSummary.from_item)
 
 
 def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
-    """The leases whose owners wait for an image. The index lags; the leases are read as they are now."""
-    found = (find_lease(table, subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource))
-    return [lease for lease in found if lease is not None]
+    """The leases whose owners wait for an image, but those that cannot be read.
+
+    The index lags; the leases are read as they are now.
+    """
+    keys = [lease_key(subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource)]
+    items = [item for key in keys if (item := table.get(key)) is not None]
+    return read_all(items, read_lease).read
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
 from drydock.errors import Failure
 from drydock.records.holder import Holder
+from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
 from drydock.records.shards import look_up_shards, shard_of
 from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
@@ -329,20 +330,11 @@ class Result:
 
     @classmethod
     def from_item(cls, item: Item) -> Result:
-        """Read a result, with its work when it is a machine's and its roll when it is a group's."""
-        return cls(
-            subject=subject_of_item(item),
-            holder=Holder(item["execution"], item["redriveCount"]),
-            started=from_text(item["startedAt"]),
-            ended=from_text(item["endedAt"]),
-            outcome=item["outcome"],
-            failure=item["failure"],
-            run_id=item.get("runId"),
-            notify=item.get("notify"),
-            work=Work.from_item(item) if "powerBefore" in item else None,
-            roll=Roll.from_item(item) if "members" in item else None,
-            given_back=item.get("givenBack", False),
-        )
+        """Read a result, with its work when it is a machine's and its roll when it is a group's.
+
+        Raises UnreadableItemError.
+        """
+        return _read_result(item)
 
     def to_item(self) -> Item:
         """What people shall hear of is filed as untold until it is told."""
@@ -386,16 +378,56 @@ class UntoldResult:
     started: datetime
     """When the execution was started."""
     ended: datetime
+    tell_at: datetime | None
+    """Not before this it is tried again to tell it; None while that was not tried."""
 
     @classmethod
     def from_item(cls, item: Item) -> UntoldResult:
-        """Read a result out of the index, which holds only some of its attributes."""
-        return cls(
-            subject=subject_of_partition(item["pk"]),
-            holder=Holder(item["execution"], item["redriveCount"]),
-            started=from_text(item["startedAt"]),
-            ended=from_text(item["endedAt"]),
-        )
+        """Read a result out of the index, which holds only some of its attributes. Raises UnreadableItemError."""
+        return _read_untold(item)
+
+    @property
+    def key(self) -> Key:
+        """Where the result stands in the table: see `result_key`."""
+        return result_key(self.subject, self.holder, self.started)
+
+
+@readable
+def _read_result(item: Item) -> Result:
+    return Result(
+        subject=subject_of_item(item),
+        holder=Holder.from_item(item, "execution"),
+        started=moment(item["startedAt"]),
+        ended=moment(item["endedAt"]),
+        outcome=item["outcome"],
+        failure=_read_failure(item["failure"]),
+        run_id=text(item["runId"]) if "runId" in item else None,
+        notify=text(item["notify"]) if "notify" in item else None,
+        work=Work.from_item(item) if "powerBefore" in item else None,
+        roll=Roll.from_item(item) if "members" in item else None,
+        given_back=bool(item.get("givenBack", False)),
+    )
+
+
+def _read_failure(value: object) -> Failure | None:
+    if value is None:
+        return None
+    found = mapping(value)
+    return {"error": text(found["error"]), "cause": text(found["cause"])}
+
+
+@readable
+def _read_untold(item: Item) -> UntoldResult:
+    untold = UntoldResult(
+        subject=subject_of_partition(item["pk"]),
+        holder=Holder.from_item(item, "execution"),
+        started=moment(item["startedAt"]),
+        ended=moment(item["endedAt"]),
+        tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
+    )
+    if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
+        raise ValueError("its key is not a result's")
+    return untold
 
 
 def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
@@ -421,9 +453,18 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
     return Result.from_item(item) if item else None
 
 
-def untold_results(table: Table) -> list[UntoldResult]:
+def untold_results(table: Table) -> Readings[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
-    return [UntoldResult.from_item(item) for item in look_up_shards(table, _UNTOLD)]
+    return read_all(look_up_shards(table, _UNTOLD), UntoldResult.from_item)
+
+
+def postpone_telling(table: Table, untold: UntoldResult, until: datetime) -> bool:
+    """Note that a result is being told, and when to try again if it is not. False when it has been told."""
+    try:
+        table.update(untold.key, "SET tellAt = :until", "attribute_exists(lookup)", {}, {":until": to_text(until)})
+    except ConditionFailedError:
+        return False
+    return True
 
 
 def mark_result_told(table: Table, result: Result) -> None:

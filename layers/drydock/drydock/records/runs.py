@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
-from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError
+from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError, UnreadableItemError
 from drydock.records.holder import Holder
-from drydock.subject import Group, Subject, subject_of_item
+from drydock.records.reading import Readings, mapping, moment, number, read_all, readable, text
+from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.texts import cut_bytes
 from drydock.times import from_text, to_text
 
@@ -114,22 +115,8 @@ class Place:
 
     @classmethod
     def from_item(cls, item: Item) -> Place:
-        """Read a place; what nobody has written down yet is None or empty."""
-        return cls(
-            subject=subject_of_item(item),
-            name=item["name"],
-            only=item.get("only", ()),
-            pace=item.get("pace", ""),
-            expected_seconds=item.get("expectedSeconds", 0),
-            after_seconds=item.get("afterSeconds", 0),
-            execution=item.get("execution", ""),
-            admitted=from_text(item["admittedAt"]) if "admittedAt" in item else None,
-            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
-            outcome=item.get("outcome", ""),
-            error=item.get("error", ""),
-            cause=item.get("cause", ""),
-            verdict=item.get("verdict", ""),
-        )
+        """Read a place; what nobody has written down yet is None or empty. Raises UnreadableItemError."""
+        return _read_place(item)
 
     def to_item(self) -> Item:
         """As it is written first: a verdict comes only with an end."""
@@ -148,6 +135,25 @@ class Place:
             **admission,
             **({**end, "endedAt": to_text(self.ended)} if self.ended else {}),
         }
+
+
+@readable
+def _read_place(item: Item) -> Place:
+    return Place(
+        subject=subject_of_item(item),
+        name=text(item["name"]),
+        only=[text(one) for one in item["only"]] if "only" in item else (),
+        pace=text(item.get("pace", "")),
+        expected_seconds=number(item.get("expectedSeconds", 0)),
+        after_seconds=number(item.get("afterSeconds", 0)),
+        execution=text(item.get("execution", "")),
+        admitted=moment(item["admittedAt"]) if "admittedAt" in item else None,
+        ended=moment(item["endedAt"]) if "endedAt" in item else None,
+        outcome=text(item.get("outcome", "")),
+        error=text(item.get("error", "")),
+        cause=text(item.get("cause", "")),
+        verdict=text(item.get("verdict", "")),
+    )
 
 
 @dataclass(frozen=True)
@@ -186,21 +192,21 @@ class RecordedPlan:
     def from_item(cls, item: Item) -> RecordedPlan:
         """Read it out of the item of a run that has a plan."""
         return cls(
-            key=item["planKey"],
-            hash=item["planHash"],
+            key=text(item["planKey"]),
+            hash=text(item["planHash"]),
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
-            machines=item["planned"],
+            machines=number(item["planned"]),
             operation=item["operation"],
-            policy=item["policy"],
+            policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
-            snapshot_since=from_text(item["snapshotSince"]),
-            window=item["window"],
-            time_zone=item["timeZone"],
-            end=from_text(item["end"]),
-            last_admission=from_text(item["lastAdmission"]),
-            max_errors=item["maxErrors"],
-            since=from_text(item["since"]),
+            snapshot_since=moment(item["snapshotSince"]),
+            window=mapping(item["window"]),
+            time_zone=text(item["timeZone"]),
+            end=moment(item["end"]),
+            last_admission=moment(item["lastAdmission"]),
+            max_errors=number(item["maxErrors"]),
+            since=moment(item["since"]),
             started_by=item["startedBy"],
             is_canary_proved=item["canaryProved"],
             bucket=item["bucket"],
@@ -250,11 +256,11 @@ class RecordedEnd:
     def from_item(cls, item: Item) -> RecordedEnd:
         """Read it out of the item of a run that has ended."""
         return cls(
-            at=from_text(item["endedAt"]),
-            outcome=item["outcome"],
-            counts=item["counts"],
+            at=moment(item["endedAt"]),
+            outcome=text(item["outcome"]),
+            counts=mapping(item["counts"]),
             failed_groups=item["failedGroups"],
-            report_key=item["reportKey"],
+            report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
         )
@@ -360,29 +366,46 @@ class RunSummary:
 
     @classmethod
     def from_item(cls, item: Item) -> RunSummary:
-        """Read a run out of the index, which holds only some of its attributes."""
-        return cls(
-            run_id=item["runId"],
-            holder=Holder(item["owner"], item["redriveCount"]),
-            started=from_text(item["startedAt"]),
-            window_id=str(item.get("window", {}).get("windowId", "")),
-            ended=from_text(item["endedAt"]) if "endedAt" in item else None,
-        )
+        """Read a run out of the index, which holds only some of its attributes. Raises UnreadableItemError."""
+        return _read_summary(item)
 
 
+@readable
+def _read_summary(item: Item) -> RunSummary:
+    return RunSummary(
+        run_id=_run_id_of(item),
+        holder=Holder.from_item(item, "owner"),
+        started=moment(item["startedAt"]),
+        window_id=str(mapping(item.get("window", {})).get("windowId", "")),
+        ended=moment(item["endedAt"]) if "endedAt" in item else None,
+    )
+
+
+def _run_id_of(item: Item) -> str:
+    """Raises ValueError for an item that is no run's own."""
+    run_id = text(item["runId"])
+    if {"pk": item["pk"], "sk": item["sk"]} != run_key(run_id):
+        raise ValueError("its key is not a run's")
+    return run_id
+
+
+@readable
 def read_run(item: Item) -> Run:
-    """A run out of its item; plan, approval and end are None until they are written there."""
+    """A run out of its item; plan, approval and end are None until they are written there.
+
+    Raises UnreadableItemError.
+    """
     return Run(
-        run_id=item["runId"],
-        holder=Holder(item["owner"], item["redriveCount"]),
-        phase=item["phase"],
-        started=from_text(item["startedAt"]),
-        closed=item.get("closed"),
-        failed=item["failed"],
+        run_id=_run_id_of(item),
+        holder=Holder.from_item(item, "owner"),
+        phase=text(item["phase"]),
+        started=moment(item["startedAt"]),
+        closed={key: text(value) for key, value in mapping(item["closed"]).items()} if "closed" in item else None,
+        failed=number(item["failed"]),
         plan=RecordedPlan.from_item(item) if "planKey" in item else None,
         taken=_read_taken(item),
-        soak_until=from_text(item["soakUntil"]) if "soakUntil" in item else None,
-        approval=item.get("approval"),
+        soak_until=moment(item["soakUntil"]) if "soakUntil" in item else None,
+        approval=mapping(item["approval"]) if "approval" in item else None,
         ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
     )
 
@@ -429,14 +452,14 @@ def require_run(table: Table, run_id: str) -> Run:
     return run
 
 
-def open_runs(table: Table) -> list[RunSummary]:
+def open_runs(table: Table) -> Readings[RunSummary]:
     """The runs that have not ended. The index lags a little."""
-    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, OPEN_RUNS)]
+    return read_all(table.look_up(LOOKUP_INDEX, OPEN_RUNS), RunSummary.from_item)
 
 
-def untold_runs(table: Table) -> list[RunSummary]:
+def untold_runs(table: Table) -> Readings[RunSummary]:
     """The runs that have ended and that nobody was told of yet."""
-    return [RunSummary.from_item(item) for item in table.look_up(LOOKUP_INDEX, UNTOLD_RUNS)]
+    return read_all(table.look_up(LOOKUP_INDEX, UNTOLD_RUNS), RunSummary.from_item)
 
 
 def open_run(table: Table, holder: Holder, started: datetime) -> Run:
@@ -591,8 +614,19 @@ def end_place(
 
 
 def places_of_run(table: Table, run_id: str) -> list[Place]:
-    """All machines of a run whose turn came."""
-    return [Place.from_item(item) for item in table.query(f"RUN#{run_id}", PLACES)]
+    """All machines of a run whose turn came. Of one whose place cannot be read, somebody has to look what became."""
+    found = read_all(table.query(f"RUN#{run_id}", PLACES), Place.from_item)
+    lost = [
+        Place(
+            read_subject(one.key["sk"].removeprefix(PLACES)),
+            name="",
+            outcome="failed",
+            error=UnreadableItemError.__name__,
+            cause=one.reason,
+        )
+        for one in found.unreadable
+    ]
+    return [*found.read, *lost]
 
 
 def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:

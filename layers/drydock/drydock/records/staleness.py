@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
+from drydock.errors import AwsCallFailedError, UnreadableItemError
 from drydock.records.leases import Lease
 
 UNKNOWN_OWNER = timedelta(minutes=15)
@@ -13,6 +14,9 @@ UNKNOWN_OWNER = timedelta(minutes=15)
 
 RESTORE_LIMIT = timedelta(hours=6)
 """After this people are told that a machine could not be given back, and nobody waits for it; the passes go on."""
+
+SEEN_LATE = timedelta(minutes=2)
+"""An execution that cannot be found may have been started so shortly ago: Step Functions shows it later."""
 
 TOLD_LATE = timedelta(minutes=2)
 """A result that is still untold after this has lost its event."""
@@ -22,8 +26,15 @@ def is_stale(services: Services, lease: Lease) -> bool:
     """Whether the owner of a lease is over, by what Step Functions says of its execution now.
 
     An execution that it does not know is taken for over once the lease is older than UNKNOWN_OWNER.
+    Raises UnreadableItemError where AWS does not let Drydock look.
     """
-    execution = services.executions.find(lease.holder.execution)
+    try:
+        execution = services.executions.find(lease.holder.execution)
+    except AwsCallFailedError as error:
+        # Whoever holds it is no execution that Drydock may look at: none of this stack's.
+        raise UnreadableItemError(
+            f"{lease.subject.key}: the owner of its lease cannot be looked at: {error}"
+        ) from error
     if execution is None:
         return services.now() - lease.since > UNKNOWN_OWNER
     return execution["status"] not in OPEN

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from drydock.aws.table import Item
-from drydock.times import from_text, to_text
+from drydock.records.reading import mapping, moment, text
+from drydock.times import to_text
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ def read_wait(instance_id: str, item: Mapping[str, Any]) -> Wait:
     """A wait out of the attribute of a lease that `Wait.to_item` made; the lease says of which instance."""
     return Wait(
         instance_id=instance_id,
-        token=item["token"],
-        sequence=item["sequence"],
-        kind=item["kind"],
-        resource=item["resource"],
-        deadline=from_text(item["deadline"]),
-        facts=item["facts"],
+        token=text(item["token"]),
+        sequence=text(item["sequence"]),
+        kind=text(item["kind"]),
+        resource=text(item["resource"]),
+        deadline=moment(item["deadline"]),
+        facts=mapping(item["facts"]),
     )
 
 

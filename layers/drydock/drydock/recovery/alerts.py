@@ -9,6 +9,7 @@ from typing import Any
 from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
 from drydock.errors import (
+    DrydockError,
     Failure,
     InstanceInGroupError,
     InstanceNotFoundError,
@@ -16,24 +17,28 @@ from drydock.errors import (
     NotInRunError,
     RollStoppedError,
     ServiceUnavailableError,
+    UnreadableItemError,
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
-from drydock.log import name_in_log
+from drydock.log import logger, name_in_log
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
-from drydock.records.results import Result, find_result, mark_result_told
-from drydock.records.runs import find_run
+from drydock.records.reading import NOT_AS_WRITTEN
+from drydock.records.results import Result, find_result, mark_result_told, result_key
+from drydock.records.runs import Run, find_run
 from drydock.request.step import Step
 from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, readable_cause, subject_of
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.telling.unreadable import tell_unreadable
 from drydock.times import from_text
 
 _NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
+_UNREAD = "Its lease cannot be read, so nothing is given back: another message says what to do."
 
 
 def announce_success(services: Services, step: Step) -> None:
@@ -56,7 +61,14 @@ def _tell_success(services: Services, holder: Holder, result: Result) -> None:
 
 
 def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
-    """Tell of an execution that ended badly: from its event, or from a sweep that found it untold."""
+    """Tell of an execution that ended badly: from its event, or from a sweep that found it untold.
+
+    A sweep also hands over items that cannot be read: of those people hear daily.
+    """
+    if "unreadable" in event:
+        one = event["unreadable"]
+        tell_unreadable(services, {"pk": one["pk"], "sk": one["sk"]}, one["reason"])
+        return
     if "detail" in event:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
@@ -85,12 +97,27 @@ def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, st
 def _tell_failure(
     services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
+    try:
+        _tell_end(services, holder, started, subject, detail)
+    except UnreadableItemError as error:
+        tell_unreadable(services, result_key(subject, holder, started), str(error))
+    except DrydockError:
+        raise
+    except NOT_AS_WRITTEN as error:
+        logger.exception("a result cannot be worked with")
+        reason = f"{subject.key}: {type(error).__name__}: {error}"
+        tell_unreadable(services, result_key(subject, holder, started), reason)
+
+
+def _tell_end(
+    services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
+) -> None:
     result = find_result(services.table, subject, holder, started)
     if result is not None and result.went_well:
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
-    lease, is_newer = _find_own_lease(services, holder, subject)
+    lease, unread = _find_own_lease(services, holder, subject)
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
@@ -101,7 +128,7 @@ def _tell_failure(
         _tell_group_failure(services, holder, subject, failure, result, lease)
         return
     name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")
-    state = _NEWER if is_newer and result is None else _state_text(lease, result, power)
+    state = unread if unread and result is None else _state_text(lease, result, power)
     if group and failure["error"] != InstanceInGroupError.__name__:
         state += f" It is a member of group {group}: the message about the roll says where it goes."
     title, text = failure_message(
@@ -159,13 +186,15 @@ def _tell_group_failure(
     _finish(services, result)
 
 
-def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tuple[Lease | None, bool]:
-    """The lease of this execution, and whether a newer Drydock holds the machine: people must hear all the same."""
+def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tuple[Lease | None, str]:
+    """The lease of this execution; why it is not known, where it cannot be read: people must hear all the same."""
     try:
         lease = find_lease(services.table, subject) if subject.key else None
     except NewerSchemaError:
-        return None, True
-    return (lease if lease is not None and lease.holder.execution == holder.execution else None), False
+        return None, _NEWER
+    except UnreadableItemError:
+        return None, _UNREAD
+    return (lease if lease is not None and lease.holder.execution == holder.execution else None), ""
 
 
 def _is_being_released(services: Services, lease: Lease) -> bool:
@@ -184,7 +213,7 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
     if failure["error"] == RollStoppedError.__name__ and result is not None and result.roll is None:
         # Of a member that did not leave service because its roll takes no further one: the roll tells it.
         return False
-    run = find_run(services.table, run_id) if run_id and notify != "each" else None
+    run = _find_readable_run(services, run_id) if run_id and notify != "each" else None
     if run is None:
         return True
     if failure["error"] == NotInRunError.__name__:
@@ -197,6 +226,15 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
         return False
     # Of a run that was stopped with machines in work, the summary tells what became of each.
     return not (run.closed is not None and failure["error"] in STOPPED)
+
+
+def _find_readable_run(services: Services, run_id: str) -> Run | None:
+    """A run that cannot be read tells nothing of its machines: people hear of each."""
+    try:
+        return find_run(services.table, run_id)
+    except UnreadableItemError as error:
+        logger.error("the run cannot be read", reason=str(error))
+        return None
 
 
 def _finish(services: Services, result: Result | None) -> None:

@@ -6,19 +6,31 @@ when something happens on the machine. The lease stays until all is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.aws.executions import hand_over, invoke_later
 from drydock.aws.services import Services
-from drydock.errors import DrydockError
+from drydock.aws.table import Key
+from drydock.errors import DrydockError, UnreadableItemError
 from drydock.group.giving_back import give_back_group
-from drydock.log import name_in_log
+from drydock.log import logger, name_in_log
 from drydock.machine.giving_back import end_untouched, make_next_move, told_from
 from drydock.records.holder import Holder
-from drydock.records.leases import ADMITTING, RESTORING, Lease, LeaseSummary, all_leases, find_lease, hold_of
-from drydock.records.results import untold_results
+from drydock.records.leases import (
+    ADMITTING,
+    RESTORING,
+    Lease,
+    LeaseSummary,
+    all_leases,
+    find_lease,
+    hold_of,
+    lease_key,
+)
+from drydock.records.reading import NOT_AS_WRITTEN, Unreadable
+from drydock.records.results import UntoldResult, postpone_telling, untold_results
+from drydock.records.runs import run_key
 from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
@@ -28,32 +40,92 @@ from drydock.times import TimeBudget, to_text
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
 
+_LEAST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(days=1)
+"""Before a result that could not be told is tried again: for as long as it has been waiting, within these."""
+
+_SWEEP = timedelta(minutes=2)
+"""How often the schedule comes; items that cannot be read take turns by it."""
+
+
+_MOST_REASON = 2_000
+"""Characters of a reason that are handed on."""
+
 
 def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
-    """Hand over every lease that may be stale, and every result that nobody was told of, each to a pass of its own.
+    """Hand over every run and lease that may be stale, and every result that nobody was told of, each to its own pass.
+
+    What cannot be read hinders none of the others; people hear of it.
 
     As many as there is time for: the others come with the next sweep.
 
     Executions that run are listed, not described one by one: a thousand machines cost a few calls.
     """
-    function = services.environment.function
-    suspects = _find_suspects(services, all_leases(services.table))
+    function, runs = services.environment.function, sweep_runs(services, budget)
+    leases, untold = all_leases(services.table), untold_results(services.table)
+    suspects = _find_suspects(services, leases.read)
     hand_over(function("give_back"), [{"subject": lease.subject.key} for lease in suspects], budget)
-    untold = [result for result in untold_results(services.table) if services.now() - result.ended > TOLD_LATE]
-    alerts = [_alert_of(result.subject, result.holder, result.started) for result in untold[:_MOST_ALERTS]]
+    due = _find_due(services.now(), untold.read)
+    postponed = [one for one in due[:_MOST_ALERTS] if _postpone(services, one)]
+    alerts = [_alert_of(result.subject, result.holder, result.started) for result in postponed]
     hand_over(function("alert_failure"), alerts, budget)
-    return {"suspects": len(suspects), "untold": len(untold)}
+    unreadable = [*runs.unreadable, *leases.unreadable, *untold.unreadable]
+    for one in _in_turn(unreadable, services.now()):
+        _alert_unreadable(services, one.key, one.reason)
+    return {**runs.done, "suspects": len(suspects), "untold": len(due), "unreadable": len(unreadable)}
 
 
-def _find_suspects(services: Services, leases: list[LeaseSummary]) -> list[LeaseSummary]:
+def _find_suspects(services: Services, leases: Sequence[LeaseSummary]) -> list[LeaseSummary]:
     """Leases in RESTORING, and those whose owner does not run."""
-    running = services.executions.running_among(lease.holder.execution for lease in leases)
+    running = services.executions.believed_running(lease.holder.execution for lease in leases)
     return [lease for lease in leases if lease.phase == RESTORING or lease.holder.execution not in running]
 
 
+def _find_due(now: datetime, untold: Sequence[UntoldResult]) -> list[UntoldResult]:
+    """The results whose event is lost or whose pause is over: those that were never tried first."""
+    due = [one for one in untold if now - one.ended > TOLD_LATE and (one.tell_at is None or one.tell_at <= now)]
+    return sorted(due, key=lambda one: (one.tell_at or one.started, one.ended, one.subject.key))
+
+
+def _postpone(services: Services, untold: UntoldResult) -> bool:
+    """Give a result that is being told its pause. False when it has been told meanwhile."""
+    pause = min(max(services.now() - untold.ended, _LEAST_PAUSE), _LONGEST_PAUSE)
+    return postpone_telling(services.table, untold, services.now() + pause)
+
+
+def _in_turn(items: Sequence[Unreadable], now: datetime) -> Sequence[Unreadable]:
+    """Some of them, others at the next sweep."""
+    first = int(now.timestamp() / _SWEEP.total_seconds()) * _MOST_ALERTS % max(len(items), 1)
+    return [*items[first:], *items[:first]][:_MOST_ALERTS]
+
+
+def _alert_unreadable(services: Services, key: Key, reason: str) -> None:
+    logger.error("an item cannot be worked with", item=f"{key['pk']} {key['sk']}", reason=reason)
+    invoke_later(
+        services.environment.function("alert_failure"), {"unreadable": {**key, "reason": reason[:_MOST_REASON]}}
+    )
+
+
+def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A pass over one item. Where it cannot be worked with, people hear of it; what else fails is raised."""
+    try:
+        return give_back_one()
+    except UnreadableItemError as error:
+        _alert_unreadable(services, key, str(error))
+    except DrydockError:
+        raise
+    except NOT_AS_WRITTEN as error:
+        logger.exception("an item cannot be worked with")
+        _alert_unreadable(services, key, f"{type(error).__name__}: {error}")
+    return {"move": "unreadable"}
+
+
 def give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
-    """One pass over one machine or group. Returns what was done: the next move, or `nothing`."""
+    """One pass over one machine or group. Returns what was done: the next move, `nothing`, or `unreadable`."""
     name_in_log(subject)
+    return _or_tell(services, lease_key(subject), lambda: _give_back_subject(services, subject))
+
+
+def _give_back_subject(services: Services, subject: Subject) -> dict[str, Any]:
     if isinstance(subject, Group):
         return {"move": _give_back_group(services, subject)}
     lease = find_lease(services.table, subject)
@@ -118,15 +190,15 @@ def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     if "subject" in event:
         return give_back_subject(services, read_subject(str(event["subject"])))
     if "runId" in event:
-        name_in_log(run=str(event["runId"]))
-        return give_back_run(services, str(event["runId"]))
+        run_id = str(event["runId"])
+        name_in_log(run=run_id)
+        return _or_tell(services, run_key(run_id), lambda: give_back_run(services, run_id))
     if "detail" in event and "executionArn" in event["detail"]:
         holder = Holder(event["detail"]["executionArn"], 0)
         name_in_log(execution=holder.name)
         if holder.state_machine == services.environment.run_state_machine:
             name_in_log(run=holder.name)
-            return note_end_of_run(services, event["detail"])
+            return _or_tell(services, run_key(holder.name), lambda: note_end_of_run(services, event["detail"]))
         subject = subject_of(event["detail"])
         return give_back_subject(services, subject) if subject.key else {"move": "nothing"}
-    budget = TimeBudget.begin(services.now)
-    return {**sweep_runs(services, budget), **sweep(services, budget)}
+    return sweep(services, TimeBudget.begin(services.now))

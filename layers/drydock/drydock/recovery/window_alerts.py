@@ -85,7 +85,7 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
 
 
 def _find_working(services: Services, window_id: str) -> RunSummary | None:
-    runs = open_runs(services.table)
+    runs = open_runs(services.table).read
     return next((run for run in runs if run.window_id == window_id), None)
 
 

@@ -19,7 +19,20 @@ _MOST = 100
 _MOST_MISTAKES = 50
 
 
-_briefly = reprlib.Repr()
+_ODD = re.compile("[\0\ud800-\udfff]")
+"""What no service of AWS takes in a text: NUL, and halves of pairs of UTF-16, which JSON can hold and UTF-8 cannot."""
+
+
+class _Brief(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Python writes no number of more than some thousand digits."""
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            return f"a number of about {x.bit_length() * 3 // 10} digits"
+
+
+_briefly = _Brief()
 
 
 _briefly.maxlevel, _briefly.maxstring, _briefly.maxother, _briefly.maxlong = 4, _MOST, _MOST, 40
@@ -30,10 +43,20 @@ def brief(value: Any) -> str:
     return _briefly.repr(value)
 
 
+def is_odd(value: str) -> bool:
+    """Whether a text has characters in it that no service of AWS takes."""
+    return _ODD.search(value) is not None
+
+
+def spell_out(value: str) -> str:
+    """A text that AWS takes: what is odd in it is written as `\\ud800`."""
+    return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+
+
 def join_mistakes(mistakes: list[str]) -> str:
     """All mistakes in one text that fits into a message, whatever was given."""
     more = len(mistakes) - _MOST_MISTAKES
-    return "; ".join(mistakes[:_MOST_MISTAKES]) + (f"; and {more:,} more" if more > 0 else "")
+    return spell_out("; ".join(mistakes[:_MOST_MISTAKES])) + (f"; and {more:,} more" if more > 0 else "")
 
 
 def one_of(*allowed: str) -> Check:
@@ -64,11 +87,14 @@ def whole_number(least: int, most: int) -> Check:
 
 
 def text(pattern: str, expected: str) -> Check:
-    """A check for text that all of a regular expression fits; a mistake says that it is not what was `expected`."""
+    """A check for text that all of a regular expression fits; a mistake says that it is not what was `expected`.
+
+    Whatever the expression, no text fits that AWS would not take.
+    """
     matcher = re.compile(pattern)
 
     def check(path: str, value: Any) -> list[str]:
-        if isinstance(value, str) and matcher.fullmatch(value):
+        if isinstance(value, str) and matcher.fullmatch(value) and not is_odd(value):
             return []
         return [f"{path}: {brief(value)} is not {expected}"]
 

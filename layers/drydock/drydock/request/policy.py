@@ -206,7 +206,7 @@ _document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 
 _positive = "a number such as 10 or a percentage such as 10%"
 _at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
 _at_least_none = number_or_share(r"[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"0, {_positive}")
-_alarm = text(r"(?s).{1,255}", "the name of a CloudWatch alarm (1 to 255 characters)")
+_alarm = text(r"(?s).{1,400}", "the name or ARN of a CloudWatch alarm")
 _calendar = text(r"[a-zA-Z0-9_\-.:/]{3,400}", "the name or ARN of a Change Calendar")
 _canary_tag = text(r"|[^=]{1,128}(=.{0,256})?", "a tag key, or Key=Value, or ''")
 
@@ -343,6 +343,14 @@ def read_settings(settings: str) -> tuple[Mapping[str, Any], list[str]]:
         return {}, [f"not JSON: {error}"]
     mistakes = _check_policy("policy", value)
     return ({}, mistakes) if mistakes else (value, [])
+
+
+def documents_of(policy: Policy) -> list[str]:
+    """The operator's own documents that run on each machine, hooks and health probe, by name. A Scan runs none."""
+    if policy["operation"] == "Scan":
+        return []
+    hooks = policy["hooks"].values() if policy["operation"] == "Install" else ()
+    return sorted({*map(str, hooks), policy["healthProbe"]} - {""})
 
 
 def effective_policy(settings: str, settings_name: str, given: object) -> tuple[Policy, list[str]]:

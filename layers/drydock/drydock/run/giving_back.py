@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
-from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError
+from drydock.errors import DrydockError, Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
-from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, untold_runs
+from drydock.records.reading import NOT_AS_WRITTEN, Unreadable
+from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, run_key, untold_runs
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
 from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
+from drydock.telling.unreadable import tell_unreadable
 from drydock.times import TimeBudget, from_text
 
 
 def end_dead_run(services: Services, run_id: str) -> None:
-    """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back."""
+    """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back.
+
+    Of a run that cannot be read, people hear daily.
+    """
+    try:
+        _end_dead_run(services, run_id)
+    except UnreadableItemError as error:
+        tell_unreadable(services, run_key(run_id), str(error))
+    except DrydockError:
+        raise
+    except NOT_AS_WRITTEN as error:
+        logger.exception("a run cannot be worked with")
+        tell_unreadable(services, run_key(run_id), f"run {run_id}: {type(error).__name__}: {error}")
+
+
+def _end_dead_run(services: Services, run_id: str) -> None:
     run = find_run(services.table, run_id)
     if run is None:
         return
@@ -93,16 +111,26 @@ def _stop_children(services: Services, run: Run) -> int:
     return len(at_work)
 
 
-def sweep_runs(services: Services, budget: TimeBudget) -> dict[str, int]:
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep has handed over, and what it could not read."""
+
+    done: Mapping[str, int]
+    unreadable: Sequence[Unreadable]
+
+
+def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
     """Hand over every run that may be dead, and every one that nobody was told of, as many as there is time for."""
     function = services.environment.function
-    open_ = open_runs(services.table)
-    running = services.executions.running_among(run.holder.execution for run in open_)
-    dead = [run for run in open_ if run.holder.execution not in running]
+    open_, over = open_runs(services.table), untold_runs(services.table)
+    running = services.executions.believed_running(run.holder.execution for run in open_.read)
+    dead = [run for run in open_.read if run.holder.execution not in running]
     hand_over(function("give_back"), [{"runId": run.run_id} for run in dead], budget)
-    untold = [run for run in untold_runs(services.table) if run.ended and services.now() - run.ended > TOLD_LATE]
+    untold = [run for run in over.read if run.ended and services.now() - run.ended > TOLD_LATE]
     hand_over(function("summarise_run"), [{"runId": run.run_id} for run in untold], budget)
-    return {"deadRuns": len(dead), "untoldRuns": len(untold)}
+    return Swept(
+        done={"deadRuns": len(dead), "untoldRuns": len(untold)}, unreadable=[*open_.unreadable, *over.unreadable]
+    )
 
 
 def note_end_of_run(services: Services, detail: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from drydock.approval.approvals import is_approved
-from drydock.aws.ec2 import state_of
+from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
 from drydock.errors import (
     InvalidInputError,
+    PlanRefusedError,
     RunStillWorkingError,
 )
 from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
@@ -39,19 +40,24 @@ from drydock.records.runs import (
     record_plan,
     require_run,
 )
+from drydock.request.checking import join_mistakes
 from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
 from drydock.request.step import Step
 from drydock.run.gathering import Gathering
+from drydock.run.needs import look_for_needs
 from drydock.run.reports import Report
 from drydock.subject import Group, subject_of_item
 from drydock.times import from_text, to_text
+
+_MOST_LOOKED_AT = 200
+"""Of so many stopped machines a plan asks whether they are stop-protected: that is a call each."""
 
 
 def plan_run(services: Services, step: Step) -> dict[str, Any]:
     """Find the machines, decide their order, and store the plan. Returns what the state machine goes by.
 
     Raises InvalidInputError, InvalidPolicyError, RunNotFoundError, RunStillWorkingError, PlanChangedError,
-    RunOverError; nothing is touched then, nor otherwise.
+    PlanRefusedError, RunOverError; nothing is touched then, nor otherwise.
     """
     run = open_run(services.table, step.holder, step.execution_started)
     recorded = run.plan or _plan(services, step, run).require_plan()
@@ -79,7 +85,7 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
     request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
     overlapping = [
         other
-        for other in open_runs(services.table)
+        for other in open_runs(services.table).read
         if other.run_id != run.run_id and services.executions.is_running(other.holder.execution)
     ]
     since = min([run.started, *(other.started for other in overlapping)])
@@ -97,7 +103,20 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
         if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
         plan = make_plan(_look_up(services, step, request, run, window, earlier, since))
+    plan = _with_needs(services, request, plan, earlier, window)
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
+
+
+def _with_needs(
+    services: Services, request: RunRequest, plan: Plan, earlier: Earlier | None, window: WindowFacts | None
+) -> Plan:
+    """The plan with what it needs and what is not there. Raises PlanRefusedError, unless it is only planned."""
+    is_asked = _is_approval_needed(services, request, plan, earlier)
+    needs = look_for_needs(services, plan, window, is_asked=is_asked)
+    if needs.missing and not request.plan_only:
+        raise PlanRefusedError(join_mistakes([*needs.missing, *needs.to_do]))
+    said = [*needs.missing, *needs.to_do]
+    return {**plan, "needs": said, "warnings": [*said, *plan["warnings"]]}
 
 
 def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> None:
@@ -218,15 +237,27 @@ def _look_up(
         held=_held_by_others(services),
         guard_tag=services.environment.guard_tag,
         stack=services.environment.stack,
+        stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
         near_misses=[] if resumed else gathering.find_near_misses(groups, found),
     )
 
 
+def _find_stop_protected(services: Services, policy: Policy, instances: Sequence[Instance]) -> frozenset[str]:
+    """Those that would be refused at their turn. EC2 tells it of one instance a call, so only of so many it is asked.
+
+    A machine that runs is not stopped by Drydock.
+    """
+    if policy["operation"] == "Scan" and not policy["startForScan"]:
+        return frozenset()
+    stopped = [one["InstanceId"] for one in instances if state_of(one) == "stopped"]
+    return frozenset(one for one in stopped[:_MOST_LOOKED_AT] if services.ec2.is_stop_protected(one))
+
+
 def _held_by_others(services: Services) -> dict[str, str]:
     """Who has which machine or group in work, by the subject's key. One that is being given back is free soon."""
-    leases = [lease for lease in all_leases(services.table) if lease.phase != RESTORING]
-    running = services.executions.running_among(lease.holder.execution for lease in leases)
+    leases = [lease for lease in all_leases(services.table).read if lease.phase != RESTORING]
+    running = services.executions.believed_running(lease.holder.execution for lease in leases)
     return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 

@@ -16,6 +16,7 @@ from drydock.errors import (
     CanaryFailedError,
     MachinesNotReadyError,
     PlanChangedError,
+    RunNotFoundError,
     RunOverError,
     RunStoppedError,
     ServiceUnavailableError,
@@ -46,6 +47,8 @@ from drydock.records.runs import (
     require_run,
     update_run,
 )
+from drydock.records.staleness import SEEN_LATE
+from drydock.request.checking import RUN_ID, brief, spell_out
 from drydock.request.step import Step
 from drydock.run.gates import Forecast, GateAnswer, budget_spent, look_at_run, look_outside
 from drydock.subject import Group, Subject, subject_of_item
@@ -248,8 +251,6 @@ def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     return {"outcome": outcome, "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
-_SEEN = timedelta(minutes=2)
-
 NEVER_STARTED: PlaceEnd = {
     "outcome": "not_attempted",
     "error": ServiceUnavailableError.__name__,
@@ -283,7 +284,7 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
 
 def _not_seen_yet(services: Services, place: Place | None) -> bool:
     """Whether an execution that cannot be found may have been started just now: Step Functions shows it later."""
-    return place is not None and place.admitted is not None and services.now() - place.admitted < _SEEN
+    return place is not None and place.admitted is not None and services.now() - place.admitted < SEEN_LATE
 
 
 def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
@@ -299,7 +300,7 @@ def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
         return _describe_success(step.data.get("output") or {})
     try:
         told = json.loads(str(failure.get("cause") or ""))
-    except ValueError:
+    except (RecursionError, ValueError):
         told = None
     if isinstance(told, Mapping) and "Status" in told:
         return describe_end({key.lower(): value for key, value in told.items()})
@@ -386,13 +387,17 @@ def _record_lost_turn(services: Services, run: Run, step: Step) -> dict[str, Any
 
 def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
-    run = require_run(services.table, str(event.get("runId", "")))
+    run_id = event.get("runId")
+    if RUN_ID("runId", run_id):
+        raise RunNotFoundError(f"{brief(run_id)} is not the id of a run")
+    run = require_run(services.table, str(run_id))
     if run.is_ended:
         return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.outcome}"}
-    reason = RunStoppedError(str(event.get("reason") or "somebody stopped it")[:500])
+    said = event.get("reason") or "somebody stopped it"
+    reason = RunStoppedError(spell_out(said if isinstance(said, str) else brief(said))[:500])
     closed = close_run(services.table, run, reason, services.now())
     token = (closed.approval or {}).get("token", "")
     if closed.phase == AWAITING_APPROVAL and token:
         services.executions.refuse(token, reason)
-    said = closed.closed or {}
-    return {"stopped": True, "reason": str(said.get("reason", "")), "phase": closed.phase}
+    standing = closed.closed or {}
+    return {"stopped": True, "reason": str(standing.get("reason", "")), "phase": closed.phase}

@@ -23,7 +23,7 @@ def readable_cause(cause: str) -> str:
     try:
         parsed = json.loads(cause)
         return str(parsed["errorMessage"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return cause
 
 
@@ -56,9 +56,14 @@ def subject_of(detail: Mapping[str, Any]) -> Subject:
     try:
         given = json.loads(detail.get("input") or "{}")
         if isinstance(given.get("groupName"), str):
-            return Group(given["groupName"][:MOST_NAME])
+            return Group(_storable(given["groupName"][:MOST_NAME]))
         instance_id = given["instanceId"]
-    except (AttributeError, KeyError, TypeError, ValueError):
+        said = instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":"))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return Instance("")
-    said = instance_id if isinstance(instance_id, str) else json.dumps(instance_id, separators=(",", ":"))
-    return read_subject(said[:MOST_ID])
+    return read_subject(_storable(said[:MOST_ID]))
+
+
+def _storable(said: str) -> str:
+    """What becomes part of a key: halves of pairs of UTF-16 cannot be stored."""
+    return said.encode(errors="replace").decode()

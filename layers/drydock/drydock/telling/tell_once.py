@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from drydock.aws.calls import call, client
@@ -21,6 +23,14 @@ _MOST_ATTEMPTS = 3
 
 _KEPT = timedelta(days=60)
 """Shorter than the 90 days after which Step Functions gives an execution's name out again."""
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a message is about, for chat clients: messages of one thread belong together."""
+
+    thread: str
+    resources: Sequence[str]
 
 
 def _mark_key(holder: Holder, cause: str) -> Key:
@@ -58,19 +68,19 @@ def _begin_telling(services: Services, key: Key) -> str | None:
 
 
 def _publish(
-    services: Services, holder: Holder, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
+    services: Services, about: _About, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
 ) -> None:
     environment = services.environment
     chosen = topic or _topic_of_settings(services) or environment.topic
     try:
-        _publish_to(chosen, holder, subject, text, attributes)
+        _publish_to(chosen, about, subject, text, attributes)
     except AwsCallFailedError as error:
         # What goes to approvers is for nobody else.
         if topic or chosen == environment.topic:
             raise
         # A misspelt setting must not keep everybody from hearing.
         note = f"The topic {chosen} does not take messages, so this one comes here: {error}"
-        _publish_to(environment.topic, holder, subject, f"{text}\n\n{note}", attributes)
+        _publish_to(environment.topic, about, subject, f"{text}\n\n{note}", attributes)
 
 
 def _topic_of_settings(services: Services) -> str | None:
@@ -81,13 +91,13 @@ def _topic_of_settings(services: Services) -> str | None:
         return None
 
 
-def _publish_to(topic: str, holder: Holder, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+def _publish_to(topic: str, about: _About, subject: str, text: str, attributes: Mapping[str, str]) -> None:
     message = wrap_for_protocols(
         subject,
         text,
-        thread=attributes.get("run") or holder.name,
+        thread=about.thread,
         event=".".join(["drydock", *(attributes[name] for name in ("kind", "outcome") if attributes.get(name))]),
-        resources=[holder.execution],
+        resources=about.resources,
     )
     call(
         client("sns").publish,
@@ -114,12 +124,31 @@ def tell_once(
 
     Without a topic, to that of the account's settings, or else to the stack's.
     """
-    key = _mark_key(holder, cause)
+    about = _About(attributes.get("run") or holder.name, [holder.execution])
+    _tell(services, _mark_key(holder, cause), about, subject, text, attributes, topic)
+
+
+def tell_daily(services: Services, what: str, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+    """As `tell_once`, but once on each day in UTC, about something that has no execution."""
+    mark = hashlib.sha256(what.encode(errors="replace")).hexdigest()
+    key: Key = {"pk": f"TOLD#{mark}", "sk": f"{services.now():%Y-%m-%d}"}
+    _tell(services, key, _About(mark[:32], []), subject, text, attributes, None)
+
+
+def _tell(
+    services: Services,
+    key: Key,
+    about: _About,
+    subject: str,
+    text: str,
+    attributes: Mapping[str, str],
+    topic: str | None,
+) -> None:
     begun = _begin_telling(services, key)
     if begun is None:
         return
     try:
-        _publish(services, holder, subject, text, attributes, topic)
+        _publish(services, about, subject, text, attributes, topic)
     except DrydockError:
         services.table.delete(key, "begun = :begun", {}, {":begun": begun})
         raise

@@ -1,0 +1,133 @@
+"""What a run will need in the night, looked at before anybody is asked: every mistake at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from drydock.approval.approvals import Ways, approvers_parameter
+from drydock.approval.approvers import can_be_many, person_of, read_approvers
+from drydock.aws.services import Services
+from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotFoundError
+from drydock.plan.plans import Plan
+from drydock.plan.window import WindowFacts
+from drydock.request.policy import documents_of
+from drydock.times import for_people
+
+_PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is not there, a sentence each."""
+
+    missing: Sequence[str]
+    """Without these the run would fail, or wait for nobody: it is refused."""
+    to_do: Sequence[str]
+    """What somebody should do; the run can be carried out all the same."""
+
+
+def look_for_needs(services: Services, plan: Plan, window: WindowFacts | None, *, is_asked: bool) -> Needs:
+    """Look at all that the plan relies on. `is_asked` says whether approvers have to be asked."""
+    gates, ways = plan["policy"]["gates"], Ways.read() if is_asked else None
+    missing = [*_targets_gone(plan)]
+    if plan["machines"]:
+        missing += _documents(services, plan)
+        missing += _alarms(services, gates["alarms"])
+        missing += [said for name in gates["calendars"] if (said := _calendar(services, name))]
+        missing += _approvers(services, ways, plan) if ways else []
+    zone = (window.time_zone if window else "") or services.environment.time_zone
+    to_do = [
+        *_targets_without_machines(plan),
+        *_subscriptions(services, ways.topic if ways else ""),
+        *(_schedule(window, zone) if window else ()),
+    ]
+    return Needs(missing, to_do)
+
+
+def _targets_gone(plan: Plan) -> Iterator[str]:
+    """Where machines were named and none of them is there any more, nobody is patched, and that is no success."""
+    gone = [one for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
+    if gone and len(gone) == len(plan["leftOut"]) and not plan["machines"]:
+        names = ", ".join(one["instanceId"] for one in gone[:10])
+        more = f" and {len(gone) - 10:,} more" if len(gone) > 10 else ""
+        yield f"nothing is left of the targets: {names}{more} gone or unknown to EC2; name those that are there"
+
+
+def _targets_without_machines(plan: Plan) -> Iterator[str]:
+    if not plan["machines"] and not plan["leftOut"] and not plan["resumes"]:
+        yield "the targets mean no machine: check their tags, ids and groups"
+    elif plan["machines"]:
+        gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
+        named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}
+        if stale := [instance_id for instance_id in gone if instance_id in named]:
+            yield f"{', '.join(stale[:10])}: named as targets and gone; take them out, or name their successors"
+
+
+def _documents(services: Services, plan: Plan) -> Iterator[str]:
+    for platform in sorted({machine["platform"] for machine in plan["machines"]}):
+        for name in documents_of(plan["policy"]):
+            try:
+                said = services.ssm.check_command_document(name, platform)
+            except AwsCallFailedError as error:
+                said = f"document {name}: cannot be looked at: {error}"
+            if said:
+                yield said
+
+
+def _alarms(services: Services, names: Sequence[str]) -> list[str]:
+    known = services.cloudwatch.alarm_states(names) if names else {}
+    return [f"there is no alarm {name} in this account and Region" for name in names if name not in known]
+
+
+def _calendar(services: Services, name: str) -> str:
+    """Why a calendar cannot be read; empty when it can, open or closed."""
+    try:
+        services.ssm.calendar_state([name])
+    except (AwsCallFailedError, CalendarClosedError) as error:
+        return str(error)
+    return ""
+
+
+def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
+    """Whoever has the link may approve where links are sent; else the setting has to name somebody."""
+    if ways.auth == "LINK":
+        return
+    setting = approvers_parameter(services.environment.stack)
+    approvers = read_approvers(services.ssm.parameter(setting))
+    wrong = [arn for arn in approvers if not _PRINCIPAL.fullmatch(arn)]
+    people = {person_of(arn) for arn in approvers if arn not in wrong}
+    wanted = plan["policy"]["approval"]["minApprovals"]
+    if wrong:
+        yield f"{setting}: {', '.join(wrong[:10])[:500]}: not the ARN of a role or a user"
+    if not people:
+        yield f"{setting}: names nobody, and this run has to be approved"
+    elif len(people) < wanted and not any(map(can_be_many, approvers)):
+        yield f"{setting}: names {len(people)} people, and the policy wants {wanted} approvals (minApprovals)"
+
+
+def _subscriptions(services: Services, approvals_topic: str) -> Iterator[str]:
+    environment = services.environment
+    results = services.ssm.parameter(environment.topic_parameter) or environment.topic
+    for topic, whom in ((results, "results"), (approvals_topic, "plans that wait for approval")):
+        if not topic:
+            continue
+        try:
+            confirmed, pending = services.topics.count_subscriptions(topic)
+        except AwsCallFailedError as error:
+            yield f"whether anybody hears of {whom} is not known: {error}"
+            continue
+        if pending and not confirmed:
+            yield f"nobody hears of {whom}: {pending} subscriptions of {topic} are not confirmed; see their mails"
+
+
+def _schedule(window: WindowFacts, zone: str) -> Iterator[str]:
+    """A window that opens again before it has closed is skipped, or its run is refused."""
+    opens: datetime | None = window.next_start
+    if opens is not None and opens < window.end:
+        yield (
+            f"window {window.name} opens again at {for_people(opens, zone)}, before it closes at "
+            f"{for_people(window.end, zone)}: its schedule is shorter than it lasts"
+        )

@@ -87,7 +87,7 @@ SHARES = (
     Share("failing", OF_A_MACHINE, ("settle_commands",)),
     Share("failing", DIES, ("alert_failure",), reads=True),
     Share("updated", DIES, ("update_agent",), reads=True),
-    Share("aborted", DIES, ("give_back",)),
+    Share("aborted", DIES, ("give_back",), reads=True),
     Share("run", OF_A_RUN, ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")),
     Share("spent", (*DIES, "times_out"), ("admit_machine", "record_outcome")),
     Share("unanswered", ("dies_after",), ("ask_for_approval",)),

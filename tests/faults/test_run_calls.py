@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rehearsal.engine.calls import Call, FunctionKilled, Interception
-from rehearsal.play.faults import FailCall
+from rehearsal.play.faults import LONGER_THAN_A_FUNCTION_LIVES, FailCall
 from rehearsal.proof.promises import Allowance
 from tests.faults.runs import (
     CLEAN,
@@ -96,3 +96,33 @@ def test_a_summary_whose_sender_always_dies_is_told_three_times_at_most() -> Non
         assert run.outcomes == CLEAN
         assert 1 < len(run.summaries) <= 3
         assert_keeps_promises(scene, run, Allowance(repeats=2))
+
+
+def test_a_function_that_ends_while_it_looks_at_other_executions_is_carried_on() -> None:
+    hung = Interception(delay=LONGER_THAN_A_FUNCTION_LIVES)
+    planning = {
+        "later-1": Interception(before=FunctionKilled("before")),
+        "later-2": Interception(after=FunctionKilled("after")),
+        "later-3": hung,
+    }
+    struck = {
+        **{("plan_run", "DescribeExecution", name): death for name, death in planning.items()},
+        ("give_back", "Query", ""): hung,
+        ("give_back", "ListExecutions", ""): hung,
+    }
+
+    def strike(call: Call) -> Interception | None:
+        return struck.pop((call.caller.name, call.operation, (call.caller.execution or "").rpartition(":")[2]), None)
+
+    with fleet_of_four() as scene:
+        earlier = scene.start_run("web", POLICY, name=NIGHT)
+        scene.run_until(earlier, "Carry Out Wave", seconds=30)
+        scene.account.calls.interceptors.append(strike)
+        plans = [scene.start_run("web", name=name, planOnly=True) for name in planning]
+        scene.settle()
+
+        assert struck == {}
+        assert [scene.account.status_of(plan) for plan in plans] == ["SUCCEEDED"] * len(plans)
+        run = scene.view(earlier)
+        assert run.outcomes == CLEAN
+        assert_keeps_promises(scene, run)

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +25,12 @@ from rehearsal.engine.permissions import read_table
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.world.fleet import Fleet, Machine, MachineSpec
 from tests.rules.project import ROOT
-from tools import fidelity
+from tools import check_asl, fidelity
 from tools.smoke import questions, stack
 from tools.smoke.account import Account
 from tools.smoke.command import DONE, FAILED, REFUSED, main
 
+SAM = Path(sys.executable).parent / "sam"
 QUESTIONS = {name for name, row in fidelity.read_known()["questions"].items() if row["asked"] == "smoke"}
 
 
@@ -318,6 +320,33 @@ def test_it_refuses_clearly_and_does_nothing(wrong: str, person: Person, capsys:
     assert person(*arguments, "--yes") == REFUSED
     assert text in capsys.readouterr().err
     assert names(person) == before
+
+
+def test_a_definition_that_step_functions_refuses_is_not_deployed(
+    person: Person, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instance_id = person.machine().instance_id
+    before = names(person)
+    broken = json.dumps({"StartAt": "Nowhere", "States": {"A": {"Type": "Pass", "End": True}}})
+    monkeypatch.setattr(stack, "read_definitions", lambda standins: {"PatchInstance": broken})
+    assert person("--instance", instance_id, "--yes") == REFUSED
+    assert "Step Functions refuses PatchInstance: ERROR: " in capsys.readouterr().err
+    assert names(person) == before
+
+
+def test_definitions_are_validated_as_they_will_be_deployed_there() -> None:
+    standins = {"AWS::AccountId": "210987654321", "AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1"}
+    for definition in check_asl.read_definitions(standins).values():
+        assert "arn:aws-cn:states:::lambda:invoke" in definition
+        assert "arn:aws-cn:lambda:cn-north-1:210987654321:function:" in definition
+        assert "${" not in definition and "arn:aws:" not in definition
+
+
+@pytest.mark.prove
+def test_sam_knows_what_the_deployment_gives_it() -> None:
+    known = subprocess.run([SAM, "deploy", "--help"], capture_output=True, text=True, check=True).stdout
+    options = [one for one in stack.arguments_of_deploy(Account("x", "eu-west-1")) if one.startswith("--")]
+    assert [one for one in options if one not in known] == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,7 +42,8 @@ class Account:
     @cached_property
     def session(self) -> boto3.Session:
         """The session of whoever asks."""
-        return boto3.Session(region_name=self.region)
+        # boto3 does not read AWS_REGION.
+        return boto3.Session(region_name=self.region or os.environ.get("AWS_REGION") or None)
 
     def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
         """Return a client of boto3, of somebody else with the credentials of AssumeRole."""
@@ -58,7 +60,7 @@ class Account:
     def caller(self) -> str:
         """The ARN of whoever asks; raises SmokeError without credentials or a Region."""
         if not self.session.region_name:
-            raise SmokeError("there is no Region: give --region, or set AWS_REGION")
+            raise SmokeError("there is no Region: name it with --region, AWS_REGION, or in the profile")
         try:
             return str(self.client("sts").get_caller_identity()["Arn"])
         except (BotoCoreError, ClientError) as error:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from drydock_cli.exit_codes import LATE
-from rehearsal.play.fleet_file import load_fleet_file
+from rehearsal.play.fleet_file import load_fleet_file, read_fleet
 from rehearsal.play.fleet_shape import FLEETS
 from rehearsal.play.outcomes.run import RunOutcome
 from rehearsal.play.run import RehearsalOutcome, rehearse
@@ -81,3 +81,19 @@ def test_what_fits_into_no_window_is_told_urgently_with_what_to_change() -> None
     assert "Give the window 20 minutes more, or shorten the work (backup.noReboot saves about 10 min" in sentence
     assert summary("too-long").startswith("Look at this now: ")
     assert sentence in " ".join(summary("too-long").split())
+
+
+SILENT = """
+seed: 1
+limit: 40h
+parameters: {WindowDurationHours: 8, WindowCutoffHours: 0, TimeZone: UTC}
+window: {}
+instances: [{name: files, platform: Windows, tags: {WinUpdate: "ON"}, missing: 3, wrong: [agent_lost]}]
+"""
+
+
+def test_what_nobody_can_give_back_has_not_kept_to_its_window_whenever_its_execution_ended() -> None:
+    (found,) = rehearse(read_fleet(SILENT, Path("silent.yaml"))).runs
+
+    assert (found.outcome, found.report["insideWindow"]) == ("failed", False)
+    assert found.report["endedAt"] > found.report["end"] > found.report["machines"][0]["endedAt"]

@@ -155,6 +155,14 @@ def outcomes_of(
     return reconcile(plan or make_plan(), places, run or a_run(), failure)
 
 
+def test_what_is_not_given_back_by_the_end_is_late_whenever_its_execution_ended() -> None:
+    places = [place(1), failed_place(2), place(3)]
+
+    assert report_of(places, ended=130)["insideWindow"] is True
+    held = report_of(places, ended=130, is_held=True)
+    assert (held["insideWindow"], held["minutesAfterEnd"]) == (False, 10)
+
+
 def report_of(
     places: Sequence[Place] = (),
     plan: Plan | None = None,

@@ -63,11 +63,12 @@ EVENTS = {
     ),
     "event of the instance": ("resume_waiting", {"detail-type": "x", "detail": {"instance-id": INSTANCE}}),
 }
+ITEM = {"instanceId": INSTANCE, "name": "web-1", "seconds": 60, "pace": "Linux, guess", "basis": "a guess"}
 RUN_STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "plan": ("plan_run", {}),
     "ask": ("ask_for_approval", {}),
     "gates": ("check_gates", {}),
-    "admit": ("admit_machine", {"runId": RUN.name, "item": {"instanceId": INSTANCE, "name": "web-1", "seconds": 60}}),
+    "admit": ("admit_machine", {"runId": RUN.name, "item": ITEM}),
     "record": ("record_outcome", {"runId": RUN.name, "failure": None, "output": {"verdict": "compliant"}}),
     "summarise": ("summarise_run", {"failure": None}),
 }

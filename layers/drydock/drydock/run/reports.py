@@ -307,13 +307,15 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
+    is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
 
+    `is_held` says that something has not been given back until now.
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
     recorded, approval = run.plan, approval_of(run)
-    compared = _compare_with_end(run.end, outcomes, groups, ended)
+    compared = _compare_with_end(run.end, outcomes, groups, ended, is_held)
     report: Report = {
         "schema": SCHEMA,
         "runId": run.run_id,
@@ -394,9 +396,13 @@ def _worked_until(
 
 
 def _compare_with_end(
-    end: datetime | None, outcomes: Sequence[MachineOutcome], groups: Sequence[GroupOutcome], ended: datetime
+    end: datetime | None,
+    outcomes: Sequence[MachineOutcome],
+    groups: Sequence[GroupOutcome],
+    ended: datetime,
+    is_held: bool,
 ) -> ReportedEnd:
-    worked_until = _worked_until(outcomes, groups, ended)
+    worked_until = ended if is_held else _worked_until(outcomes, groups, ended)
     if end is None or worked_until is None:
         return {"end": to_text(end) if end else "", "insideWindow": None, "minutesAfterEnd": 0}
     late = worked_until - end

@@ -126,17 +126,22 @@ def not_given_back(services: Services, run: Run, places: Sequence[Place]) -> lis
 
     After some hours a run is reported all the same; people have heard of such a machine by then.
     """
-    by_child = {place.execution: place for place in places if place.execution}
-    held = [
-        by_child[lease.holder.execution]
-        for lease in all_leases(services.table).read
-        if lease.holder.execution in by_child
-    ]
+    held = _still_held(services, places)
     moments = [moment for place in held if (moment := place.ended or place.admitted)]
     newest = max(moments, default=services.now())
     if services.now() - newest > RESTORE_LIMIT:
         return []
     return [place.subject for place in held]
+
+
+def _still_held(services: Services, places: Sequence[Place]) -> list[Place]:
+    """The places whose executions hold a lease."""
+    by_child = {place.execution: place for place in places if place.execution}
+    return [
+        by_child[lease.holder.execution]
+        for lease in all_leases(services.table).read
+        if lease.holder.execution in by_child
+    ]
 
 
 def child_of(services: Services, run: Run, subject: Subject) -> str:
@@ -192,6 +197,7 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
     plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
     outcomes = reconcile(plan, places, run, failure, rolls)
+    is_over = run.end is not None and ended > run.end
     return make_report(
         run=run,
         plan=plan,
@@ -200,6 +206,8 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
         ended=ended,
         given=given,
         groups=group_outcomes(places, rolls, failure),
+        # Before the end, nothing that is held is late.
+        is_held=is_over and bool(_still_held(services, places)),
     )
 
 

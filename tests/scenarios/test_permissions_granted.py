@@ -255,6 +255,8 @@ def _run_in_every_way(scene: RunScenario) -> None:
     scene.fleet.add_resource_group("shops", {"Patch Group": "shop"})
     scene.run([{"key": "resource-groups:Name", "values": ["shops"]}], QUICKLY)
 
+    scene.machine("protected", power="stopped", tags={"Patch Group": "protected"})
+    scene.run("protected", {**QUICKLY, **BASELINE}, planOnly=True)
     planned = scene.run("shop", QUICKLY, planOnly=True)
     scene.run(None, {}, plan=planned.run_id)
     faults = [

@@ -95,7 +95,8 @@ def drydock() -> Iterator[CommandLine]:
 
 def start(drydock: CommandLine, name: str, *more: str, **policy: Any) -> None:
     """Start a run, and let it go on for a while."""
-    answer = drydock("run", *TARGET, "--name", name, "--policy", json.dumps(policy), *more)
+    step = timedelta(seconds=2)
+    answer = drydock("run", *TARGET, "--name", name, "--policy", json.dumps(policy), *more, step=step)
     assert (answer.code, answer.err) == (0, "")
     drydock.scene.run_for(5)
 

@@ -332,6 +332,9 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
     if intents.enter_standby(turn.instance_id) not in lease.intents:
         if end_turn_in_service(turn.hold(services), turn.instance_id):
+            if ended["outcome"] == "not_attempted" and lease.closed is not None:
+                # It was looked at, and did not leave any more: for the reason for which its roll takes no other.
+                ended = {**ended, "error": lease.closed["error"], "cause": lease.closed["reason"]}
             return {"move": "none", "work": ended}
         # A function of its execution, which is over, was about to take it out, and has.
         raise MachinesNotReadyError(f"{turn.instance_id}: was taken out of service just now")

@@ -16,6 +16,7 @@ MOST_CAUSE = 300
 
 STYLES: Mapping[str, Style] = {
     "succeeded": "good",
+    "already_compliant": "good",
     "planned": "good",
     "nothing_to_do": "good",
     "failed": "bad",

@@ -375,7 +375,7 @@ def _ending(machine: Item) -> str:
     outcome = str(machine["outcome"])
     began, ended = read_time(machine.get("admittedAt")), read_time(machine.get("endedAt"))
     text = words(outcome)
-    if outcome in ("succeeded", "failed") and began and ended:
+    if outcome in ("succeeded", "already_compliant", "failed") and began and ended:
         text += f" after {length_of_time((ended - began).total_seconds())}"
     verdict = words(machine.get("verdict") or "")
     if verdict and verdict != "compliant":

@@ -1,4 +1,4 @@
-"""Read Patches Before: what the scan before an installation with hooks has found."""
+"""Read Patches: what a scan before an installation has found, and whether anything is to be done at all."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 from drydock.aws.services import Services
 from drydock.log import logged
-from drydock.machine.evidence import read_patches
+from drydock.machine.evidence import look_at_patches
 from drydock.request.handling import read_step
 
 
 @logged
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    patches, is_fresh = read_patches(Services(), read_step(event))
-    return {"patches": patches, "isFresh": is_fresh}
+    return look_at_patches(Services(), read_step(event))

@@ -38,6 +38,7 @@ COUNTS = {
     "gone": "gone",
     "skipped": "skipped",
     "notAttempted": "not_attempted",
+    "alreadyCompliant": "already_compliant",
 }
 """The counts of a run's machines, as a fleet file and as Drydock's reports call them."""
 

@@ -21,6 +21,7 @@ OF_A_ROLL = (
     "admit_group",
     "make_room",
     "launch_surge",
+    "take_turn",
     "enter_standby",
     "await_standby",
     "return_member",
@@ -95,6 +96,7 @@ FLOWS = {
     flow.name: flow
     for flow in (
         Flow("running", _LINUX),
+        Flow("nothing-missing", {}),
         Flow("stopped", _WINDOWS),
         Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
         Flow(

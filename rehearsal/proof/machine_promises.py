@@ -134,7 +134,7 @@ def _judge_messages(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
     least = min(allowed.ends, len(results)) if allowed.silent else allowed.ends
     if not least <= len(messages) <= allowed.ends + allowed.repeats:
         yield f"messages: {len(messages)}, not {allowed.ends}: {[message.subject for message in messages]}"
-    if allowed.ends == 1 and results and results[0]["outcome"] == "succeeded":
+    if allowed.ends == 1 and results and results[0]["outcome"] in ("succeeded", "already_compliant"):
         for message in messages:
             if message.attributes["outcome"] != "succeeded" or "not patched" in str(message.subject):
                 yield f"succeeded, but people are told: {message.subject}"
@@ -162,7 +162,7 @@ def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
     if "DrydockStack" in tags and "tag" not in facts.problems:
         yield f"tag DrydockStack: {tags['DrydockStack']}, and nothing is in work"
     if not done:
-        if end != "as found" or tag is not None:
+        if (end != "as found" and facts.before.missing) or tag is not None:
             yield f"refused, but the machine is {end}, tag {tag}"
         return
     verdict, outcome = done[-1]["verdict"], done[-1]["outcome"]
@@ -171,6 +171,9 @@ def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
         "as found": ("not_patched", "unknown"),
         "half-way": ("unknown", "pending_reboot", "missing"),
     }[end]
+    if not facts.before.missing:
+        # There was nothing to finish.
+        allowed_verdicts = ("compliant", "not_patched", "unknown", "updated")
     verdicts = {item["verdict"] for item in done}
     if verdict not in allowed_verdicts and not (allowed.redrives and verdicts & set(allowed_verdicts)):
         yield f"verdict {verdict}, but the machine is {end}"

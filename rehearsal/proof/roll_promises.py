@@ -204,10 +204,9 @@ def _judge_outcome(facts: _Facts, machine: Machine) -> Iterator[str]:
     children = [view for view in facts.children if view.input["instanceId"] == machine.instance_id]
     if len(children) > 1:
         yield f"{machine.name}: {len(children)} executions"
-    began = bool(children) or bool(facts.fleet.run_command.list_visible(None, machine.instance_id))
     if not said:
         yield f"{machine.name}: nothing is said of it"
-    elif said == "not_attempted" and began:
+    elif said == "not_attempted" and machine.boots != 1:
         yield f"{machine.name}: not attempted, but touched"
     elif said == "succeeded" and (machine.missing or not children or children[0].status != "SUCCEEDED"):
         yield f"{machine.name}: succeeded, but {machine.missing} are missing, executions {children}"
@@ -236,5 +235,6 @@ def _judge_messages(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
     if not least <= len(told) <= 1 + more + allowed.repeats + allowed.redrives:
         yield f"{len(told)} messages of the roll: {[message.subject for message in told]}"
     yield from find_unreadable(facts.account.messages)
-    if facts.result and told and told[-1].attributes.get("outcome") not in (facts.result["outcome"], "failed"):
+    told_as = "succeeded" if facts.result.get("outcome") == "already_compliant" else facts.result.get("outcome")
+    if facts.result and told and told[-1].attributes.get("outcome") not in (told_as, "failed"):
         yield f"people are told {told[-1].attributes.get('outcome')}, the result says {facts.result['outcome']}"

@@ -20,7 +20,7 @@ FOR_GOOD = {
     "no look": ("autoscaling:DescribeAutoScalingGroups", "admit_group"),
     "no suspending": ("autoscaling:SuspendProcesses", "make_room"),
     "no lower min": ("autoscaling:UpdateAutoScalingGroup", "make_room"),
-    "no turn": ("dynamodb:UpdateItem", "enter_standby"),
+    "no turn": ("dynamodb:UpdateItem", "take_turn"),
     "no standby": ("autoscaling:EnterStandby", "enter_standby"),
     "no look at standby": ("autoscaling:DescribeAutoScalingGroups", "await_standby"),
     "no return": ("autoscaling:ExitStandby", "return_member"),

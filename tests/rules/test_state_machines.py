@@ -474,9 +474,7 @@ def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> N
 
 def test_a_member_that_may_have_left_service_is_returned_however_its_patching_ends() -> None:
     items = flow(MEMBERS)
-    for name in ("Await Standby", "Patch Member"):
-        after = following(items, Node(name, False))
-        assert {node.state for node in after} <= {"Patch Member", "Return Member"}, name
+    assert {node.state for node in following(items, Node("Patch Member", False))} == {"Return Member"}
 
 
 def test_a_group_is_restored_and_released_however_its_roll_ends() -> None:
@@ -548,7 +546,7 @@ def test_every_execution_that_a_state_starts_has_the_name_that_admission_gave_it
     for state in _starting():
         assert state.body["Arguments"]["Name"] == "{% $admission.childName %}", state.name
         admission = flow(state.flow).first
-        assert admission.function.folder == {ITEMS: "admit_machine", MEMBERS: "enter_standby"}[state.flow]
+        assert admission.function.folder == {ITEMS: "admit_machine", MEMBERS: "take_turn"}[state.flow]
         assert admission.body["Assign"]["admission"] == "{% $states.result.Payload %}"
         path = reached(flow(state.flow), [Node(admission.name, False)], without=["Was It Admitted?", "Was It Taken?"])
         assert state.name not in {node.state for node in path}, "it is started without admission"
@@ -605,47 +603,65 @@ def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
     patch = flow(PATCH_INSTANCE)
     senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS}
     # The power stays as it is after the image.
-    last = {"Check Health After Image", "Settle Commands After Image"}
-    first = [Node(name, False) for name in senders - last]
-    ended = reached(patch, [Node("Is Power To Be Restored?", False), Node("Is Power To Be Restored?", True)])
-    in_between = {node.state for node in reached(patch, first)} - {node.state for node in ended}
-    assert senders - last <= in_between
-    for name in in_between - {"Settle Commands"}:
-        for catcher in patch.states[name].catchers:
-            assert catcher["Next"] == "Settle Commands", name
-    assert [one["Next"] for one in patch.states["Check Health After Image"].catchers] == ["Settle Commands After Image"]
+    last = {"Check Health After Image", "Run Hook On Exit At Last"}
+    for name in senders:
+        settle = "Settle Commands After Image" if name in last else "Settle Commands"
+        assert [catcher["Next"] for catcher in patch.states[name].catchers] == [settle], name
+
+
+AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
+    ("What Comes Before Patching?", "Probe Instance At First"): ({"looks": True, "scan": None}, {"scan": {"ended": 1}}),
+    ("What Comes Before Patching?", "Enter Standby"): ({"leave": {"owner": 1}, "hasLeft": False}, {"hasLeft": True}),
+    ("What Comes Before Patching?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "ran"}}),
+    ("What Comes Before Patching?", "Back Up Before"): ({"isBackedUp": False}, {"isBackedUp": True}),
+    ("What Is To Be Done?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "failed"}}),
+    ("What Follows Patching?", "Run Hook After Install"): ({"hooks": {}}, {"hooks": {"postInstall": "failed"}}),
+    ("What Follows Patching?", "Run Hook On Exit"): ({"hooks": {}}, {"hooks": {"onExit": "failed"}}),
+    ("What Follows Patching?", "Probe Instance After"): (
+        {"isProbedAfter": False, "failure": {"error": "HookFailedError", "cause": ""}},
+        {"isProbedAfter": True},
+    ),
+    ("What Is Left To Do?", "Check Health"): ({"health": None}, {"health": {"succeeded": True}}),
+    ("What Is Left To Do?", "Restore Power"): (
+        {"machine": {"power": "stopped"}, "isPowerRestored": False},
+        {"isPowerRestored": True},
+    ),
+    ("Is Its Health To Be Checked Again?", "Check Health After Image"): (
+        {"healthAfterImage": None},
+        {"healthAfterImage": {"succeeded": True}},
+    ),
+    ("Is Its Health To Be Checked Again?", "Run Hook On Exit At Last"): (
+        {"hooks": {"beforeAnything": "ran"}},
+        {"hooks": {"beforeAnything": "ran", "onExit": "failed"}},
+    ),
+}
+"""What a question that is come back to knows before it leads to a state, and what else after that state."""
 
 
 def test_nothing_goes_round_for_ever() -> None:
     patch = flow(PATCH_INSTANCE)
-    choices_again = {
-        choice["Next"]: choice["Condition"]
-        for choice in patch.states["What Follows Patching?"].body["Choices"]
-        if patch.states[choice["Next"]].type == "Task" and choice["Next"] in on_loops(patch)
-    }
-    assert on_loops(patch, without=choices_again) == set()
-    judged = choices_again.pop("Probe Instance After")
-    probe = patch.states["Probe Instance After"]
-    for holder in (probe.body, *probe.catchers):
-        assert holder["Assign"]["isProbedAfter"] is True
-    failed = {"installs": [{}], "failure": {"error": "HookFailedError", "cause": ""}}
-    assert _value(judged, isProbedAfter=False, **failed) is True
-    assert _value(judged, isProbedAfter=True, **failed) is False
-    for name, condition in choices_again.items():
-        hook = patch.states[name]
-        key = hook.body["Arguments"]["Payload"]["data"]["hook"]
-        for holder in (hook.body, *hook.catchers):
-            assert key in _value(holder["Assign"]["hooks"], hooks={"preInstall": "ran"}), name
-        policy = {"operation": "Install", "hooks": {key: "ADocument"}}
-        known = {"policy": policy, "probeBefore": {"bootId": "1"}, "installs": [{}], "failure": None}
-        assert _value(condition, hooks={}, **known) is True, name
-        assert _value(condition, hooks={key: "failed"}, **known) is False, name
+    assert on_loops(patch, without={state for _, state in AGAIN}) == set()
+    hooks = dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "ADocument")
+    backup = {"before": True, "after": True, "noReboot": False}
+    policy = {"operation": "Install", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
+    usual: dict[str, Any] = {"policy": policy, "machine": {"power": "running"}, "failure": None, "installs": [{}]}
+    usual |= {"probeBefore": {"bootId": "1"}}
+    for (question, name), (before, after) in AGAIN.items():
+        [condition] = [one["Condition"] for one in patch.states[question].body["Choices"] if one["Next"] == name]
+        assert _value(condition, **{**usual, **before}) is True, (question, name)
+        assert _value(condition, **{**usual, **before, **after}) is False, (question, name)
+        state = patch.states[name]
+        for variable in after:
+            if variable != "scan":
+                assigning = patch.states["Await Standby"] if name == "Enter Standby" else state
+                assert variable in assigning.body["Assign"], (name, variable)
 
 
 def test_a_run_goes_on_to_another_wave_or_ends() -> None:
     run = flow(MAINTENANCE_RUN)
     assert on_loops(run, without=["Carry Out Wave", "Soak"]) == set()
-    assert _value(run.states["Carry Out Wave"].body["Assign"]["wave"], wave=1) == 2
+    assert run.states["Check Gates"].body["Assign"]["nextWave"] == "{% $states.result.Payload.nextWave %}"
+    assert _value(run.states["Carry Out Wave"].body["Assign"]["wave"], nextWave=2) == 2
     leaving, *_ = run.states["Is Another Wave Left?"].body["Choices"]
     assert leaving["Next"] == "Summarise Run"
     for wave in (1, 2, 3):
@@ -724,7 +740,9 @@ def test_every_step_is_told_which_execution_asks_and_what_it_is_about() -> None:
     for state in _tasks():
         payload = state.body["Arguments"]["Payload"]
         assert payload["context"] == "{% $states.context %}", state.name
-        assert payload.keys() & {"instanceId", "groupName", "subject"} == NAMED[state.flow], state.name
+        # A member that leaves service is of a group, too.
+        group = {"groupName"} if state.function.folder in ("enter_standby", "await_standby") else set()
+        assert payload.keys() & {"instanceId", "groupName", "subject"} == NAMED[state.flow] | group, state.name
         if flow(state.flow).is_of_items:
             # Such an execution has a name of its own: only by its data does it know its run.
             whole = {"runId": "1"}

@@ -255,6 +255,8 @@ def _run_in_every_way(scene: RunScenario) -> None:
     scene.fleet.add_resource_group("shops", {"Patch Group": "shop"})
     scene.run([{"key": "resource-groups:Name", "values": ["shops"]}], QUICKLY)
 
+    scene.machine("protected", power="stopped", tags={"Patch Group": "protected"})
+    scene.run("protected", {**QUICKLY, **BASELINE}, planOnly=True)
     planned = scene.run("shop", QUICKLY, planOnly=True)
     scene.run(None, {}, plan=planned.run_id)
     faults = [
@@ -453,7 +455,7 @@ def _roll_badly(scene: RunScenario) -> None:
 def _stop_rolls(scene: RunScenario) -> None:
     """In the middle, so that Drydock gives everything back; and taken on again before it has."""
     scene.given(LoseEvents(), LoseCancellations())
-    for name, state, after in (("admitting", "Admit Group", 0.2), ("stopped-group", "Enter Standby", 0.5)):
+    for name, state, after in (("admitting", "Admit Group", 0.2), ("stopped-group", "Take Turn", 0.5)):
         scene.given(StopRun(name, Moment(after, state)))
         _roll(scene, name)
     scene.given(StopRun("stopped-surge", Moment(60, "Patch Member")))

@@ -106,11 +106,11 @@ class InstanceInGroupError(DrydockError):
 
 
 class ClusterNodeError(DrydockError):
-    """Raised when an instance, or a group's, is a node of a cluster, whose work would not be drained."""
+    """Raised when an instance, or a group's, is a node of a cluster that the policy does not include."""
 
     counts_as = "skipped"
     left_out_as = "nodes of clusters, which have to be drained first"
-    advice = "Let its cluster replace it with a newer image, as the reason says."
+    advice = "Let its cluster replace it with a newer image, or name the cluster's kind in policy.include."
 
 
 class InstanceManagedByServiceError(DrydockError):

@@ -15,8 +15,9 @@ from rehearsal.engine.repairs.patches import Patches
 
 
 def repair_machine_descriptions(patches: Patches) -> None:
-    """moto does not say which variables the states of a machine read, whether data of executions is logged where nobody
-    asked for it (AWS: false), nor when the machine of an execution was updated (LocalStack's recordings of 2024-11-20).
+    """moto does not say which variables the states of a machine read (here: those in JSONPath), whether data of
+    executions is logged where nobody asked for it (AWS: false), nor when the machine of an execution was updated
+    (LocalStack's recordings of 2024-11-20).
     """
 
     def describe(original: Callable[..., Any], self: Any, state_machine_arn: str) -> ActionResult:

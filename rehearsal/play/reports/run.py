@@ -132,7 +132,7 @@ def _outcome(run: RunOutcome) -> Text:
 
 def _counts(counts: Mapping[str, int]) -> str:
     """Return `3 succeeded, 1 failed`, without what there is none of."""
-    order = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
+    order = ("succeeded", "already_compliant", "failed", "busy", "gone", "skipped", "not_attempted")
     return ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in order if counts.get(name))
 
 

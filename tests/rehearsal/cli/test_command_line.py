@@ -96,7 +96,8 @@ def drydock() -> Iterator[CommandLine]:
 
 def start(drydock: CommandLine, name: str, *more: str, **policy: Any) -> None:
     """Start a run, and let it go on for a while."""
-    answer = drydock("run", *TARGET, "--name", name, "--policy", json.dumps(policy), *more)
+    step = timedelta(seconds=2)
+    answer = drydock("run", *TARGET, "--name", name, "--policy", json.dumps(policy), *more, step=step)
     assert (answer.code, answer.err) == (0, "")
     drydock.scene.run_for(5)
 
@@ -169,10 +170,7 @@ def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: Comma
     assert "approved by" in " ".join(ended.out.split())
 
 
-@pytest.mark.parametrize(("verb", "outcome"), [("approve", "succeeded"), ("reject", "rejected")])
-def test_where_there_is_no_address_a_run_is_decided_by_the_command_alone(
-    tmp_path: Path, verb: str, outcome: str
-) -> None:
+def test_where_there_is_no_address_a_run_is_approved_by_the_command_alone(tmp_path: Path) -> None:
     with (
         scenario(template=template_without_url(tmp_path)) as scene,
         serve_api(scene.account, signed_as=APPROVER) as api,
@@ -182,12 +180,11 @@ def test_where_there_is_no_address_a_run_is_decided_by_the_command_alone(
         approvers(drydock, APPROVER)
         start(drydock, "night-1", approval={"required": True})
 
-        decision = drydock(verb, "night-1", "--yes", "--json")
+        approval = drydock("approve", "night-1", "--yes", "--json")
         ended = drydock("watch", "night-1", "--interval", "1", "--json", step=QUICKLY)
 
-    assert (decision.code, decision.err, decision.document["result"]) == (0, "", "written")
-    assert ended.document["outcome"] == outcome
-    assert (ended.code == 0) == (outcome == "succeeded")
+    assert (approval.code, approval.err, approval.document["result"]) == (0, "", "written")
+    assert (ended.code, ended.document["outcome"]) == (0, "succeeded")
 
 
 def test_a_rejected_run_touches_nothing_and_is_no_success(drydock: CommandLine) -> None:

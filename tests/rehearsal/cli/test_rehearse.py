@@ -70,7 +70,7 @@ def test_progress_table_messages_and_totals_are_plain_text_when_nobody_watches(
     assert "22:00:03  window run        Ask For Approval" in output
     assert "* Yuki Tanaka approves: " in output
     assert "* Ben Ortiz sleeps, and does not answer" in output
-    assert "22:04:04  web-linux         Admit Instance" in output
+    assert "22:04:05  web-linux         Admit Instance" in output
     assert "! build-linux: execution stopped by somebody in state 'Install Patches'" in output
     assert "build-linux       execution aborted" in output
     for words in ("Verdict", "patched reported", "still missing", "Messages that people would have got: 9"):

@@ -14,7 +14,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.item
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from rehearsal.account import EmbeddedAccount
-from tests.rehearsal.engine.asl import details, items, machine, run_definition
+from tests.rehearsal.engine.asl import details, items, machine, old_machine, run_definition
 
 PUBLISHED = {
     "history": inspect.getsource(StepFunctionResponse.get_execution_history),
@@ -143,8 +143,8 @@ def test_a_machine_is_described_with_the_variables_that_its_states_read(engine: 
     assert "variableReferences" not in PUBLISHED["machine"]
     client = engine.client("stepfunctions")
     assign = {"Type": "Pass", "Assign": {"group": "web", "size": 3}, "Next": "B"}
-    read = {"Type": "Pass", "Output": "{% $size & $group %}"}
-    view = run_definition(engine, machine(A=assign, B=read))
+    read = {"Type": "Pass", "Parameters": {"size.$": "$size", "group.$": "$group"}}
+    view = run_definition(engine, old_machine(A=assign, B=read))
     found = client.describe_state_machine_for_execution(executionArn=view.arn)
     assert found["variableReferences"] == {"B": ["group", "size"]}
     assert found["loggingConfiguration"]["includeExecutionData"] is False

@@ -238,7 +238,7 @@ def test_a_member_is_called_completed_only_when_it_is_patched(scene: RollScenari
 
 def test_a_member_whose_gates_cannot_be_asked_stops_the_roll_and_people_hear_why(scene: RollScenario) -> None:
     group, monitor = scene.group("unasked", 2)
-    scene.given(FailCall("cloudwatch:DescribeAlarms", "AccessDenied", caller="enter_standby", times=1))
+    scene.given(FailCall("cloudwatch:DescribeAlarms", "AccessDenied", caller="take_turn", times=1))
 
     roll = scene.roll(group, {**QUICKLY, "gates": {"alarms": ["errors"], "calendars": []}})
 

@@ -20,6 +20,10 @@ from rehearsal.world.fleet import Fleet, Image, Machine, MachineSpec
 MISSING = {"Linux": ("openssl-3.0.8", "kernel-6.1.90"), "Windows": ("KB5034439", "KB5035857")}
 
 
+LOOK = "At First"
+"""In the comments of the commands by which a machine that runs is looked at before anything is done."""
+
+
 class Scenario:
     """An account with Drydock deployed, and machines in it."""
 
@@ -105,10 +109,14 @@ class Scenario:
     def tags(self, machine: Machine) -> dict[str, str]:
         return dict(self.fleet.tags(machine.instance_id))
 
-    def commands(self, machine: Machine, document: str = "") -> list[str]:
-        """The documents of the commands that were sent to a machine, in order."""
+    def commands(self, machine: Machine, document: str = "", *, with_look: bool = False) -> list[str]:
+        """The documents of the commands that were sent to a machine, in order; without those that look at it first."""
         sent = self.fleet.run_command.list_visible(None, machine.instance_id)
-        return [command.document.name for command in reversed(sent) if document in command.document.name]
+        return [
+            command.document.name
+            for command in reversed(sent)
+            if document in command.document.name and (with_look or LOOK not in command.request["Comment"])
+        ]
 
     @property
     def messages(self) -> list[Message]:
@@ -147,7 +155,7 @@ def assert_untouched(scene: Scenario, machine: Machine) -> None:
     """Drydock did nothing to the machine: no lease, image, command, tag, boot or power change."""
     assert scene.lease(machine) is None
     assert scene.images(machine) == []
-    assert scene.commands(machine) == []
+    assert scene.commands(machine, with_look=True) == []
     group = {"aws:autoscaling:groupName": machine.spec.group} if machine.spec.group else {}
     assert scene.tags(machine) == {"Name": machine.name, **machine.spec.tags, **group}
     assert [state for _, state in machine.power_log] == [machine.spec.power]

@@ -209,7 +209,7 @@ def test_a_probe_that_cannot_be_read_fails_the_flow_before_anything_is_installed
     execution = scene.patch(machine)
 
     assert (execution.status, execution.error) == ("FAILED", "ProbeFailedError")
-    assert scene.commands(machine) == ["drydock-Probe"]
+    assert scene.commands(machine, with_look=True) == ["drydock-Probe"]
     assert scene.result(machine)["verdict"] == "not_patched"
     assert_given_back(scene, machine, spec["power"])
 

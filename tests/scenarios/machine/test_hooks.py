@@ -57,7 +57,7 @@ def _sent(scene: Scenario, machine: Any) -> list[str]:
 def test_hooks_run_around_an_installation_that_reboots_after_the_second(scene: Scenario, spec: dict[str, Any]) -> None:
     machine = scene.machine(f"all-{spec['platform']}", **spec)
 
-    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY})
+    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY, "whenCompliant": "proceed"})
 
     assert execution.status == "SUCCEEDED"
     assert _sent(scene, machine) == [
@@ -81,7 +81,7 @@ def test_hooks_run_around_an_installation_that_reboots_after_the_second(scene: S
 def test_hooks_run_around_windows_update_too(scene: Scenario) -> None:
     machine = scene.machine("all-update", platform="Windows")
 
-    execution = scene.patch(machine, {"document": UPDATE, "hooks": HOOKS, "backup": ONLY})
+    execution = scene.patch(machine, {"document": UPDATE, "hooks": HOOKS, "backup": ONLY, "whenCompliant": "proceed"})
 
     assert execution.status == "SUCCEEDED"
     assert _sent(scene, machine) == [
@@ -136,7 +136,7 @@ def test_hooks_around_an_installation_are_not_needed_when_there_is_nothing_to_do
     name = f"nothing-{request.node.callspec.id}"
     machine = scene.machine(name, missing=missing, pending_reboot=pending, **{**spec, "power": "running"})
 
-    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY})
+    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY, "whenCompliant": "proceed"})
 
     assert execution.status == "SUCCEEDED"
     assert tuple(scene.result(machine)["hooks"][hook] for hook in HOOKS) == outcomes
@@ -172,7 +172,7 @@ def test_a_hook_that_fails_fails_the_flow_and_the_hook_on_exit_runs_all_the_same
 ) -> None:
     machine = scene.machine(f"fails-{hook}-{spec['platform']}", wrong=(f"hook_fails:{hook}",), **spec)
 
-    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY})
+    execution = scene.patch(machine, {"hooks": HOOKS, "backup": ONLY, "whenCompliant": "proceed"})
 
     assert (execution.status, execution.error) == ("FAILED", "HookFailedError")
     assert tuple(scene.result(machine)["hooks"][name] for name in HOOKS) == outcomes

@@ -124,7 +124,7 @@ def test_a_machine_that_somebody_else_starts_meanwhile_is_not_stopped(
 def test_a_machine_that_somebody_stops_before_drydock_does_is_a_success(scene: Scenario) -> None:
     machine = scene.machine("stopped-first", power="stopped")
     execution = scene.start(machine)
-    scene.run_until(execution, "Is Power To Be Restored?")
+    scene.run_until(execution, "What Is Left To Do?")
 
     scene.fleet.stop_behind_the_back(machine.instance_id)
     scene.settle()

@@ -48,8 +48,9 @@ def test_the_result_names_each_command_with_its_parameters_and_its_log(scene: Sc
     result = scene.result(machine)
     commands = result["commands"]
     logs = {entry["commandId"]: entry["logKey"] for entry in [*commands, *result["outcomes"]] if "logKey" in entry}
-    assert [command["document"] for command in commands] == scene.commands(machine)
+    assert [command["document"] for command in commands] == scene.commands(machine, with_look=True)
     assert [command["parameters"] for command in commands if command["document"] == BASELINE] == [
+        {"Operation": "Scan", "SnapshotId": RUN_SNAPSHOT},
         {"Operation": "Install", "RebootOption": "RebootIfNeeded", "SnapshotId": RUN_SNAPSHOT},
         {"Operation": "Scan", "SnapshotId": RUN_SNAPSHOT},
     ]

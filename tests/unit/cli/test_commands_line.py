@@ -335,6 +335,7 @@ def test_the_command_that_goes_on_is_for_the_same_stack_and_account(stack: FakeS
 def test_every_option_of_a_run_reaches_its_input(stack: FakeStack, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text('{"maxConcurrency": "10%", "canary": {"count": 1}, "deadlineMinutes": 5}')
+    stack.begin("AWAITING_APPROVAL")
 
     drydock(
         stack,

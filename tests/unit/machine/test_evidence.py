@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from drydock.machine.evidence import (
     failure_of,
     is_fresh,
     judge,
+    look_at_patches,
     read_patches,
     verify_patches,
 )
@@ -46,6 +48,13 @@ COUNTS: PatchCounts = {**NOTHING_KNOWN, "missing": 2, "missingPatches": ["KB1", 
         ({"pending_reboot": True}, "pending_reboot"),
         ({"pending_reboot": True, "installation_succeeded": False}, "pending_reboot"),
         ({"installation_succeeded": False}, "patched_reported_failed"),
+        ({"rejected": 1}, "non_compliant"),
+        ({"rejected": 1, "pending_reboot": True}, "non_compliant"),
+        ({"rejected": 1, "missing": 1}, "still_missing"),
+        ({"system_ended": True}, "unpatchable"),
+        ({"system_ended": True, "rejected": 1, "pending_reboot": True}, "unpatchable"),
+        ({"system_ended": True, "missing": 1}, "still_missing"),
+        ({"system_ended": True, "only_scanned": True}, "scanned"),
     ],
     ids=lambda value: ", ".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else value,
 )
@@ -146,6 +155,48 @@ def test_after_a_scan_that_failed_nobody_waits_for_a_patch_state(world: World) -
     scan = {**SCAN, "succeeded": False}
 
     assert read_patches(world.services, world.step(data={"scan": scan})) == (NOTHING_KNOWN, False)
+
+
+GROUPED = {"Tags": [{"Key": "Patch Group", "Value": "web"}]}
+
+
+@pytest.mark.parametrize(
+    ("counts", "probe", "tags", "compliant"),
+    [
+        ({}, {}, GROUPED, True),
+        ({"missing": 1}, {}, GROUPED, False),
+        ({"failed": 1}, {}, GROUPED, False),
+        ({"rejected": 1}, {}, GROUPED, False),
+        ({"pending_reboot": 1}, {}, GROUPED, False),
+        ({}, {"pendingReboot": True}, GROUPED, False),
+        ({}, {}, {"Tags": [{"Key": "Patch Group", "Value": "other"}]}, False),
+        ({}, {}, {"Tags": []}, False),
+        ({"operation": "Install"}, {}, GROUPED, False),
+        ({"snapshot_id": "another"}, {}, GROUPED, False),
+    ],
+    ids=["well", "missing", "failed", "rejected", "pending", "reboot", "moved", "no group", "installed", "another's"],
+)
+def test_a_machine_is_well_only_by_a_fresh_scan_of_our_own_that_found_nothing(
+    world: World, counts: dict[str, Any], probe: dict[str, Any], tags: dict[str, Any], compliant: bool
+) -> None:
+    world.ec2.instances[INSTANCE].update(tags)
+    world.ssm.patch_states[INSTANCE] = patch_state(**{"snapshot_id": SNAPSHOT, **counts})
+    data = {"scan": SCAN, "probe": {**PROBE, **probe}}
+
+    found = look_at_patches(world.services, world.step(data=data, retry_count=6))
+
+    assert found["isCompliant"] is compliant
+
+
+def test_a_machine_whose_system_has_ended_is_not_well_although_nothing_is_missing(world: World) -> None:
+    world.ec2.instances[INSTANCE].update(GROUPED)
+    world.ssm.patch_states[INSTANCE] = patch_state(snapshot_id=SNAPSHOT)
+    agent = world.ssm.agents[INSTANCE]
+    world.ssm.agents[INSTANCE] = replace(agent, system="CentOS Linux", system_version="7")
+
+    found = look_at_patches(world.services, world.step(data={"scan": SCAN, "probe": PROBE}))
+
+    assert (found["isAnythingMissing"], found["isCompliant"]) == (False, False)
 
 
 def test_a_search_of_windows_update_is_its_own_evidence(world: World) -> None:

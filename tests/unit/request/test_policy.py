@@ -84,7 +84,10 @@ def test_the_defaults_are_never_changed() -> None:
         ({"deadlines": {"imageSeconds": 86401}}, "policy.deadlines.imageSeconds: 86401 is not a whole number from 60"),
         ({"deadlines": {"patchSeconds": 59}}, "policy.deadlines.patchSeconds: 59 is not"),
         ({"deadlines": {"hookSeconds": 600.5}}, "policy.deadlines.hookSeconds: 600.5 is not"),
-        ({"hooks": {"preInstal": "X"}}, "policy.hooks.preInstal: unknown; known are preInstall, postInstall, onExit"),
+        (
+            {"hooks": {"preInstal": "X"}},
+            "policy.hooks.preInstal: unknown; known are beforeAnything, preInstall, postInstall",
+        ),
         ({"hooks": {"onExit": "a b"}}, "policy.hooks.onExit: 'a b' is not the name of an SSM document"),
         ({"healthProbe": 5}, "policy.healthProbe: 5 is not the name of an SSM document"),
         ({"windowsUpdate": {"severityLevels": ["Severe"]}}, "policy.windowsUpdate.severityLevels[0]: 'Severe'"),

@@ -159,6 +159,13 @@ def test_there_have_to_be_as_many_approvers_as_approvals_are_wanted(
     assert [bool(said) and str(said) in one for one in found.missing] == ([True] if said else [])
 
 
+def test_where_links_are_sent_whoever_has_one_may_approve(night: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL_AUTH", "LINK")
+    night.ssm.parameters["/drydock/approvers"] = ""
+
+    assert needs(night, a_plan(machine("i-1")), is_asked=True) == Needs([], [])
+
+
 @pytest.mark.parametrize(("left_out", "missing", "to_do"), [(["i-9"], 1, 0), ([], 0, 1)], ids=["gone", "none"])
 def test_targets_of_which_nothing_is_left_are_something_to_do(
     night: World, left_out: list[str], missing: int, to_do: int

@@ -344,6 +344,7 @@ def test_a_report_says_what_was_asked_what_was_done_and_when() -> None:
     assert (report["startedAt"], report["endedAt"], report["minutes"]) == (to_text(START), to_text(after(60)), 60)
     assert report["counts"] == {
         "succeeded": 2,
+        "already_compliant": 0,
         "failed": 1,
         "busy": 0,
         "gone": 0,

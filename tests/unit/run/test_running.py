@@ -9,7 +9,7 @@ import pytest
 
 from drydock.plan.plans import Plan
 from drydock.records.runs import Place
-from drydock.run.running import canary_failure, describe_end, is_after_canary
+from drydock.run.running import canary_failure, count_items, describe_end, is_after_canary
 from drydock.subject import Instance
 from tests.unit.plan.test_plans import policy
 from tests.unit.run.test_reports import ident, make_plan, planned_machine
@@ -71,10 +71,37 @@ def test_the_others_follow_a_canary_that_kept_to_its_budget_and_of_which_one_was
 ) -> None:
     places = [Place(Instance(ident(number)), "", outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
 
-    why = canary_failure(canary_of_three(max_errors), places)
+    why = canary_failure(canary_of_three(max_errors), 1, places)
 
     assert (why is None) is (says is None)
     assert (says or "") in str(why or "")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "items"),
+    [
+        (("already_compliant",), 1),
+        (("already_compliant", "already_compliant"), 3),
+        (("already_compliant",) * 4, 6),
+        (("already_compliant", "succeeded"), 6),
+        (("succeeded",), 6),
+    ],
+)
+def test_others_stand_in_for_a_canary_that_was_compliant_already(outcomes: tuple[str, ...], items: int) -> None:
+    machines = [planned_machine(number, wave=0 if number == 1 else 1) for number in range(1, 8)]
+    waves = [{"key": "w0", "count": 1, "isCanary": True}, {"key": "w1", "count": 6, "isCanary": False}]
+    plan = make_plan(machines=machines, waves=waves, policy=policy())
+    places = [Place(Instance(ident(number)), "", outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
+
+    assert canary_failure(plan, 1, places) is None
+    assert count_items(plan, 1, places) == items
+
+
+def test_a_stand_in_that_fails_proves_that_the_others_may_not_follow() -> None:
+    outcomes = ("already_compliant", "already_compliant", "already_compliant", "failed")
+    places = [Place(Instance(ident(number)), "", outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
+
+    assert "1 of the 4 machines of the canary failed" in str(canary_failure(canary_of_three(), 1, places))
 
 
 def test_only_the_first_wave_after_the_canary_waits_for_its_proof() -> None:

@@ -385,7 +385,7 @@ def test_of_two_executions_that_admit_at_once_one_is_refused(world: World) -> No
 def lease_group(world: World, *, named: str | None) -> None:
     """A roll holds the group, and has come to this member."""
     assert hold_as(world.table, ROLL, Group("web"), world.clock()).take(START) is None
-    hold_as(world.table, ROLL, Group("web"), world.clock()).activate({}, "suspend")
+    hold_as(world.table, ROLL, Group("web"), world.clock()).activate({"runId": ""}, "suspend")
     if named is not None:
         claim_member(hold_as(world.table, ROLL, Group("web"), world.clock()), named)
 

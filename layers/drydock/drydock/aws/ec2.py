@@ -73,6 +73,13 @@ def platform_of(instance: Instance) -> str:
     return "Windows" if str(instance.get("Platform", "")).lower() == "windows" else "Linux"
 
 
+def patch_group_of(instance: Instance) -> str:
+    """The patch group that an instance's tag names; empty for none. Where its tags are in its metadata, the key has
+    no blank."""
+    tags = tags_of(instance)
+    return tags.get("Patch Group", tags.get("PatchGroup", ""))
+
+
 def escape(value: str) -> str:
     """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
     return re.sub(r"([\\*?])", r"\\\1", value)

@@ -23,7 +23,7 @@ from drydock.records.results import RefreshedTemplate
 from drydock.request.step import Step
 from drydock.subject import Subject
 
-_DONE = ("succeeded", "gone", "busy", "skipped")
+_DONE = ("succeeded", "already_compliant", "gone", "busy", "skipped")
 """Outcomes of members with which a roll has succeeded."""
 _MOST_OTHERS = 50
 

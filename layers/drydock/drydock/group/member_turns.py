@@ -50,6 +50,7 @@ from drydock.records.group_leases import (
     claim_member,
     close_roll,
     end_member,
+    end_turn_in_service,
     fit_texts,
     members_leaving,
     members_out,
@@ -104,11 +105,10 @@ class MemberTurn:
         return child_execution(self.owner, environment.stack, environment.region, subject.Instance(self.instance_id))
 
 
-def enter_standby(services: Services, step: Step) -> dict[str, Any]:
-    """Take a member out of service, if it still is in it, the gates are open and the others can do without it.
+def take_turn(services: Services, step: Step) -> dict[str, Any]:
+    """Let a member's turn begin, if it still is in service, the gates are open and there is anything to be done to it.
 
-    Returns whether its turn has come, and the name of the execution that shall patch it.
-    Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, LeaseLostError.
+    Returns whether its turn has come, and the name of the execution that shall patch it. Raises LeaseLostError.
     """
     turn, policy = MemberTurn.read(step), step.policy
     lease = turn.hold(services).require()
@@ -126,8 +126,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
         why = {"error": claimed.closed["error"], "cause": claimed.closed["reason"]}
         _end(services, turn, policy, members, {"outcome": "not_attempted", **why})
         return {"taken": False, "childName": turn.child}
-    group = services.autoscaling.group(turn.group.name)
-    member = group.find(turn.instance_id)
+    member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
         _end(services, turn, policy, members, _GONE)
         return {"taken": False, "childName": turn.child}
@@ -142,13 +141,41 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
             {"outcome": outcome_of_failure(error), "error": error, "cause": str(needless)},
         )
         return {"taken": False, "childName": turn.child}
-    if not takes_members_out(policy) or member.lifecycle in (STANDBY, ENTERING_STANDBY):
-        return {"taken": True, "childName": turn.child}
-    _require_spared(services, turn, policy, claimed, group)
-    claim_alone(hold_of(services, claimed), claimed, intents.enter_standby(turn.instance_id), if_open=True)
+    return {"taken": True, "childName": turn.child}
+
+
+def enter_standby(services: Services, step: Step) -> None:
+    """Take a member out of service, if the gates are open still and the others can do without it.
+
+    Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, RollStoppedError, MemberGoneError,
+    LeaseLostError.
+    """
+    turn, policy = MemberTurn.read(step), step.policy
+    lease = turn.hold(services).require()
+    if intents.enter_standby(turn.instance_id) not in lease.intents:
+        # It was looked at meanwhile, or had to wait.
+        closed = _closed_gate(services, turn, policy, lease)
+        if closed is not None:
+            close_roll(turn.hold(services), type(closed).__name__, str(closed))
+        lease = turn.hold(services).require()
+        if lease.closed is not None:
+            raise RollStoppedError(f"{turn.instance_id}: {lease.closed['error']}: {lease.closed['reason']}")
+    group = services.autoscaling.group(turn.group.name)
+    member = group.find(turn.instance_id)
+    if member is None or member.is_leaving:
+        raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
+    if member.lifecycle in (STANDBY, ENTERING_STANDBY):
+        return
+    _require_spared(services, turn, policy, lease, group)
+    claim_alone(
+        hold_of(services, lease),
+        lease,
+        intents.enter_standby(turn.instance_id),
+        if_open=True,
+        if_in_turn=turn.instance_id,
+    )
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group.name, turn.instance_id)
-    return {"taken": True, "childName": turn.child}
 
 
 _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
@@ -304,7 +331,10 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
     if member is None or not is_here:
         return {"move": "gone", "work": {**ended, "outcome": "gone"}}
     if intents.enter_standby(turn.instance_id) not in lease.intents:
-        return {"move": "none", "work": ended}
+        if end_turn_in_service(turn.hold(services), turn.instance_id):
+            return {"move": "none", "work": ended}
+        # A function of its execution, which is over, was about to take it out, and has.
+        raise MachinesNotReadyError(f"{turn.instance_id}: was taken out of service just now")
     move = _standing_move(lease, turn.instance_id) or decide_move(
         services, lease, turn.instance_id, ended, turn.execution(services.environment)
     )
@@ -420,7 +450,7 @@ def record_member(services: Services, step: Step) -> dict[str, Any]:
     failure = readable_failure(step.data.get("failure"))
     if failure is not None:
         work |= {"outcome": "gone" if failure["error"] == MemberGoneError.__name__ else "failed", **failure}
-    if takes_members_out(step.policy) and work["outcome"] != "gone":
+    if takes_members_out(step.policy) and work["outcome"] not in ("gone", "already_compliant"):
         is_patched = work["outcome"] == "succeeded" and _is_patched(step.policy["operation"], work)
         work["note"] = mark_member(services, turn.instance_id, COMPLETED if is_patched else None)
     _end(services, turn, step.policy, int(step.data["members"]), {**work, "move": str(step.data.get("move") or "none")})

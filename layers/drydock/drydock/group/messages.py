@@ -16,6 +16,7 @@ _MOST_MEMBERS = 20
 
 _OUTCOMES = {
     "succeeded": "patched",
+    "already_compliant": "compliant already",
     "failed": "failed",
     "gone": "gone meanwhile",
     "busy": "busy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
@@ -221,6 +221,12 @@ def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
     }
 
 
+def _success_of(members: Mapping[str, Member]) -> Literal["succeeded", "already_compliant"]:
+    """A roll that has found nothing missing on any member has proved nothing."""
+    outcomes = {member.outcome for member in members.values()}
+    return "already_compliant" if "already_compliant" in outcomes and "succeeded" not in outcomes else "succeeded"
+
+
 def _failure_of_members(lease: Lease, members: Mapping[str, Member]) -> Failure | None:
     failed = [instance_id for instance_id, member in members.items() if member.outcome == "failed"]
     left = [instance_id for instance_id, member in members.items() if member.outcome == "not_attempted"]
@@ -256,7 +262,7 @@ def summarise_group(result: Result) -> dict[str, Any]:
     members = result.roll.members if result.roll else {}
     return {
         "groupName": result.roll.group_name if result.roll else "",
-        "outcome": result.outcome,
+        "outcome": _success_of(members) if result.outcome == "succeeded" else result.outcome,
         "members": {instance_id: member.outcome for instance_id, member in members.items()},
         "failure": result.failure,
     }

@@ -85,10 +85,11 @@ def refusal_of_members(group: Group, members: Iterable[Instance], policy: Policy
     """Why the members that a roll is to patch, or one of them, are not to be touched at all, or None."""
     if policy["operation"] == "Scan":
         return None
-    nodes = [(one["InstanceId"], found) for one in members if (found := cluster_of(one, group.tags)) is not None]
+    found = [(one["InstanceId"], cluster_of(one, group.tags)) for one in members]
+    nodes = [(name, cluster) for name, cluster in found if cluster and cluster.kind not in policy["include"]]
     if not nodes:
         return None
-    return nodes[0][1].refuse(f"{group.name}: {', '.join(sorted(instance_id for instance_id, _ in nodes)[:10])}")
+    return nodes[0][1].refuse(f"{group.name}: {', '.join(sorted(name for name, _ in nodes)[:10])}")
 
 
 def in_order(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -76,9 +76,10 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
 
 def _admit(services: Services, step: Step, request: InstanceRequest, standing: Lease | None) -> dict[str, Any]:
     instance = services.ec2.describe_instance(request.instance_id)
+    roll = _roll_of_member(services, step.holder, request)
     if standing is None:
         _require_not_done(services, request)
-        _require_admissible(services, step.holder, request, instance)
+        _require_admissible(services, step.holder, request, instance, is_member=roll is not None)
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
     machine = {
@@ -86,7 +87,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "platform": platform_of(instance),
         "power": power,
         "account": step.holder.account,
-        "patchGroup": tags.get("Patch Group", tags.get("PatchGroup", "")),
+        "patchGroup": patch_group_of(instance),
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
     }
@@ -100,6 +101,11 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "policy": request.policy,
         "machine": machine,
         "patchesBefore": count_patches(services, request.instance_id, state),
+        # A machine that is stopped proves nothing.
+        "looks": request.policy["operation"] == "Install"
+        and request.policy["whenCompliant"] == "leave"
+        and power == "running",
+        "leave": standing.journal["leave"] if standing else _how_to_leave(roll, request.policy),
     }
     if standing is not None:
         Hold.of(services, step.holder, request.subject).claim(intents.TAG)
@@ -109,14 +115,16 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             **_journal_tags(tags, services.environment.stack),
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
+            "leave": admitted["leave"],
         }
         Hold.of(services, step.holder, request.subject).activate(journal, intents.TAG)
     _tag_in_progress(services, request)
     return admitted
 
 
-def _require_admissible(services: Services, holder: Holder, request: InstanceRequest, instance: Instance) -> None:
-    is_member = _is_member_in_turn(services, holder, request)
+def _require_admissible(
+    services: Services, holder: Holder, request: InstanceRequest, instance: Instance, *, is_member: bool
+) -> None:
     # A roll takes members in service only.
     asks = GROUP_TAG in tags_of(instance) and not is_member
     lifecycles = services.autoscaling.lifecycles([request.instance_id]) if asks else {}
@@ -171,13 +179,22 @@ def _require_not_done(services: Services, request: InstanceRequest) -> None:
         raise done
 
 
-def _is_member_in_turn(services: Services, holder: Holder, request: InstanceRequest) -> bool:
-    """Whether the roll through the group has come to this member, and has started this execution for it."""
+def _roll_of_member(services: Services, holder: Holder, request: InstanceRequest) -> Lease | None:
+    """The lease of the roll that has come to this member, and has started this execution for it."""
     lease = find_lease(services.table, request.group) if request.group is not None else None
     if lease is None or lease.phase != ACTIVE or "outcome" in lease.members.get(request.instance_id, {"outcome": ""}):
-        return False
+        return None
     environment = services.environment
-    return holder.execution == child_execution(lease.holder, environment.stack, environment.region, request.subject)
+    own = child_execution(lease.holder, environment.stack, environment.region, request.subject)
+    return lease if holder.execution == own else None
+
+
+def _how_to_leave(roll: Lease | None, policy: Policy) -> dict[str, Any] | None:
+    """Whose member leaves service for what is done to it, and for which roll; None for what stays where it is."""
+    if roll is None or policy["operation"] == "Scan":
+        return None
+    owner = {"execution": roll.holder.execution, "redriveCount": roll.holder.redrive_count}
+    return {"groupName": roll.group_name, "owner": owner, "runId": roll.journal["runId"]}
 
 
 def _check_documents(services: Services, policy: Policy, platform: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drydock.aws.ec2 import patch_group_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import PatchState
 from drydock.errors import (
@@ -170,6 +171,39 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
     return NOTHING_KNOWN, False
 
 
+def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
+    """What the scan or search before an installation has found, with what the probe beside it has.
+
+    Returns the counts, whether anything is to be installed, and whether all is well as it is: then nothing is missing,
+    failed, rejected or pending, by fresh evidence of this execution. Whatever is not known is not well.
+    Raises PatchStateNotReadyError.
+    """
+    counts, fresh = read_patches(services, step)
+    is_pending = bool(step.data["probe"]["pendingReboot"])
+    is_missing = not fresh or counts["missing"] != 0 or counts["pendingReboot"] > 0 or is_pending
+    is_compliant = (
+        not is_missing
+        and counts["failed"] == 0
+        and counts["rejected"] == 0
+        and _is_of_its_patch_group(services, step, counts)
+        and not _describe_ended_system(services, step.instance_id)
+    )
+    return {"patches": counts, "isAnythingMissing": is_missing, "isCompliant": is_compliant}
+
+
+def _is_of_its_patch_group(services: Services, step: Step, counts: PatchCounts) -> bool:
+    """Whether the scan was made by the baseline of the patch group that the machine is in now."""
+    if step.policy["document"] != RUN_PATCH_BASELINE:
+        return True
+    return counts["patchGroup"] == patch_group_of(services.ec2.describe_instance(step.instance_id))
+
+
+def _describe_ended_system(services: Services, instance_id: str) -> str:
+    """In words that a machine's operating system has ended; empty where it has not, or it is not known."""
+    agent = services.ssm.find_agent(instance_id)
+    return describe_end(agent.system, agent.system_version, services.now()) if agent else ""
+
+
 def describe_rejected(counts: PatchCounts) -> list[str]:
     """Which patches are installed although the baseline rejects them, in a phrase; none where there are none."""
     if counts["rejected"] <= 0:
@@ -186,8 +220,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
     installs = [install for install in step.data.get("installs", []) if install]
-    agent = services.ssm.find_agent(step.instance_id)
-    ended = describe_end(agent.system, agent.system_version, services.now()) if agent else ""
+    ended = _describe_ended_system(services, step.instance_id)
     is_pending = counts["pendingReboot"] > 0 or bool(after and after["pendingReboot"])
     verdict = judge(
         Evidence(

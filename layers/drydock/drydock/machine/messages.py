@@ -70,6 +70,9 @@ def success_message(result: Result, work: Work, location: Location) -> tuple[str
     if _is_of_agents(work):
         subject = f"Drydock: {machine}: {_verdict(work)}"
         first = f"{machine}: {_verdict(work)}: {', '.join(_agents(work))}."
+    elif result.outcome == "already_compliant":
+        subject = f"Drydock: {machine} is compliant already"
+        first = f"{machine} is compliant already: nothing is missing, no reboot is pending, and nothing was done."
     else:
         verb = "scanned" if work.verdict == "scanned" else "patched"
         subject = f"Drydock: {machine} was {verb}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
 from drydock.errors import (
@@ -14,10 +14,8 @@ from drydock.errors import (
     InstanceManagedByServiceError,
     MemberInReserveError,
 )
+from drydock.request.policy import ClusterKind
 from drydock.tags import GROUP_TAG
-
-ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
-CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
 
 HIBERNATED = "Client.UserInitiatedHibernate"
 """StateReason in the EC2 API reference: "Hibernation was initiated on the instance"."""
@@ -108,7 +106,8 @@ class Cluster:
         name = f" ({self.name})" if self.name else ""
         return ClusterNodeError(
             f"{who}: belongs to {_CLUSTERS[self.kind]}{name}, by its {self.mark}; a reboot without a drain ends what "
-            f"runs there: {_INSTEAD[self.kind]}"
+            f"runs there: {_INSTEAD[self.kind]}, or name {self.kind} in policy.include, with a hook beforeAnything "
+            "that drains it"
         )
 
 

@@ -62,7 +62,7 @@ def refusal(
 def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
     """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there."""
     cluster = cluster_of(instance, membership.group_tags)
-    if cluster is None or policy["operation"] == "Scan":
+    if cluster is None or policy["operation"] == "Scan" or cluster.kind in policy["include"]:
         return None
     return cluster.refuse(instance["InstanceId"])
 

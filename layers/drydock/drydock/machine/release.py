@@ -31,11 +31,12 @@ from drydock.telling.failures import readable_failure
 from drydock.times import day_in, to_text
 
 
-def hook_outcomes(policy: Policy, reported: Mapping[str, str]) -> dict[str, str]:
-    """`ran`, `failed` or `not_needed` for every hook that was asked for. One that never ran has failed."""
+def hook_outcomes(policy: Policy, reported: Mapping[str, str], *, is_needed: bool = True) -> dict[str, str]:
+    """`ran`, `failed` or `not_needed`, for every hook asked for. One that was needed and never ran has failed."""
     if not policy or policy["operation"] != "Install":
         return {}
-    return {hook: reported.get(hook, "failed") for hook, document in policy["hooks"].items() if document}
+    never_ran = "failed" if is_needed else "not_needed"
+    return {hook: reported.get(hook, never_ran) for hook, document in policy["hooks"].items() if document}
 
 
 def release_instance(services: Services, step: Step) -> dict[str, Any]:
@@ -52,11 +53,12 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         if failure is None or step.machine:
             raise
         return _write_refusal(services, step, failure)
+    is_compliant = failure is None and bool(step.data.get("isAlreadyCompliant"))
     instance = find_instance(services, step.instance_id)
     images = find_images(services, lease)
     problems = [
         *deprecate_images(services, lease, images),
-        *set_final_tags(services, lease, instance, succeeded=failure is None),
+        *set_final_tags(services, lease, instance, succeeded=failure is None and not is_compliant),
         *((step.data.get("verified") or {}).get("notes") or []),
     ]
     work = describe_work(
@@ -73,7 +75,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         holder=step.holder,
         started=step.execution_started,
         ended=services.now(),
-        outcome="failed" if failure else "succeeded",
+        outcome="failed" if failure else "already_compliant" if is_compliant else "succeeded",
         failure=failure,
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
@@ -122,7 +124,7 @@ def _find_earlier_success(services: Services, step: Step) -> Result | None:
     for count in range(step.holder.redrive_count):
         earlier = Holder(step.holder.execution, count)
         result = find_result(services.table, step.subject, earlier, step.execution_started)
-        if result is not None and result.outcome == "succeeded":
+        if result is not None and result.went_well:
             return result
     return None
 
@@ -228,6 +230,8 @@ def describe_work(
 
 def _verdict(step: Step) -> str:
     """That of the evidence; without one, by whether it was begun to install."""
+    if step.data.get("isAlreadyCompliant") and not step.data.get("failure"):
+        return "compliant"
     verified = step.data.get("verified") or {}
     return str(verified.get("verdict") or ("unknown" if step.data.get("isPatching") else "not_patched"))
 
@@ -237,16 +241,16 @@ def _findings(step: Step) -> Findings:
     data = step.data
     verified = data.get("verified") or {}
     before: PatchCounts | None = data.get("patchesBefore") or None
-    after: PatchCounts | None = verified.get("patches") or None
+    after: PatchCounts | None = verified.get("patches") or (before if data.get("isAlreadyCompliant") else None)
     return Findings(
         rebooted=bool(verified.get("rebooted")),
         patches_before=before,
         patches_after=after,
         installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
-        agent_before=_agent_version(data.get("probeBefore")),
+        agent_before=_agent_version(data.get("probeBefore") or data.get("probeAtFirst")),
         agent_after=_agent_version(data.get("probeAfter")),
         agents=verified.get("agents") or [],
-        hooks=hook_outcomes(step.policy, data.get("hooks") or {}),
+        hooks=hook_outcomes(step.policy, data.get("hooks") or {}, is_needed=not data.get("isAlreadyCompliant")),
         commands=_ended_commands(step),
         policy=step.policy,
     )
@@ -269,6 +273,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
     seen = [
         *(data.get("installs") or []),
         *(data.get("updates") or {}).values(),
+        data.get("probeAtFirst"),
         data.get("probeBefore"),
         data.get("probeAfter"),
         data.get("scan"),

@@ -12,7 +12,7 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 
-from drydock.aws.ec2 import Instance, name_of, platform_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.errors import (
     DrydockError,
@@ -306,7 +306,7 @@ def settled_power(power: str) -> str:
 def candidate(instance: Instance, agent: Agent | None, estimates: Estimates, not_attempted: bool) -> Candidate:
     """What the plan needs to know of an instance that nothing speaks against."""
     tags, platform, power = tags_of(instance), platform_of(instance), state_of(instance)
-    patch_group = tags.get("Patch Group", tags.get("PatchGroup", ""))
+    patch_group = patch_group_of(instance)
     return Candidate(
         subject=read_subject(instance["InstanceId"]),
         name=name_of(instance),

@@ -79,19 +79,22 @@ def claim_member(hold: Hold, instance_id: str) -> Lease | None:
     return lease if is_new or instance_id in lease.members else None
 
 
-def claim_alone(hold: Hold, seen: Lease, name: str, *, if_open: bool = False, **facts: Any) -> None:
+def claim_alone(
+    hold: Hold, seen: Lease, name: str, *, if_open: bool = False, if_in_turn: str = "", **facts: Any
+) -> None:
     """Announce a change, if nothing has been announced since the lease was `seen`.
 
     What was judged by that lease, and by the group as it was afterwards, holds then: of two members that judge at the
     same moment, one goes on. A function that carries on what a dead one has announced may do so at any time.
-    Raises MemberOvertakenError when something has been announced or, with `if_open`, the roll takes no further member;
-    LeaseLostError.
+    Raises MemberOvertakenError when something has been announced or, with `if_open`, the roll takes no further member,
+    or the turn of the member `if_in_turn` is over; LeaseLostError.
     """
+    in_turn = " AND attribute_not_exists(members.#member.stays)" if if_in_turn else ""
     alone = "(size(intents) = :count AND attribute_not_exists(closed))" if if_open else "size(intents) = :count"
     found, is_done = hold.change(
         "SET intents.#name = :intent",
-        f"phase = :active AND (attribute_exists(intents.#name) OR {alone})",
-        {"#name": name},
+        f"phase = :active AND (attribute_exists(intents.#name) OR {alone}){in_turn}",
+        {"#name": name, **({"#member": if_in_turn} if if_in_turn else {})},
         {":active": ACTIVE, ":intent": {"at": to_text(hold.now()), **facts}, ":count": len(seen.intents)},
     )
     hold.own(found, UNTOUCHED)
@@ -123,6 +126,21 @@ def end_member(hold: Hold, instance_id: str, outcome: Mapping[str, Any]) -> Leas
         return found
     hold.own(found, LOST)
     return None
+
+
+def end_turn_in_service(hold: Hold, instance_id: str) -> bool:
+    """Note that a member whose turn came never left service, so that no late function takes it out.
+
+    False when it has left after all. Twice is once. Raises LeaseLostError.
+    """
+    found, is_done = hold.change(
+        "SET members.#member.stays = :yes",
+        "phase = :active AND attribute_exists(members.#member) AND attribute_not_exists(intents.#standby)",
+        {"#member": instance_id, "#standby": intents.enter_standby(instance_id)},
+        {":active": ACTIVE, ":yes": True},
+    )
+    hold.own(found, LOST)
+    return is_done
 
 
 def close_roll(hold: Hold, error: str, reason: str) -> None:

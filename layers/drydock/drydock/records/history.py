@@ -56,8 +56,11 @@ def _read(item: Item) -> History:
 
 def history_change(table: Table, result: Result, work: Work, now: datetime) -> Write:
     """The write that adds a success to a machine's history; it goes with the result's own."""
-    # A register that shifts: the right-hand sides are the values of before.
-    shifts = [f"s{number} = if_not_exists(s{number - 1}, :none)" for number in range(SAMPLES, 1, -1)]
+    # A register that shifts: the right-hand sides are the values of before. What was only looked at took no time.
+    shifts = [f"s{number} = if_not_exists(s{number - 1}, :none)" for number in range(SAMPLES, 1, -1)] + [
+        "s1 = :seconds"
+    ]
+    is_sample = result.outcome == "succeeded"
     facts = {
         "platform": work.platform,
         "patchGroup": work.patch_group,
@@ -68,13 +71,12 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
     return table.change(
         _key(work.operation, result.subject.key),
         "SET "
-        + ", ".join([*shifts, "s1 = :seconds", *(f"#{name} = :{name}" for name in facts)])
+        + ", ".join([*(shifts if is_sample else ()), *(f"#{name} = :{name}" for name in facts)])
         + " REMOVE failedAfter",
         "",
         {f"#{name}": name for name in facts},
         {
-            ":none": 0,
-            ":seconds": int((result.ended - result.started).total_seconds()),
+            **({":none": 0, ":seconds": int((result.ended - result.started).total_seconds())} if is_sample else {}),
             **{f":{name}": value for name, value in facts.items()},
         },
     )

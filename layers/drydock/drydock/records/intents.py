@@ -87,17 +87,17 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe `Before` or `After`."""
+    """The probe at `First`, `Before` or `After`."""
     return f"{_PROBE}{moment}"
 
 
 def scan(moment: str) -> str:
-    """The scan `Before` or `After`; where Windows Update is asked, the search."""
+    """The scan at `First`, `Before` or `After`; where Windows Update is asked, the search."""
     return f"{_SCAN}{moment}"
 
 
 def hook(name: str) -> str:
-    """The hook `preInstall`, `postInstall` or `onExit`."""
+    """The hook `beforeAnything`, `preInstall`, `postInstall` or `onExit`."""
     return f"{name}{_HOOK}"
 
 

@@ -314,7 +314,7 @@ class Result:
     started: datetime
     """When the execution was."""
     ended: datetime
-    outcome: Literal["succeeded", "failed", "refused"]
+    outcome: Literal["succeeded", "already_compliant", "failed", "refused"]
     failure: Failure | None
     """None after a success."""
     run_id: str | None = None
@@ -354,9 +354,14 @@ class Result:
             **(self.roll.to_item() if self.roll else {}),
             **({"givenBack": True} if self.given_back else {}),
         }
-        if self.outcome != "succeeded" or not self.run_id or self.notify == "each":
+        if not self.went_well or not self.run_id or self.notify == "each":
             item["lookup"] = shard_of(_UNTOLD, self.subject)
         return item
+
+    @property
+    def went_well(self) -> bool:
+        """Whether nobody has to look at it."""
+        return self.outcome in ("succeeded", "already_compliant")
 
     @property
     def key(self) -> Key:

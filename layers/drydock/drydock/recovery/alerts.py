@@ -113,7 +113,7 @@ def _tell_end(
     services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
     result = find_result(services.table, subject, holder, started)
-    if result is not None and result.outcome == "succeeded":
+    if result is not None and result.went_well:
         # Stopped when all was done: what people want to know is that the machine is well.
         _tell_success(services, holder, result)
         return
@@ -210,6 +210,9 @@ def _is_wanted(services: Services, result: Result | None, lease: Lease | None, f
     """
     journal = lease.journal if lease else {}
     run_id, notify = (result.run_id, result.notify) if result else (journal.get("runId"), journal.get("notify"))
+    if failure["error"] == RollStoppedError.__name__ and result is not None and result.roll is None:
+        # Of a member that did not leave service because its roll takes no further one: the roll tells it.
+        return False
     run = _find_readable_run(services, run_id) if run_id and notify != "each" else None
     if run is None:
         return True

@@ -30,6 +30,8 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
+CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
 
 
 class WindowsUpdatePolicy(TypedDict):
@@ -54,6 +56,7 @@ class BackupPolicy(TypedDict):
 class HookPolicy(TypedDict):
     """Names of SSM Command documents of the account; empty for none."""
 
+    beforeAnything: str
     preInstall: str
     postInstall: str
     onExit: str
@@ -113,6 +116,8 @@ class Policy(TypedDict):
     hooks: HookPolicy
     healthProbe: str
     startForScan: bool
+    whenCompliant: Literal["leave", "proceed"]
+    include: list[str]
     deadlines: DeadlinePolicy
     failOn: list[str]
     notify: Literal["each", "failures", "summary"]
@@ -146,9 +151,11 @@ DEFAULTS: Policy = {
     },
     "agents": [SSM_AGENT, CLOUDWATCH_AGENT],
     "backup": {"before": True, "after": True, "noReboot": False, "deprecateAfterDays": 90},
-    "hooks": {"preInstall": "", "postInstall": "", "onExit": ""},
+    "hooks": {"beforeAnything": "", "preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
     "startForScan": False,
+    "whenCompliant": "leave",
+    "include": [],
     "deadlines": {
         "imageSeconds": 3600,
         "startSeconds": 3600,
@@ -240,9 +247,13 @@ _check_policy = section(
                 "deprecateAfterDays": whole_number(1, 3650),
             }
         ),
-        "hooks": section({"preInstall": _document, "postInstall": _document, "onExit": _document}),
+        "hooks": section(
+            {"beforeAnything": _document, "preInstall": _document, "postInstall": _document, "onExit": _document}
+        ),
         "healthProbe": _document,
         "startForScan": flag,
+        "whenCompliant": one_of("leave", "proceed"),
+        "include": list_of(one_of(*CLUSTER_KINDS)),
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of(*(verdict for verdict in get_args(Verdict) if verdict not in _NO_FAILURES))),
         "notify": one_of("each", "failures", "summary"),
@@ -292,6 +303,13 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+    hooks = policy.get("hooks")
+    if policy.get("include") and not (
+        isinstance(hooks, Mapping) and hooks.get("beforeAnything") and hooks.get("onExit")
+    ):
+        mistakes.append(
+            "policy.include: needs hooks.beforeAnything, to drain a node, and hooks.onExit, to let it work again"
+        )
     if _refreshes_without_image(policy):
         mistakes.append(
             "policy.refreshLaunchTemplate: needs the image that is made after patching, with a reboot: "

@@ -103,8 +103,13 @@ def _verdict(report: Report) -> tuple[str, str]:
     if outcome == "planned":
         return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
     if outcome == "succeeded":
-        is_whole = total == counts["succeeded"]
+        compliant = counts["already_compliant"]
+        is_whole = total == counts["succeeded"] + compliant
         what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + ("" if is_whole else ", none failed")
+        if compliant == total:
+            what = f"nothing was missing on {_number(compliant, total)}"
+        elif compliant:
+            what += f", {compliant:,} compliant already"
         left = len(_not_compliant(report))
         return (_LATER, f"{what}, {left:,} of them not compliant") if left else (_NOTHING, what)
     return {
@@ -205,7 +210,7 @@ def _done(report: Report, location: Location) -> list[str]:
         return _section("Reason", [_failure_text(report["failure"], _MOST_REASON)])
     if not report["machines"]:
         return []
-    words = {"succeeded": _verb(report), "not_attempted": "not attempted"}
+    words = {"succeeded": _verb(report), "not_attempted": "not attempted", "already_compliant": "compliant already"}
     parts = [f"{count:,} {words.get(outcome, outcome)}" for outcome, count in counts.items() if count]
     verdicts = Counter(
         machine["verdict"] for machine in report["machines"] if machine["outcome"] == "succeeded" and machine["verdict"]

@@ -92,9 +92,7 @@ def _calendar(services: Services, name: str) -> str:
 
 
 def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
-    """Whoever has the link may approve where links are sent; else the setting has to name somebody."""
-    if ways.auth == "LINK":
-        return
+    """Whoever has the link may approve where links are sent; elsewhere the setting has to name somebody."""
     setting = approvers_parameter(services.environment.stack)
     approvers = read_approvers(services.ssm.parameter(setting))
     wrong = [arn for arn in approvers if not _PRINCIPAL.fullmatch(arn)]
@@ -102,6 +100,8 @@ def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
     wanted = plan["policy"]["approval"]["minApprovals"]
     if wrong:
         yield f"{setting}: {', '.join(wrong[:10])[:500]}: not the ARN of a role or a user"
+    if ways.auth == "LINK":
+        return
     if not people:
         yield f"{setting}: names nobody, and this run has to be approved"
     elif len(people) < wanted and not any(map(can_be_many, approvers)):

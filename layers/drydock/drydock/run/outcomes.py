@@ -20,7 +20,7 @@ from drydock.errors import (
 from drydock.records.runs import Run
 from drydock.telling.failures import STOPPED
 
-MACHINE_OUTCOMES = ("succeeded", "failed", "busy", "gone", "skipped", "not_attempted")
+MACHINE_OUTCOMES = ("succeeded", "already_compliant", "failed", "busy", "gone", "skipped", "not_attempted")
 RunOutcome = Literal[
     "succeeded",
     "failed",
@@ -144,7 +144,7 @@ OUTCOMES_OF_RUNS: Sequence[Row] = (
     Row("back late", lambda end: end.is_late, "late"),
     Row("no machine was there", lambda end: not end.has_machines, "nothing_to_do"),
     Row("only planned", lambda end: end.is_plan_only, "planned"),
-    Row("none was done", lambda end: not end.counts["succeeded"], "incomplete"),
+    Row("none was done", lambda end: not end.counts["succeeded"] + end.counts["already_compliant"], "incomplete"),
     Row("some were left", lambda end: end.counts["not_attempted"] > 0, "incomplete"),
     Row("all were done", lambda end: True, "succeeded"),
 )

@@ -156,7 +156,8 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
     A run that was late has proved its patches as well as any, if it came to all of its machines.
     """
     counts = run.ended.counts if run.ended else {}
-    done, left = counts.get("succeeded", 0), counts.get("not_attempted", 0)
+    done = counts.get("succeeded", 0) + counts.get("already_compliant", 0)
+    left = counts.get("not_attempted", 0)
     if not done or (run.outcome != "succeeded" and (run.outcome != "late" or left)):
         raise InvalidInputError(
             f"input.follows: run {run.run_id} did not succeed: it is {run.outcome}, {done} machines done"
@@ -168,12 +169,15 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
 
 
 def _is_canary_proved(run: Run, plan: Plan, places: Sequence[Place]) -> bool:
-    """Whether the others may follow: all canary machines were done well, in this run or in the one it took up."""
+    """Whether the others may follow: all of the canary was well, and something was done well, in this run or the one
+    that it took up."""
     outcomes = {place.subject: place.outcome for place in places}
     canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
     if not canary:
         return run.require_plan().is_canary_proved
-    return all(outcomes.get(subject) == "succeeded" for subject in canary)
+    went_well = all(outcomes.get(subject) in ("succeeded", "already_compliant") for subject in canary)
+    # What was compliant already proves nothing; another one may have stood in for it.
+    return went_well and "succeeded" in outcomes.values()
 
 
 def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Place]) -> set[str]:

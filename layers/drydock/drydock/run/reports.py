@@ -389,7 +389,7 @@ def _worked_until(
     ends = [
         from_text(machine["endedAt"]) if machine["endedAt"] and machine["error"] not in _KILLS else ended
         for machine in outcomes
-        if machine["outcome"] in ("succeeded", "failed")
+        if machine["outcome"] in ("succeeded", "already_compliant", "failed")
     ]
     ends += [from_text(group["endedAt"]) for group in groups if group["endedAt"] and group["execution"]]
     return max(ends, default=None)
@@ -482,7 +482,7 @@ def _steps_for_the_rest(report: Report) -> list[str]:
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
         found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {InstanceUnmanagedError.advice}")
-    if report["outcome"] == "succeeded" and not counts["succeeded"]:
+    if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
         found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
     for verdict, error in (("non_compliant", PatchesRejectedError), ("unpatchable", OperatingSystemEndedError)):
         count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])

@@ -65,13 +65,22 @@ def check_gates(services: Services, step: Step) -> dict[str, Any]:
     settle_places(services, run)
     run = require_run(services.table, run.run_id)
     answer = _look(services, run, None)
-    if answer is None and is_after_canary(plan, number):
-        unproved = canary_failure(plan, places_of_run(services.table, run.run_id))
+    places = places_of_run(services.table, run.run_id)
+    if answer is None and not plan["waves"][number]["isCanary"]:
+        unproved = canary_failure(plan, number, places)
         answer = GateAnswer(unproved, closes_run=True) if unproved is not None else None
     if answer is not None:
         close_run(services.table, run, answer.reason, services.now())
-        return {"open": False, "reason": str(answer.reason), "soakLeft": 0}
-    return {"open": True, "reason": "", "soakLeft": _soak_left(services, run, plan, number)}
+        return {"open": False, "reason": str(answer.reason), "soakLeft": 0, "items": 1, "nextWave": number + 1}
+    items, entries = count_items(plan, number, places), sum(one["wave"] == number for one in plan["machines"])
+    return {
+        "open": True,
+        "reason": "",
+        # Where nothing has been changed yet, nothing has to stand.
+        "soakLeft": _soak_left(services, run, plan, number) if items >= entries else 0,
+        "items": items,
+        "nextWave": number + 1 if items >= entries else number,
+    }
 
 
 def is_after_canary(plan: Plan, number: int) -> bool:
@@ -80,21 +89,50 @@ def is_after_canary(plan: Plan, number: int) -> bool:
     return number > 0 and waves[number - 1]["isCanary"] and not waves[number]["isCanary"]
 
 
-def canary_failure(plan: Plan, places: Sequence[Place]) -> CanaryFailedError | None:
-    """Why the others may not follow: more of the canary failed than its share of the budget, or none went well."""
-    outcomes = {place.subject: place.outcome for place in places}
-    canary = [one for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
-    found = [outcomes.get(subject_of_item(one)) for one in canary]
+def canary_failure(plan: Plan, number: int, places: Sequence[Place]) -> CanaryFailedError | None:
+    """Why the others may not follow: too much of the canary failed, or none of it was done.
+
+    Machines that were compliant already prove nothing. While there are no others, those whose turns come next stand in
+    for them, until one is done.
+    """
+    canary, stand_ins, ends = _canary_of(plan, places)
+    if not canary or not (is_after_canary(plan, number) or _is_unproved(ends)):
+        return None
+    found = [ends.get(subject, "") for subject in [*canary, *stand_ins]]
     allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
-    if found.count("failed") > min(allowed, len(canary) - 1):
-        return CanaryFailedError(f"{found.count('failed')} of the {len(canary)} machines of the canary failed")
-    if "succeeded" not in found:
+    if found.count("failed") > min(allowed, len(found) - 1):
+        return CanaryFailedError(f"{found.count('failed')} of the {len(found)} machines of the canary failed")
+    if "succeeded" not in found and "already_compliant" not in found:
         return CanaryFailedError(f"none of the {len(canary)} machines of the canary was done: nothing is proved")
     return None
 
 
+def count_items(plan: Plan, number: int, places: Sequence[Place]) -> int:
+    """How many entries of a wave may begin now, counted from its first: all of them, once the canary has proved itself.
+
+    Before that, as many again as have been found compliant: a fleet on which nothing is missing has to come to an end.
+    """
+    entries = [subject_of_item(one) for one in plan["machines"] if one["wave"] == number]
+    canary, stand_ins, ends = _canary_of(plan, places)
+    if plan["waves"][number]["isCanary"] or not canary or not _is_unproved(ends):
+        return len(entries)
+    begun = sum(subject in ends for subject in entries)
+    return min(len(entries), begun + len(canary) + len(stand_ins))
+
+
+def _canary_of(plan: Plan, places: Sequence[Place]) -> tuple[list[Subject], list[Subject], Mapping[Subject, str]]:
+    """The canary, the others whose turns came, and what became of each."""
+    ends = {place.subject: place.outcome for place in places}
+    canary = [subject_of_item(one) for one in plan["machines"] if plan["waves"][one["wave"]]["isCanary"]]
+    return canary, [subject for subject in ends if subject not in canary], ends
+
+
+def _is_unproved(ends: Mapping[Subject, str]) -> bool:
+    return "succeeded" not in ends.values()
+
+
 def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
-    """For how many more seconds the canary has to stand, counted from the first look after it."""
+    """For how many more seconds the canary has to stand, counted from the first look after it has proved itself."""
     minutes = plan["policy"]["soakMinutes"]
     if not minutes or not is_after_canary(plan, number):
         return 0
@@ -209,7 +247,8 @@ def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
 def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     """What became of a machine that went well, from what its execution says; the cause is what else is to be known."""
     notes = "; ".join(output.get("notes") or [])
-    return {"outcome": "succeeded", "error": "", "cause": notes, "verdict": output.get("verdict", "")}
+    outcome = "already_compliant" if output.get("outcome") == "already_compliant" else "succeeded"
+    return {"outcome": outcome, "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
 NEVER_STARTED: PlaceEnd = {

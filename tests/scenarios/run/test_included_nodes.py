@@ -1,0 +1,74 @@
+"""Nodes of clusters that the policy includes: drained before anything reboots them, and put back to work after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rehearsal.play.fleet_file import read_fleet
+from rehearsal.play.run import RehearsalOutcome, rehearse
+
+NIGHT = """
+description: Nodes of a cluster that the policy includes, and one of a cluster that it does not.
+parameters: {WindowDurationHours: 8, TimeZone: UTC, HookDocumentPrefix: Acme-}
+policy:
+  maxConcurrency: 4
+  maxErrors: 3
+  include: [eks]
+  minHealthy: 0
+  hooks: {beforeAnything: Acme-Drain, onExit: Acme-Uncordon}
+documents: [{name: Acme-Drain, platforms: [Linux]}, {name: Acme-Uncordon, platforms: [Linux]}]
+window: {executions: [{expect: {outcome: failed, counts: {succeeded: 3, failed: 2, alreadyCompliant: 1}, leftOut: 1}}]}
+groups: [{name: workers, min: 0, max: 1, loadBalancer: false}]
+instances:
+  - {name: worker, group: workers, missing: 2, tags: &node {WinUpdate: "ON", "eks:cluster-name": prod}}
+  - {name: alone, missing: 2, tags: *node, expect: {verdict: compliant, images: 2}}
+  - {name: stopped, power: stopped, missing: 2, tags: *node, expect: {verdict: compliant, images: 2}}
+  - {name: unimaged, wrong: [image_fails], missing: 2, tags: *node, expect: {run: failed, error: ImageFailedError}}
+  - {name: failing, wrong: [install_error], missing: 2, tags: *node, expect: {run: failed, verdict: failed}}
+  - {name: well, tags: *node, expect: {run: already_compliant}}
+  - {name: spark, missing: 2, tags: {WinUpdate: "ON", "aws:elasticmapreduce:job-flow-id": j-1}, expect: {run: left_out}}
+"""
+
+
+@pytest.fixture(scope="module")
+def night() -> RehearsalOutcome:
+    return rehearse(read_fleet(NIGHT, Path("night.yaml")))
+
+
+def states_of(outcome: RehearsalOutcome, name: str) -> list[str]:
+    [machine] = [one for one in outcome.machines if one.name == name]
+    return [state for execution in machine.executions for _, state in execution.states]
+
+
+def test_the_night_ends_as_it_should(night: RehearsalOutcome) -> None:
+    problems = [*night.differences, *(one for machine in night.machines for one in machine.differences)]
+
+    assert not problems, problems
+
+
+@pytest.mark.parametrize("name", ["worker", "alone", "unimaged", "failing"])
+def test_a_node_is_drained_before_whatever_reboots_it_and_works_again_after_the_last(
+    night: RehearsalOutcome, name: str
+) -> None:
+    states = states_of(night, name)
+    reboots = [state for state in ("Back Up Before", "Install Patches", "Back Up After") if state in states]
+    [drained] = [index for index, state in enumerate(states) if state == "Run Hook Before Anything"]
+    [back] = [index for index, state in enumerate(states) if state.startswith("Run Hook On Exit")]
+
+    assert drained < min(map(states.index, reboots)) <= max(map(states.index, reboots)) < back
+
+
+def test_a_node_that_is_started_is_drained_before_the_installation(night: RehearsalOutcome) -> None:
+    states = states_of(night, "stopped")
+
+    assert states.index("Start Instance") < states.index("Run Hook Before Anything") < states.index("Install Patches")
+    assert states.index("Run Hook On Exit") < states.index("Restore Power")
+
+
+def test_a_node_on_which_nothing_is_missing_is_not_drained(night: RehearsalOutcome) -> None:
+    [well] = [machine for machine in night.machines if machine.name == "well"]
+
+    assert not any(state.startswith("Run Hook") for state in states_of(night, "well"))
+    assert well.result["hooks"] == {"beforeAnything": "not_needed", "onExit": "not_needed"}

@@ -7,7 +7,7 @@ has the share of a processor that its memory buys: all of one at 1,769 MB
 Processor time: `python -m benchmarks.processor` on an AMD EPYC with Python 3.11, November 2026; Graviton, which the
 stack runs on, is taken to be as fast. AWS publishes no latencies but for S3, "roughly 100-200 milliseconds", and 85 to
 90 MB a second for one request (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html):
-all others are assumed. Every call takes 0.05 s by assumption, which covers a small answer; those of S3 take 0.15 s.
+all others are assumed. Every call takes 0.05 s by assumption, which covers a small answer, of S3 as well.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ class Charge:
     processor: float
     """Of a whole processor of the caller's."""
     free: int = 10
-    first: float = 0
-    """Of the service's own time, whatever the answer."""
 
 
 _BYTES_A_SECOND = 85e6
@@ -54,8 +52,8 @@ _CHARGES = {
     ("dynamodb", "Query"): Charge(service=0.00002, processor=51e-6),
     ("dynamodb", "BatchWriteItem"): Charge(service=0.0002, processor=114e-6),
     # With what is computed: plans and reports are made of what was read, hashed and written.
-    ("s3", "PutObject"): Charge(service=1 / _BYTES_A_SECOND, processor=250e-9, free=10_000, first=0.1),
-    ("s3", "GetObject"): Charge(service=1 / _BYTES_A_SECOND, processor=25e-9, free=10_000, first=0.1),
+    ("s3", "PutObject"): Charge(service=1 / _BYTES_A_SECOND, processor=250e-9, free=10_000),
+    ("s3", "GetObject"): Charge(service=1 / _BYTES_A_SECOND, processor=25e-9, free=10_000),
 }
 
 
@@ -63,7 +61,7 @@ def charge_of(service: str, operation: str, parameters: Mapping[str, Any], answe
     """Seconds of the service's time and of a whole processor that a call takes because of what it is about."""
     charge = _CHARGES.get((service, operation), _LISTED)
     items = max(0, _count(operation, parameters, answer) - charge.free)
-    return charge.first + items * charge.service, items * charge.processor
+    return items * charge.service, items * charge.processor
 
 
 def _count(operation: str, parameters: Mapping[str, Any], answer: object) -> int:

@@ -21,6 +21,7 @@ from tests.scenarios.run.test_without_url import template_without_url
 
 PROJECT = Path(__file__).parents[3]
 APPROVER = "arn:aws:iam::123456789012:user/ann"
+SOMEBODY_ELSE = "arn:aws:iam::123456789012:user/ben"
 TARGET = ("--target", "tag:Patch Group=web", "--minutes", "600")
 QUICKLY = timedelta(minutes=3)
 MOST_SECONDS = 60
@@ -103,7 +104,10 @@ def start(drydock: CommandLine, name: str, *more: str, **policy: Any) -> None:
 
 def approvers(drydock: CommandLine, *arns: str) -> None:
     drydock.scene.account.client("ssm").put_parameter(
-        Name=drydock.scene.stack.outputs["ApproversParameterName"], Value=json.dumps(arns), Type="String"
+        Name=drydock.scene.stack.outputs["ApproversParameterName"],
+        Value=json.dumps(arns),
+        Type="String",
+        Overwrite=True,
     )
 
 
@@ -145,6 +149,7 @@ def test_a_plan_is_approved_and_carried_out_later_as_it_is(drydock: CommandLine)
 
 def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: CommandLine) -> None:
     drydock.machines("web-1")
+    approvers(drydock, SOMEBODY_ELSE)
     start(drydock, "night-1", approval={"required": True})
 
     waiting = drydock("watch", "night-1", "--once")
@@ -154,12 +159,12 @@ def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: Comma
     again = drydock("reject", "night-1", "--yes")
     ended = drydock("watch", "night-1", "--interval", "1", step=QUICKLY)
 
-    assert waiting.code == 3
+    assert waiting.code == 4
     assert "waiting for approval until" in waiting.out
-    assert (forbidden.code, forbidden.out.count("approved")) == (1, 0)
+    assert (forbidden.code, forbidden.out.count("approved")) == (2, 0)
     assert forbidden.err.count("\n") == 1 and forbidden.err.endswith("(403)\n")
     assert (approval.code, approval.document["result"], approval.document["by"]) == (0, "approved", APPROVER)
-    assert again.code == 1
+    assert again.code == 2
     assert again.err.count("\n") == 1 and again.err.endswith("(409)\n")
     assert ended.code == 0
     assert "approved by" in " ".join(ended.out.split())
@@ -191,7 +196,7 @@ def test_a_rejected_run_touches_nothing_and_is_no_success(drydock: CommandLine) 
     ended = drydock("watch", "night-1", "--interval", "1", step=QUICKLY)
 
     assert (rejection.code, rejection.err) == (0, "")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "Run night-1: rejected" in ended.out
     assert len(machine.missing) == 2
 
@@ -207,11 +212,11 @@ def test_a_stopped_run_finishes_what_it_has_in_work_and_leaves_the_rest(drydock:
 
     assert (stopped.code, stopped.err) == (0, "")
     assert "wrong patches" in stopped.out
-    assert ended.code == 1
+    assert ended.code == 2
     outcomes = {one["name"]: one["outcome"] for one in ended.document["report"]["machines"]}
     assert outcomes == {"web-1": "succeeded", "web-2": "not_attempted"}
     assert (len(first.missing), len(second.missing)) == (0, 2)
-    assert late.code == 1
+    assert late.code == 2
     assert "has ended already" in late.err
     assert again.err == "drydock: there has been a run named night-1: give this one another --name\n"
 

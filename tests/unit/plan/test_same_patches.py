@@ -39,7 +39,8 @@ def test_where_all_are_of_the_canarys_patch_group_and_system_nothing_is_said() -
     ids=["another group", "no group", "another system"],
 )
 def test_a_machine_whose_patches_the_canary_does_not_prove_is_named(other: dict[str, Any], said: str) -> None:
-    (warning,) = warnings(instance(1, tags=WEB), instance(2, **other), instance(3, tags=WEB))
+    canary = instance(1, tags={**WEB, "DrydockOrder": "1"})
+    (warning,) = warnings(canary, instance(2, **other), instance(3, tags=WEB))
 
     assert warning.startswith(said)
     assert warning.endswith(f" of web-2 ({instance_id(2)})")

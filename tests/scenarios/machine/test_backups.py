@@ -60,7 +60,7 @@ def test_a_running_machine_is_rebooted_for_its_images_unless_the_policy_says_oth
 ) -> None:
     machine = scene.machine(f"reboots-{no_reboot}", missing=())
 
-    execution = scene.patch(machine, {"backup": {"noReboot": no_reboot}})
+    execution = scene.patch(machine, {"backup": {"noReboot": no_reboot}, "whenCompliant": "proceed"})
 
     assert execution.status == "SUCCEEDED"
     assert [image.no_reboot for image in scene.images(machine)] == [no_reboot, no_reboot]
@@ -71,7 +71,7 @@ def test_a_running_machine_is_rebooted_for_its_images_unless_the_policy_says_oth
 
 def test_a_machine_that_is_rebooted_for_its_last_image_is_reachable_when_it_is_given_back(scene: Scenario) -> None:
     machine = scene.machine("back-again", missing=())
-    execution = scene.start(machine)
+    execution = scene.start(machine, {"whenCompliant": "proceed"})
 
     scene.run_until(execution, "Release Instance")
 

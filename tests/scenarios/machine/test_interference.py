@@ -148,7 +148,7 @@ def test_a_machine_that_is_stopping_when_its_turn_comes_is_waited_for_and_left_s
 
 def test_an_installation_that_somebody_cancels_is_judged_as_cancelled(scene: Scenario) -> None:
     machine = scene.machine("cancelled", wrong=("delivery_timeout:AWS-RunPatchBaseline",))
-    execution = scene.start(machine)
+    execution = scene.start(machine, {"whenCompliant": "proceed"})
     scene.run_until(execution, "Install Patches", seconds=10)
 
     ssm = scene.account.client("ssm")

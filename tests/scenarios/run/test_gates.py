@@ -27,7 +27,7 @@ def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_
     machines = scene.machines("late", 5)
 
     # Sixteen minutes each are expected, fifteen are taken.
-    run = scene.run("late", {**QUICKLY, "deadlineMinutes": 35})
+    run = scene.run("late", {**QUICKLY, "whenCompliant": "proceed", "deadlineMinutes": 35})
 
     assert run.outcomes == {
         "late-1": "succeeded",
@@ -74,7 +74,7 @@ def test_a_short_machine_may_still_begin_when_a_long_one_does_not_fit_any_more(s
     scene.member("sizes", "sizes-3")
     scene.run("sizes", QUICKLY)
 
-    run = scene.run("sizes", {**QUICKLY, "deadlineMinutes": 40})
+    run = scene.run("sizes", {**QUICKLY, "whenCompliant": "proceed", "deadlineMinutes": 40})
 
     assert run.outcomes == {"sizes-1": "succeeded", "sizes-2": "not_attempted", "sizes-3": "succeeded"}
     assert run.plan["machines"][0]["seconds"] > 2400

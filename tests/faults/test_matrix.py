@@ -134,7 +134,7 @@ KNOWN = {
     ("hooked", "hangs", "check_health ssm:SendCommand"): "finished",
     ("aborted", "dies_before", "give_back ec2:StopInstances"): "finished",
     ("run", "stopped_hung", "admit_machine dynamodb:PutItem"): "as found",
-    ("run", "hangs", "record_outcome dynamodb:TransactWriteItems"): "finished",
+    ("run", "hangs", "record_outcome dynamodb:UpdateItem"): "finished",
     ("run", "redriven", "check_gates dynamodb:UpdateItem"): "as found",
     ("run", "refused", "summarise_run s3:PutObject"): "finished",
     ("run", "dies_after", "summarise_run sns:Publish"): "finished",

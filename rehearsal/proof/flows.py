@@ -183,7 +183,7 @@ FLOWS = {
             {**_QUICKLY, "launchedMembers": "patch"},
             members=2,
             group={"max": 4},
-            faults=(ScalingPolicy(group="grown", moment=Moment(60, "Patch Member"), adjustment=1),),
+            faults=(ScalingPolicy(group="grown", moment=Moment(240, "Patch Member"), adjustment=1),),
         ),
         Flow(
             "golden",
@@ -206,7 +206,7 @@ FLOWS = {
             "unrolled",
             _LINUX,
             _QUICKLY,
-            stopped_in=Moment(300, "Patch Member"),
+            stopped_in=Moment(480, "Patch Member"),
             status="ABORTED",
             end="half-way",
             members=2,

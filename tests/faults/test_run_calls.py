@@ -22,7 +22,7 @@ FOR_GOOD = {
     "no gates": ("dynamodb:UpdateItem", "check_gates", "failed", 0),
     "no places": ("dynamodb:UpdateItem", "admit_machine", "incomplete", 0),
     "no turns": ("dynamodb:PutItem", "admit_machine", "incomplete", 0),
-    "no outcomes": ("dynamodb:TransactWriteItems", "record_outcome", "stopped", 1),
+    "no outcomes": ("dynamodb:UpdateItem", "record_outcome", "stopped", 1),
     "no waves to read": ("s3:GetObject", "drydock-MaintenanceRun", "failed", 0),
 }
 

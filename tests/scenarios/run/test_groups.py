@@ -57,7 +57,7 @@ def test_the_plan_names_the_group_with_its_members_and_takes_their_order(scene: 
     assert [machine["kind"] for machine in (first, group, last)] == ["instance", "group", "instance"]
     assert (group["instanceId"], group["groupName"], group["order"]) == ("group/order", "order", 2)
     assert [member["name"] for member in group["members"]] == ["order-1", "order-2", "order-3"]
-    assert group["seconds"] == 30 + 3 * (960 + 450) + 30
+    assert group["seconds"] == 30 + 3 * (195 + 960 + 450) + 30
     assert [wave["count"] for wave in run.plan["waves"]] == [1, 3, 1]
     assert run.report["planned"] == 5
     assert scene.rolls(run) == []

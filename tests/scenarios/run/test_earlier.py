@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from rehearsal.world.gates import Calendar
 from tests.scenarios.machine.scenario import assert_untouched
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, RunView, assert_patched, run_scenario
 
@@ -266,10 +267,11 @@ def test_a_rest_that_is_older_than_the_snapshot_begins_anew_with_a_canary_and_sa
 def test_the_age_of_a_snapshot_counts_from_the_first_run_that_had_it(scene: RunScenario) -> None:
     first = leave_some(scene, "chain")
     let_days_pass(scene, 2)
-    second = scene.run(None, {"gates": {"alarms": ["misspelt"]}}, resume=first.run_id)
+    scene.account.calendars["shut"] = Calendar("DEFAULT_CLOSED")
+    second = scene.run(None, {"gates": {"calendars": ["shut"]}}, resume=first.run_id)
     let_days_pass(scene, 1.5)
 
-    third = scene.run(None, {"gates": {"alarms": []}}, resume=second.run_id)
+    third = scene.run(None, {"gates": {"calendars": []}}, resume=second.run_id)
 
     assert second.plan["snapshotId"] == first.plan["snapshotId"]
     assert third.plan["snapshotId"] != first.plan["snapshotId"]

@@ -63,7 +63,7 @@ def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_
 def test_the_plan_says_beforehand_what_will_not_fit(scene: RunScenario) -> None:
     scene.machines("fit", 4)
 
-    run = scene.run("fit", {"deadlineMinutes": 65, "maxConcurrency": 1}, planOnly=True)
+    run = scene.run("fit", {"deadlineMinutes": 70, "maxConcurrency": 1}, planOnly=True)
 
     assert [machine["fits"] for machine in run.plan["machines"]] == [True, True, False, False]
 
@@ -213,15 +213,34 @@ def test_an_alarm_during_the_soak_keeps_the_next_wave_from_beginning(scene: RunS
     assert scene.states(arn).count("Carry Out Wave") == 1
 
 
-def test_an_alarm_that_does_not_exist_protects_nobody_and_keeps_a_run_from_beginning(scene: RunScenario) -> None:
+def test_an_alarm_that_does_not_exist_protects_nobody_and_the_run_is_refused(scene: RunScenario) -> None:
     (machine,) = scene.machines("no-alarm", 1)
 
     run = scene.run("no-alarm", {**QUICKLY, "gates": {"alarms": ["misspelt"]}})
 
-    assert (run.status, run.outcome) == ("FAILED", "incomplete")
-    assert run.errors == {"no-alarm-1": "AlarmRingingError"}
+    assert (run.status, run.outcome) == ("FAILED", "refused")
+    assert run.execution.error == "PlanRefusedError"
     assert "there is no alarm misspelt" in run.summary.body
     assert_untouched(scene, machine)
+
+
+def test_an_alarm_that_is_deleted_after_the_plan_protects_nobody_and_keeps_machines_from_beginning(
+    scene: RunScenario,
+) -> None:
+    put_alarm(scene, "deleted")
+    machines = scene.machines("alarm-gone", 2)
+    arn = scene.start_run("alarm-gone", {**QUICKLY, "gates": {"alarms": ["deleted"]}})
+    scene.run_until(arn, "Carry Out Wave", seconds=300)
+
+    scene.account.client("cloudwatch").delete_alarms(AlarmNames=["deleted"])
+    run = scene.view(arn, settle=True)
+
+    assert (run.status, run.outcome) == ("FAILED", "incomplete")
+    assert run.outcomes == {"alarm-gone-1": "succeeded", "alarm-gone-2": "not_attempted"}
+    assert run.errors == {"alarm-gone-2": "AlarmRingingError"}
+    assert "there is no alarm deleted" in run.summary.body
+    assert_patched(scene, machines[0])
+    assert_untouched(scene, machines[1])
 
 
 # Calendars.
@@ -259,11 +278,11 @@ def test_a_calendar_that_is_closed_keeps_a_run_from_beginning(scene: RunScenario
     assert_untouched(scene, machine)
 
 
-@pytest.mark.parametrize(
-    "calendar",
-    [pytest.param(None, id="unknown"), pytest.param(Calendar(supported=False), id="unreadable")],
-)
-def test_a_calendar_that_cannot_be_read_touches_nothing_and_is_told(
+UNREADABLE = [pytest.param(None, id="unknown"), pytest.param(Calendar(supported=False), id="unreadable")]
+
+
+@pytest.mark.parametrize("calendar", UNREADABLE)
+def test_a_run_whose_calendar_cannot_be_read_is_refused_and_told(
     scene: RunScenario, request: pytest.FixtureRequest, calendar: Calendar | None
 ) -> None:
     name = f"calendar-{request.node.callspec.id}"
@@ -273,10 +292,32 @@ def test_a_calendar_that_cannot_be_read_touches_nothing_and_is_told(
 
     run = scene.run(name, {**QUICKLY, "gates": {"calendars": [name]}})
 
-    assert run.status == "FAILED"
-    assert run.outcomes == {f"{name}-1": "not_attempted"}
+    assert (run.status, run.outcome) == ("FAILED", "refused")
+    assert run.execution.error == "PlanRefusedError"
     assert name in run.summary.body
     assert_untouched(scene, machine)
+
+
+@pytest.mark.parametrize("calendar", UNREADABLE)
+def test_a_calendar_that_cannot_be_read_after_the_plan_keeps_machines_from_beginning_and_is_told(
+    scene: RunScenario, request: pytest.FixtureRequest, calendar: Calendar | None
+) -> None:
+    name = f"calendar-later-{request.node.callspec.id}"
+    machines = scene.machines(name, 2)
+    scene.account.calendars[name] = Calendar()
+    arn = scene.start_run(name, {**QUICKLY, "gates": {"calendars": [name]}})
+    scene.run_until(arn, "Carry Out Wave", seconds=300)
+
+    del scene.account.calendars[name]
+    if calendar is not None:
+        scene.account.calendars[name] = calendar
+    run = scene.view(arn, settle=True)
+
+    assert run.status == "FAILED"
+    assert run.outcomes == {f"{name}-1": "succeeded", f"{name}-2": "not_attempted"}
+    assert name in run.summary.body
+    assert_patched(scene, machines[0])
+    assert_untouched(scene, machines[1])
 
 
 # People who stop a run.

@@ -98,6 +98,9 @@ def test_an_ordinary_linux_takes_20_to_45_minutes_and_a_windows_about_80() -> No
 
 def test_the_steps_of_an_installation_are_those_of_the_flow() -> None:
     assert steps() == [
+        "probe at first",
+        "scan at first",
+        "pause after the look",
         "image before",
         "reboot for the image before",
         "probe before",
@@ -120,6 +123,19 @@ def test_a_stopped_machine_is_started_and_stopped_and_not_rebooted_for_its_image
 
 
 @pytest.mark.parametrize(
+    ("power", "above"),
+    [
+        ("stopped", {}),
+        ("running", {"whenCompliant": "proceed"}),
+        ("running", {"operation": "Scan"}),
+        ("running", {"operation": "UpdateAgents"}),
+    ],
+)
+def test_only_a_running_machine_that_may_be_left_is_looked_at_first(power: str, above: dict[str, Any]) -> None:
+    assert not any("at first" in step or "look" in step for step in steps(power=power, **above))
+
+
+@pytest.mark.parametrize(
     "above",
     [
         {"backup": {"after": False}},
@@ -135,11 +151,14 @@ def test_who_asks_for_less_is_expected_to_take_less(above: dict[str, Any]) -> No
     assert guess(**above) < guess()
 
 
-def test_hooks_and_probes_are_counted_each_with_the_scan_and_the_pauses_that_they_need() -> None:
-    found = steps(hooks={"preInstall": "Leave", "postInstall": "Check", "onExit": "Join"}, healthProbe="Health")
+@pytest.mark.parametrize(("answer", "scan"), [("proceed", "scan before"), ("leave", "scan at first")])
+def test_hooks_and_probes_are_counted_each_with_the_scan_and_the_pauses_that_they_need(answer: str, scan: str) -> None:
+    hooks = {"preInstall": "Leave", "postInstall": "Check", "onExit": "Join"}
+    found = steps(hooks=hooks, healthProbe="Health", whenCompliant=answer)
 
     assert [step for step in found if step.startswith("hook")] == ["hook Leave", "hook Check", "hook Join"]
-    assert found.index("scan before") < found.index("hook Leave") < found.index("installation")
+    assert found.index(scan) < found.index("hook Leave") < found.index("installation")
+    assert sum(step.startswith("scan") for step in found) == 1, "the look is the scan that the hooks need"
     assert sum(step.startswith("pause") for step in found) == 3
     assert found[-1] == "health probe after the image"
 

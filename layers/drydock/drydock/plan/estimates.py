@@ -142,6 +142,9 @@ def steps_of_machine(policy: Policy, platform: str, power: str) -> list[PlannedS
 def _steps(policy: Policy, runs: bool) -> Iterator[tuple[str, Figure]]:
     backup, installs = policy["backup"], policy["operation"] == "Install"
     reboots_for_image = runs and not backup["noReboot"]
+    looks = installs and runs and policy["whenCompliant"] == "leave"
+    if looks:
+        yield from _steps_of_look(policy)
     if installs and backup["before"]:
         yield "image before", IMAGE
         if reboots_for_image:
@@ -151,7 +154,7 @@ def _steps(policy: Policy, runs: bool) -> Iterator[tuple[str, Figure]]:
         yield "agent ready", AGENT
     yield "probe before", COMMAND
     if installs:
-        yield from _steps_of_installation(policy)
+        yield from _steps_of_installation(policy, has_looked=looks)
     elif policy["operation"] == "Scan":
         yield "scan", SCAN
     else:
@@ -166,10 +169,18 @@ def _steps(policy: Policy, runs: bool) -> Iterator[tuple[str, Figure]]:
                 yield "health probe after the image", COMMAND
 
 
-def _steps_of_installation(policy: Policy) -> Iterator[tuple[str, Figure]]:
+def _steps_of_look(policy: Policy) -> Iterator[tuple[str, Figure]]:
+    """Of a machine on which something is missing: for one on which nothing is, the look is all."""
+    yield "probe at first", COMMAND
+    yield "scan at first", SCAN
+    if policy["document"] == RUN_PATCH_BASELINE:
+        yield "pause after the look", PAUSE
+
+
+def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tuple[str, Figure]]:
     hooks: HookPolicy = policy["hooks"]
     pauses = policy["document"] == RUN_PATCH_BASELINE
-    if hooks["preInstall"] or hooks["postInstall"]:
+    if (hooks["preInstall"] or hooks["postInstall"]) and not has_looked:
         yield "scan before", SCAN
         if pauses:
             yield "pause before the installation", PAUSE

@@ -103,7 +103,7 @@ class Case:
     @classmethod
     def read(cls, text: str) -> Case:
         """Read what `str` wrote. Raises ValueError."""
-        found = re.fullmatch(r"(\w+):(\w+):(\d+)(?:\+(\w+):(\d+))?(:lost)?(:uncancelled)?", text)
+        found = re.fullmatch(r"([\w-]+):(\w+):(\d+)(?:\+(\w+):(\d+))?(:lost)?(:uncancelled)?", text)
         if found is None:
             raise ValueError(f"{text}: is not FLOW:MODE:K, or FLOW:MODE:K+MODE:K, with :lost or :uncancelled or both")
         flow, mode, number, second, second_number, lost, uncancelled = found.groups()

@@ -12,6 +12,7 @@ from rehearsal.world.fleet import Durations
 from rehearsal.world.group_specs import Unconfirmed
 
 HOOKS = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
+DRAINING = {"beforeAnything": "drain-node", "onExit": HOOKS["onExit"]}
 HEALTH_PROBE = "check-health"
 
 OF_A_RUN = ("plan_run", "ask_for_approval", "check_gates", "admit_machine", "record_outcome", "summarise_run")
@@ -37,6 +38,9 @@ OF_A_ROLL = (
     "alert_failure",
 )
 """The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
+
+STATES_OF_A_MEMBER = ("Enter Standby", "Await Standby")
+"""The states of PatchInstance that only a member of a group comes through: they are stopped within the roll's flows."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ FLOWS = {
         Flow("nothing-missing", {}),
         Flow("stopped", _WINDOWS),
         Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
+        Flow("drained", _LINUX, {"hooks": DRAINING}),
         Flow(
             "failing",
             {**_WINDOWS, "wrong": (f"hook_fails:{HOOKS['preInstall']}",)},
@@ -183,7 +188,7 @@ FLOWS = {
             {**_QUICKLY, "launchedMembers": "patch"},
             members=2,
             group={"max": 4},
-            faults=(ScalingPolicy(group="grown", moment=Moment(60, "Patch Member"), adjustment=1),),
+            faults=(ScalingPolicy(group="grown", moment=Moment(240, "Patch Member"), adjustment=1),),
         ),
         Flow(
             "golden",
@@ -206,7 +211,7 @@ FLOWS = {
             "unrolled",
             _LINUX,
             _QUICKLY,
-            stopped_in=Moment(300, "Patch Member"),
+            stopped_in=Moment(540, "Patch Member"),
             status="ABORTED",
             end="half-way",
             members=2,

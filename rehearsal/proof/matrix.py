@@ -45,7 +45,7 @@ from rehearsal.proof.cases import (
     Case,
     Point,
 )
-from rehearsal.proof.flows import FLOWS, HEALTH_PROBE, HOOKS
+from rehearsal.proof.flows import DRAINING, FLOWS, HEALTH_PROBE, HOOKS, STATES_OF_A_MEMBER
 from rehearsal.proof.forks import Forks
 from rehearsal.proof.installations import InstallationWatch
 from rehearsal.proof.machine_promises import (
@@ -161,7 +161,7 @@ class Trial(Observer):
         self._is_over = self._has_journal = self._was_published = False
         self.installations = InstallationWatch(account, fleet, self.stack)
         self._lasting = _find_lasting_states(account)
-        for document in (*HOOKS.values(), HEALTH_PROBE):
+        for document in sorted({*HOOKS.values(), *DRAINING.values(), HEALTH_PROBE}):
             fleet.add_document(document)
         if self.flow.approvers:
             name = self.stack.outputs["ApproversParameterName"]
@@ -261,7 +261,9 @@ class Trial(Observer):
         """Take down a state that takes time, and let happen what happens there."""
         view = self.account.execution(execution_arn)
         is_own = execution_arn == self.execution
-        if not is_own and not ("/" in view.machine and view.parent == self.execution):
+        is_of_map = "/" in view.machine and view.parent == self.execution
+        is_of_member = self.flow.members > 0 and state in STATES_OF_A_MEMBER
+        if not (is_own or is_of_map or is_of_member):
             return
         if state not in self._lasting[view.machine.split("/")[0]] or self._is_over:
             return

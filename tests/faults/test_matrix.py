@@ -308,7 +308,12 @@ def test_what_came_of_each_fork_is_known_even_when_it_died() -> None:
 
 
 def test_a_case_reads_what_it_writes_and_refuses_what_is_none() -> None:
-    for text in ("running:dies_before:12", "hooked:clean:0:lost", "roll:hangs:3+stopped:5:lost:uncancelled"):
+    for text in (
+        "running:dies_before:12",
+        "nothing-missing:clean:0",
+        "hooked:clean:0:lost",
+        "roll:hangs:3+stopped:5:lost:uncancelled",
+    ):
         assert str(Case.read(text)) == text
     for text in (
         "running:dies:1",

@@ -312,7 +312,7 @@ def test_an_instance_that_somebody_terminates_lets_a_member_leave_only_when_it_i
 @pytest.mark.parametrize(("members", "largest"), [(1, 1), (1, 2), (3, 3), (3, 4), (3, 5)])
 def test_what_a_policy_scales_out_meanwhile_survives(scene: RollScenario, members: int, largest: int) -> None:
     group, _ = scene.group("web", members, min=1, max=largest)
-    out = Moment(60, "Patch Member")
+    out = Moment(30, "Install Patches")
     (strikes,) = scene.given(ScalingPolicy(group="web", moment=out, adjustment=1))
 
     roll = scene.roll(group, SURGE)

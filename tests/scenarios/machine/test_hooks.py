@@ -199,13 +199,25 @@ def test_the_hook_on_exit_runs_after_a_failed_installation(
 ) -> None:
     machine = scene.machine(f"exit-{request.node.callspec.id}", wrong=(wrong,), **spec)
 
-    execution = scene.patch(machine, {"hooks": {"onExit": HOOKS["onExit"]}, "backup": ONLY})
+    policy = {"hooks": {"onExit": HOOKS["onExit"]}, "backup": ONLY, "whenCompliant": "proceed"}
+    execution = scene.patch(machine, policy)
 
     assert (execution.status, execution.error) == ("FAILED", error)
     assert scene.result(machine)["hooks"] == {"onExit": "ran"}
     commands = scene.commands(machine)
     assert commands.index(HOOKS["onExit"]) > commands.index(BASELINE)
     assert_given_back(scene, machine, spec["power"])
+
+
+def test_the_hook_on_exit_runs_after_a_look_that_failed(scene: Scenario) -> None:
+    machine = scene.machine("look-fails", wrong=(f"delivery_timeout:{BASELINE}",))
+
+    execution = scene.patch(machine, {"hooks": {"onExit": HOOKS["onExit"]}, "backup": ONLY})
+
+    assert (execution.status, execution.error) == ("FAILED", "CommandNotDeliveredError")
+    assert scene.commands(machine) == [HOOKS["onExit"]]
+    assert scene.result(machine)["verdict"] == "not_patched"
+    assert_given_back(scene, machine, "running")
 
 
 def test_no_hook_runs_on_a_machine_that_was_never_reached(scene: Scenario) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from drydock.aws.ec2 import MOST_NAME
 from rehearsal.account import ExecutionView
 from rehearsal.world.fleet import Machine
 from tests.scenarios.machine.scenario import Scenario
@@ -167,7 +168,8 @@ def test_any_name_of_a_machine_makes_a_subject_of_one_line_under_a_hundred_chara
     assert message.subject is not None
     assert len(message.subject) < 100
     assert message.subject.isprintable()
-    assert machine.name in message.body
+    kept = machine.name if len(machine.name.encode()) <= MOST_NAME else "x" * (MOST_NAME - len("…".encode())) + "…"
+    assert f"{kept} ({machine.instance_id})" in message.body
 
 
 def test_a_very_long_cause_is_told_all_the_same(scene: Scenario) -> None:

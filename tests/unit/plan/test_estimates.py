@@ -34,11 +34,11 @@ def estimate(known: Mapping[str, History], number: int = 1, platform: str = "Lin
 
 
 def steps(platform: str = "Linux", power: str = "running", **above: Any) -> list[str]:
-    return [step["what"] for step in steps_of_machine(policy(**above), platform, power)]
+    return [step["what"] for step in steps_of_machine(policy(**above), platform, power, is_member=False)]
 
 
 def guess(platform: str = "Linux", power: str = "running", **above: Any) -> int:
-    return total_of(steps_of_machine(policy(**above), platform, power))
+    return total_of(steps_of_machine(policy(**above), platform, power, is_member=False))
 
 
 # The past
@@ -173,11 +173,12 @@ def test_windows_update_needs_no_pause_and_takes_longer() -> None:
 def test_every_figure_says_where_it_is_from() -> None:
     above = {"hooks": {"preInstall": "Leave"}, "healthProbe": "Health"}
 
-    assert all(step["source"] for step in steps_of_machine(policy(**above), "Windows", "stopped"))
+    assert all(step["source"] for step in steps_of_machine(policy(**above), "Windows", "stopped", is_member=False))
 
 
 def test_a_breakdown_reads_as_a_sum() -> None:
-    text = breakdown_text(break_down("Linux, running", steps_of_machine(policy(operation="Scan"), "Linux", "running")))
+    scanned = steps_of_machine(policy(operation="Scan"), "Linux", "running", is_member=False)
+    text = breakdown_text(break_down("Linux, running", scanned))
 
     assert text == "Linux, running: 1 min = probe before 0.25 + scan 1"
 
@@ -198,13 +199,28 @@ def test_people_read_where_an_estimate_comes_from(basis: str, samples: int, text
 # Rolls
 
 
-def test_a_roll_counts_room_and_surge_drain_return_and_restoring() -> None:
+def test_a_member_leaves_service_after_the_look_and_what_members_took_has_that_in_it() -> None:
+    leaving = ["connections drain", "into standby"]
+    found = [step["what"] for step in steps_of_machine(policy(), "Linux", "running", is_member=True)]
+
+    assert found[3:5] == leaving
+    assert [step for step in found if step not in leaving] == steps()
+    scanned = steps_of_machine(policy(operation="Scan"), "Linux", "running", is_member=True)
+    assert [step["what"] for step in scanned] == steps(operation="Scan")
+
+    known = Estimates({instance_id(1): history(600)}, DEFAULTS, ROOM)
+    assert known.estimate(instance_id(1), "Linux", "web", "running", is_member=True).seconds == 600
+    new = Estimates({}, DEFAULTS, ROOM).estimate(instance_id(1), "Linux", "web", "running", is_member=True)
+    assert new.seconds == guess() + 330
+
+
+def test_a_roll_counts_room_and_surge_return_and_restoring() -> None:
     reduced = estimate_roll(policy(), "Linux", [600, 900])
     surged = estimate_roll(policy(capacity="surge"), "Linux", [600, 900])
 
-    assert reduced.turns == (900 + 450, 600 + 450)
+    assert reduced.turns == (900 + 120, 600 + 120)
     assert (surged.before - reduced.before, surged.after - reduced.after) == (300, 60)
-    assert reduced.least == reduced.before + 1350 + reduced.after
+    assert reduced.least == reduced.before + 1020 + reduced.after
 
 
 @pytest.mark.parametrize(

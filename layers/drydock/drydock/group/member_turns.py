@@ -42,7 +42,7 @@ from drydock.group.rules import least_healthy, takes_members_out
 from drydock.group.surging import let_member_return, policy_of, wanted_without_surge
 from drydock.machine.refusal import done_since, refusal, refusal_by_guard, refusal_by_stack
 from drydock.machine.settling import look_at_commands
-from drydock.plan.estimates import DRAIN
+from drydock.plan.estimates import DRAIN, is_guess
 from drydock.plan.plans import slots_of
 from drydock.records import intents
 from drydock.records.group_leases import (
@@ -260,9 +260,10 @@ def _forecast(services: Services, run: Run, lease: Lease) -> Forecast | None:
     place = find_place(services.table, run.run_id, lease.subject)
     if place is None or not place.pace:
         return None
-    # The plan has assumed how long connections drain; by now it is known.
-    drain = int(lease.journal["drainSeconds"]) - DRAIN.linux if lease.journal["operation"] != "Scan" else 0
-    seconds = place.expected_seconds + drain
+    seconds = place.expected_seconds
+    if is_guess(place.pace) and lease.journal["operation"] != "Scan":
+        # The plan has assumed how long connections drain; by now it is known. What members took has it in it.
+        seconds += int(lease.journal["drainSeconds"]) - DRAIN.linux
     members = [Member.from_item({"name": "", **found}) for found in lease.members.values() if "outcome" in found]
     forecast = Forecast.by_run(run, place.pace, seconds, "as planned", Counter(parts_of_members(members, seconds)))
     return replace(forecast, seconds=forecast.seconds + place.after_seconds)

@@ -134,17 +134,24 @@ def _step(what: str, figure: Figure, platform: str) -> PlannedStep:
     }
 
 
-def steps_of_machine(policy: Policy, platform: str, power: str) -> list[PlannedStep]:
-    """What is done to a machine of which nothing is known, step by step, as *PatchInstance* does it."""
-    return [_step(what, figure, platform) for what, figure in _steps(policy, power != "stopped")]
+def steps_of_machine(policy: Policy, platform: str, power: str, *, is_member: bool) -> list[PlannedStep]:
+    """What is done to a machine of which nothing is known, step by step, as *PatchInstance* does it.
+
+    A member of a group leaves service in it; its return is the roll's.
+    """
+    leaves = is_member and policy["operation"] != "Scan"
+    return [_step(what, figure, platform) for what, figure in _steps(policy, power != "stopped", leaves)]
 
 
-def _steps(policy: Policy, runs: bool) -> Iterator[tuple[str, Figure]]:
+def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figure]]:
     backup, installs = policy["backup"], policy["operation"] == "Install"
     reboots_for_image = runs and not backup["noReboot"]
     looks = installs and runs and policy["whenCompliant"] == "leave"
     if looks:
         yield from _steps_of_look(policy)
+    if leaves:
+        yield "connections drain", DRAIN
+        yield "into standby", STANDBY
     if installs and backup["before"]:
         yield "image before", IMAGE
         if reboots_for_image:
@@ -223,11 +230,7 @@ def steps_around_member(policy: Policy, platform: str) -> list[PlannedStep]:
     """What is done for each batch of members besides the work on them."""
     if policy["operation"] == "Scan":
         return []
-    return [
-        _step("connections drain", DRAIN, platform),
-        _step("into standby", STANDBY, platform),
-        _step("back in service and healthy", IN_SERVICE, platform),
-    ]
+    return [_step("back in service and healthy", IN_SERVICE, platform)]
 
 
 def steps_after_roll(policy: Policy, platform: str) -> list[PlannedStep]:
@@ -258,8 +261,10 @@ def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str
         "backup.noReboot": {**policy, "backup": {**backup, "noReboot": True}},
         "backup.after false": {**policy, "backup": {**backup, "after": False}},
     }
-    whole = total_of(steps_of_machine(policy, platform, power))
-    saved = {change: whole - total_of(steps_of_machine(other, platform, power)) for change, other in changes.items()}
+    whole, *others = (
+        total_of(steps_of_machine(one, platform, power, is_member=False)) for one in (policy, *changes.values())
+    )
+    saved = {change: whole - other for change, other in zip(changes, others, strict=True)}
     return [(change, f"about {whole_minutes(seconds)} min") for change, seconds in saved.items() if seconds > 0]
 
 
@@ -291,21 +296,23 @@ class Estimates:
             if seconds
         }
 
-    def estimate(self, instance_id: str, platform: str, patch_group: str, power: str) -> Estimate:
+    def estimate(
+        self, instance_id: str, platform: str, patch_group: str, power: str, *, is_member: bool = False
+    ) -> Estimate:
         """Seconds that nine in ten do not exceed, of the machine itself or its like; or a guess.
 
         One that failed after a longer time takes at least that.
         """
-        found = self._by_success(instance_id, platform, patch_group, power)
+        found = self._by_success(instance_id, platform, patch_group, power, is_member)
         own = self._history.get(instance_id)
         at_least = min(own.failed_after, self._room) if own else 0
         return found if at_least <= found.seconds else Estimate(at_least, "last failure", 1)
 
-    def _by_success(self, instance_id: str, platform: str, patch_group: str, power: str) -> Estimate:
+    def _by_success(self, instance_id: str, platform: str, patch_group: str, power: str, is_member: bool) -> Estimate:
         own = self._history.get(instance_id)
         if own and own.seconds:
             return Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
-        guess = Estimate(total_of(steps_of_machine(self._policy, platform, power)), "guess")
+        guess = Estimate(total_of(steps_of_machine(self._policy, platform, power, is_member=is_member)), "guess")
         return self._alike.get((platform, patch_group), guess)
 
 
@@ -342,6 +349,12 @@ def breakdown_text(breakdown: Breakdown) -> str:
 def pace_of(platform: str, basis: str) -> str:
     """The name under which it is counted how long machines of a kind took: those of one platform and one basis."""
     return f"{platform}, {basis}"
+
+
+def is_guess(pace: str) -> bool:
+    """Whether it is the pace of machines that no run has shown yet."""
+    basis: Basis = "guess"
+    return pace.endswith(f", {basis}")
 
 
 def parts_taken(taken: float, expected: int) -> int:

@@ -315,7 +315,9 @@ def candidate(instance: Instance, agent: Agent | None, estimates: Estimates, not
         power=power,
         managed="yes" if power == "running" and agent is not None and agent.online else "unknown",
         tags=tags,
-        estimate=estimates.estimate(instance["InstanceId"], platform, patch_group, settled_power(power)),
+        estimate=estimates.estimate(
+            instance["InstanceId"], platform, patch_group, settled_power(power), is_member=GROUP_TAG in tags
+        ),
         not_attempted=not_attempted,
     )
 
@@ -587,8 +589,15 @@ def guesses_of(candidates: Iterable[Candidate], policy: Policy) -> list[Breakdow
     """What the estimates consist of that no run has shown: of machines without history, and of rolls."""
     candidates = list(candidates)
     alone = [machine for one in candidates for machine in one.machines]
-    kinds = sorted({(one.platform, settled_power(one.power)) for one in alone if one.estimate.basis == "guess"})
-    found = [break_down(f"{platform}, {power}", steps_of_machine(policy, platform, power)) for platform, power in kinds]
+    guessed = [machine for machine in alone if machine.estimate.basis == "guess"]
+    kinds = sorted({(one.platform, settled_power(one.power), bool(one.group_name)) for one in guessed})
+    found = [
+        break_down(
+            f"{platform}, {'in a group' if is_member else power}",
+            steps_of_machine(policy, platform, power, is_member=is_member),
+        )
+        for platform, power, is_member in kinds
+    ]
     for platform in sorted({member.platform for one in candidates if one.members for member in one.members}):
         rolls = {
             "before a roll": steps_before_roll(policy, platform),

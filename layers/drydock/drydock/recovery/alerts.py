@@ -265,7 +265,7 @@ def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
             return "So it was before. Drydock ends its lease once nothing of its own is at work on the machine."
         return (
             f"It was {before} before; Drydock gives it back as soon as that is safe. "
-            "You will hear again only if that takes very long."
+            "You will hear again if that takes long, with what hinders it."
         )
     work = result.work if result else None
     if work is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from drydock.request.checking import spell_out
 from drydock.request.policy import DEFAULTS
 
 INSTANCE_IDS = ("i-0123456789abcdef0", "i-1a2b3c4d")
@@ -254,7 +255,8 @@ class Breakage:
 
 
 def _name(root: str, path: Path) -> str:
-    return ".".join((root, *path))
+    """A path as a message names it: what is odd in a key is spelled out."""
+    return spell_out(".".join((root, *path)))
 
 
 @st.composite

@@ -41,6 +41,9 @@ def test_a_run_leaves_them_out_each_with_what_to_do(scene: GroupRunScenario) -> 
     out_of_service = [{"name": name, "tags": tag, **spec} for name, (spec, _, _) in GROUPED.items()]
     pool, _ = scene.group("pool", out_of_service, min=0)
     containers, _ = scene.group("containers", [{"tags": tag}, {"tags": tag}], tags={"AmazonECSManaged": "true"})
+    for member in containers.members.values():
+        # As where the tag came to the group after they had been launched.
+        scene.fleet.tags(member.machine.instance_id).pop("AmazonECSManaged")
     for group in (pool, containers):
         machines |= {member.machine.name: member.machine for member in group.members.values()}
     ours = scene.member("others", "ours")

@@ -155,7 +155,10 @@ def test_a_roll_waits_for_what_passes_and_tells_what_does_not(operation: str, co
         groups = [scene.group(f"g-{code.code}", 2, min=2)[0] for code in codes]
         strikes = scene.given(
             *(
-                FailCall(f"autoscaling:{operation}", code.code, run=f"g-{code.code}", times=_times(code))
+                # Out of service a member is taken by its own execution.
+                FailCall(f"autoscaling:{operation}", code.code, instance=f"g-{code.code}-1", times=_times(code))
+                if operation == "EnterStandby"
+                else FailCall(f"autoscaling:{operation}", code.code, run=f"g-{code.code}", times=_times(code))
                 for code in codes
             )
         )

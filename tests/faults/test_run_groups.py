@@ -22,8 +22,8 @@ def test_a_run_that_is_killed_gives_the_members_and_the_group_back(cancellations
 
         monitor.check()
         assert (run.status, run.outcome) == ("ABORTED", "stopped")
-        # It had left service, but nothing was done to it yet.
-        assert run.outcomes == dict.fromkeys(["web-1", "web-2", "web-3"], "not_attempted")
+        # It had left service, by its own execution, but nothing was done to it yet.
+        assert run.outcomes == {"web-1": "failed", "web-2": "not_attempted", "web-3": "not_attempted"}
         assert all(run.causes.values())
         assert [group["outcome"] for group in run.report["groups"]] == ["stopped"]
         assert_group_given_back(scene, group, sizes=(2, 3, 5))
@@ -63,7 +63,7 @@ def test_a_roll_that_somebody_stops_fails_its_run_and_is_named() -> None:
 
         monitor.check()
         assert (run.status, run.outcome) == ("FAILED", "failed")
-        assert run.outcomes == dict.fromkeys(["web-1", "web-2", "web-3"], "not_attempted")
+        assert run.outcomes == {"web-1": "failed", "web-2": "not_attempted", "web-3": "not_attempted"}
         assert "web: ABORTED: Mistake: the wrong group" in run.summary.body
         assert_group_given_back(scene, group, sizes=(2, 3, 5))
 

@@ -393,6 +393,9 @@ def _roll_in_every_way(scene: RunScenario) -> None:
     scene.given(ScalingPolicy(group="grown", moment=Moment(60, "Patch Member"), adjustment=1))
     scene.settle()
     spared = {**QUICKLY, "minHealthy": 0}
+    waits = MachineSpec(name="waits-1", tags={"Patch Group": "waits"}, lifecycle_state="Warmed:Running")
+    scene.fleet.add_group("waits", [waits], min=0)
+    scene.run("waits", spared, planOnly=True)
     scene.run("reduced", spared)
     for targets in ("reduced", "shop"):
         scene.given(FailCall("stepfunctions:StartExecution", "AccessDeniedException", caller="drydock-MaintenanceRun"))
@@ -448,7 +451,7 @@ def _roll_badly(scene: RunScenario) -> None:
     _roll(scene, "surge-unanswered", {"capacity": "surge"})
     scene.settle()
     _roll(scene, "crowded", members=2, max=2)
-    scene.given(ScalingPolicy(group="crowded", moment=Moment(60, "Patch Member"), adjustment=1))
+    scene.given(ScalingPolicy(group="crowded", moment=Moment(30, "Install Patches"), adjustment=1))
     scene.settle()
 
 

@@ -29,7 +29,7 @@ help: ## Show this list
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
-test: $(READY) ## Run the tests (under four minutes on two cores)
+test: $(READY) ## Run the tests (about nine minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text, find_first, look_at_once, pages
+from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
 from drydock.errors import (
     GroupNotFoundError,
     GroupNotReadyError,
@@ -135,8 +135,7 @@ class AutoScaling:
 
     def groups(self, names: Iterable[str]) -> dict[str, Group]:
         """The groups of these names, by name; those that are not there are left out."""
-        wanted = sorted(set(names))
-        chunks = [wanted[first : first + _PAGE] for first in range(0, len(wanted), _PAGE)]
+        chunks = in_chunks(sorted(set(names)), _PAGE)
         groups = [group for some in look_at_once(self._some_groups, chunks) for group in some]
         return {group.name: group for group in groups}
 
@@ -149,8 +148,7 @@ class AutoScaling:
 
         Those that are in no group are left out.
         """
-        wanted = sorted(set(instance_ids))
-        chunks = [wanted[first : first + _MOST_IDS] for first in range(0, len(wanted), _MOST_IDS)]
+        chunks = in_chunks(sorted(set(instance_ids)), _MOST_IDS)
         found = [one for some in look_at_once(self._some_instances, chunks) for one in some]
         return {one["InstanceId"]: one["LifecycleState"] for one in found}
 

@@ -186,6 +186,11 @@ def find_first(method: Callable[..., Any], listed: str, *expected: str, **parame
     return next(found, None)
 
 
+def in_chunks(values: Sequence[Given], most: int) -> list[Sequence[Given]]:
+    """The values in their order, at most so many together: for calls that take no more at once."""
+    return [values[first : first + most] for first in range(0, len(values), most)]
+
+
 def look_at_once(look: Callable[[Given], Found], asked: Sequence[Given]) -> list[Found]:
     """What `look` returns for each, in their order, a few at a time: for calls that wait longer than they compute.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text, find_first, pages
+from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
 from drydock.errors import (
     ImageFailedError,
     InstanceNotFoundError,
@@ -120,6 +120,15 @@ class Ec2:
             MaxResults=_PAGE,
         )
         return [one for page in found for reservation in page["Reservations"] for one in reservation["Instances"]]
+
+    def describe_by_id(self, instance_ids: Iterable[str]) -> dict[str, Instance]:
+        """Those of these instances that EC2 knows, by their ids.
+
+        By filter: asked for by id, one unknown instance would fail the whole call.
+        """
+        chunks = in_chunks(sorted(instance_ids), MOST_FILTER_VALUES)
+        found = look_at_once(lambda some: self.describe_instances({"instance-id": some}), chunks)
+        return {str(one["InstanceId"]): one for some in found for one in some}
 
     def is_stop_protected(self, instance_id: str) -> bool:
         """Whether EC2 refuses to stop the instance, because its attribute DisableApiStop is set."""

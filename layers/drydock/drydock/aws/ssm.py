@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_code, error_text, find_first, look_at_once, pages
+from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
 from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
 from drydock.texts import cut_bytes
 
@@ -205,8 +205,7 @@ class Ssm:
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
         """The agents of those instances that Systems Manager knows and that run, by instance id."""
         wanted = sorted(set(instance_ids))
-        chunks = [wanted[first : first + _PAGE] for first in range(0, len(wanted), _PAGE)]
-        found = look_at_once(self._find_some_agents, chunks)
+        found = look_at_once(self._find_some_agents, in_chunks(wanted, _PAGE))
         return {instance_id: agent for some in found for instance_id, agent in some.items()}
 
     def _find_some_agents(self, instance_ids: Sequence[str]) -> dict[str, Agent]:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from drydock.aws.calls import call, client, error_text
+from drydock.aws.calls import call, client, error_text, in_chunks
 from drydock.errors import AwsCallFailedError, NewerSchemaError, ServiceUnavailableError
 from drydock.log import logger
 
@@ -156,8 +156,8 @@ class Table:
     def put_many(self, items: Iterable[Item]) -> None:
         """Put items over whatever stands there. Raises ServiceUnavailableError when DynamoDB left some out."""
         wanted = [{"PutRequest": {"Item": _to_wire({"schema": SCHEMA, **item})}} for item in items]
-        for start in range(0, len(wanted), _BATCH):
-            left = wanted[start : start + _BATCH]
+        for some in in_chunks(wanted, _BATCH):
+            left = some
             for _ in range(_BATCH_ATTEMPTS):
                 answer = call(self._client.batch_write_item, RequestItems={self.name: left})
                 left = answer.get("UnprocessedItems", {}).get(self.name, [])

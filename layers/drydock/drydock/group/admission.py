@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.aws.autoscaling import Group, Member
-from drydock.aws.ec2 import MOST_FILTER_VALUES, Instance, name_of
+from drydock.aws.ec2 import Instance, name_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
@@ -120,10 +120,7 @@ def _patches_launched(request: GroupRequest) -> bool:
 
 def look_at_members(services: Services, group: Group) -> dict[str, Instance]:
     """What EC2 says of the members, by instance id."""
-    ids = [member.instance_id for member in group.members]
-    chunks = [ids[start : start + MOST_FILTER_VALUES] for start in range(0, len(ids), MOST_FILTER_VALUES)]
-    found = [one for chunk in chunks for one in services.ec2.describe_instances({"instance-id": chunk})]
-    return {one["InstanceId"]: one for one in found}
+    return services.ec2.describe_by_id(member.instance_id for member in group.members)
 
 
 def _name_of(instance: Instance | None) -> str:

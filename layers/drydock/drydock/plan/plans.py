@@ -12,6 +12,7 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 
+from drydock.aws.calls import in_chunks
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.errors import (
@@ -451,10 +452,9 @@ def _has_tag(machine: Candidate, tag: str) -> bool:
 
 
 def _split(machines: Sequence[Candidate], size: int) -> list[tuple[Candidate, ...]]:
-    waves = []
+    waves: list[tuple[Candidate, ...]] = []
     for _, same in groupby(machines, key=lambda machine: machine.order):
-        block = tuple(same)
-        waves += [block[first : first + size] for first in range(0, len(block), size)]
+        waves += [tuple(some) for some in in_chunks(list(same), size)]
     return waves
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from drydock.aws.autoscaling import AutoScaling
-from drydock.aws.calls import look_at_once
 from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, name_of, state_of, tags_of
 from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
 from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
@@ -122,7 +121,10 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
     left_out: dict[str, LeftOut] = {}
     for targets in groups:
         ids = _wanted_ids(resource_groups, targets)
-        described = _describe_by_tags(ec2, targets) if ids is None else _describe_by_id(ec2, ids)
+        if ids is None:
+            described = _describe_by_tags(ec2, targets)
+        else:
+            described = ec2.describe_by_id(one for one in ids if one.startswith("i-"))
         for instance_id in sorted((ids or set()) - set(described)):
             left_out[instance_id] = leave_out(instance_id, "", _why_unknown(instance_id))
         for instance_id, instance in described.items():
@@ -163,18 +165,6 @@ def _wanted_ids(resource_groups: ResourceGroups, targets: Sequence[Target]) -> s
     return set.intersection(*named) if named else None
 
 
-def _describe_by_id(ec2: Ec2, ids: set[str]) -> dict[str, Instance]:
-    """By filter: asked for by id, one unknown instance would fail the whole call."""
-    wanted = sorted(instance_id for instance_id in ids if instance_id.startswith("i-"))
-    chunks = [wanted[first : first + MOST_FILTER_VALUES] for first in range(0, len(wanted), MOST_FILTER_VALUES)]
-    found = look_at_once(lambda some: ec2.describe_instances({"instance-id": some}), chunks)
-    return _by_id(instance for some in found for instance in some)
-
-
-def _by_id(instances: Iterable[Instance]) -> dict[str, Instance]:
-    return {str(instance["InstanceId"]): instance for instance in instances}
-
-
 def _describe_by_tags(ec2: Ec2, targets: Sequence[Target]) -> dict[str, Instance]:
     filters: dict[str, Sequence[str]] = {}
     count = 0
@@ -184,7 +174,7 @@ def _describe_by_tags(ec2: Ec2, targets: Sequence[Target]) -> dict[str, Instance
         if name not in filters and count + len(values) <= MOST_FILTER_VALUES:
             filters[name] = values
             count += len(values)
-    return _by_id(ec2.describe_instances(filters))
+    return {str(instance["InstanceId"]): instance for instance in ec2.describe_instances(filters)}
 
 
 def _filter_of(target: Target) -> tuple[str, list[str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drydock.aws.calls import in_chunks
 from drydock.aws.ec2 import Instance
 from drydock.aws.objects import Objects
 from drydock.aws.services import Services
@@ -77,8 +78,7 @@ class Gathering:
 
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
         """The agents of those instances that Systems Manager knows and that run, by instance id."""
-        wanted = sorted(set(instance_ids))
-        portions = [wanted[first : first + PORTION] for first in range(0, len(wanted), PORTION)]
+        portions = in_chunks(sorted(set(instance_ids)), PORTION)
         return {key: agent for some in portions for key, agent in self._find_portion(some, len(portions) > 1).items()}
 
     def _find_portion(self, instance_ids: Sequence[str], is_one_of_many: bool) -> dict[str, Agent]:

@@ -68,13 +68,12 @@ class Executions:
 
     def running_among(self, executions: Iterable[str]) -> set[str]:
         """All running executions of the state machines of these, in a few calls for each machine."""
-        by_machine = {execution.rpartition(":")[0]: execution for execution in executions}
-        return {running for execution in by_machine.values() for running in self.running_beside(execution)}
+        return {running for execution in _one_of_each_machine(executions) for running in self.running_beside(execution)}
 
     def believed_running(self, executions: Iterable[str]) -> set[str]:
         """As `running_among`, but what cannot be listed does not run as far as is known: each may be described."""
         running: set[str] = set()
-        for execution in {one.rpartition(":")[0]: one for one in executions}.values():
+        for execution in _one_of_each_machine(executions):
             try:
                 running |= self.running_beside(execution)
             except AwsCallFailedError as error:
@@ -102,6 +101,10 @@ class Executions:
         except ClientError:
             return
         log_failure(error)
+
+
+def _one_of_each_machine(executions: Iterable[str]) -> Iterable[str]:
+    return {execution.rpartition(":")[0]: execution for execution in executions}.values()
 
 
 def hand_over(function: str, payloads: Sequence[Mapping[str, Any]], budget: TimeBudget) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
-from drydock.aws.ec2 import Instance, tags_of
+from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
@@ -215,7 +215,7 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
             stack=facts.stack,
         )
         if reason is None and instance_id in facts.stop_protected:
-            reason = leave_out(instance_id, tags_of(instance).get("Name", ""), refusal_as_protected(instance_id))
+            reason = leave_out(instance_id, name_of(instance), refusal_as_protected(instance_id))
         if reason is not None:
             without.append(reason)
         else:

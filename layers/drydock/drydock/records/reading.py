@@ -16,7 +16,7 @@ from drydock.times import from_text
 
 _Read = TypeVar("_Read")
 
-NOT_AS_WRITTEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_NOT_AS_WRITTEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading ends with where something is missing, or is of another type."""
 
 
@@ -41,20 +41,27 @@ def readable(read: Callable[[Item], _Read]) -> Callable[[Item], _Read]:
 
     @wraps(read)
     def read_item(item: Item) -> _Read:
-        with _naming(item):
+        try:
             return read(item)
+        except _NOT_AS_WRITTEN as error:
+            raise UnreadableItemError(
+                f"item {item.get('pk')} {item.get('sk')} is not as Drydock writes it: {type(error).__name__}: {error}"
+            ) from error
 
     return read_item
 
 
 @contextmanager
-def _naming(item: Mapping[str, Any]) -> Iterator[None]:
+def working_with(what: str = "") -> Iterator[None]:
+    """Work with an item that could be read: what stumbles over it all the same raises UnreadableItemError, too.
+
+    The error begins with `what`. All of Drydock's own errors pass.
+    """
     try:
         yield
-    except NOT_AS_WRITTEN as error:
-        raise UnreadableItemError(
-            f"item {item.get('pk')} {item.get('sk')} is not as Drydock writes it: {type(error).__name__}: {error}"
-        ) from error
+    except _NOT_AS_WRITTEN as error:
+        logger.exception("an item cannot be worked with")
+        raise UnreadableItemError(f"{what}{': ' if what else ''}{type(error).__name__}: {error}") from error
 
 
 def read_all(items: Iterable[Item], read: Callable[[Item], _Read]) -> Readings[_Read]:

@@ -9,7 +9,6 @@ from typing import Any
 from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
 from drydock.errors import (
-    DrydockError,
     Failure,
     InstanceInGroupError,
     InstanceNotFoundError,
@@ -25,7 +24,7 @@ from drydock.machine.messages import failure_message, not_given_back_message, su
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
-from drydock.records.reading import NOT_AS_WRITTEN
+from drydock.records.reading import working_with
 from drydock.records.results import Result, find_result, mark_result_told, result_key
 from drydock.records.runs import Run, find_run
 from drydock.request.step import Step
@@ -98,15 +97,10 @@ def _tell_failure(
     services: Services, holder: Holder, started: datetime, subject: Subject, detail: Mapping[str, Any] | None
 ) -> None:
     try:
-        _tell_end(services, holder, started, subject, detail)
+        with working_with(subject.key):
+            _tell_end(services, holder, started, subject, detail)
     except UnreadableItemError as error:
         tell_unreadable(services, result_key(subject, holder, started), str(error))
-    except DrydockError:
-        raise
-    except NOT_AS_WRITTEN as error:
-        logger.exception("a result cannot be worked with")
-        reason = f"{subject.key}: {type(error).__name__}: {error}"
-        tell_unreadable(services, result_key(subject, holder, started), reason)
 
 
 def _tell_end(

@@ -28,7 +28,7 @@ from drydock.records.leases import (
     hold_of,
     lease_key,
 )
-from drydock.records.reading import NOT_AS_WRITTEN, Unreadable
+from drydock.records.reading import Unreadable, working_with
 from drydock.records.results import UntoldResult, postpone_telling, untold_results
 from drydock.records.runs import run_key
 from drydock.records.staleness import TOLD_LATE, is_stale
@@ -108,14 +108,10 @@ def _alert_unreadable(services: Services, key: Key, reason: str) -> None:
 def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A pass over one item. Where it cannot be worked with, people hear of it; what else fails is raised."""
     try:
-        return give_back_one()
+        with working_with():
+            return give_back_one()
     except UnreadableItemError as error:
         _alert_unreadable(services, key, str(error))
-    except DrydockError:
-        raise
-    except NOT_AS_WRITTEN as error:
-        logger.exception("an item cannot be worked with")
-        _alert_unreadable(services, key, f"{type(error).__name__}: {error}")
     return {"move": "unreadable"}
 
 

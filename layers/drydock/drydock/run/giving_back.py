@@ -9,11 +9,11 @@ from typing import Any
 
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
-from drydock.errors import DrydockError, Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
+from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
-from drydock.records.reading import NOT_AS_WRITTEN, Unreadable
+from drydock.records.reading import Unreadable, working_with
 from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, run_key, untold_runs
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
 from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
@@ -28,14 +28,10 @@ def end_dead_run(services: Services, run_id: str) -> None:
     Of a run that cannot be read, people hear daily.
     """
     try:
-        _end_dead_run(services, run_id)
+        with working_with(f"run {run_id}"):
+            _end_dead_run(services, run_id)
     except UnreadableItemError as error:
         tell_unreadable(services, run_key(run_id), str(error))
-    except DrydockError:
-        raise
-    except NOT_AS_WRITTEN as error:
-        logger.exception("a run cannot be worked with")
-        tell_unreadable(services, run_key(run_id), f"run {run_id}: {type(error).__name__}: {error}")
 
 
 def _end_dead_run(services: Services, run_id: str) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _ELLIPSIS = "…"
+
+_MOST_NAMED = 10
 
 
 def cut_bytes(text: str, most: int) -> str:
@@ -12,3 +16,9 @@ def cut_bytes(text: str, most: int) -> str:
         return text
     kept = encoded[: most - len(_ELLIPSIS.encode())]
     return kept.decode(errors="ignore") + _ELLIPSIS
+
+
+def first_of(names: Sequence[str], most: int = _MOST_NAMED) -> str:
+    """Names for people, the first of them, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

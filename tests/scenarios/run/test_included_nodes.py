@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from rehearsal.play.fleet_file import read_fleet
-from rehearsal.play.run import RehearsalOutcome, rehearse
+from rehearsal.play.run import RehearsalOutcome
+from tests.scenarios.run.nights import assert_ended_as_expected, play_night, states_of
 
 NIGHT = """
 description: Nodes of a cluster that the policy includes, and one of a cluster that it does not.
@@ -34,18 +32,11 @@ instances:
 
 @pytest.fixture(scope="module")
 def night() -> RehearsalOutcome:
-    return rehearse(read_fleet(NIGHT, Path("night.yaml")))
-
-
-def states_of(outcome: RehearsalOutcome, name: str) -> list[str]:
-    [machine] = [one for one in outcome.machines if one.name == name]
-    return [state for execution in machine.executions for _, state in execution.states]
+    return play_night(NIGHT)
 
 
 def test_the_night_ends_as_it_should(night: RehearsalOutcome) -> None:
-    problems = [*night.differences, *(one for machine in night.machines for one in machine.differences)]
-
-    assert not problems, problems
+    assert_ended_as_expected(night)
 
 
 @pytest.mark.parametrize("name", ["worker", "alone", "unimaged", "failing"])

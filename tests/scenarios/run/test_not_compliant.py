@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rehearsal.play.fleet_file import read_fleet
-from rehearsal.play.run import RehearsalOutcome, rehearse
+from rehearsal.play.run import RehearsalOutcome
+from tests.scenarios.run.nights import assert_ended_as_expected, play_night
 
 NIGHT = """
 description: What no patching makes compliant, and machines whose tag is nearly the window's.
@@ -36,7 +35,7 @@ instances:
 
 @pytest.fixture(scope="module")
 def night() -> RehearsalOutcome:
-    return rehearse(read_fleet(NIGHT, Path("night.yaml")))
+    return play_night(NIGHT)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +45,7 @@ def report(night: RehearsalOutcome) -> dict[str, Any]:
 
 
 def test_they_are_patched_and_never_called_compliant(night: RehearsalOutcome) -> None:
-    problems = [*night.differences, *(one for machine in night.machines for one in machine.differences)]
-
-    assert not problems, problems
+    assert_ended_as_expected(night)
 
 
 def test_the_report_has_the_reason_of_each(report: dict[str, Any]) -> None:

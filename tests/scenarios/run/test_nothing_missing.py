@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from rehearsal.play.fleet_file import read_fleet
-from rehearsal.play.run import RehearsalOutcome, rehearse
+from rehearsal.play.run import RehearsalOutcome
+from tests.scenarios.run.nights import assert_ended_as_expected, play_night, states_of
 
 AGAIN = """
 description: The second run in a week, and beside it machines of which a scan alone does not tell all.
@@ -34,18 +33,11 @@ faults:
 
 @pytest.fixture(scope="module")
 def again() -> RehearsalOutcome:
-    return rehearse(read_fleet(AGAIN, Path("again.yaml")))
-
-
-def states_of(outcome: RehearsalOutcome, name: str) -> list[str]:
-    [machine] = [one for one in outcome.machines if one.name == name]
-    return [state for execution in machine.executions for _, state in execution.states]
+    return play_night(AGAIN)
 
 
 def test_only_what_is_proved_to_be_well_is_left_as_it_is(again: RehearsalOutcome) -> None:
-    problems = [*again.differences, *(one for machine in again.machines for one in machine.differences)]
-
-    assert not problems, problems
+    assert_ended_as_expected(again)
 
 
 @pytest.mark.parametrize("name", ["linux", "windows", "shop-1", "shop-2"])
@@ -83,7 +75,7 @@ instances:
 
 def play(outcome: str, counts: str, more: str) -> RehearsalOutcome:
     text = PROOF.replace("OUTCOME", outcome).replace("COUNTS", counts).replace("MORE", more)
-    return rehearse(read_fleet(text, Path("proof.yaml")))
+    return play_night(text)
 
 
 def test_a_canary_that_is_compliant_already_is_refilled_from_the_next_machines() -> None:

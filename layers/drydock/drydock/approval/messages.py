@@ -10,6 +10,7 @@ from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planne
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
 from drydock.telling.text import WANTED, Location, console_link, machine_text, one_line, subject_line
+from drydock.texts import first_of
 from drydock.times import for_people, from_text
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
@@ -99,10 +100,8 @@ def planned_text(machine: PlannedMachine) -> str:
 
 def members_text(machine: PlannedMachine) -> str:
     """The members of a group that are patched, the first twenty by name."""
-    members = members_of(machine)
-    more = len(members) - _MOST_MEMBERS
-    names = [machine_text(member["instanceId"], member["name"]) for member in members[:_MOST_MEMBERS]]
-    return one_line(", ".join(names)) + (f" and {more:,} more" if more > 0 else "")
+    names = [machine_text(member["instanceId"], member["name"]) for member in members_of(machine)]
+    return one_line(first_of(names, _MOST_MEMBERS))
 
 
 def estimate_text(machine: PlannedMachine) -> str:

@@ -34,7 +34,7 @@ from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
-from drydock.texts import cut_bytes
+from drydock.texts import cut_bytes, first_of
 
 MOST_ROUNDS = 5
 """So often a roll goes through members that were launched meanwhile: a group may launch some without an end."""
@@ -249,8 +249,7 @@ def _describe_mixture(operation: str, members: Mapping[str, Member]) -> list[str
 
 def _describe_left_out(lease: Lease) -> list[str]:
     left = lease.journal.get("leftOut") or []
-    more = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
-    return [f"left out, for they were not in service: {', '.join(left[:_MOST_NAMED])}{more}"] if left else []
+    return [f"left out, for they were not in service: {first_of(left, _MOST_NAMED)}"] if left else []
 
 
 def _notes(lease: Lease) -> list[str]:

@@ -47,12 +47,12 @@ from drydock.request.checking import brief
 from drydock.request.policy import Policy
 from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
+from drydock.texts import first_of
 from drydock.times import to_text
 
 ORDER_TAG = "DrydockOrder"
 MOST_WAVES = 100
 _LAST = 1000
-_MOST_NAMED = 10
 
 
 class PlannedMember(TypedDict):
@@ -396,12 +396,6 @@ def _rank(machine: Candidate) -> tuple[bool, int, int, str, str]:
     return not machine.not_attempted, order, -machine.seconds, machine.name, machine.subject.key
 
 
-def first_of(names: Sequence[str]) -> str:
-    """Names for people, the first ten of them, and how many more there are."""
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def slots_of(text: str | int, total: int, at_least: int) -> int:
     """A number, or a percentage of `total` rounded down, in the grammar of Run Command; `at_least` at the least.
 
@@ -565,9 +559,14 @@ def _planned(machine: Candidate, wave: int, turn: Turn, batch: int) -> PlannedMa
             "before": machine.roll.before,
             "turns": list(machine.roll.turns),
             "after": machine.roll.after,
-            "reaches": min(len(machine.members), turn.batches * batch),
+            "reaches": _reached(len(machine.members), turn, batch),
         }
     return planned
+
+
+def _reached(members: int, turn: Turn, batch: int) -> int:
+    """How many members of a group its roll comes to in time."""
+    return min(members, turn.batches * batch)
 
 
 def _planned_member(member: Candidate) -> PlannedMember:
@@ -652,7 +651,7 @@ def at_another_time(plan: Plan, start: datetime, end: datetime, last_admission: 
             "fits": turn.fits,
         }
         if "roll" in moved:
-            moved["roll"] = {**moved["roll"], "reaches": min(len(moved["members"]), turn.batches * policy["batch"])}
+            moved["roll"] = {**moved["roll"], "reaches": _reached(len(moved["members"]), turn, policy["batch"])}
         machines.append(moved)
     return {
         **plan,

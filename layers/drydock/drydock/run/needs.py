@@ -14,6 +14,7 @@ from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotF
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
+from drydock.texts import first_of
 from drydock.times import for_people
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
@@ -51,9 +52,8 @@ def _targets_gone(plan: Plan) -> Iterator[str]:
     """Where machines were named and none of them is there any more, nobody is patched, and that is no success."""
     gone = [one for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
     if gone and len(gone) == len(plan["leftOut"]) and not plan["machines"]:
-        names = ", ".join(one["instanceId"] for one in gone[:10])
-        more = f" and {len(gone) - 10:,} more" if len(gone) > 10 else ""
-        yield f"nothing is left of the targets: {names}{more} gone or unknown to EC2; name those that are there"
+        names = first_of([one["instanceId"] for one in gone])
+        yield f"nothing is left of the targets: {names} gone or unknown to EC2; name those that are there"
 
 
 def _targets_without_machines(plan: Plan) -> Iterator[str]:

@@ -135,7 +135,8 @@ FLOWS = {
             {**_OUTLIVING, "durations": Durations(install=4.5 * 3600)},
             _QUICKLY,
             status="FAILED",
-            faults=(CancelCommand("unsettled", Moment(30, "Install Patches")),),
+            # Later than any command is sent that a function which died had announced.
+            faults=(CancelCommand("unsettled", Moment(600, "Install Patches")),),
             repeats=True,
         ),
         Flow("aborted", _WINDOWS, stopped_in=Moment(30, "Install Patches"), status="ABORTED"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import errors, shared
+from drydock.catalogue.english import errors, group, machine, run, shared
 from drydock.catalogue.language import Language
 
 
@@ -23,6 +23,10 @@ def _time(moment: datetime) -> str:
 
 def _day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%H:%M}"
 
 
 def _span(minutes: int) -> str:
@@ -48,11 +52,12 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 
 
 ENGLISH = Language(
-    sentences=_all(shared.SENTENCES, errors.SENTENCES),
+    sentences=_all(shared.SENTENCES, errors.SENTENCES, machine.SENTENCES, group.SENTENCES, run.SENTENCES),
     number=_number,
     form=_form,
     time=_time,
     day=_day,
+    clock=_clock,
     span=_span,
     listing=_listing,
 )

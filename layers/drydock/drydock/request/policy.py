@@ -367,6 +367,28 @@ def effective_policy(settings: str, settings_name: str, given: object) -> tuple[
     return cast(Policy, merged), found or _loosened(cast(Policy, below), cast(Policy, merged), settings_name)
 
 
+def account_policy(settings: str) -> Policy:
+    """Built-in defaults < the account's settings; settings with mistakes say nothing."""
+    return cast(Policy, merge(deepcopy(DEFAULTS), read_settings(settings)[0]))
+
+
+def tighten(policy: Policy, account: Policy) -> Policy:
+    """A policy of an earlier day with what the account asks for now: as many approvals and gates at the least."""
+    earlier, now = policy["approval"], account["approval"]
+    thresholds = [one["above"] for one in (earlier, now) if one["above"]]
+    approval: ApprovalPolicy = {
+        **earlier,
+        "required": earlier["required"] or now["required"],
+        "above": min(thresholds, default=0),
+        "minApprovals": max(earlier["minApprovals"], now["minApprovals"]),
+    }
+    gates: GatePolicy = {
+        "alarms": list(dict.fromkeys([*policy["gates"]["alarms"], *account["gates"]["alarms"]])),
+        "calendars": list(dict.fromkeys([*policy["gates"]["calendars"], *account["gates"]["calendars"]])),
+    }
+    return {**policy, "approval": approval, "gates": gates}
+
+
 def _reserved(settings_name: str) -> list[str]:
     """That nobody can make a parameter of this name: CloudFormation cannot refuse the name of such a stack.
 

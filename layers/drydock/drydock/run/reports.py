@@ -24,7 +24,7 @@ from drydock.errors import (
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.results import Member, Result
-from drydock.records.runs import SNAPSHOT_LIVES, Place, Run
+from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -474,7 +474,7 @@ def _steps_for_the_rest(report: Report) -> list[str]:
     if counts["not_attempted"]:
         if closed_by not in ("", RunStoppedError.__name__):
             found.append(f"No machine began any more because of {closed_by}: {advice_for(closed_by)}")
-        until = to_text(from_text(report["startedAt"]) + SNAPSHOT_LIVES)[:10]
+        until = to_text(from_text(report["startedAt"]) + PLAN_LIVES)[:10]
         found.append(
             f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
             "later a new canary; or leave it to the next window, which takes these machines first."

@@ -314,14 +314,12 @@ class PlanExpiredError(DrydockError):
     """Raised when a plan is too old to be carried out."""
 
     ends_run_as = "refused"
-    advice = "The plan has expired, and with it every approval of it. Plan and approve anew."
 
 
 class PlanCarriedOutError(DrydockError):
     """Raised when another run has carried the plan out, or is about to: a plan is carried out once."""
 
     ends_run_as = "refused"
-    advice = "Take up what that run left, or plan anew."
 
 
 class MachinesFailedError(DrydockError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
-from drydock.telling.text import WANTED, Location, console_link, machine_text, one_line, subject_line
+from drydock.telling.text import Location, console_link, machine_text, subject_line
 from drydock.texts import first_of
 from drydock.times import for_people, from_text
 
@@ -60,7 +61,7 @@ def approval_message(
     machines = count_text(count_planned(plan))
     deadline = for_people(until, location.time_zone)
     late = sum(map(count_outside, plan["machines"]))
-    verb = WANTED[plan["operation"]]
+    verb = say(f"wanted.{plan['operation']}")
     recorded = run.require_plan()
     lines = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",

@@ -143,7 +143,8 @@ def what_text(plan: Plan) -> str:
     policy = plan["policy"]
     if plan["operation"] == "UpdateAgents":
         return one_line(f"UpdateAgents: {', '.join(policy['agents'])}")
-    images = [moment for moment in ("before", "after") if policy["backup"][moment]]
+    wanted = {"before": policy["backup"]["before"]["take"], "after": policy["backup"]["after"]["take"]}
+    images = [moment for moment, is_wanted in wanted.items() if is_wanted]
     backup = f", image {' and '.join(images)}" if images else ", no image"
     return f"{plan['operation']} with {policy['document']}" + (backup if plan["operation"] == "Install" else "")
 

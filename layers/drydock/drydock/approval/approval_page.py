@@ -25,9 +25,9 @@ from drydock.approval.messages import (
     what_text,
     who_asks,
 )
+from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
-from drydock.telling.text import WANTED, one_line
 from drydock.times import find_zone, for_people, from_text
 
 MOST_MACHINES = 200
@@ -126,7 +126,7 @@ class PlanView:
 def plan_page(view: PlanView) -> str:
     """The plan, and the form to approve or reject it."""
     plan = view.plan
-    verb = WANTED[plan["operation"]].capitalize()
+    verb = say(f"wanted.{plan['operation']}").capitalize()
     title = f"{verb} {count_text(count_planned(plan))}?" if view.form else f"Run {view.run_id}"
     parts = [
         f"<h1>{escape(title)}</h1>",

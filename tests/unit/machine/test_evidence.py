@@ -26,7 +26,7 @@ from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
 SCAN: dict[str, Any] = {"operationEndedBefore": "2026-01-13T02:00:00+00:00", "succeeded": True}
-PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False}
+PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "reboot": "not_needed", "rebootReasons": []}
 COUNTS: PatchCounts = {**NOTHING_KNOWN, "missing": 2, "missingPatches": ["KB1", "KB2"], "failedPatches": ["KB3"]}
 
 
@@ -168,7 +168,7 @@ GROUPED = {"Tags": [{"Key": "Patch Group", "Value": "web"}]}
         ({"failed": 1}, {}, GROUPED, False),
         ({"rejected": 1}, {}, GROUPED, False),
         ({"pending_reboot": 1}, {}, GROUPED, False),
-        ({}, {"pendingReboot": True}, GROUPED, False),
+        ({}, {"reboot": "needed", "rebootReasons": []}, GROUPED, False),
         ({}, {}, {"Tags": [{"Key": "Patch Group", "Value": "other"}]}, False),
         ({}, {}, {"Tags": []}, False),
         ({"operation": "Install"}, {}, GROUPED, False),
@@ -233,7 +233,7 @@ def verify(world: World, **data: Any) -> dict[str, Any]:
         ({"missing": 1}, {"installs": [{"succeeded": True}, {"succeeded": False}]}, "failed", True),
         ({}, {"installs": [{"succeeded": False}]}, "patched_reported_failed", False),
         ({"pending_reboot": 1}, {}, "pending_reboot", False),
-        ({}, {"probeAfter": {**PROBE, "pendingReboot": True}}, "pending_reboot", False),
+        ({}, {"probeAfter": {**PROBE, "reboot": "needed", "rebootReasons": []}}, "pending_reboot", False),
         ({}, {"installs": []}, "compliant", False),
     ],
     ids=[

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
-WHEN_NEEDED = {"reboot": "WhenNeeded", "backup": {"before": False, "after": False}}
+WHEN_NEEDED = {"reboot": "WhenNeeded", "backup": {"before": {"take": False}, "after": {"take": False}}}
 KERNEL, LIBRARY, DATA = "kernel-6.1.90", "openssl-3.0.8", "tzdata-2026a"
 
 

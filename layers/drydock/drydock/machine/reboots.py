@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from drydock.catalogue.saying import say
 from drydock.request.policy import ON_EVIDENCE, Policy
 
 RebootNeed = Literal["needed", "unknown", "would_not_help", "not_needed"]
@@ -28,14 +29,15 @@ def is_pending(need: RebootNeed, policy: Policy, counted_by_aws: int) -> bool:
 
 def describe_pending(need: RebootNeed, reasons: Sequence[str]) -> str:
     """Why a reboot is pending, in a phrase for people."""
-    why = f": {'; '.join(reasons)}" if reasons else ""
-    return f"a reboot would not help{why}" if need == "would_not_help" else f"a reboot is still pending{why}"
+    if need == "would_not_help":
+        return say("reboot.would_not_help", reasons=reasons)
+    return say("reboot.needed", reasons=reasons) if reasons else say("reboot.pending")
 
 
 def describe_refused(commands: Sequence[Mapping[str, Any]], reboot_document: str) -> list[str]:
     """A phrase for each of the reboots, among the commands that have ended, that the machine has refused."""
     return [
-        f"the machine refused to be rebooted while something installs; its output: {command['logKey']}"
+        say("reboot.refused", log=command["logKey"])
         for command in commands
         if command["document"] == reboot_document and not command["succeeded"]
     ]

@@ -19,6 +19,9 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 
+# Every process that the tests start would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The build and the linters neither call home nor need an account.
 export SAM_CLI_TELEMETRY := 0
 deploy build check lint scan: export AWS_DEFAULT_REGION ?= ap-northeast-1

@@ -92,7 +92,7 @@ _FAILING = {**_LINUX, "wrong": ("install_error",)}
 _WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
 _OUTLIVING = {"power": "stopped", "missing": ("openssl-3.0.8",), "wrong": ("outlives_cancel", "outlives_timeout")}
 """What installs goes on behind the end of its command."""
-_QUICKLY = {"backup": {"before": False, "after": False}}
+_QUICKLY = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 _RUN = {**_QUICKLY, "deadlineMinutes": 720}
 _REPLACED = {"onMemberFailure": "replace"}
 
@@ -194,7 +194,7 @@ FLOWS = {
         Flow(
             "golden",
             _LINUX,
-            {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True}},
+            {"backup": {"before": {"take": False}}, "refreshLaunchTemplate": {"enabled": True}},
             members=2,
             group={"template_version": "$Latest"},
         ),

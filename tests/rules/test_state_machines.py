@@ -642,7 +642,7 @@ def test_nothing_goes_round_for_ever() -> None:
     patch = flow(PATCH_INSTANCE)
     assert on_loops(patch, without={state for _, state in AGAIN}) == set()
     hooks = dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "ADocument")
-    backup = {"before": True, "after": True, "noReboot": False}
+    backup = {"before": {"take": True, "reboot": True}, "after": {"take": True, "reboot": True}}
     policy = {"operation": "Install", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
     usual: dict[str, Any] = {"policy": policy, "machine": {"power": "running"}, "failure": None, "installs": [{}]}
     usual |= {"probeBefore": {"bootId": "1"}}

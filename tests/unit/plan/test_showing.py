@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from drydock.plan.comparing import find_differences, purpose_of
 from drydock.plan.plans import Plan
 from drydock.plan.showing import missing_text, what_is_different, what_is_planned
-from drydock.request.policy import DEFAULTS
+from drydock.request.policy import DEFAULTS, Reboot
 from drydock.times import to_text
 from tests.unit.approval.approving import a_machine, a_plan
 from tests.unit.fakes import START
@@ -50,6 +50,11 @@ def test_what_is_done_to_a_machine_is_shown_whole() -> None:
         "Canary": "1 machine first, the others 1 h 30 min after it is proved",
         "Gates": "alarms errors-5xx; calendars freeze",
     }
+
+
+@pytest.mark.parametrize("reboot", get_args(Reboot))
+def test_every_way_to_reboot_has_words_of_its_own(reboot: str) -> None:
+    assert shown(plan_with({"reboot": reboot}))["Reboots"] != ""
 
 
 def test_what_is_not_done_is_shown_too() -> None:

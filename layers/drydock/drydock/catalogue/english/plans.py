@@ -18,6 +18,7 @@ SENTENCES = {
     "plan.what.patches": "{operation} with {document}",
     "plan.what.agents": "UpdateAgents: {agents:list}",
     "plan.reboots.RebootIfNeeded": "where a patch needs one",
+    "plan.reboots.WhenNeeded": "where the machine itself says that it needs one",
     "plan.reboots.NoReboot": "none: what needs one stays pending",
     "plan.images.none": "none",
     "plan.images.before": "before patching, without a reboot",

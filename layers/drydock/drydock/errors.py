@@ -322,6 +322,18 @@ class PlanChangedError(DrydockError):
     ends_run_as = "refused"
 
 
+class PlanExpiredError(DrydockError):
+    """Raised when a plan is too old to be carried out."""
+
+    ends_run_as = "refused"
+
+
+class PlanCarriedOutError(DrydockError):
+    """Raised when another run has carried the plan out, or is about to: a plan is carried out once."""
+
+    ends_run_as = "refused"
+
+
 class MachinesFailedError(DrydockError):
     """Raised when machines of a run failed; the report names them."""
 

@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from drydock.approval.approvals import is_approved
+from drydock.approval.approvals import Ways, approvers_of, count_approvals
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
+from drydock.documents import PinnedDocument
 from drydock.errors import (
+    AwsCallFailedError,
     InvalidInputError,
+    PlanChangedError,
     PlanRefusedError,
+    RunNotFoundError,
     RunStillWorkingError,
 )
+from drydock.plan.comparing import find_differences, purpose_of
 from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
 from drydock.plan.plans import (
+    ApprovedBefore,
     Plan,
     count_planned,
     members_of,
@@ -27,6 +33,7 @@ from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
 from drydock.plan.targets import memberships_of
 from drydock.plan.window import WindowFacts, read_window
+from drydock.records.approved_plans import find_approved_plan
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
 from drydock.records.runs import (
@@ -34,14 +41,26 @@ from drydock.records.runs import (
     RecordedPlan,
     Run,
     RunSummary,
+    find_run,
+    mark_carried_out,
     open_run,
     open_runs,
     places_of_run,
     record_plan,
+    require_not_carried_out,
     require_run,
 )
 from drydock.request.checking import join_mistakes
-from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
+from drydock.request.policy import (
+    INSTALL_WINDOWS_UPDATES,
+    Policy,
+    account_policy,
+    documents_of,
+    effective_policy,
+    merge,
+    require_no_mistakes,
+    tighten,
+)
 from drydock.request.step import Step
 from drydock.run.gathering import Gathering
 from drydock.run.needs import look_for_needs
@@ -74,6 +93,7 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
         "child": {
             "policy": plan["policy"],
             "snapshotId": plan["snapshotId"],
+            "documents": plan.get("documents", {}),
             "unlessDoneSince": to_text(recorded.since),
         },
     }
@@ -81,8 +101,8 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
 
 def _plan(services: Services, step: Step, run: Run) -> Run:
     environment = services.environment
-    settings = services.ssm.parameter(environment.policy_parameter)
-    request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
+    settings = services.ssm.parameter(environment.policy_parameter) or "{}"
+    request = read_run_request(step.given, settings, environment.policy_parameter, run.run_id)
     overlapping = [
         other
         for other in open_runs(services.table).read
@@ -95,16 +115,33 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
             services.windows, request.window_id, request.window_execution_id, step.holder.state_machine
         )
         _require_alone(window, overlapping)
-    earlier = _read_earlier(services, request)
+    earlier = _read_earlier(services, request, run)
     if request.source == "plan" and earlier is not None:
-        plan = take_over(earlier, request, run, services.now())
+        plan = take_over(earlier, request, account_policy(settings), run, services.now())
         since = min(since, from_text(earlier.plan["createdAt"]))
     else:
         if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
-        plan = make_plan(_look_up(services, step, request, run, window, earlier, since))
+        plan = make_plan(_look_up(services, step, request, settings, run, window, earlier, since))
     plan = _with_needs(services, request, plan, earlier, window)
+    plan = {**plan, "approvedBefore": _compare_with_approved(services, plan)}
+    if request.source == "plan" and earlier is not None:
+        # Only now, so that a plan that is refused can be carried out once that is mended.
+        mark_carried_out(services.table, earlier.run, run)
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
+
+
+def _compare_with_approved(services: Services, plan: Plan) -> ApprovedBefore | None:
+    """What is different from the plan that was approved last for the same targets, as far as that can be read still."""
+    approved = find_approved_plan(services.table, purpose_of(plan))
+    run = find_run(services.table, approved.run_id) if approved is not None else None
+    if approved is None or run is None or run.plan is None:
+        return None
+    try:
+        before = read_plan(services, run)
+    except (PlanChangedError, RunNotFoundError):
+        return None
+    return {"runId": run.run_id, "at": to_text(approved.at), "differences": find_differences(plan, before)}
 
 
 def _with_needs(
@@ -129,25 +166,27 @@ def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> No
             )
 
 
-def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
-    """Raises RunNotFoundError, InvalidInputError, PlanChangedError."""
+def _read_earlier(services: Services, request: RunRequest, run: Run) -> Earlier | None:
+    """Raises RunNotFoundError, InvalidInputError, PlanChangedError, PlanCarriedOutError."""
     run_id = request.earlier or request.follows
     if not run_id:
         return None
-    run = require_run(services.table, run_id)
-    run.require_plan()
-    if not run.is_ended:
+    found = require_run(services.table, run_id)
+    found.require_plan()
+    if not found.is_ended:
         raise InvalidInputError(f"input: run {run_id} has not ended yet")
-    plan = read_plan(services, run)
+    plan = read_plan(services, found)
     if request.follows:
-        _require_success(request, run, plan)
-    if request.source == "plan" and run.outcome != "planned":
-        raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+        _require_success(request, found, plan)
+    if request.source == "plan":
+        if found.outcome != "planned":
+            raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+        require_not_carried_out(found, run)
     places = places_of_run(services.table, run_id)
-    left = frozenset(_left_by(services, run, plan, places))
+    left = frozenset(_left_by(services, found, plan, places))
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
-    return Earlier(run, plan, left, _is_canary_proved(run, plan, places))
+    return Earlier(found, plan, left, _is_canary_proved(found, plan, places))
 
 
 def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
@@ -205,6 +244,7 @@ def _look_up(
     services: Services,
     step: Step,
     request: RunRequest,
+    settings: str,
     run: Run,
     window: WindowFacts | None,
     earlier: Earlier | None,
@@ -213,7 +253,7 @@ def _look_up(
     """All that the plan is made of. Raises InvalidPolicyError, InvalidInputError."""
     now = services.now()
     resumed = earlier if request.source == "resume" else None
-    policy = _resumed_policy(services, request, resumed) if resumed else request.policy
+    policy = _resumed_policy(services, request, settings, resumed) if resumed else request.policy
     gathering = Gathering.of(services, run, step)
     frame = frame_of(window, policy, run.started)
     # What is left of an earlier run has to be among its targets still.
@@ -240,7 +280,31 @@ def _look_up(
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
         near_misses=[] if resumed else gathering.find_near_misses(groups, found),
+        missing_patches=_find_missing_patches(services, policy, instances),
+        documents=_pin_documents(services, policy),
     )
+
+
+def _find_missing_patches(
+    services: Services, policy: Policy, instances: Sequence[Instance]
+) -> dict[str, tuple[int, datetime]]:
+    """What the last scans found. Windows Update measures by another yardstick; agents are no patches."""
+    if policy["operation"] == "UpdateAgents" or policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return {}
+    return services.ssm.find_missing(one["InstanceId"] for one in instances)
+
+
+def _pin_documents(services: Services, policy: Policy) -> dict[str, PinnedDocument]:
+    """Hooks and health probe as they are now. What cannot be looked at is among the needs of the plan."""
+    pinned = {}
+    for name in documents_of(policy):
+        try:
+            found = services.ssm.find_document(name)
+        except AwsCallFailedError:
+            continue
+        if found is not None:
+            pinned[name] = found.pinned
+    return pinned
 
 
 def _find_stop_protected(services: Services, policy: Policy, instances: Sequence[Instance]) -> frozenset[str]:
@@ -261,11 +325,13 @@ def _held_by_others(services: Services) -> dict[str, str]:
     return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
-def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:
-    """The earlier run's policy, with what this input says otherwise; no looser than the account's settings."""
-    name = services.environment.policy_parameter
-    above = merge(resumed.plan["policy"], request.given_policy)
-    policy, mistakes = effective_policy(services.ssm.parameter(name) or "{}", name, above)
+def _resumed_policy(services: Services, request: RunRequest, settings: str, resumed: Earlier) -> Policy:
+    """The earlier run's policy as strict as the account's settings of now, with what this input says otherwise.
+
+    Raises InvalidPolicyError when the input is looser than the settings.
+    """
+    above = merge(tighten(resumed.plan["policy"], account_policy(settings)), request.given_policy)
+    policy, mistakes = effective_policy(settings, services.environment.policy_parameter, above)
     require_no_mistakes(mistakes)
     return {**policy, "deadlineMinutes": request.policy["deadlineMinutes"]}
 
@@ -276,7 +342,8 @@ def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, ear
         return False
     if request.source != "plan" or earlier is None:
         return True
-    return not is_approved(earlier.run, plan_hash(plan), services.now(), request.started_by)
+    counted = count_approvals(earlier.run, approvers_of(services), Ways.read().auth, request.started_by)
+    return counted < approval["minApprovals"]
 
 
 def _store(
@@ -298,13 +365,16 @@ def _store(
     key = f"{folder}/plan.json"
     services.objects.write_json(key, plan)
     resumed = earlier if request.source == "resume" else None
-    goes_on = earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"]
+    goes_on = (
+        earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"] and not earlier.is_snapshot_unused
+    )
     recorded = RecordedPlan(
         key=key,
         hash=digest,
         is_only=request.plan_only,
         is_approval_needed=_is_approval_needed(services, request, plan, earlier),
         machines=count_planned(plan),
+        purpose=purpose_of(plan),
         operation=plan["operation"],
         policy=plan["policy"],
         snapshot_id=plan["snapshotId"],

@@ -28,7 +28,7 @@ from drydock.errors import (
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.results import Member, Result
-from drydock.records.runs import SNAPSHOT_LIVES, Place, Run
+from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -517,7 +517,7 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
         if closed_by not in ("", RunStoppedError.__name__):
             found.append(_step(say("next.closed", what=end_text(closed_by), advice=advice_for(closed_by))))
         zone = report["timeZone"] or "UTC"
-        until = in_zone(from_text(report["startedAt"]) + SNAPSHOT_LIVES, zone)
+        until = in_zone(from_text(report["startedAt"]) + PLAN_LIVES, zone)
         resume = ("run", "--resume", run_id, "--minutes", _minutes_given(report))
         found.append(_step(say("next.resume", until=until), *resume))
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])

@@ -84,6 +84,8 @@ SENTENCES = {
     "advice.ApprovalTimedOutError": "Start another run when an approver can answer, or raise policy.approval.seconds.",
     "advice.PlanRefusedError": "Mend everything that the reason names, then start the run again; nothing was touched.",
     "advice.PlanChangedError": "The stored plan is not the approved one. Plan and approve anew.",
+    "advice.PlanExpiredError": "The plan has expired, and with it every approval of it. Plan and approve anew.",
+    "advice.PlanCarriedOutError": "Take up what that run left, or plan anew.",
     "advice.MachinesFailedError": "Read why each machine failed; start it again for the others once that is mended.",
     "advice.RunIncompleteError": "Take up what is left of the run; its report names the machines.",
     "advice.RunLateError": (

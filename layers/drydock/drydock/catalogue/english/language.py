@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import errors, group, machine, run, shared
+from drydock.catalogue.english import approval, errors, group, machine, plans, reboots, request, run, shared
 from drydock.catalogue.language import Language
 
 
@@ -52,7 +52,17 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 
 
 ENGLISH = Language(
-    sentences=_all(shared.SENTENCES, errors.SENTENCES, machine.SENTENCES, group.SENTENCES, run.SENTENCES),
+    sentences=_all(
+        approval.SENTENCES,
+        errors.SENTENCES,
+        group.SENTENCES,
+        machine.SENTENCES,
+        plans.SENTENCES,
+        reboots.SENTENCES,
+        request.SENTENCES,
+        run.SENTENCES,
+        shared.SENTENCES,
+    ),
     number=_number,
     form=_form,
     time=_time,

@@ -55,7 +55,7 @@ def test_a_success_is_told_when_it_was_started_by_hand_or_the_policy_wants_each(
     assert execution.status == "SUCCEEDED"
     run = {"run": given["runId"]} if given else {}
     assert [message.attributes for message in scene.told(machine)] == [
-        {"outcome": "succeeded", "kind": "machine", "urgency": "nothing", **run}
+        {"outcome": "succeeded", "kind": "machine", "urgency": "tomorrow", **run}
     ] * count
 
 

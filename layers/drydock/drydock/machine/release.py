@@ -81,7 +81,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         notify=lease.journal["notify"],
         work=work,
     )
-    left_service = bool(lease.journal["leave"])
+    left_service = bool(lease.journal.get("leave"))
     history = (
         [] if failure else [history_change(services.table, result, work, services.now(), left_service=left_service)]
     )

@@ -192,7 +192,11 @@ def roll_through(members: int) -> LargeRoll:
         settings: dict[str, Any] = {"min": members - batch, "max": members, "pace": Pace(health_check=3600)}
         group = fleet.add_group("herd", machines, target_group="herd", **settings)
         monitor, before = GroupMonitor(account, group, batch=batch), GroupBefore.of(group)
-        policy = {"batch": batch, "backup": {"before": False, "after": False}, "minHealthy": members - batch}
+        policy = {
+            "batch": batch,
+            "backup": {"before": {"take": False}, "after": {"take": False}},
+            "minHealthy": members - batch,
+        }
         arn = account.start_execution("RollGroup", {"groupName": group.name, "policy": policy}, "herd")
         largest = 0
 

@@ -32,7 +32,7 @@ class Roll:
 
 DRYDOCK = Roll("Drydock", "RollGroup")
 WITHOUT_IMAGES = replace(
-    DRYDOCK, title="without images", input={"policy": {"backup": {"before": False, "after": False}}}
+    DRYDOCK, title="without images", input={"policy": {"backup": {"before": {"take": False}, "after": {"take": False}}}}
 )
 STOCK = Roll("stock flow", "StockRoll", Path(__file__).parent, "replaced")
 ROLLS = (DRYDOCK, WITHOUT_IMAGES, STOCK)

@@ -92,7 +92,7 @@ _FAILING = {**_LINUX, "wrong": ("install_error",)}
 _WINDOWS = {"platform": "Windows", "power": "stopped", "missing": ("KB5034439", "KB5035857")}
 _OUTLIVING = {"power": "stopped", "missing": ("openssl-3.0.8",), "wrong": ("outlives_cancel", "outlives_timeout")}
 """What installs goes on behind the end of its command."""
-_QUICKLY = {"backup": {"before": False, "after": False}}
+_QUICKLY = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 _RUN = {**_QUICKLY, "deadlineMinutes": 720}
 _REPLACED = {"onMemberFailure": "replace"}
 
@@ -101,6 +101,12 @@ FLOWS = {
     for flow in (
         Flow("running", _LINUX),
         Flow("nothing-missing", {}),
+        Flow("needed", _LINUX, {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"postInstall": HOOKS["postInstall"]}}),
+        Flow(
+            "not-needed",
+            {"missing": ("tzdata-2026a",)},
+            {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"onExit": HOOKS["onExit"]}},
+        ),
         Flow("stopped", _WINDOWS),
         Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
         Flow("drained", _LINUX, {"hooks": DRAINING}),
@@ -194,7 +200,7 @@ FLOWS = {
         Flow(
             "golden",
             _LINUX,
-            {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True}},
+            {"backup": {"before": {"take": False}}, "refreshLaunchTemplate": {"enabled": True}},
             members=2,
             group={"template_version": "$Latest"},
         ),

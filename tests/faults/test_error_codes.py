@@ -18,9 +18,9 @@ from tests.scenarios.group.scenario import QUICKLY, RollScenario, assert_group_g
 from tests.scenarios.machine.scenario import scenario
 
 FOR_EVER = 999
-NO_IMAGES: Mapping[str, Any] = {"backup": {"before": False, "after": False}}
+NO_IMAGES: Mapping[str, Any] = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 
-IMAGED = Kind("imaged", policy={"backup": {"before": True, "after": False}})
+IMAGED = Kind("imaged", policy={"backup": {"before": {"take": True}, "after": {"take": False}}})
 STARTED = Kind("started", {"power": "stopped"}, NO_IMAGES)
 COMMANDED = Kind("commanded", policy=NO_IMAGES)
 

@@ -56,7 +56,9 @@ def test_a_group_can_be_rolled_through_again_after_a_roll_that_was_stopped() -> 
         three.scene.given(StopRun(ROLL, Moment(300, "Patch Member")))
         stopped = three.roll()
 
-        roll = three.scene.roll(three.group, {"backup": {"before": False, "after": False}}, name="again")
+        roll = three.scene.roll(
+            three.group, {"backup": {"before": {"take": False}, "after": {"take": False}}}, name="again"
+        )
 
         assert stopped.status == "ABORTED"
         assert (roll.status, set(roll.outcomes.values())) == ("SUCCEEDED", {"succeeded"})

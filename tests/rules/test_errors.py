@@ -5,9 +5,11 @@ import inspect
 import re
 
 from drydock import errors
+from drydock.catalogue.english.language import ENGLISH
+from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError
 from drydock.records.leases import FUNCTION_LIFETIME
-from drydock.telling import text
+from drydock.telling.text import advice_for
 from tests.rules.project import LAYER, ROOT, retries_seconds, states
 
 AWS_ERRORS = {
@@ -142,7 +144,7 @@ def _names(cell: str) -> list[str]:
 def test_people_find_every_error_in_the_operations_page_with_the_advice_of_its_messages_and_no_other() -> None:
     rows = _rows_of_the_operations_page(r"`\w+Error`(, `\w+Error`)*")
     advised = [(name, row[2].replace("`", "")) for row in rows for name in _names(row[0])]
-    assert sorted(advised) == sorted((name, error.advice.replace("`", "")) for name, error in OWN.items())
+    assert sorted(advised) == sorted((name, advice_for(name).replace("`", "")) for name in OWN)
 
 
 def test_the_operations_page_says_which_errors_are_no_failure_of_a_machine() -> None:
@@ -151,11 +153,11 @@ def test_the_operations_page_says_which_errors_are_no_failure_of_a_machine() -> 
 
 
 def test_every_error_has_advice_of_its_own_in_sentences() -> None:
-    for name, error in OWN.items():
-        assert "advice" in vars(error), name
-        assert re.fullmatch(r"[A-Z].{15,}\.", error.advice), name
-        assert error.advice != DrydockError.advice, name
-    assert set(text._ADVICE) == ENDS
+    advised = {key.removeprefix("advice.") for key in ENGLISH.sentences if key.startswith("advice.")}
+    assert advised == {*OWN, *ENDS, "others"}
+    for name in OWN:
+        assert re.fullmatch(r"[A-Z].{15,}\.", advice_for(name)), name
+        assert advice_for(name) != say("advice.others"), name
 
 
 def test_exactly_the_errors_that_leave_a_machine_out_of_a_plan_have_a_sentence_for_that() -> None:
@@ -169,4 +171,4 @@ def test_exactly_the_errors_that_leave_a_machine_out_of_a_plan_have_a_sentence_f
     calls = [node.func for function in functions for node in ast.walk(function) if isinstance(node, ast.Call)]
     made = {called.id for called in calls if isinstance(called, ast.Name)} & set(OWN)
     # What is pending or stopping has settled when its turn comes.
-    assert made - {"InstanceNotReadyError"} == {name for name, error in OWN.items() if error.left_out_as}
+    assert made - {"InstanceNotReadyError"} == {name for name in OWN if knows(f"left_out.{name}")}

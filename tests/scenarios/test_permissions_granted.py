@@ -379,7 +379,7 @@ def _stop_roll_at_once(scene: Scenario) -> None:
 
 def _roll_in_every_way(scene: RunScenario) -> None:
     """With gates, with a surge instance, without one after all, with a golden image, by a run; and refused."""
-    golden = {"backup": {"before": False}, "refreshLaunchTemplate": {"enabled": True, "allowDefault": True}}
+    golden = {"backup": {"before": {"take": False}}, "refreshLaunchTemplate": {"enabled": True, "allowDefault": True}}
     surge = {"capacity": "surge"}
     _roll(scene, "reduced", {"gates": {"alarms": ["errors"], "calendars": ["freeze"]}}, members=2)
     _roll(scene, "surged", surge)

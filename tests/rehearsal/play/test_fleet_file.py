@@ -459,7 +459,7 @@ start:
     input:
       policy:
         backup:
-          befor: false
+          befor: {take: false}
 """
     first, second = mistakes(text)
     assert first.startswith("fleet.yaml:3: policy.reboot: ")

@@ -15,7 +15,7 @@ from rehearsal.play.reports.console import print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse
 
 ROLL = """
-policy: {{backup: {{before: false, after: false}}}}
+policy: {{backup: {{before: {{take: false}}, after: {{take: false}}}}}}
 instances:
   - {{name: shop, count: 2, group: shop, missing: 1}}
 groups:

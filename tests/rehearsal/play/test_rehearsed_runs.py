@@ -25,7 +25,7 @@ from rehearsal.play.run import RehearsalOutcome, Serving, rehearse
 
 WINDOW = """
 parameters: {{WindowTargetTagKey: Patch Group, WindowTargetTagValue: web{parameters}}}
-policy: {{backup: {{before: false, after: false}}{policy}}}
+policy: {{backup: {{before: {{take: false}}, after: {{take: false}}}}{policy}}}
 instances:
   - {{name: web, count: 2, missing: 1, tags: {{Patch Group: web}}, {expect}}}
 window: {{{window}}}
@@ -144,7 +144,7 @@ def test_a_calendar_that_closes_leaves_machines_for_the_next_window_which_takes_
 TWO_WINDOWS = """
 parameters: {WindowSchedule: "cron(0 2 ? * SUN *)", WindowTargetTagKey: Patch Group, WindowTargetTagValue: web,
   WindowDurationHours: 4, TimeZone: UTC}
-policy: {backup: {before: false, after: false}}
+policy: {backup: {before: {take: false}, after: {take: false}}}
 instances:
   - {name: web, missing: 1, tags: {Patch Group: web}, durations: {install: 50m, scan: 10m}}
   - {name: db, missing: 1, expect: {run: succeeded}}
@@ -181,7 +181,7 @@ def test_the_first_run_of_another_window_can_be_stopped_by_that_windows_name() -
 
 
 BY_HAND = """
-policy: {backup: {before: false, after: false}, deadlineMinutes: 600, gates: {alarms: [Errors]}}
+policy: {backup: {before: {take: false}, after: {take: false}}, deadlineMinutes: 600, gates: {alarms: [Errors]}}
 resourceGroups: [{name: shop, instances: [web, db]}]
 alarms: [{name: Errors, changes: [{at: 1h5m, state: ALARM}, {at: 2h, state: OK}]}]
 instances:
@@ -402,7 +402,7 @@ def test_a_window_that_opens_again_before_it_closes_is_said_in_the_plan() -> Non
     text = """
 parameters: {WindowSchedule: rate(30 minutes), WindowDurationHours: 2, WindowTargetTagKey: Fleet,
   WindowTargetTagValue: web}
-policy: {backup: {before: false, after: false}}
+policy: {backup: {before: {take: false}, after: {take: false}}}
 instances:
   - {name: web, missing: 1, tags: {Fleet: web}, expect: {outcome: succeeded}}
 window: {executions: [{expect: {outcome: succeeded}}]}

@@ -16,7 +16,7 @@ from rehearsal.world.fleet import Group, MachineSpec
 from rehearsal.world.group_members import Change, Member
 from tests.scenarios.machine.scenario import MISSING, Scenario
 
-QUICKLY: Mapping[str, Any] = {"backup": {"before": False, "after": False}}
+QUICKLY: Mapping[str, Any] = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 """The policy of a roll that is about something else than images."""
 
 FAILING: Mapping[str, Any] = {"wrong": ("install_error",)}

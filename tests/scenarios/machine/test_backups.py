@@ -60,7 +60,13 @@ def test_a_running_machine_is_rebooted_for_its_images_unless_the_policy_says_oth
 ) -> None:
     machine = scene.machine(f"reboots-{no_reboot}", missing=())
 
-    execution = scene.patch(machine, {"backup": {"noReboot": no_reboot}, "whenCompliant": "proceed"})
+    execution = scene.patch(
+        machine,
+        {
+            "backup": {"before": {"reboot": not no_reboot}, "after": {"reboot": not no_reboot}},
+            "whenCompliant": "proceed",
+        },
+    )
 
     assert execution.status == "SUCCEEDED"
     assert [image.no_reboot for image in scene.images(machine)] == [no_reboot, no_reboot]
@@ -71,7 +77,7 @@ def test_a_running_machine_is_rebooted_for_its_images_unless_the_policy_says_oth
 
 def test_a_machine_that_is_rebooted_for_its_last_image_is_reachable_when_it_is_given_back(scene: Scenario) -> None:
     machine = scene.machine("back-again", missing=())
-    execution = scene.start(machine, {"whenCompliant": "proceed"})
+    execution = scene.start(machine, {"backup": {"after": {"reboot": True}}, "whenCompliant": "proceed"})
 
     scene.run_until(execution, "Release Instance")
 
@@ -85,7 +91,7 @@ def test_a_machine_that_is_rebooted_for_its_last_image_is_reachable_when_it_is_g
 def test_a_policy_may_do_without_either_image(scene: Scenario, before: bool, after: bool) -> None:
     machine = scene.machine(f"some-{before}-{after}")
 
-    execution = scene.patch(machine, {"backup": {"before": before, "after": after}})
+    execution = scene.patch(machine, {"backup": {"before": {"take": before}, "after": {"take": after}}})
 
     assert execution.status == "SUCCEEDED"
     wanted = [f"_Update{moment}_" for moment, is_wanted in zip(MOMENTS, (before, after), strict=True) if is_wanted]

@@ -14,7 +14,7 @@ from rehearsal.play.faults import Moment, RunAssociation
 from rehearsal.world.machines import Machine
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
-BARE = {"backup": {"before": False, "after": False}}
+BARE = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 SCAN = {"operation": "Scan"}
 
 BESIDE = {

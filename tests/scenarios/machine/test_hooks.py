@@ -13,7 +13,7 @@ PROBE, SEARCH, BASELINE, UPDATE = (
     "AWS-RunPatchBaseline",
     "AWS-InstallWindowsUpdates",
 )
-ONLY = {"before": False, "after": False}
+ONLY = {"before": {"take": False}, "after": {"take": False}}
 """No images: they are not what these scenarios are about."""
 
 MACHINES = [

@@ -31,7 +31,7 @@ def _hook(scene: Scenario) -> None:
 def _interfere(scene: Scenario, machine: Machine, state: str, terminate: bool) -> tuple[str, float]:
     """Take a machine away in a state; returns the execution and the seconds after which it noticed."""
     hooks = {"hooks": {"postInstall": HOOK}} if "Hook" in state else {}
-    execution = scene.start(machine, {"backup": {"after": False}, **hooks})
+    execution = scene.start(machine, {"backup": {"after": {"take": False}}, **hooks})
     scene.run_until(execution, state, seconds=2)
     begun = scene.account.clock.now()
     fleet = scene.fleet

@@ -11,7 +11,7 @@ from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
 HOOK = "OnExit"
 
-POLICY: dict[str, Any] = {"backup": {"before": False, "after": True}, "hooks": {"onExit": HOOK}}
+POLICY: dict[str, Any] = {"backup": {"before": {"take": False}, "after": {"take": True}}, "hooks": {"onExit": HOOK}}
 
 MACHINES = [
     pytest.param("AWS-RunPatchBaseline", "Linux", id="Linux"),

@@ -138,10 +138,14 @@ def test_an_instance_that_is_gone_is_refused(scene: Scenario) -> None:
     ("policy", "mistakes"),
     [
         pytest.param(
-            {"reboot": "maybe"}, ["policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"], id="value"
+            {"reboot": "maybe"},
+            ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"],
+            id="value",
         ),
         pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; known are operation"], id="key"),
-        pytest.param({"backup": {"after": "yes"}}, ["policy.backup.after: 'yes' is not true or false"], id="type"),
+        pytest.param(
+            {"backup": {"after": {"take": "yes"}}}, ["policy.backup.after.take: 'yes' is not true or false"], id="type"
+        ),
         pytest.param(["Install"], ["policy: ['Install'] is not an object"], id="not-an-object"),
         pytest.param(
             {
@@ -293,13 +297,14 @@ class TestSettings:
 
     def test_the_input_wins_over_the_settings_and_these_over_the_defaults(self, scene: Scenario) -> None:
         machine = scene.machine("precedence")
-        scene.settings({"backup": {"after": False, "noReboot": True, "deprecateAfterDays": 7}, "failOn": ["failed"]})
+        scene.settings({"backup": {"after": {"take": False}, "deprecateAfterDays": 7}, "failOn": ["failed"]})
 
         execution = scene.patch(machine, {"backup": {"deprecateAfterDays": 14}})
 
         assert execution.status == "SUCCEEDED"
         policy = scene.result(machine)["policy"]
-        assert policy["backup"] == {"before": True, "after": False, "noReboot": True, "deprecateAfterDays": 14}
+        after = {"take": False, "reboot": False}
+        assert policy["backup"] == {**DEFAULTS["backup"], "after": after, "deprecateAfterDays": 14}
         assert (policy["failOn"], policy["operation"]) == (["failed"], "Install")
         assert [image.no_reboot for image in scene.images(machine)] == [True]
         assert_given_back(scene, machine, "running")

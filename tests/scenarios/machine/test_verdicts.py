@@ -139,7 +139,7 @@ def test_a_policy_may_mind_no_verdict_at_all(scene: Scenario, wrong: str, verdic
 def test_without_reboot_the_patches_wait_for_one(scene: Scenario) -> None:
     machine = scene.machine("no-reboot")
 
-    execution = scene.patch(machine, {"reboot": "NoReboot", "backup": {"noReboot": True}})
+    execution = scene.patch(machine, {"reboot": "NoReboot", "backup": {"before": {"reboot": False}}})
 
     assert execution.status == "SUCCEEDED"
     assert machine.boots == 1
@@ -152,7 +152,7 @@ def test_without_reboot_the_patches_wait_for_one(scene: Scenario) -> None:
 def test_a_reboot_that_was_pending_before_is_done_with_the_patches(scene: Scenario) -> None:
     machine = scene.machine("was-pending", pending_reboot=True)
 
-    execution = scene.patch(machine, {"backup": {"before": False, "after": False}})
+    execution = scene.patch(machine, {"backup": {"before": {"take": False}, "after": {"take": False}}})
 
     assert execution.status == "SUCCEEDED"
     assert not machine.pending_reboot
@@ -244,7 +244,7 @@ def test_a_search_that_fails_is_minded_only_where_the_policy_minds_what_is_unkno
 
 def test_windows_update_without_reboot_leaves_the_reboot_pending(scene: Scenario) -> None:
     machine = scene.machine("update-no-reboot", platform="Windows")
-    policy = {"document": "AWS-InstallWindowsUpdates", "reboot": "NoReboot", "backup": {"noReboot": True}}
+    policy = {"document": "AWS-InstallWindowsUpdates", "reboot": "NoReboot", "backup": {"before": {"reboot": False}}}
 
     execution = scene.patch(machine, policy)
 

@@ -16,7 +16,7 @@ from rehearsal.engine.messages import Message
 from rehearsal.world.fleet import Machine
 from tests.scenarios.machine.scenario import Scenario
 
-QUICKLY: Mapping[str, Any] = {"backup": {"before": False, "after": False}}
+QUICKLY: Mapping[str, Any] = {"backup": {"before": {"take": False}, "after": {"take": False}}}
 """The policy of a run that is about something else than images."""
 
 FAILING: Mapping[str, Any] = {"wrong": ("install_error",)}

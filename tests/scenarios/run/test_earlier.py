@@ -9,7 +9,15 @@ import pytest
 
 from rehearsal.world.gates import Calendar
 from tests.scenarios.machine.scenario import assert_untouched
-from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, RunView, assert_patched, run_scenario
+from tests.scenarios.run.scenario import (
+    FAILING,
+    QUICKLY,
+    RunScenario,
+    RunView,
+    assert_patched,
+    let_a_month_pass,
+    run_scenario,
+)
 
 GUID = "0f1e2d3c-4b5a-4697-8877-66554433aabb"
 
@@ -97,14 +105,27 @@ def test_a_plan_that_somebody_has_changed_is_not_carried_out(scene: RunScenario)
         assert_untouched(scene, machine)
 
 
-def test_a_plan_that_outlived_its_patch_snapshot_is_not_carried_out(scene: RunScenario) -> None:
+def test_a_plan_that_has_expired_is_not_carried_out(scene: RunScenario) -> None:
     (machine,) = scene.machines("stale", 1)
     made = scene.run("stale", QUICKLY, planOnly=True)
     let_days_pass(scene, 3.1)
 
     run = scene.run(None, plan=made.run_id)
 
-    assert_refused(run, "PlanChangedError", "snapshot of the plan is older than it lives (three days): plan anew")
+    assert_refused(run, "PlanExpiredError", "its plan could be carried out until")
+    assert_untouched(scene, machine)
+
+
+def test_a_plan_whose_followed_snapshot_ends_before_the_run_does_is_not_carried_out(scene: RunScenario) -> None:
+    scene.machines("proved", 1)
+    (machine,) = scene.machines("outlived", 1)
+    proved = scene.run("proved", QUICKLY)
+    let_days_pass(scene, 2.9)
+    made = scene.run("outlived", QUICKLY, planOnly=True, follows=proved.run_id)
+
+    run = scene.run(None, plan=made.run_id)
+
+    assert_refused(run, "PlanExpiredError", "would be older than three days before the last machine is done")
     assert_untouched(scene, machine)
 
 
@@ -115,6 +136,55 @@ def test_a_plan_that_was_carried_out_is_not_carried_out_again(scene: RunScenario
     run = scene.run(None, plan=done.run_id)
 
     assert_refused(run, "InvalidInputError", "was not only planned; use resume for what it left")
+
+
+def test_a_plan_that_was_only_made_is_carried_out_once(scene: RunScenario) -> None:
+    (machine,) = scene.machines("single", 1)
+    made = scene.run("single", QUICKLY, planOnly=True)
+    first = scene.run(None, plan=made.run_id)
+    let_a_month_pass(machine)
+    before = scene.commands(machine)
+
+    second = scene.run(None, plan=made.run_id)
+
+    assert first.outcome == "succeeded"
+    assert_refused(second, "PlanCarriedOutError", f"run {first.run_id} has carried out its plan already")
+    assert scene.commands(machine) == before
+
+
+def test_of_two_runs_that_carry_out_one_plan_at_the_same_moment_one_does(scene: RunScenario) -> None:
+    (machine,) = scene.machines("at-once", 1)
+    made = scene.run("at-once", QUICKLY, planOnly=True)
+
+    runs = [scene.start_run(None, plan=made.run_id) for _ in range(2)]
+    scene.settle()
+
+    first, second = sorted((scene.view(arn) for arn in runs), key=lambda run: run.outcome, reverse=True)
+    assert (first.outcome, second.outcome) == ("succeeded", "refused")
+    assert second.execution.error == "PlanCarriedOutError"
+    assert_patched(scene, machine)
+
+
+def test_a_plan_that_was_refused_can_be_carried_out_once_that_is_mended(scene: RunScenario) -> None:
+    (machine,) = scene.machines("mended", 1)
+    scene.account.calendars["lost"] = Calendar("DEFAULT_OPEN")
+    made = scene.run("mended", {**QUICKLY, "gates": {"calendars": ["lost"]}}, planOnly=True)
+    calendar = scene.account.calendars.pop("lost")
+    refused = scene.run(None, plan=made.run_id)
+    scene.account.calendars["lost"] = calendar
+
+    run = scene.run(None, plan=made.run_id)
+
+    assert refused.execution.error == "PlanRefusedError"
+    assert run.outcome == "succeeded"
+    assert_patched(scene, machine)
+
+
+def test_a_plan_is_not_made_of_a_plan(scene: RunScenario) -> None:
+    scene.machines("again", 1)
+    made = scene.run("again", QUICKLY, planOnly=True)
+
+    assert_refused(scene.run(None, plan=made.run_id, planOnly=True), "InvalidInputError", "input.planOnly")
 
 
 def test_the_plan_of_a_run_that_still_works_is_nobodys_else(scene: RunScenario) -> None:
@@ -206,6 +276,72 @@ def test_a_plan_that_was_approved_beforehand_is_carried_out_without_asking_again
     assert run.outcome == "succeeded"
     assert "Ask For Approval" not in scene.states(run.arn)
     assert_patched(scene, machine)
+
+
+@pytest.fixture
+def stricter(scene: RunScenario) -> Iterator[RunScenario]:
+    """The account's settings are made stricter in the test, and taken back after it."""
+    yield scene
+    scene.settings(None)
+    scene.approvers("anna", "ben")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"approval": {"required": True}}, {"approval": {"above": 1}}], ids=["required", "above"]
+)
+def test_a_plan_needs_the_approval_that_the_settings_ask_for_since(
+    stricter: RunScenario, settings: dict[str, object]
+) -> None:
+    group = f"since-{next(iter(settings['approval']))}"  # type: ignore[call-overload]
+    machines = stricter.machines(group, 2)
+    made = stricter.run(group, QUICKLY, planOnly=True)
+    stricter.settings(settings)
+
+    run = stricter.run(None, plan=made.run_id)
+
+    assert run.outcome == "not_answered"
+    for machine in machines:
+        assert_untouched(stricter, machine)
+
+
+def test_a_plan_minds_the_gates_that_the_settings_have_since(stricter: RunScenario) -> None:
+    (machine,) = stricter.machines("gated", 1)
+    made = stricter.run("gated", QUICKLY, planOnly=True)
+    stricter.account.calendars["freeze"] = Calendar("DEFAULT_CLOSED")
+    stricter.settings({"gates": {"calendars": ["freeze"]}})
+
+    run = stricter.run(None, plan=made.run_id)
+
+    assert run.plan["policy"]["gates"]["calendars"] == ["freeze"]
+    assert run.report["closed"]["error"] == "CalendarClosedError"
+    assert_untouched(stricter, machine)
+
+
+def test_an_approval_counts_by_the_approvers_and_the_settings_of_now(stricter: RunScenario) -> None:
+    asked = {**QUICKLY, "approval": {"required": True}}
+    for group in ("fewer", "left"):
+        stricter.machines(group, 1)
+    plans = {group: stricter.run(group, asked, planOnly=True) for group in ("fewer", "left")}
+    for made in plans.values():
+        assert stricter.decide(made.run_id)[0] == 200
+
+    stricter.settings({"approval": {"minApprovals": 2}})
+    too_few = stricter.run(None, plan=plans["fewer"].run_id)
+    stricter.settings("{}")
+    stricter.approvers("ben")
+    not_any_more = stricter.run(None, plan=plans["left"].run_id)
+
+    assert (too_few.outcome, not_any_more.outcome) == ("not_answered", "not_answered")
+
+
+def test_what_a_run_left_is_held_against_the_settings_of_now(stricter: RunScenario) -> None:
+    first = leave_some(stricter, "strict-rest")
+    stricter.settings({"approval": {"required": True}, "gates": {"alarms": []}})
+
+    run = stricter.run(None, resume=first.run_id)
+
+    assert run.plan["policy"]["approval"]["required"]
+    assert run.outcome == "not_answered"
 
 
 # Taking up what is left.

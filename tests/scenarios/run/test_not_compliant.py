@@ -14,7 +14,7 @@ NIGHT = """
 description: What no patching makes compliant, and machines whose tag is nearly the window's.
 begins: "2026-07-14T01:00:00+00:00"
 parameters: {WindowDurationHours: 4, TimeZone: UTC}
-policy: {maxConcurrency: 6, minHealthy: 0, backup: {before: false, after: false}}
+policy: {maxConcurrency: 6, minHealthy: 0, backup: {before: {take: false}, after: {take: false}}}
 window: {executions: [{expect: {outcome: succeeded, counts: {succeeded: 5}}}]}
 groups: [{name: shop, min: 0, max: 1, loadBalancer: false}]
 instances:

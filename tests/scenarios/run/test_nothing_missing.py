@@ -65,7 +65,7 @@ def test_the_mail_tells_them_apart(again: RehearsalOutcome) -> None:
 PROOF = """
 description: Nothing is missing on the canary; the next ones stand in for it, until one is patched and has stood.
 parameters: {WindowDurationHours: 6, TimeZone: UTC}
-policy: {maxConcurrency: 4, canary: {count: 1}, soakMinutes: 15, backup: {before: false, after: false}}
+policy: {maxConcurrency: 4, canary: {count: 1}, soakMinutes: 15, backup: {before: {take: false}, after: {take: false}}}
 window: {executions: [{expect: {outcome: OUTCOME, counts: {COUNTS}}}]}
 instances:
   - {name: a, count: 3, tags: {WinUpdate: "ON"}, expect: {run: already_compliant}}

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from drydock.approval.approvals import is_approved
+from drydock.approval.approvals import count_approvals
 from drydock.approval.approvers import may_approve, person_of, read_approvers
 from drydock.aws.ssm import Ssm
 from drydock.aws.table import Table
@@ -526,10 +526,9 @@ def test_a_plan_that_was_only_made_can_be_approved_and_carried_out_for_three_day
 
     assert (status, said["message"]) == (200, f"Plan {RUN} is approved.")
     assert asking.answers == []
-    assert is_approved(asking.run, asking.hash, asking.clock(), "")
-    assert not is_approved(asking.run, "0" * 64, asking.clock(), "")
-    asking.clock.move(hours=12)
-    assert not is_approved(asking.run, asking.hash, asking.clock(), "")
+    assert count_approvals(asking.run, [ANNA], "IAM", "") == 1
+    assert count_approvals(asking.run, [BEN], "IAM", "") == 0, "she may not approve any more"
+    assert count_approvals(asking.run, [ANNA], "IAM", ANNA) == 0, "who carries it out does not approve it"
 
 
 def test_a_plan_that_was_only_made_can_be_approved_with_the_plain_command_line(asking: Asking) -> None:
@@ -538,7 +537,7 @@ def test_a_plan_that_was_only_made_can_be_approved_with_the_plain_command_line(a
 
     asking.write(f"approve {asking.hash}", ANNA)
 
-    assert is_approved(asking.run, asking.hash, asking.clock(), "")
+    assert count_approvals(asking.run, [ANNA], "IAM", "") == 1
     assert asking.run.outcome == "planned", "the run itself stays as it has ended"
     assert asking.run.is_ended
 
@@ -550,7 +549,7 @@ def test_a_plan_that_is_too_old_or_of_a_run_that_was_not_only_planned_cannot_be_
     asking.clock.move(days=3)
 
     assert asking.decide(ANNA)[0] == 410
-    assert not is_approved(asking.run, asking.hash, asking.clock(), "")
+    assert count_approvals(asking.run, [ANNA], "IAM", "") == 0
 
 
 def test_a_run_that_has_ended_otherwise_cannot_be_approved(asking: Asking) -> None:

@@ -25,7 +25,7 @@ from drydock.records import intents
 from drydock.records.group_leases import claim_member
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, find_lease
-from drydock.request.policy import DEFAULTS, effective_policy
+from drydock.request.policy import DEFAULTS, effective_policy, of_member
 from drydock.subject import read_subject
 from drydock.telling.text import Location
 from tests.unit.fakes import START
@@ -217,23 +217,26 @@ def test_people_read_who_launches_from_the_new_version(change: Mapping[str, Any]
     assert line in text
 
 
-@pytest.mark.parametrize(
-    ("given", "is_wrong"),
-    [
-        ({}, False),
-        ({"backup": {"after": False}}, True),
-        ({"backup": {"noReboot": True}}, True),
-        ({"backup": {"after": False}, "operation": "Scan"}, False),
-        ({"backup": {"after": False}, "operation": "UpdateAgents"}, False),
-        ({"backup": {"after": False}, "refreshLaunchTemplate": {"enabled": False}}, False),
-    ],
-)
-def test_a_golden_image_needs_the_image_that_is_made_after_patching(given: Mapping[str, Any], is_wrong: bool) -> None:
-    policy = {"refreshLaunchTemplate": {"enabled": True}, **given}
+@pytest.mark.parametrize("after", [{"take": False}, {"reboot": False}, {}], ids=str)
+def test_a_golden_image_is_made_after_patching_and_with_a_reboot_whatever_else_is_backed_up(
+    after: Mapping[str, bool],
+) -> None:
+    wanted = {"refreshLaunchTemplate": {"enabled": True}, "backup": {"after": after}}
 
-    _, mistakes = effective_policy("{}", "/drydock/policy", policy)
+    policy, mistakes = effective_policy("{}", "/drydock/policy", wanted)
 
-    assert [mistake.split(":")[0] for mistake in mistakes] == ["policy.refreshLaunchTemplate"] * is_wrong
+    assert mistakes == []
+    assert of_member(policy)["backup"]["after"] == {"take": True, "reboot": True}
+
+
+@pytest.mark.parametrize("members", [True, False])
+def test_a_member_is_imaged_only_if_the_policy_says_so_and_before_patching_never_with_a_reboot(members: bool) -> None:
+    policy, _ = effective_policy("{}", "/drydock/policy", {"backup": {"members": members, "after": {"reboot": True}}})
+
+    backup = of_member(policy)["backup"]
+
+    assert (backup["before"]["take"], backup["before"]["reboot"]) == (members, False)
+    assert backup["after"] == {"take": members, "reboot": True}
 
 
 class EmptyGroup(AutoScaling):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drydock.errors import InstanceNotFoundError, InvalidInputError, InvalidPolicyError, PlanChangedError
+from drydock.errors import InstanceNotFoundError, InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.plan.making import Earlier, Facts, Frame, frame_of, make_plan, take_over
 from drydock.plan.plans import Plan, plan_hash
 from drydock.plan.run_request import RunRequest, Source
@@ -196,15 +196,26 @@ def test_a_run_that_follows_another_has_its_patches_and_a_canary_of_its_own(sinc
 def test_a_plan_that_is_taken_over_stays_the_one_that_was_approved() -> None:
     before = earlier()
 
-    moved = take_over(before, request("plan"), run("night-8"), NOW + timedelta(days=1))
+    moved = take_over(before, request("plan"), policy(), run("night-8"), NOW + timedelta(days=1))
 
     assert moved["runId"] == "night-8"
     assert plan_hash(moved) == plan_hash(before.plan)
 
 
 def test_a_plan_is_not_taken_over_once_its_patches_are_too_old() -> None:
-    with pytest.raises(PlanChangedError, match="plan anew"):
-        take_over(earlier(OLD), request("plan"), run("night-8"), NOW)
+    with pytest.raises(PlanExpiredError, match="plan anew"):
+        take_over(earlier(OLD), request("plan"), policy(), run("night-8"), NOW)
+
+
+def test_a_plan_that_is_taken_over_asks_and_minds_what_the_settings_do_since() -> None:
+    strict = policy(
+        approval={"required": True, "minApprovals": 3}, gates={"alarms": ["errors-5xx"], "calendars": ["freeze"]}
+    )
+
+    moved = take_over(earlier(), request("plan"), strict, run("night-8"), NOW)["policy"]
+
+    assert (moved["approval"]["required"], moved["approval"]["minApprovals"]) == (True, 3)
+    assert moved["gates"] == {"alarms": ["errors-5xx"], "calendars": ["freeze"]}
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def a_run(**more: Any) -> Run:
         "taken": {},
         "soak_until": None,
         "approval": None,
+        "carried_out_by": "",
         "ended": None,
     }
     return Run(**{**facts, **more})

@@ -42,7 +42,7 @@ def test_without_settings_and_input_the_defaults_hold() -> None:
 
 
 def test_the_input_stands_over_the_settings_and_these_over_the_defaults() -> None:
-    account = {"reboot": "NoReboot", "notify": "each", "backup": {"after": False, "deprecateAfterDays": 30}}
+    account = {"reboot": "NoReboot", "notify": "each", "backup": {"after": {"take": False}, "deprecateAfterDays": 30}}
 
     policy, mistakes = effective_policy(
         json.dumps(account), NAME, {"notify": "summary", "backup": {"deprecateAfterDays": 7}}
@@ -51,7 +51,12 @@ def test_the_input_stands_over_the_settings_and_these_over_the_defaults() -> Non
     assert mistakes == []
     assert policy["reboot"] == "NoReboot"
     assert policy["notify"] == "summary"
-    assert policy["backup"] == {"before": True, "after": False, "noReboot": False, "deprecateAfterDays": 7}
+    assert policy["backup"] == {
+        "before": {"take": True, "reboot": True, "method": "image", "wait": "available"},
+        "after": {"take": False, "reboot": False},
+        "members": False,
+        "deprecateAfterDays": 7,
+    }
 
 
 def test_a_list_replaces_the_list_below_it() -> None:
@@ -72,13 +77,24 @@ def test_the_defaults_are_never_changed() -> None:
 @pytest.mark.parametrize(
     ("given", "mistake"),
     [
-        ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"),
+        ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"),
         ({"rebot": "NoReboot"}, "policy.rebot: unknown; known are operation, document, reboot"),
         ({"operation": None}, "policy.operation: None is not one of Install, Scan, UpdateAgents"),
         ({"agents": ["amazon-ssm-agent"]}, "policy.agents[0]: 'amazon-ssm-agent' is not one of AmazonSSMAgent, Amaz"),
         ({"document": "AWS-RunShellScript"}, "policy.document: 'AWS-RunShellScript' is not one of"),
         ({"backup": True}, "policy.backup: True is not an object"),
-        ({"backup": {"before": "yes"}}, "policy.backup.before: 'yes' is not true or false"),
+        ({"backup": {"before": "yes"}}, "policy.backup.before: 'yes' is not an object"),
+        ({"backup": {"before": False}}, 'policy.backup.before: false is written {"take": false} now'),
+        ({"backup": {"after": True}}, 'policy.backup.after: true is written {"take": true} now'),
+        ({"backup": {"noReboot": True}}, "policy.backup.noReboot: is written policy.backup.before.reboot and policy.b"),
+        ({"backup": {"method": "image"}}, "policy.backup.method: unknown; known are before, after, members, deprecate"),
+        ({"backup": {"before": {"method": "vss"}}}, "policy.backup.before.method: 'vss' is not there yet"),
+        ({"backup": {"before": {"method": "dump"}}}, "policy.backup.before.method: 'dump' is not one of image"),
+        (
+            {"backup": {"before": {"wait": "never"}}},
+            "policy.backup.before.wait: 'never' is not one of available, begun",
+        ),
+        ({"backup": {"after": {"wait": "begun"}}}, "policy.backup.after.wait: unknown; known are take, reboot"),
         ({"backup": {"deprecateAfterDays": 0}}, "policy.backup.deprecateAfterDays: 0 is not a whole number from 1"),
         ({"backup": {"deprecateAfterDays": True}}, "policy.backup.deprecateAfterDays: True is not a whole number"),
         ({"deadlines": {"imageSeconds": 86401}}, "policy.deadlines.imageSeconds: 86401 is not a whole number from 60"),

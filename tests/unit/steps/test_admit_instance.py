@@ -296,7 +296,7 @@ def test_without_settings_the_defaults_count(world: World) -> None:
 
 
 def test_the_settings_of_the_account_count(world: World) -> None:
-    world.ssm.parameters["/drydock/policy"] = json.dumps({"notify": "each", "backup": {"after": False}})
+    world.ssm.parameters["/drydock/policy"] = json.dumps({"notify": "each", "backup": {"after": {"take": False}}})
 
     policy = admit(world, policy={"notify": "summary"})["policy"]
 

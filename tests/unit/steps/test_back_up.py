@@ -24,7 +24,7 @@ def the_image(world: World) -> dict[str, Any]:
 
 @pytest.mark.parametrize("no_reboot", [True, False])
 def test_an_image_is_asked_for_and_waited_for(world: World, no_reboot: bool) -> None:
-    world.set_policy(backup={"noReboot": no_reboot})
+    world.set_policy(backup={"before": {"reboot": not no_reboot}})
     world.hold()
 
     back_up(world, token="T")

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from drydock import errors
+from drydock.catalogue.english.language import ENGLISH
+from drydock.catalogue.saying import say
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records.results import Work
 from drydock.telling.envelope import wrap_for_protocols
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import NEXT_STEPS, VERDICTS, Location, console_link, machine_text, object_link, windows_link
+from drydock.telling.text import NEXT_STEPS, Location, advice_for, console_link, machine_text, object_link, windows_link
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_result, some_findings, some_patches, some_work
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, TOPIC, World
 
+VERDICTS = [key.removeprefix("verdict.") for key in ENGLISH.sentences if key.startswith("verdict.")]
 LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 WORK = some_work(problems=["the tag could not be written"], findings=some_findings(hooks={"onExit": "ran"}))
 
@@ -262,7 +265,7 @@ def test_a_machine_has_its_name_where_it_has_one(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_every_verdict_can_be_told(verdict: str) -> None:
-    assert VERDICTS[verdict] in failure(result=a_result("failed", work=replace(WORK, verdict=verdict)))[1]
+    assert say(f"verdict.{verdict}") in failure(result=a_result("failed", work=replace(WORK, verdict=verdict)))[1]
 
 
 FINAL = [
@@ -277,7 +280,7 @@ def test_every_error_is_told_with_something_to_do(error: str) -> None:
     _, text = failure(failure={"error": error, "cause": "the cause"})
 
     advice = text.split("What to do next\n")[1].splitlines()[0].strip()
-    assert advice == getattr(errors, error).advice
+    assert advice == advice_for(error)
 
 
 def test_links_lead_to_reports_and_windows_in_the_console_of_their_partition() -> None:

@@ -36,7 +36,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.plan.stored_plans import read_plan
-from drydock.records.runs import AWAITING_APPROVAL, PLANNING, SNAPSHOT_LIVES, Run, read_run, require_run, update_run
+from drydock.records.runs import AWAITING_APPROVAL, PLAN_LIVES, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
@@ -186,19 +186,21 @@ def approval_of(run: Run) -> Approval | None:
     )
 
 
-def is_approved(run: Run, hash: str, now: datetime, started_by: str) -> bool:
-    """Whether the plan of this run was approved, by others than who carries it out, and is not too old for that."""
+def count_approvals(run: Run, approvers: Sequence[str], auth: Literal["IAM", "LINK"], started_by: str) -> int:
+    """By how many people the plan of this run stands approved, by the approvers of now and others than who starts it.
+
+    None while it is open or rejected. A name that was typed in counts only where links are sent.
+    """
     approval = approval_of(run)
-    if (
-        approval is None
-        or approval.decision != APPROVED
-        or approval.hash != hash
-        or now >= run.started + SNAPSHOT_LIVES
-    ):
-        return False
+    if approval is None or approval.decision != APPROVED or approval.hash != run.require_plan().hash:
+        return 0
     starter = person_of(started_by) if started_by else ""
-    approving = {one.person for one in approval.decisions if one.decision == APPROVED}
-    return len(approving - {starter}) >= approvals_needed(run)
+    approving = {
+        one.person
+        for one in approval.decisions
+        if one.decision == APPROVED and ((auth == "LINK") if one.via == "link" else may_approve(one.by, approvers))
+    }
+    return len(approving - {starter})
 
 
 def decisions_parameter(stack: str, run_id: str) -> str:
@@ -363,7 +365,7 @@ def _approval_of_plan_only(run: Run) -> Approval:
         token="",
         sequence="",
         asked=run.started,
-        until=run.started + SNAPSHOT_LIVES,
+        until=run.started + PLAN_LIVES,
         hash=run.require_plan().hash,
         link_hash="",
         decisions=(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
-from drydock.telling.text import WANTED, Location, console_link, machine_text, one_line, subject_line
+from drydock.telling.text import Location, console_link, machine_text, subject_line
 from drydock.texts import first_of
 from drydock.times import for_people, from_text
 
@@ -60,7 +61,7 @@ def approval_message(
     machines = count_text(count_planned(plan))
     deadline = for_people(until, location.time_zone)
     late = sum(map(count_outside, plan["machines"]))
-    verb = WANTED[plan["operation"]]
+    verb = say(f"wanted.{plan['operation']}")
     recorded = run.require_plan()
     lines = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
@@ -142,7 +143,8 @@ def what_text(plan: Plan) -> str:
     policy = plan["policy"]
     if plan["operation"] == "UpdateAgents":
         return one_line(f"UpdateAgents: {', '.join(policy['agents'])}")
-    images = [moment for moment in ("before", "after") if policy["backup"][moment]]
+    wanted = {"before": policy["backup"]["before"]["take"], "after": policy["backup"]["after"]["take"]}
+    images = [moment for moment, is_wanted in wanted.items() if is_wanted]
     backup = f", image {' and '.join(images)}" if images else ", no image"
     return f"{plan['operation']} with {policy['document']}" + (backup if plan["operation"] == "Install" else "")
 

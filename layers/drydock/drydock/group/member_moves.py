@@ -42,7 +42,7 @@ def is_health_proved(work: Work | None) -> bool:
         return True
     succeeded = {command["commandId"] for command in work.findings.commands if command["status"] == "Success"}
     passed = {command["step"] for command in work.commands if command["commandId"] in succeeded}
-    was_rebooted = intents.image("After") in work.times and not work.findings.policy["backup"]["noReboot"]
+    was_rebooted = intents.image("After") in work.times and work.findings.policy["backup"]["after"]["reboot"]
     return intents.health_probe("Image" if was_rebooted else "Patching") in passed
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from drydock.aws.autoscaling import LATEST_VERSION
+from drydock.catalogue.saying import one_line, say
 from drydock.errors import Failure
 from drydock.records.results import Member, RefreshedTemplate, Result, Roll
-from drydock.telling.text import DONE, Location, advice_for, console_link, machine_text, one_line, subject_line
+from drydock.telling.text import Location, advice_for, console_link, machine_text, subject_line
 from drydock.times import for_people
 
 _MOST_MEMBERS = 20
@@ -94,7 +95,7 @@ def group_not_given_back_message(
 
 
 def _done(roll: Roll | None) -> str:
-    return DONE[roll.operation] if roll else "patched"
+    return say(f"done.{roll.operation if roll else 'Install'}")
 
 
 def _what(failure: Failure | None, result: Result | None) -> str:

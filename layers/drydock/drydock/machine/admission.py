@@ -35,7 +35,7 @@ from drydock.records.leases import (
 from drydock.records.runs import MOST_RUN_ID, Run, child_execution, find_place, find_run
 from drydock.records.staleness import is_stale
 from drydock.request.instance import InstanceRequest, read_request
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy, documents_of
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy, documents_of, of_member
 from drydock.request.step import Step
 from drydock.subject import Subject
 from drydock.tags import GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
@@ -98,7 +98,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     state = services.ssm.find_patch_state(request.instance_id) if by_baseline else None
     admitted = {
         "instanceId": request.instance_id,
-        "policy": request.policy,
+        "policy": of_member(request.policy) if roll is not None else request.policy,
         "machine": machine,
         "patchesBefore": count_patches(services, request.instance_id, state),
         # A machine that is stopped proves nothing.

@@ -13,6 +13,7 @@ from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutEr
 from drydock.records import intents
 from drydock.records.leases import Hold, Lease
 from drydock.records.waits import Wait, Work
+from drydock.request.policy import Policy
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
 
@@ -48,7 +49,7 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
         name,
         # EC2 takes 255 ASCII characters here: no name that people gave.
         f"{step.instance_id} {moment.lower()} patching by {services.environment.stack}",
-        no_reboot=step.policy["backup"]["noReboot"],
+        no_reboot=not _with_reboot(step.policy, moment),
         tags={
             "Name": name,
             "DrydockInstance": step.instance_id,
@@ -68,6 +69,12 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
         intent=claim.intent.name,
         answer={} if claim.intent.id else {"id": image_id},
     )
+
+
+def _with_reboot(policy: Policy, moment: str) -> bool:
+    """Whether a running machine is rebooted for its image, so that nothing is written meanwhile."""
+    backup = policy["backup"]
+    return backup["before"]["reboot"] if moment == "Before" else backup["after"]["reboot"]
 
 
 def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from drydock.catalogue.saying import knows, say
 from drydock.errors import Failure
 from drydock.records.results import AgentUpdate, Result, Work
-from drydock.telling.text import NEXT_STEPS, VERDICTS, Location, _where, advice_for, machine_text, subject_line
+from drydock.telling.text import NEXT_STEPS, Location, _where, advice_for, machine_text, subject_line
 from drydock.texts import first_of
 from drydock.times import for_people
-
-_AGENT_VERDICTS = {
-    "failed": "an agent could not be updated",
-    "not_patched": "no agent was updated",
-    "unknown": "it is not known which agents are installed",
-}
-"""What these verdicts mean where agents were to be updated."""
 
 
 def _patches(work: Work) -> list[str]:
@@ -49,8 +43,9 @@ def _is_of_agents(work: Work) -> bool:
 
 
 def _verdict(work: Work) -> str:
-    own = _AGENT_VERDICTS.get(work.verdict) if _is_of_agents(work) else None
-    return own or VERDICTS[work.verdict]
+    if _is_of_agents(work) and knows(f"verdict_of_agents.{work.verdict}"):
+        return say(f"verdict_of_agents.{work.verdict}")
+    return say(f"verdict.{work.verdict}")
 
 
 def _details(work: Work) -> list[str]:

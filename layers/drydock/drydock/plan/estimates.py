@@ -13,7 +13,14 @@ from datetime import timedelta
 from typing import Literal, NamedTuple, TypedDict
 
 from drydock.records.history import History
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, SSM_AGENT, HookPolicy, Policy
+from drydock.request.policy import (
+    INSTALL_WINDOWS_UPDATES,
+    RUN_PATCH_BASELINE,
+    SSM_AGENT,
+    HookPolicy,
+    Policy,
+    of_member,
+)
 
 Basis = Literal["own history", "last failure", "patch group", "guess"]
 """What an estimate comes from, the surest first."""
@@ -143,12 +150,12 @@ def steps_of_machine(policy: Policy, platform: str, power: str, *, is_member: bo
     A member of a group leaves service in it; its return is the roll's.
     """
     leaves = is_member and policy["operation"] != "Scan"
-    return [_step(what, figure, platform) for what, figure in _steps(policy, power != "stopped", leaves)]
+    done = of_member(policy) if is_member else policy
+    return [_step(what, figure, platform) for what, figure in _steps(done, power != "stopped", leaves)]
 
 
 def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figure]]:
     backup, installs = policy["backup"], policy["operation"] == "Install"
-    reboots_for_image = runs and not backup["noReboot"]
     looks = installs and runs and policy["whenCompliant"] == "leave"
     if looks:
         yield from _steps_of_look(policy)
@@ -157,9 +164,9 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
     drains = installs and bool(policy["hooks"]["beforeAnything"])
     if runs and drains:
         yield f"hook {policy['hooks']['beforeAnything']}", HOOK
-    if installs and backup["before"]:
+    if installs and backup["before"]["take"]:
         yield "image before", IMAGE
-        if reboots_for_image:
+        if runs and backup["before"]["reboot"]:
             yield "reboot for the image before", IMAGE_REBOOT
     if not runs:
         yield "start", START
@@ -175,9 +182,9 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
         yield from _steps_of_agents(policy)
     if not runs:
         yield "stop", STOP
-    if installs and backup["after"]:
+    if installs and backup["after"]["take"]:
         yield "image after", IMAGE
-        if reboots_for_image:
+        if runs and backup["after"]["reboot"]:
             yield "reboot for the image after", IMAGE_REBOOT
             if policy["healthProbe"]:
                 yield "health probe after the image", COMMAND
@@ -203,9 +210,11 @@ def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tupl
     yield "installation", WINDOWS_UPDATE if policy["document"] == INSTALL_WINDOWS_UPDATES else INSTALL
     if hooks["postInstall"]:
         yield f"hook {hooks['postInstall']}", HOOK
-        if pauses and policy["reboot"] != "NoReboot":
+        if pauses and policy["reboot"] == "RebootIfNeeded":
             yield "pause before the reboot", PAUSE
-    if policy["reboot"] != "NoReboot":
+    if policy["reboot"] == "WhenNeeded":
+        yield "probe after the installation", COMMAND
+    if policy["reboot"] in ("RebootIfNeeded", "WhenNeeded"):
         yield "reboot", REBOOT
     if hooks["onExit"]:
         yield f"hook {hooks['onExit']}", HOOK
@@ -265,8 +274,11 @@ def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str
         return []
     backup = policy["backup"]
     changes: dict[str, Policy] = {
-        "backup.noReboot": {**policy, "backup": {**backup, "noReboot": True}},
-        "backup.after false": {**policy, "backup": {**backup, "after": False}},
+        "backup.before.reboot false": {
+            **policy,
+            "backup": {**backup, "before": {**backup["before"], "reboot": False}},
+        },
+        "backup.after.take false": {**policy, "backup": {**backup, "after": {**backup["after"], "take": False}}},
     }
     whole, *others = (
         total_of(steps_of_machine(one, platform, power, is_member=False)) for one in (policy, *changes.values())

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
-from drydock.errors import InvalidInputError, InvalidPolicyError, PlanChangedError
+from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.machine.refusal import refusal_as_protected
@@ -40,8 +40,8 @@ from drydock.plan.same_patches import warn_of_other_patches
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
-from drydock.records.runs import SNAPSHOT_LIVES, Run
-from drydock.request.policy import Policy
+from drydock.records.runs import PLAN_LIVES, SNAPSHOT_LIVES, Run
+from drydock.request.policy import Policy, tighten
 from drydock.subject import Group
 from drydock.tags import GROUP_TAG
 from drydock.times import to_text
@@ -88,6 +88,11 @@ class Earlier:
     def snapshot_lives(self, now: datetime) -> bool:
         """Whether all machines can be given the patches still that this run's got."""
         return now - self.run.require_plan().snapshot_since <= SNAPSHOT_LIVES
+
+    @property
+    def is_snapshot_unused(self) -> bool:
+        """Whether no command has named its snapshot yet: it was only planned, and made the name itself."""
+        return self.run.require_plan().is_only and self.plan["snapshotId"] == own_snapshot(self.run)
 
 
 @dataclass(frozen=True)
@@ -261,7 +266,7 @@ class _Snapshot(NamedTuple):
 
 def _choose_snapshot(facts: Facts) -> _Snapshot:
     request, earlier = facts.request, facts.earlier
-    own = request.snapshot_id or str(uuid.uuid5(uuid.NAMESPACE_URL, facts.run.holder.execution))
+    own = request.snapshot_id or own_snapshot(facts.run)
     if earlier is None:
         return _Snapshot(own, False, [])
     if earlier.snapshot_lives(facts.now):
@@ -271,6 +276,11 @@ def _choose_snapshot(facts: Facts) -> _Snapshot:
         "with patches as they are approved now" + (", and with a new canary" if facts.resumed else "")
     )
     return _Snapshot(own, False, [warning])
+
+
+def own_snapshot(run: Run) -> str:
+    """The name that a run gives its patch snapshot, always the same: AWS makes one for a name that it does not know."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, run.holder.execution))
 
 
 def _describe_window(window: WindowFacts | None) -> PlannedWindow | None:
@@ -285,14 +295,23 @@ def _describe_window(window: WindowFacts | None) -> PlannedWindow | None:
     }
 
 
-def take_over(earlier: Earlier, request: RunRequest, run: Run, now: datetime) -> Plan:
-    """The earlier run's plan as it is, at other times. Raises PlanChangedError when its patches are too old."""
+def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, now: datetime) -> Plan:
+    """The earlier run's plan as it is, at other times, with approvals and gates as strict as the account's of now.
+
+    Raises PlanExpiredError.
+    """
     plan = earlier.plan
     policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
     frame = frame_of(None, policy, run.started)
-    if not earlier.snapshot_lives(now):
-        raise PlanChangedError(
-            f"{earlier.run.run_id}: the patch snapshot of the plan is older than it lives (three days): plan anew"
+    expires = earlier.run.started + PLAN_LIVES
+    if now >= expires:
+        raise PlanExpiredError(
+            f"{earlier.run.run_id}: its plan could be carried out until {to_text(expires)}: plan anew"
         )
-    moved = at_another_time({**plan, "policy": policy}, now, frame.end, frame.last_admission)
+    if not earlier.is_snapshot_unused and not earlier.snapshot_lives(frame.end):
+        raise PlanExpiredError(
+            f"{earlier.run.run_id}: the patch snapshot of its plan would be older than three days before the last "
+            "machine is done: plan anew"
+        )
+    moved = at_another_time({**plan, "policy": tighten(policy, account)}, now, frame.end, frame.last_admission)
     return {**moved, "runId": run.run_id, "createdAt": to_text(now)}

@@ -117,6 +117,8 @@ def _combinations(values: Mapping[str, Any], policy: Policy) -> list[str]:
         if source in values:
             fixed = [name for name in ("operations", "follows", "snapshotId") if name in values]
             mistakes += [f"input.{name}: the run named in {source} says it" for name in fixed]
+    if "plan" in values and values.get("planOnly"):
+        mistakes.append("input.planOnly: the run named in plan has made the plan already")
     given = values.get("policy")
     if "plan" in values and isinstance(given, Mapping) and set(given) - {"deadlineMinutes"}:
         mistakes.append("input.policy: the plan has its policy; only deadlineMinutes may be given with it")

@@ -15,7 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
-from drydock.errors import DrydockError, Failure, RunNotFoundError, RunOverError, UnreadableItemError
+from drydock.errors import (
+    DrydockError,
+    Failure,
+    PlanCarriedOutError,
+    RunNotFoundError,
+    RunOverError,
+    UnreadableItemError,
+)
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, number, read_all, readable, text
 from drydock.subject import Group, Subject, read_subject, subject_of_item
@@ -26,8 +33,11 @@ PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVA
 OPEN_RUNS, UNTOLD_RUNS = "RUNS", "UNTOLD_RUNS"
 
 SNAPSHOT_LIVES = timedelta(days=3)
-"""So long the patch snapshot of a run, and with it its plan, can be used:
+"""So long the patch snapshot of a run can be used, counted from the first command that names it:
 https://docs.aws.amazon.com/systems-manager/latest/userguide/patch-manager-aws-runpatchbaseline.html"""
+
+PLAN_LIVES = timedelta(days=3)
+"""So long a plan that was only made can be approved and carried out."""
 
 MOST_RUN_ID = _MOST_NAME = 80
 _MOST_GROUP_NAME = 24
@@ -298,6 +308,8 @@ class Run:
     """Until when nothing begins after the canary; None while that was not asked for."""
     approval: Mapping[str, Any] | None
     """As `approval.approvals` writes and reads it; None while nobody was asked."""
+    carried_out_by: str
+    """The id of the run that carries out the plan of this one, which was only made; empty while none does."""
     ended: RecordedEnd | None
 
     def belongs_to(self, holder: Holder, started: datetime) -> bool:
@@ -406,6 +418,7 @@ def read_run(item: Item) -> Run:
         taken=_read_taken(item),
         soak_until=moment(item["soakUntil"]) if "soakUntil" in item else None,
         approval=mapping(item["approval"]) if "approval" in item else None,
+        carried_out_by=text(item.get("carriedOutBy", "")),
         ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
     )
 
@@ -528,6 +541,31 @@ def record_plan(table: Table, run: Run, plan: RecordedPlan) -> Run:
         if standing is not None and standing.holder == run.holder and standing.phase == PLANNING:
             return standing
         raise RunOverError(f"{run.run_id}: the run went while it was planned") from refused
+
+
+def mark_carried_out(table: Table, planned: Run, by: Run) -> None:
+    """Say in a run that was only planned who carries its plan out; once. Raises PlanCarriedOutError."""
+    try:
+        update_run(
+            table,
+            planned,
+            {"carriedOutBy": by.run_id},
+            "(attribute_not_exists(carriedOutBy) OR carriedOutBy = :by)",
+            {":by": by.run_id},
+        )
+    except ConditionFailedError as refused:
+        standing = read_run(refused.found) if refused.found else planned
+        require_not_carried_out(standing, by)
+        raise RunOverError(f"{planned.run_id}: the run is gone") from refused
+
+
+def require_not_carried_out(planned: Run, by: Run) -> None:
+    """Raises PlanCarriedOutError when another run than this one carries the plan out."""
+    if planned.carried_out_by not in ("", by.run_id):
+        raise PlanCarriedOutError(
+            f"{planned.run_id}: run {planned.carried_out_by} has carried out its plan already; "
+            "use resume for what that run left"
+        )
 
 
 def begin_carrying_out(table: Table, run: Run) -> Run:

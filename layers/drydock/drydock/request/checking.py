@@ -134,16 +134,17 @@ def list_of(item: Check, most: int | None = None) -> Check:
     return check
 
 
-def section(keys: Mapping[str, Check]) -> Check:
-    """An object with no other keys than these; each key may be left out."""
+def section(keys: Mapping[str, Check], replaced: Mapping[str, Check] | None = None) -> Check:
+    """An object with no other keys than these; each key may be left out. `replaced` says of old keys what is new."""
+    checks = {**keys, **(replaced or {})}
 
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, Mapping):
             return [f"{path}: {brief(value)} is not an object"]
         mistakes = []
         for key, element in value.items():
-            if key in keys:
-                mistakes += keys[key](f"{path}.{key}", element)
+            if key in checks:
+                mistakes += checks[key](f"{path}.{key}", element)
             else:
                 mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
         return mistakes

@@ -9,7 +9,17 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast, get_args
 
 from drydock.errors import InvalidPolicyError
-from drydock.request.checking import flag, join_mistakes, list_of, number_or_share, one_of, section, text, whole_number
+from drydock.request.checking import (
+    Check,
+    flag,
+    join_mistakes,
+    list_of,
+    number_or_share,
+    one_of,
+    section,
+    text,
+    whole_number,
+)
 from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
@@ -31,6 +41,11 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+Reboot = Literal["RebootIfNeeded", "WhenNeeded", "NoReboot"]
+"""When a machine is rebooted for what was installed: whenever something was; when the machine itself says that it runs
+old code; or not at all."""
+ON_EVIDENCE: tuple[Reboot, ...] = ("WhenNeeded",)
+"""Where the machine's own answer decides, and not whether AWS waits for a reboot."""
 ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
 CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
 
@@ -45,12 +60,31 @@ class WindowsUpdatePolicy(TypedDict):
     publishedDaysOld: int
 
 
-class BackupPolicy(TypedDict):
-    """Which images are made, before and after patching, whether without a reboot, and the days to their deprecation."""
+class BackupBeforePolicy(TypedDict):
+    """The image before patching: whether it is made, with a reboot of a running machine, and what patching waits for.
 
-    before: bool
-    after: bool
-    noReboot: bool
+    `available`: until EC2 has finished it. `begun`: until its snapshots have begun, which fixes what is in them.
+    """
+
+    take: bool
+    reboot: bool
+    method: Literal["image"]
+    wait: Literal["available", "begun"]
+
+
+class BackupAfterPolicy(TypedDict):
+    """The image after patching: whether it is made, and whether with a reboot of a running machine."""
+
+    take: bool
+    reboot: bool
+
+
+class BackupPolicy(TypedDict):
+    """Which images are made, whether of members of groups, too, and the days to their deprecation."""
+
+    before: BackupBeforePolicy
+    after: BackupAfterPolicy
+    members: bool
     deprecateAfterDays: int
 
 
@@ -110,7 +144,7 @@ class Policy(TypedDict):
 
     operation: Operation
     document: str
-    reboot: Literal["RebootIfNeeded", "NoReboot"]
+    reboot: Reboot
     windowsUpdate: WindowsUpdatePolicy
     agents: list[str]
     backup: BackupPolicy
@@ -151,7 +185,12 @@ DEFAULTS: Policy = {
         "publishedDaysOld": 0,
     },
     "agents": [SSM_AGENT, CLOUDWATCH_AGENT],
-    "backup": {"before": True, "after": True, "noReboot": False, "deprecateAfterDays": 90},
+    "backup": {
+        "before": {"take": True, "reboot": True, "method": "image", "wait": "available"},
+        "after": {"take": True, "reboot": False},
+        "members": False,
+        "deprecateAfterDays": 90,
+    },
     "hooks": {"beforeAnything": "", "preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
     "startForScan": False,
@@ -225,11 +264,45 @@ MOST_SECONDS: DeadlinePolicy = {
 MOST_DEADLINE_MINUTES = 4320
 """Three days: so long a plan's patch snapshot lives."""
 
+
+def _moment_of_backup(keys: Mapping[str, Check]) -> Check:
+    check_section = section(keys)
+
+    def check(path: str, value: Any) -> list[str]:
+        if isinstance(value, bool):
+            return [f'{path}: {str(value).lower()} is written {{"take": {str(value).lower()}}} now']
+        return check_section(path, value)
+
+    return check
+
+
+def _no_reboot(path: str, value: Any) -> list[str]:
+    moments = path.rpartition(".")[0]
+    return [f"{path}: is written {moments}.before.reboot and {moments}.after.reboot now, true for with a reboot"]
+
+
+def _method(path: str, value: Any) -> list[str]:
+    if value == "vss":
+        return [f"{path}: 'vss' is not there yet; what there is: image"]
+    return one_of("image")(path, value)
+
+
+_BACKUP: Mapping[str, Check] = {
+    "before": _moment_of_backup(
+        {"take": flag, "reboot": flag, "method": _method, "wait": one_of("available", "begun")}
+    ),
+    "after": _moment_of_backup({"take": flag, "reboot": flag}),
+    "members": flag,
+    "deprecateAfterDays": whole_number(1, 3650),
+}
+_REPLACED: Mapping[str, Check] = {"noReboot": _no_reboot}
+"""Keys that there were, and what is written instead. They are not named among those that are known."""
+
 _check_policy = section(
     {
         "operation": one_of(*OPERATIONS),
         "document": one_of(RUN_PATCH_BASELINE, INSTALL_WINDOWS_UPDATES),
-        "reboot": one_of("RebootIfNeeded", "NoReboot"),
+        "reboot": one_of(*get_args(Reboot)),
         "windowsUpdate": section(
             {
                 "severityLevels": list_of(one_of(*_SEVERITIES)),
@@ -240,14 +313,7 @@ _check_policy = section(
             }
         ),
         "agents": list_of(one_of(SSM_AGENT, CLOUDWATCH_AGENT)),
-        "backup": section(
-            {
-                "before": flag,
-                "after": flag,
-                "noReboot": flag,
-                "deprecateAfterDays": whole_number(1, 3650),
-            }
-        ),
+        "backup": section(_BACKUP, _REPLACED),
         "hooks": section(
             {"beforeAnything": _document, "preInstall": _document, "postInstall": _document, "onExit": _document}
         ),
@@ -311,23 +377,7 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(
             "policy.include: needs hooks.beforeAnything, to drain a node, and hooks.onExit, to let it work again"
         )
-    if _refreshes_without_image(policy):
-        mistakes.append(
-            "policy.refreshLaunchTemplate: needs the image that is made after patching, with a reboot: "
-            "backup.after true and backup.noReboot false"
-        )
     return mistakes
-
-
-def _refreshes_without_image(policy: Mapping[str, Any]) -> bool:
-    refresh, backup = policy.get("refreshLaunchTemplate"), policy.get("backup")
-    return (
-        policy.get("operation") == "Install"
-        and isinstance(refresh, Mapping)
-        and refresh.get("enabled") is True
-        and isinstance(backup, Mapping)
-        and (backup.get("after") is False or backup.get("noReboot") is True)
-    )
 
 
 def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:
@@ -368,6 +418,28 @@ def effective_policy(settings: str, settings_name: str, given: object) -> tuple[
     return cast(Policy, merged), found or _loosened(cast(Policy, below), cast(Policy, merged), settings_name)
 
 
+def account_policy(settings: str) -> Policy:
+    """Built-in defaults < the account's settings; settings with mistakes say nothing."""
+    return cast(Policy, merge(deepcopy(DEFAULTS), read_settings(settings)[0]))
+
+
+def tighten(policy: Policy, account: Policy) -> Policy:
+    """A policy of an earlier day with what the account asks for now: as many approvals and gates at the least."""
+    earlier, now = policy["approval"], account["approval"]
+    thresholds = [one["above"] for one in (earlier, now) if one["above"]]
+    approval: ApprovalPolicy = {
+        **earlier,
+        "required": earlier["required"] or now["required"],
+        "above": min(thresholds, default=0),
+        "minApprovals": max(earlier["minApprovals"], now["minApprovals"]),
+    }
+    gates: GatePolicy = {
+        "alarms": list(dict.fromkeys([*policy["gates"]["alarms"], *account["gates"]["alarms"]])),
+        "calendars": list(dict.fromkeys([*policy["gates"]["calendars"], *account["gates"]["calendars"]])),
+    }
+    return {**policy, "approval": approval, "gates": gates}
+
+
 def _reserved(settings_name: str) -> list[str]:
     """That nobody can make a parameter of this name: CloudFormation cannot refuse the name of such a stack.
 
@@ -401,6 +473,24 @@ def require_no_mistakes(mistakes: list[str]) -> None:
     """Raises InvalidPolicyError that names every mistake."""
     if mistakes:
         raise InvalidPolicyError(join_mistakes(mistakes))
+
+
+def of_member(policy: Policy) -> Policy:
+    """What of a policy holds for a member of a group: it is imaged only if the policy says so of members.
+
+    Its image before is made without a reboot: nobody uses it by then. The image that a launch template shall learn is
+    made after patching, with a reboot.
+    """
+    backup = policy["backup"]
+    before: BackupBeforePolicy = {
+        **backup["before"],
+        "take": backup["before"]["take"] and backup["members"],
+        "reboot": False,
+    }
+    after: BackupAfterPolicy = {**backup["after"], "take": backup["after"]["take"] and backup["members"]}
+    if policy["refreshLaunchTemplate"]["enabled"]:
+        after = {"take": True, "reboot": True}
+    return {**policy, "backup": {**backup, "before": before, "after": after}}
 
 
 def deadline_of(policy: Policy, name: str) -> timedelta:

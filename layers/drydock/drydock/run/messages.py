@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drydock.errors import Failure, InstanceUnmanagedError, error_named
+from drydock.catalogue.saying import knows, one_line, say
+from drydock.errors import Failure, InstanceUnmanagedError
 from drydock.run.outcomes import MachineOutcome, failed_groups
 from drydock.run.reports import Report
 from drydock.telling.text import (
     CAUSE_IN_MAIL,
-    DONE,
     NEXT_STEPS,
-    VERDICTS,
     Location,
     console_link,
     cut,
     machine_text,
     object_link,
-    one_line,
     subject_line,
     windows_link,
 )
@@ -76,7 +74,7 @@ def _label(report: Report) -> str:
 
 
 def _verb(report: Report) -> str:
-    return DONE.get(report["asked"]["operation"], "patched")
+    return say(f"done.{report['asked']['operation'] or 'Install'}")
 
 
 def _number(count: int, of: int) -> str:
@@ -216,9 +214,9 @@ def _done(report: Report, location: Location) -> list[str]:
         machine["verdict"] for machine in report["machines"] if machine["outcome"] == "succeeded" and machine["verdict"]
     )
     notable = [
-        f"{count:,} of them: {VERDICTS[verdict]}"
+        f"{count:,} of them: {say(f'verdict.{verdict}')}"
         for verdict, count in sorted(verdicts.items())
-        if verdict in VERDICTS and verdict not in ("compliant", "scanned")
+        if knows(f"verdict.{verdict}") and verdict not in ("compliant", "scanned")
     ]
     lines = [f"{len(report['machines']):,} machines: {', '.join(parts)}", *notable]
     if report["failure"] and report["outcome"] not in ("rejected", "not_answered"):
@@ -302,7 +300,7 @@ def _left_out(report: Report) -> list[str]:
         return []
     if report["outcome"] not in ("nothing_to_do", "planned"):
         kinds = Counter(str(machine["error"]) for machine in left_out)
-        rows = [f"{count:,} {_left_out_as(error)}" for error, count in kinds.most_common()]
+        rows = [_left_out_as(error, count) for error, count in kinds.most_common()]
     else:
         rows = []
         for machine in left_out:
@@ -313,9 +311,8 @@ def _left_out(report: Report) -> list[str]:
     return _section(f"Left out of the plan ({len(left_out):,})", _first(rows))
 
 
-def _left_out_as(error: str) -> str:
-    found = error_named(error)
-    return (found.left_out_as if found else "") or error
+def _left_out_as(error: str, count: int) -> str:
+    return say(f"left_out.{error}", count=count) if knows(f"left_out.{error}") else f"{count:,} {error}"
 
 
 def _approval(report: Report, location: Location) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from drydock.approval.approvals import is_approved
+from drydock.approval.approvals import Ways, approvers_of, count_approvals
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -34,14 +34,23 @@ from drydock.records.runs import (
     RecordedPlan,
     Run,
     RunSummary,
+    mark_carried_out,
     open_run,
     open_runs,
     places_of_run,
     record_plan,
+    require_not_carried_out,
     require_run,
 )
 from drydock.request.checking import join_mistakes
-from drydock.request.policy import Policy, effective_policy, merge, require_no_mistakes
+from drydock.request.policy import (
+    Policy,
+    account_policy,
+    effective_policy,
+    merge,
+    require_no_mistakes,
+    tighten,
+)
 from drydock.request.step import Step
 from drydock.run.gathering import Gathering
 from drydock.run.needs import look_for_needs
@@ -81,8 +90,8 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
 
 def _plan(services: Services, step: Step, run: Run) -> Run:
     environment = services.environment
-    settings = services.ssm.parameter(environment.policy_parameter)
-    request = read_run_request(step.given, settings or "{}", environment.policy_parameter, run.run_id)
+    settings = services.ssm.parameter(environment.policy_parameter) or "{}"
+    request = read_run_request(step.given, settings, environment.policy_parameter, run.run_id)
     overlapping = [
         other
         for other in open_runs(services.table).read
@@ -95,15 +104,18 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
             services.windows, request.window_id, request.window_execution_id, step.holder.state_machine
         )
         _require_alone(window, overlapping)
-    earlier = _read_earlier(services, request)
+    earlier = _read_earlier(services, request, run)
     if request.source == "plan" and earlier is not None:
-        plan = take_over(earlier, request, run, services.now())
+        plan = take_over(earlier, request, account_policy(settings), run, services.now())
         since = min(since, from_text(earlier.plan["createdAt"]))
     else:
         if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
-        plan = make_plan(_look_up(services, step, request, run, window, earlier, since))
+        plan = make_plan(_look_up(services, step, request, settings, run, window, earlier, since))
     plan = _with_needs(services, request, plan, earlier, window)
+    if request.source == "plan" and earlier is not None:
+        # Only now, so that a plan that is refused can be carried out once that is mended.
+        mark_carried_out(services.table, earlier.run, run)
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
 
 
@@ -129,25 +141,27 @@ def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> No
             )
 
 
-def _read_earlier(services: Services, request: RunRequest) -> Earlier | None:
-    """Raises RunNotFoundError, InvalidInputError, PlanChangedError."""
+def _read_earlier(services: Services, request: RunRequest, run: Run) -> Earlier | None:
+    """Raises RunNotFoundError, InvalidInputError, PlanChangedError, PlanCarriedOutError."""
     run_id = request.earlier or request.follows
     if not run_id:
         return None
-    run = require_run(services.table, run_id)
-    run.require_plan()
-    if not run.is_ended:
+    found = require_run(services.table, run_id)
+    found.require_plan()
+    if not found.is_ended:
         raise InvalidInputError(f"input: run {run_id} has not ended yet")
-    plan = read_plan(services, run)
+    plan = read_plan(services, found)
     if request.follows:
-        _require_success(request, run, plan)
-    if request.source == "plan" and run.outcome != "planned":
-        raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+        _require_success(request, found, plan)
+    if request.source == "plan":
+        if found.outcome != "planned":
+            raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+        require_not_carried_out(found, run)
     places = places_of_run(services.table, run_id)
-    left = frozenset(_left_by(services, run, plan, places))
+    left = frozenset(_left_by(services, found, plan, places))
     if request.source == "resume" and not left:
         raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
-    return Earlier(run, plan, left, _is_canary_proved(run, plan, places))
+    return Earlier(found, plan, left, _is_canary_proved(found, plan, places))
 
 
 def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
@@ -205,6 +219,7 @@ def _look_up(
     services: Services,
     step: Step,
     request: RunRequest,
+    settings: str,
     run: Run,
     window: WindowFacts | None,
     earlier: Earlier | None,
@@ -213,7 +228,7 @@ def _look_up(
     """All that the plan is made of. Raises InvalidPolicyError, InvalidInputError."""
     now = services.now()
     resumed = earlier if request.source == "resume" else None
-    policy = _resumed_policy(services, request, resumed) if resumed else request.policy
+    policy = _resumed_policy(services, request, settings, resumed) if resumed else request.policy
     gathering = Gathering.of(services, run, step)
     frame = frame_of(window, policy, run.started)
     # What is left of an earlier run has to be among its targets still.
@@ -261,11 +276,13 @@ def _held_by_others(services: Services) -> dict[str, str]:
     return {lease.subject.key: lease.holder.name for lease in leases if lease.holder.execution in running}
 
 
-def _resumed_policy(services: Services, request: RunRequest, resumed: Earlier) -> Policy:
-    """The earlier run's policy, with what this input says otherwise; no looser than the account's settings."""
-    name = services.environment.policy_parameter
-    above = merge(resumed.plan["policy"], request.given_policy)
-    policy, mistakes = effective_policy(services.ssm.parameter(name) or "{}", name, above)
+def _resumed_policy(services: Services, request: RunRequest, settings: str, resumed: Earlier) -> Policy:
+    """The earlier run's policy as strict as the account's settings of now, with what this input says otherwise.
+
+    Raises InvalidPolicyError when the input is looser than the settings.
+    """
+    above = merge(tighten(resumed.plan["policy"], account_policy(settings)), request.given_policy)
+    policy, mistakes = effective_policy(settings, services.environment.policy_parameter, above)
     require_no_mistakes(mistakes)
     return {**policy, "deadlineMinutes": request.policy["deadlineMinutes"]}
 
@@ -276,7 +293,8 @@ def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, ear
         return False
     if request.source != "plan" or earlier is None:
         return True
-    return not is_approved(earlier.run, plan_hash(plan), services.now(), request.started_by)
+    counted = count_approvals(earlier.run, approvers_of(services), Ways.read().auth, request.started_by)
+    return counted < approval["minApprovals"]
 
 
 def _store(
@@ -298,7 +316,9 @@ def _store(
     key = f"{folder}/plan.json"
     services.objects.write_json(key, plan)
     resumed = earlier if request.source == "resume" else None
-    goes_on = earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"]
+    goes_on = (
+        earlier is not None and earlier.plan["snapshotId"] == plan["snapshotId"] and not earlier.is_snapshot_unused
+    )
     recorded = RecordedPlan(
         key=key,
         hash=digest,

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from drydock.approval.approvals import REJECTED, Approval, DecisionItem, approval_of
 from drydock.aws.table import SCHEMA
+from drydock.catalogue.saying import one_line, say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
@@ -24,7 +25,7 @@ from drydock.errors import (
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.results import Member, Result
-from drydock.records.runs import SNAPSHOT_LIVES, Place, Run
+from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -36,7 +37,7 @@ from drydock.run.outcomes import (
 )
 from drydock.subject import Group, Subject
 from drydock.telling.failures import STOPPED, readable_cause
-from drydock.telling.text import CAUSE_IN_REPORT, VERDICTS, advice_for, cut, machine_text, one_line
+from drydock.telling.text import CAUSE_IN_REPORT, advice_for, cut, machine_text
 from drydock.times import from_text, to_text
 
 
@@ -440,8 +441,8 @@ def _next_steps(report: Report) -> list[str]:
             *[f"Never begun: {sentence}." for sentence in report["tooLong"]],
             f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same.",
         ],
-        "rejected": [ApprovalRejectedError.advice],
-        "not_answered": [ApprovalTimedOutError.advice],
+        "rejected": [advice_for(ApprovalRejectedError.__name__)],
+        "not_answered": [advice_for(ApprovalTimedOutError.__name__)],
         "refused": [advice_for(report["failure"]["error"] if report["failure"] else "")],
     }.get(report["outcome"])
     if steps is not None:
@@ -474,20 +475,22 @@ def _steps_for_the_rest(report: Report) -> list[str]:
     if counts["not_attempted"]:
         if closed_by not in ("", RunStoppedError.__name__):
             found.append(f"No machine began any more because of {closed_by}: {advice_for(closed_by)}")
-        until = to_text(from_text(report["startedAt"]) + SNAPSHOT_LIVES)[:10]
+        until = to_text(from_text(report["startedAt"]) + PLAN_LIVES)[:10]
         found.append(
             f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
             "later a new canary; or leave it to the next window, which takes these machines first."
         )
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
-        found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {InstanceUnmanagedError.advice}")
+        advice = advice_for(InstanceUnmanagedError.__name__)
+        found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {advice}")
     if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
         found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
     for verdict, error in (("non_compliant", PatchesRejectedError), ("unpatchable", OperatingSystemEndedError)):
         count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])
         if count:
-            found.append(f"{_machines(count)} ended as {verdict} ({VERDICTS[verdict]}): {error.advice}")
+            meaning, advice = say(f"verdict.{verdict}"), advice_for(error.__name__)
+            found.append(f"{_machines(count)} ended as {verdict} ({meaning}): {advice}")
     if counts["busy"]:
         found.append("Busy machines were in the hands of another execution: see what that one did, or run again.")
     if any(not machine["isPlanned"] for machine in report["machines"]) and report["planned"]:

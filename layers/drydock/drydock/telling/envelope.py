@@ -7,7 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from drydock.telling.text import _CUT, NEXT_STEPS
+from drydock.catalogue.saying import say
+from drydock.telling.text import NEXT_STEPS
+
+_CUT = say("cut")
 
 _MOST_TEXT = 80_000
 """Bytes of JSON. SNS takes 262,144 for all protocols and the attributes together; the text goes into it twice."""

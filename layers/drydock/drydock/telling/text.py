@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from drydock.catalogue.saying import knows, one_line, say
 from drydock.environment import Environment
-from drydock.errors import DrydockError, error_named
 from drydock.records.holder import Holder
 
 _MOST_SUBJECT = 99
@@ -17,43 +17,8 @@ CAUSE_IN_MAIL = 240
 CAUSE_IN_REPORT = 2_000
 
 
-_CUT = "… (cut: the message is longer than can be sent)"
-
-
-NEXT_STEPS = "What to do next"
+NEXT_STEPS = say("heading.next")
 """The heading of what people should do: indented lines follow, and an empty line ends them."""
-
-
-VERDICTS = {
-    "compliant": "nothing is missing",
-    "failed": "the installation failed; patches are missing",
-    "non_compliant": "patches are installed that the baseline rejects",
-    "not_patched": "nothing was installed",
-    "patched_reported_failed": "nothing is missing, although the installation reported failure",
-    "pending_reboot": "installed; a reboot is still pending",
-    "scanned": "looked at only",
-    "still_missing": "patches are still missing",
-    "unknown": "it is not known what is installed",
-    "unpatchable": "the operating system gets no more updates, so that nothing is ever missing",
-    "up_to_date": "its agents were up to date already",
-    "updated": "agents were updated",
-    "updated_reported_failed": "agents were updated, although a command reported failure",
-}
-
-
-DONE = {"Install": "patched", "Scan": "scanned", "UpdateAgents": "brought up to date"}
-"""What was done to machines, by the operation."""
-
-
-WANTED = {"Install": "patch", "Scan": "scan", "UpdateAgents": "update the agents of"}
-"""What is to be done to them."""
-
-
-_ADVICE = {
-    "ABORTED": "Somebody stopped it. Start it again when that suits you.",
-    "TIMED_OUT": "It took longer than it may. Look at its history for what it waited for.",
-}
-"""How executions end without an error of Drydock's."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +36,6 @@ def location_of(holder: Holder, environment: Environment, time_zone: str = "") -
     return Location(holder.partition, holder.account, environment.region, time_zone or environment.time_zone)
 
 
-def one_line(text: str) -> str:
-    """Text of others, such as a Name tag, as it may stand inside a line."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def cut(text: str, most: int) -> str:
     """At most so many characters; an ellipsis stands for the rest."""
     return text if len(text) <= most else text[: most - 1] + "…"
@@ -88,12 +48,12 @@ def subject_line(text: str) -> str:
 
 def advice_for(error: str) -> str:
     """What to do next about an error, by the name of its class or the status of an execution."""
-    return _ADVICE.get(error) or (error_named(error) or DrydockError).advice
+    return say(f"advice.{error}") if knows(f"advice.{error}") else say("advice.others")
 
 
 def machine_text(instance_id: str, name: str) -> str:
     """`web-1 (i-…)`; the id alone for an instance without a name."""
-    return f"{name} ({instance_id})" if name else instance_id
+    return say("machine.named", name=name, id=instance_id) if name else instance_id
 
 
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
@@ -119,4 +79,5 @@ def windows_link(location: Location) -> str:
 
 
 def _where(location: Location, execution: str) -> list[str]:
-    return ["", "Where to look", f"  Execution: {console_link(execution, location)}"]
+    link = console_link(execution, location)
+    return ["", say("heading.where"), f"  {say('where.execution', link=link)}"]

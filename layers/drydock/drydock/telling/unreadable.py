@@ -6,16 +6,10 @@ import json
 
 from drydock.aws.services import Services
 from drydock.aws.table import Key
+from drydock.catalogue.saying import knows, say
 from drydock.log import logger
 from drydock.telling.tell_once import tell_daily
-from drydock.telling.text import CAUSE_IN_MAIL, NEXT_STEPS, cut, one_line, subject_line
-
-_MEANS = {
-    "LEASE": "What it is about is not given back: nothing is started, stopped or put into service there.",
-    "RUN": "The run is neither ended nor reported.",
-    "RESULT": "What became of the machine or group may not have been told.",
-}
-"""What it means that an item cannot be read, by how its sort key begins."""
+from drydock.telling.text import CAUSE_IN_MAIL, NEXT_STEPS, cut, subject_line
 
 
 def tell_unreadable(services: Services, key: Key, reason: str) -> None:
@@ -28,15 +22,17 @@ def tell_unreadable(services: Services, key: Key, reason: str) -> None:
 def unreadable_message(table: str, key: Key, reason: str) -> tuple[str, str]:
     """Subject and text for an item that cannot be read."""
     wanted = json.dumps({name: {"S": value} for name, value in key.items()}).replace("'", "'\\''")
+    item, kind = f"{key['pk']} {key['sk']}", key["sk"].partition("#")[0]
+    means = say(f"unreadable.means.{kind}") if knows(f"unreadable.means.{kind}") else say("unreadable.means.others")
     lines = [
-        f"An item of Drydock's table cannot be worked with: {one_line(cut(reason, CAUSE_IN_MAIL))}",
+        say("unreadable.first", reason=cut(reason, CAUSE_IN_MAIL)),
         "",
-        f"  Table {table}, item {one_line(key['pk'])} {one_line(key['sk'])}",
-        f"  {_MEANS.get(key['sk'].partition('#')[0], 'Others are not hindered by it.')}",
+        f"  {say('unreadable.where', table=table, item=item)}",
+        f"  {means}",
         "",
         NEXT_STEPS,
-        "  Look at what it is about first: a machine's power, a group's members and sizes. Then look at the item:",
+        f"  {say('unreadable.next')}",
         f"  aws dynamodb get-item --consistent-read --table-name {table} --key '{wanted}'",
-        "  Mend it, or delete it once nothing is held by it. You hear of it daily until then.",
+        f"  {say('unreadable.mend')}",
     ]
-    return subject_line(f"Drydock: item {key['pk']} {key['sk']} cannot be read"), "\n".join(lines)
+    return subject_line(say("unreadable.subject", item=item)), "\n".join(lines)

@@ -1,0 +1,58 @@
+"""How English writes numbers, plurals, times, durations and lists; and all of its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from drydock.catalogue.english import errors, reboots, shared
+from drydock.catalogue.language import Language
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _form(count: int, forms: Sequence[str]) -> str:
+    return forms[0] if abs(count) == 1 else forms[-1]
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _span(minutes: int) -> str:
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        return f"{rest} min"
+    return f"{hours:,} h {rest} min" if rest else f"{hours:,} h"
+
+
+def _listing(names: Sequence[str], most: int) -> str:
+    more = len(names) - most if most else 0
+    return f"{', '.join(names[:most])} and {more:,} more" if more > 0 else ", ".join(names)
+
+
+def _all(*parts: dict[str, str]) -> dict[str, str]:
+    """The sentences of all modules. Raises ValueError for a key that two of them have."""
+    found: dict[str, str] = {}
+    for part in parts:
+        if twice := found.keys() & part.keys():
+            raise ValueError(f"twice in the catalogue: {sorted(twice)}")
+        found |= part
+    return found
+
+
+ENGLISH = Language(
+    sentences=_all(shared.SENTENCES, errors.SENTENCES, reboots.SENTENCES),
+    number=_number,
+    form=_form,
+    time=_time,
+    day=_day,
+    span=_span,
+    listing=_listing,
+)

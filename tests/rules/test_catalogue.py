@@ -1,0 +1,195 @@
+"""Every sentence that people read stands in the catalogue; what says one names it, and gives what it asks for."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from collections.abc import Iterator
+
+import pytest
+
+from drydock.catalogue.english.language import ENGLISH
+from tests.rules.project import LAYER, parse
+
+NOT_YET_MOVED = {
+    "approval/approval_page.py",
+    "approval/approvals.py",
+    "approval/deciding.py",
+    "approval/messages.py",
+    "aws/autoscaling.py",
+    "aws/calls.py",
+    "aws/ec2.py",
+    "aws/objects.py",
+    "aws/resource_groups.py",
+    "aws/ssm.py",
+    "aws/table.py",
+    "aws/windows.py",
+    "group/admission.py",
+    "group/giving_back.py",
+    "group/golden_images.py",
+    "group/messages.py",
+    "group/member_turns.py",
+    "group/refilling.py",
+    "group/rolling.py",
+    "group/rules.py",
+    "group/surging.py",
+    "machine/admission.py",
+    "machine/agents.py",
+    "machine/commands.py",
+    "machine/evidence.py",
+    "machine/giving_back.py",
+    "machine/images.py",
+    "machine/messages.py",
+    "machine/operating_systems.py",
+    "machine/ownership.py",
+    "machine/power.py",
+    "machine/reachability.py",
+    "machine/refusal.py",
+    "machine/release.py",
+    "machine/settling.py",
+    "plan/estimates.py",
+    "plan/making.py",
+    "plan/plans.py",
+    "plan/run_request.py",
+    "plan/same_patches.py",
+    "plan/stored_plans.py",
+    "plan/targets.py",
+    "plan/window.py",
+    "records/group_leases.py",
+    "records/holder.py",
+    "records/leases.py",
+    "records/reading.py",
+    "records/results.py",
+    "records/runs.py",
+    "records/staleness.py",
+    "recovery/alerts.py",
+    "request/checking.py",
+    "request/group.py",
+    "request/instance.py",
+    "request/policy.py",
+    "run/gates.py",
+    "run/giving_back.py",
+    "run/messages.py",
+    "run/needs.py",
+    "run/outcomes.py",
+    "run/planning.py",
+    "run/reports.py",
+    "run/running.py",
+    "run/summarising.py",
+    "telling/failures.py",
+    "telling/tell_once.py",
+    "texts.py",
+}
+"""Modules whose sentences still stand in them. Take one out when you have moved its sentences; none comes in."""
+
+PACKAGE = LAYER / "drydock"
+MODULES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*.py")
+    if path.relative_to(PACKAGE).parts[0] != "catalogue"
+)
+_TWO_WORDS = re.compile(r"(?:^|[ (])[A-Za-z][a-z']+,?:? (?:\{\} )?[a-z][a-z']+")
+_NO_SENTENCE = re.compile(
+    r"\bSET |attribute_|:\w+ (AND|OR)|^#?\w+ [=<]|^ADD |REMOVE |^ *(aws|drydock) [a-z]+|\{[a-z-]+:"
+)
+"""An expression of DynamoDB, a command, or a style sheet."""
+
+
+def _written(node: ast.AST) -> str:
+    """The text of a string; `{}` stands for what is put into it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return ""
+
+
+def _not_read(tree: ast.Module) -> set[int]:
+    """What no message has: docstrings, and what goes to the log; and the parts of what is looked at as a whole."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found.add(id(node.value))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("logger."):
+            found |= {id(part) for part in ast.walk(node)}
+        elif isinstance(node, ast.JoinedStr):
+            found |= {id(part) for part in ast.walk(node) if part is not node and isinstance(part, ast.Constant)}
+    return found
+
+
+def sentences_in(tree: ast.Module) -> list[str]:
+    skipped = _not_read(tree)
+    texts = [_written(node) for node in ast.walk(tree) if id(node) not in skipped]
+    return [text for text in texts if _TWO_WORDS.search(text) and not _NO_SENTENCE.search(text)]
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
+    for module in MODULES:
+        for node in ast.walk(parse(PACKAGE / module)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
+                yield f"{module}:{node.lineno}", node
+
+
+def _named(key: ast.AST) -> list[str]:
+    """The sentences that a call may say: one by its key, or all that begin as the key does that is made."""
+    written = _written(key)
+    assert written, ast.unparse(key)
+    wanted = re.compile(".+".join(map(re.escape, written.split("{}"))))
+    return [one for one in ENGLISH.sentences if wanted.fullmatch(one)]
+
+
+def _place_holders(sentence: str) -> dict[str, str]:
+    return {name: spec or "" for _, name, spec, _ in string.Formatter().parse(sentence) if name is not None}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - NOT_YET_MOVED))
+def test_no_sentence_stands_outside_the_catalogue(module: str) -> None:
+    assert sentences_in(parse(PACKAGE / module)) == []
+
+
+def test_a_module_whose_sentences_have_moved_is_named_no_more() -> None:
+    assert [module for module in NOT_YET_MOVED if not sentences_in(parse(PACKAGE / module))] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('raise ImageFailedError(f"{image}: is not there")', ["{}: is not there"]),
+        ('"""Only for those who read the code."""', []),
+        ('logger.info("told nobody else", run=f"{run} is over")', []),
+        ('table.update(key, "SET begun = :begun, told = :no")', []),
+        ('say("machine.first", id=f"i-{number}")', []),
+        ('f"aws ssm get-parameter --name {name}"', []),
+        ('"p{border:1px solid red}"', []),
+    ],
+)
+def test_a_sentence_is_found_where_it_stands(code: str, found: list[str]) -> None:
+    assert sentences_in(ast.parse(code)) == found
+
+
+def test_what_is_said_is_in_the_catalogue_and_gets_the_values_that_it_asks_for() -> None:
+    wrong = []
+    for where, call in _calls():
+        given = {keyword.arg for keyword in call.keywords}
+        named = _named(call.args[0])
+        if not named:
+            wrong.append(f"{where}: {ast.unparse(call.args[0])} is not there")
+        wrong += [
+            f"{where}: {key} asks for {sorted(_place_holders(ENGLISH.sentences[key]))}"
+            for key in named
+            if None not in given and set(_place_holders(ENGLISH.sentences[key])) != given
+        ]
+    assert wrong == []
+
+
+def test_every_sentence_of_the_catalogue_is_said() -> None:
+    said = {key for _, call in _calls() for key in _named(call.args[0])}
+    assert sorted(set(ENGLISH.sentences) - said) == []
+
+
+def test_a_place_holder_is_written_in_one_of_the_ways_of_a_language() -> None:
+    ways = {"", "number", "time", "day", "span", "list", "some"}
+    for key, sentence in ENGLISH.sentences.items():
+        for name, spec in _place_holders(sentence).items():
+            assert spec in ways or "|" in spec or "#" in spec, f"{key}: {name}:{spec}"

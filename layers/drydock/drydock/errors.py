@@ -209,8 +209,6 @@ class HealthCheckFailedError(DrydockError):
 class PatchingNotReadyError(DrydockError):
     """Raised when AWS-RunPatchBaseline cannot begin: another run of it is at work, or was two minutes ago."""
 
-    advice = "See what else patches the machine (an association, a window), and let one of them do it."
-
 
 class PatchStateNotReadyError(DrydockError):
     """Raised when the patch state of a finished Scan cannot be read yet."""

@@ -12,6 +12,7 @@ from typing import Any
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import Invocation
+from drydock.documents import PinnedDocument
 from drydock.errors import (
     AwsCallFailedError,
     CommandCancelledError,
@@ -71,6 +72,8 @@ class Command:
     document: str
     parameters: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=dict)
+    pinned: PinnedDocument | None = None
+    """The version and content to send; None for one that nobody has pinned."""
 
 
 def _comment(services: Services, state: str, mark: str) -> str:
@@ -184,7 +187,7 @@ def _send(
         return services.ssm.send_command(
             instance.id,
             command.document,
-            environment.document_version(command.document),
+            command.pinned or {"version": environment.document_version(command.document), "hash": "", "hashType": ""},
             command.parameters,
             comment,
             environment.log_bucket,

@@ -125,10 +125,16 @@ def run_hook(services: Services, step: Step) -> None:
     """Run a hook of the policy: a Command document of the account."""
     hook = str(step.data["hook"])
     hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
-    run_command(services, step, Command(intents.hook(hook), "hook", hooks[hook], {}), "hookSeconds")
+    _run_own_document(services, step, intents.hook(hook), "hook", hooks[hook])
 
 
 def check_health(services: Services, step: Step) -> None:
     """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
-    command = Command(intents.health_probe(str(step.data["moment"])), "health", step.policy["healthProbe"], {})
-    run_command(services, step, command, "hookSeconds")
+    intent = intents.health_probe(str(step.data["moment"]))
+    _run_own_document(services, step, intent, "health", step.policy["healthProbe"])
+
+
+def _run_own_document(services: Services, step: Step, intent: str, purpose: str, document: str) -> None:
+    """A document of the account, in the version that the run's plan has pinned."""
+    pinned = step.machine.get("documents", {}).get(document)
+    run_command(services, step, Command(intent, purpose, document, {}, pinned=pinned), "hookSeconds")

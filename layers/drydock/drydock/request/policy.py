@@ -20,6 +20,7 @@ from drydock.request.checking import (
     text,
     whole_number,
 )
+from drydock.request.documents import DOCUMENT_NAME
 from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
@@ -241,7 +242,7 @@ _CATEGORIES = (
 """Those whose language-free ids the stack's search knows."""
 
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
-_document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+_document = text(rf"|{DOCUMENT_NAME}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 
 _positive = "a number such as 10 or a percentage such as 10%"
 _at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -46,7 +46,7 @@ from rehearsal.proof.cases import (
     Point,
 )
 from rehearsal.proof.flows import DRAINING, FLOWS, HEALTH_PROBE, HOOKS, STATES_OF_A_MEMBER
-from rehearsal.proof.forks import Forks
+from rehearsal.proof.forks import Forks, work_apart
 from rehearsal.proof.installations import InstallationWatch
 from rehearsal.proof.machine_promises import (
     MachineAllowance,
@@ -555,9 +555,21 @@ def _make_trial(case: Case, account: EmbeddedAccount, fleet: Fleet) -> Trial:
     return kinds[FLOWS[case.flow].machine](case, account, fleet)
 
 
-@cache
-def find_undisturbed(flow: str) -> Undisturbed:
-    """Play a flow undisturbed, once in this process."""
+_undisturbed: dict[str, Undisturbed] = {}
+
+
+def find_undisturbed(flow: str, *, apart: bool = False) -> Undisturbed:
+    """Play a flow undisturbed, once in this process; `apart`, if it is played, in a child of this process.
+
+    Only a process with one thread has children.
+    """
+    if flow not in _undisturbed:
+        play_it = partial(_play_undisturbed, flow)
+        _undisturbed[flow] = work_apart(play_it) if apart else play_it()
+    return _undisturbed[flow]
+
+
+def _play_undisturbed(flow: str) -> Undisturbed:
     with EmbeddedAccount() as account, account.open_fleet() as fleet:
         trial = _make_trial(Case(flow), account, fleet)
         trial.play()
@@ -585,7 +597,8 @@ def play_all(
         together[case.beginning].append(case)
     verdicts: dict[Case, SoakOutcome] = {}
     for beginning, parting in together.items():
-        for case, verdict in _play_together(beginning, parting, processes).items():
+        find_undisturbed(beginning.flow, apart=True)
+        for case, verdict in work_apart(partial(_play_together, beginning, parting, processes)).items():
             verdicts[case] = verdict
             heard(verdict)
     return [verdicts[case] for case in cases]

@@ -143,9 +143,7 @@ def _failure_of(answer: dict[str, Any]) -> dict[str, str]:
 def test_a_run_is_started_once_however_often_one_name_is_given(state: str) -> None:
     with fleet_of_four() as scene:
         arn = scene.start_run("web", POLICY, name=NIGHT)
-        scene.account.clock.run(
-            until=lambda: any(state in scene.states(view.arn) for view in scene.account.executions())
-        )
+        scene.run_until_any(lambda _, entered: entered == state)
 
         again = scene.start_run("web", POLICY, name=NIGHT)
         run = scene.view(arn, settle=True)

@@ -73,14 +73,9 @@ def test_a_child_of_the_map_that_somebody_stops_costs_its_machine_and_no_other(s
     with fleet_of_four() as scene:
         scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
         arn = scene.start_run("web", {**AT_ONCE, "maxConcurrency": 1}, name=NIGHT)
-        account = scene.account
-
-        def child() -> str | None:
-            return next((view.arn for view in account.executions() if state in scene.states(view.arn)), None)
-
-        account.clock.run(until=lambda: child() is not None)
+        child = scene.run_until_any(lambda _, entered: entered == state)
         scene.run_for(0.12 / 60)
-        account.stop_execution(str(child()))
+        scene.account.stop_execution(child)
         run = scene.view(arn, settle=True)
 
         assert_keeps_promises(scene, run)

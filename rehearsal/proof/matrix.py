@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import zip_longest
 from typing import Any
 
@@ -555,21 +555,9 @@ def _make_trial(case: Case, account: EmbeddedAccount, fleet: Fleet) -> Trial:
     return kinds[FLOWS[case.flow].machine](case, account, fleet)
 
 
-_undisturbed: dict[str, Undisturbed] = {}
-
-
-def find_undisturbed(flow: str, *, apart: bool = False) -> Undisturbed:
-    """Play a flow undisturbed, once in this process; `apart`, if it is played, in a child of this process.
-
-    Only a process with one thread has children.
-    """
-    if flow not in _undisturbed:
-        play_it = partial(_play_undisturbed, flow)
-        _undisturbed[flow] = work_apart(play_it) if apart else play_it()
-    return _undisturbed[flow]
-
-
-def _play_undisturbed(flow: str) -> Undisturbed:
+@cache
+def find_undisturbed(flow: str) -> Undisturbed:
+    """Play a flow undisturbed, once in this process."""
     with EmbeddedAccount() as account, account.open_fleet() as fleet:
         trial = _make_trial(Case(flow), account, fleet)
         trial.play()
@@ -597,7 +585,8 @@ def play_all(
         together[case.beginning].append(case)
     verdicts: dict[Case, SoakOutcome] = {}
     for beginning, parting in together.items():
-        find_undisturbed(beginning.flow, apart=True)
+        # In this process: clients and whatever else is made once are there for all children then.
+        find_undisturbed(beginning.flow)
         for case, verdict in work_apart(partial(_play_together, beginning, parting, processes)).items():
             verdicts[case] = verdict
             heard(verdict)

@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
 
 def _soak(options: argparse.Namespace) -> int:
     began = time.perf_counter()
-    points = {flow: find_undisturbed(flow, apart=True).points for flow in options.flow or FLOWS}
+    points = {flow: find_undisturbed(flow).points for flow in options.flow or FLOWS}
     cases = choose_cases(points, options.mode or MODES, options.sample, options.lost, options.pairs, options.seed)
     done = 0
 
@@ -113,7 +113,7 @@ def _soak(options: argparse.Namespace) -> int:
 def _serve() -> None:
     """Answer requests until there are none: the name of a flow with its points, cases with their verdicts."""
     answers: dict[type, Callable[[Any], object]] = {
-        str: lambda flow: find_undisturbed(flow, apart=True).points,
+        str: lambda flow: find_undisturbed(flow).points,
         list: lambda cases: play_all(cases, processes=1),
     }
     answer_to, sys.stdout = sys.stdout.buffer, sys.stderr

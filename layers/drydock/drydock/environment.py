@@ -34,7 +34,7 @@ class Environment:
 
     @property
     def probe_document(self) -> str:
-        """The document that tells a machine's boot, agents and pending reboot, and whether anything installs."""
+        """The document that tells a machine's boot, agents and need of a reboot, and whether anything installs."""
         return f"{self.stack}-Probe"
 
     @property
@@ -44,7 +44,7 @@ class Environment:
 
     @property
     def reboot_document(self) -> str:
-        """The document that reboots Windows once, where an update waits for it."""
+        """The document that lets the agent reboot a machine once, unless something installs."""
         return f"{self.stack}-Reboot"
 
     def document_version(self, name: str) -> str:

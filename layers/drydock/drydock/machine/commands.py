@@ -28,6 +28,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.power import is_gone
+from drydock.machine.reboots import NEEDS
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     FUNCTION_LIFETIME,
@@ -248,7 +249,8 @@ def read_probe(what: str, invocation: Invocation) -> dict[str, Any]:
             "bootId": str(said["bootId"]),
             "agentVersion": str(said["agentVersion"]),
             "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
-            "pendingReboot": bool(said["pendingReboot"]),
+            "reboot": NEEDS[NEEDS.index(said["reboot"])],
+            "rebootReasons": [str(reason) for reason in said["rebootReasons"]],
             "installing": bool(said["installing"]),
             "installer": str(said["installer"]),
         },

@@ -40,6 +40,11 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+Reboot = Literal["RebootIfNeeded", "WhenNeeded", "NoReboot"]
+"""When a machine is rebooted for what was installed: whenever something was; when the machine itself says that it runs
+old code; or not at all."""
+ON_EVIDENCE: tuple[Reboot, ...] = ("WhenNeeded",)
+"""Where the machine's own answer decides, and not whether AWS waits for a reboot."""
 ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
 CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
 
@@ -138,7 +143,7 @@ class Policy(TypedDict):
 
     operation: Operation
     document: str
-    reboot: Literal["RebootIfNeeded", "NoReboot"]
+    reboot: Reboot
     windowsUpdate: WindowsUpdatePolicy
     agents: list[str]
     backup: BackupPolicy
@@ -296,7 +301,7 @@ _check_policy = section(
     {
         "operation": one_of(*OPERATIONS),
         "document": one_of(RUN_PATCH_BASELINE, INSTALL_WINDOWS_UPDATES),
-        "reboot": one_of("RebootIfNeeded", "NoReboot"),
+        "reboot": one_of(*get_args(Reboot)),
         "windowsUpdate": section(
             {
                 "severityLevels": list_of(one_of(*_SEVERITIES)),

@@ -87,7 +87,7 @@ def test_what_fits_into_no_window_is_told_urgently_with_what_to_change() -> None
 
 SILENT = """
 seed: 1
-limit: 24h
+limit: 40h
 parameters: {WindowDurationHours: 8, WindowCutoffHours: 0, TimeZone: UTC}
 window: {}
 instances: [{name: files, platform: Windows, tags: {WinUpdate: "ON"}, missing: 3, wrong: [agent_lost]}]

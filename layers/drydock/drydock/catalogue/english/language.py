@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import errors, shared
+from drydock.catalogue.english import errors, report_page, shared
 from drydock.catalogue.language import Language
 
 
@@ -48,7 +48,7 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 
 
 ENGLISH = Language(
-    sentences=_all(shared.SENTENCES, errors.SENTENCES),
+    sentences=_all(shared.SENTENCES, errors.SENTENCES, report_page.SENTENCES),
     number=_number,
     form=_form,
     time=_time,

@@ -405,7 +405,7 @@ class RunTrial(Trial):
 
     def end(self) -> str:
         """What the machines are like, all of them."""
-        if any(machine.pending_reboot for machine in self.machines):
+        if any(machine.runs_old_code for machine in self.machines):
             return "half-way"
         patched = [not machine.missing for machine in self.machines]
         return "finished" if all(patched) else "half-way" if any(patched) else "as found"

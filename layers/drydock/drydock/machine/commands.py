@@ -12,6 +12,7 @@ from typing import Any
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import Invocation
+from drydock.documents import PinnedDocument
 from drydock.errors import (
     AwsCallFailedError,
     CommandCancelledError,
@@ -28,6 +29,7 @@ from drydock.errors import (
     ServiceUnavailableError,
 )
 from drydock.machine.power import is_gone
+from drydock.machine.reboots import NEEDS
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     FUNCTION_LIFETIME,
@@ -60,6 +62,8 @@ class Command:
     document: str
     parameters: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=dict)
+    pinned: PinnedDocument | None = None
+    """The version and content to send; None for one that nobody has pinned."""
 
 
 def _comment(services: Services, state: str, mark: str) -> str:
@@ -148,7 +152,7 @@ def _send(
         return services.ssm.send_command(
             instance.id,
             command.document,
-            environment.document_version(command.document),
+            command.pinned or {"version": environment.document_version(command.document), "hash": "", "hashType": ""},
             command.parameters,
             comment,
             environment.log_bucket,
@@ -248,7 +252,8 @@ def read_probe(what: str, invocation: Invocation) -> dict[str, Any]:
             "bootId": str(said["bootId"]),
             "agentVersion": str(said["agentVersion"]),
             "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
-            "pendingReboot": bool(said["pendingReboot"]),
+            "reboot": NEEDS[NEEDS.index(said["reboot"])],
+            "rebootReasons": [str(reason) for reason in said["rebootReasons"]],
             "installing": bool(said["installing"]),
             "installer": str(said["installer"]),
         },

@@ -9,7 +9,7 @@ from drydock.environment import Environment
 from drydock.machine.commands import Command, begin_command
 from drydock.machine.waiting import wait_for
 from drydock.records import intents
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE, Policy, deadline_of
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, ON_EVIDENCE, RUN_PATCH_BASELINE, Policy, deadline_of
 from drydock.request.step import Step
 
 
@@ -56,7 +56,7 @@ def run_command(services: Services, step: Step, command: Command, deadline: str)
 
 
 def probe_instance(services: Services, step: Step) -> None:
-    """Ask the machine for boot id, agent version and pending reboot."""
+    """Ask the machine for boot id, versions of agents, and whether it needs a reboot."""
     command = Command(
         intents.probe(str(step.data["moment"])), "probe", services.environment.probe_document, parameters={}
     )
@@ -71,12 +71,12 @@ def install_patches(services: Services, step: Step) -> None:
 
 
 def finish_install(services: Services, step: Step) -> None:
-    """After a post-install hook: let the agent reboot the machine if that is needed.
+    """Let the agent reboot the machine after an installation without a reboot: once, out of the boot `data.bootId`.
 
-    AWS-RunPatchBaseline does that in a second run; AWS-InstallWindowsUpdates would find nothing to install and
-    leave the reboot pending.
+    Where AWS decides whether that is needed, AWS-RunPatchBaseline does so in a second run; AWS-InstallWindowsUpdates
+    would find nothing to install and leave the reboot pending.
     """
-    if step.policy["document"] == INSTALL_WINDOWS_UPDATES:
+    if step.policy["document"] == INSTALL_WINDOWS_UPDATES or step.policy["reboot"] in ON_EVIDENCE:
         boot_id = str(step.data["bootId"])
         command = Command(intents.FINISH_INSTALL, "install", services.environment.reboot_document, {"BootId": boot_id})
     else:
@@ -102,10 +102,16 @@ def run_hook(services: Services, step: Step) -> None:
     """Run a hook of the policy: a Command document of the account."""
     hook = str(step.data["hook"])
     hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
-    run_command(services, step, Command(intents.hook(hook), "hook", hooks[hook], {}), "hookSeconds")
+    _run_own_document(services, step, intents.hook(hook), "hook", hooks[hook])
 
 
 def check_health(services: Services, step: Step) -> None:
     """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
-    command = Command(intents.health_probe(str(step.data["moment"])), "health", step.policy["healthProbe"], {})
-    run_command(services, step, command, "hookSeconds")
+    intent = intents.health_probe(str(step.data["moment"]))
+    _run_own_document(services, step, intent, "health", step.policy["healthProbe"])
+
+
+def _run_own_document(services: Services, step: Step, intent: str, purpose: str, document: str) -> None:
+    """A document of the account, in the version that the run's plan has pinned."""
+    pinned = step.machine.get("documents", {}).get(document)
+    run_command(services, step, Command(intent, purpose, document, {}, pinned=pinned), "hookSeconds")

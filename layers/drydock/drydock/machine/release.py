@@ -275,6 +275,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         *(data.get("updates") or {}).values(),
         data.get("probeAtFirst"),
         data.get("probeBefore"),
+        data.get("probeAfterInstall"),
         data.get("probeAfter"),
         data.get("scan"),
         data.get("health"),

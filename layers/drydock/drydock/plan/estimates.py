@@ -203,9 +203,11 @@ def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tupl
     yield "installation", WINDOWS_UPDATE if policy["document"] == INSTALL_WINDOWS_UPDATES else INSTALL
     if hooks["postInstall"]:
         yield f"hook {hooks['postInstall']}", HOOK
-        if pauses and policy["reboot"] != "NoReboot":
+        if pauses and policy["reboot"] == "RebootIfNeeded":
             yield "pause before the reboot", PAUSE
-    if policy["reboot"] != "NoReboot":
+    if policy["reboot"] == "WhenNeeded":
+        yield "probe after the installation", COMMAND
+    if policy["reboot"] in ("RebootIfNeeded", "WhenNeeded"):
         yield "reboot", REBOOT
     if hooks["onExit"]:
         yield f"hook {hooks['onExit']}", HOOK

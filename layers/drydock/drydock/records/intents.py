@@ -87,7 +87,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before` or `After`."""
+    """The probe at `First`, `Before`, `AfterInstall` or `After`."""
     return f"{_PROBE}{moment}"
 
 

@@ -183,6 +183,8 @@ class RecordedPlan:
     is_approval_needed: bool
     machines: int
     """How many are planned, each member of a group counted."""
+    purpose: str
+    """The same for plans that are compared with each other: see `plan.comparing`."""
     operation: str
     policy: Mapping[str, Any]
     snapshot_id: str
@@ -212,6 +214,7 @@ class RecordedPlan:
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
             machines=number(item["planned"]),
+            purpose=text(item["purpose"]),
             operation=item["operation"],
             policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
@@ -235,6 +238,7 @@ class RecordedPlan:
             "planOnly": self.is_only,
             "approvalNeeded": self.is_approval_needed,
             "planned": self.machines,
+            "purpose": self.purpose,
             "operation": self.operation,
             "policy": self.policy,
             "snapshotId": self.snapshot_id,

@@ -21,6 +21,7 @@ from drydock.request.checking import (
     whole_number,
 )
 from drydock.request.documents import DOCUMENT_NAME
+from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
@@ -366,7 +367,7 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
     mistakes = []
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        names = first_of([f"KB{kb}" for kb in both])
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")

@@ -50,6 +50,7 @@ from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.texts import first_of
 from drydock.times import TimeBudget
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
@@ -152,7 +153,7 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:
-    return ", ".join(sorted(subject.key for subject in subjects)[:10])
+    return first_of(sorted(subject.key for subject in subjects))
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:

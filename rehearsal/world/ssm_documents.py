@@ -75,6 +75,11 @@ class CommandDocument:
     run: Callable[[Machine, Mapping[str, str], str], Behaviour]
     """What it does on a machine, with its parameters and the comment of the command."""
     document_type: str = "Command"
+    version: str = "1"
+    default_version: str = "1"
+    latest_version: str = "1"
+    hash: str = ""
+    """SHA-256 of its content, in hexadecimal digits."""
 
     @property
     def platforms(self) -> list[str]:

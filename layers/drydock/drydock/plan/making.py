@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
+from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
@@ -32,6 +33,7 @@ from drydock.plan.plans import (
     planned_machines,
     planned_waves,
     predict,
+    show_missing,
     slots_of,
     was_not_attempted,
 )
@@ -130,6 +132,10 @@ class Facts:
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
     """Warnings about machines that are nearly meant."""
+    missing_patches: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+    """How many patches each machine misses, and when that was found, by instance id, where it is known."""
+    documents: Mapping[str, PinnedDocument] = field(default_factory=dict)
+    """Hooks and health probe as they are now, by name."""
 
     @property
     def resumed(self) -> Earlier | None:
@@ -161,6 +167,7 @@ def make_plan(facts: Facts) -> Plan:
         frame.last_admission,
     )
     machines = planned_machines(waves, schedule, policy["batch"])
+    show_missing(machines, facts.missing_patches)
     return {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
@@ -168,6 +175,7 @@ def make_plan(facts: Facts) -> Plan:
         "operation": policy["operation"],
         "policy": policy,
         "snapshotId": snapshot.id,
+        "documents": dict(facts.documents),
         "window": _describe_window(frame.window),
         "targets": [target for group in facts.target_groups for target in group],
         "targetGroups": [list(group) for group in facts.target_groups],

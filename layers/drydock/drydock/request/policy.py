@@ -20,6 +20,8 @@ from drydock.request.checking import (
     text,
     whole_number,
 )
+from drydock.request.documents import DOCUMENT_NAME
+from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
@@ -240,7 +242,7 @@ _CATEGORIES = (
 """Those whose language-free ids the stack's search knows."""
 
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
-_document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+_document = text(rf"|{DOCUMENT_NAME}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 
 _positive = "a number such as 10 or a percentage such as 10%"
 _at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
@@ -365,7 +367,7 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
     mistakes = []
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        names = first_of([f"KB{kb}" for kb in both])
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")

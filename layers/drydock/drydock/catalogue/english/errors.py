@@ -60,6 +60,9 @@ SENTENCES = {
     "advice.HookFailedError": "Look at the hook's output in the log bucket.",
     "advice.HealthCheckFailedError": "The machine is patched but its health probe fails: look at it now.",
     "advice.PatchStateNotReadyError": "Run a Scan to see what is installed.",
+    "advice.PatchingNotReadyError": (
+        "See what else patches the machine (an association, a window), and let one of them do it."
+    ),
     "advice.PatchesStillMissingError": "Look at the installation's output for each patch that is missing.",
     "advice.PatchesRejectedError": "Remove the patches that the reason names, or reject them no longer.",
     "advice.OperatingSystemEndedError": (

@@ -36,12 +36,14 @@ from drydock.records.runs import (
     mark_run_told,
     open_run,
     places_of_run,
+    report_page_key,
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.report_page import report_page
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject
@@ -250,4 +252,13 @@ def tell_run(services: Services, run: Run) -> None:
     subject, text = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
+    # Nothing about a page may keep people from hearing.
+    _store_page(services, run, report)
     mark_run_told(services.table, run)
+
+
+def _store_page(services: Services, run: Run, report: Report) -> None:
+    try:
+        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+    except AwsCallFailedError as error:
+        logger.error("the page of the report was not stored", reason=str(error))

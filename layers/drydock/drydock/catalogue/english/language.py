@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import approval, errors, plans, reboots, request, shared
+from drydock.catalogue.english import approval, errors, plans, reboots, report_page, request, shared
 from drydock.catalogue.language import Language
 
 
@@ -53,6 +53,7 @@ ENGLISH = Language(
         errors.SENTENCES,
         plans.SENTENCES,
         reboots.SENTENCES,
+        report_page.SENTENCES,
         request.SENTENCES,
         shared.SENTENCES,
     ),

@@ -87,6 +87,11 @@ def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -
     return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
+def report_page_key(run_id: str) -> str:
+    """Where in the bucket the page of a run's report stands."""
+    return f"runs/{run_id}/report.html"
+
+
 class PlaceEnd(TypedDict):
     """What became of a machine or a group in a run, as its place and the state machine have it.
 

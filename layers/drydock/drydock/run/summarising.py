@@ -36,18 +36,21 @@ from drydock.records.runs import (
     mark_run_told,
     open_run,
     places_of_run,
+    report_page_key,
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.report_page import report_page
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.texts import first_of
 from drydock.times import TimeBudget
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
@@ -150,7 +153,7 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:
-    return ", ".join(sorted(subject.key for subject in subjects)[:10])
+    return first_of(sorted(subject.key for subject in subjects))
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -249,4 +252,13 @@ def tell_run(services: Services, run: Run) -> None:
     message = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", message, attributes)
+    # Nothing about a page may keep people from hearing.
+    _store_page(services, run, report)
     mark_run_told(services.table, run)
+
+
+def _store_page(services: Services, run: Run, report: Report) -> None:
+    try:
+        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+    except AwsCallFailedError as error:
+        logger.error("the page of the report was not stored", reason=str(error))

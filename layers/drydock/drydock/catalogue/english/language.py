@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import approval, errors, group, machine, plans, reboots, request, run, shared
+from drydock.catalogue.english import (
+    approval,
+    errors,
+    group,
+    machine,
+    plans,
+    reboots,
+    report_page,
+    request,
+    run,
+    shared,
+)
 from drydock.catalogue.language import Language
 
 
@@ -59,6 +70,7 @@ ENGLISH = Language(
         machine.SENTENCES,
         plans.SENTENCES,
         reboots.SENTENCES,
+        report_page.SENTENCES,
         request.SENTENCES,
         run.SENTENCES,
         shared.SENTENCES,

@@ -215,7 +215,7 @@ def test_people_are_asked_with_the_number_and_the_names_of_the_members(scene: Gr
     group, _ = scene.tagged_group("asked", 3)
     scene.approvers("anna")
     arn = scene.start_run("asked", {**QUICKLY, "approval": {"above": 2}})
-    scene.account.clock.run(until=lambda: scene.view(arn).item.get("phase") == "AWAITING_APPROVAL")
+    scene.run_until(arn, "Ask For Approval")
     scene.account.clock.run(until=lambda: any("patch 3 machines" in (one.subject or "") for one in scene.messages))
     question = next(one for one in scene.messages if "patch 3 machines" in (one.subject or ""))
 

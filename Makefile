@@ -100,7 +100,7 @@ requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for 
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 
 clean: ## Remove all that make made
-	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered ./*.egg-info
+	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered drydock-reports ./*.egg-info
 
 $(READY): tools/set_up requirements/development.txt pyproject.toml
 	@tools/set_up

@@ -75,10 +75,12 @@ POLLED_SECONDS = {
     "InstanceNotReadyError": 600.0,
     "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
+    "PatchingNotReadyError": 1800.0,
     "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
 """How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
-that others change a quarter of an hour; a run waits for the executions of its machines as long as these may last."""
+that others change a quarter of an hour, a machine that others patch half an hour; a run
+waits for the executions of its machines as long as these may last."""
 
 SENDS_COMMANDS = {
     "check_health",
@@ -616,6 +618,14 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("What Comes Before Patching?", "Back Up Before"): ({"isBackedUp": False}, {"isBackedUp": True}),
     ("What Is To Be Done?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "failed"}}),
     ("What Follows Patching?", "Run Hook After Install"): ({"hooks": {}}, {"hooks": {"postInstall": "failed"}}),
+    ("What Follows Patching?", "Probe Instance After Install"): (
+        {"probeAfterInstall": None},
+        {"probeAfterInstall": {"reboot": "needed"}},
+    ),
+    ("What Follows Patching?", "Finish Install"): (
+        {"probeAfterInstall": {"reboot": "unknown"}, "isRebootAsked": False},
+        {"isRebootAsked": True},
+    ),
     ("What Follows Patching?", "Run Hook On Exit"): ({"hooks": {}}, {"hooks": {"onExit": "failed"}}),
     ("What Follows Patching?", "Probe Instance After"): (
         {"isProbedAfter": False, "failure": {"error": "HookFailedError", "cause": ""}},
@@ -643,7 +653,7 @@ def test_nothing_goes_round_for_ever() -> None:
     assert on_loops(patch, without={state for _, state in AGAIN}) == set()
     hooks = dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "ADocument")
     backup = {"before": {"take": True, "reboot": True}, "after": {"take": True, "reboot": True}}
-    policy = {"operation": "Install", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
+    policy = {"operation": "Install", "reboot": "WhenNeeded", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
     usual: dict[str, Any] = {"policy": policy, "machine": {"power": "running"}, "failure": None, "installs": [{}]}
     usual |= {"probeBefore": {"bootId": "1"}}
     for (question, name), (before, after) in AGAIN.items():

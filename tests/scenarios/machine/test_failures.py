@@ -177,7 +177,7 @@ def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_peopl
     scene.run_for(minutes=3.5 * 60)
     assert [message.attributes["outcome"] for message in scene.told(killed)] == ["failed"]
     assert scene.told(left_alone) == [], "its flow waits for a sign that nothing installs"
-    scene.run_for(minutes=14.5 * 60)
+    scene.run_for(minutes=10.5 * 60)
 
     assert [scene.account.execution(execution).status for execution in executions] == ["FAILED", "ABORTED"]
     for machine in machines:

@@ -138,7 +138,9 @@ def test_an_instance_that_is_gone_is_refused(scene: Scenario) -> None:
     ("policy", "mistakes"),
     [
         pytest.param(
-            {"reboot": "maybe"}, ["policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"], id="value"
+            {"reboot": "maybe"},
+            ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"],
+            id="value",
         ),
         pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; known are operation"], id="key"),
         pytest.param(

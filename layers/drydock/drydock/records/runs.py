@@ -87,6 +87,11 @@ def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -
     return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
+def report_page_key(run_id: str) -> str:
+    """Where in the bucket the page of a run's report stands."""
+    return f"runs/{run_id}/report.html"
+
+
 class PlaceEnd(TypedDict):
     """What became of a machine or a group in a run, as its place and the state machine have it.
 
@@ -178,6 +183,8 @@ class RecordedPlan:
     is_approval_needed: bool
     machines: int
     """How many are planned, each member of a group counted."""
+    purpose: str
+    """The same for plans that are compared with each other: see `plan.comparing`."""
     operation: str
     policy: Mapping[str, Any]
     snapshot_id: str
@@ -207,6 +214,7 @@ class RecordedPlan:
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
             machines=number(item["planned"]),
+            purpose=text(item["purpose"]),
             operation=item["operation"],
             policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
@@ -230,6 +238,7 @@ class RecordedPlan:
             "planOnly": self.is_only,
             "approvalNeeded": self.is_approval_needed,
             "planned": self.machines,
+            "purpose": self.purpose,
             "operation": self.operation,
             "policy": self.policy,
             "snapshotId": self.snapshot_id,
@@ -261,6 +270,8 @@ class RecordedEnd:
     bucket: str
     failure: Failure | None
     """What the run itself ended with (error, cause), where that is no success."""
+    report_link_hash: str = ""
+    """The hash of the key that opens the report's page; empty where there is no link to it."""
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
@@ -273,6 +284,7 @@ class RecordedEnd:
             report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
+            report_link_hash=item.get("reportLinkHash", ""),
         )
 
     def to_item(self) -> Item:
@@ -285,6 +297,7 @@ class RecordedEnd:
             "reportKey": self.report_key,
             "bucket": self.bucket,
             **({"failure": self.failure} if self.failure else {}),
+            **({"reportLinkHash": self.report_link_hash} if self.report_link_hash else {}),
         }
 
 

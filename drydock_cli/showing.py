@@ -129,7 +129,10 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
         terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
     outside = sum(map(count_outside, plan["machines"]))
     if outside:
-        terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
+        said = f"{count(outside, 'machine')} not expected to fit: not attempted unless others are quicker, and first"
+        terminal.say_wrapped(f"{said} the next time", "", "warn", later="  ")
+        for sentence in plan.get("advice", []):
+            terminal.say_wrapped(sentence, "  ", later="    ")
 
 
 def _show_machines(

@@ -91,7 +91,7 @@ def test_the_story_of_the_window_stands_in_one_place(default_rehearsal: tuple[Re
     assert story[:begin] + story[end:] == [
         "  Window    drydock-MaintenanceWindow, Wed 2026-01-14 22:00 to Thu 02:00 (UTC+09:00)",
         "  Plan      11 machines in 3 waves, done by Thu 01:56 as predicted (a guess for 8 machines); 1",
-        "            predicted not to fit",
+        "            not expected to fit unless others are quicker",
         "  Left out  laboratory-linux: tag DrydockExclude says: measures until Friday",
         "            kiosk-windows: is running, and Systems Manager does not reach it: check the SSM Agent,",
         "            the instance profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager",

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from drydock.aws.services import Services
 from drydock.aws.ssm import PatchState
+from drydock.catalogue.saying import say
 from drydock.environment import Environment
 from drydock.errors import PatchingNotReadyError
 from drydock.machine.commands import Command, begin_command
@@ -115,10 +116,7 @@ def _require_pause(services: Services, step: Step, state: PatchState) -> None:
     """Raises PatchingNotReadyError. The time is by the machine's own clock; where that is wrong, its lock tells."""
     ended = from_text(state.operation_ended)
     if abs(services.now() - ended) < _PAUSE:
-        raise PatchingNotReadyError(
-            f"{step.instance_id}: AWS-RunPatchBaseline ended at {ended:%H:%M:%S} UTC, and another run of it has to "
-            "wait for two minutes"
-        )
+        raise PatchingNotReadyError(say("patching.just_over", machine=step.instance_id, moment=f"{ended:%H:%M:%S}"))
 
 
 def run_hook(services: Services, step: Step) -> None:

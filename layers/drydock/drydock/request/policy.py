@@ -26,6 +26,9 @@ from drydock.texts import first_of
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
 
+MOST_BATCH = 20
+"""Members of a group that are out of service at once; AWS takes 20 instances in one call of EnterStandby."""
+
 SSM_AGENT = "AmazonSSMAgent"
 CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
 
@@ -340,7 +343,7 @@ _check_policy = section(
                 "minApprovals": whole_number(1, 10),
             }
         ),
-        "batch": whole_number(1, 20),
+        "batch": whole_number(1, MOST_BATCH),
         "capacity": one_of("reduce", "surge"),
         "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(

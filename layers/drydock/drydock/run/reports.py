@@ -14,6 +14,7 @@ from drydock.catalogue.saying import one_line, say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
+    DeadlineReachedError,
     Failure,
     InstanceUnmanagedError,
     MemberGoneError,
@@ -88,7 +89,8 @@ class ReportedWave(TypedDict):
 class Report(ReportedEnd):
     """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
 
-    `failure` is the run's own; `tooLong` is that of the plan; `next` says what to do next, a sentence for each.
+    `failure` is the run's own; `tooLong` and `advice` are those of the plan; `next` says what to do
+    next, a sentence for each.
     """
 
     schema: int
@@ -115,6 +117,7 @@ class Report(ReportedEnd):
     approval: ReportedApproval | None
     warnings: list[str]
     tooLong: list[str]
+    advice: list[str]
     snapshotId: str
     planHash: str
     next: list[str]
@@ -355,6 +358,7 @@ def make_report(
         "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
         "tooLong": plan["tooLong"] if plan else [],
+        "advice": plan.get("advice", []) if plan else [],
         "snapshotId": recorded.snapshot_id if recorded else "",
         "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
@@ -528,6 +532,8 @@ def _steps_for_the_rest(report: Report) -> list[str]:
             f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
             "later a new canary; or leave it to the next window, which takes these machines first."
         )
+    if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
+        found += [f"{sentence}." for sentence in report["advice"]]
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
         advice = advice_for(InstanceUnmanagedError.__name__)

@@ -140,4 +140,8 @@ SENTENCES = {
     "left_out.InstanceUnmanagedError": "{count:#} not managed by Systems Manager",
     "left_out.InstanceNotRunningError": "{count:#} stopped, where a Scan starts nothing",
     "left_out.InstanceDoneError": "{count:#} done already",
+    # Causes.
+    "patching.just_over": (
+        "{machine}: AWS-RunPatchBaseline ended at {moment} UTC, and another run of it has to wait for two minutes"
+    ),
 }

@@ -270,6 +270,8 @@ class RecordedEnd:
     bucket: str
     failure: Failure | None
     """What the run itself ended with (error, cause), where that is no success."""
+    report_link_hash: str = ""
+    """The hash of the key that opens the report's page; empty where there is no link to it."""
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
@@ -282,6 +284,7 @@ class RecordedEnd:
             report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
+            report_link_hash=item.get("reportLinkHash", ""),
         )
 
     def to_item(self) -> Item:
@@ -294,6 +297,7 @@ class RecordedEnd:
             "reportKey": self.report_key,
             "bucket": self.bucket,
             **({"failure": self.failure} if self.failure else {}),
+            **({"reportLinkHash": self.report_link_hash} if self.report_link_hash else {}),
         }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drydock.approval.approvals import Ways
+from drydock.approval.report_links import hash_of_report_key
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -62,7 +64,7 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
-def summarise_run(services: Services, step: Step) -> dict[str, Any]:
+def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
 
     Returns outcome, counts, report key and failure (what the execution shall end with, or None).
@@ -87,8 +89,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
-        run = end_with_report(services, run, failure, step.given)
-    tell_run(services, run)
+        run = end_with_report(services, ways, run, failure, step.given)
+    tell_run(services, ways, run)
     return _describe_end(run.run_id, run.require_end())
 
 
@@ -165,7 +167,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
+def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure | None, given: object) -> Run:
     """Write the report and end the run.
 
     Raises MachinesNotReadyError while machines are in work, or when there was no time to write down what became of
@@ -192,6 +194,7 @@ def end_with_report(services: Services, run: Run, failure: Failure | None, given
         report_key=_store_report(services, run, report),
         bucket=services.objects.bucket,
         failure=failure if report["outcome"] not in SUCCESSES else None,
+        report_link_hash=hash_of_report_key(ways, run),
     )
     return end_run(services.table, run, end)
 
@@ -244,7 +247,7 @@ def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
     return _make_report(services, run, end.failure, None, end.at)
 
 
-def tell_run(services: Services, run: Run) -> None:
+def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.approval.approvals import Ways
@@ -62,6 +62,10 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "stopped": RunStoppedError,
 }
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
+
+
+_COMMAND_LOOKS = timedelta(seconds=15)
+"""For a little longer than this `drydock run` looks whether it was refused."""
 
 
 def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
@@ -251,6 +255,10 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)
+    if _was_answered(run, end, report):
+        _store_page(services, run, report)
+        mark_run_told(services.table, run)
+        return
     location = location_of(run.holder, services.environment, run.time_zone)
     message = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
@@ -258,6 +266,13 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     # Nothing about a page may keep people from hearing.
     _store_page(services, run, report)
     mark_run_told(services.table, run)
+
+
+def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
+    """Whether the command line has answered whoever started the run: it shows a plan, and what is refused at once."""
+    if not report["asked"]["startedBy"] or report["asked"]["window"]:
+        return False
+    return end.outcome == "planned" or (end.outcome == "refused" and end.at - run.started < _COMMAND_LOOKS)
 
 
 def _store_page(services: Services, run: Run, report: Report) -> None:

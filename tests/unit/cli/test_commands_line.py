@@ -722,7 +722,7 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
             counts={"failed": 1, "not_attempted": 1},
             insideWindow=False,
             minutesAfterEnd=3,
-            next=[f"Take up what is left with `drydock run --resume {RUN}`."],
+            next=[{"text": "Take up what is left:", "command": ["run", "--resume", RUN]}],
         )
         stack.end("failed", report)
 
@@ -737,7 +737,7 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
     assert "3 minutes late for its deadline" in console.out
     assert f"Failed: 1 machine\n  web-1 ({WEB}): PatchFailedError: disk full" in console.out
     assert f"Not attempted: 1 machine\n  db-1 ({DB}): BudgetSpentError: 1 > 0" in console.out
-    assert f"What to do next\n  Take up what is left with `drydock run --resume {RUN}`." in console.out
+    assert f"What to do next\n  Take up what is left:\n    drydock run --resume {RUN}" in console.out
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from drydock.times import to_text
 SIZES = (1_000, 10_000)
 MOST_BYTES, MOST_SECONDS, MOST_MEGABYTES = 3_000_000, 30, 512
 _START = datetime(2026, 1, 13, 1, tzinfo=UTC)
+_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution"
 _LONG = "the installation said <why> & more, at length; " * 40
 
 
@@ -30,7 +31,7 @@ def make_report(count: int) -> Any:
     return {
         "schema": 1,
         "runId": "night",
-        "execution": "arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:night",
+        "execution": f"{_EXECUTION}:drydock-MaintenanceRun:night",
         "outcome": "failed",
         "planOnly": False,
         "asked": {
@@ -91,7 +92,7 @@ def _machine(number: int) -> Any:
         "cause": _LONG,
         "seconds": 3_600,
         "expectedSeconds": 1_800,
-        "execution": f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:night-i-{number:017x}",
+        "execution": f"{_EXECUTION}:drydock-PatchInstance:night-i-{number:017x}",
         "startedAt": to_text(begin),
         "endedAt": to_text(begin + timedelta(hours=1)),
     }

@@ -36,6 +36,7 @@ from drydock.records.approved_plans import remember_approved_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLAN_LIVES, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
 from drydock.telling.links import hash_of_key, link_to, make_key
+from drydock.telling.message import Verbatim
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
@@ -309,7 +310,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
-    tell_once(services, holder, "approval", subject, text, attributes, ways.topic)
+    tell_once(services, holder, "approval", Verbatim(subject, text, [link] if link else []), attributes, ways.topic)
 
 
 def take_decision(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
@@ -439,7 +440,7 @@ def _tell_refused(
     subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, run.holder, cause, subject, text, attributes, ways.topic)
+    tell_once(services, run.holder, cause, Verbatim(subject, text), attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:

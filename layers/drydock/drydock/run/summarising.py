@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.approval.approvals import Ways
-from drydock.approval.report_links import hash_of_report_key
+from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -96,9 +96,9 @@ def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
     location = location_of(holder, services.environment)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
+    message = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", message, attributes)
 
 
 def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
@@ -252,9 +252,9 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     end = run.require_end()
     report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = summary_message(report, location, end.bucket, end.report_key)
+    message = summary_message(report, location, end.bucket, end.report_key, report_link(ways, run))
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
-    tell_once(services, run.holder, "outcome", subject, text, attributes)
+    tell_once(services, run.holder, "outcome", message, attributes)
     # Nothing about a page may keep people from hearing.
     _store_page(services, run, report)
     mark_run_told(services.table, run)

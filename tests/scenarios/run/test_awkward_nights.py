@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.scenarios.run.nights import assert_ended_as_expected, play_night, states_of
 
 SHORT_SCHEDULE = """
-description: A window that was meant for a trial opens every five minutes and lasts two hours; nobody has switched it off.
+description: A window for a trial opens every five minutes and lasts two hours; nobody has switched it off.
 limit: 6h
 begins: "2026-01-13T09:00:00+09:00"
 parameters:
@@ -34,7 +34,7 @@ def test_a_window_that_opens_while_its_run_works_is_skipped_and_the_schedule_is_
 
 
 STUCK = """
-description: Commands that never end, agents that never answer, a patch state that stays old, a reboot that stays pending.
+description: Commands that never end, agents that never answer, an old patch state, a reboot that stays pending.
 limit: 40h
 parameters: {WindowDurationHours: 8, TimeZone: UTC}
 policy: {maxErrors: 9, maxConcurrency: 9}

@@ -53,7 +53,7 @@ def test_a_member_leaves_service_after_the_look_and_its_pause(again: RehearsalOu
     states = states_of(again, "shopped")
 
     assert states.index("Scan Patches At First") < states.index("Wait Before Leaving") < states.index("Enter Standby")
-    assert states.index("Await Standby") < states.index("Back Up Before") < states.index("Install Patches")
+    assert states.index("Enter Standby") < states.index("Await Standby") < states.index("Install Patches")
 
 
 def test_the_mail_tells_them_apart(again: RehearsalOutcome) -> None:

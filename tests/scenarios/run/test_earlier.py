@@ -512,7 +512,7 @@ def test_a_plan_of_the_command_line_is_answered_there_and_mailed_to_nobody(
 ) -> None:
     tag = f"answered-{told}"
     scene.machines(tag, 1)
-    given = {"startedBy": started_by} if started_by else {}
+    given: dict[str, Any] = {"startedBy": started_by} if started_by else {}
 
     run = scene.run(tag, planOnly=True, **given)
 

@@ -172,7 +172,7 @@ def _lose_image(instance: str) -> list[FailCall]:
 
 def _go_well(scene: Scenario) -> None:
     """With a first message that cannot be published."""
-    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="announce_success"))
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="alert_failure"))
     linux, *_ = _start(
         scene,
         Case("linux", policy=BASELINE),

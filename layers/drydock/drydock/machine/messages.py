@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from drydock.catalogue.saying import knows, say
-from drydock.errors import Failure
-from drydock.records.results import AgentUpdate, Result, Work
+from drydock.errors import Failure, PatchedWithoutBackupError
+from drydock.records.image_watches import ImageWatch
+from drydock.records.results import AgentUpdate, MadeImage, Result, Work
 from drydock.telling.text import NEXT_STEPS, Location, _where, advice_for, machine_text, subject_line
 from drydock.times import for_people
 
@@ -50,13 +51,19 @@ def _verdict(work: Work) -> str:
 def _details(work: Work) -> list[str]:
     """What was found out and made, and what went wrong without failing anything."""
     hooks = work.findings.hooks if work.findings else {}
-    images = [("before", work.images["before"]), ("after", work.images["after"])]
     return [
         *_patches(work),
         *[f"  Hook {hook}: {outcome}" for hook, outcome in hooks.items()],
-        *[f"  Image {moment}: {image_id}" for moment, image_id in images if image_id],
+        *[f"  {image_text(moment, image)}" for moment, image in work.images.items()],
         *[f"  Note: {problem}" for problem in work.problems],
     ]
+
+
+def image_text(moment: str, image: MadeImage) -> str:
+    """`Image after: ami-0123, pending, crash-consistent`"""
+    told = say(f"image.state.{image['state']}") if knows(f"image.state.{image['state']}") else image["state"]
+    consistency = say("image.crash_consistent") if image["crashConsistent"] else say("image.at_rest")
+    return say("image.of_machine", moment=moment, id=image["imageId"], state=told, consistency=consistency)
 
 
 def success_message(result: Result, work: Work, location: Location) -> tuple[str, str]:
@@ -122,6 +129,22 @@ def failure_message(
         *_where(location, execution),
     ]
     return subject_line(f"Drydock: {machine} {what}: {failure['error']}"), "\n".join(lines)
+
+
+def failed_image_message(watch: ImageWatch, location: Location) -> tuple[str, str]:
+    """Subject and text for an image that ended badly after the work on its machine was over."""
+    machine = machine_text(watch.instance_id, watch.machine)
+    lines = [
+        say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+        "",
+        f"  {say('image.left.patched') if watch.is_lost_backup else say(f'image.left.{watch.moment}')}",
+        f"  Account {location.account}, Region {location.region}",
+        "",
+        NEXT_STEPS,
+        f"  {advice_for(PatchedWithoutBackupError.__name__) if watch.is_lost_backup else say('image.failed.next')}",
+        *_where(location, watch.holder.execution),
+    ]
+    return subject_line(say("image.failed.subject", machine=machine)), "\n".join(lines)
 
 
 _SET_POWER = (

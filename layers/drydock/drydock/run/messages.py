@@ -10,7 +10,7 @@ from typing import Any
 from drydock.catalogue.saying import knows, one_line, say
 from drydock.errors import Failure, InstanceUnmanagedError
 from drydock.run.outcomes import MachineOutcome, failed_groups
-from drydock.run.reports import Report
+from drydock.run.reports import Report, failed_images
 from drydock.telling.text import (
     CAUSE_IN_MAIL,
     NEXT_STEPS,
@@ -56,6 +56,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
         *_done(report, location),
         *_machines(report, "failed"),
         *_groups(report),
+        *_images(report),
         *_machine_list("Patched, and not compliant", _not_compliant(report)),
         *_section(NEXT_STEPS, report["next"]),
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
@@ -252,6 +253,24 @@ def _groups(report: Report) -> list[str]:
         for problem in group["problems"]
     ]
     return _section(f"Auto Scaling groups to look at ({len(rows):,})", _first(rows))
+
+
+def _images(report: Report) -> list[str]:
+    """The images that failed after the work on their machines, and how many nobody knows the end of yet."""
+    names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
+    rows = [
+        say(
+            "image.ended_badly",
+            image=image["imageId"],
+            moment=image["moment"],
+            machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
+            reason=image["reason"],
+        )
+        for image in failed_images(report["images"])
+    ]
+    pending = sum(image["state"] == "pending" for image in report["images"])
+    more = [say("image.pending_in_report", count=pending)] if pending else []
+    return _section(say("image.heading"), [*_first(rows), *more])
 
 
 def _not_compliant(report: Report) -> list[MachineOutcome]:

@@ -24,7 +24,8 @@ from drydock.errors import (
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
-from drydock.records.results import Member, Result
+from drydock.records.image_watches import WatchSummary
+from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
@@ -63,6 +64,13 @@ class ReportedApproval(TypedDict):
     decisions: list[DecisionItem]
 
 
+class ReportedImage(MadeImage):
+    """An image of a machine that ended, or will end, after the work on the machine: see `MadeImage`."""
+
+    instanceId: str
+    moment: str
+
+
 class ReportedEnd(TypedDict):
     """When a run had to end, and whether it did: None for one that took no machine, or had no end to keep to.
 
@@ -95,6 +103,7 @@ class Report(ReportedEnd):
     counts: dict[str, int]
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
+    images: list[ReportedImage]
     leftOut: list[LeftOut]
     failure: Failure | None
     closed: dict[str, str] | None
@@ -284,6 +293,38 @@ def _problems(result: Result | None) -> list[str]:
     return list(result.roll.problems) if result and result.roll else []
 
 
+def images_of_run(places: Iterable[Place], pending: Iterable[WatchSummary]) -> list[ReportedImage]:
+    """The images that nobody has waited for: those that have ended by now, and those that are pending."""
+    ended = {label: image for place in places for label, image in place.images.items()}
+    found = [_reported(label, image) for label, image in ended.items()]
+    for watch in pending:
+        label = f"{watch.instance_id}/{watch.moment}"
+        if label not in ended:
+            image: MadeImage = {
+                "imageId": watch.image_id,
+                "state": "pending",
+                "crashConsistent": watch.is_crash_consistent,
+                "reason": "",
+            }
+            found.append(_reported(label, image))
+    return sorted(found, key=lambda image: (image["instanceId"], image["moment"]))
+
+
+def _reported(label: str, image: MadeImage) -> ReportedImage:
+    instance_id, _, moment = label.partition("/")
+    return {**image, "instanceId": instance_id, "moment": moment}
+
+
+def has_pending(images: Iterable[ReportedImage]) -> bool:
+    """Whether any of the images may still end."""
+    return any(image["state"] == "pending" for image in images)
+
+
+def failed_images(images: Iterable[ReportedImage]) -> list[ReportedImage]:
+    """Those that have ended, and not as available."""
+    return [image for image in images if image["state"] not in ("pending", "available")]
+
+
 def _why_not_attempted(run: Run, failure: Failure | None) -> Failure:
     """Error and cause for a machine whose turn never came."""
     if run.plan and run.plan.is_only:
@@ -308,6 +349,7 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
+    images: Sequence[ReportedImage] = (),
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
@@ -332,6 +374,7 @@ def make_report(
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
+        "images": list(images),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
         "closed": dict(run.closed) if run.closed else None,

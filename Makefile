@@ -19,6 +19,9 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 
+# Every process that the tests start would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The build and the linters neither call home nor need an account.
 export SAM_CLI_TELEMETRY := 0
 deploy build check lint scan: export AWS_DEFAULT_REGION ?= ap-northeast-1
@@ -52,6 +55,9 @@ scan: $(SCANNER)
 
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
+
+# Their items are moto's, which are slower than the account's own, and held to AWS by moto's tests.
+prove soak: export DRYDOCK_DYNAMODB ?= moto
 
 prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N cases, a twentieth of the inputs, no scale)
 	@echo "make prove SEED=$(SEED)$(if $(SAMPLE), SAMPLE=$(SAMPLE))"
@@ -94,7 +100,7 @@ requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for 
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 
 clean: ## Remove all that make made
-	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered ./*.egg-info
+	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered drydock-reports ./*.egg-info
 
 $(READY): tools/set_up requirements/development.txt pyproject.toml
 	@tools/set_up

@@ -17,19 +17,20 @@ from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from moto.dynamodb.models import dynamodb_backends
 from samtranslator.yaml_helper import yaml_parse
 
 from benchmarks.flows import LINUX, WINDOWS
-from benchmarks.item_sizes import Item, size_of
 from drydock.aws.table import Table
 from drydock.records.leases import all_leases
 from rehearsal.account import EmbeddedAccount, Observer
-from rehearsal.engine.calls import ACCOUNT, REGION
+from rehearsal.engine.calls import REGION
+from rehearsal.engine.dynamodb.values import size_of
 from rehearsal.engine.project import PROJECT
 from rehearsal.world.fleet import MachineSpec
 
 Index = Mapping[str, Any]
+Item = Mapping[str, Any]
+"""As DynamoDB's API has it."""
 
 LEASES = 10_000
 _PAGE = 1 << 20
@@ -70,17 +71,14 @@ def _index_units(index: Index, before: Item | None, after: Item | None) -> int:
 class _Writes(Observer):
     """Every change of every item: before and after."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: EmbeddedAccount, table: str) -> None:
+        self._scan = account.client("dynamodb").get_paginator("scan").paginate(TableName=table)
         self.all: list[tuple[Item | None, Item | None]] = []
         self._last: dict[tuple[str, str], Item] = {}
 
     def call_made(self, call: object) -> None:
         """Note what the calls before this one have changed."""
-        items: dict[tuple[str, str], Item] = {}
-        for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
-            for found in table.all_items():
-                item = json.loads(json.dumps(found.to_json()["Attributes"]))
-                items[item["pk"]["S"], item["sk"]["S"]] = item
+        items = {(item["pk"]["S"], item["sk"]["S"]): item for page in self._scan for item in page["Items"]}
         for key in items.keys() | self._last.keys():
             before, after = self._last.get(key), items.get(key)
             if before != after:
@@ -91,8 +89,7 @@ class _Writes(Observer):
 def record_writes(kind: MachineSpec) -> list[tuple[Item | None, Item | None]]:
     """Patch one machine; what was written to the table meanwhile."""
     with EmbeddedAccount() as account, account.open_fleet() as fleet:
-        account.deploy()
-        writes = _Writes()
+        writes = _Writes(account, account.deploy().resource("StateTable"))
         account.observers.append(writes)
         account.start_execution("PatchInstance", {"instanceId": fleet.add(kind)})
         account.run_until_quiet()

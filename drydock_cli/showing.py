@@ -8,6 +8,7 @@ from typing import Any
 from drydock.approval.messages import guessed_text
 from drydock.plan.estimates import breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside, count_planned, members_of
+from drydock.plan.showing import what_is_different, what_is_planned
 from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import Group, read_subject
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
@@ -95,6 +96,8 @@ def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None =
         terminal.say_wrapped(f"Takes up what run {plan['resumes']} left", later="  ")
     _show_times(terminal, plan)
     if machines:
+        for heading, text in [*what_is_planned(plan), *what_is_different(plan, terminal.zone)]:
+            terminal.say_wrapped(f"{heading}: {text}", later="  ")
         terminal.say()
         _show_machines(terminal, machines, waves, most)
     for sentence in plan["tooLong"]:
@@ -126,7 +129,10 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
         terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
     outside = sum(map(count_outside, plan["machines"]))
     if outside:
-        terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
+        said = f"{count(outside, 'machine')} not expected to fit: not attempted unless others are quicker, and first"
+        terminal.say_wrapped(f"{said} the next time", "", "warn", later="  ")
+        for sentence in plan.get("advice", []):
+            terminal.say_wrapped(sentence, "  ", later="    ")
 
 
 def _show_machines(

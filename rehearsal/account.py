@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,7 +31,8 @@ from rehearsal.engine.bus import EventBus
 from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
 from rehearsal.engine.clock import VirtualClock
 from rehearsal.engine.deployment import Deployer, Stack
-from rehearsal.engine.direct_calls import DIRECT_CALLS, call_directly
+from rehearsal.engine.direct_calls import DIRECT_CALLS, answer_directly, call_directly
+from rehearsal.engine.dynamodb.calls import DynamoDB
 from rehearsal.engine.functions import FunctionHost, Outcome
 from rehearsal.engine.limits import Limits
 from rehearsal.engine.messages import Message
@@ -113,6 +116,8 @@ class EmbeddedAccount:
     of a Distributed Map tell EventBridge of their status. Recordings and documentation disagree on what a missed
     heartbeat is called (`heartbeat_error`, documented: States.HeartbeatTimeout) and on whether States.ALL stands for
     States.DataLimitExceeded, too (`all_catches_data_limit`, documented: no).
+    `dynamodb` says whose items a table has: the account's own, which are quick, or moto's. When it is not given, the
+    variable DRYDOCK_DYNAMODB says so; without either they are the account's own.
     """
 
     def __init__(
@@ -128,6 +133,7 @@ class EmbeddedAccount:
         map_child_events: bool = False,
         heartbeat_error: Literal["States.Timeout", "States.HeartbeatTimeout"] = "States.Timeout",
         all_catches_data_limit: bool = True,
+        dynamodb: Literal["own", "moto"] | None = None,
         project: Path = PROJECT,
     ) -> None:
         self.project = project
@@ -155,6 +161,7 @@ class EmbeddedAccount:
         self.map_child_events = map_child_events
         self._heartbeat_error = heartbeat_error
         self._all_catches_data_limit = all_catches_data_limit
+        self.dynamodb = dynamodb or os.environ.get("DRYDOCK_DYNAMODB") or "own"
         self.lose_cancellations: Callable[[str], bool] = lambda arn: False
         """Says, by ARN, which executions run on although the one that started them, and waited for them, is over.
 
@@ -280,6 +287,9 @@ class EmbeddedAccount:
         previous = sys.getrecursionlimit()
         sys.setrecursionlimit(max(previous, RECURSION_LIMIT))
         patches.callback(sys.setrecursionlimit, previous)
+        # A night makes millions of objects that stay: searching them for garbage took a fifth of its time.
+        patches.callback(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(50_000, 20, 100)
         moto_log = logging.getLogger("moto")
         patches.callback(moto_log.setLevel, moto_log.level)
         moto_log.setLevel(logging.CRITICAL)
@@ -294,16 +304,7 @@ class EmbeddedAccount:
         )
         self._follow_clock(patches)
         self._make_chance_repeatable(patches)
-        route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
-        dynamodb.repair_transactions(patches)
-        dynamodb.repair_queries(patches)
-        dynamodb.repair_projections(patches)
-        dynamodb.repair_attribute_values(patches)
-        dynamodb.repair_repeated_parsing(patches)
-        dynamodb.repair_item_copies(patches)
-        dynamodb.repair_item_sizes(patches)
-        dynamodb.repair_repeated_checks(patches)
-        dynamodb.delay_indexes(patches, self.clock.time, self.late_seconds)
+        self._answer_about_items(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.spend = self.functions.spend
         self.calls.checks.append(self.permissions.check)
@@ -319,6 +320,23 @@ class EmbeddedAccount:
         messages.keep_messages(patches, self.clock, self._note_message)
         subscriptions.repair_pending_subscriptions(patches)
         self._repair_interpreter(patches)
+
+    def _answer_about_items(self, patches: Patches) -> None:
+        dynamodb.repair_attribute_values(patches)
+        if self.dynamodb == "own":
+            items = DynamoDB(ACCOUNT, REGION, self.clock.time, self.late_seconds)
+            route_calls(patches, self.calls, DIRECT_CALLS, partial(answer_directly, items.find_answer))
+            answer_calls(patches, items.find_answer)
+            return
+        route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
+        dynamodb.repair_transactions(patches)
+        dynamodb.repair_queries(patches)
+        dynamodb.repair_projections(patches)
+        dynamodb.repair_repeated_parsing(patches)
+        dynamodb.repair_item_copies(patches)
+        dynamodb.repair_item_sizes(patches)
+        dynamodb.repair_repeated_checks(patches)
+        dynamodb.delay_indexes(patches, self.clock.time, self.late_seconds)
 
     def _follow_clock(self, patches: Patches) -> None:
         travel = time_machine.travel(self.clock.now(), tick=False)

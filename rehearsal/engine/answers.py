@@ -24,11 +24,12 @@ _GIVEN = "rehearsal_parameters"
 
 
 class AWSError(Exception):
-    """Raised by an answer to make the call fail as AWS would, with this code."""
+    """Raised by an answer to make the call fail as AWS would, with this code, and with details where AWS has them."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.code = code
+        self.details = details
 
 
 def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | None]) -> None:
@@ -47,7 +48,7 @@ def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | No
         try:
             body = {key: value for key, value in answer(context[_GIVEN]).items() if value is not None}
         except AWSError as error:
-            refusal = {"Error": {"Code": error.code, "Message": str(error)}}
+            refusal = {"Error": {"Code": error.code, "Message": str(error)}, **error.details}
             return SimpleNamespace(status_code=400), refusal | _describe_response(400)
         check_shape(body, operation.output_shape, operation.name)
         return SimpleNamespace(status_code=200), body | _describe_response(200)

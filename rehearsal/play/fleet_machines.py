@@ -162,6 +162,7 @@ def _expectation(entry: Mapping[str, Any], is_started: bool, runs: RunsSpec) -> 
 def _spec(name: str, entry: Mapping[str, Any]) -> MachineSpec:
     given = {
         "pendingReboot": "pending_reboot",
+        "restartsServices": "restarts_services",
         "agentVersion": "agent_version",
         "cloudWatchAgentVersion": "cloudwatch_agent_version",
         "clockSkew": "clock_skew_seconds",

@@ -288,6 +288,7 @@ class _Rehearsal:
                 "patchGroup": entry.spec.tags.get("Patch Group") or entry.spec.tags.get("PatchGroup") or "",
                 "doneAt": done.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "doneBy": "",
+                "leftService": bool(entry.spec.group),
                 **{f"s{number}": int(one.total_seconds()) for number, one in enumerate(entry.history, 1)},
             }
             wire = {key: TypeSerializer().serialize(value) for key, value in item.items()}

@@ -100,6 +100,12 @@ FLOWS = {
     for flow in (
         Flow("running", _LINUX),
         Flow("nothing-missing", {}),
+        Flow("needed", _LINUX, {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"postInstall": HOOKS["postInstall"]}}),
+        Flow(
+            "not-needed",
+            {"missing": ("tzdata-2026a",)},
+            {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"onExit": HOOKS["onExit"]}},
+        ),
         Flow("stopped", _WINDOWS),
         Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
         Flow("drained", _LINUX, {"hooks": DRAINING}),

@@ -39,7 +39,7 @@ class MachineBefore:
     def end(self) -> str:
         """What the machine is like now, whatever anybody says about it: as found, finished, or half-way."""
         machine = self.machine
-        if machine.pending_reboot:
+        if machine.runs_old_code:
             return "half-way"
         if not machine.missing or machine.agent.version != self.agent:
             return "finished"

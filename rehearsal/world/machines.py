@@ -20,6 +20,7 @@ from rehearsal.world.patch_states import (
     list_old_patches,
     parse_patch,
 )
+from rehearsal.world.software import Software
 
 STATE_CODES = {
     "pending": 0,
@@ -66,6 +67,9 @@ WRONGS = (
     "reboot_loop",
     "outlives_cancel",
     "outlives_timeout",
+    "boots_old_kernel",
+    "reboot_cannot_be_told",
+    "refuses_to_reboot",
 )
 """What can go wrong with a machine.
 
@@ -75,7 +79,9 @@ WRONGS = (
 `refuses_while_reboot_pending` is Windows Update's WU_E_INSTALL_NOT_ALLOWED. In a `reboot_loop`, what an installation
 installs makes the operating system restart again and again. An installation that `outlives_cancel` goes on although
 its command is Cancelled, one that `outlives_timeout` although it is ExecutionTimedOut or has expired; without that, the
-agent ends what is cancelled, and what is not over after its execution time-out.
+agent ends what is cancelled, and what is not over after its execution time-out. A machine that `boots_old_kernel` has
+another one as the default of its boot loader; where a `reboot_cannot_be_told`, no tool for that is installed; one that
+`refuses_to_reboot` has something of its own that installs whenever the stack's Reboot document asks.
 """
 
 
@@ -120,6 +126,8 @@ class MachineSpec:
     may_write_logs: bool = True
     """Whether the instance's role may put the output of commands into their bucket."""
     pending_reboot: bool = False
+    restarts_services: bool = False
+    """Whether packages restart what runs their code, so that only a kernel needs a reboot."""
     durations: Durations = field(default_factory=Durations)
     wrong: tuple[str, ...] = ()
     agent_version: str = "3.3.1611.0"
@@ -253,6 +261,8 @@ class Machine:
         self.others = [parse_patch(text, spec.platform, published) for text in spec.installed_other]
         self.installed = list_old_patches(spec.platform, published - timedelta(days=90))
         self.pending: list[Patch] = [self.installed.pop()] if spec.pending_reboot else []
+        self.software = Software(self.goes_wrong("boots_old_kernel"), spec.restarts_services)
+        self.software.install(self.pending)
         self.agent = Agent(account, spec.agent_version)
         self.cloudwatch_agent_version = spec.cloudwatch_agent_version
         self.jobs: list[Job] = []
@@ -305,8 +315,13 @@ class Machine:
 
     @property
     def pending_reboot(self) -> bool:
-        """Say whether the operating system wants to be rebooted."""
+        """Say whether AWS counts an update as waiting for a reboot, needed or not."""
         return bool(self.pending)
+
+    @property
+    def runs_old_code(self) -> bool:
+        """Say whether what runs is older than what is installed, whatever anybody says about it."""
+        return bool(self.software.old)
 
     @property
     def interrupted_installs(self) -> list[Interruption]:
@@ -402,6 +417,7 @@ class Machine:
         done = [patch for patch in patches if patch not in stuck]
         self.missing = [patch for patch in self.missing if patch not in done]
         self.pending += done
+        self.software.install(done)
         return done
 
     def _list_installed(self) -> Iterator[tuple[Patch, PatchState]]:
@@ -447,6 +463,7 @@ class Machine:
         if not self.goes_wrong("stays_pending_reboot"):
             self.installed += self.pending
             self.pending = []
+            self.software.boot()
 
     def _crash(self) -> None:
         self._cut_power("restarted by itself")

@@ -75,6 +75,11 @@ class CommandDocument:
     run: Callable[[Machine, Mapping[str, str], str], Behaviour]
     """What it does on a machine, with its parameters and the comment of the command."""
     document_type: str = "Command"
+    version: str = "1"
+    default_version: str = "1"
+    latest_version: str = "1"
+    hash: str = ""
+    """SHA-256 of its content, in hexadecimal digits."""
 
     @property
     def platforms(self) -> list[str]:
@@ -84,18 +89,21 @@ class CommandDocument:
 
 
 def probe(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
-    """Print boot id, versions of agents, a pending reboot and what installs as JSON, as the stack's document does."""
+    """Print boot id, versions of agents, need of a reboot and what installs as JSON, as the stack's document does."""
     yield Work(machine.spec.durations.command)
     if machine.goes_wrong("probe_garbage"):
         return Outcome("bash: line 7: uptime: command not found\n{bootId:")
     installer = _find_installer(machine, parameters)
+    tells = not machine.goes_wrong("reboot_cannot_be_told")
+    need, reasons = machine.software.look(tool=tells)
     return Outcome(
         _write_json(
             {
                 "bootId": machine.boot_id,
                 "agentVersion": machine.agent.version,
                 "cloudWatchAgentVersion": machine.cloudwatch_agent_version,
-                "pendingReboot": machine.pending_reboot,
+                "reboot": need,
+                "rebootReasons": reasons,
                 "installing": bool(installer),
                 "installer": installer,
             }
@@ -251,12 +259,15 @@ def install_windows_updates(machine: Machine, parameters: Mapping[str, str], com
     return Outcome(log.text)
 
 
-def reboot_windows(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
-    """Reboot once if updates wait for it; the agent runs the document again afterwards, in another boot."""
+def reboot(machine: Machine, parameters: Mapping[str, str], comment: str) -> Behaviour:
+    """Reboot once, unless something installs; the agent runs the document again afterwards, in another boot."""
     yield Work(machine.spec.durations.command)
-    if machine.boot_id == parameters["BootId"] and machine.pending_reboot:
-        yield Reboot()
-        yield Work(machine.spec.durations.command)
+    if machine.boot_id != parameters["BootId"]:
+        return Outcome("")
+    if machine.goes_wrong("refuses_to_reboot") or any(job.installs for job in machine.jobs):
+        return Outcome("/var/lib/dpkg/lock is held by process 4711: not rebooted\n", 1)
+    yield Reboot()
+    yield Work(machine.spec.durations.command)
     return Outcome("")
 
 
@@ -486,8 +497,8 @@ def read_account_document(name: str, content: Mapping[str, Any], owner: str, doc
         run = probe
     elif "SearchWindows" in names:
         run = search_windows_updates
-    elif "RebootWindows" in names:
-        run = reboot_windows
+    elif "RebootLinux" in names:
+        run = reboot
     else:
         run = run_account_document(name)
     return CommandDocument(name, owner, str(content["schemaVersion"]), steps, parameters, run, document_type)

@@ -9,6 +9,7 @@ from tests.documents.windows import COMPONENTS, RECORD, UPDATES, WindowsMachine
 
 PROBE, SEARCH, REBOOT = "drydock-Probe", "drydock-SearchWindowsUpdates", "drydock-Reboot"
 COMMAND = "e8d3a1f0-6c2b-4d5e-9f70-1a2b3c4d5e6f"
+SYSTEM_FILE = r"C:\Windows\System32\drivers\tcpip.sys"
 NO_KB = "c0ffee00-0000-4000-8000-000000000000"
 SECURITY, DRIVERS = "0fa1201d-4330-4fa8-8ae9-b877473b6441", "ebfc1fc5-71a4-4f7b-9aca-3b9a503104a0"
 
@@ -43,17 +44,59 @@ def test_windows_is_probed(machine: WindowsMachine) -> None:
         "bootId": str(RECORD),
         "agentVersion": "3.1.804.0",
         "cloudWatchAgentVersion": "1.300049.1b929",
-        "pendingReboot": False,
+        "reboot": "not_needed",
+        "rebootReasons": [],
         "installing": False,
         "installer": "",
     }
 
 
-@pytest.mark.parametrize("key", [COMPONENTS, UPDATES])
-def test_a_pending_reboot_stands_in_the_registry(machine: WindowsMachine, key: str) -> None:
-    machine.world["keys"] = [key]
+@pytest.mark.parametrize(
+    ("world", "reason"),
+    [
+        ({"keys": [COMPONENTS]}, "registry: RebootPending"),
+        ({"keys": [UPDATES]}, "registry: RebootRequired"),
+        ({"values": {"UpdateExeVolatile": 1}}, "registry: UpdateExeVolatile"),
+        (
+            {
+                "values": {
+                    "PendingFileRenameOperations": [r"\??\C:\Temp\a.tmp", "", rf"\??\{SYSTEM_FILE}.new", SYSTEM_FILE]
+                }
+            },
+            rf"file to be replaced: \??\{SYSTEM_FILE}.new",
+        ),
+    ],
+    ids=["components", "windows-update", "hotfix", "system-file"],
+)
+def test_a_reboot_that_is_needed_stands_in_the_registry(
+    machine: WindowsMachine, world: dict[str, Any], reason: str
+) -> None:
+    machine.world |= world
 
-    assert machine.answer(PROBE)["pendingReboot"] is True
+    said = machine.answer(PROBE)
+
+    assert (said["reboot"], said["rebootReasons"]) == ("needed", [reason])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"UpdateExeVolatile": 0},
+        {"PendingFileRenameOperations": [r"\??\C:\Windows\Temp\x.tmp", "", r"\??\C:\Program Files\Av\old.dll", ""]},
+        {"PendingFileRenameOperations": [r"\??\C:\Windows\System32\spool\PRTPROCS\x64\1_a.dll", ""]},
+    ],
+    ids=["no-hotfix", "programs-clean-up", "spooler"],
+)
+def test_what_programs_leave_for_the_next_boot_needs_no_reboot(machine: WindowsMachine, values: dict[str, Any]) -> None:
+    machine.world["values"] = values
+
+    assert machine.answer(PROBE)["reboot"] == "not_needed"
+
+
+def test_a_registry_that_does_not_tell_leaves_it_unknown(machine: WindowsMachine) -> None:
+    machine.world["registryError"] = "Requested registry access is not allowed"
+
+    assert machine.answer(PROBE)["reboot"] == "unknown"
 
 
 def test_where_the_event_log_has_lost_the_start_the_time_of_the_boot_names_it(machine: WindowsMachine) -> None:
@@ -162,14 +205,14 @@ def test_no_update_and_many_are_lists_too(machine: WindowsMachine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("boot", "keys", "code"),
-    [(str(RECORD), [UPDATES], 3010), (str(RECORD), [], 0), ("4000", [UPDATES], 0)],
-    ids=["pending", "not-pending", "another-boot"],
+    ("boot", "is_busy", "code"),
+    [(str(RECORD), False, 3010), (str(RECORD), True, 1), ("4000", False, 0)],
+    ids=["asked", "installs", "another-boot"],
 )
-def test_a_reboot_is_asked_for_once_and_only_if_one_is_pending(
-    machine: WindowsMachine, boot: str, keys: list[str], code: int
+def test_a_reboot_is_asked_for_once_and_only_if_nothing_installs(
+    machine: WindowsMachine, boot: str, is_busy: bool, code: int
 ) -> None:
-    machine.world["keys"] = keys
+    machine.world["isBusy"] = is_busy
 
     done = machine.run(REBOOT, BootId=boot)
 

@@ -16,7 +16,9 @@ from tests.documents.linux import (
     BOOTED,
     DISTRIBUTIONS,
     DNF_REBOOT,
+    KERNEL,
     NO_FLAG,
+    REBOOT,
     SHELLS,
     UP,
     LinuxMachine,
@@ -40,14 +42,19 @@ def test_every_distribution_is_probed(machine: LinuxMachine, name: str, pending:
     DISTRIBUTIONS[name].put_on(machine, pending=pending)
     machine.file("/opt/aws/amazon-cloudwatch-agent/bin/CWAGENT_VERSION", "1.300049.1b929\n")
 
-    assert machine.answer() == {
+    said = machine.answer()
+    reasons = said.pop("rebootReasons")
+
+    assert said == {
         "bootId": BOOT_ID,
         "agentVersion": "3.3.1611.0",
         "cloudWatchAgentVersion": "1.300049.1b929",
-        "pendingReboot": pending,
+        "reboot": "needed" if pending else DISTRIBUTIONS[name].quiet,
         "installing": False,
         "installer": "",
     }
+    assert (DISTRIBUTIONS[name].says in reasons) is pending
+    assert pending or bool(reasons) is (said["reboot"] == "unknown")
 
 
 def test_a_machine_without_a_boot_id_does_not_answer(machine: LinuxMachine) -> None:
@@ -128,7 +135,7 @@ def test_where_no_tool_tells_the_packages_installed_since_the_boot_do(
         machine.tool("needs-restarting", tool.output, tool.code)
     machine.tool("rpm", f"{BOOTED - 9000}\npackage kernel-rt is not installed\n{installed}\n", 1)
 
-    assert machine.answer()["pendingReboot"] is (installed > BOOTED)
+    assert machine.answer()["reboot"] == ("needed" if installed > BOOTED else "unknown")
 
 
 def test_no_package_tool_is_asked_while_something_installs_because_it_would_wait(machine: LinuxMachine) -> None:
@@ -139,8 +146,180 @@ def test_no_package_tool_is_asked_while_something_installs_because_it_would_wait
 
     said = machine.answer()
 
-    assert (said["installing"], said["pendingReboot"]) == (True, False)
+    assert (said["installing"], said["reboot"]) == (True, "unknown")
     assert machine.called == ["amazon-ssm-agent -version"]
+
+
+def needs(machine: LinuxMachine) -> tuple[str, list[str]]:
+    said = machine.answer()
+    return said["reboot"], said["rebootReasons"]
+
+
+@pytest.mark.parametrize(
+    ("running", "newer", "others"),
+    [
+        ("6.1.94-99.176.amzn2023.x86_64", "6.1.102-108.177.amzn2023.x86_64", ["6.1.9-9.1.amzn2023.x86_64"]),
+        ("6.1.94-99.176.amzn2023.x86_64", "", ["6.12.8-1.amzn2023.x86_64", "0-rescue-3b1f"]),
+        ("5.14.0-362.8.1.el9_3.x86_64", "5.14.0-362.18.1.el9_3.x86_64", ["0-rescue-3b1f"]),
+        ("5.14.0-362.8.1.el9_3.x86_64", "", ["5.14.0-427.el9.x86_64+rt", "5.15.0-200.131.27.el9uek.x86_64"]),
+        ("5.15.0-200.131.27.el9uek.x86_64", "5.15.0-206.153.7.el9uek.x86_64", ["5.15.0-999.el9.x86_64"]),
+        ("5.14.21-150500.55.7-default", "5.14.21-150500.55.49-default", ["5.14.21-150500.99.1-rt"]),
+        ("6.8.0-1009-aws", "6.8.0-1012-aws", ["6.8.0-1020-generic"]),
+        ("6.1.0-18-cloud-amd64", "", ["6.1.0-21-amd64"]),
+    ],
+)
+def test_a_kernel_of_the_same_flavour_that_is_installed_and_newer_needs_a_reboot(
+    machine: LinuxMachine, running: str, newer: str, others: list[str]
+) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    machine.kernel(running, *others, *([newer] if newer else []))
+
+    told = (["needed", [f"kernel {running} runs, {newer} is installed"]]) if newer else ["not_needed", []]
+
+    assert [*needs(machine)] == told
+
+
+def test_a_kernel_that_is_installed_and_does_not_boot_is_not_had_by_a_reboot(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    old, new = "5.14.0-362.8.1.el9_3.x86_64", "5.14.0-362.18.1.el9_3.x86_64"
+    machine.kernel(old, new)
+    machine.tool("grubby", f"/boot/vmlinuz-{old}\n")
+
+    assert needs(machine) == ("would_not_help", [f"kernel {new} is installed, but {old} is what boots"])
+
+    machine.tool("grubby", f"/boot/vmlinuz-{new}\n")
+    assert needs(machine) == ("needed", [f"kernel {old} runs, {new} is installed"])
+
+
+def test_a_link_names_what_boots_where_there_is_no_grubby(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["suse"].put_on(machine)
+    old, new = "5.14.21-150500.55.7-default", "5.14.21-150500.55.49-default"
+    machine.kernel(old, new)
+    (machine.root / "boot/vmlinuz").symlink_to(f"vmlinuz-{old}")
+
+    assert needs(machine)[0] == "would_not_help"
+
+
+def test_who_runs_a_newer_kernel_than_boots_next_runs_no_old_code(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    old, new = "5.14.0-362.8.1.el9_3.x86_64", "5.14.0-362.18.1.el9_3.x86_64"
+    machine.kernel(new, old)
+    machine.tool("grubby", f"/boot/vmlinuz-{old}\n")
+
+    assert needs(machine) == ("not_needed", [])
+
+
+def test_a_live_patch_does_not_make_an_old_kernel_a_new_one(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["amazon-linux-2023"].put_on(machine)
+    newer = "6.1.102-108.177.amzn2023.x86_64"
+    machine.kernel(KERNEL, newer)
+    machine.file("/sys/kernel/livepatch/livepatch_6_1_94/enabled", "1\n")
+
+    assert needs(machine) == ("needed", [f"kernel {KERNEL} runs, with live patches, {newer} is installed"])
+
+
+def test_a_kernel_that_was_replaced_under_its_own_name_needs_a_reboot(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["debian"].put_on(machine)
+    machine.kernel("6.1.0-18-cloud-amd64", changed=BOOTED + 60)
+
+    assert needs(machine) == ("needed", ["the file of kernel 6.1.0-18-cloud-amd64 was replaced since it booted"])
+
+
+def test_without_a_kernel_to_compare_nothing_is_known(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    machine.kernel(KERNEL)
+    (machine.root / f"boot/vmlinuz-{KERNEL}").unlink()
+
+    assert needs(machine)[0] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("mapped", "is_old"),
+    [
+        ("r-xp 00026000 fd:00 1234    /usr/lib64/libcrypto.so.3.0.8 (deleted)", True),
+        ("r-xp 00000000 fd:00 77      /usr/sbin/sshd (deleted)", True),
+        ("r-xp 00000000 fd:00 77      /opt/my app/bin/server (deleted)", True),
+        ("r-xp 00026000 fd:00 1234    /usr/lib64/libcrypto.so.3.0.8", False),
+        ("r--p 00026000 fd:00 1234    /usr/lib/locale/locale-archive (deleted)", False),
+        ("r-xp 00000000 00:01 99      /memfd:libffi (deleted)", False),
+        ("r-xp 00000000 fd:00 99      /tmp/jna123.tmp (deleted)", False),
+        ("rwxs 00000000 00:05 99      /dev/zero (deleted)", False),
+        ("rwxs 00000000 00:01 99      /SYSV00000000 (deleted)", False),
+        ("r-xp 00000000 00:00 0       [vdso]", False),
+    ],
+)
+def test_code_that_was_replaced_under_a_process_needs_a_reboot(
+    machine: LinuxMachine, mapped: str, is_old: bool
+) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    machine.process(812, "nginx", maps=["r-xp 00000000 fd:00 5 /usr/sbin/nginx", mapped])
+    path = mapped.split(maxsplit=4)[-1].removesuffix(" (deleted)")
+
+    assert needs(machine) == (("needed", [f"nginx (812) runs the old {path}"]) if is_old else ("not_needed", []))
+
+
+def test_what_runs_in_a_container_is_not_the_machines(machine: LinuxMachine, tmp_path: Path) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    (tmp_path / "merged").mkdir()
+    machine.process(
+        812, "nginx", maps=["r-xp 00000000 00:2f 9 /usr/lib64/libssl.so.3 (deleted)"], root=tmp_path / "merged"
+    )
+
+    assert needs(machine) == ("not_needed", [])
+
+
+def test_where_no_process_can_be_looked_into_nothing_is_known(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine)
+    (machine.root / "proc/1/maps").unlink()
+
+    assert needs(machine)[0] == "unknown"
+
+
+def test_the_packages_that_want_a_reboot_are_named(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["ubuntu-deb"].put_on(machine, pending=True)
+    machine.file("/run/reboot-required.pkgs", "linux-image-6.8.0-1012-aws\nlibc6\n")
+
+    assert needs(machine)[1] == ["reboot-required linux-image-6.8.0-1012-aws libc6"]
+
+
+def test_many_old_processes_leave_the_answer_short(machine: LinuxMachine) -> None:
+    DISTRIBUTIONS["rhel"].put_on(machine, pending=True)
+    for pid in range(100, 130):
+        machine.process(pid, "java", maps=[f"r-xp 0 fd:00 9 /opt/{'x' * 200}{pid}.so (deleted)"])
+
+    need, reasons = needs(machine)
+
+    assert need == "needed" and len(reasons) == 3
+    assert all(len(reason) <= 120 for reason in reasons)
+
+
+def test_a_reboot_is_asked_of_the_agent_once(machine: LinuxMachine) -> None:
+    """https://docs.aws.amazon.com/systems-manager/latest/userguide/send-commands-reboot.html"""
+    assert machine.run(REBOOT, BootId=BOOT_ID).returncode == 194
+    assert machine.run(REBOOT, BootId=str(uuid.UUID(int=7))).returncode == 0
+
+    (machine.root / "proc/sys/kernel/random/boot_id").unlink()
+    assert machine.run(REBOOT, BootId=BOOT_ID).returncode == 1
+
+
+@pytest.mark.parametrize("lock", ["/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock"])
+def test_nothing_is_rebooted_under_what_holds_a_lock(machine: LinuxMachine, lock: str) -> None:
+    machine.process(4711, "apt-get")
+    machine.lock(lock, 4711)
+
+    done = machine.run(REBOOT, BootId=BOOT_ID)
+
+    assert (done.returncode, done.stdout.replace(str(machine.root), "")) == (
+        1,
+        f"{lock} is held by process 4711: not rebooted\n",
+    )
+
+
+def test_nothing_is_rebooted_under_a_package_manager_that_names_itself(machine: LinuxMachine) -> None:
+    machine.process(815, "yum", command_line="/usr/bin/python /bin/yum update")
+    machine.file("/var/run/yum.pid", "815\n")
+
+    assert machine.run(REBOOT, BootId=BOOT_ID).returncode == 1
 
 
 @pytest.mark.parametrize(

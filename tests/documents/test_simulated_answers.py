@@ -27,7 +27,8 @@ FORMATS: Mapping[Platform, Mapping[str, str]] = {
         "bootId": UUID,
         "agentVersion": r"\d+(\.\d+){3}",
         "cloudWatchAgentVersion": r"|\d+\.\d+\.\w+",
-        "pendingReboot": "True|False",
+        "reboot": "needed|unknown|would_not_help|not_needed",
+        "rebootReasons": r"\[('[\w ,.:()/+-]{1,120}'(, )?){0,5}\]",
         "installing": "True|False",
         "installer": rf"|\S+ \(\d+\) (holds /[\w./-]+|works for command {UUID})",
     },
@@ -35,7 +36,8 @@ FORMATS: Mapping[Platform, Mapping[str, str]] = {
         "bootId": r"\d+",
         "agentVersion": r"\d+(\.\d+){3}",
         "cloudWatchAgentVersion": r"|\d+\.\d+\.\w+",
-        "pendingReboot": "True|False",
+        "reboot": "needed|unknown|would_not_help|not_needed",
+        "rebootReasons": r"\[('[\w ,.:()/+-]{1,120}'(, )?){0,5}\]",
         "installing": "True|False",
         "installer": rf"|Windows Update installs|\S+ \(\d+\) works for command {UUID}",
     },
@@ -98,7 +100,7 @@ def check_shape(platform: Platform, line: str) -> dict[str, Any]:
     assert list(said) == list(FORMATS[platform])
     for key, value in said.items():
         assert re.fullmatch(FORMATS[platform][key], str(value), re.ASCII), (key, value)
-        assert isinstance(value, bool if key in ("pendingReboot", "installing") else str), (key, value)
+        assert isinstance(value, {"installing": bool, "rebootReasons": list}.get(key, str)), (key, value)
     assert said["installing"] is bool(said["installer"])
     return said
 
@@ -107,8 +109,8 @@ def check_shape(platform: Platform, line: str) -> dict[str, Any]:
 def test_the_simulated_probe_tells_what_the_machine_really_does(fleet: Fleet, platform: Platform) -> None:
     quiet, pending, installing, working = (check_shape(platform, line) for line in answers(fleet, platform))
 
-    assert (quiet["pendingReboot"], quiet["installing"], quiet["cloudWatchAgentVersion"]) == (False, False, "")
-    assert (pending["pendingReboot"], pending["installing"]) == (True, False)
+    assert (quiet["reboot"], quiet["installing"], quiet["cloudWatchAgentVersion"]) == ("not_needed", False, "")
+    assert (pending["reboot"], pending["installing"]) == ("needed", False)
     assert installing["installing"] and COMMAND not in installing["installer"]
     assert COMMAND in working["installer"]
 

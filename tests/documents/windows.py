@@ -65,6 +65,13 @@ function Test-Path {
   [CmdletBinding()] param([Parameter(Position = 0)] [string] $Path)
   if ($Path.StartsWith('HKLM:')) { $world.keys -contains $Path } else { [System.IO.File]::Exists($Path) }
 }
+function Get-ItemProperty {
+  [CmdletBinding()] param([Parameter(Position = 0)] [string] $Path, [string] $Name)
+  if ($world.registryError) { throw $world.registryError }
+  $value = $world.values.$Name
+  if ($null -eq $value) { Write-Error "Property $Name does not exist"; return }
+  [pscustomobject]@{$Name = $value}
+}
 if ($world.msiexec) { $held = [System.Threading.Mutex]::new($true, 'Global\{mutex}') }
 """
 
@@ -76,7 +83,13 @@ class WindowsMachine:
         self._pwsh = require("pwsh", NEEDED)
         self._folder = folder
         self._programs = folder / "Program Files"
-        self.world: dict[str, Any] = {"record": RECORD, "keys": [], "processes": [], "updates": []}
+        self.world: dict[str, Any] = {
+            "record": RECORD,
+            "keys": [],
+            "values": {},
+            "processes": [],
+            "updates": [],
+        }
 
     def file(self, path: str, text: str) -> Path:
         """Write a file below %ProgramFiles%."""

@@ -4,10 +4,11 @@ import pytest
 
 from rehearsal.play.faults import LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from tests.faults.rolls import CLEAN, ROLL, group_of_three
+from tests.proved import proved
 
 
-@pytest.mark.parametrize("events", ["delivered", "lost"])
-@pytest.mark.parametrize("policy", ["return", "hold", "replace"])
+@pytest.mark.parametrize("events", [proved("delivered"), "lost"])
+@pytest.mark.parametrize("policy", ["return", proved("hold"), "replace"])
 def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(policy: str, events: str) -> None:
     with group_of_three() as three:
         three.scene.given(*([LoseEvents()] if events == "lost" else []))
@@ -24,7 +25,7 @@ def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(pol
         three.assert_keeps_promises(roll)
 
 
-@pytest.mark.parametrize("after", [0.05, 0.2, 30, 900])
+@pytest.mark.parametrize("after", [0.2, 900, proved(0.05), proved(30)])
 def test_a_second_roll_of_a_group_is_refused_and_disturbs_nothing(after: float) -> None:
     with group_of_three() as three:
         arn = three.start()

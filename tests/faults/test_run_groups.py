@@ -36,7 +36,7 @@ def test_a_run_that_is_killed_while_a_member_is_patched_says_what_became_of_it(c
         group, monitor = scene.tagged_group("web", 3)
         scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
         arn = scene.start_run("web", QUICKLY)
-        scene.account.clock.run(until=lambda: bool(scene.view(arn).children))
+        scene.run_until_any(lambda arn, _: ":drydock-PatchInstance:" in arn)
         scene.run_for(minutes=2)
 
         scene.account.stop_execution(arn)

@@ -17,6 +17,7 @@ from tests.faults.runs import (
     fleet_of_four,
     note_time,
 )
+from tests.proved import proved
 from tests.scenarios.run.scenario import RunScenario
 
 OF_CHILDREN = ("Admit Machine", "Patch Machine", "Record Outcome")
@@ -30,7 +31,7 @@ def _arm(scene: RunScenario, stop: Fault, cancellations: str, events: str) -> li
     return note_time(scene, strikes)
 
 
-@pytest.mark.parametrize("events", ["delivered", "lost"])
+@pytest.mark.parametrize("events", [proved("delivered"), "lost"])
 @pytest.mark.parametrize("after", [240, 900])
 def test_a_run_whose_cancellations_are_lost_is_stopped_by_giving_back(after: float, events: str) -> None:
     with fleet_of_four() as scene:
@@ -67,20 +68,15 @@ def test_a_machine_whose_execution_somebody_stops_is_a_failure_like_any_other(bu
         assert run.status == "FAILED"
 
 
-@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
+@pytest.mark.parametrize("cancellations", [proved("arrive"), "lost"])
 @pytest.mark.parametrize("state", OF_CHILDREN)
 def test_a_child_of_the_map_that_somebody_stops_costs_its_machine_and_no_other(state: str, cancellations: str) -> None:
     with fleet_of_four() as scene:
         scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
         arn = scene.start_run("web", {**AT_ONCE, "maxConcurrency": 1}, name=NIGHT)
-        account = scene.account
-
-        def child() -> str | None:
-            return next((view.arn for view in account.executions() if state in scene.states(view.arn)), None)
-
-        account.clock.run(until=lambda: child() is not None)
+        child = scene.run_until_any(lambda _, entered: entered == state)
         scene.run_for(0.12 / 60)
-        account.stop_execution(str(child()))
+        scene.account.stop_execution(child)
         run = scene.view(arn, settle=True)
 
         assert_keeps_promises(scene, run)

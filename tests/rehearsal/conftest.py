@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,10 +17,15 @@ __all__ = ["scene"]
 ENGINE_PROJECT = Path(__file__).parent / "data" / "engine"
 
 
+DYNAMODBS: list[Literal["own", "moto"]] = ["own", "moto"]
+on_each_dynamodb = pytest.mark.parametrize("engine", DYNAMODBS, indirect=True)
+"""The account's own, and moto's with its repairs."""
+
+
 @pytest.fixture
-def engine() -> Iterator[EmbeddedAccount]:
+def engine(request: pytest.FixtureRequest) -> Iterator[EmbeddedAccount]:
     """An account for the small application of the engine's own tests, not yet deployed."""
-    with EmbeddedAccount(project=ENGINE_PROJECT) as account:
+    with EmbeddedAccount(project=ENGINE_PROJECT, dynamodb=getattr(request, "param", None)) as account:
         yield account
 
 

@@ -90,8 +90,10 @@ MODULES = sorted(
     if path.relative_to(PACKAGE).parts[0] != "catalogue"
 )
 _TWO_WORDS = re.compile(r"(?:^|[ (])[A-Za-z][a-z']+,?:? (?:\{\} )?[a-z][a-z']+")
-_NO_SENTENCE = re.compile(r"\bSET |attribute_|:\w+ (AND|OR)|^#?\w+ [=<]|^ADD |REMOVE |^ *(aws|drydock) [a-z]+")
-"""An expression of DynamoDB, or a command."""
+_NO_SENTENCE = re.compile(
+    r"\bSET |attribute_|:\w+ (AND|OR)|^#?\w+ [=<]|^ADD |REMOVE |^ *(aws|drydock) [a-z]+|\{[a-z-]+:"
+)
+"""An expression of DynamoDB, a command, or a style sheet."""
 
 
 def _written(node: ast.AST) -> str:
@@ -159,6 +161,7 @@ def test_a_module_whose_sentences_have_moved_is_named_no_more() -> None:
         ('table.update(key, "SET begun = :begun, told = :no")', []),
         ('say("machine.first", id=f"i-{number}")', []),
         ('f"aws ssm get-parameter --name {name}"', []),
+        ('"p{border:1px solid red}"', []),
     ],
 )
 def test_a_sentence_is_found_where_it_stands(code: str, found: list[str]) -> None:

@@ -20,9 +20,11 @@ KNOWN_CMDLETS = {
     "Get-CimInstance",
     "Get-Content",
     "Get-Date",
+    "Get-ItemProperty",
     "Get-WinEvent",
     "New-Object",
     "Select-Object",
+    "Split-Path",
     "Test-Path",
     "Where-Object",
 }

@@ -75,10 +75,12 @@ POLLED_SECONDS = {
     "InstanceNotReadyError": 600.0,
     "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
+    "PatchingNotReadyError": 1800.0,
     "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
 """How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
-that others change a quarter of an hour; a run waits for the executions of its machines as long as these may last."""
+that others change a quarter of an hour, a machine that others patch half an hour; a run
+waits for the executions of its machines as long as these may last."""
 
 SENDS_COMMANDS = {
     "check_health",
@@ -612,6 +614,14 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     ("What Is To Be Done?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "failed"}}),
     ("What Follows Patching?", "Run Hook After Install"): ({"hooks": {}}, {"hooks": {"postInstall": "failed"}}),
+    ("What Follows Patching?", "Probe Instance After Install"): (
+        {"probeAfterInstall": None},
+        {"probeAfterInstall": {"reboot": "needed"}},
+    ),
+    ("What Follows Patching?", "Finish Install"): (
+        {"probeAfterInstall": {"reboot": "unknown"}, "isRebootAsked": False},
+        {"isRebootAsked": True},
+    ),
     ("What Follows Patching?", "Run Hook On Exit"): ({"hooks": {}}, {"hooks": {"onExit": "failed"}}),
     ("What Follows Patching?", "Probe Instance After"): (
         {"isProbedAfter": False, "failure": {"error": "HookFailedError", "cause": ""}},
@@ -627,23 +637,29 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """What a question that is come back to knows before it leads to a state, and what else after that state."""
 
+ASSIGNED_LATER = {
+    "Enter Standby": "Await Standby",
+    "Wait Until Drained": "Await Standby",
+    "Probe Instance Before Image": "Take Image With Reboot",
+}
+"""The states after which that is known only once the next has passed, and the next."""
+
 
 def test_nothing_goes_round_for_ever() -> None:
     patch = flow(PATCH_INSTANCE)
     assert on_loops(patch, without={state for _, state in AGAIN}) == set()
     hooks = dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "ADocument")
     backup = {"before": {"take": True, "reboot": True}, "after": {"take": True, "reboot": True}}
-    policy = {"operation": "Install", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
+    policy = {"operation": "Install", "reboot": "WhenNeeded", "hooks": hooks, "backup": backup, "healthProbe": "AProbe"}
     usual: dict[str, Any] = {"policy": policy, "machine": {"power": "running"}, "failure": None, "installs": [{}]}
     usual |= {"probeBefore": {"bootId": "1"}}
     for (question, name), (before, after) in AGAIN.items():
         [condition] = [one["Condition"] for one in patch.states[question].body["Choices"] if one["Next"] == name]
         assert _value(condition, **{**usual, **before}) is True, (question, name)
         assert _value(condition, **{**usual, **before, **after}) is False, (question, name)
-        state = patch.states[name]
         for variable in after:
             if variable != "scan":
-                assigning = patch.states["Await Standby"] if name == "Enter Standby" else state
+                assigning = patch.states[ASSIGNED_LATER.get(name, name)]
                 assert variable in assigning.body["Assign"], (name, variable)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from drydock.aws.ec2 import Ec2, Image, Instance
 from drydock.aws.executions import Executions
-from drydock.aws.ssm import DELIVERY_SECONDS, Agent, Invocation, PatchState, Ssm
+from drydock.aws.ssm import DELIVERY_SECONDS, Agent, CommandDocument, Invocation, PatchState, Ssm
+from drydock.documents import PinnedDocument
 from drydock.errors import DrydockError, InstanceNotFoundError, PowerNotRestoredError
 
 
@@ -169,12 +170,19 @@ class FakeEc2(Ec2):
             self.instances[instance_id]["Tags"] = [tag for tag in tags if tag["Key"] not in keys]
 
 
+def a_document(name: str, version: str = "1", *, platforms: Sequence[str] = ()) -> CommandDocument:
+    """A Command document that runs anywhere."""
+    pinned: PinnedDocument = {"version": version, "hash": "ab" * 32, "hashType": "Sha256"}
+    return CommandDocument(name, "Command", "Active", platforms, pinned)
+
+
 @dataclass
 class SentCommand:
     command_id: str
     instance_id: str
     document: str
     version: str
+    hash: str
     parameters: dict[str, str]
     comment: str
     log_prefix: str
@@ -192,6 +200,7 @@ class FakeSsm(Ssm):
         self.parameters: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self.bad_documents: dict[str, str] = {}
+        self.documents: dict[str, CommandDocument | None] = {}
         self.sent: list[SentCommand] = []
         self.invocations: dict[str, Invocation] = {}
         self.cancelled: list[str] = []
@@ -211,14 +220,18 @@ class FakeSsm(Ssm):
     def find_agent(self, instance_id: str) -> Agent | None:
         return self.agents.get(instance_id)
 
-    def check_command_document(self, name: str, platform: str) -> str | None:
+    def check_command_document(self, name: str, platform: str, version: str = "$DEFAULT") -> str | None:
         return self.bad_documents.get(name)
+
+    def find_document(self, name: str, version: str = "$DEFAULT") -> CommandDocument | None:
+        found = self.documents.get(name, a_document(name))
+        return found if found is None or version in ("$DEFAULT", found.pinned["version"]) else None
 
     def send_command(
         self,
         instance_id: str,
         document: str,
-        version: str,
+        pinned: PinnedDocument,
         parameters: Mapping[str, str],
         comment: str,
         log_bucket: str,
@@ -230,7 +243,8 @@ class FakeSsm(Ssm):
                 f"00000000-0000-0000-0000-{number:012d}",
                 instance_id,
                 document,
-                version,
+                pinned["version"],
+                pinned["hash"],
                 dict(parameters),
                 comment,
                 log_prefix,

@@ -29,6 +29,7 @@ from drydock.request.policy import DEFAULTS, Policy
 from drydock.request.step import Step
 from drydock.subject import Instance, Subject
 from drydock.times import to_text
+from rehearsal.engine.direct_calls import DIRECT_CALLS, call_directly
 from tests.unit.fakes import START, Clock, FakeClients, FakeEc2, FakeExecutions, FakeSsm, SentCommand, agent
 
 ROOT = Path(__file__).parents[2]
@@ -236,8 +237,17 @@ class World:
 
 @cache
 def dynamodb() -> Any:
-    """One client for all tests: making one takes longer than most tests."""
-    return boto3.client("dynamodb")
+    """One client for all tests, whose calls nobody writes, signs and parses: either takes longer than most tests."""
+    client = boto3.client("dynamodb")
+    over_the_wire = client._make_api_call  # type: ignore[attr-defined]
+
+    def call(operation: str, parameters: dict[str, Any]) -> Any:
+        if ("dynamodb", operation) in DIRECT_CALLS:
+            return call_directly(client, operation, parameters)
+        return over_the_wire(operation, parameters)
+
+    client._make_api_call = call  # type: ignore[attr-defined]
+    return client
 
 
 @pytest.fixture(scope="module")

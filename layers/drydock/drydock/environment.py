@@ -34,7 +34,7 @@ class Environment:
 
     @property
     def probe_document(self) -> str:
-        """The document that tells a machine's boot, agents and pending reboot, and whether anything installs."""
+        """The document that tells a machine's boot, agents and need of a reboot, and whether anything installs."""
         return f"{self.stack}-Probe"
 
     @property
@@ -44,11 +44,11 @@ class Environment:
 
     @property
     def reboot_document(self) -> str:
-        """The document that reboots Windows once, where an update waits for it."""
+        """The document that lets the agent reboot a machine once, unless something installs."""
         return f"{self.stack}-Reboot"
 
     def document_version(self, name: str) -> str:
-        """The newest of the stack's own documents: a stack update makes versions, but no defaults, of them."""
+        """Of what is not pinned: the newest of the stack's own documents, of which an update makes no defaults."""
         own = (self.probe_document, self.search_document, self.reboot_document)
         return "$LATEST" if name in own else "$DEFAULT"
 

@@ -226,6 +226,10 @@ class HealthCheckFailedError(DrydockError):
     """Raised when the health probe of the policy failed."""
 
 
+class PatchingNotReadyError(DrydockError):
+    """Raised when AWS-RunPatchBaseline cannot begin: another run of it is at work, or was two minutes ago."""
+
+
 class PatchStateNotReadyError(DrydockError):
     """Raised when the patch state of a finished Scan cannot be read yet."""
 

@@ -161,7 +161,7 @@ def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: Comma
 
     assert waiting.code == 4
     assert "waiting for approval until" in waiting.out
-    assert (forbidden.code, forbidden.out.count("approved")) == (2, 0)
+    assert (forbidden.code, forbidden.out.count("is approved")) == (2, 0)
     assert forbidden.err.count("\n") == 1 and forbidden.err.endswith("(403)\n")
     assert (approval.code, approval.document["result"], approval.document["by"]) == (0, "approved", APPROVER)
     assert again.code == 2

@@ -10,10 +10,12 @@ from botocore.exceptions import ClientError
 
 from rehearsal.account import EmbeddedAccount
 from rehearsal.engine.deployment import Stack
+from tests.rehearsal.conftest import on_each_dynamodb
 
 TABLE = "drydock-State"
 
 
+@on_each_dynamodb
 def test_a_resource_speaks_python_and_a_client_the_api_side_by_side(
     engine: EmbeddedAccount, engine_stack: Stack
 ) -> None:
@@ -26,6 +28,7 @@ def test_a_resource_speaks_python_and_a_client_the_api_side_by_side(
     assert client.get_item(TableName=TABLE, Key={"pk": {"S": "a"}})["Item"] == item
 
 
+@on_each_dynamodb
 def test_a_key_without_a_text_is_refused_in_a_transaction_too(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     # moto's test_transaction_with_empty_key, which was verified on AWS.
     boto3.resource("dynamodb", region_name="ap-northeast-1").Table(TABLE).put_item(Item={"pk": "a"})
@@ -44,6 +47,7 @@ def test_a_key_without_a_text_is_refused_in_a_transaction_too(engine: EmbeddedAc
     }
 
 
+@on_each_dynamodb
 def test_what_was_not_asked_for_is_not_answered(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     # LocalStack's recordings of DynamoDB in state machines, 2023-10-26.
     client: Any = engine.client("dynamodb")
@@ -58,6 +62,7 @@ def test_what_was_not_asked_for_is_not_answered(engine: EmbeddedAccount, engine_
     assert [set(answer) for answer in answers] == [{"ResponseMetadata"}] * 3
 
 
+@on_each_dynamodb
 def test_a_set_may_be_given_as_a_tuple(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     client = engine.client("dynamodb")
     client.put_item(TableName=TABLE, Item={"pk": {"S": "a"}, "set": {"SS": ("x", "y")}})

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from rehearsal.account import EmbeddedAccount
+from tests.rehearsal.conftest import DYNAMODBS
 
 WAIT = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 10, "End": True}}}
 
 
 @pytest.fixture
-def account() -> Iterator[EmbeddedAccount]:
-    with EmbeddedAccount(late_seconds=2) as opened:
+def account(request: pytest.FixtureRequest) -> Iterator[EmbeddedAccount]:
+    with EmbeddedAccount(late_seconds=2, dynamodb=getattr(request, "param", None)) as opened:
         yield opened
 
 
@@ -48,6 +49,7 @@ def test_an_execution_is_listed_late_and_as_it_was_but_described_as_it_is(accoun
     assert (listed(), listed(statusFilter="RUNNING"), described()) == (["SUCCEEDED"], [], "SUCCEEDED")
 
 
+@pytest.mark.parametrize("account", DYNAMODBS, indirect=True)
 def test_an_index_shows_items_as_they_were_and_a_consistent_read_as_they_are(account: EmbeddedAccount) -> None:
     table = {"TableName": "Items"}
     dynamodb = account.client("dynamodb")

@@ -54,6 +54,7 @@ from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.deployment import Stack
 from rehearsal.engine.repairs.jsonata import UNDEFINED, evaluate
 from rehearsal.engine.repairs.patches import Patches
+from tests.rehearsal.conftest import on_each_dynamodb
 
 RunMachine = Callable[..., ExecutionView]
 
@@ -326,6 +327,7 @@ def test_threads_are_not_kept(run_machine: RunMachine) -> None:
     assert utils.TMP_THREADS == []
 
 
+@on_each_dynamodb
 def test_a_transaction_is_taken_back_without_a_copy_of_the_table(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     assert "copy.deepcopy(\n                    self.tables[table_name]" in PUBLISHED["transact"]
     client = engine.client("dynamodb")
@@ -372,6 +374,7 @@ def test_a_query_does_not_sort_the_table() -> None:
     assert "sorted(" in PUBLISHED["all_items"]
 
 
+@on_each_dynamodb
 def test_an_item_is_measured_once(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     assert "current_item_size = sum(" in PUBLISHED["sizes"]
     client = engine.client("dynamodb")
@@ -380,6 +383,7 @@ def test_an_item_is_measured_once(engine: EmbeddedAccount, engine_stack: Stack) 
         client.put_item(TableName="drydock-State", Item=item)
 
 
+@on_each_dynamodb
 def test_the_expressions_of_an_update_are_checked_once_and_hold_every_time(
     engine: EmbeddedAccount, engine_stack: Stack
 ) -> None:
@@ -405,6 +409,7 @@ def test_the_expressions_of_an_update_are_checked_once_and_hold_every_time(
     assert client.get_item(TableName="drydock-State", Key={"pk": {"S": "a"}})["Item"]["n"] == {"N": "3"}
 
 
+@on_each_dynamodb
 def test_an_answer_shares_nothing_with_the_table(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     client = engine.client("dynamodb")
     client.put_item(TableName="drydock-State", Item={"pk": {"S": "a"}, "deep": {"M": {"b": {"L": [{"S": "c"}]}}}})
@@ -418,6 +423,7 @@ def test_an_answer_shares_nothing_with_the_table(engine: EmbeddedAccount, engine
     assert client.query(**query)["Items"][0]["deep"] == {"M": {"b": {"L": [{"S": "c"}]}}}
 
 
+@on_each_dynamodb
 def test_a_refused_condition_gives_the_old_item(engine: EmbeddedAccount, engine_stack: Stack) -> None:
     client = engine.client("dynamodb")
     item = {"pk": {"S": "a"}, "deep": {"M": {"list": {"L": [{"S": "x"}, {"NULL": True}, {"BOOL": False}]}}}}

@@ -209,7 +209,7 @@ def test_min_is_what_it_was_also_when_a_policy_has_scaled_in_below_it(scene: Rol
 def test_a_member_that_does_not_get_into_standby_fails_and_no_other_is_drained(scene: RollScenario) -> None:
     group, monitor = scene.group("slow", 3, min=1, zones=1)
     arn = scene.start_roll(group, QUICKLY)
-    scene.account.clock.run(until=lambda: "Roll Members" in scene.states(arn))
+    scene.run_until(arn, "Roll Members")
     targets = group.target_groups[0]
     targets.spec = replace(targets.spec, deregistration_delay=1500)
 

@@ -10,6 +10,7 @@ from rehearsal.play.faults import FailCall
 from rehearsal.world.fleet import Durations, Group, Machine
 from rehearsal.world.group_members import Change
 from rehearsal.world.group_specs import Unconfirmed
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     FAILING,
     QUICKLY,
@@ -78,6 +79,7 @@ def test_people_hear_of_the_member_that_failed_and_of_the_roll(scene: RollScenar
     assert "It is a member of group heard: the message about the roll says where it goes." in roll.messages[0].body
 
 
+@pytest.mark.prove
 def test_a_member_that_nobody_can_ask_whether_it_installs_stays_in_standby_until_somebody_ends_it(
     scene: RollScenario,
 ) -> None:
@@ -123,8 +125,7 @@ def test_a_member_stays_in_standby_until_what_outlived_its_command_is_done(scene
     monitor.check()
 
 
-@pytest.mark.parametrize("counts", [True, False])
-@pytest.mark.parametrize("lowest", [3, 1])
+@pytest.mark.parametrize(("counts", "lowest"), [(True, 3), (False, 1), proved(True, 1), proved(False, 3)])
 def test_a_member_that_failed_is_replaced_and_capacity_is_what_it_was(
     scene: RollScenario, counts: bool, lowest: int
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rehearsal.world.fleet import Group
 from rehearsal.world.group_members import Change
 from rehearsal.world.group_specs import Unconfirmed
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     QUICKLY,
     RollScenario,
@@ -142,8 +143,19 @@ def test_a_group_that_wants_two_less_for_a_member_that_is_terminated_in_standby_
     assert_group_given_back(scene, group, sizes=(1, 3, 7))
 
 
-@pytest.mark.parametrize("decrement", [True, False])
-@pytest.mark.parametrize("what", ["EnteringStandby", "Standby", "Pending", "InService"])
+@pytest.mark.parametrize(
+    ("what", "decrement"),
+    [
+        ("EnteringStandby", True),
+        proved("EnteringStandby", False),
+        ("Standby", True),
+        ("Standby", False),
+        proved("Pending", True),
+        ("Pending", False),
+        ("InService", True),
+        proved("InService", False),
+    ],
+)
 def test_a_member_that_is_terminated_at_any_moment_of_its_turn_is_gone_and_no_failure(
     scene: RollScenario, what: str, decrement: bool
 ) -> None:

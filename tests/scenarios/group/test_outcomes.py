@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rehearsal.world.group_specs import Unconfirmed
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     QUICKLY,
     RollScenario,
@@ -87,8 +88,8 @@ def test_no_zones_are_balanced_meanwhile_and_afterwards_only_if_they_were_before
     ("name", "batch", "lowest", "expected"),
     [
         pytest.param("room-0", 1, 2, 2, id="it has room"),
-        pytest.param("room-1", 1, 3, 2, id="it is at its min"),
-        pytest.param("room-2", 2, 3, 1, id="a batch of two"),
+        proved("room-1", 1, 3, 2, id="it is at its min"),
+        proved("room-2", 2, 3, 1, id="a batch of two"),
         pytest.param("room-3", 2, 2, 1, id="a batch of two with room for one"),
     ],
 )
@@ -122,7 +123,8 @@ def test_a_batch_of_two_takes_two_out_at_once_and_never_three(scene: RollScenari
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "least"), [("count", 1, 1), ("number", "2", 2), ("share", "50%", 2), ("rounded", "51%", 2)]
+    ("name", "wanted", "least"),
+    [proved("count", 1, 1), proved("number", "2", 2), proved("share", "50%", 2), ("rounded", "51%", 2)],
 )
 def test_the_policy_may_want_fewer_healthy_than_the_batch_leaves(
     scene: RollScenario, name: str, wanted: Any, least: int
@@ -255,7 +257,7 @@ def test_a_group_without_a_load_balancer_is_rolled_through_too(scene: RollScenar
 @pytest.mark.parametrize(
     ("name", "unconfirmed"),
     [
-        ("told-as-launch", Unconfirmed(standby_events=True)),
+        proved("told-as-launch", Unconfirmed(standby_events=True)),
         ("registers-itself", Unconfirmed(exit_registers=True)),
         ("whole-members", Unconfirmed(standby_in_units=False)),
     ],

@@ -66,6 +66,7 @@ def test_every_member_of_a_group_of_five_hundred_has_an_outcome(scene: RollScena
     monitor.check()
 
 
+@pytest.mark.prove
 def test_a_group_whose_every_tag_is_refused_fits_into_its_items_and_is_given_back(scene: RollScenario) -> None:
     # How much room five hundred of them take is in tests/unit/group/test_rolling.py.
     many, batch = 20, 10

@@ -138,7 +138,9 @@ def test_an_instance_that_is_gone_is_refused(scene: Scenario) -> None:
     ("policy", "mistakes"),
     [
         pytest.param(
-            {"reboot": "maybe"}, ["policy.reboot: 'maybe' is not one of RebootIfNeeded, NoReboot"], id="value"
+            {"reboot": "maybe"},
+            ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"],
+            id="value",
         ),
         pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; known are operation"], id="key"),
         pytest.param(
@@ -304,5 +306,5 @@ class TestSettings:
         after = {"take": False, "reboot": False}
         assert policy["backup"] == {**DEFAULTS["backup"], "after": after, "deprecateAfterDays": 14}
         assert (policy["failOn"], policy["operation"]) == (["failed"], "Install")
-        assert [image.no_reboot for image in scene.images(machine)] == [True]
+        assert [image.no_reboot for image in scene.images(machine)] == [False]
         assert_given_back(scene, machine, "running")

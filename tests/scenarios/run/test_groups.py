@@ -44,6 +44,19 @@ def test_the_members_of_a_group_are_patched_in_one_roll_beside_the_other_machine
     assert_patched(scene, alone)
 
 
+def test_members_get_the_hooks_that_the_plan_has_pinned(scene: GroupRunScenario) -> None:
+    scene.fleet.add_document("Drain")
+    group, _ = scene.tagged_group("pinned", 2)
+
+    run = scene.run("pinned", {**QUICKLY, "hooks": {"preInstall": "Drain"}})
+
+    pinned = run.plan["documents"]["Drain"]
+    for member in group.members:
+        sent = [one.request for one in scene.fleet.run_command.list_visible(None, member)]
+        (hook,) = [one for one in sent if one["DocumentName"] == "Drain"]
+        assert (hook["DocumentVersion"], hook["DocumentHash"]) == (pinned["version"], pinned["hash"])
+
+
 def test_the_plan_names_the_group_with_its_members_and_takes_their_order(scene: GroupRunScenario) -> None:
     orders: Sequence[Mapping[str, Any]] = [{"DrydockOrder": "7"}, {"DrydockOrder": "2"}, {}]
     scene.tagged_group("order", [{"tags": {"Patch Group": "order", **tags}} for tags in orders])
@@ -202,9 +215,9 @@ def test_people_are_asked_with_the_number_and_the_names_of_the_members(scene: Gr
     group, _ = scene.tagged_group("asked", 3)
     scene.approvers("anna")
     arn = scene.start_run("asked", {**QUICKLY, "approval": {"above": 2}})
-    scene.account.clock.run(until=lambda: scene.view(arn).item.get("phase") == "AWAITING_APPROVAL")
-    scene.account.clock.run(until=lambda: any("3 machines to patch" in (one.subject or "") for one in scene.messages))
-    question = next(one for one in scene.messages if "3 machines to patch" in (one.subject or ""))
+    scene.run_until(arn, "Ask For Approval")
+    scene.account.clock.run(until=lambda: any("patch 3 machines" in (one.subject or "") for one in scene.messages))
+    question = next(one for one in scene.messages if "patch 3 machines" in (one.subject or ""))
 
     scene.decide(scene.view(arn).run_id)
     run = scene.view(arn, settle=True)

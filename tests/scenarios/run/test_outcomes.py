@@ -43,6 +43,12 @@ def test_what_a_run_ends_with_is_what_its_report_says(scene: RunScenario) -> Non
     assert run.execution.output["counts"] == run.report["counts"]
     assert run.execution.output["reportKey"] == run.item["reportKey"]
     assert run.item["reportKey"] in run.summary.body
+    bucket, key = scene.stack.outputs["LogBucketName"], f"runs/{run.run_id}/report.html"
+    found = scene.account.client("s3").get_object(Bucket=bucket, Key=key)
+    assert found["ContentType"] == "text/html; charset=utf-8"
+    page = found["Body"].read().decode()
+    assert f"Run {run.run_id}: succeeded" in page
+    assert "output-1" in page
 
 
 def test_a_run_that_finds_nothing_to_do_says_so_and_succeeds(scene: RunScenario) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from rehearsal.world.fleet import Durations, Machine
+from tests.proved import proved
 from tests.scenarios.machine.scenario import assert_given_back, assert_untouched
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, RunView, assert_patched, run_scenario
 
@@ -137,7 +138,7 @@ def test_a_machine_of_a_later_order_never_begins_before_all_of_the_earlier_have_
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("3", 3), (100, 8), ("5%", 1)],
+    [("3", 3), proved(100, 8), proved("5%", 1)],
     ids=lambda value: str(value),
 )
 def test_never_more_machines_are_in_work_than_the_policy_allows(
@@ -167,9 +168,9 @@ def failing(scene: RunScenario, group: str, count: int, bad: Sequence[int]) -> l
 @pytest.mark.parametrize(
     ("allowed", "attempted"),
     [
-        pytest.param(0, 1, id="0"),
+        proved(0, 1, id="0"),
         pytest.param("25%", 3, id="25-percent-of-10"),
-        pytest.param("100%", 10, id="100-percent"),
+        proved("100%", 10, id="100-percent"),
     ],
 )
 def test_a_run_ends_when_more_have_failed_than_the_policy_allows(

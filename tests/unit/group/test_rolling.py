@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from benchmarks.item_sizes import size_of
 from drydock.errors import Failure, InvalidInputError, InvalidPolicyError
 from drydock.group.admission import _name_of
 from drydock.group.rolling import result_of_roll, summarise_group
@@ -21,6 +20,7 @@ from drydock.records.results import Result, Roll
 from drydock.request.group import GroupRequest, read_group_request
 from drydock.subject import Group
 from drydock.times import to_text
+from rehearsal.engine.dynamodb.values import size_of
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_group_result
 from tests.unit.world import EXECUTION, SNAPSHOT

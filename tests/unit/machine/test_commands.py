@@ -269,7 +269,8 @@ def test_a_hook_or_health_probe_that_succeeds_is_evidence(world: World, purpose:
 PROBED = {
     "bootId": "boot-1",
     "agentVersion": "3.3",
-    "pendingReboot": True,
+    "reboot": "needed",
+    "rebootReasons": [],
     "installing": True,
     "installer": "dnf (812) holds /var/lib/rpm/.rpm.lock",
 }

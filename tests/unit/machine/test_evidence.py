@@ -25,8 +25,10 @@ from drydock.request.policy import DEFAULTS, Verdict
 from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
+INSTALLED: dict[str, Any] = {"document": "AWS-RunPatchBaseline", "succeeded": True}
+NOT_INSTALLED = {**INSTALLED, "succeeded": False}
 SCAN: dict[str, Any] = {"operationEndedBefore": "2026-01-13T02:00:00+00:00", "succeeded": True}
-PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False}
+PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "reboot": "not_needed", "rebootReasons": []}
 COUNTS: PatchCounts = {**NOTHING_KNOWN, "missing": 2, "missingPatches": ["KB1", "KB2"], "failedPatches": ["KB3"]}
 
 
@@ -168,7 +170,7 @@ GROUPED = {"Tags": [{"Key": "Patch Group", "Value": "web"}]}
         ({"failed": 1}, {}, GROUPED, False),
         ({"rejected": 1}, {}, GROUPED, False),
         ({"pending_reboot": 1}, {}, GROUPED, False),
-        ({}, {"pendingReboot": True}, GROUPED, False),
+        ({}, {"reboot": "needed", "rebootReasons": []}, GROUPED, False),
         ({}, {}, {"Tags": [{"Key": "Patch Group", "Value": "other"}]}, False),
         ({}, {}, {"Tags": []}, False),
         ({"operation": "Install"}, {}, GROUPED, False),
@@ -220,7 +222,7 @@ def test_a_search_that_found_nothing_out_is_no_evidence(world: World) -> None:
 
 
 def verify(world: World, **data: Any) -> dict[str, Any]:
-    given = {"scan": SCAN, "probeBefore": PROBE, "probeAfter": PROBE, "installs": [{"succeeded": True}], **data}
+    given = {"scan": SCAN, "probeBefore": PROBE, "probeAfter": PROBE, "installs": [INSTALLED], **data}
     return verify_patches(world.services, world.step(data=given, retry_count=6))
 
 
@@ -229,11 +231,11 @@ def verify(world: World, **data: Any) -> dict[str, Any]:
     [
         ({}, {}, "compliant", False),
         ({"missing": 1}, {}, "still_missing", True),
-        ({"missing": 1}, {"installs": [{"succeeded": False}]}, "failed", True),
-        ({"missing": 1}, {"installs": [{"succeeded": True}, {"succeeded": False}]}, "failed", True),
-        ({}, {"installs": [{"succeeded": False}]}, "patched_reported_failed", False),
+        ({"missing": 1}, {"installs": [NOT_INSTALLED]}, "failed", True),
+        ({"missing": 1}, {"installs": [INSTALLED, NOT_INSTALLED]}, "failed", True),
+        ({}, {"installs": [NOT_INSTALLED]}, "patched_reported_failed", False),
         ({"pending_reboot": 1}, {}, "pending_reboot", False),
-        ({}, {"probeAfter": {**PROBE, "pendingReboot": True}}, "pending_reboot", False),
+        ({}, {"probeAfter": {**PROBE, "reboot": "needed", "rebootReasons": []}}, "pending_reboot", False),
         ({}, {"installs": []}, "compliant", False),
     ],
     ids=[

@@ -106,7 +106,15 @@ def test_an_installation_that_was_cut_short_is_not_settled_by_its_status(
 def ask(world: World, *, status: str = "Success", output: str | None = None, **said: Any) -> SentCommand:
     """A probe that asks whether anything installs, and what came of it."""
     world.clock.move(minutes=1)
-    answer = {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": "", **said}
+    answer = {
+        "bootId": "1",
+        "agentVersion": "3",
+        "reboot": "not_needed",
+        "rebootReasons": [],
+        "installing": False,
+        "installer": "",
+        **said,
+    }
     number = len(world.ssm.sent)
     command = send(world, f"proof{number}", PROOF)
     world.ssm.end(command, status, output=json.dumps(answer) if output is None else output)
@@ -129,7 +137,10 @@ def test_an_installation_that_was_cut_short_is_settled_by_a_probe_that_nothing_i
         ({"installing": True, "installer": "cannot be told: no /proc/locks"}, "cannot be told"),
         ({"status": "Failed"}, "ended as Failed"),
         ({"output": "%%garbage"}, "not the JSON it should"),
-        ({"output": '{"bootId": "1", "agentVersion": "3", "pendingReboot": false}'}, "not the JSON it should"),
+        (
+            {"output": '{"bootId": "1", "agentVersion": "3", "reboot": "not_needed", "rebootReasons": []}'},
+            "not the JSON it should",
+        ),
     ],
     ids=["installing", "cannot be told", "failed", "garbage", "an older document"],
 )

@@ -28,6 +28,7 @@ def recorded_plan(**more: Any) -> RecordedPlan:
         "is_only": False,
         "is_approval_needed": False,
         "machines": 3,
+        "purpose": "0123456789abcdef0123456789abcdef",
         "operation": "Install",
         "policy": deepcopy(DEFAULTS),
         "snapshot_id": SNAPSHOT,

@@ -99,6 +99,7 @@ def make_plan(count: int = 3, **more: Any) -> Plan:
         "leftOut": [],
         "warnings": [],
         "tooLong": [],
+        "advice": [],
         **more,
     }
     return plan  # type: ignore[no-any-return]

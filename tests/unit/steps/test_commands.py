@@ -15,7 +15,14 @@ from tests.unit.world import INSTANCE, SNAPSHOT, World
 
 HOOKS = {"preInstall": "LeaveCluster", "postInstall": "CheckConfiguration", "onExit": "JoinCluster"}
 PROBED = json.dumps(
-    {"bootId": "boot-1", "agentVersion": "3.3", "pendingReboot": False, "installing": False, "installer": ""}
+    {
+        "bootId": "boot-1",
+        "agentVersion": "3.3",
+        "reboot": "not_needed",
+        "rebootReasons": [],
+        "installing": False,
+        "installer": "",
+    }
 )
 
 

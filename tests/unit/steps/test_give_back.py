@@ -220,7 +220,14 @@ def test_a_start_that_is_carried_on_while_the_execution_is_killed_is_undone(
 
 
 NOTHING_INSTALLS = json.dumps(
-    {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": ""}
+    {
+        "bootId": "1",
+        "agentVersion": "3",
+        "reboot": "not_needed",
+        "rebootReasons": [],
+        "installing": False,
+        "installer": "",
+    }
 )
 
 

@@ -18,7 +18,15 @@ def settle(world: World, **more: Any) -> None:
 
 def prove(world: World, **said: Any) -> None:
     """The machine answers the last probe, and AWS reports that it has."""
-    answer = {"bootId": "1", "agentVersion": "3", "pendingReboot": False, "installing": False, "installer": "", **said}
+    answer = {
+        "bootId": "1",
+        "agentVersion": "3",
+        "reboot": "not_needed",
+        "rebootReasons": [],
+        "installing": False,
+        "installer": "",
+        **said,
+    }
     world.ssm.end(world.ssm.sent[-1], output=json.dumps(answer))
     world.resume()
 

@@ -9,7 +9,7 @@ from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
 SCAN = {"operationEndedBefore": "", "succeeded": True}
-PROBE = {"bootId": "boot-1", "pendingReboot": False}
+PROBE = {"bootId": "boot-1", "reboot": "not_needed", "rebootReasons": []}
 
 
 def test_a_machine_is_waited_for_by_retries(world: World) -> None:

@@ -1,13 +1,10 @@
 """The page behind an approval's link: plain HTML that works without scripts, on a phone, and for a screen reader.
 
-Nothing in it is trusted: names and reasons come from tags and people, and everything is escaped. The one style sheet
-is named in the Content-Security-Policy by its hash, so that whatever else were to get in could do nothing.
+Nothing in it is trusted: names and reasons come from tags and people, and everything is escaped.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,39 +19,22 @@ from drydock.approval.messages import (
     members_text,
     planned_text,
     wave_text,
-    what_text,
     who_asks,
 )
 from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
+from drydock.plan.showing import missing_text, what_is_different, what_is_planned
+from drydock.telling.page import BASE_STYLE, document, policy_of
 from drydock.times import find_zone, for_people, from_text
 
 MOST_MACHINES = 200
 _MOST_LEFT_OUT = 50
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#4d5763;--paper:#fff;--card:#f4f6f8;--line:#c3cad2;--yes:#0b6b33;
---no:#a4161a;--warn:#8a4b00;--focus:#0a58ca}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ebee;--soft:#aeb7c1;--paper:#14181c;--card:#1e242a;--line:#48525d;
---yes:#1d7f47;--no:#c62f34;--warn:#f0b25c;--focus:#8ab8ff}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
-main{max-width:52rem;margin:0 auto;padding:1rem}
-h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0 1rem}
-h2{font-size:1.2rem;margin:2rem 0 .5rem}
-.note{border-left:.35rem solid var(--warn);background:var(--card);padding:.75rem 1rem;margin:1rem 0}
+_STYLE = (
+    BASE_STYLE
+    + """
 .note.approved{border-color:var(--yes)}.note.rejected,.note.wrong{border-color:var(--no)}
-.note p{margin:0}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:0}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-code{font:.9rem ui-monospace,monospace;overflow-wrap:anywhere}
-table{border-collapse:collapse;table-layout:fixed;width:100%;margin:.75rem 0 1.25rem}
-caption{text-align:left;font-weight:600;padding:.25rem 0}
-th,td{text-align:left;vertical-align:top;padding:.4rem .5rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-thead th{color:var(--soft);font-weight:600}tbody th{font-weight:400}
-.number{text-align:right;width:3.4rem}.time{width:6rem}.number,.time{overflow-wrap:normal;white-space:nowrap}
-.soft{color:var(--soft);font-size:.9rem}.late{color:var(--warn);font-weight:600}
 form{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem}
 label{display:block;font-weight:600;margin:0 0 .25rem}
 input,textarea{width:100%;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--soft);
@@ -62,19 +42,13 @@ border-radius:.25rem;padding:.6rem;margin:0 0 1rem}
 button{font:inherit;font-weight:600;color:#fff;border:2px solid transparent;border-radius:.25rem;min-height:3rem;
 padding:.6rem 1.5rem;margin:0 .75rem .5rem 0;cursor:pointer}
 .yes{background:var(--yes)}.no{background:var(--no)}
-:focus-visible{outline:3px solid var(--focus);outline-offset:2px}
-@media(max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}button{width:100%;margin-right:0}
-th,td{padding:.4rem .3rem}.number{width:2.9rem}.time{width:5.2rem}}
+@media(max-width:36rem){button{width:100%;margin-right:0}}
 """
-
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+)
 
 HEADERS: Mapping[str, str] = {
     "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": policy_of(_STYLE, "form-action 'self'", "frame-ancestors 'none'"),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -137,22 +111,12 @@ def plan_page(view: PlanView) -> str:
         _machines(view),
         _left_out(plan),
     ]
-    return _document(title, "\n".join(part for part in parts if part))
+    return document(title, _STYLE, "\n".join(part for part in parts if part))
 
 
 def message_page(title: str, text: str, tone: Tone = "plain") -> str:
     """A page that says one thing."""
-    return _document(title, f"<h1>{escape(title)}</h1>\n{_notice(Notice(text, tone))}")
-
-
-def _document(title: str, body: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="robots" content="noindex, nofollow">\n'
-        f"<title>{escape(title)} - Drydock</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return document(title, _STYLE, f"<h1>{escape(title)}</h1>\n{_notice(Notice(text, tone))}")
 
 
 def _notice(notice: Notice) -> str:
@@ -164,24 +128,25 @@ def _facts(view: PlanView) -> str:
     plan = view.plan
     late = sum(map(count_outside, plan["machines"]))
     facts = [
-        ("Run", view.run_id),
-        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
-        ("What", what_text(plan)),
         ("Approve or reject until", for_people(view.until, view.zone)),
         ("Without an answer", "nothing is touched"),
         ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),
-        ("Account, Region", f"{view.account}, {view.region}"),
+        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        *what_is_planned(plan),
+        *what_is_different(plan, find_zone(view.zone)),
     ]
     if plan["predictedEnd"]:
         facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan)))
     if plan["end"]:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
-        facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+        facts.append(("Not expected to fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("What would help", sentence) for sentence in plan.get("advice", [])]
     facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
     facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
     facts += [("Decided so far", text) for text in view.decisions]
     facts += [("Note", warning) for warning in plan["warnings"]]
+    facts += [("Run", view.run_id), ("Account, Region", f"{view.account}, {view.region}")]
     rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(one_line(text))}</dd>" for name, text in facts)
     return f"<dl>\n{rows}\n<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>\n</dl>"
 
@@ -232,7 +197,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     name = planned_text(machine) if is_group else one_line(machine["name"])
     about = [machine["platform"], machine["patchGroup"], "" if machine["power"] == "running" else machine["power"]]
     which = members_text(machine) if is_group else machine["instanceId"] if name else ""
-    about.append(basis_text(machine["basis"], machine["samples"]))
+    about += [missing_text(machine, find_zone(zone)), basis_text(machine["basis"], machine["samples"])]
     details = " · ".join(one_line(text) for text in [which, *about] if text)
     fit = fit_text(machine).removeprefix(", ")
     late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""

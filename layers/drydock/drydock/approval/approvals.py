@@ -36,6 +36,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.plan.stored_plans import read_plan
+from drydock.records.approved_plans import remember_approved_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLAN_LIVES, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
 from drydock.telling.tell_once import tell_once
@@ -476,6 +477,8 @@ def settle_approval(services: Services, run: Run) -> bool:
     approval = approval_of(run)
     if approval is None or not approval.decision:
         return True
+    if approval.decision == APPROVED and approval.decided is not None:
+        remember_approved_plan(services.table, run, approval.decided)
     is_awake = True
     if approval.token and run.phase == AWAITING_APPROVAL:
         is_awake = _answer(services, run, approval)

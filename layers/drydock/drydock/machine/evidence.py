@@ -23,9 +23,11 @@ from drydock.errors import (
     VerdictUnknownError,
 )
 from drydock.machine.operating_systems import describe_end
+from drydock.machine.reboots import describe_pending, describe_refused, is_pending, need_of
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
+from drydock.texts import first_of
 
 _MOST_READS = 6
 """The patch state follows the command's end; it is read again so many times before it counts as missing."""
@@ -102,13 +104,13 @@ def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts, notes:
     """
     if verdict not in fail_on:
         return None
-    missing = ", ".join(counts["missingPatches"][:10]) or "none"
-    failed = ", ".join(counts["failedPatches"][:10]) or "none"
+    missing = first_of(counts["missingPatches"], total=counts["missing"]) or "none"
+    failed = first_of(counts["failedPatches"], total=counts["failed"]) or "none"
     causes = {
         "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
         "non_compliant": "; ".join(notes),
         "patched_reported_failed": "nothing is missing, but the installation reported failure",
-        "pending_reboot": "a reboot is still pending",
+        "pending_reboot": "; ".join(notes),
         "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",
         "unknown": "the scan after the installation gave no fresh patch state",
         "unpatchable": "; ".join(notes),
@@ -180,8 +182,9 @@ def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
     Raises PatchStateNotReadyError.
     """
     counts, fresh = read_patches(services, step)
-    is_pending = bool(step.data["probe"]["pendingReboot"])
-    is_missing = not fresh or counts["missing"] != 0 or counts["pendingReboot"] > 0 or is_pending
+    need = need_of(step.data["probe"])
+    needs_reboot = need != "would_not_help" and is_pending(need, step.policy, counts["pendingReboot"])
+    is_missing = not fresh or counts["missing"] != 0 or needs_reboot
     is_compliant = (
         not is_missing
         and counts["failed"] == 0
@@ -209,7 +212,8 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     """Which patches are installed although the baseline rejects them, in a phrase; none where there are none."""
     if counts["rejected"] <= 0:
         return []
-    return [f"installed, and rejected by the patch baseline: {', '.join(counts['rejectedPatches'][:10])}"]
+    names = first_of(counts["rejectedPatches"], total=counts["rejected"])
+    return [f"installed, and rejected by the patch baseline: {names}"]
 
 
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
@@ -225,13 +229,15 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
     installs = [install for install in step.data.get("installs", []) if install]
     ended = _describe_ended_system(services, step.instance_id)
-    is_pending = counts["pendingReboot"] > 0 or bool(after and after["pendingReboot"])
+    need = need_of(after)
+    pending = is_pending(need, step.policy, counts["pendingReboot"])
+    reasons = after["rebootReasons"] if after else []
     verdict = judge(
         Evidence(
             is_fresh=fresh,
             missing=counts["missing"],
             failed=counts["failed"],
-            pending_reboot=is_pending,
+            pending_reboot=pending,
             installation_succeeded=all(install["succeeded"] for install in installs),
             only_scanned=step.policy["operation"] == "Scan",
             rejected=counts["rejected"],
@@ -239,8 +245,9 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         )
     )
     notes = [*describe_rejected(counts), *([ended] if ended else [])]
-    if notes and is_pending and verdict != "pending_reboot":
-        notes.append("a reboot is still pending")
+    if pending and (notes or verdict == "pending_reboot"):
+        notes.append(describe_pending(need, reasons))
+        notes += describe_refused(installs, services.environment.reboot_document)
     return {
         "verdict": verdict,
         "failure": failure_of(verdict, step.policy["failOn"], counts, notes),

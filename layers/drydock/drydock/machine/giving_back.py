@@ -151,7 +151,7 @@ def _release(services: Services, lease: Lease) -> None:
 
 def _installs(intent: str) -> bool:
     """Whether something was announced that installs: nobody has looked at what came of it."""
-    return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
+    return intents.kind_of(intent) in (intents.INSTALL, intents.UPDATE)
 
 
 def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:

@@ -9,6 +9,7 @@ from drydock.errors import Failure, PatchedWithoutBackupError
 from drydock.records.image_watches import ImageWatch
 from drydock.records.results import AgentUpdate, MadeImage, Result, Work
 from drydock.telling.text import NEXT_STEPS, Location, _where, advice_for, machine_text, subject_line
+from drydock.texts import first_of
 from drydock.times import for_people
 
 
@@ -19,7 +20,7 @@ def _patches(work: Work) -> list[str]:
     before = found.patches_before["missing"] if found.patches_before else -1
     lines = [f"  Missing patches: {_count(before)} before, {_count(found.patches_after['missing'])} after"]
     if found.installed:
-        lines.append(f"  Installed: {', '.join(found.installed[:20])}")
+        lines.append(f"  Installed: {first_of(found.installed, 20)}")
     return lines
 
 

@@ -94,7 +94,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         notify=lease.journal["notify"],
         work=work,
     )
-    history = [] if failure else [history_change(services.table, result, work, services.now())]
+    left_service = bool(lease.journal.get("leave"))
+    history = (
+        [] if failure else [history_change(services.table, result, work, services.now(), left_service=left_service)]
+    )
     watches = [addition_of(services.table, watch) for watch in images.watches]
     Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history, *watches)
     if failure:
@@ -307,6 +310,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         *(data.get("updates") or {}).values(),
         data.get("probeAtFirst"),
         data.get("probeBefore"),
+        data.get("probeAfterInstall"),
         data.get("probeBeforeImage"),
         data.get("probeAfter"),
         data.get("scan"),

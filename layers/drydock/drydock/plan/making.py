@@ -12,10 +12,12 @@ from typing import NamedTuple, cast
 from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
+from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.machine.refusal import refusal_as_protected
+from drydock.plan.advice import advise
 from drydock.plan.estimates import Estimates
 from drydock.plan.plans import (
     Candidate,
@@ -32,6 +34,7 @@ from drydock.plan.plans import (
     planned_machines,
     planned_waves,
     predict,
+    show_missing,
     slots_of,
     was_not_attempted,
 )
@@ -130,6 +133,10 @@ class Facts:
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
     """Warnings about machines that are nearly meant."""
+    missing_patches: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+    """How many patches each machine misses, and when that was found, by instance id, where it is known."""
+    documents: Mapping[str, PinnedDocument] = field(default_factory=dict)
+    """Hooks and health probe as they are now, by name."""
 
     @property
     def resumed(self) -> Earlier | None:
@@ -161,13 +168,15 @@ def make_plan(facts: Facts) -> Plan:
         frame.last_admission,
     )
     machines = planned_machines(waves, schedule, policy["batch"])
-    return {
+    show_missing(machines, facts.missing_patches)
+    plan: Plan = {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
         "createdAt": to_text(facts.now),
         "operation": policy["operation"],
         "policy": policy,
         "snapshotId": snapshot.id,
+        "documents": dict(facts.documents),
         "window": _describe_window(frame.window),
         "targets": [target for group in facts.target_groups for target in group],
         "targetGroups": [list(group) for group in facts.target_groups],
@@ -198,6 +207,7 @@ def make_plan(facts: Facts) -> Plan:
         ],
         "tooLong": find_too_long(machines, policy, frame.end - _begin_of(facts)),
     }
+    return {**plan, "advice": advise(plan, facts.now, frame.end, frame.last_admission)}
 
 
 def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
@@ -314,4 +324,5 @@ def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, 
             "machine is done: plan anew"
         )
     moved = at_another_time({**plan, "policy": tighten(policy, account)}, now, frame.end, frame.last_admission)
-    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}
+    advice = advise(moved, now, frame.end, frame.last_admission)
+    return {**moved, "runId": run.run_id, "createdAt": to_text(now), "advice": advice}

@@ -18,6 +18,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
+    <command>Again<number>     commands                                            waits until it is over
     <command>Cancel            settling                                            nothing
     settle                     settling            giving_back                     nothing
     proof<number>              settling            settling                        waits until it is over
@@ -77,6 +78,9 @@ GIVE_BACK_STOP = "giveBackStop"
 GIVE_BACK_PROOF = "giveBackProof"
 """A pass asks whether anything installs. One intent for all its probes: a lease may not grow without end."""
 
+_AGAIN = "Again"
+"""In front of a number: a command that found another at work is sent once more."""
+
 _IMAGE, _PROBE, _SCAN, _HEALTH_PROBE, UPDATE = "image", "probe", "scan", "healthProbe", "update"
 _HOOK, _CANCELLATION, _PROOF = "Hook", "Cancel", "proof"
 
@@ -87,7 +91,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, before the `Image` with a reboot, or `After`."""
+    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 
@@ -109,6 +113,11 @@ def health_probe(moment: str) -> str:
 def update(agent: str) -> str:
     """The update of an agent, by its name in the policy."""
     return f"{UPDATE}{agent}"
+
+
+def again(command: str, number: int) -> str:
+    """The same command for the time of this number, counted from 1: that of before found another at work."""
+    return f"{command}{_AGAIN}{number}" if number > 1 else command
 
 
 def cancellation(command: str) -> str:
@@ -204,6 +213,7 @@ def give_back_exit(instance_id: str) -> str:
 
 def kind_of(name: str) -> str:
     """What an intent announces, without what that is about: `refill:`, `image`, `Hook`, `release`."""
+    name = name.partition(_AGAIN)[0]
     head, colon, _ = name.partition(":")
     if colon:
         return f"{head}:"

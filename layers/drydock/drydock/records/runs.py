@@ -88,6 +88,11 @@ def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -
     return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
+def report_page_key(run_id: str) -> str:
+    """Where in the bucket the page of a run's report stands."""
+    return f"runs/{run_id}/report.html"
+
+
 class PlaceEnd(TypedDict):
     """What became of a machine or a group in a run, as its place and the state machine have it.
 
@@ -183,6 +188,8 @@ class RecordedPlan:
     is_approval_needed: bool
     machines: int
     """How many are planned, each member of a group counted."""
+    purpose: str
+    """The same for plans that are compared with each other: see `plan.comparing`."""
     operation: str
     policy: Mapping[str, Any]
     snapshot_id: str
@@ -212,6 +219,7 @@ class RecordedPlan:
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
             machines=number(item["planned"]),
+            purpose=text(item["purpose"]),
             operation=item["operation"],
             policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
@@ -235,6 +243,7 @@ class RecordedPlan:
             "planOnly": self.is_only,
             "approvalNeeded": self.is_approval_needed,
             "planned": self.machines,
+            "purpose": self.purpose,
             "operation": self.operation,
             "policy": self.policy,
             "snapshotId": self.snapshot_id,

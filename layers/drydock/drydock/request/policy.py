@@ -20,9 +20,14 @@ from drydock.request.checking import (
     text,
     whole_number,
 )
+from drydock.request.documents import DOCUMENT_NAME
+from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
+
+MOST_BATCH = 20
+"""Members of a group that are out of service at once; AWS takes 20 instances in one call of EnterStandby."""
 
 SSM_AGENT = "AmazonSSMAgent"
 CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
@@ -40,6 +45,11 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+Reboot = Literal["RebootIfNeeded", "WhenNeeded", "NoReboot"]
+"""When a machine is rebooted for what was installed: whenever something was; when the machine itself says that it runs
+old code; or not at all."""
+ON_EVIDENCE: tuple[Reboot, ...] = ("WhenNeeded",)
+"""Where the machine's own answer decides, and not whether AWS waits for a reboot."""
 ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
 CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
 
@@ -138,7 +148,7 @@ class Policy(TypedDict):
 
     operation: Operation
     document: str
-    reboot: Literal["RebootIfNeeded", "NoReboot"]
+    reboot: Reboot
     windowsUpdate: WindowsUpdatePolicy
     agents: list[str]
     backup: BackupPolicy
@@ -235,7 +245,7 @@ _CATEGORIES = (
 """Those whose language-free ids the stack's search knows."""
 
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
-_document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+_document = text(rf"|{DOCUMENT_NAME}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 
 _positive = "a number such as 10 or a percentage such as 10%"
 _at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
@@ -296,7 +306,7 @@ _check_policy = section(
     {
         "operation": one_of(*OPERATIONS),
         "document": one_of(RUN_PATCH_BASELINE, INSTALL_WINDOWS_UPDATES),
-        "reboot": one_of("RebootIfNeeded", "NoReboot"),
+        "reboot": one_of(*get_args(Reboot)),
         "windowsUpdate": section(
             {
                 "severityLevels": list_of(one_of(*_SEVERITIES)),
@@ -333,7 +343,7 @@ _check_policy = section(
                 "minApprovals": whole_number(1, 10),
             }
         ),
-        "batch": whole_number(1, 20),
+        "batch": whole_number(1, MOST_BATCH),
         "capacity": one_of("reduce", "surge"),
         "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(
@@ -360,7 +370,7 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
     mistakes = []
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        names = first_of([f"KB{kb}" for kb in both])
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")

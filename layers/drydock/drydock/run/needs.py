@@ -10,6 +10,7 @@ from datetime import datetime
 from drydock.approval.approvals import Ways, approvers_parameter
 from drydock.approval.approvers import can_be_many, person_of, read_approvers
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotFoundError
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
@@ -42,6 +43,7 @@ def look_for_needs(services: Services, plan: Plan, window: WindowFacts | None, *
     zone = (window.time_zone if window else "") or services.environment.time_zone
     to_do = [
         *_targets_without_machines(plan),
+        *_newer_documents(services, plan),
         *_subscriptions(services, ways.topic if ways else ""),
         *(_schedule(window, zone) if window else ()),
     ]
@@ -63,18 +65,41 @@ def _targets_without_machines(plan: Plan) -> Iterator[str]:
         gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
         named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}
         if stale := [instance_id for instance_id in gone if instance_id in named]:
-            yield f"{', '.join(stale[:10])}: named as targets and gone; take them out, or name their successors"
+            yield f"{first_of(stale)}: named as targets and gone; take them out, or name their successors"
 
 
 def _documents(services: Services, plan: Plan) -> Iterator[str]:
-    for platform in sorted({machine["platform"] for machine in plan["machines"]}):
-        for name in documents_of(plan["policy"]):
-            try:
-                said = services.ssm.check_command_document(name, platform)
-            except AwsCallFailedError as error:
-                said = f"document {name}: cannot be looked at: {error}"
-            if said:
-                yield said
+    """Hooks and health probe in the versions that the plan has pinned: are they there, unchanged, and can they run?"""
+    pinned = plan.get("documents", {})
+    platforms = sorted({name for machine in plan["machines"] for name in machine["platform"].split(", ")})
+    for name in documents_of(plan["policy"]):
+        version = pinned[name]["version"] if name in pinned else "$DEFAULT"
+        try:
+            document = services.ssm.find_document(name, version)
+        except AwsCallFailedError as error:
+            yield f"document {name}: cannot be looked at: {error}"
+            continue
+        if document is None:
+            yield (
+                say("needs.document.gone", name=name, version=version)
+                if name in pinned
+                else say("needs.document.missing", name=name)
+            )
+        elif name in pinned and document.pinned != pinned[name]:
+            yield say("needs.document.changed", name=name, version=version)
+        else:
+            yield from filter(None, (document.why_not_on(platform) for platform in platforms))
+
+
+def _newer_documents(services: Services, plan: Plan) -> Iterator[str]:
+    """Hooks and health probe that somebody has changed since the plan was made: the plan's own versions are sent."""
+    for name, pinned in plan.get("documents", {}).items():
+        try:
+            document = services.ssm.find_document(name)
+        except AwsCallFailedError:
+            continue
+        if document is not None and document.pinned != pinned:
+            yield say("needs.document.newer", name=name, version=pinned["version"], newer=document.pinned["version"])
 
 
 def _alarms(services: Services, names: Sequence[str]) -> list[str]:
@@ -99,7 +124,7 @@ def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
     people = {person_of(arn) for arn in approvers if arn not in wrong}
     wanted = plan["policy"]["approval"]["minApprovals"]
     if wrong:
-        yield f"{setting}: {', '.join(wrong[:10])[:500]}: not the ARN of a role or a user"
+        yield f"{setting}: {first_of(wrong)}: not the ARN of a role or a user"
     if ways.auth == "LINK":
         return
     if not people:

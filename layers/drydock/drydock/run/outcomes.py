@@ -45,6 +45,8 @@ _VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
 class MachineOutcome(TypedDict):
     """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
 
+    `expectedSeconds` is how long the plan expected it to take, for a member of a group its batch.
+
     `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
     """
 
@@ -58,6 +60,7 @@ class MachineOutcome(TypedDict):
     error: str
     cause: str
     seconds: int
+    expectedSeconds: int
     execution: str
     startedAt: str
     endedAt: str

@@ -9,13 +9,19 @@ from typing import Any
 from drydock.approval.approvals import Ways, approvers_of, count_approvals
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
+from drydock.documents import PinnedDocument
 from drydock.errors import (
+    AwsCallFailedError,
     InvalidInputError,
+    PlanChangedError,
     PlanRefusedError,
+    RunNotFoundError,
     RunStillWorkingError,
 )
+from drydock.plan.comparing import find_differences, purpose_of
 from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
 from drydock.plan.plans import (
+    ApprovedBefore,
     Plan,
     count_planned,
     members_of,
@@ -27,6 +33,7 @@ from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
 from drydock.plan.targets import memberships_of
 from drydock.plan.window import WindowFacts, read_window
+from drydock.records.approved_plans import find_approved_plan
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
 from drydock.records.runs import (
@@ -34,6 +41,7 @@ from drydock.records.runs import (
     RecordedPlan,
     Run,
     RunSummary,
+    find_run,
     mark_carried_out,
     open_run,
     open_runs,
@@ -44,8 +52,10 @@ from drydock.records.runs import (
 )
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import (
+    INSTALL_WINDOWS_UPDATES,
     Policy,
     account_policy,
+    documents_of,
     effective_policy,
     merge,
     require_no_mistakes,
@@ -83,6 +93,7 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
         "child": {
             "policy": plan["policy"],
             "snapshotId": plan["snapshotId"],
+            "documents": plan.get("documents", {}),
             "unlessDoneSince": to_text(recorded.since),
         },
     }
@@ -113,10 +124,24 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
             since = min(since, earlier.run.started)
         plan = make_plan(_look_up(services, step, request, settings, run, window, earlier, since))
     plan = _with_needs(services, request, plan, earlier, window)
+    plan = {**plan, "approvedBefore": _compare_with_approved(services, plan)}
     if request.source == "plan" and earlier is not None:
         # Only now, so that a plan that is refused can be carried out once that is mended.
         mark_carried_out(services.table, earlier.run, run)
     return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
+
+
+def _compare_with_approved(services: Services, plan: Plan) -> ApprovedBefore | None:
+    """What is different from the plan that was approved last for the same targets, as far as that can be read still."""
+    approved = find_approved_plan(services.table, purpose_of(plan))
+    run = find_run(services.table, approved.run_id) if approved is not None else None
+    if approved is None or run is None or run.plan is None:
+        return None
+    try:
+        before = read_plan(services, run)
+    except (PlanChangedError, RunNotFoundError):
+        return None
+    return {"runId": run.run_id, "at": to_text(approved.at), "differences": find_differences(plan, before)}
 
 
 def _with_needs(
@@ -255,7 +280,31 @@ def _look_up(
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
         near_misses=[] if resumed else gathering.find_near_misses(groups, found),
+        missing_patches=_find_missing_patches(services, policy, instances),
+        documents=_pin_documents(services, policy),
     )
+
+
+def _find_missing_patches(
+    services: Services, policy: Policy, instances: Sequence[Instance]
+) -> dict[str, tuple[int, datetime]]:
+    """What the last scans found. Windows Update measures by another yardstick; agents are no patches."""
+    if policy["operation"] == "UpdateAgents" or policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return {}
+    return services.ssm.find_missing(one["InstanceId"] for one in instances)
+
+
+def _pin_documents(services: Services, policy: Policy) -> dict[str, PinnedDocument]:
+    """Hooks and health probe as they are now. What cannot be looked at is among the needs of the plan."""
+    pinned = {}
+    for name in documents_of(policy):
+        try:
+            found = services.ssm.find_document(name)
+        except AwsCallFailedError:
+            continue
+        if found is not None:
+            pinned[name] = found.pinned
+    return pinned
 
 
 def _find_stop_protected(services: Services, policy: Policy, instances: Sequence[Instance]) -> frozenset[str]:
@@ -325,6 +374,7 @@ def _store(
         is_only=request.plan_only,
         is_approval_needed=_is_approval_needed(services, request, plan, earlier),
         machines=count_planned(plan),
+        purpose=purpose_of(plan),
         operation=plan["operation"],
         policy=plan["policy"],
         snapshot_id=plan["snapshotId"],

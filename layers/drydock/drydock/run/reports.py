@@ -14,6 +14,7 @@ from drydock.catalogue.saying import one_line, say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
+    DeadlineReachedError,
     Failure,
     InstanceUnmanagedError,
     MemberGoneError,
@@ -82,10 +83,22 @@ class ReportedEnd(TypedDict):
     minutesAfterEnd: int
 
 
+class ReportedWave(TypedDict):
+    """A wave of the plan: how many machines, when it was to be worked on and when it was."""
+
+    isCanary: bool
+    count: int
+    predictedStart: str
+    predictedEnd: str
+    startedAt: str
+    endedAt: str
+
+
 class Report(ReportedEnd):
     """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
 
-    `failure` is the run's own; `tooLong` is that of the plan; `next` says what to do next, a sentence for each.
+    `failure` is the run's own; `tooLong` and `advice` are those of the plan; `next` says what to do
+    next, a sentence for each.
     """
 
     schema: int
@@ -99,6 +112,9 @@ class Report(ReportedEnd):
     endedAt: str
     minutes: int
     predictedEnd: str
+    lastAdmission: str
+    soakUntil: str
+    waves: list[ReportedWave]
     planned: int
     counts: dict[str, int]
     machines: list[MachineOutcome]
@@ -110,6 +126,7 @@ class Report(ReportedEnd):
     approval: ReportedApproval | None
     warnings: list[str]
     tooLong: list[str]
+    advice: list[str]
     snapshotId: str
     planHash: str
     next: list[str]
@@ -157,6 +174,7 @@ class _Planned(TypedDict):
     name: str
     wave: int
     groupName: str
+    expectedSeconds: int
 
 
 def _planned(plan: Plan) -> list[_Planned]:
@@ -166,6 +184,7 @@ def _planned(plan: Plan) -> list[_Planned]:
             "name": member["name"],
             "wave": machine["wave"],
             "groupName": machine.get("groupName", ""),
+            "expectedSeconds": max(machine["roll"]["turns"], default=0) if "roll" in machine else machine["seconds"],
         }
         for machine in plan["machines"]
         for member in members_of(machine)
@@ -263,6 +282,7 @@ def _outcome(instance_id: str, turn: _Turn | None, why_not: Failure, planned: _P
         "error": error,
         "cause": cut(readable_cause(cause), CAUSE_IN_REPORT),
         "seconds": max(int((ended - known.began).total_seconds()), 0) if known.began and ended else 0,
+        "expectedSeconds": planned["expectedSeconds"] if planned else 0,
         "execution": known.execution,
         "startedAt": to_text(known.began) if known.began else "",
         "endedAt": to_text(ended) if ended else "",
@@ -381,13 +401,45 @@ def make_report(
         "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
         "tooLong": plan["tooLong"] if plan else [],
+        "advice": plan.get("advice", []) if plan else [],
         "snapshotId": recorded.snapshot_id if recorded else "",
         "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
+        "lastAdmission": plan["lastAdmission"] if plan else "",
+        "soakUntil": to_text(run.soak_until) if run.soak_until else "",
+        "waves": _waves(plan, outcomes) if plan else [],
         **compared,
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
+
+
+def _waves(plan: Plan, outcomes: Sequence[MachineOutcome]) -> list[ReportedWave]:
+    waves: list[ReportedWave] = [
+        {
+            "isCanary": wave["isCanary"],
+            "count": wave["count"],
+            "predictedStart": "",
+            "predictedEnd": "",
+            "startedAt": "",
+            "endedAt": "",
+        }
+        for wave in plan["waves"]
+    ]
+    for planned in plan["machines"]:
+        wave = waves[planned["wave"]]
+        wave["predictedStart"] = _earlier(wave["predictedStart"], planned["startsAt"])
+        wave["predictedEnd"] = max(wave["predictedEnd"], planned["endsAt"])
+    for machine in outcomes:
+        if machine["startedAt"] and machine["wave"] >= 0:
+            wave = waves[machine["wave"]]
+            wave["startedAt"] = _earlier(wave["startedAt"], machine["startedAt"])
+            wave["endedAt"] = max(wave["endedAt"], machine["endedAt"])
+    return waves
+
+
+def _earlier(one: str, other: str) -> str:
+    return min(filter(None, (one, other)), default="")
 
 
 def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
@@ -523,6 +575,8 @@ def _steps_for_the_rest(report: Report) -> list[str]:
             f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
             "later a new canary; or leave it to the next window, which takes these machines first."
         )
+    if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
+        found += [f"{sentence}." for sentence in report["advice"]]
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
         advice = advice_for(InstanceUnmanagedError.__name__)

@@ -37,12 +37,14 @@ from drydock.records.runs import (
     mark_run_told,
     open_run,
     places_of_run,
+    report_page_key,
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.report_page import report_page
 from drydock.run.reports import (
     Report,
     failed_images,
@@ -57,6 +59,7 @@ from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.texts import first_of
 from drydock.times import TimeBudget
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)
@@ -180,7 +183,7 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:
-    return ", ".join(sorted(subject.key for subject in subjects)[:10])
+    return first_of(sorted(subject.key for subject in subjects))
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -282,6 +285,8 @@ def tell_run(services: Services, run: Run) -> None:
     subject, text = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", subject, text, attributes)
+    # Nothing about a page may keep people from hearing.
+    _store_page(services, run, report)
     mark_run_told(services.table, run, is_report_finished=not has_pending(report["images"]))
 
 
@@ -300,6 +305,14 @@ def finish_report(services: Services, run: Run) -> None:
         for machine in report["machines"]:
             machine["verdict"] = verdicts.get(machine["instanceId"]) or machine["verdict"]
         _store_report(services, run, report)
+        _store_page(services, run, report)
         if pending:
             return
     mark_run_told(services.table, run, is_report_finished=True)
+
+
+def _store_page(services: Services, run: Run, report: Report) -> None:
+    try:
+        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+    except AwsCallFailedError as error:
+        logger.error("the page of the report was not stored", reason=str(error))

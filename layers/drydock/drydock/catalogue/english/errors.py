@@ -70,6 +70,9 @@ SENTENCES = {
     "advice.HookFailedError": "Look at the hook's output in the log bucket.",
     "advice.HealthCheckFailedError": "The machine is patched but its health probe fails: look at it now.",
     "advice.PatchStateNotReadyError": "Run a Scan to see what is installed.",
+    "advice.PatchingNotReadyError": (
+        "See what else patches the machine (an association, a window), and let one of them do it."
+    ),
     "advice.PatchesStillMissingError": "Look at the installation's output for each patch that is missing.",
     "advice.PatchesRejectedError": "Remove the patches that the reason names, or reject them no longer.",
     "advice.OperatingSystemEndedError": (
@@ -147,4 +150,8 @@ SENTENCES = {
     "left_out.InstanceUnmanagedError": "{count:#} not managed by Systems Manager",
     "left_out.InstanceNotRunningError": "{count:#} stopped, where a Scan starts nothing",
     "left_out.InstanceDoneError": "{count:#} done already",
+    # Causes.
+    "patching.just_over": (
+        "{machine}: AWS-RunPatchBaseline ended at {moment} UTC, and another run of it has to wait for two minutes"
+    ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import errors, shared
+from drydock.catalogue.english import approval, errors, plans, reboots, report_page, request, shared
 from drydock.catalogue.language import Language
 
 
@@ -48,7 +48,15 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 
 
 ENGLISH = Language(
-    sentences=_all(shared.SENTENCES, errors.SENTENCES),
+    sentences=_all(
+        approval.SENTENCES,
+        errors.SENTENCES,
+        plans.SENTENCES,
+        reboots.SENTENCES,
+        report_page.SENTENCES,
+        request.SENTENCES,
+        shared.SENTENCES,
+    ),
     number=_number,
     form=_form,
     time=_time,

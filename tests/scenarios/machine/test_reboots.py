@@ -1,0 +1,118 @@
+"""A reboot only where the machine itself says that it runs old code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.scenarios.machine.scenario import Scenario, assert_given_back
+
+WHEN_NEEDED = {"reboot": "WhenNeeded", "backup": {"before": {"take": False}, "after": {"take": False}}}
+KERNEL, LIBRARY, DATA = "kernel-6.1.90", "openssl-3.0.8", "tzdata-2026a"
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "boots"),
+    [
+        ("data-only", {"missing": (DATA,)}, 1),
+        ("data-on-windows", {"platform": "Windows", "missing": ("KB2267602 DefinitionUpdates",)}, 1),
+        ("services-restarted", {"missing": (LIBRARY, DATA), "restarts_services": True}, 1),
+        ("library", {"missing": (LIBRARY,)}, 2),
+        ("kernel", {"missing": (KERNEL,), "restarts_services": True}, 2),
+        ("windows", {"platform": "Windows", "missing": ("KB5034439",)}, 2),
+        ("cannot-be-told", {"missing": (DATA,), "wrong": ("reboot_cannot_be_told",)}, 2),
+    ],
+)
+def test_a_machine_is_rebooted_only_for_code_that_is_old_or_when_it_cannot_tell(
+    scene: Scenario, name: str, spec: dict[str, Any], boots: int
+) -> None:
+    machine = scene.machine(f"needed-{name}", **spec)
+
+    execution = scene.patch(machine, WHEN_NEEDED)
+
+    assert execution.status == "SUCCEEDED"
+    assert (machine.boots, machine.runs_old_code) == (boots, False)
+    result = scene.result(machine)
+    assert (result["verdict"], result["rebooted"]) == ("compliant", boots == 2)
+    assert scene.commands(machine).count("drydock-Reboot") == boots - 1
+    assert_given_back(scene, machine, "running")
+
+
+def test_where_no_reboot_is_needed_one_look_more_is_all_that_it_costs(scene: Scenario) -> None:
+    plain = scene.machine("states-plain", missing=(DATA,))
+    asked = scene.machine("states-asked", missing=(DATA,))
+    always = scene.start(plain, {**WHEN_NEEDED, "reboot": "RebootIfNeeded"})
+    needed = scene.start(asked, WHEN_NEEDED)
+    scene.settle()
+
+    assert len(scene.states(needed)) == len(scene.states(always)) + 1
+    assert (plain.boots, asked.boots) == (2, 1)
+
+
+def test_what_aws_counts_and_the_machine_does_not_need_does_not_make_work_again(scene: Scenario) -> None:
+    machine = scene.machine("counted", missing=(DATA,))
+    scene.patch(machine, WHEN_NEEDED)
+    assert machine.pending_reboot, "AWS counts it until the next boot"
+    scene.run_for(5)
+
+    scene.patch(machine, WHEN_NEEDED)
+
+    first, second = scene.results(machine)
+    assert (first["patches"]["after"]["pendingReboot"], first["verdict"]) == (1, "compliant")
+    assert (second["outcome"], second["patches"]["after"]["pendingReboot"]) == ("already_compliant", 1)
+    assert machine.boots == 1
+
+
+def test_a_machine_that_would_boot_its_old_kernel_again_is_not_rebooted_and_never_compliant(scene: Scenario) -> None:
+    machine = scene.machine("pinned", missing=(KERNEL,), wrong=("boots_old_kernel",))
+
+    scene.patch(machine, WHEN_NEEDED)
+
+    result = scene.result(machine)
+    assert (result["verdict"], machine.boots) == ("pending_reboot", 1)
+    assert any("a reboot would not help: kernel" in problem for problem in result["problems"])
+
+
+def test_a_machine_on_which_something_installs_is_not_rebooted_and_that_is_told(scene: Scenario) -> None:
+    machine = scene.machine("refusing", missing=(KERNEL,), wrong=("refuses_to_reboot",))
+
+    execution = scene.patch(machine, WHEN_NEEDED)
+
+    result = scene.result(machine)
+    assert (execution.status, result["verdict"], machine.boots) == ("SUCCEEDED", "pending_reboot", 1)
+    assert any("refused" in problem for problem in result["problems"])
+    assert_given_back(scene, machine, "running")
+
+
+def test_hooks_health_and_proof_come_with_the_reboot_as_always(scene: Scenario) -> None:
+    for name in ("leave-cluster", "check-packages", "join-cluster", "check-health"):
+        scene.fleet.add_document(name)
+    machine = scene.machine("hooked-when-needed", missing=(KERNEL,))
+    hooks = {"preInstall": "leave-cluster", "postInstall": "check-packages", "onExit": "join-cluster"}
+
+    execution = scene.patch(machine, {**WHEN_NEEDED, "hooks": hooks, "healthProbe": "check-health"})
+
+    assert execution.status == "SUCCEEDED"
+    assert scene.commands(machine) == [
+        "drydock-Probe",
+        "leave-cluster",
+        "AWS-RunPatchBaseline",
+        "check-packages",
+        "drydock-Probe",
+        "drydock-Reboot",
+        "join-cluster",
+        "drydock-Probe",
+        "AWS-RunPatchBaseline",
+        "check-health",
+    ]
+    assert (machine.boots, scene.result(machine)["verdict"]) == (2, "compliant")
+
+
+def test_the_reboot_of_windows_update_is_the_same(scene: Scenario) -> None:
+    machine = scene.machine("windows-update", platform="Windows", power="stopped", missing=("KB5034439",))
+
+    scene.patch(machine, {**WHEN_NEEDED, "document": "AWS-InstallWindowsUpdates"})
+
+    assert (machine.boots, scene.result(machine)["verdict"]) == (3, "compliant")
+    assert_given_back(scene, machine, "stopped")

@@ -103,6 +103,7 @@ DISTURBED = (
     Case("deaf-agents", {"durations": Durations(command=400)}, AGENTS),
     _failing("no-agent", "delivery_timeout:AWS-UpdateSSMAgent", {}, AGENTS),
     _failing("no-image", "image_fails"),
+    _failing("no-image-after", "image_fails", {}, {"backup": {"before": {"take": False}}}),
     _failing("no-start", "start_falls_back", WINDOWS),
     _failing("no-probe", "probe_garbage"),
     _failing("no-installation", "delivery_timeout:AWS-RunPatchBaseline"),

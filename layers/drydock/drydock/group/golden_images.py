@@ -145,6 +145,8 @@ def _plan(services: Services, lease: Lease, members: Sequence[Mapping[str, Any]]
     donor = choose_donor(members, lease)
     if donor is None:
         return "no member was found compliant and has an image of that"
+    if any(watch.image_id == donor.image_id for watch in watches_of(services.table, donor.instance_id)):
+        raise ImageNotReadyError(f"{donor.image_id}: the image of {donor.instance_id} is not finished yet")
     sources = {source.group_name: source for source in services.autoscaling.launch_sources()}
     source = sources.pop(lease.group_name, None)
     if source is None:
@@ -154,8 +156,6 @@ def _plan(services: Services, lease: Lease, members: Sequence[Mapping[str, Any]]
         return reason
     others = {name: version for name, other in sources.items() if (version := other.version_of(source.template_id))}
     situation = _look(services, source, others, donor)
-    if any(watch.image_id == donor.image_id for watch in watches_of(services.table, donor.instance_id)):
-        raise ImageNotReadyError(f"{donor.image_id}: the image of {donor.instance_id} is not finished yet")
     reason = obstacle(situation)
     if reason is not None:
         return reason

@@ -107,7 +107,7 @@ def test_the_summary_of_a_run_is_shown_as_people_get_it_and_other_messages_by_th
     default_rehearsal: tuple[Result, dict[str, Any]],
 ) -> None:
     output = default_rehearsal[0].output
-    assert "Look at this now: 3 of 11 machines failed." in output
+    assert "Look tomorrow: 3 of 11 machines failed." in output
     assert "Drydock: answer until" in output
     assert "Without an answer by then nothing is touched" not in output
 

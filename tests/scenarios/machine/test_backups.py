@@ -45,8 +45,8 @@ def test_images_bear_the_instance_the_moment_and_the_execution_in_name_and_tags(
     assert told == ["at-rest", "crash-consistent" if is_running else "at-rest"]
     assert scene.fleet.tags(images[1].image_id)["DrydockVerdict"] == "compliant"
     (message,) = scene.told(machine)
-    assert f"Image before: {images[0].image_id}, available" in message.body
-    assert f"Image after: {images[1].image_id}, pending still" in message.body
+    assert f"Image before: {images[0].image_id}, available" in message.said
+    assert f"Image after: {images[1].image_id}, pending still" in message.said
     assert_given_back(scene, machine, spec["power"])
 
 

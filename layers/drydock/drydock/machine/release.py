@@ -323,6 +323,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
             "statusDetails": outcome["statusDetails"],
             "responseCode": outcome["responseCode"],
             "endedAt": outcome["endedAt"],
+            "errorOutput": [],
         }
         for outcome in seen
         if outcome and "commandId" in outcome

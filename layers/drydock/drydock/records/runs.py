@@ -277,6 +277,8 @@ class RecordedEnd:
     """What the run itself ended with (error, cause), where that is no success."""
     failed_images: Sequence[str] = ()
     """The ids of the images of whose failure the report told from the beginning."""
+    report_link_hash: str = ""
+    """The hash of the key that opens the report's page; empty where there is no link to it."""
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
@@ -290,6 +292,7 @@ class RecordedEnd:
             bucket=item["bucket"],
             failure=item.get("failure"),
             failed_images=item.get("failedImages", ()),
+            report_link_hash=item.get("reportLinkHash", ""),
         )
 
     def to_item(self) -> Item:
@@ -303,6 +306,7 @@ class RecordedEnd:
             "bucket": self.bucket,
             **({"failure": self.failure} if self.failure else {}),
             **({"failedImages": self.failed_images} if self.failed_images else {}),
+            **({"reportLinkHash": self.report_link_hash} if self.report_link_hash else {}),
         }
 
 

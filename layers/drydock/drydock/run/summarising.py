@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from drydock.approval.approvals import Ways
+from drydock.approval.report_links import hash_of_report_key
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -53,6 +55,7 @@ from drydock.run.reports import (
     images_of_run,
     make_report,
     reconcile,
+    with_images,
 )
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject
@@ -77,7 +80,7 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
-def summarise_run(services: Services, step: Step) -> dict[str, Any]:
+def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
 
     Returns outcome, counts, report key and failure (what the execution shall end with, or None).
@@ -104,8 +107,8 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
             raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
         if failure is None:
             _require_images(services, run, places)
-        run = end_with_report(services, run, failure, step.given)
-    tell_run(services, run)
+        run = end_with_report(services, ways, run, failure, step.given)
+    tell_run(services, ways, run)
     return _describe_end(run.run_id, run.require_end())
 
 
@@ -124,9 +127,9 @@ def _require_images(services: Services, run: Run, places: Sequence[Place]) -> No
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
     location = location_of(holder, services.environment)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
+    message = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", message, attributes)
 
 
 def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
+def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure | None, given: object) -> Run:
     """Write the report and end the run.
 
     Raises MachinesNotReadyError while machines are in work, or when there was no time to write down what became of
@@ -223,6 +226,7 @@ def end_with_report(services: Services, run: Run, failure: Failure | None, given
         bucket=services.objects.bucket,
         failure=failure if report["outcome"] not in SUCCESSES else None,
         failed_images=[image["imageId"] for image in failed_images(report["images"])][:_MOST_FAILED_IMAGES],
+        report_link_hash=hash_of_report_key(ways, run),
     )
     return end_run(services.table, run, end)
 
@@ -277,14 +281,14 @@ def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
     return _make_report(services, run, end.failure, None, end.at)
 
 
-def tell_run(services: Services, run: Run) -> None:
+def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = summary_message(report, location, end.bucket, end.report_key)
+    message = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
-    tell_once(services, run.holder, "outcome", subject, text, attributes)
+    tell_once(services, run.holder, "outcome", message, attributes)
     # Nothing about a page may keep people from hearing.
     _store_page(services, run, report)
     mark_run_told(services.table, run, is_report_finished=not has_pending(report["images"]))
@@ -300,10 +304,7 @@ def finish_report(services: Services, run: Run) -> None:
         report = _find_report(services, run, end)
         # What ends in between is in both then.
         pending, places = pending_of_run(services.table, run.run_id), places_of_run(services.table, run.run_id)
-        report["images"] = images_of_run(places, pending)
-        verdicts = {place.subject.key: place.verdict for place in places}
-        for machine in report["machines"]:
-            machine["verdict"] = verdicts.get(machine["instanceId"]) or machine["verdict"]
+        report = with_images(report, images_of_run(places, pending), places)
         _store_report(services, run, report)
         _store_page(services, run, report)
         if pending:

@@ -79,7 +79,7 @@ def test_a_machine_whose_image_after_fails_is_patched_and_people_hear_of_the_ima
     assert [image.state for image in scene.images(machine)] == ["available", "failed"]
     done, failed = scene.told(machine)
     assert str(done.subject).endswith("was patched")
-    assert str(failed.subject).endswith("failed") and "Internal error while the image was created" in failed.body
+    assert str(failed.subject).endswith("failed") and "Internal error while the image was created" in failed.said
     assert_given_back(scene, machine, spec["power"])
 
 

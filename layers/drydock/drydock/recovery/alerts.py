@@ -22,6 +22,7 @@ from drydock.errors import (
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import logger, name_in_log
+from drydock.machine.draining import is_left_drained, may_be_drained
 from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
@@ -122,7 +123,9 @@ def _tell_end(
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
-    if not _is_wanted(services, result, lease, failure):
+    # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
+    is_news = result is not None and result.given_back and is_left_drained(result.work)
+    if not is_news and not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
     if isinstance(subject, Group) or holder.state_machine == services.environment.group_machine:
@@ -132,6 +135,8 @@ def _tell_end(
     state = unread if unread and result is None else _state_text(lease, result, power)
     if group and failure["error"] != InstanceInGroupError.__name__:
         state = f"{state} {say('state.member', group=group)}"
+    if lease is not None and result is None and may_be_drained(lease):
+        state = f"{state} {say('drained.pending', document=str(lease.journal['onExit']))}"
     message = failure_message(
         instance_id=subject.id or say("machine.unknown"),
         name=name,
@@ -151,7 +156,7 @@ def _tell_end(
         "kind": "machine",
         "run": _run_id(result, lease),
     }
-    tell_once(services, holder, "outcome", message, attributes)
+    tell_once(services, holder, "givenBack" if is_news else "outcome", message, attributes)
     _finish(services, result)
 
 

@@ -154,4 +154,16 @@ SENTENCES = {
     "patching.just_over": (
         "{machine}: AWS-RunPatchBaseline ended at {moment} UTC, and another run of it has to wait for two minutes"
     ),
+    # Machines that a hook has drained, and whose execution was killed.
+    "drained.pending": (
+        "It was drained: Drydock sends {document}, and tells of it where that does not let it work again."
+    ),
+    "drained.left": (
+        "it may be drained still: {drained} was sent, and {document} was not. Let it work again, once it runs, with "
+        "`aws ssm send-command --document-name {document} --instance-ids {machine}`"
+    ),
+    "drained.unsure": (
+        "it may be drained still: {drained} was sent, and whether {document} did its work is not known. Look, and let "
+        "it work again with `aws ssm send-command --document-name {document} --instance-ids {machine}`"
+    ),
 }

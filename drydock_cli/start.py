@@ -38,7 +38,7 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
         terminal.say(f"Run {run_id} has begun.", "strong")
         return Watcher(account, stack, terminal, run_id).until_the_end(interval, is_new=True)
     if refused := _find_refused(stack, terminal, run_id):
-        _explain_missing_plan(stack, terminal, run_id, refused)
+        _explain_missing_plan(account, stack, terminal, run_id, refused)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": "refused", "input": given})
         return TO_DO
     terminal.say(f"Run {run_id} has begun.", "strong")
@@ -73,7 +73,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     outcome = str(item.get("outcome", ""))
     stored = stack.read_json(item["planKey"], item.get("bucket", "")) if item.get("planKey") else None
     if stored is None or outcome not in SUCCESSES:
-        _explain_missing_plan(stack, terminal, run_id, found)
+        _explain_missing_plan(account, stack, terminal, run_id, found)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
         return code_of(outcome, 0) or FAILED
     terminal.document(
@@ -107,12 +107,12 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
 
-def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
+def _explain_missing_plan(account: Account, stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
     item = found.run or {}
     report = stack.read_json(item["reportKey"], item.get("bucket", "")) if item.get("reportKey") else None
     if report is not None:
         place = f"s3://{item.get('bucket') or stack.output('LogBucketName')}/{item['reportKey']}"
-        show_report(terminal, report, place)
+        show_report(account, terminal, report, place)
     failure = item.get("failure") or {}
     why = error_line(failure.get("error"), failure.get("cause")) or "its plan is not there"
     terminal.note(f"{run_id}: {words(item.get('outcome') or 'no plan')}: {why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -241,7 +242,40 @@ def reject(
     _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "reject", reason, yes))
 
 
-VERBS = (run, plan, watch, stop, approve, reject)
+def report(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            callback=_check_run_id,
+            help="The run's id, the beginning of it, or latest.",
+            show_default=False,
+        ),
+    ],
+    opens: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="Where to; drydock-report-RUN.html in this folder by default."
+        ),
+    ] = None,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Fetch the report of a run that has ended: a page for the browser, or with --json the report itself."""
+    from drydock_cli import report as reporting
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: reporting.report(opened, terminal, run, output, opens=opens)
+    )
+
+
+VERBS = (run, plan, watch, stop, approve, reject, report)
 
 
 def _carry_out(

@@ -13,15 +13,13 @@ from functools import cache
 from typing import Any
 
 from botocore.client import BaseClient
-from botocore.exceptions import ParamValidationError
-from botocore.validate import ParamValidator
 from moto.core.exceptions import ServiceException
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler, DynamoResult
 from moto.stepfunctions.responses import StepFunctionResponse
 from werkzeug.exceptions import HTTPException
 
-from rehearsal.engine.answers import Answer, AWSError
+from rehearsal.engine.answers import Answer, AWSError, check_parameters
 
 _HANDLERS: dict[str, type] = {"dynamodb": DynamoHandler, "stepfunctions": StepFunctionResponse}
 
@@ -35,7 +33,6 @@ DIRECT_CALLS = frozenset(
     }
 )
 
-_validator = ParamValidator()
 _known_shapes: set[tuple[str, tuple[tuple[str, type], ...]]] = set()
 """What calls about items were given, by name and type, that was found right."""
 
@@ -47,9 +44,10 @@ def answer_directly(
     answer = find_answer(client.meta.service_model.service_name, operation)
     if answer is None:
         return call_directly(client, operation, parameters)
+    model = client.meta.service_model.operation_model(operation)
     shape = (operation, tuple((name, type(value)) for name, value in parameters.items()))
     if shape not in _known_shapes:
-        _validate(client, operation, parameters)
+        check_parameters(parameters, model)
         _known_shapes.add(shape)
     try:
         found = answer(parameters)
@@ -58,24 +56,16 @@ def answer_directly(
         raise _make_error(client, operation, refused) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         # The answer looks at the values that it uses.
-        _validate(client, operation, parameters)
+        check_parameters(parameters, model)
         raise
     return {**found, "ResponseMetadata": _describe_response(200)}
-
-
-def _validate(client: BaseClient, operation: str, parameters: dict[str, Any]) -> None:
-    shape = client.meta.service_model.operation_model(operation).input_shape
-    assert shape is not None
-    report = _validator.validate(parameters, shape)
-    if report.has_errors():
-        raise ParamValidationError(report=report.generate_report())
 
 
 def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return moto's answer to a call; raises what boto3 raises for wrong parameters and refused calls."""
     service = client.meta.service_model.service_name
     model = client.meta.service_model.operation_model(operation)
-    _validate(client, operation, parameters)
+    check_parameters(parameters, model)
     handler = _HANDLERS[service]()
     handler.automated_parameter_parsing = True
     handler.params = _to_plain(parameters)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from benchmarks import waves
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
 from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.world.fleet import MachineSpec
+from tests.rules.project import ROOT
 
 REPLACED = [run for run in RUNS if run[1] is not DRYDOCK]
 
@@ -54,3 +58,19 @@ def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:
     assert cost.is_success
     assert cost.few_seconds > 0
     assert min(outage.idle for outage in cost.outages) > IDLE_GOAL
+
+
+def test_what_the_readme_says_of_waves_is_what_their_benchmark_finds() -> None:
+    said = re.search(
+        r"one wave takes (\d+) % longer .*? two waves (\d+) % and four (\d+) % .*? in any other order "
+        r"(\d+), (\d+) and (\d+) %",
+        " ".join((ROOT / "README.md").read_text().split()),
+    )
+
+    found = [
+        f"{waves.measure(count, longest_first=longest_first):.0%}"
+        for longest_first in (True, False)
+        for count in waves.WAVES
+    ]
+    assert said is not None
+    assert [f"{percent}%" for percent in said.groups()] == found

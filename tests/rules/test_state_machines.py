@@ -75,10 +75,12 @@ POLLED_SECONDS = {
     "InstanceNotReadyError": 600.0,
     "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
+    "PatchingNotReadyError": 1800.0,
     "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
 """How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
-that others change a quarter of an hour; a run waits for the executions of its machines as long as these may last."""
+that others change a quarter of an hour, a machine that others patch half an hour; a run
+waits for the executions of its machines as long as these may last."""
 
 SENDS_COMMANDS = {
     "check_health",

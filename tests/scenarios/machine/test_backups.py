@@ -37,7 +37,7 @@ def test_images_bear_the_instance_the_moment_and_the_execution_in_name_and_tags(
     result = scene.result(machine)
     assert result["images"] == {"before": images[0].image_id, "after": images[1].image_id}
     (message,) = scene.told(machine)
-    assert f"Image before: {images[0].image_id}" in message.body
+    assert f"Image before: {images[0].image_id}" in message.said
     assert_given_back(scene, machine, spec["power"])
 
 

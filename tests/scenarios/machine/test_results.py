@@ -153,7 +153,7 @@ def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(scene: Scena
     assert execution.status == "SUCCEEDED"
     (problem,) = scene.result(machine)["problems"]
     assert "DrydockState" in problem
-    assert f"Note: {problem}" in scene.told(machine)[0].body
+    assert f"Note: {problem}" in scene.told(machine)[0].said
     assert_given_back(scene, machine, "running")
 
 

@@ -59,7 +59,7 @@ def test_a_member_leaves_service_after_the_look_and_its_pause(again: RehearsalOu
 def test_the_mail_tells_them_apart(again: RehearsalOutcome) -> None:
     [summary] = [message for message in again.messages if message.attributes.get("kind") == "run"]
 
-    assert "4 compliant already" in summary.body
+    assert "4 compliant already" in summary.said
 
 
 PROOF = """

@@ -44,8 +44,11 @@ def test_a_machine_that_is_back_late_all_the_same_makes_the_run_late_and_everybo
     assert (found.outcome, found.status) == ("late", "FAILED")
     assert found.report["minutesAfterEnd"] == 49
     (message,) = [one for one in night("late").messages if one.attributes["kind"] == "run"]
-    assert message.subject == "Drydock: the only machine patched, 49 min late (window drydock-MaintenanceWindow)"
-    assert message.body.splitlines()[0].endswith("the only machine patched, 49 min late.")
+    assert (
+        message.subject
+        == "Drydock, look tomorrow: the only machine patched, 49 min late (window drydock-MaintenanceWindow)"
+    )
+    assert message.body.startswith("Look tomorrow: the only machine patched, 49 min late.")
     assert message.attributes["outcome"] == "late"
 
 
@@ -81,7 +84,7 @@ def test_what_fits_into_no_window_is_told_urgently_with_what_to_change() -> None
     assert (
         "Give the window 20 minutes more, or shorten the work (backup.before.reboot false saves about 5 min" in sentence
     )
-    assert summary("too-long").startswith("Look at this now: ")
+    assert summary("too-long").startswith("Act now: ")
     assert sentence in " ".join(summary("too-long").split())
 
 

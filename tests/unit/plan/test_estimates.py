@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_member_leaves_service_after_the_look_and_what_members_took_has_that_i
     scanned = steps_of_machine(policy(operation="Scan"), "Linux", "running", is_member=True)
     assert [step["what"] for step in scanned] == steps(operation="Scan")
 
-    known = Estimates({instance_id(1): history(600)}, DEFAULTS, ROOM)
+    known = Estimates({instance_id(1): replace(history(600), left_service=True)}, DEFAULTS, ROOM)
     assert known.estimate(instance_id(1), "Linux", "web", "running", is_member=True).seconds == 600
     new = Estimates({}, DEFAULTS, ROOM).estimate(instance_id(1), "Linux", "web", "running", is_member=True)
     alone = guess(backup={"before": {"take": False}, "after": {"take": False}})
@@ -260,3 +261,39 @@ def test_one_that_was_slower_counts_at_once_and_only_several_that_were_quicker(
     taken: Mapping[int, int], seconds: int
 ) -> None:
     assert correct(1000, taken) == seconds
+
+
+LEAVING = 330
+"""Draining and standby, of which machines that stand alone show nothing."""
+
+
+@pytest.mark.parametrize(
+    ("known", "is_member", "expected"),
+    [
+        ({"i-2": False}, False, 600),
+        ({"i-2": False}, True, 600 + LEAVING),
+        ({"i-2": True}, True, 600),
+        ({"i-2": True}, False, 600),
+        ({"i-1": False}, True, 600 + LEAVING),
+        ({"i-1": True}, True, 600),
+        ({"i-2": True, "i-3": False}, True, 600),
+    ],
+)
+def test_what_is_known_of_machines_that_stand_alone_has_no_draining_in_it(
+    known: dict[str, bool], is_member: bool, expected: int
+) -> None:
+    histories = {
+        name: History(name, "Linux", "web", None, "", (600,), left_service=has_left) for name, has_left in known.items()
+    }
+
+    for above, seconds in (({}, expected), ({"operation": "Scan"}, 600)):
+        estimates = Estimates(histories, policy(**above), ROOM)
+        assert estimates.estimate("i-1", "Linux", "web", "running", is_member=is_member).seconds == seconds
+
+
+@pytest.mark.parametrize(("power", "following"), [("running", "image before"), ("stopped", "installation")])
+def test_the_hook_before_anything_takes_its_time(power: str, following: str) -> None:
+    names = steps(power=power, hooks={"beforeAnything": "Drain", "onExit": "Uncordon"})
+
+    assert names[names.index("hook Drain") + 1] == following
+    assert "hook Uncordon" in names

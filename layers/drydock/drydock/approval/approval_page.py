@@ -140,7 +140,8 @@ def _facts(view: PlanView) -> str:
     if plan["end"]:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
-        facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+        facts.append(("Not expected to fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("What would help", sentence) for sentence in plan.get("advice", [])]
     facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
     facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
     facts += [("Decided so far", text) for text in view.decisions]

@@ -4,15 +4,12 @@ The state of it stands in the run's item, and every change of it is one conditio
 read: a decision, a newer token and the end of the time can never overtake each other unseen. A decision is stored
 first and wakes the run then; should the waking be lost, the next entry into the state finds the decision.
 
-A link's key is nowhere: KMS makes it, always the same one, out of the run and its plan with a key that never leaves
-KMS. So the mail of a function that died before it could note that it had sent it goes out again with the same link,
-the item holds only the hash of the key, and whoever can read the table, a log or a run's input cannot make one.
+A link's key is made of the run and its plan, always the same one (telling/links.py). So the mail of a function that
+died before it could note that it had sent it goes out again with the same link.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +19,6 @@ from typing import Any, Literal, TypedDict
 
 from drydock.approval.approvers import may_approve, person_of, read_approvers
 from drydock.approval.messages import approval_message, refused_decision_message
-from drydock.aws.calls import call, client
 from drydock.aws.services import Services
 from drydock.aws.ssm import ParameterVersion
 from drydock.aws.table import ConditionFailedError, Item
@@ -40,6 +36,8 @@ from drydock.plan.stored_plans import read_plan
 from drydock.records.approved_plans import remember_approved_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
+from drydock.telling.links import hash_of_key, link_to, make_key
+from drydock.telling.message import Verbatim
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
@@ -298,26 +296,19 @@ def _change(
     raise ServiceUnavailableError(f"{run.run_id}: too many decide at once")
 
 
-def hash_of_key(key: str) -> str:
-    """The SHA-256 of a link's key in hexadecimal digits: all that the run's item holds of the key."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
 def _hash_of_link(ways: Ways, run: Run) -> str:
     return hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else ""
 
 
 def _link_key(ways: Ways, run: Run) -> str:
-    """The key of the run's link: 256 bits that only this KMS key can make, and always the same."""
-    about = "\n".join(["drydock approval", run.holder.execution, to_text(run.started), run.require_plan().hash])
-    made = call(client("kms").generate_mac, KeyId=ways.key, MacAlgorithm="HMAC_SHA_256", Message=about.encode())
-    return base64.urlsafe_b64encode(made["Mac"]).rstrip(b"=").decode()
+    about = ("drydock approval", run.holder.execution, to_text(run.started), run.require_plan().hash)
+    return make_key(ways.key, *about)
 
 
 def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
     environment = services.environment
     holder = run.holder
-    link = f"{ways.url.rstrip('/')}/?run={run.run_id}&key={_link_key(ways, run)}" if ways.auth == "LINK" else ""
+    link = link_to(ways.url, "/", run.run_id, _link_key(ways, run)) if ways.auth == "LINK" else ""
     subject, text = approval_message(
         plan=read_plan(services, run),
         run=run,
@@ -332,7 +323,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
-    tell_once(services, holder, "approval", subject, text, attributes, ways.topic)
+    tell_once(services, holder, "approval", Verbatim(subject, text, [link] if link else []), attributes, ways.topic)
 
 
 def take_decision(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
@@ -479,7 +470,7 @@ def _tell_refused(
     subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, run.holder, cause, subject, text, attributes, ways.topic)
+    tell_once(services, run.holder, cause, Verbatim(subject, text), attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:

@@ -77,6 +77,7 @@ def approval_message(
         *[f"  {heading}: {one_line(said)}" for heading, said in what_is_different(plan, find_zone(location.time_zone))],
         *[f"  Never begun: {one_line(sentence)}" for sentence in plan["tooLong"]],
         *_end(plan, late, location),
+        *[f"  {sentence}" for sentence in plan.get("advice", [])],
         *[f"  A guess: {breakdown_text(guess)}" for guess in plan["guesses"]],
         f"  Plan {hash}",
         *[f"  Note: {one_line(warning)}" for warning in plan["warnings"]],
@@ -145,11 +146,12 @@ def guessed_text(plan: Plan) -> str:
 
 
 def fit_text(machine: PlannedMachine) -> str:
-    """What is to be said where not all of it fits: `, will not fit`, `, 2 of them will not fit`; else empty."""
+    """What is to be said where not all of it is expected to fit: `, not expected to fit`; else empty."""
     late = count_outside(machine)
     if not late:
         return ""
-    return ", will not fit" if late == len(members_of(machine)) else f", {late:,} of them will not fit"
+    those = "" if late == len(members_of(machine)) else f"{late:,} of them "
+    return f", {those}not expected to fit"
 
 
 def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, location: Location) -> tuple[str, str]:
@@ -195,7 +197,7 @@ def _end(plan: Plan, late: int, location: Location) -> list[str]:
     if plan["end"]:
         lines.append(f"  Has to end by {for_people(from_text(plan['end']), location.time_zone)}")
     if late:
-        lines.append(f"  {count_text(late)} will not fit, and will not be touched")
+        lines.append(f"  {count_text(late)} not expected to fit: not touched unless others are quicker")
     return lines
 
 

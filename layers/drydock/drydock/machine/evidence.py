@@ -26,6 +26,7 @@ from drydock.machine.reboots import describe_pending, describe_refused, is_pendi
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
+from drydock.texts import first_of
 
 _MOST_READS = 6
 """The patch state follows the command's end; it is read again so many times before it counts as missing."""
@@ -102,8 +103,8 @@ def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts, notes:
     """
     if verdict not in fail_on:
         return None
-    missing = ", ".join(counts["missingPatches"][:10]) or "none"
-    failed = ", ".join(counts["failedPatches"][:10]) or "none"
+    missing = first_of(counts["missingPatches"], total=counts["missing"]) or "none"
+    failed = first_of(counts["failedPatches"], total=counts["failed"]) or "none"
     causes = {
         "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
         "non_compliant": "; ".join(notes),
@@ -210,7 +211,8 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     """Which patches are installed although the baseline rejects them, in a phrase; none where there are none."""
     if counts["rejected"] <= 0:
         return []
-    return [f"installed, and rejected by the patch baseline: {', '.join(counts['rejectedPatches'][:10])}"]
+    names = first_of(counts["rejectedPatches"], total=counts["rejected"])
+    return [f"installed, and rejected by the patch baseline: {names}"]
 
 
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:

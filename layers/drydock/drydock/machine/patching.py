@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from drydock.aws.services import Services
+from drydock.aws.ssm import PatchState
+from drydock.catalogue.saying import say
 from drydock.environment import Environment
+from drydock.errors import PatchingNotReadyError
 from drydock.machine.commands import Command, begin_command
 from drydock.machine.waiting import wait_for
 from drydock.records import intents
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, ON_EVIDENCE, RUN_PATCH_BASELINE, Policy, deadline_of
 from drydock.request.step import Step
+from drydock.times import from_text
+
+_PAUSE = timedelta(minutes=2)
+"""Two runs of AWS-RunPatchBaseline within it collide."""
 
 
 def install_parameters(policy: Policy, snapshot_id: str, *, reboot: bool) -> dict[str, str]:
@@ -86,8 +94,14 @@ def finish_install(services: Services, step: Step) -> None:
 
 
 def scan_patches(services: Services, step: Step) -> None:
-    """Look for missing patches, and remember the operation that the patch state shows now."""
+    """Look for missing patches, and remember the operation that the patch state shows now.
+
+    Raises PatchingNotReadyError where that was less than two minutes ago, and was not this execution's.
+    """
     state = services.ssm.find_patch_state(step.instance_id) if step.policy["document"] == RUN_PATCH_BASELINE else None
+    is_first = step.data["moment"] != "After" or step.policy["operation"] == "Scan"
+    if state and is_first and step.retry_count == 0:
+        _require_pause(services, step, state)
     command = scan_command(
         services.environment,
         step.policy,
@@ -96,6 +110,13 @@ def scan_patches(services: Services, step: Step) -> None:
         state.operation_ended if state else "",
     )
     run_command(services, step, command, "patchSeconds")
+
+
+def _require_pause(services: Services, step: Step, state: PatchState) -> None:
+    """Raises PatchingNotReadyError. The time is by the machine's own clock; where that is wrong, its lock tells."""
+    ended = from_text(state.operation_ended)
+    if abs(services.now() - ended) < _PAUSE:
+        raise PatchingNotReadyError(say("patching.just_over", machine=step.instance_id, moment=f"{ended:%H:%M:%S}"))
 
 
 def run_hook(services: Services, step: Step) -> None:

@@ -81,7 +81,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         notify=lease.journal["notify"],
         work=work,
     )
-    history = [] if failure else [history_change(services.table, result, work, services.now())]
+    left_service = bool(lease.journal.get("leave"))
+    history = (
+        [] if failure else [history_change(services.table, result, work, services.now(), left_service=left_service)]
+    )
     Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history)
     if failure:
         note_failure(services.table, result, work, services.now())
@@ -288,6 +291,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
             "statusDetails": outcome["statusDetails"],
             "responseCode": outcome["responseCode"],
             "endedAt": outcome["endedAt"],
+            "errorOutput": [],
         }
         for outcome in seen
         if outcome and "commandId" in outcome

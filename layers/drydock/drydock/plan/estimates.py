@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, NamedTuple, TypedDict
 
@@ -68,6 +68,9 @@ SURGE = Figure(300, 600)
 """A surge instance is launched, boots and is healthy."""
 REMOVE_SURGE = Figure(60, 60)
 RESTORE = Figure(30, 30)
+
+_LEAVING = (("connections drain", DRAIN), ("into standby", STANDBY))
+"""What a member does before it is worked on, and nothing else does."""
 
 FEWEST_TO_SHORTEN = 3
 """So many machines of a run have to be quicker than expected before others are expected to be. One that was slower
@@ -157,8 +160,10 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
     if looks:
         yield from _steps_of_look(policy)
     if leaves:
-        yield "connections drain", DRAIN
-        yield "into standby", STANDBY
+        yield from _LEAVING
+    drains = installs and bool(policy["hooks"]["beforeAnything"])
+    if runs and drains:
+        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs and backup["before"]["take"]:
         yield "image before", IMAGE
         if runs and backup["before"]["reboot"]:
@@ -167,6 +172,8 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
         yield "start", START
         yield "agent ready", AGENT
     yield "probe before", COMMAND
+    if not runs and drains:
+        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs:
         yield from _steps_of_installation(policy, has_looked=looks)
     elif policy["operation"] == "Scan":
@@ -299,9 +306,9 @@ class Estimates:
         self._history = history
         self._policy = policy
         self._room = int(room.total_seconds())
-        alike: dict[tuple[str, str], list[int]] = {}
+        alike: dict[tuple[str, str, bool], list[int]] = {}
         for known in history.values():
-            alike.setdefault((known.platform, known.patch_group), []).extend(known.seconds)
+            alike.setdefault((known.platform, known.patch_group, known.left_service), []).extend(known.seconds)
         self._alike = {
             kind: Estimate(_ninetieth(seconds), "patch group", len(seconds))
             for kind, seconds in alike.items()
@@ -323,9 +330,20 @@ class Estimates:
     def _by_success(self, instance_id: str, platform: str, patch_group: str, power: str, is_member: bool) -> Estimate:
         own = self._history.get(instance_id)
         if own and own.seconds:
-            return Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
-        guess = Estimate(total_of(steps_of_machine(self._policy, platform, power, is_member=is_member)), "guess")
-        return self._alike.get((platform, patch_group), guess)
+            known = Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
+            return self._as_member(known, platform, has_left=own.left_service, is_member=is_member)
+        # Members first for a member, and machines that stand alone for one that does.
+        for has_left in (is_member, not is_member):
+            if known_alike := self._alike.get((platform, patch_group, has_left)):
+                return self._as_member(known_alike, platform, has_left=has_left, is_member=is_member)
+        return Estimate(total_of(steps_of_machine(self._policy, platform, power, is_member=is_member)), "guess")
+
+    def _as_member(self, known: Estimate, platform: str, *, has_left: bool, is_member: bool) -> Estimate:
+        """What is known of machines that stand alone has no draining and no standby in it."""
+        if has_left or not is_member or self._policy["operation"] == "Scan":
+            return known
+        leaving = total_of([_step(what, figure, platform) for what, figure in _LEAVING])
+        return replace(known, seconds=known.seconds + leaving)
 
 
 def _ninetieth(seconds: Collection[int]) -> int:

@@ -17,6 +17,7 @@ from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredErr
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.machine.refusal import refusal_as_protected
+from drydock.plan.advice import advise
 from drydock.plan.estimates import Estimates
 from drydock.plan.plans import (
     Candidate,
@@ -168,7 +169,7 @@ def make_plan(facts: Facts) -> Plan:
     )
     machines = planned_machines(waves, schedule, policy["batch"])
     show_missing(machines, facts.missing_patches)
-    return {
+    plan: Plan = {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
         "createdAt": to_text(facts.now),
@@ -207,6 +208,7 @@ def make_plan(facts: Facts) -> Plan:
         ],
         "tooLong": find_too_long(machines, policy, frame.end - begin_of(facts)),
     }
+    return {**plan, "advice": advise(plan, facts.now, frame.end, frame.last_admission)}
 
 
 def sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
@@ -331,4 +333,5 @@ def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, 
             "machine is done: plan anew"
         )
     moved = at_another_time({**plan, "policy": tighten(policy, account)}, now, frame.end, frame.last_admission)
-    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}
+    advice = advise(moved, now, frame.end, frame.last_admission)
+    return {**moved, "runId": run.run_id, "createdAt": to_text(now), "advice": advice}

@@ -164,6 +164,8 @@ class Plan(TypedDict):
     warnings: list[str]
     tooLong: list[str]
     """What would not be over in time even if it were alone in the window, and what to change: a sentence each."""
+    advice: NotRequired[list[str]]
+    """What would make all of it fit, where it does not: a sentence for each way."""
     needs: NotRequired[list[str]]
     """What somebody has to do before the night, or should; the first of the warnings."""
     given: NotRequired[Mapping[str, Any]]
@@ -809,6 +811,7 @@ _ONLY_SHOWN = frozenset(
         "guesses",
         "warnings",
         "tooLong",
+        "advice",
         "needs",
         "approvedBefore",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
@@ -61,12 +61,24 @@ class SentCommand(TypedDict):
 
 
 class EndedCommand(TypedDict):
-    """How a command ended, in the words of Systems Manager."""
+    """How a command ended, in the words of Systems Manager.
+
+    `errorOutput` has the last lines of its error output, secrets masked; none of one that succeeded, or of a hook.
+    """
 
     commandId: str
     status: str
     statusDetails: str
     responseCode: int
+    endedAt: str
+    errorOutput: list[str]
+
+
+class StepTime(TypedDict):
+    """When a state of a machine's flow was entered and left: ISO 8601 in UTC. One that was cut short has no end."""
+
+    name: str
+    beganAt: str
     endedAt: str
 
 
@@ -174,6 +186,8 @@ class Work:
     problems: Sequence[str]
     """What went wrong on the way and failed nothing, a phrase each."""
     findings: Findings | None
+    steps: Sequence[StepTime] = field(default_factory=list)
+    """In the order in which they began; none where the execution was killed."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -192,6 +206,7 @@ class Work:
             verdict=item["verdict"],
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
+            steps=item["steps"],
         )
 
     def to_item(self) -> Item:
@@ -209,6 +224,7 @@ class Work:
             "commands": self.commands,
             "verdict": self.verdict,
             "problems": self.problems,
+            "steps": self.steps,
             **(self.findings.to_item() if self.findings else {}),
         }
 

@@ -88,6 +88,11 @@ def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -
     return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
+def report_page_key(run_id: str) -> str:
+    """Where in the bucket the page of a run's report stands."""
+    return f"runs/{run_id}/report.html"
+
+
 class PlaceEnd(TypedDict):
     """What became of a machine or a group in a run, as its place and the state machine have it.
 
@@ -266,6 +271,8 @@ class RecordedEnd:
     bucket: str
     failure: Failure | None
     """What the run itself ended with (error, cause), where that is no success."""
+    report_link_hash: str = ""
+    """The hash of the key that opens the report's page; empty where there is no link to it."""
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
@@ -278,6 +285,7 @@ class RecordedEnd:
             report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
+            report_link_hash=item.get("reportLinkHash", ""),
         )
 
     def to_item(self) -> Item:
@@ -290,6 +298,7 @@ class RecordedEnd:
             "reportKey": self.report_key,
             "bucket": self.bucket,
             **({"failure": self.failure} if self.failure else {}),
+            **({"reportLinkHash": self.report_link_hash} if self.report_link_hash else {}),
         }
 
 

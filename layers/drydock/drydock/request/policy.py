@@ -22,9 +22,13 @@ from drydock.request.checking import (
     whole_number,
 )
 from drydock.request.documents import DOCUMENT_NAME
+from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
+
+MOST_BATCH = 20
+"""Members of a group that are out of service at once; AWS takes 20 instances in one call of EnterStandby."""
 
 SSM_AGENT = "AmazonSSMAgent"
 CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
@@ -346,7 +350,7 @@ _check_policy = section(
                 "ahead": whole_number(0, 14),
             }
         ),
-        "batch": whole_number(1, 20),
+        "batch": whole_number(1, MOST_BATCH),
         "capacity": one_of("reduce", "surge"),
         "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(
@@ -377,7 +381,7 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(say("policy.ahead.pointless"))
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        names = first_of([f"KB{kb}" for kb in both])
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from drydock.approval.approvals import Ways
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
@@ -22,19 +23,19 @@ from drydock.telling.unreadable import tell_unreadable
 from drydock.times import TimeBudget, from_text
 
 
-def end_dead_run(services: Services, run_id: str) -> None:
+def end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
     """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back.
 
     Of a run that cannot be read, people hear daily.
     """
     try:
         with working_with(f"run {run_id}"):
-            _end_dead_run(services, run_id)
+            _end_dead_run(services, ways, run_id)
     except UnreadableItemError as error:
         tell_unreadable(services, run_key(run_id), str(error))
 
 
-def _end_dead_run(services: Services, run_id: str) -> None:
+def _end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
     run = find_run(services.table, run_id)
     if run is None:
         return
@@ -43,12 +44,12 @@ def _end_dead_run(services: Services, run_id: str) -> None:
         if found is not None and found["status"] in OPEN:
             return
         try:
-            run = end_with_report(services, run, _failure_of(found), None)
+            run = end_with_report(services, ways, run, _failure_of(found), None)
         except MachinesNotReadyError as error:
             # The sweep hands the run over again.
             logger.info("not yet", reason=str(error))
             return
-    tell_run(services, run)
+    tell_run(services, ways, run)
 
 
 def _failure_of(execution: Mapping[str, Any] | None) -> Failure:

@@ -66,7 +66,7 @@ def _targets_without_machines(plan: Plan) -> Iterator[str]:
         gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
         named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}
         if stale := [instance_id for instance_id in gone if instance_id in named]:
-            yield f"{', '.join(stale[:10])}: named as targets and gone; take them out, or name their successors"
+            yield f"{first_of(stale)}: named as targets and gone; take them out, or name their successors"
 
 
 def _documents(services: Services, plan: Plan) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
     people = {person_of(arn) for arn in approvers if arn not in wrong}
     wanted = plan["policy"]["approval"]["minApprovals"]
     if wrong:
-        yield f"{setting}: {', '.join(wrong[:10])[:500]}: not the ARN of a role or a user"
+        yield f"{setting}: {first_of(wrong)}: not the ARN of a role or a user"
     if ways.auth == "LINK":
         return
     if not people:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from drydock.approval.approvals import Ways
+from drydock.approval.report_links import hash_of_report_key
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -36,18 +38,21 @@ from drydock.records.runs import (
     mark_run_told,
     open_run,
     places_of_run,
+    report_page_key,
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.report_page import report_page
 from drydock.run.reports import Report, group_outcomes, make_report, reconcile
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.texts import first_of
 from drydock.times import TimeBudget
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
@@ -59,7 +64,7 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
-def summarise_run(services: Services, step: Step) -> dict[str, Any]:
+def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
 
     Returns outcome, counts, report key and failure (what the execution shall end with, or None).
@@ -84,16 +89,16 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
-        run = end_with_report(services, run, failure, step.given)
-    tell_run(services, run)
+        run = end_with_report(services, ways, run, failure, step.given)
+    tell_run(services, ways, run)
     return _describe_end(run.run_id, run.require_end())
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
     location = location_of(holder, services.environment)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
+    message = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", message, attributes)
 
 
 def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
@@ -150,7 +155,7 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:
-    return ", ".join(sorted(subject.key for subject in subjects)[:10])
+    return first_of(sorted(subject.key for subject in subjects))
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -162,7 +167,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
+def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure | None, given: object) -> Run:
     """Write the report and end the run.
 
     Raises MachinesNotReadyError while machines are in work, or when there was no time to write down what became of
@@ -189,6 +194,7 @@ def end_with_report(services: Services, run: Run, failure: Failure | None, given
         report_key=_store_report(services, run, report),
         bucket=services.objects.bucket,
         failure=failure if report["outcome"] not in SUCCESSES else None,
+        report_link_hash=hash_of_report_key(ways, run),
     )
     return end_run(services.table, run, end)
 
@@ -241,12 +247,21 @@ def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
     return _make_report(services, run, end.failure, None, end.at)
 
 
-def tell_run(services: Services, run: Run) -> None:
+def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = summary_message(report, location, end.bucket, end.report_key)
+    message = summary_message(report, location, end.bucket, end.report_key)
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
-    tell_once(services, run.holder, "outcome", subject, text, attributes)
+    tell_once(services, run.holder, "outcome", message, attributes)
+    # Nothing about a page may keep people from hearing.
+    _store_page(services, run, report)
     mark_run_told(services.table, run)
+
+
+def _store_page(services: Services, run: Run, report: Report) -> None:
+    try:
+        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+    except AwsCallFailedError as error:
+        logger.error("the page of the report was not stored", reason=str(error))

@@ -39,4 +39,8 @@ SENTENCES = {
     ),
     "ahead.until": "An answer counts until {until:time}; without one, people are asked again when the window opens.",
     "ahead.expires": "The plan expires {expires:time}. New machines wait for the next one.",
+    "link.over": "This link is over",
+    "link.report_over": (
+        "It led to the report for {days:# day|# days}. Who has access to the account gets it with drydock report {run}."
+    ),
 }

@@ -49,6 +49,10 @@ SENTENCES = {
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",
+    # What would make all of it fit.
+    "plan.advice.batch": "All would be expected to fit with {count:# member|# members} of a group at once (batch)",
+    "plan.advice.concurrency": "All would be expected to fit with {count} at once (maxConcurrency)",
+    "plan.advice.time": "All would be expected to fit with {minutes:span} more",
     # What is different from the plan that was approved last for the same targets.
     "plan.before": "run {run}, approved {moment:time}",
     "plan.before.none": "no plan for these targets was approved before",

@@ -40,6 +40,7 @@ from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
 from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
+    copies,
     descriptions,
     distributed_map,
     documented,
@@ -363,6 +364,7 @@ class EmbeddedAccount:
         )
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
+        copies.repair_copies(patches)
         executions.repair_parsing(patches)
         executions.repair_strings(patches)
         validation.repair_validation(patches)

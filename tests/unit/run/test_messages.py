@@ -442,3 +442,19 @@ def test_a_window_that_was_skipped_for_reasons_of_its_own_is_told_too() -> None:
     assert WINDOW in message.subject
     assert "which tasks of the window still work" in rows_of(message, STEPS)[0]
     assert "https://ap-northeast-1.console.aws.amazon.com/systems-manager/maintenance-windows" in message.text
+
+
+def test_the_message_says_how_the_report_is_opened() -> None:
+    report: Any = report_of(ALL_WELL)
+    link = "https://abc.lambda-url.ap-northeast-1.on.aws/report?run=night-7&key=k"
+
+    signed = summary_message(report, LOCATION, BUCKET, KEY)
+    linked = summary_message(report, LOCATION, BUCKET, KEY, link)
+    lost = summary_message(report, LOCATION, BUCKET, "", link)
+
+    assert f"drydock report {RUN_ID} --open --stack drydock --region ap-northeast-1" in " ".join(
+        signed.text.replace("\\\n", " ").split()
+    )
+    assert link in [line.strip() for line in linked.text.splitlines()]
+    assert "drydock report" not in linked.text
+    assert link not in lost.text

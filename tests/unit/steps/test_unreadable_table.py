@@ -92,8 +92,9 @@ def raw(key: Key) -> dict[str, Any]:
     return item
 
 
+@pytest.fixture(autouse=True)
 def approvals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of the functions that ask for approval."""
+    """The environment of the functions that ask for approval, or send links."""
     monkeypatch.setenv("APPROVAL_AUTH", "IAM")
     for name in ("APPROVALS_TOPIC", "APPROVAL_URL", "APPROVAL_KEY"):
         monkeypatch.setenv(name, "")
@@ -259,10 +260,7 @@ def test_without_its_table_an_event_touches_nothing_and_says_which_table_it_miss
 
 
 @pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)
-def test_a_step_leaves_a_run_of_a_newer_drydock_alone(
-    world: World, monkeypatch: pytest.MonkeyPatch, function: str, data: dict[str, Any]
-) -> None:
-    approvals(monkeypatch)
+def test_a_step_leaves_a_run_of_a_newer_drydock_alone(world: World, function: str, data: dict[str, Any]) -> None:
     open_run(world.table, RUN, START)
     before = make_newer(run_key(RUN.name))
 
@@ -301,9 +299,8 @@ def test_a_machine_whose_place_in_a_run_a_newer_drydock_wrote_is_not_admitted_ag
 
 @pytest.mark.parametrize(("function", "data"), RUN_STEPS.values(), ids=RUN_STEPS)
 def test_without_its_table_a_step_of_a_run_says_which_table_it_misses(
-    world: World, monkeypatch: pytest.MonkeyPatch, function: str, data: dict[str, Any]
+    world: World, function: str, data: dict[str, Any]
 ) -> None:
-    approvals(monkeypatch)
     dynamodb().delete_table(TableName=ENVIRONMENT.table)
 
     with pytest.raises(AwsCallFailedError, match=ENVIRONMENT.table):

@@ -24,8 +24,11 @@ _MOST_TARGETS = 5
 _UNTOUCHED = ("planned", "rejected", "not_answered", "refused", "nothing_to_do")
 
 
-def summary_message(report: Report, location: Location, bucket: str, key: str) -> Message:
-    """For a run that has ended; `key` is empty when its report could not be stored."""
+def summary_message(report: Report, location: Location, bucket: str, key: str, link: str = "") -> Message:
+    """For a run that has ended; `key` is empty when its report could not be stored.
+
+    `link` opens the report without credentials; empty where there are no such links.
+    """
     location = replace(location, time_zone=report["timeZone"] or location.time_zone)
     urgency, what = _verdict(report)
     if report["tooLong"]:
@@ -53,7 +56,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
             _left_out(report),
             _approval(report, location),
             Section(say("heading.warnings"), [cut(warning, CAUSE_IN_MAIL) for warning in report["warnings"]]),
-            where(_report_rows(location, bucket, key), report["execution"], location),
+            where(_report_rows(report, location, bucket, key, link), report["execution"], location),
         ],
     )
 
@@ -456,10 +459,14 @@ def _next_rows(report: Report, location: Location) -> list[Row]:
     return rows
 
 
-def _report_rows(location: Location, bucket: str, key: str) -> list[Row]:
+def _report_rows(report: Report, location: Location, bucket: str, key: str, link: str) -> list[Row]:
+    """The report as a page: by its link where there are links, else by the command that opens it."""
     if not key:
         return [say("where.no_report")]
-    return [Link(say("where.report"), object_link(bucket, key, location))]
+    stored = Link(say("where.report_stored"), object_link(bucket, key, location))
+    if link:
+        return [Link(say("where.report"), link), stored]
+    return [Section(say("where.report"), [drydock(location, "report", report["runId"], "--open")]), stored]
 
 
 def _window_text(window_id: str, window_name: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from drydock.approval.approvals import Ways
-from drydock.approval.report_links import hash_of_report_key
+from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -252,7 +252,7 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     end = run.require_end()
     report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    message = summary_message(report, location, end.bucket, end.report_key)
+    message = summary_message(report, location, end.bucket, end.report_key, report_link(ways, run))
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
     tell_once(services, run.holder, "outcome", message, attributes)
     # Nothing about a page may keep people from hearing.

@@ -107,6 +107,7 @@ SENTENCES = {
     "approval.somebody": "somebody",
     "approval.nobody": "Nobody answered until {until:time}",
     "where.report": "Report",
+    "where.report_stored": "Report as JSON",
     "where.no_report": "There is no report: it could not be stored. The table has what became of each machine.",
     "where.windows": "Windows",
     "where.window_tasks": "What the window did:",

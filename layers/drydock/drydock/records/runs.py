@@ -21,6 +21,7 @@ from drydock.errors import (
     PlanCarriedOutError,
     RunNotFoundError,
     RunOverError,
+    ServiceUnavailableError,
     UnreadableItemError,
 )
 from drydock.records.holder import Holder
@@ -356,6 +357,20 @@ class Run:
         return self.plan.end if self.plan else None
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether it is only a plan, for the next opening of a window, that people may approve before."""
+        plan = self.plan
+        if plan is None or not plan.is_only or not plan.policy["approval"]["ahead"]:
+            return False
+        return bool(plan.window.get("windowId")) and not plan.window.get("executionId")
+
+    @property
+    def expires(self) -> datetime:
+        """Until when its plan, which was only made, can be carried out."""
+        days = int(self.require_plan().policy["approval"]["ahead"]) if self.is_ahead else 0
+        return self.started + (timedelta(days=days) if days else PLAN_LIVES)
+
+    @property
     def last_admission(self) -> datetime | None:
         """After this no machine may begin; None while that is not planned."""
         return self.plan.last_admission if self.plan else None
@@ -396,7 +411,7 @@ class RunSummary:
     holder: Holder
     started: datetime
     window_id: str
-    """The id of its maintenance window; empty without one."""
+    """The id of the maintenance window that has started it; empty without one."""
     ended: datetime | None
     """None while it has not ended."""
 
@@ -408,11 +423,12 @@ class RunSummary:
 
 @readable
 def _read_summary(item: Item) -> RunSummary:
+    window = mapping(item.get("window", {}))
     return RunSummary(
         run_id=_run_id_of(item),
         holder=Holder.from_item(item, "owner"),
         started=moment(item["startedAt"]),
-        window_id=str(mapping(item.get("window", {})).get("windowId", "")),
+        window_id=str(window.get("windowId", "")) if window.get("executionId") else "",
         ended=moment(item["endedAt"]) if "endedAt" in item else None,
     )
 
@@ -574,19 +590,24 @@ def record_plan(table: Table, run: Run, plan: RecordedPlan) -> Run:
 
 
 def mark_carried_out(table: Table, planned: Run, by: Run) -> None:
-    """Say in a run that was only planned who carries its plan out; once. Raises PlanCarriedOutError."""
+    """Say in a run that was only planned who carries its plan out; once, and with the approval that was looked at.
+
+    Raises PlanCarriedOutError, ServiceUnavailableError when somebody has decided about it at this moment.
+    """
+    revision = planned.approval["revision"] if planned.approval else 0
     try:
         update_run(
             table,
             planned,
             {"carriedOutBy": by.run_id},
-            "(attribute_not_exists(carriedOutBy) OR carriedOutBy = :by)",
-            {":by": by.run_id},
+            "(carriedOutBy = :by OR attribute_not_exists(carriedOutBy) AND "
+            + ("approval.revision = :revision)" if revision else "attribute_not_exists(approval))"),
+            {":by": by.run_id, **({":revision": revision} if revision else {})},
         )
     except ConditionFailedError as refused:
         standing = read_run(refused.found) if refused.found else planned
         require_not_carried_out(standing, by)
-        raise RunOverError(f"{planned.run_id}: the run is gone") from refused
+        raise ServiceUnavailableError(f"{planned.run_id}: somebody decides about its plan now") from refused
 
 
 def require_not_carried_out(planned: Run, by: Run) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from drydock.catalogue.saying import say
-from drydock.errors import Failure
+from drydock.errors import Failure, PatchedWithoutBackupError
+from drydock.records.image_watches import ImageWatch
 from drydock.records.results import Result, Work
 from drydock.telling.details import (
     describe_work,
@@ -136,6 +137,26 @@ def _let_it_end(group: str) -> list[str]:
     """What to do about a machine on which something may install."""
     gone = say("late.no_agent.member") if group else say("late.no_agent")
     return [say("late.let_it_end"), say("late.asks"), gone]
+
+
+def failed_image_message(watch: ImageWatch, location: Location) -> Message:
+    """For an image that ended badly after the work on its machine was over."""
+    machine = machine_text(watch.instance_id, watch.machine)
+    lost = watch.is_lost_backup
+    return Message(
+        urgency="tomorrow",
+        what=say("image.failed", machine=machine),
+        intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
+        zone=location.time_zone,
+        facts=[
+            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            place(location),
+        ],
+        sections=[
+            steps([advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next")]),
+            where([], watch.holder.execution, location),
+        ],
+    )
 
 
 def not_given_back_message(

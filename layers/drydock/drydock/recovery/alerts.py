@@ -28,14 +28,14 @@ from drydock.group.messages import group_message, group_not_given_back_message, 
 from drydock.log import logger, name_in_log
 from drydock.machine.draining import is_left_drained, may_be_drained
 from drydock.machine.giving_back import told_from
-from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
+from drydock.records.image_watches import drop_watch, find_watch
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.records.reading import working_with
 from drydock.records.results import Result, find_result, mark_result_told, result_key
 from drydock.records.runs import Run, find_run
-from drydock.request.step import Step
 from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, end_of_execution, subject_of
@@ -43,14 +43,6 @@ from drydock.telling.tell_once import note_told, tell_once, was_told
 from drydock.telling.text import location_of
 from drydock.telling.unreadable import tell_unreadable
 from drydock.times import from_text
-
-
-def announce_success(services: Services, step: Step) -> None:
-    """Tell that a machine went well."""
-    result = find_result(services.table, step.subject, step.holder, step.execution_started)
-    if result is None:
-        return
-    _tell_success(services, step.holder, result)
 
 
 def _tell_success(services: Services, holder: Holder, result: Result) -> None:
@@ -73,6 +65,9 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         one = event["unreadable"]
         tell_unreadable(services, {"pk": one["pk"], "sk": one["sk"]}, one["reason"])
         return
+    if "image" in event:
+        _tell_failed_image(services, str(event["image"]["instanceId"]), str(event["image"]["imageId"]))
+        return
     if "detail" in event:
         detail = event["detail"]
         holder = Holder(detail["executionArn"], int(detail.get("redriveCount") or 0))
@@ -87,6 +82,19 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         _tell_not_given_back(services, holder, subject, event)
     else:
         _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
+
+
+def _tell_failed_image(services: Services, instance_id: str, image_id: str) -> None:
+    """Tell of an image that has ended badly after the work on its machine; then its watch goes."""
+    watch = find_watch(services.table, instance_id, image_id)
+    if watch is None or watch.end in ("", "available"):
+        return
+    run = find_run(services.table, watch.run_id) if watch.run_id else None
+    zone = run.time_zone if run else ""
+    message = failed_image_message(watch, location_of(watch.holder, services.environment, zone))
+    attributes = {"outcome": f"image_{watch.end}", "kind": "image", "run": watch.run_id}
+    tell_once(services, watch.holder, f"image {image_id}", message, attributes)
+    drop_watch(services.table, watch)
 
 
 def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside,
 from drydock.plan.showing import what_is_different, what_is_planned
 from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import Group, read_subject
+from drydock_cli.options import Account
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
@@ -215,7 +216,7 @@ def show_machine_list(terminal: Terminal, title: str, machines: Sequence[Mapping
         terminal.say(f"  … and {sum(map(size_of, machines[most:])):,} more")
 
 
-def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
+def show_report(account: Account, terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
     """Print the summary of a report."""
     outcome = report["outcome"]
     seconds = 60 * report.get("minutes", 0)
@@ -249,7 +250,9 @@ def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> No
     if report.get("next"):
         terminal.say("What to do next", "strong")
         for step in report["next"]:
-            terminal.say_wrapped(step, "  ", later="    ")
+            terminal.say_wrapped(step["text"], "  ", later="    ")
+            if step["command"]:
+                terminal.say(f"    {account.again(*step['command'])}")
     terminal.say(f"Report: {place}")
 
 

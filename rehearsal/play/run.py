@@ -57,6 +57,11 @@ class MessageOutcome:
     reaches_somebody: bool = True
     """False when nobody who is subscribed to the topic has confirmed it."""
 
+    @property
+    def said(self) -> str:
+        """The mail without its line breaks and indents."""
+        return " ".join(self.body.split())
+
 
 @dataclass(frozen=True)
 class FaultOutcome:

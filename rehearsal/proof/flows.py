@@ -33,7 +33,6 @@ OF_A_ROLL = (
     "refresh_launch_template",
     "restore_group",
     "release_group",
-    "announce_success",
     "give_back",
     "alert_failure",
 )

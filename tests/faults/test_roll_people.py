@@ -21,7 +21,7 @@ def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(pol
         assert sum(strike.count for strike in strikes) == 1
         assert roll.status == "FAILED"
         assert sorted(roll.outcomes.values()) == ["failed", "not_attempted", "not_attempted"]
-        assert "Rehearsal.Stopped" in roll.summary.body or "ABORTED" in roll.summary.body
+        assert "Rehearsal.Stopped" in roll.summary.said or "ABORTED" in roll.summary.said
         three.assert_keeps_promises(roll)
 
 
@@ -87,8 +87,8 @@ def test_a_roll_killed_before_its_first_state_is_told_of_all_the_same() -> None:
 
         assert three.scene.states(arn) == []
         assert (roll.status, roll.children, roll.result) == ("ABORTED", [], {})
-        assert "at once" in roll.summary.body
-        assert "Nothing was touched." in roll.summary.body
+        assert "at once" in roll.summary.said
+        assert "Nothing was touched." in roll.summary.said
 
 
 @pytest.mark.parametrize("events", ["arrive", "lost"])

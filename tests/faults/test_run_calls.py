@@ -78,8 +78,8 @@ def test_a_report_that_may_not_be_stored_is_told_all_the_same() -> None:
         run = scene.run("web", POLICY, name=NIGHT)
 
         assert (run.status, run.item["outcome"], run.report) == ("FAILED", "failed", {})
-        assert "There is no report: it could not be stored." in run.summary.body
-        assert "web-3" in run.summary.body
+        assert "There is no report: it could not be stored." in run.summary.said
+        assert "web-3" in run.summary.said
         assert_keeps_promises(scene, run)
 
 

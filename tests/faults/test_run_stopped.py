@@ -45,7 +45,7 @@ def test_a_run_whose_cancellations_are_lost_is_stopped_by_giving_back(after: flo
         assert sum(began > moments[0] for began in run.began.values()) <= LIMIT
         assert run.outcomes["web-4"] == "not_attempted"
         assert run.status == "ABORTED"
-        assert "somebody stopped the run" in run.summary.body
+        assert "somebody stopped the run" in run.summary.said
 
 
 @pytest.mark.parametrize("budget", [0, 1])
@@ -97,7 +97,7 @@ def test_a_run_that_lasts_longer_than_it_may_is_given_back_like_one_that_was_sto
         assert run.status == "TIMED_OUT"
         assert_keeps_promises(scene, run)
         assert run.outcomes["web-4"] == "not_attempted"
-        assert "TIMED_OUT" in run.summary.body or "time" in run.summary.body
+        assert "TIMED_OUT" in run.summary.said or "time" in run.summary.said
 
 
 def test_a_run_killed_before_its_first_state_is_told_of_all_the_same() -> None:
@@ -109,7 +109,7 @@ def test_a_run_killed_before_its_first_state_is_told_of_all_the_same() -> None:
 
         assert scene.states(arn) == []
         assert (run.status, run.outcome, run.children) == ("ABORTED", "stopped", [])
-        assert "at once" in run.summary.body
+        assert "at once" in run.summary.said
         assert_keeps_promises(scene, run)
 
 

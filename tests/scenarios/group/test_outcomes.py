@@ -172,7 +172,7 @@ def test_a_named_instance_that_is_no_member_in_service_is_said_to_be_left_out(sc
 
     assert (roll.status, roll.outcomes) == ("SUCCEEDED", {"named-1": "succeeded"})
     assert roll.problems == [f"left out, for they were not in service: {unknown}"]
-    assert unknown in roll.summary.body
+    assert unknown in roll.summary.said
 
 
 def test_a_member_that_somebody_has_put_into_standby_is_left_there_and_said_to_be(scene: RollScenario) -> None:
@@ -197,7 +197,7 @@ def test_a_scan_takes_no_member_out_and_marks_none(scene: RollScenario) -> None:
     assert monitor.outages == []
     assert scene.member_tags(group) == {}
     assert {change.what for change in group.log} & {"size", "EnteringStandby"} == set()
-    assert "2 scanned" in roll.summary.body
+    assert "2 scanned" in roll.summary.said
     assert_group_given_back(scene, group, sizes=(2, 2, 4))
 
 
@@ -207,7 +207,7 @@ def test_agents_are_brought_up_to_date_out_of_service(scene: RollScenario) -> No
     roll = scene.roll(group, {"operation": "UpdateAgents"})
 
     assert (roll.status, len(monitor.outages)) == ("SUCCEEDED", 2)
-    assert "2 brought up to date" in roll.summary.body
+    assert "2 brought up to date" in roll.summary.said
     assert_group_given_back(scene, group, sizes=(1, 2, 4))
     monitor.check()
 
@@ -293,10 +293,10 @@ def test_people_hear_once_of_a_roll_that_went_well(scene: RollScenario) -> None:
     roll = scene.roll(group, QUICKLY)
 
     assert roll.messages == [roll.summary]
-    assert roll.summary.subject == "Drydock: group heard was rolled through"
-    assert "Members: 2 patched" in roll.summary.body
-    assert "The group was given back." in roll.summary.body
-    assert roll.summary.attributes == {"outcome": "succeeded", "kind": "group"}
+    assert roll.summary.subject == "Drydock: Auto Scaling group heard was patched"
+    assert "Members: 2 patched" in roll.summary.said
+    assert "The group was given back." in roll.summary.said
+    assert roll.summary.attributes == {"outcome": "succeeded", "kind": "group", "urgency": "nothing"}
     assert roll.summary.chat["content"]["title"] == roll.summary.subject
 
 

@@ -170,8 +170,8 @@ def test_a_group_that_takes_no_launch_is_refused_with_the_reason(scene: RollScen
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert said in roll.summary.body
-    assert "policy.surgeFallback" in roll.summary.body
+    assert said in roll.summary.said
+    assert "policy.surgeFallback" in roll.summary.said
     assert roll.result["outcome"] == "refused"
     assert calls_of(scene, "LaunchInstances") == []
     assert scene.group_lease(group) is None
@@ -212,7 +212,7 @@ def test_without_capacity_anywhere_no_member_leaves(scene: RollScenario) -> None
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "InsufficientInstanceCapacity" in roll.summary.body
+    assert "InsufficientInstanceCapacity" in roll.summary.said
     assert roll.outcomes == {"web-1": "not_attempted", "web-2": "not_attempted"}
     assert monitor.outages == []
     assert_group_given_back(scene, group, sizes=(2, 2, 2))
@@ -250,7 +250,7 @@ def test_an_instance_that_never_serves_is_removed_and_no_member_leaves(scene: Ro
     roll = scene.roll(group, {**SURGE, "deadlines": {"startSeconds": 600}})
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "was launched and does not serve: is not healthy in the target groups" in roll.summary.body
+    assert "was launched and does not serve: is not healthy in the target groups" in roll.summary.said
     assert monitor.outages == []
     assert_surged(scene, group)
     assert_group_given_back(scene, group, sizes=(2, 2, 2))
@@ -263,7 +263,7 @@ def test_an_instance_that_the_group_gives_up_lets_no_member_leave(scene: RollSce
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "and the group has given it up" in roll.summary.body
+    assert "and the group has given it up" in roll.summary.said
     assert monitor.outages == []
     assert_surged(scene, group)
     assert_group_given_back(scene, group, sizes=(1, 2, 4))

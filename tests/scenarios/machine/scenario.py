@@ -149,7 +149,7 @@ class Scenario:
 
     def told(self, machine: Machine) -> list[Message]:
         """What people were told about a machine, in order."""
-        return [message for message in self.messages if machine.instance_id in message.body]
+        return [message for message in self.messages if machine.instance_id in message.said]
 
     def states(self, execution: str) -> list[str]:
         """The states that an execution entered, in order."""

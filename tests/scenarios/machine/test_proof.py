@@ -154,9 +154,9 @@ def test_at_the_limit_people_are_told_what_installs_still_and_a_sweep_gives_the_
     assert scene.lease(machine) is not None
     failed, not_given_back = scene.told(machine)
     assert (failed.attributes["outcome"], not_given_back.attributes["outcome"]) == ("failed", "not_given_back")
-    assert f"limit ({machine.instance_id}) could not be given back yet" in not_given_back.body
-    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.body
-    assert "Do not stop, reboot or restore the machine while something installs" in not_given_back.body
+    assert f"limit ({machine.instance_id}) could not be given back yet" in not_given_back.said
+    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.said
+    assert "Do not stop, reboot or restore the machine while something installs" in not_given_back.said
 
     scene.settle()
 
@@ -176,6 +176,6 @@ def test_people_are_told_each_day_what_keeps_a_machine_whose_flow_was_stopped(sc
     stopped, *days = scene.told(machine)
     assert stopped.attributes["outcome"] == "failed"
     assert [message.attributes["outcome"] for message in days] == ["not_given_back"] * 2
-    assert all("holds /var/lib/rpm/.rpm.lock" in message.body for message in days)
+    assert all("holds /var/lib/rpm/.rpm.lock" in message.said for message in days)
     scene.settle()
     assert_given_back(scene, machine, "stopped")

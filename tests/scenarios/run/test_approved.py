@@ -125,5 +125,5 @@ def test_a_document_that_was_replaced_since_the_plan_is_not_run(scene: RunScenar
     run = scene.run(None, plan=made.run_id)
 
     assert (run.outcome, run.execution.error) == ("refused", "PlanRefusedError")
-    assert "document Replaced: version 1 has another content than the plan's" in run.summary.body
+    assert "document Replaced: version 1 has another content than the plan's" in run.summary.said
     assert_untouched(scene, machine)

@@ -144,8 +144,8 @@ def test_a_member_that_fails_stops_its_roll_and_counts_against_the_budget_of_the
     assert (run.item["failed"], run.item["closed"]["error"]) == (1, "BudgetSpentError")
     assert run.errors["weak-3"] == "RollStoppedError"
     assert run.errors["late"] == "BudgetSpentError"
-    assert "weak-2" in run.summary.body
-    assert "of group weak" in run.summary.body
+    assert "weak-2" in run.summary.said
+    assert "of group weak" in run.summary.said
     assert_group_given_back(scene, group, sizes=(3, 4, 6))
     assert_untouched(scene, late)
 
@@ -163,7 +163,7 @@ def test_a_group_that_cannot_spare_a_member_fails_the_run_and_is_not_touched(sce
     assert run.outcomes == {"tight-1": "not_attempted"}
     assert run.errors == {"tight-1": "MemberNotSparedError"}
     assert [(one["groupName"], one["error"]) for one in run.report["groups"]] == [("tight", "MemberNotSparedError")]
-    assert "Auto Scaling groups to look at (1)" in run.summary.body
+    assert "Auto Scaling groups to look at (1)" in run.summary.said
     assert "1 group not rolled through well" in (run.summary.subject or "")
     assert "group tight was not rolled through well" in str(run.execution.cause)
     for member in group.members.values():
@@ -222,8 +222,8 @@ def test_people_are_asked_with_the_number_and_the_names_of_the_members(scene: Gr
     scene.decide(scene.view(arn).run_id)
     run = scene.view(arn, settle=True)
 
-    assert "group asked, 3 members in one roll" in question.body
-    assert f"asked-1 ({next(iter(group.members))})" in question.body
+    assert "group asked, 3 members in one roll" in question.said
+    assert f"asked-1 ({next(iter(group.members))})" in question.said
     assert run.outcomes == dict.fromkeys(["asked-1", "asked-2", "asked-3"], "succeeded")
 
 

@@ -75,7 +75,7 @@ def test_a_canary_tag_that_no_machine_has_is_a_warning_in_plan_and_message(scene
 
     assert run.waves == [["lost-canary-1", "lost-canary-2"]]
     assert run.plan["warnings"] == ["policy.canary.tag: no planned machine has the tag Kanarie"]
-    assert run.plan["warnings"][0] in run.summary.body
+    assert run.plan["warnings"][0] in run.summary.said
 
 
 def test_the_canary_stands_for_its_soak_time_before_the_others_follow(scene: RunScenario) -> None:
@@ -187,8 +187,8 @@ def test_a_run_ends_when_more_have_failed_than_the_policy_allows(
     for machine in machines[attempted:]:
         assert_untouched(scene, machine)
     if attempted < 10:
-        assert "No machine began any more because of BudgetSpentError" in run.summary.body
-        assert f"`drydock run --resume {run.run_id}`" in run.summary.body
+        assert "No machine began any more: more machines failed than the error budget allows." in run.summary.said
+        assert f"drydock run --resume {run.run_id} --minutes " in run.summary.said
 
 
 def test_a_budget_that_the_canary_spends_keeps_all_others_from_being_touched(scene: RunScenario) -> None:

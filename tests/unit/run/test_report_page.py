@@ -78,7 +78,7 @@ def test_the_page_says_what_became_of_the_run_and_of_each_machine() -> None:
 
     assert page.open == []
     assert "Run nightly: failed" in page.text
-    for words in ("web-1", "web-2", "web-3", "ImageFailedError: ", "image ami-1 is failed", "held by another"):
+    for words in ("web-1", "web-2", "web-3", "no image could be made", "image ami-1 is failed", "held by another"):
         assert words in page.text
 
 

@@ -116,6 +116,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
             "leave": admitted["leave"],
+            "onExit": request.policy["hooks"]["onExit"],
         }
         Hold.of(services, step.holder, request.subject).activate(journal, intents.TAG)
     _tag_in_progress(services, request)

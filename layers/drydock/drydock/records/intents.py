@@ -13,7 +13,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     start                      power               power                           stops the machine, if it runs still
     probe<moment>              patching                                            waits until it is over
     scan<moment>               patching                                            waits until it is over
-    <hook>Hook                 patching                                            waits until it is over
+    <hook>Hook                 patching            draining                        waits until it is over
     install                    patching            giving_back, member_moves       waits, and knows not what came of it
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
@@ -25,6 +25,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     stop                       power                                               nothing
     release                    release             alerts, release                 sets the tag as it was
     giveBackStop               giving_back                                         its own: the machine is stopped
+    giveBackToWork             draining            draining                        its own: what was drained works again
     giveBackProof              settling            settling                        its own: the machine is asked again
 
 Of a group's lease. `admission` and `giving_back` are those of the package `group` here.
@@ -75,6 +76,9 @@ RELEASE = "release"
 
 GIVE_BACK_STOP = "giveBackStop"
 
+GIVE_BACK_TO_WORK = "giveBackToWork"
+"""A machine that was drained is let back to work by the hook on exit, once."""
+
 GIVE_BACK_PROOF = "giveBackProof"
 """A pass asks whether anything installs. One intent for all its probes: a lease may not grow without end."""
 
@@ -91,7 +95,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, `AfterInstall` or `After`."""
+    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 
@@ -106,7 +110,7 @@ def hook(name: str) -> str:
 
 
 def health_probe(moment: str) -> str:
-    """The health probe after `Patching`, or after the `Image` for which the machine was rebooted."""
+    """The health probe after `Patching`."""
     return f"{_HEALTH_PROBE}{moment}"
 
 

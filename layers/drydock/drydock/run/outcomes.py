@@ -18,6 +18,7 @@ from drydock.errors import (
     error_named,
 )
 from drydock.records.runs import Run
+from drydock.telling.details import Details
 from drydock.telling.failures import STOPPED
 
 MACHINE_OUTCOMES = ("succeeded", "already_compliant", "failed", "busy", "gone", "skipped", "not_attempted")
@@ -47,7 +48,8 @@ class MachineOutcome(TypedDict):
 
     `expectedSeconds` is how long the plan expected it to take, for a member of a group its batch.
 
-    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
+    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's. `details` is
+    None where nothing was done to it, or nothing is known of that.
     """
 
     instanceId: str
@@ -64,6 +66,7 @@ class MachineOutcome(TypedDict):
     execution: str
     startedAt: str
     endedAt: str
+    details: Details | None
 
 
 class GroupOutcome(TypedDict):

@@ -12,9 +12,10 @@ from datetime import datetime
 
 from drydock.catalogue.saying import knows, one_line, say
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, failed_groups
-from drydock.run.reports import Report
+from drydock.run.reports import NextStep, Report
 from drydock.run.timeline import STYLE as TIMELINE_STYLE
 from drydock.run.timeline import draw_timeline, wave_name
+from drydock.telling.commands import drydock
 from drydock.telling.page import BASE_STYLE, Html, document, element, join, policy_of
 from drydock.telling.text import Location, console_link, cut
 from drydock.times import find_zone, from_text
@@ -129,7 +130,15 @@ def _next(report: Report) -> Html:
     tone = "good" if report["outcome"] in _GOOD_RUNS else "bad"
     if not report["next"]:
         return Html()
-    return element("div", element("h2", say("page.next")), _list(report["next"]), class_=f"note {tone}")
+    steps = [_step(report, step) for step in report["next"]]
+    return element("div", element("h2", say("page.next")), _list(steps), class_=f"note {tone}")
+
+
+def _step(report: Report, step: NextStep) -> Html:
+    text = element("span", step["text"])
+    if not step["command"]:
+        return text
+    return join(text, element("div", element("code", drydock(_location(report), *step["command"]).text)))
 
 
 def _counts(report: Report) -> Html:
@@ -203,8 +212,8 @@ def _course(report: Report) -> Iterator[Fact]:
 
 def _location(report: Report) -> Location:
     """Where it was, by the ARN of its execution."""
-    parts = [*report["execution"].split(":"), "", "", "", "", ""]
-    return Location(parts[1], parts[4], parts[3], report["timeZone"])
+    parts = [*report["execution"].split(":"), "", "", "", "", "", "", ""]
+    return Location(parts[1], parts[4], parts[3], report["timeZone"], parts[6].removesuffix("-MaintenanceRun"))
 
 
 def _console(report: Report, execution: str) -> str:

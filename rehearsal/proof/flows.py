@@ -119,7 +119,7 @@ FLOWS = {
         Flow(
             "ill",
             {**_LINUX, "wrong": ("health_fails_after_image",)},
-            {"healthProbe": HEALTH_PROBE},
+            {"healthProbe": HEALTH_PROBE, "backup": {"after": {"take": True, "reboot": True}}},
             status="FAILED",
         ),
         Flow(

@@ -291,7 +291,7 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     report = _find_report(services, run, end)
     if _was_answered(run, end, report):
         _store_page(services, run, report)
-        mark_run_told(services.table, run)
+        mark_run_told(services.table, run, is_report_finished=True)
         return
     location = location_of(run.holder, services.environment, run.time_zone)
     message = summary_message(report, location, end.bucket, end.report_key, report_link(ways, run))

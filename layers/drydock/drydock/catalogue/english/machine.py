@@ -132,6 +132,11 @@ SENTENCES = {
     "command.output": "The last lines of its error output:",
     "command.log": "Full log",
     # What its commands are for.
+    "work.imageBefore": "the image before",
+    "work.imageAfter": "the image after",
+    "work.start": "the start",
+    "work.stop": "the stop",
+    "work.settle": "the wait for what may still be at work",
     "work.probeFirst": "the first probe",
     "work.scanFirst": "the first scan",
     "work.beforeAnythingHook": "the hook beforeAnything",

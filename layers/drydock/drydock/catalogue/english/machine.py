@@ -82,6 +82,9 @@ SENTENCES = {
     "agent.changed": "{agent} {before} → {after}",
     "agent.none": "not installed",
     "agent.not_known": "not known",
+    "cause.still_missing": (
+        "the installation reported success, but {count:# patch is|# patches are} missing: {patches}"
+    ),
     # What becomes of it.
     "state.untouched": "Nothing was touched.",
     "state.restored": "It was given back as it was found.",

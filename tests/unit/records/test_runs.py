@@ -94,7 +94,7 @@ def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts
     for name, started in starts.items():
         holder = Holder(RUN_EXECUTION.replace(RUN_ID, name), 0)
         run = open_run(table, holder, started)
-    mark_run_told(table, end_run(table, run, recorded_end()))
+    mark_run_told(table, end_run(table, run, recorded_end()), is_report_finished=True)
 
     assert [item["pk"] for item in table.look_up("month", f"{START:%Y-%m}")] == ["RUN#a", "RUN#b"]
     assert [item["pk"] for item in table.look_up("month", "2025-12")] == ["RUN#before"]

@@ -496,8 +496,7 @@ def require_no_mistakes(mistakes: list[str]) -> None:
 def of_member(policy: Policy) -> Policy:
     """What of a policy holds for a member of a group: it is imaged only if the policy says so of members.
 
-    Its image before is made without a reboot: nobody uses it by then. The image that a launch template shall learn is
-    made after patching, with a reboot.
+    Its image before is made without a reboot: nobody uses it by then.
     """
     backup = policy["backup"]
     before: BackupBeforePolicy = {
@@ -506,8 +505,6 @@ def of_member(policy: Policy) -> Policy:
         "reboot": False,
     }
     after: BackupAfterPolicy = {**backup["after"], "take": backup["after"]["take"] and backup["members"]}
-    if policy["refreshLaunchTemplate"]["enabled"]:
-        after = {"take": True, "reboot": True}
     return {**policy, "backup": {**backup, "before": before, "after": after}}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 import re
@@ -16,6 +15,7 @@ from moto.events.models import EventPattern, Rule, events_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.clock import Timer, VirtualClock
+from rehearsal.engine.repairs.copies import copy_json
 
 Event = dict[str, Any]
 Interceptor = Callable[[Event], "list[float] | None"]
@@ -59,7 +59,7 @@ class EventBus:
             "time": _print_time(self._clock.now()),
             "region": REGION,
             "resources": list(resources),
-            "detail": copy.deepcopy(detail),
+            "detail": copy_json(detail),
         }
         self.events.append(event)
         for observe in self.observers:

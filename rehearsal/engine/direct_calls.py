@@ -8,20 +8,28 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from botocore.client import BaseClient
+from botocore.model import ListShape, Shape, StructureShape
 from moto.core.exceptions import ServiceException
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler, DynamoResult
+from moto.sns.responses import SNSResponse
+from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.stepfunctions.responses import StepFunctionResponse
 from werkzeug.exceptions import HTTPException
 
 from rehearsal.engine.answers import Answer, AWSError, check_parameters
 
-_HANDLERS: dict[str, type] = {"dynamodb": DynamoHandler, "stepfunctions": StepFunctionResponse}
+_HANDLERS: dict[str, type] = {
+    "dynamodb": DynamoHandler,
+    "sns": SNSResponse,
+    "ssm": SimpleSystemManagerResponse,
+    "stepfunctions": StepFunctionResponse,
+}
 
 DIRECT_CALLS = frozenset(
     {
@@ -29,7 +37,9 @@ DIRECT_CALLS = frozenset(
         *(("dynamodb", name) for name in ("TransactWriteItems", "BatchWriteItem")),
         *(("stepfunctions", name) for name in ("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat")),
         *(("stepfunctions", name) for name in ("StartExecution", "DescribeExecution", "StopExecution")),
-        ("stepfunctions", "ListExecutions"),
+        *(("stepfunctions", name) for name in ("ListExecutions", "ListStateMachines")),
+        ("sns", "Publish"),
+        ("ssm", "GetParameter"),
     }
 )
 
@@ -91,7 +101,22 @@ def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]
     if parameters.get("ReturnConsumedCapacity", "NONE") == "NONE":
         answer.pop("ConsumedCapacity", None)
     known = {name: value for name, value in answer.items() if name in members}
+    if service != "dynamodb":
+        known = {name: _read(value, members[name]) for name, value in known.items()}
     return {**known, "ResponseMetadata": _describe_response(200)}
+
+
+def _read(value: Any, shape: Shape) -> Any:
+    """Return an answer with the members that the API model has, and with times as botocore reads them."""
+    if shape.type_name == "timestamp":
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(shape, StructureShape):
+        return {name: _read(one, shape.members[name]) for name, one in value.items() if name in shape.members}
+    if isinstance(shape, ListShape):
+        return [_read(one, shape.member) for one in value]
+    return value
 
 
 @cache

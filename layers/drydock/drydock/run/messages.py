@@ -10,7 +10,7 @@ from typing import Any
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
-from drydock.run.reports import Report
+from drydock.run.reports import Report, failed_images
 from drydock.telling.commands import aws, drydock
 from drydock.telling.details import detail_rows, end_text, is_unwell, urgency_of, verdict_text
 from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
@@ -48,6 +48,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _detailed("unwell", unwell, location, bucket),
             _detailed("failed", failed, location, bucket),
             _groups(report),
+            _images(report),
             _listed("not_compliant", _not_compliant(report)),
             _listed("notes", _noted(report)),
             _missing(report),
@@ -284,6 +285,24 @@ def _with(report: Report, outcome: str) -> list[MachineOutcome]:
     if report["outcome"] in ("planned", "rejected", "not_answered", "refused"):
         return []
     return [machine for machine in report["machines"] if machine["outcome"] == outcome]
+
+
+def _images(report: Report) -> Section:
+    """The images that failed after the work on their machines, and how many nobody knows the end of yet."""
+    names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
+    rows = [
+        say(
+            "image.ended_badly",
+            image=image["imageId"],
+            moment=image["moment"],
+            machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
+            reason=image["reason"],
+        )
+        for image in failed_images(report["images"])
+    ]
+    pending = sum(image["state"] == "pending" for image in report["images"])
+    more = [say("image.pending_in_report", count=pending)] if pending else []
+    return Section(say("image.heading"), [*_first(rows), *more])
 
 
 def _unwell(report: Report) -> list[MachineOutcome]:

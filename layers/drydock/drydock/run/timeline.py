@@ -39,7 +39,7 @@ STYLE = """
 """
 
 _KINDS: Mapping[str, Sequence[str]] = {
-    "image": ("Back Up",),
+    "image": ("Back Up", "Take Image"),
     "ready": ("Start Instance", "Wait Until Reachable", "Probe Instance", "Admit Instance"),
     "hook": ("Run Hook",),
     "install": ("Install Patches", "Finish Install", "Update Agent"),

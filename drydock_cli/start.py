@@ -93,9 +93,16 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
         return code
     policy = stored["policy"]
     minutes = str(policy.get("deadlineMinutes") or "MINUTES")
-    terminal.say("To carry it out as it is:")
-    terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
-    terminal.say("To have it approved before that, by somebody else than who planned it:")
+    window = stored["window"]
+    if window and policy["approval"]["ahead"]:
+        terminal.say_wrapped(
+            f"Window {window['name']} carries it out when it opens, if it is approved by "
+            f"{terminal.at_text(window['start'])}, by somebody else than who planned it:"
+        )
+    else:
+        terminal.say("To carry it out as it is:")
+        terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
+        terminal.say("To have it approved before that, by somebody else than who planned it:")
     terminal.say(f"  {account.again('approve', run_id)}")
     return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
@@ -135,11 +142,13 @@ def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
 def read_input(order: Order) -> dict[str, Any]:
     """The input of the state machine."""
     given: dict[str, Any] = {}
-    if sum(map(bool, (order.targets, order.plan, order.resume))) != 1:
+    if sum(map(bool, (order.targets, order.plan, order.resume, order.window))) != 1:
         others = "--resume RUN" if order.is_only_planned else "--plan RUN or --resume RUN"
         raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", TO_DO)
     if order.targets:
         given["targets"] = [read_target(text) for text in order.targets]
+    if order.window:
+        given["window"] = {"windowId": order.window}
     for name in ("plan", "resume", "follows"):
         if value := getattr(order, name):
             given[name] = value

@@ -79,6 +79,9 @@ _Follows = Annotated[
 _Plan = Annotated[
     str | None, typer.Option(metavar="RUN", callback=_check_run_id, help="Carry out the plan of this run.")
 ]
+_Window = Annotated[
+    str | None, typer.Option(metavar="ID", help="Plan the next opening of this window, to be approved before it opens.")
+]
 _Interval = Annotated[int, typer.Option(min=1, max=3600, metavar="SECONDS", help="Between looks.")]
 _Reason = Annotated[str, typer.Option(help="Why; stands in the report.", show_default=False)]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -139,6 +142,7 @@ def plan(
     name: _Name = None,
     resume: _Resume = None,
     follows: _Follows = None,
+    window: _Window = None,
     stack: _Stack = None,
     profile: _Profile = None,
     region: _Region = None,
@@ -152,7 +156,9 @@ def plan(
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
-    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True)
+    order = Order(
+        tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True, window=window
+    )
     _carry_out(context, account, json, lambda opened, terminal: start.plan(account, opened, terminal, order))
 
 

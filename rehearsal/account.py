@@ -219,9 +219,11 @@ class EmbeddedAccount:
         self.permissions.forget()
 
     @contextmanager
-    def open_fleet(self, *, connection_lost_after: float = 330.0) -> Iterator[Fleet]:
-        """Give the account machines; while they are there, they answer its calls. The knob is explained in Fleet."""
-        fleet = Fleet(self, connection_lost_after=connection_lost_after)
+    def open_fleet(
+        self, *, connection_lost_after: float = 330.0, pending_snapshots_show: bool = True
+    ) -> Iterator[Fleet]:
+        """Give the account machines; while they are there, they answer its calls. The knobs are explained in Fleet."""
+        fleet = Fleet(self, connection_lost_after=connection_lost_after, pending_snapshots_show=pending_snapshots_show)
         with Patches() as patches:
             answer_from(fleet, patches)
             yield fleet

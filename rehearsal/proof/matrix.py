@@ -95,7 +95,6 @@ class Strike:
         call = self.call
         if call is None or call.caller.name not in (
             "ask_for_approval",
-            "announce_success",
             "alert_failure",
             "summarise_run",
         ):

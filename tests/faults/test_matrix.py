@@ -71,7 +71,6 @@ SHARES = (
         OF_A_MACHINE,
         (
             "admit_instance",
-            "announce_success",
             "back_up",
             "install_patches",
             "probe_instance",
@@ -109,7 +108,7 @@ SHARES = (
             "take_turn",
         ),
     ),
-    Share("roll", ("dies_after",), ("announce_success", "await_standby")),
+    Share("roll", ("dies_after",), ("await_standby",)),
     Share("surged", DIES, ("launch_surge", "remove_surge"), reads=True),
     Share("grown", DIES, ("plan_launched_members",), reads=True),
     Share("golden", DIES, ("refresh_launch_template",), reads=True),
@@ -377,7 +376,7 @@ def test_the_table_counts_how_machines_ended_and_what_is_wrong() -> None:
 def test_a_case_is_replayed_with_every_point_that_it_comes_to(
     capsys: pytest.CaptureFixture[str], matrix: Matrix
 ) -> None:
-    case = at(matrix.points("running"), "running", "throttled", "announce_success sns:Publish")
+    case = at(matrix.points("running"), "running", "throttled", "alert_failure sns:Publish")
 
     code = main(["--replay", str(case)])
 

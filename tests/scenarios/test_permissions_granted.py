@@ -103,6 +103,7 @@ DISTURBED = (
     Case("deaf-agents", {"durations": Durations(command=400)}, AGENTS),
     _failing("no-agent", "delivery_timeout:AWS-UpdateSSMAgent", {}, AGENTS),
     _failing("no-image", "image_fails"),
+    _failing("no-image-after", "image_fails", {}, {"backup": {"before": {"take": False}}}),
     _failing("no-start", "start_falls_back", WINDOWS),
     _failing("no-probe", "probe_garbage"),
     _failing("no-installation", "delivery_timeout:AWS-RunPatchBaseline"),
@@ -172,7 +173,7 @@ def _lose_image(instance: str) -> list[FailCall]:
 
 def _go_well(scene: Scenario) -> None:
     """With a first message that cannot be published."""
-    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="announce_success"))
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="alert_failure"))
     linux, *_ = _start(
         scene,
         Case("linux", policy=BASELINE),

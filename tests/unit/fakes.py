@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -60,6 +60,8 @@ class FakeEc2(Ec2):
         self.faults = Faults()
         self.instances: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
+        self.snapshots: dict[str, dict[str, str]] = {}
+        """The states of the snapshots that EC2 shows, by volume, by the name of their image."""
         self.deprecated: dict[str, datetime] = {}
         self.stop_protected: set[str] = set()
         self.failing_checks: set[str] = set()
@@ -145,13 +147,22 @@ class FakeEc2(Ec2):
     def find_image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
 
+    def find_images(self, image_ids: Iterable[str]) -> dict[str, Image]:
+        return {image_id: self.images[image_id] for image_id in image_ids if image_id in self.images}
+
+    def snapshots_of(self, image_name: str, since: datetime) -> dict[str, str]:
+        return self.snapshots.get(image_name, {})
+
     def deprecate_image(self, image_id: str, at: datetime) -> None:
         with self.faults.around("deprecate_image"):
             self.deprecated[image_id] = at
 
-    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+    def set_tags(self, resource: str, tags: Mapping[str, str]) -> None:
         with self.faults.around("set_tags"):
-            self.put_tags(instance_id, **tags)
+            if resource in self.images:
+                self.images[resource]["Tags"].update(tags)
+            else:
+                self.put_tags(resource, **tags)
 
     def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
         with self.faults.around("remove_tags"):

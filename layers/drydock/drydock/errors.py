@@ -146,6 +146,26 @@ class ImageTimedOutError(DrydockError):
     """Raised when an image is still not available at the deadline."""
 
 
+class ImageNotReadyError(DrydockError):
+    """Raised when the image that a launch template shall learn is not finished yet."""
+
+
+class EarlierImageNotReadyError(DrydockError):
+    """Raised when an earlier image of the machine is not finished yet."""
+
+
+class SnapshotsNotReadyError(DrydockError):
+    """Raised when it cannot be seen yet that the snapshots of an image have begun."""
+
+
+class ImageRebootUnprovedError(DrydockError):
+    """Raised when a machine shows the same boot after the image for which it was to be rebooted."""
+
+
+class PatchedWithoutBackupError(DrydockError):
+    """Raised when the image before patching failed after the installation had begun, which the policy allows."""
+
+
 class InstanceStartFailedError(DrydockError):
     """Raised when a started instance fell back to stopped, or EC2 refused to start it."""
 

@@ -62,21 +62,24 @@ def test_an_image_that_takes_longer_than_its_deadline_ends_the_flow(scene: Scena
 
 
 @pytest.mark.parametrize("spec", TWO_MACHINES)
-def test_a_machine_whose_image_after_fails_is_patched_yet_not_a_success(
+def test_a_machine_whose_image_after_fails_is_patched_and_people_hear_of_the_image(
     scene: Scenario, request: pytest.FixtureRequest, spec: dict[str, Any]
 ) -> None:
     machine = scene.machine(f"after-{_name(request)}", **spec)
     execution = scene.start(machine)
-    scene.run_until(execution, "Back Up After")
+    scene.run_until(execution, "Take Image After")
 
     machine.spec = replace(machine.spec, wrong=("image_fails",))
     scene.settle()
 
-    assert scene.account.execution(execution).error == "ImageFailedError"
+    assert scene.account.execution(execution).status == "SUCCEEDED"
     assert machine.missing == []
-    assert scene.result(machine)["verdict"] == "compliant"
+    result = scene.result(machine)
+    assert (result["verdict"], result["images"]["after"]["state"]) == ("compliant", "failed")
     assert [image.state for image in scene.images(machine)] == ["available", "failed"]
-    assert len(scene.told(machine)) == 1
+    done, failed = scene.told(machine)
+    assert str(done.subject).endswith("was patched")
+    assert str(failed.subject).endswith("failed") and "Internal error while the image was created" in failed.said
     assert_given_back(scene, machine, spec["power"])
 
 
@@ -165,7 +168,7 @@ def test_a_command_that_never_ends_keeps_its_power_until_it_has_expired(
     assert_given_back(scene, machine, spec["power"])
 
 
-def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_people_are_told_once_of_either(
+def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_people_are_told_of_both_at_once(
     scene: Scenario,
 ) -> None:
     gone: dict[str, Any] = {"platform": "Windows", "power": "stopped", "wrong": ("agent_lost",)}
@@ -185,10 +188,13 @@ def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_peopl
         lease = scene.lease(machine)
         assert lease and lease["phase"] == "RESTORING"
         assert machine.interrupted == []
-        failed, kept = scene.told(machine)
-        assert [failed.attributes["outcome"], kept.attributes["outcome"]] == ["failed", "not_given_back"]
-        assert "the agent is not online" in kept.said and "not online" not in failed.said
-        assert "see for yourself that nothing installs, then stop the machine" in kept.said
+    (both,) = scene.told(left_alone)
+    failed, kept = scene.told(killed)
+    assert [one.attributes["outcome"] for one in (both, failed, kept)] == ["failed", "failed", "not_given_back"]
+    assert "It could not be given back yet" in both.said and "could not be given back" not in failed.said
+    assert "the agent is not online" in kept.said and "not online" not in failed.said
+    for message in (both, kept):
+        assert "see for yourself that nothing installs, then stop the machine" in message.said
 
     for machine in machines:
         scene.fleet.stop_behind_the_back(machine.instance_id)
@@ -197,7 +203,7 @@ def test_machines_whose_agents_are_lost_in_the_reboot_are_left_running_and_peopl
     for machine in machines:
         assert_given_back(scene, machine, "stopped")
         assert scene.result(machine)["outcome"] == "failed"
-        assert len(scene.told(machine)) == 2
+        assert len(scene.told(machine)) == (1 if machine is left_alone else 2)
 
 
 @pytest.mark.parametrize("spec", TWO_MACHINES)
@@ -254,8 +260,11 @@ def test_a_machine_that_is_ill_after_the_reboot_for_its_image_fails(scene: Scena
     scene.fleet.add_document("Health-Again")
     machine = scene.machine("ill-again", wrong=("health_fails_after_image",))
 
-    execution = scene.patch(machine, {"healthProbe": "Health-Again"})
+    execution = scene.patch(
+        machine, {"healthProbe": "Health-Again", "backup": {"before": {"take": False}, "after": {"reboot": True}}}
+    )
 
     assert (execution.status, execution.error) == ("FAILED", "HealthCheckFailedError")
-    assert scene.commands(machine).count("Health-Again") == 2
+    (image,) = scene.images(machine)
+    assert (image.no_reboot, scene.fleet.tags(image.image_id)["DrydockVerdict"]) == (False, "failed")
     assert_given_back(scene, machine, "running")

@@ -306,5 +306,5 @@ class TestSettings:
         after = {"take": False, "reboot": False}
         assert policy["backup"] == {**DEFAULTS["backup"], "after": after, "deprecateAfterDays": 14}
         assert (policy["failOn"], policy["operation"]) == (["failed"], "Install")
-        assert [image.no_reboot for image in scene.images(machine)] == [True]
+        assert [image.no_reboot for image in scene.images(machine)] == [False]
         assert_given_back(scene, machine, "running")

@@ -28,8 +28,8 @@ def test_the_result_tells_all_that_was_done(scene: Scenario) -> None:
     assert result["agentVersions"] == {"before": "3.2.985.0", "after": "3.2.985.0"}
     assert (result["rebooted"], result["hooks"], result["problems"]) == (True, {"preInstall": "ran"}, [])
     assert [image.image_id for image in scene.images(machine)] == [
-        result["images"]["before"],
-        result["images"]["after"],
+        result["images"]["before"]["imageId"],
+        result["images"]["after"]["imageId"],
     ]
     before, after = result["patches"]["before"], result["patches"]["after"]
     assert (before["missing"], before["missingPatches"]) == (2, ["KB5034439", "KB5035857"])

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from rehearsal.world.fleet import MachineSpec
-from rehearsal.world.windows import WindowExecution
 from tests.scenarios.machine.scenario import assert_untouched
 from tests.scenarios.run.scenario import QUICKLY, RunScenario, assert_patched, let_a_month_pass, run_scenario
-
-TOKYO = ZoneInfo("Asia/Tokyo")
-INPUT = '{"window": {"windowId": "{{WINDOW_ID}}", "executionId": "{{WINDOW_EXECUTION_ID}}"}, "operations": ["Install"]}'
+from tests.scenarios.run.windows import INPUT, Window, a_window
 
 
 @pytest.fixture(scope="module")
@@ -24,60 +20,6 @@ def scene() -> Iterator[RunScenario]:
     with run_scenario() as opened:
         opened.settings(QUICKLY)
         yield opened
-
-
-class Window:
-    """A window of somebody's, opening once in an hour, to which Drydock is attached as the README says."""
-
-    def __init__(self, scene: RunScenario, name: str, **settings: Any) -> None:
-        self.scene = scene
-        self.ssm = scene.account.client("ssm")
-        opens = scene.account.clock.now().astimezone(TOKYO) + timedelta(hours=1)
-        given = {
-            "Name": name,
-            "Schedule": f"at({opens:%Y-%m-%dT%H:%M:%S})",
-            "ScheduleTimezone": "Asia/Tokyo",
-            "Duration": 2,
-            "Cutoff": 0,
-            "AllowUnassociatedTargets": False,
-        }
-        self.window_id = str(self.ssm.create_maintenance_window(**{**given, **settings})["WindowId"])
-
-    def target(self, *conditions: tuple[str, list[str]], kind: str = "INSTANCE", name: str = "") -> str:
-        """Register a target of the ordinary kind."""
-        found = self.ssm.register_target_with_maintenance_window(
-            WindowId=self.window_id,
-            ResourceType=kind,
-            Targets=[{"Key": key, "Values": values} for key, values in conditions],
-            **({"Name": name} if name else {}),
-        )
-        return str(found["WindowTargetId"])
-
-    def attach(self, given: str = INPUT, **settings: Any) -> None:
-        """Register the task that starts Drydock."""
-        self.ssm.register_task_with_maintenance_window(
-            **{
-                "WindowId": self.window_id,
-                "TaskType": "STEP_FUNCTIONS",
-                "TaskArn": self.scene.stack.outputs["MaintenanceRunArn"],
-                "ServiceRoleArn": self.scene.stack.outputs["MaintenanceWindowRoleArn"],
-                "TaskInvocationParameters": {"StepFunctions": {"Name": "{{WINDOW_EXECUTION_ID}}", "Input": given}},
-                **settings,
-            }
-        )
-
-    @property
-    def executions(self) -> list[WindowExecution]:
-        """What became of the window's openings."""
-        return [one for one in self.scene.account.windows.executions if one.window_id == self.window_id]
-
-
-def a_window(scene: RunScenario, name: str, **settings: Any) -> Window:
-    """A window that starts Drydock for the machines with `Patch Group` = its name."""
-    window = Window(scene, name, **settings)
-    window.target(("tag:Patch Group", [name]))
-    window.attach()
-    return window
 
 
 def test_a_window_starts_one_run_for_all_of_its_machines(scene: RunScenario) -> None:
@@ -398,6 +340,7 @@ def test_a_window_that_waits_for_its_last_run_is_skipped_and_people_are_told(sce
     assert len(told) == 1
     assert "hourly" in told[0].said
     assert run_id in told[0].said
+    assert told[0].attributes["run"] == run_id, "once for the run, however often the window opens meanwhile"
     arn = window.executions[0].tasks[0].invocations[0].execution
     assert arn is not None
     assert scene.view(arn).outcome == "not_answered"

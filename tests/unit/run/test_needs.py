@@ -15,6 +15,7 @@ from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import DEFAULTS
 from drydock.run.needs import Needs, look_for_needs
+from drydock.times import to_text
 from tests.unit.fakes import START, a_document
 from tests.unit.world import TOPIC, World, merge
 
@@ -73,7 +74,12 @@ def machine(name: str, **more: Any) -> dict[str, Any]:
 def a_plan(*machines: dict[str, Any], left_out: Sequence[str] = (), targets: Sequence[Any] = (), **policy: Any) -> Plan:
     waves = [{"key": "", "count": 1, "isCanary": number == 0} for number in range(2)]
     gone = [{"instanceId": one, "name": "", "error": "InstanceNotFoundError", "reason": "gone"} for one in left_out]
-    plan = {"operation": "Install", "policy": merge(deepcopy(dict(DEFAULTS)), policy), "machines": list(machines)}
+    plan = {
+        "createdAt": to_text(START),
+        "operation": "Install",
+        "policy": merge(deepcopy(dict(DEFAULTS)), policy),
+        "machines": list(machines),
+    }
     return cast(Plan, {**plan, "waves": waves, "leftOut": gone, "targets": list(targets), "resumes": ""})
 
 

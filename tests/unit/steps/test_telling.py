@@ -1,4 +1,4 @@
-"""Announce Success and alert_failure: each cause is told once, and not lost."""
+"""alert_failure: each cause is told once, and not lost; what went well, too."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def alert(world: World, event: dict[str, Any] | None = None) -> None:
 
 
 def announce(world: World) -> None:
-    world.run("announce_success", world.event("Announce Success"))
+    alert(world, SWEPT)
 
 
 def subjects(world: World) -> list[str]:
@@ -111,12 +111,6 @@ def test_a_message_of_which_nobody_can_note_that_it_was_sent_goes_out_three_time
 
     assert len(subjects(world)) == 3
     assert untold_results(world.table).read == []
-
-
-def test_without_a_result_there_is_nothing_to_announce(world: World) -> None:
-    announce(world)
-
-    assert world.clients.published == []
 
 
 @pytest.mark.parametrize(
@@ -261,9 +255,8 @@ def test_an_execution_whose_name_was_used_before_is_not_told_with_the_result_of_
     in_autumn = START - timedelta(days=91)
     put_result(world.table, a_result(started=in_autumn, ended=in_autumn))
 
-    announce(world)
-    assert world.clients.published == []
     alert(world)
+
     assert len(subjects(world)) == 1 and "its execution ended early" in subjects(world)[0]
 
 

@@ -207,7 +207,8 @@ def test_a_sweep_goes_on_past_items_of_a_newer_drydock(world: World) -> None:
         world.executions.statuses[run.execution] = "FAILED"
     make_newer(run_key(RUN.name))
 
-    assert world.run("give_back", {}) == {"suspects": 1, "untold": 1, "deadRuns": 1, "untoldRuns": 0, "unreadable": 0}
+    swept = world.run("give_back", {})
+    assert {what: count for what, count in swept.items() if count} == {"suspects": 1, "untold": 1, "deadRuns": 1}
 
     whom = [event.get("subject") or event["runId"] for _, event in world.clients.invoked]
     assert [function.rsplit("-", 1)[-1] for function, _ in world.clients.invoked] == [

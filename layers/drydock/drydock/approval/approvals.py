@@ -22,6 +22,7 @@ from drydock.approval.messages import approval_message, refused_decision_message
 from drydock.aws.services import Services
 from drydock.aws.ssm import ParameterVersion
 from drydock.aws.table import ConditionFailedError, Item
+from drydock.catalogue.saying import say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
@@ -33,7 +34,7 @@ from drydock.errors import (
 from drydock.log import logger
 from drydock.plan.stored_plans import read_plan
 from drydock.records.approved_plans import remember_approved_plan
-from drydock.records.runs import AWAITING_APPROVAL, PLAN_LIVES, PLANNING, Run, read_run, require_run, update_run
+from drydock.records.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
 from drydock.telling.links import hash_of_key, link_to, make_key
 from drydock.telling.message import Verbatim
@@ -220,6 +221,7 @@ def approvals_needed(run: Run) -> int:
 def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
     """Ask the approvers, once, and answer the token as soon as they have decided or their time is over.
 
+    About a plan for a window that opens later they are only asked: the token is answered then.
     Entering again brings the newer token and looks again; it neither asks again nor gives more time.
     Raises RunOverError, RunStoppedError, PlanChangedError.
     """
@@ -232,15 +234,21 @@ def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
         _mail(services, ways, run, approval)
         run, _ = _change(services, run, lambda _, approval: replace(approval, is_mailed=True) if approval else None)
     look_for_decisions(services, ways, run)
+    if run.is_ahead:
+        services.executions.answer(step.token, {"decision": ""})
 
 
 def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Approval | None) -> Approval | None:
     if run.holder != step.holder or run.phase not in (PLANNING, AWAITING_APPROVAL):
         raise RunOverError(f"{run.run_id}: the run is over, or another execution's")
+    if approval is not None and run.is_ahead:
+        return None
     if approval is not None:
         is_newer = step.sequence >= approval.sequence and step.token != approval.token
         return replace(approval, token=step.token, sequence=step.sequence) if is_newer else None
     now = services.now()
+    if run.is_ahead:
+        return replace(_approval_of_plan_only(run), link_hash=_hash_of_link(ways, run))
     until = now + timedelta(seconds=int(run.require_plan().policy["approval"]["seconds"]))
     if run.last_admission is not None and now < run.last_admission < until:
         # After that no machine may begin: nobody shall approve what can no longer be done.
@@ -251,7 +259,7 @@ def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Appro
         asked=now,
         until=until,
         hash=run.require_plan().hash,
-        link_hash=hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else "",
+        link_hash=_hash_of_link(ways, run),
         decisions=(),
         decision="",
         decided=None,
@@ -277,6 +285,7 @@ def _change(
             "phase": AWAITING_APPROVAL if run.phase == PLANNING else run.phase,
         }
         unchanged = "approval.revision = :revision" if before else "attribute_not_exists(approval)"
+        unchanged += " AND attribute_not_exists(carriedOutBy)"
         values = {":before": run.phase, **({":revision": before.revision} if before else {})}
         try:
             return update_run(services.table, run, facts, f"{unchanged} AND phase = :before", values), True
@@ -285,6 +294,10 @@ def _change(
                 raise RunOverError(f"{run.run_id}: the run is gone") from refused
             run = read_run(refused.found)
     raise ServiceUnavailableError(f"{run.run_id}: too many decide at once")
+
+
+def _hash_of_link(ways: Ways, run: Run) -> str:
+    return hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else ""
 
 
 def _link_key(ways: Ways, run: Run) -> str:
@@ -324,7 +337,15 @@ def take_decision(services: Services, run: Run, shown_hash: str, decision: Decis
 def _count(
     services: Services, run: Run, approval: Approval | None, shown_hash: str, decision: Decision
 ) -> Approval | None:
-    approval = approval or _approval_of_plan_only(run)
+    approval = approval or _require_plan_only(run)
+    if not approval.token and run.is_ended:
+        _require_plan_only(run)
+    if run.carried_out_by:
+        said = say("approval.carried_out", run=run.run_id, by=run.carried_out_by)
+        raise DecisionRefusedError(409, said)
+    is_withdrawn = approval.decision == APPROVED and decision.decision == REJECTED and not approval.token
+    if is_withdrawn and decision.at < run.expires:
+        return replace(approval, decisions=(*approval.decisions, decision), decision=REJECTED, decided=decision.at)
     if approval.decision in (APPROVED, REJECTED):
         deciders = " and ".join(one.name for one in approval.decisions if one.decision == approval.decision)
         raise DecisionRefusedError(409, f"Run {run.run_id} was {approval.decision} by {deciders} already.")
@@ -347,17 +368,26 @@ def _count(
     return replace(approval, decisions=decisions, decision=verdict, decided=decision.at if verdict else None)
 
 
-def _approval_of_plan_only(run: Run) -> Approval:
-    """A plan that was only made waits for nobody, but can be approved for as long as it may be carried out."""
+def _require_plan_only(run: Run) -> Approval:
+    """Raises DecisionRefusedError unless the run has ended with nothing but a plan."""
     if run.is_ended and run.outcome != "planned":
         raise DecisionRefusedError(410, f"Too late: run {run.run_id} has ended.")
     if not run.is_ended:
         raise DecisionRefusedError(409, f"Run {run.run_id} does not wait for approval.")
+    return _approval_of_plan_only(run)
+
+
+def _approval_of_plan_only(run: Run) -> Approval:
+    """A plan that was only made waits for nobody, but can be approved for as long as it may be carried out.
+
+    One for a window has to be approved when that opens: then it is looked whether it is.
+    """
+    opens = str(run.require_plan().window.get("start") or "") if run.is_ahead else ""
     return Approval(
         token="",
         sequence="",
         asked=run.started,
-        until=run.started + PLAN_LIVES,
+        until=min(run.expires, from_text(opens)) if opens else run.expires,
         hash=run.require_plan().hash,
         link_hash="",
         decisions=(),

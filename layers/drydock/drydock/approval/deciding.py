@@ -368,7 +368,7 @@ def _closed_notice(services: Services, run: Run, approval: Approval) -> Notice |
         return Notice(text, "approved" if approval.decision == APPROVED else "rejected")
     if approval.decision == NOT_ANSWERED or not approval.is_open(services.now()):
         return Notice(f"Too late: it could be approved or rejected until {for_people(approval.until, zone)}.", "wrong")
-    if run.is_ended or run.closed is not None:
+    if approval.token and (run.is_ended or run.closed is not None):
         return Notice("This run was stopped before it was decided.", "wrong")
     return None
 
@@ -388,6 +388,7 @@ def _plan_page(services: Services, run: Run, approval: Approval, form: Form | No
             account=run.holder.account,
             region=services.environment.region,
             zone=run.time_zone or services.environment.time_zone,
+            expires=run.expires if run.is_ahead else None,
             notices=[notice] if notice else [],
             decisions=decisions,
             form=form,

@@ -64,9 +64,12 @@ def approval_message(
     late = sum(map(count_outside, plan["machines"]))
     verb = say(f"wanted.{plan['operation']}")
     recorded = run.require_plan()
-    lines = [
+    asked = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
         "Without an answer by then nothing is touched, and the run ends.",
+    ]
+    lines = [
+        *(_asked_ahead(plan, run, until, location) if run.is_ahead else asked),
         "",
         _run(plan, run),
         f"  Account {location.account}, Region {location.region}",
@@ -90,6 +93,22 @@ def approval_message(
     return subject_line(_subject(plan, run, verb, until, location)), "\n".join(lines)
 
 
+def _asked_ahead(plan: Plan, run: Run, until: datetime, location: Location) -> list[str]:
+    """What is asked of a plan for a window that opens later, until when, and when it expires."""
+    zone, window = find_zone(location.time_zone), plan["window"]
+    return [
+        say(
+            "ahead.first",
+            wanted=say(f"wanted.{plan['operation']}"),
+            machines=count_planned(plan),
+            window=window["name"] if window else "",
+            opens=from_text(window["start"]).astimezone(zone) if window else until.astimezone(zone),
+        ),
+        say("ahead.until", until=until.astimezone(zone)),
+        say("ahead.expires", expires=run.expires.astimezone(zone)),
+    ]
+
+
 def _subject(plan: Plan, run: Run, verb: str, until: datetime, location: Location) -> str:
     """By when an answer counts first, since a phone shows no more than that; then which window."""
     at = until.astimezone(find_zone(location.time_zone))
@@ -111,7 +130,11 @@ def planned_text(machine: PlannedMachine) -> str:
 
 def members_text(machine: PlannedMachine) -> str:
     """The members of a group that are patched, the first twenty by name."""
-    names = [machine_text(member["instanceId"], member["name"]) for member in members_of(machine)]
+    names = [
+        machine_text(member["instanceId"], member["name"])
+        + (say("plan.missing.of_member", count=member["missing"]) if "missing" in member else "")
+        for member in members_of(machine)
+    ]
     return one_line(first_of(names, _MOST_MEMBERS))
 
 

@@ -12,6 +12,7 @@ from drydock.aws.ssm import PatchState
 from drydock.errors import (
     DrydockError,
     Failure,
+    ImageRebootUnprovedError,
     OperatingSystemEndedError,
     PatchesRejectedError,
     PatchesStillMissingError,
@@ -233,10 +234,13 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     """Judge the machine by its last scan, its boots and its agent.
 
     Returns verdict, failure (error and cause, or None), counts, whether it rebooted, and notes: what people should know
-    besides, a phrase each. Raises PatchStateNotReadyError.
+    besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
     """
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
+    before_image = step.data.get("probeBeforeImage")
+    if before_image and after and after["bootId"] == before_image["bootId"]:
+        raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
     installs = [install for install in step.data.get("installs", []) if install]
     ended = _describe_ended_system(services, step.instance_id)
     need = need_of(after)
@@ -263,5 +267,6 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         "failure": failure_of(verdict, step.policy["failOn"], counts, notes, installs),
         "notes": notes,
         "patches": counts,
-        "rebooted": bool(after and after["bootId"] != before["bootId"]),
+        # The reboot for an image is none of the installation's.
+        "rebooted": bool(after and (before_image or after)["bootId"] != before["bootId"]),
     }

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from drydock.aws.services import Services
 from drydock.errors import Failure
 from drydock.machine.draining import can_work_again, describe_drained, let_work_again
-from drydock.machine.images import deprecate_images, find_images
+from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
+from drydock.records.image_watches import addition_of
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -130,16 +131,16 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
-    images = find_images(services, lease)
+    images = leave_images(services, lease, "failed", is_waited_for=False)
     problems = [
-        *deprecate_images(services, lease, images),
+        *images.problems,
         *set_final_tags(services, lease, instance, succeeded=False),
         *describe_drained(services, lease, power_of(instance)),
     ]
     work = describe_work(
         services.environment.stack,
         lease,
-        images,
+        images.made,
         power_after=power_of(instance),
         verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
@@ -152,7 +153,8 @@ def _release(services: Services, lease: Lease) -> None:
         work=work,
         given_back=True,
     )
-    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result):
+    watches = [addition_of(services.table, watch) for watch in images.watches]
+    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result, *watches):
         # A result stands already, and the first one counts; the lease must go all the same.
         Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
 

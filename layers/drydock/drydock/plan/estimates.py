@@ -43,6 +43,8 @@ class Figure(NamedTuple):
 
 IMAGE = Figure(300, 600)
 """Until the snapshots of the volumes are complete: mostly the blocks that have changed since the last one."""
+SNAPSHOTS = Figure(30, 30)
+"""Until the snapshots of an image have begun: what is in it is certain then."""
 IMAGE_REBOOT = Figure(120, 300)
 """Down and up again for the image of a running machine; its agent comes online meanwhile."""
 START = Figure(90, 240)
@@ -158,14 +160,18 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
     backup, installs = policy["backup"], policy["operation"] == "Install"
     looks = installs and runs and policy["whenCompliant"] == "leave"
     if looks:
-        yield from _steps_of_look(policy)
+        passes_meanwhile = backup["before"]["take"] and backup["before"]["wait"] == "available"
+        yield from _steps_of_look(policy, pauses=leaves or not passes_meanwhile)
     if leaves:
         yield from _LEAVING
     drains = installs and bool(policy["hooks"]["beforeAnything"])
     if runs and drains:
         yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs and backup["before"]["take"]:
-        yield "image before", IMAGE
+        if backup["before"]["wait"] == "begun":
+            yield "snapshots of the image before", SNAPSHOTS
+        else:
+            yield "image before", IMAGE
         if runs and backup["before"]["reboot"]:
             yield "reboot for the image before", IMAGE_REBOOT
     if not runs:
@@ -175,30 +181,24 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
     if not runs and drains:
         yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs:
-        yield from _steps_of_installation(policy, has_looked=looks)
+        yield from _steps_of_installation(policy, runs=runs, has_looked=looks)
     elif policy["operation"] == "Scan":
         yield "scan", SCAN
     else:
         yield from _steps_of_agents(policy)
     if not runs:
         yield "stop", STOP
-    if installs and backup["after"]["take"]:
-        yield "image after", IMAGE
-        if runs and backup["after"]["reboot"]:
-            yield "reboot for the image after", IMAGE_REBOOT
-            if policy["healthProbe"]:
-                yield "health probe after the image", COMMAND
 
 
-def _steps_of_look(policy: Policy) -> Iterator[tuple[str, Figure]]:
+def _steps_of_look(policy: Policy, *, pauses: bool) -> Iterator[tuple[str, Figure]]:
     """Of a machine on which something is missing: for one on which nothing is, the look is all."""
     yield "probe at first", COMMAND
     yield "scan at first", SCAN
-    if policy["document"] == RUN_PATCH_BASELINE:
+    if pauses and policy["document"] == RUN_PATCH_BASELINE:
         yield "pause after the look", PAUSE
 
 
-def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tuple[str, Figure]]:
+def _steps_of_installation(policy: Policy, *, runs: bool, has_looked: bool) -> Iterator[tuple[str, Figure]]:
     hooks: HookPolicy = policy["hooks"]
     pauses = policy["document"] == RUN_PATCH_BASELINE
     if (hooks["preInstall"] or hooks["postInstall"]) and not has_looked:
@@ -216,6 +216,10 @@ def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tupl
         yield "probe after the installation", COMMAND
     if policy["reboot"] in ("RebootIfNeeded", "WhenNeeded"):
         yield "reboot", REBOOT
+    if runs and policy["backup"]["after"]["take"] and policy["backup"]["after"]["reboot"]:
+        yield "probe before the image after", COMMAND
+        yield "snapshots of the image after", SNAPSHOTS
+        yield "reboot for the image after", IMAGE_REBOOT
     if hooks["onExit"]:
         yield f"hook {hooks['onExit']}", HOOK
     yield "probe after", COMMAND
@@ -239,6 +243,8 @@ def steps_before_roll(policy: Policy, platform: str) -> list[PlannedStep]:
     if policy["operation"] == "Scan":
         return []
     steps = [_step("making room", MAKE_ROOM, platform)]
+    if policy["operation"] == "Install" and policy["refreshLaunchTemplate"]["enabled"]:
+        steps.append(_step("reboot of one member for the launch template's image", IMAGE_REBOOT, platform))
     return [*steps, _step("surge instances", SURGE, platform)] if policy["capacity"] == "surge" else steps
 
 
@@ -278,7 +284,10 @@ def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str
             **policy,
             "backup": {**backup, "before": {**backup["before"], "reboot": False}},
         },
-        "backup.after.take false": {**policy, "backup": {**backup, "after": {**backup["after"], "take": False}}},
+        "backup.before.wait begun": {
+            **policy,
+            "backup": {**backup, "before": {**backup["before"], "wait": "begun"}},
+        },
     }
     whole, *others = (
         total_of(steps_of_machine(one, platform, power, is_member=False)) for one in (policy, *changes.values())

@@ -168,6 +168,10 @@ class Plan(TypedDict):
     """What would make all of it fit, where it does not: a sentence for each way."""
     needs: NotRequired[list[str]]
     """What somebody has to do before the night, or should; the first of the warnings."""
+    given: NotRequired[Mapping[str, Any]]
+    """The part of the policy that the input gave, over the account's settings."""
+    carriesOut: NotRequired[str]
+    """The run whose plan this one carries out, which was approved before; left out where there is none."""
     documents: NotRequired[dict[str, PinnedDocument]]
     """Hooks and health probe, by name, as they were when the plan was made: these versions are sent."""
     approvedBefore: NotRequired[ApprovedBefore | None]

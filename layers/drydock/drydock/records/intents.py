@@ -95,7 +95,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, `AfterInstall` or `After`."""
+    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 
@@ -110,7 +110,7 @@ def hook(name: str) -> str:
 
 
 def health_probe(moment: str) -> str:
-    """The health probe after `Patching`, or after the `Image` for which the machine was rebooted."""
+    """The health probe after `Patching`."""
     return f"{_HEALTH_PROBE}{moment}"
 
 

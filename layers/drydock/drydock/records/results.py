@@ -82,11 +82,16 @@ class StepTime(TypedDict):
     endedAt: str
 
 
-class Images(TypedDict):
-    """The ids of a machine's images; empty where there is none."""
+class MadeImage(TypedDict):
+    """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
 
-    before: str
-    after: str
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    """
+
+    imageId: str
+    state: str
+    crashConsistent: bool
+    reason: str
 
 
 class Sizes(TypedDict):
@@ -180,7 +185,8 @@ class Work:
     """The name of EC2's state, or `gone`."""
     times: Mapping[str, str]
     """When each change was announced, by the name of its intent."""
-    images: Images
+    images: Mapping[str, MadeImage]
+    """By moment, `before` and `after`; only those that were made."""
     commands: Sequence[SentCommand]
     verdict: str
     problems: Sequence[str]
@@ -370,7 +376,7 @@ class Result:
             **(self.roll.to_item() if self.roll else {}),
             **({"givenBack": True} if self.given_back else {}),
         }
-        if not self.went_well or not self.run_id or self.notify == "each":
+        if self.is_to_be_told:
             item["lookup"] = shard_of(_UNTOLD, self.subject)
         return item
 
@@ -378,6 +384,11 @@ class Result:
     def went_well(self) -> bool:
         """Whether nobody has to look at it."""
         return self.outcome in ("succeeded", "already_compliant")
+
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether people hear of it by itself: all but what went well in a run."""
+        return not self.went_well or not self.run_id or self.notify == "each"
 
     @property
     def key(self) -> Key:
@@ -467,6 +478,16 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
     """What became of a machine or a group in one execution; None while it is not written, or after a year."""
     item = table.get(result_key(subject, holder, started))
     return Result.from_item(item) if item else None
+
+
+def note_image(table: Table, key: Key, moment_: str, image: MadeImage, verdict: str) -> None:
+    """Write down in a result how an image has ended, and the verdict that follows from that, if one does."""
+    changes = ["images.#moment = :image", *(["verdict = :verdict"] if verdict else [])]
+    values = {":image": image, **({":verdict": verdict} if verdict else {})}
+    try:
+        table.update(key, "SET " + ", ".join(changes), "attribute_exists(images)", {"#moment": moment_}, values)
+    except ConditionFailedError:
+        return
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

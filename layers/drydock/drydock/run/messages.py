@@ -10,7 +10,7 @@ from typing import Any
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
-from drydock.run.reports import Report
+from drydock.run.reports import Report, failed_images
 from drydock.telling.commands import aws, drydock
 from drydock.telling.details import detail_rows, end_text, is_unwell, urgency_of, verdict_text
 from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
@@ -48,6 +48,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _detailed("unwell", unwell, location, bucket),
             _detailed("failed", failed, location, bucket),
             _groups(report),
+            _images(report),
             _listed("not_compliant", _not_compliant(report)),
             _listed("notes", _noted(report)),
             _missing(report),
@@ -286,6 +287,24 @@ def _with(report: Report, outcome: str) -> list[MachineOutcome]:
     return [machine for machine in report["machines"] if machine["outcome"] == outcome]
 
 
+def _images(report: Report) -> Section:
+    """The images that failed after the work on their machines, and how many nobody knows the end of yet."""
+    names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
+    rows = [
+        say(
+            "image.ended_badly",
+            image=image["imageId"],
+            moment=image["moment"],
+            machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
+            reason=image["reason"],
+        )
+        for image in failed_images(report["images"])
+    ]
+    pending = sum(image["state"] == "pending" for image in report["images"])
+    more = [say("image.pending_in_report", count=pending)] if pending else []
+    return Section(say("image.heading"), [*_first(rows), *more])
+
+
 def _unwell(report: Report) -> list[MachineOutcome]:
     return [machine for machine in _with(report, "failed") if is_unwell(machine["error"], machine["verdict"])]
 
@@ -360,7 +379,7 @@ def _groups(report: Report) -> Section:
 
 def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
     """The first machines with all that is known of each."""
-    rows = [
+    rows: list[Row] = [
         Section(
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
@@ -368,9 +387,11 @@ def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location,
                 *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
             ],
         )
-        for machine in machines
+        for machine in machines[:_MOST_LISTED]
     ]
-    return Section(say(f"machines.{kind}", count=len(machines)), _first(rows))
+    more = len(machines) - len(rows)
+    rows += [say("rows.more", count=more)] if more > 0 else []
+    return Section(say(f"machines.{kind}", count=len(machines)), rows)
 
 
 def _listed(kind: str, machines: Sequence[MachineOutcome]) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drydock.approval.approvals import Ways, approvers_parameter
 from drydock.approval.approvers import can_be_many, person_of, read_approvers
@@ -16,7 +16,7 @@ from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
 from drydock.texts import first_of
-from drydock.times import for_people
+from drydock.times import find_zone, for_people, from_text
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
 
@@ -44,6 +44,7 @@ def look_for_needs(services: Services, plan: Plan, window: WindowFacts | None, *
     to_do = [
         *_targets_without_machines(plan),
         *_newer_documents(services, plan),
+        *(_opens_late(plan, window, zone) if window else ()),
         *_subscriptions(services, ways.topic if ways else ""),
         *(_schedule(window, zone) if window else ()),
     ]
@@ -146,6 +147,16 @@ def _subscriptions(services: Services, approvals_topic: str) -> Iterator[str]:
             continue
         if pending and not confirmed:
             yield f"nobody hears of {whom}: {pending} subscriptions of {topic} are not confirmed; see their mails"
+
+
+def _opens_late(plan: Plan, window: WindowFacts, zone: str) -> Iterator[str]:
+    """A plan for a window that opens only after the plan has expired."""
+    days = plan["policy"]["approval"]["ahead"]
+    expires = from_text(plan["createdAt"]) + timedelta(days=days)
+    if days and not window.execution_id and window.start >= expires:
+        found = find_zone(zone)
+        opens = window.start.astimezone(found)
+        yield say("ahead.opens_late", name=window.name, opens=opens, expires=expires.astimezone(found))
 
 
 def _schedule(window: WindowFacts, zone: str) -> Iterator[str]:

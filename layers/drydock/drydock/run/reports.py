@@ -28,7 +28,8 @@ from drydock.errors import (
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
-from drydock.records.results import Member, Result
+from drydock.records.image_watches import WatchSummary
+from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
@@ -66,6 +67,13 @@ class ReportedApproval(TypedDict):
     until: str
     decidedAt: str
     decisions: list[DecisionItem]
+
+
+class ReportedImage(MadeImage):
+    """An image of a machine that ended, or will end, after the work on the machine: see `MadeImage`."""
+
+    instanceId: str
+    moment: str
 
 
 class ReportedEnd(TypedDict):
@@ -122,6 +130,7 @@ class Report(ReportedEnd):
     counts: dict[str, int]
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
+    images: list[ReportedImage]
     leftOut: list[LeftOut]
     failure: Failure | None
     closed: dict[str, str] | None
@@ -320,6 +329,64 @@ def _problems(result: Result | None) -> list[str]:
     return list(result.roll.problems) if result and result.roll else []
 
 
+def images_of_run(places: Iterable[Place], pending: Iterable[WatchSummary]) -> list[ReportedImage]:
+    """The images that nobody has waited for: those that have ended by now, and those that are pending."""
+    ended = {label: image for place in places for label, image in place.images.items()}
+    found = [_reported(label, image) for label, image in ended.items()]
+    for watch in pending:
+        label = f"{watch.instance_id}/{watch.moment}"
+        if label not in ended:
+            image: MadeImage = {
+                "imageId": watch.image_id,
+                "state": "pending",
+                "crashConsistent": watch.is_crash_consistent,
+                "reason": "",
+            }
+            found.append(_reported(label, image))
+    return sorted(found, key=lambda image: (image["instanceId"], image["moment"]))
+
+
+def _reported(label: str, image: MadeImage) -> ReportedImage:
+    instance_id, _, moment = label.partition("/")
+    return {**image, "instanceId": instance_id, "moment": moment}
+
+
+def with_images(report: Report, images: Sequence[ReportedImage], places: Iterable[Place]) -> Report:
+    """A report of before, with what has become of the images since, and with what that says of their machines."""
+    verdicts = {place.subject.key: place.verdict for place in places}
+    made: dict[str, dict[str, MadeImage]] = {}
+    for image in images:
+        made.setdefault(image["instanceId"], {})[image["moment"]] = {
+            "imageId": image["imageId"],
+            "state": image["state"],
+            "crashConsistent": image["crashConsistent"],
+            "reason": image["reason"],
+        }
+    machines: list[MachineOutcome] = [
+        {
+            **machine,
+            "verdict": verdicts.get(machine["instanceId"]) or machine["verdict"],
+            "details": _with_images(machine["details"], made.get(machine["instanceId"], {})),
+        }
+        for machine in report["machines"]
+    ]
+    return {**report, "images": list(images), "machines": machines}
+
+
+def _with_images(details: Details | None, made: Mapping[str, MadeImage]) -> Details | None:
+    return {**details, "images": {**details["images"], **made}} if details else None
+
+
+def has_pending(images: Iterable[ReportedImage]) -> bool:
+    """Whether any of the images may still end."""
+    return any(image["state"] == "pending" for image in images)
+
+
+def failed_images(images: Iterable[ReportedImage]) -> list[ReportedImage]:
+    """Those that have ended, and not as available."""
+    return [image for image in images if image["state"] not in ("pending", "available")]
+
+
 def _why_not_attempted(run: Run, failure: Failure | None) -> Failure:
     """Error and cause for a machine whose turn never came."""
     if run.plan and run.plan.is_only:
@@ -344,6 +411,7 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
+    images: Sequence[ReportedImage] = (),
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
@@ -368,6 +436,7 @@ def make_report(
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
+        "images": list(images),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
         "closed": dict(run.closed) if run.closed else None,

@@ -13,7 +13,7 @@ from drydock.errors import (
     InstanceTerminatedError,
     error_named,
 )
-from drydock.records.results import AgentUpdate, Images, PatchCounts, StepTime, Work
+from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, StepTime, Work
 from drydock.telling.message import Link, Row, Section, Urgency
 from drydock.telling.text import Location, folder_link
 from drydock.times import from_text, in_zone
@@ -59,7 +59,7 @@ class Details(TypedDict):
     missingBySeverity: dict[str, int]
     failed: list[str]
     installed: list[str]
-    images: Images
+    images: dict[str, MadeImage]
     hooks: dict[str, str]
     agents: list[AgentUpdate]
     steps: list[StepTime]
@@ -83,7 +83,7 @@ def describe_work(work: Work) -> Details:
         "missingBySeverity": {},
         "failed": list(after["failedPatches"]) if after else [],
         "installed": list(found.installed) if found else [],
-        "images": work.images,
+        "images": dict(work.images),
         "hooks": dict(found.hooks) if found else {},
         "agents": list(found.agents) if found else [],
         "steps": list(work.steps),
@@ -144,6 +144,13 @@ def urgency_of(error: str, power_before: str, power_now: str) -> Urgency:
     return "now" if fell or (error_named(error) or DrydockError).is_urgent else "tomorrow"
 
 
+def image_text(moment: str, image: MadeImage) -> str:
+    """`Image after: ami-0123, available, crash-consistent: the machine ran on`"""
+    told = say(f"image.state.{image['state']}") if knows(f"image.state.{image['state']}") else image["state"]
+    consistency = say("image.crash_consistent") if image["crashConsistent"] else say("image.at_rest")
+    return say("image.of_machine", moment=moment, id=image["imageId"], state=told, consistency=consistency)
+
+
 def detail_rows(details: Details, location: Location, bucket: str, *, with_output: bool = False) -> list[Row]:
     """What people are told of a machine. Error output only where the policy says so."""
     lines: list[Row] = [say("machine.power", before=details["powerBefore"], after=details["powerAfter"])]
@@ -151,10 +158,7 @@ def detail_rows(details: Details, location: Location, bucket: str, *, with_outpu
         lines.append(say("machine.rebooted") if details["rebooted"] else say("machine.not_rebooted"))
     lines += [*map(agent_text, details["agents"]), *_patches(details)]
     lines += [say("machine.hook", hook=hook, outcome=say(f"hook.{end}")) for hook, end in details["hooks"].items()]
-    if details["images"]["before"]:
-        lines.append(say("machine.image_before", image=details["images"]["before"]))
-    if details["images"]["after"]:
-        lines.append(say("machine.image_after", image=details["images"]["after"]))
+    lines += [image_text(moment, image) for moment, image in details["images"].items()]
     lines += [say("machine.note", note=note) for note in details["notes"]]
     for command in details["failedCommands"]:
         lines += _command(command, location, bucket, with_output=with_output)

@@ -41,6 +41,16 @@ SENTENCES = {
     "advice.ImageTimedOutError": (
         "No patch without a good backup: raise policy.deadlines.imageSeconds if volumes are large."
     ),
+    "advice.ImageNotReadyError": "See in EC2 why the image is not finished, then start the roll again.",
+    "advice.EarlierImageNotReadyError": "See in EC2 why the earlier image is not finished, then start again.",
+    "advice.SnapshotsNotReadyError": "See in EC2 why no snapshot of the image begins, then start again.",
+    "advice.ImageRebootUnprovedError": (
+        "See on the machine whether it has rebooted: EC2 may yet reboot it for the image. Then start anew."
+    ),
+    "advice.PatchedWithoutBackupError": (
+        "There is no image to go back to: make one by hand now, or let the policy wait until it is available "
+        "(backup.before.wait)."
+    ),
     "advice.InstanceStartFailedError": "Start the machine by hand to see EC2's reason; check KMS keys and capacity.",
     "advice.StartTimedOutError": "Look at the instance in EC2; raise policy.deadlines.startSeconds if it is just slow.",
     "advice.StopTimedOutError": "Look at the instance in EC2; raise policy.deadlines.stopSeconds if it is just slow.",

@@ -31,6 +31,11 @@ SENTENCES = {
     "ended_with.HealthCheckFailedError": "its health probe fails",
     "ended_with.HookFailedError": "a hook failed",
     "ended_with.ImageFailedError": "no image could be made",
+    "ended_with.EarlierImageNotReadyError": "an earlier image of it was not finished",
+    "ended_with.ImageNotReadyError": "the image for the launch template was not finished",
+    "ended_with.ImageRebootUnprovedError": "it shows no reboot for its image",
+    "ended_with.PatchedWithoutBackupError": "patched without a backup",
+    "ended_with.SnapshotsNotReadyError": "the snapshots of its image did not begin",
     "ended_with.ImageTimedOutError": "its image was not ready in time",
     "ended_with.InServiceTimedOutError": "it did not come back into service in time",
     "ended_with.InstanceStartFailedError": "it could not be started",
@@ -72,8 +77,6 @@ SENTENCES = {
     "hook.ran": "ran",
     "hook.failed": "failed",
     "hook.not_needed": "not needed",
-    "machine.image_before": "Image before: {image}",
-    "machine.image_after": "Image after: {image}",
     "machine.note": "Note: {note}",
     "agent.same": "{agent} {version}",
     "agent.changed": "{agent} {before} → {after}",
@@ -101,6 +104,7 @@ SENTENCES = {
     # One that cannot be given back for a long time.
     "late.what": "{machine} could not be given back yet",
     "late.hindrance": "What hinders it: {hindrance}",
+    "late.stays": "It could not be given back yet: an installation may still be at work on it.",
     "late.keeps": "Drydock goes on trying, and tells you again tomorrow if it is in vain.",
     "late.member": "It is a member of group {group}, and stays out of service until then.",
     "late.set_power": (
@@ -143,5 +147,4 @@ SENTENCES = {
     "work.probeAfter": "the probe after the installation",
     "work.scanAfter": "the proving scan",
     "work.healthProbePatching": "the health probe",
-    "work.healthProbeImage": "the health probe after the image",
 }

@@ -36,6 +36,7 @@ messages: $(READY) ## Print every message that people would get in the rehearsed
 	@$(BIN)/python -m tools.messages $(FLEETS)
 
 test: $(READY) ## Run the tests (about nine minutes on two cores)
+test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)
 
@@ -80,8 +81,8 @@ coverage: $(READY) ## Run the tests and print the lines, and the pairs of a call
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/covered.py .covered $(BEFORE)
 
-bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account (JSON=FILE for programs, WRITE=1 writes the tables into docs/benchmarks.md)
+	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
 

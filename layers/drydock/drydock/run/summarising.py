@@ -356,6 +356,6 @@ def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
 
 def _store_page(services: Services, run: Run, report: Report) -> None:
     try:
-        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+        services.objects.write_page(report_page_key(run.run_id), report_page(report, run.require_end().bucket))
     except AwsCallFailedError as error:
         logger.error("the page of the report was not stored", reason=str(error))

@@ -23,6 +23,8 @@ class Machine(TypedDict):
     patchGroup: str
     snapshotId: str
     runId: str
+    owedBootId: str
+    """The boot out of which it owes a reboot, by what was written down; empty for none."""
 
 
 @dataclass(frozen=True)

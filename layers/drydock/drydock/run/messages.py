@@ -57,6 +57,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str) -
         *_machines(report, "failed"),
         *_groups(report),
         *_machine_list("Patched, and not compliant", _not_compliant(report)),
+        *_owed_reboots(report),
         *_section(NEXT_STEPS, report["next"]),
         *_machines(report, "not_attempted", "busy", "gone", "skipped"),
         *_left_out(report),
@@ -261,6 +262,17 @@ def _not_compliant(report: Report) -> list[MachineOutcome]:
         for machine in report["machines"]
         if machine["outcome"] == "succeeded" and machine["verdict"] in ("non_compliant", "unpatchable")
     ]
+
+
+def _owed_reboots(report: Report) -> list[str]:
+    """The machines that owe a reboot, each with why."""
+    rows = [
+        say("reboot.of_machine", machine=machine_text(one["instanceId"], one["name"]), reasons=one["reasons"])
+        if one["reasons"]
+        else machine_text(one["instanceId"], one["name"])
+        for one in report["owedReboots"]
+    ]
+    return _section(say("reboot.heading", count=len(rows)), _first(rows))
 
 
 def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]:

@@ -24,6 +24,7 @@ from drydock.errors import (
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
+from drydock.records.history import OwedReboot
 from drydock.records.results import Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
@@ -63,6 +64,15 @@ class ReportedApproval(TypedDict):
     decisions: list[DecisionItem]
 
 
+class ReportedReboot(TypedDict):
+    """A reboot that a machine owes, and why it needs it, in its own words; none before it was asked."""
+
+    instanceId: str
+    name: str
+    since: str
+    reasons: list[str]
+
+
 class ReportedEnd(TypedDict):
     """When a run had to end, and whether it did: None for one that took no machine, or had no end to keep to.
 
@@ -95,6 +105,7 @@ class Report(ReportedEnd):
     counts: dict[str, int]
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
+    owedReboots: list[ReportedReboot]
     leftOut: list[LeftOut]
     failure: Failure | None
     closed: dict[str, str] | None
@@ -308,11 +319,13 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
+    owed: Mapping[str, OwedReboot] | None = None,
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
 
-    `is_held` says that something has not been given back until now.
+    `owed` holds the reboots that machines owe, by instance id, also those that are not the run's. `is_held` says that
+    something has not been given back until now.
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
     recorded, approval = run.plan, approval_of(run)
@@ -332,6 +345,7 @@ def make_report(
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
+        "owedReboots": _owed_reboots(outcomes, owed or {}),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
         "closed": dict(run.closed) if run.closed else None,
@@ -345,6 +359,19 @@ def make_report(
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
+
+
+def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReboot]) -> list[ReportedReboot]:
+    return [
+        {
+            "instanceId": machine["instanceId"],
+            "name": machine["name"],
+            "since": to_text(reboot.since),
+            "reasons": list(reboot.reasons),
+        }
+        for machine in outcomes
+        if machine["outcome"] != "gone" and (reboot := owed.get(machine["instanceId"])) is not None
+    ]
 
 
 def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan prove soak coverage bench fidelity smoke build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan check-build prove soak coverage bench fidelity smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -39,8 +39,7 @@ test: $(READY) ## Run the tests (about nine minutes on two cores)
 quick: $(READY) ## Run those that need no embedded account (a minute)
 	@$(PYTEST) tests/unit tests/rules tests/properties
 
-check: lint scan $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
-	@$(BIN)/python tools/build.py --check
+check: lint scan check-build $(TESTED) ## All that continuous integration checks (tests: when something changed since they passed)
 
 lint: $(READY)
 	@$(BIN)/ruff check
@@ -53,15 +52,18 @@ lint: $(READY)
 scan: $(SCANNER)
 	@LOG_LEVEL=ERROR .venv-scan/bin/checkov --config-file .checkov.yaml
 
+check-build: $(READY)
+	@$(BIN)/python tools/build.py --check
+
 $(TESTED): $(READY) $(SOURCES)
 	@$(MAKE) --no-print-directory test
 
 # Their items are moto's, which are slower than the account's own, and held to AWS by moto's tests.
 prove soak: export DRYDOCK_DYNAMODB ?= moto
 
-prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N cases, a twentieth of the inputs, no scale)
+prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N tests, N cases, a twentieth of the inputs, no scale)
 	@echo "make prove SEED=$(SEED)$(if $(SAMPLE), SAMPLE=$(SAMPLE))"
-	@$(BIN)/pytest --numprocesses auto -m prove $(if $(SAMPLE),-k 'not test_scale')
+	@$(if $(SAMPLE),DRYDOCK_DRAWN=$(SAMPLE):$(SEED)) $(BIN)/pytest --numprocesses auto -m prove $(if $(SAMPLE),-k 'not test_scale')
 	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),500,10000) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
 	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED) $(if $(SAMPLE),--sample $(SAMPLE) --lost $(SAMPLE) --pairs $(SAMPLE))
 
@@ -100,7 +102,7 @@ requirements: $(READY) ## Compile the requirement files anew (add UPGRADE=1 for 
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) requirements/scan.in --output-file requirements/scan.txt
 
 clean: ## Remove all that make made
-	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered ./*.egg-info
+	rm -rf .venv .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .covered drydock-reports ./*.egg-info
 
 $(READY): tools/set_up requirements/development.txt pyproject.toml
 	@tools/set_up

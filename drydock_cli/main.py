@@ -87,6 +87,7 @@ def rehearse(
         from rehearsal.play.fleet_file import DEFAULT_FLEET, load_fleet_file
         from rehearsal.play.fleet_shape import FleetFileError
         from rehearsal.play.reports.console import Progress, print_report, to_json
+        from rehearsal.play.reports.pages import write_pages
         from rehearsal.play.run import Serving
         from rehearsal.play.run import rehearse as run_rehearsal
     except ModuleNotFoundError as error:
@@ -124,6 +125,11 @@ def rehearse(
         console.print("Ended before its time. Nothing is left of the embedded account.")
         raise typer.Exit(INTERRUPTED) from None
     print_report(console, outcome)
+    try:
+        for label, page in write_pages(outcome, Path.cwd()):
+            console.print(f"Report of {label}: {page}", soft_wrap=True, markup=False)
+    except OSError as error:
+        console.print(f"The reports could not be written: {error}", soft_wrap=True, markup=False)
     if to_standard_output:
         typer.echo(to_json(outcome), nl=False)
     elif json_out is not None:

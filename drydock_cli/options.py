@@ -37,3 +37,4 @@ class Order:
     follows: str | None = None
     plan: str | None = None
     is_only_planned: bool = False
+    window: str | None = None

@@ -8,8 +8,10 @@ from typing import Any
 from drydock.approval.messages import guessed_text
 from drydock.plan.estimates import breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside, count_planned, members_of
+from drydock.plan.showing import what_is_different, what_is_planned
 from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import Group, read_subject
+from drydock_cli.options import Account
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
 MOST_CAUSE = 300
@@ -95,6 +97,8 @@ def show_plan(terminal: Terminal, plan: Plan, plan_hash: str, most: int | None =
         terminal.say_wrapped(f"Takes up what run {plan['resumes']} left", later="  ")
     _show_times(terminal, plan)
     if machines:
+        for heading, text in [*what_is_planned(plan), *what_is_different(plan, terminal.zone)]:
+            terminal.say_wrapped(f"{heading}: {text}", later="  ")
         terminal.say()
         _show_machines(terminal, machines, waves, most)
     for sentence in plan["tooLong"]:
@@ -126,7 +130,10 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
         terminal.say_wrapped(f"Has to end by {terminal.at_text(plan['end'])}{until}", later="  ")
     outside = sum(map(count_outside, plan["machines"]))
     if outside:
-        terminal.say(f"{count(outside, 'machine')} will not fit: not attempted, and first the next time", "warn")
+        said = f"{count(outside, 'machine')} not expected to fit: not attempted unless others are quicker, and first"
+        terminal.say_wrapped(f"{said} the next time", "", "warn", later="  ")
+        for sentence in plan.get("advice", []):
+            terminal.say_wrapped(sentence, "  ", later="    ")
 
 
 def _show_machines(
@@ -209,7 +216,7 @@ def show_machine_list(terminal: Terminal, title: str, machines: Sequence[Mapping
         terminal.say(f"  … and {sum(map(size_of, machines[most:])):,} more")
 
 
-def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
+def show_report(account: Account, terminal: Terminal, report: Mapping[str, Any], place: str) -> None:
     """Print the summary of a report."""
     outcome = report["outcome"]
     seconds = 60 * report.get("minutes", 0)
@@ -243,7 +250,9 @@ def show_report(terminal: Terminal, report: Mapping[str, Any], place: str) -> No
     if report.get("next"):
         terminal.say("What to do next", "strong")
         for step in report["next"]:
-            terminal.say_wrapped(step, "  ", later="    ")
+            terminal.say_wrapped(step["text"], "  ", later="    ")
+            if step["command"]:
+                terminal.say(f"    {account.again(*step['command'])}")
     terminal.say(f"Report: {place}")
 
 

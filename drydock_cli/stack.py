@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,13 +24,17 @@ from drydock.aws.calls import error_code, error_text
 from drydock.aws.table import SCHEMA, Item, from_wire
 from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
-from drydock.records.runs import PLACES, run_key
+from drydock.records.runs import PLACES, report_page_key, run_key
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 
 DEFAULT_STACK = "drydock"
+LATEST = "latest"
+"""Stands for the run that was started last."""
+
+_MOST_NAMED = 5
 
 _WRITTEN = 202
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 3
@@ -151,19 +155,53 @@ class Stack:
     def read_json(self, key: str, bucket: str = "") -> Any:
         """A plan or report; None when it is not there (any more)."""
         place = bucket or self.output("LogBucketName")
+        content = self._read_object(key, place)
+        if content is None:
+            return None
         try:
-            answer = self._client("s3").get_object(Bucket=place, Key=key)
-        except ClientError as error:
-            if error_code(error) in ("NoSuchKey", "404"):
-                return None
-            raise
-        try:
-            value = json.loads(answer["Body"].read())
+            value = json.loads(content)
         except ValueError as error:
             raise CommandError(f"s3://{place}/{key} is not JSON: {error}") from error
         if isinstance(value, Mapping) and value.get("schema", SCHEMA) > SCHEMA:
             raise _is_newer(f"s3://{place}/{key}")
         return value
+
+    def read_report(self, run_id: str) -> Any:
+        """The report of a run as JSON; None when it is not there (any more)."""
+        return self.read_json(f"runs/{run_id}/report.json")
+
+    def read_report_page(self, run_id: str) -> bytes | None:
+        """The page of a run's report; None when it is not there (any more)."""
+        return self._read_object(report_page_key(run_id), self.output("LogBucketName"))
+
+    def _read_object(self, key: str, bucket: str) -> bytes | None:
+        try:
+            answer = self._client("s3").get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                return None
+            raise
+        return bytes(answer["Body"].read())
+
+    def find_run_id(self, name: str) -> str:
+        """The id of the run that is meant: its id, the beginning of it where no other begins so, or `latest`.
+
+        Step Functions lists the executions of the last ninety days, the newest first; what it does not know is taken
+        for the id of an older run. Raises CommandError when more than one begins so, or none is the latest.
+        """
+        if name != LATEST and self.find_execution(name) is not None:
+            return name
+        found = [run_id for run_id in self._recent_runs() if name == LATEST or run_id.startswith(name)]
+        if name != LATEST and len(found) > 1:
+            raise CommandError(f"more than one run begins with {name}: {', '.join(found[:_MOST_NAMED])}", TO_DO)
+        if name == LATEST and not found:
+            raise CommandError(f"the stack {self.name} has had no run for ninety days", TO_DO)
+        return found[0] if found else name
+
+    def _recent_runs(self) -> Iterator[str]:
+        pages = self._client("stepfunctions").get_paginator("list_executions")
+        for page in pages.paginate(stateMachineArn=self.output("MaintenanceRunArn")):
+            yield from (str(execution["name"]) for execution in page["executions"])
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         """Ask the stack to let no new machine of a run begin."""

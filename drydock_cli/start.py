@@ -38,7 +38,7 @@ def run(account: Account, stack: Stack, terminal: Terminal, order: Order, interv
         terminal.say(f"Run {run_id} has begun.", "strong")
         return Watcher(account, stack, terminal, run_id).until_the_end(interval, is_new=True)
     if refused := _find_refused(stack, terminal, run_id):
-        _explain_missing_plan(stack, terminal, run_id, refused)
+        _explain_missing_plan(account, stack, terminal, run_id, refused)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": "refused", "input": given})
         return TO_DO
     terminal.say(f"Run {run_id} has begun.", "strong")
@@ -73,7 +73,7 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
     outcome = str(item.get("outcome", ""))
     stored = stack.read_json(item["planKey"], item.get("bucket", "")) if item.get("planKey") else None
     if stored is None or outcome not in SUCCESSES:
-        _explain_missing_plan(stack, terminal, run_id, found)
+        _explain_missing_plan(account, stack, terminal, run_id, found)
         terminal.document({"runId": run_id, "executionArn": execution, "outcome": outcome, "plan": stored})
         return code_of(outcome, 0) or FAILED
     terminal.document(
@@ -93,19 +93,26 @@ def plan(account: Account, stack: Stack, terminal: Terminal, order: Order) -> in
         return code
     policy = stored["policy"]
     minutes = str(policy.get("deadlineMinutes") or "MINUTES")
-    terminal.say("To carry it out as it is:")
-    terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
-    terminal.say("To have it approved before that, by somebody else than who planned it:")
+    window = stored["window"]
+    if window and policy["approval"]["ahead"]:
+        terminal.say_wrapped(
+            f"Window {window['name']} carries it out when it opens, if it is approved by "
+            f"{terminal.at_text(window['start'])}, by somebody else than who planned it:"
+        )
+    else:
+        terminal.say("To carry it out as it is:")
+        terminal.say(f"  {account.again('run', '--plan', run_id, '--minutes', minutes)}")
+        terminal.say("To have it approved before that, by somebody else than who planned it:")
     terminal.say(f"  {account.again('approve', run_id)}")
     return TO_DO if stored["tooLong"] or stored.get("needs") else WELL
 
 
-def _explain_missing_plan(stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
+def _explain_missing_plan(account: Account, stack: Stack, terminal: Terminal, run_id: str, found: RunItems) -> None:
     item = found.run or {}
     report = stack.read_json(item["reportKey"], item.get("bucket", "")) if item.get("reportKey") else None
     if report is not None:
         place = f"s3://{item.get('bucket') or stack.output('LogBucketName')}/{item['reportKey']}"
-        show_report(terminal, report, place)
+        show_report(account, terminal, report, place)
     failure = item.get("failure") or {}
     why = error_line(failure.get("error"), failure.get("cause")) or "its plan is not there"
     terminal.note(f"{run_id}: {words(item.get('outcome') or 'no plan')}: {why}")
@@ -135,11 +142,13 @@ def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
 def read_input(order: Order) -> dict[str, Any]:
     """The input of the state machine."""
     given: dict[str, Any] = {}
-    if sum(map(bool, (order.targets, order.plan, order.resume))) != 1:
+    if sum(map(bool, (order.targets, order.plan, order.resume, order.window))) != 1:
         others = "--resume RUN" if order.is_only_planned else "--plan RUN or --resume RUN"
         raise CommandError(f"which machines? Name them with --target, or an earlier run with {others}", TO_DO)
     if order.targets:
         given["targets"] = [read_target(text) for text in order.targets]
+    if order.window:
+        given["window"] = {"windowId": order.window}
     for name in ("plan", "resume", "follows"):
         if value := getattr(order, name):
             given[name] = value

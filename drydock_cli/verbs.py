@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -78,6 +79,9 @@ _Follows = Annotated[
 _Plan = Annotated[
     str | None, typer.Option(metavar="RUN", callback=_check_run_id, help="Carry out the plan of this run.")
 ]
+_Window = Annotated[
+    str | None, typer.Option(metavar="ID", help="Plan the next opening of this window, to be approved before it opens.")
+]
 _Interval = Annotated[int, typer.Option(min=1, max=3600, metavar="SECONDS", help="Between looks.")]
 _Reason = Annotated[str, typer.Option(help="Why; stands in the report.", show_default=False)]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -138,6 +142,7 @@ def plan(
     name: _Name = None,
     resume: _Resume = None,
     follows: _Follows = None,
+    window: _Window = None,
     stack: _Stack = None,
     profile: _Profile = None,
     region: _Region = None,
@@ -151,7 +156,9 @@ def plan(
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
-    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True)
+    order = Order(
+        tuple(target or ()), minutes, operation, policy, name, resume, follows, is_only_planned=True, window=window
+    )
     _carry_out(context, account, json, lambda opened, terminal: start.plan(account, opened, terminal, order))
 
 
@@ -235,7 +242,40 @@ def reject(
     _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "reject", reason, yes))
 
 
-VERBS = (run, plan, watch, stop, approve, reject)
+def report(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            callback=_check_run_id,
+            help="The run's id, the beginning of it, or latest.",
+            show_default=False,
+        ),
+    ],
+    opens: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", dir_okay=False, help="Where to; drydock-report-RUN.html in this folder by default."
+        ),
+    ] = None,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Fetch the report of a run that has ended: a page for the browser, or with --json the report itself."""
+    from drydock_cli import report as reporting
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: reporting.report(opened, terminal, run, output, opens=opens)
+    )
+
+
+VERBS = (run, plan, watch, stop, approve, reject, report)
 
 
 def _carry_out(

@@ -319,7 +319,7 @@ class Watcher:
             report = self._stack.read_json(key, bucket)
         if report is not None:
             place = f"s3://{bucket or self._stack.output('LogBucketName')}/{key}"
-            show_report(self._terminal, report, place)
+            show_report(self._account, self._terminal, report, place)
         else:
             self._show_end_without_report(view, outcome)
         return self._document(view, report, code_of(outcome, failed))

@@ -40,6 +40,7 @@ from rehearsal.engine.objects import MissingObjects
 from rehearsal.engine.permissions import Permissions
 from rehearsal.engine.project import PROJECT
 from rehearsal.engine.repairs import (
+    copies,
     descriptions,
     distributed_map,
     documented,
@@ -218,9 +219,11 @@ class EmbeddedAccount:
         self.permissions.forget()
 
     @contextmanager
-    def open_fleet(self, *, connection_lost_after: float = 330.0) -> Iterator[Fleet]:
-        """Give the account machines; while they are there, they answer its calls. The knob is explained in Fleet."""
-        fleet = Fleet(self, connection_lost_after=connection_lost_after)
+    def open_fleet(
+        self, *, connection_lost_after: float = 330.0, pending_snapshots_show: bool = True
+    ) -> Iterator[Fleet]:
+        """Give the account machines; while they are there, they answer its calls. The knobs are explained in Fleet."""
+        fleet = Fleet(self, connection_lost_after=connection_lost_after, pending_snapshots_show=pending_snapshots_show)
         with Patches() as patches:
             answer_from(fleet, patches)
             yield fleet
@@ -363,6 +366,7 @@ class EmbeddedAccount:
         )
         executions.run_on_clock(patches, shared)
         executions.repair_identifiers(patches, shared)
+        copies.repair_copies(patches)
         executions.repair_parsing(patches)
         executions.repair_strings(patches)
         validation.repair_validation(patches)

@@ -24,10 +24,7 @@ _OPEN = ("RUNS", "UNTOLD")
 def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
     """Return every item of the table: whole numbers as int, sets as sorted lists, keys in order."""
     deserialize = TypeDeserializer().deserialize
-    pages = account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable"))
-    return [
-        _plain({key: deserialize(value) for key, value in item.items()}) for page in pages for item in page["Items"]
-    ]
+    return [_plain({key: deserialize(value) for key, value in item.items()}) for item in _scan(account, stack)]
 
 
 def find_unfinished(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -46,12 +43,23 @@ def settle(account: EmbeddedAccount, stack: Stack, limit: timedelta = timedelta(
     """
     account.run_until_quiet(limit)
     end = account.clock.now() + SETTLING
-    while account.clock.now() < end and any(find_unfinished(read_items(account, stack))):
+    while account.clock.now() < end and any(find_unfinished(_read_keys(account, stack))):
         account.clock.call_later(_LOOK_AGAIN.total_seconds(), lambda: None)
         account.run_until_quiet(limit)
     # Until what is eventually consistent is so: who looks now sees what has come of all.
     account.clock.call_later(account.late_seconds, lambda: None)
     account.run_until_quiet(limit)
+
+
+def _read_keys(account: EmbeddedAccount, stack: Stack) -> Iterator[dict[str, str]]:
+    """Every item's keys and what it stands under: to read all of each would take longer than a pass of sweeps."""
+    for item in _scan(account, stack):
+        yield {name: item[name]["S"] for name in ("pk", "sk", "lookup") if name in item}
+
+
+def _scan(account: EmbeddedAccount, stack: Stack) -> Iterator[dict[str, Any]]:
+    for page in account.client("dynamodb").get_paginator("scan").paginate(TableName=stack.resource("StateTable")):
+        yield from page["Items"]
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 
 import pytest
 
@@ -26,6 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
         from rehearsal.proof.pairs import record
 
         record()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep as many tests as DRYDOCK_DRAWN says, `30:SEED`, drawn by chance."""
+    if "DRYDOCK_DRAWN" in os.environ:
+        count, _, seed = os.environ["DRYDOCK_DRAWN"].partition(":")
+        drawn = set(random.Random(seed).sample(range(len(items)), min(int(count), len(items))))
+        config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number not in drawn])
+        items[:] = [item for number, item in enumerate(items) if number in drawn]
 
 
 def pytest_collection_finish() -> None:

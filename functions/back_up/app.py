@@ -1,4 +1,4 @@
-"""Back Up Before, Back Up After: make an image, and wait until it is available."""
+"""Back Up Before: make the image before patching, and wait until it is available."""
 
 from __future__ import annotations
 

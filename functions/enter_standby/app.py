@@ -11,5 +11,5 @@ from drydock.request.handling import read_step
 
 
 @logged
-def handler(event: dict[str, Any], context: object) -> None:
-    enter_standby(Services(), read_step(event))
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return enter_standby(Services(), read_step(event))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drydock.approval.approvals import Ways
 from drydock.aws.services import Services
 from drydock.log import logged, logger, name_in_log
 from drydock.request.handling import read_step
@@ -16,6 +17,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if "runId" in event:
         name_in_log(run=event["runId"])
         logger.info("dead run")
-        end_dead_run(Services(), event["runId"])
+        end_dead_run(Services(), Ways.read(), event["runId"])
         return {}
-    return summarise_run(Services(), read_step(event))
+    return summarise_run(Services(), Ways.read(), read_step(event))

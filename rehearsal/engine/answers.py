@@ -12,7 +12,10 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from botocore.client import BaseClient
+from botocore.exceptions import ParamValidationError
+from botocore.model import OperationModel
 from botocore.useragent import UserAgentString
+from botocore.validate import ParamValidator
 
 from rehearsal.engine.repairs.patches import Patches
 
@@ -21,6 +24,7 @@ Answer = Callable[[Parameters], dict[str, Any]]
 T = TypeVar("T")
 
 _GIVEN = "rehearsal_parameters"
+_validator = ParamValidator()
 
 
 class AWSError(Exception):
@@ -35,9 +39,19 @@ class AWSError(Exception):
 def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | None]) -> None:
     """Let `find_answer(service, operation)` give the answers of boto3 clients; None leaves a call to moto."""
 
+    def resolve(original: Callable[..., Any], self: BaseClient, operation: Any, *more: Any, **named: Any) -> Any:
+        if find_answer(self.meta.service_model.service_name, operation.name) is None:
+            return original(self, operation, *more, **named)
+        return "", {}, {}
+
     def convert(original: Callable[..., Any], self: BaseClient, **named: Any) -> Any:
-        named["context"][_GIVEN] = named["api_params"]
-        return original(self, **named)
+        operation, context = named["operation_model"], named["context"]
+        context[_GIVEN] = named["api_params"]
+        if find_answer(self.meta.service_model.service_name, operation.name) is None:
+            return original(self, **named)
+        check_parameters(named["api_params"], operation)
+        # Nobody reads the request.
+        return {"headers": {}, "body": b"", "url": "", "url_path": "", "query_string": {}, "context": context}
 
     def request(
         original: Callable[..., Any], self: BaseClient, operation: Any, request: Any, context: dict[str, Any]
@@ -53,10 +67,19 @@ def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | No
         check_shape(body, operation.output_shape, operation.name)
         return SimpleNamespace(status_code=200), body | _describe_response(200)
 
+    patches.wrap(BaseClient, "_resolve_endpoint_ruleset", resolve)
     patches.wrap(BaseClient, "_convert_to_request_dict", convert)
     # Composed anew for every call, which takes longer than most answers.
     patches.replace(UserAgentString, "to_string", lambda user_agent: "rehearsal")
     patches.wrap(BaseClient, "_make_request", request)
+
+
+def check_parameters(parameters: Parameters, operation: OperationModel) -> None:
+    """Raise ParamValidationError for parameters that the API model does not allow, as botocore does."""
+    if operation.input_shape is not None:
+        report = _validator.validate(parameters, operation.input_shape)
+        if report.has_errors():
+            raise ParamValidationError(report=report.generate_report())
 
 
 def take_page(items: Sequence[T], parameters: Parameters, default: int) -> tuple[list[T], str | None]:

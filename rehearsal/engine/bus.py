@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 import re
@@ -12,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.exceptions import ServiceException
-from moto.events.models import Rule, events_backends
+from moto.events.models import EventPattern, Rule, events_backends
 
 from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.engine.clock import Timer, VirtualClock
+from rehearsal.engine.repairs.copies import copy_json
 
 Event = dict[str, Any]
 Interceptor = Callable[[Event], "list[float] | None"]
@@ -59,7 +59,7 @@ class EventBus:
             "time": _print_time(self._clock.now()),
             "region": REGION,
             "resources": list(resources),
-            "detail": copy.deepcopy(detail),
+            "detail": copy_json(detail),
         }
         self.events.append(event)
         for observe in self.observers:
@@ -93,8 +93,11 @@ class EventBus:
         return rules
 
     def _match(self, event: Event) -> None:
+        flat = EventPattern._flatten_dict(event)
         for rule in self._rules():
-            if rule.event_pattern.get_pattern() and rule.event_pattern.matches_event(event):
+            pattern = rule.event_pattern
+            # moto would flatten the event anew for each rule.
+            if pattern.get_pattern() and pattern._does_event_match(flat, pattern.get_pattern()):
                 self._send_to_targets(rule, event)
 
     def _plan(self, rule: Rule) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar
 
 import boto3
@@ -161,11 +162,16 @@ def make_client(service: str, region: str | None = None, config: Config | None =
     key = (service, region or REGION, options)
     client = _clients.get(key)
     if client is None:
-        session = boto3.Session(aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION)
-        client = _create_client(session, service, region_name=region or REGION, config=config)
+        client = _create_client(_session(), service, region_name=region or REGION, config=config)
         _clients[key] = client
         _shared.add(client)
     return client
+
+
+@cache
+def _session() -> boto3.Session:
+    """The session of all of them: each reads the list of all endpoints anew."""
+    return boto3.Session(aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION)
 
 
 _create_client: Callable[..., BaseClient] = boto3.Session.client

@@ -8,22 +8,28 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from botocore.client import BaseClient
-from botocore.exceptions import ParamValidationError
-from botocore.validate import ParamValidator
+from botocore.model import ListShape, Shape, StructureShape
 from moto.core.exceptions import ServiceException
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler, DynamoResult
+from moto.sns.responses import SNSResponse
+from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.stepfunctions.responses import StepFunctionResponse
 from werkzeug.exceptions import HTTPException
 
-from rehearsal.engine.answers import Answer, AWSError
+from rehearsal.engine.answers import Answer, AWSError, check_parameters
 
-_HANDLERS: dict[str, type] = {"dynamodb": DynamoHandler, "stepfunctions": StepFunctionResponse}
+_HANDLERS: dict[str, type] = {
+    "dynamodb": DynamoHandler,
+    "sns": SNSResponse,
+    "ssm": SimpleSystemManagerResponse,
+    "stepfunctions": StepFunctionResponse,
+}
 
 DIRECT_CALLS = frozenset(
     {
@@ -31,11 +37,12 @@ DIRECT_CALLS = frozenset(
         *(("dynamodb", name) for name in ("TransactWriteItems", "BatchWriteItem")),
         *(("stepfunctions", name) for name in ("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat")),
         *(("stepfunctions", name) for name in ("StartExecution", "DescribeExecution", "StopExecution")),
-        ("stepfunctions", "ListExecutions"),
+        *(("stepfunctions", name) for name in ("ListExecutions", "ListStateMachines")),
+        ("sns", "Publish"),
+        ("ssm", "GetParameter"),
     }
 )
 
-_validator = ParamValidator()
 _known_shapes: set[tuple[str, tuple[tuple[str, type], ...]]] = set()
 """What calls about items were given, by name and type, that was found right."""
 
@@ -47,9 +54,10 @@ def answer_directly(
     answer = find_answer(client.meta.service_model.service_name, operation)
     if answer is None:
         return call_directly(client, operation, parameters)
+    model = client.meta.service_model.operation_model(operation)
     shape = (operation, tuple((name, type(value)) for name, value in parameters.items()))
     if shape not in _known_shapes:
-        _validate(client, operation, parameters)
+        check_parameters(parameters, model)
         _known_shapes.add(shape)
     try:
         found = answer(parameters)
@@ -58,24 +66,16 @@ def answer_directly(
         raise _make_error(client, operation, refused) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         # The answer looks at the values that it uses.
-        _validate(client, operation, parameters)
+        check_parameters(parameters, model)
         raise
     return {**found, "ResponseMetadata": _describe_response(200)}
-
-
-def _validate(client: BaseClient, operation: str, parameters: dict[str, Any]) -> None:
-    shape = client.meta.service_model.operation_model(operation).input_shape
-    assert shape is not None
-    report = _validator.validate(parameters, shape)
-    if report.has_errors():
-        raise ParamValidationError(report=report.generate_report())
 
 
 def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return moto's answer to a call; raises what boto3 raises for wrong parameters and refused calls."""
     service = client.meta.service_model.service_name
     model = client.meta.service_model.operation_model(operation)
-    _validate(client, operation, parameters)
+    check_parameters(parameters, model)
     handler = _HANDLERS[service]()
     handler.automated_parameter_parsing = True
     handler.params = _to_plain(parameters)
@@ -101,7 +101,22 @@ def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]
     if parameters.get("ReturnConsumedCapacity", "NONE") == "NONE":
         answer.pop("ConsumedCapacity", None)
     known = {name: value for name, value in answer.items() if name in members}
+    if service != "dynamodb":
+        known = {name: _read(value, members[name]) for name, value in known.items()}
     return {**known, "ResponseMetadata": _describe_response(200)}
+
+
+def _read(value: Any, shape: Shape) -> Any:
+    """Return an answer with the members that the API model has, and with times as botocore reads them."""
+    if shape.type_name == "timestamp":
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(shape, StructureShape):
+        return {name: _read(one, shape.members[name]) for name, one in value.items() if name in shape.members}
+    if isinstance(shape, ListShape):
+        return [_read(one, shape.member) for one in value]
+    return value
 
 
 @cache

@@ -33,6 +33,11 @@ class Message:
     https: str = ""
 
     @property
+    def said(self) -> str:
+        """The mail without its line breaks and indents."""
+        return " ".join(self.body.replace("\\\n", "").split())
+
+    @property
     def chat(self) -> dict[str, Any]:
         """The notification that AWS Chatbot shows. Raises ValueError when it would drop the message."""
         return dict(json.loads(self.https))

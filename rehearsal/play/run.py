@@ -57,6 +57,11 @@ class MessageOutcome:
     reaches_somebody: bool = True
     """False when nobody who is subscribed to the topic has confirmed it."""
 
+    @property
+    def said(self) -> str:
+        """The mail without its line breaks and indents."""
+        return " ".join(self.body.split())
+
 
 @dataclass(frozen=True)
 class FaultOutcome:
@@ -288,6 +293,7 @@ class _Rehearsal:
                 "patchGroup": entry.spec.tags.get("Patch Group") or entry.spec.tags.get("PatchGroup") or "",
                 "doneAt": done.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "doneBy": "",
+                "leftService": bool(entry.spec.group),
                 **{f"s{number}": int(one.total_seconds()) for number, one in enumerate(entry.history, 1)},
             }
             wire = {key: TypeSerializer().serialize(value) for key, value in item.items()}

@@ -33,7 +33,6 @@ OF_A_ROLL = (
     "refresh_launch_template",
     "restore_group",
     "release_group",
-    "announce_success",
     "give_back",
     "alert_failure",
 )
@@ -129,7 +128,7 @@ FLOWS = {
         Flow(
             "ill",
             {**_LINUX, "wrong": ("health_fails_after_image",)},
-            {"healthProbe": HEALTH_PROBE},
+            {"healthProbe": HEALTH_PROBE, "backup": {"after": {"take": True, "reboot": True}}},
             status="FAILED",
         ),
         Flow(

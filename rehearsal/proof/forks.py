@@ -6,11 +6,14 @@ import gc
 import os
 import pickle
 import threading
-from collections.abc import Hashable
+import traceback
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+Answer = TypeVar("Answer")
 
 
 class Forks:
@@ -36,6 +39,8 @@ class Forks:
     ) -> None:
         if self.is_child:
             # What it was made for has failed; nothing of the parent's may happen twice.
+            if error is not None:
+                traceback.print_exception(error)
             os._exit(1)
         self.join()
         self._folder.cleanup()
@@ -77,3 +82,18 @@ class Forks:
 
     def _path(self, child: int) -> Path:
         return Path(self._folder.name) / str(child)
+
+
+def work_apart(work: Callable[[], Answer]) -> Answer:
+    """Let a child do some work, so that all but the answer is gone afterwards: whatever stays, each fork copies.
+
+    Raises RuntimeError when the child has no answer; what it raised stands on its standard error.
+    """
+    with Forks(1) as forks:
+        if forks.fork("work"):
+            forks.answer(work())
+        forks.join()
+        answer: Answer | RuntimeError = forks.results["work"]
+    if isinstance(answer, RuntimeError):
+        raise answer
+    return answer

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
 from typing import Any
 
@@ -46,7 +46,7 @@ from rehearsal.proof.cases import (
     Point,
 )
 from rehearsal.proof.flows import DRAINING, FLOWS, HEALTH_PROBE, HOOKS, STATES_OF_A_MEMBER
-from rehearsal.proof.forks import Forks
+from rehearsal.proof.forks import Forks, work_apart
 from rehearsal.proof.installations import InstallationWatch
 from rehearsal.proof.machine_promises import (
     MachineAllowance,
@@ -95,7 +95,6 @@ class Strike:
         call = self.call
         if call is None or call.caller.name not in (
             "ask_for_approval",
-            "announce_success",
             "alert_failure",
             "summarise_run",
         ):
@@ -595,7 +594,9 @@ def play_all(
         together[case.beginning].append(case)
     verdicts: dict[Case, SoakOutcome] = {}
     for beginning, parting in together.items():
-        for case, verdict in _play_together(beginning, parting, processes).items():
+        # In this process: clients and whatever else is made once are there for all children then.
+        find_undisturbed(beginning.flow)
+        for case, verdict in work_apart(partial(_play_together, beginning, parting, processes)).items():
             verdicts[case] = verdict
             heard(verdict)
     return [verdicts[case] for case in cases]

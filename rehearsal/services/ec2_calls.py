@@ -179,6 +179,33 @@ class EC2Calls:
         page, token = take_page(images, parameters, 1000)
         return {"Images": [*foreign, *(self._describe_image(image) for image in page)], "NextToken": token}
 
+    def describe_snapshots(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeSnapshots for the snapshots of images. Whether it shows those that are pending is a knob."""
+        images = self._fleet.images.shown_snapshots()
+        for condition in parameters.get("Filters", []):
+            key = condition["Name"].removeprefix("tag:")
+            if key == condition["Name"]:
+                raise NotImplementedError(f"the filter {key} of DescribeSnapshots is not simulated")
+            images = [
+                image
+                for image in images
+                if _matches(self._fleet.tags(image.snapshot_id).get(key, ""), condition.get("Values", []))
+            ]
+        page, token = take_page(images, parameters, 1000)
+        return {"Snapshots": [self._describe_snapshot(image) for image in page], "NextToken": token}
+
+    def _describe_snapshot(self, image: Image) -> dict[str, Any]:
+        states = {"pending": "pending", "available": "completed"}
+        return {
+            "SnapshotId": image.snapshot_id,
+            "VolumeId": "vol" + image.machine.instance_id[1:],
+            "State": states.get(image.state, "error"),
+            "StartTime": image.begun,
+            "OwnerId": ACCOUNT,
+            "Description": f"Created by CreateImage({image.machine.instance_id}) for {image.image_id}",
+            "Tags": _describe_tags(self._fleet.tags(image.snapshot_id)),
+        }
+
     def enable_image_deprecation(self, parameters: Parameters) -> dict[str, Any]:
         """Serve EnableImageDeprecation."""
         at = parameters.get("DeprecateAt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,9 @@ class SSMCalls:
             )
         if not 30 <= int(given.get("TimeoutSeconds") or 3600) <= _LONGEST_TIMEOUT:
             raise AWSError("ValidationException", "TimeoutSeconds must be between 30 and 2592000.")
-        document = self._find_document(given["DocumentName"])
+        document = self._find_document(given["DocumentName"], given.get("DocumentVersion", "$DEFAULT"))
+        if given.get("DocumentHash", document.hash) != document.hash:
+            raise AWSError("InvalidDocument", f"The hash of document {document.name} is not the one that was given.")
         if document.document_type != "Command":
             raise AWSError("InvalidDocument", f"Document {document.name} is not a Command document.")
         try:
@@ -143,7 +146,7 @@ class SSMCalls:
 
     def describe_document(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeDocument for AWS's documents and the account's own."""
-        document = self._find_document(parameters["Name"])
+        document = self._find_document(parameters["Name"], parameters.get("DocumentVersion", "$DEFAULT"))
         return {
             "Document": {
                 "Name": document.name,
@@ -151,9 +154,11 @@ class SSMCalls:
                 "Status": "Active",
                 "DocumentType": document.document_type,
                 "DocumentFormat": "JSON",
-                "DocumentVersion": "1",
-                "DefaultVersion": "1",
-                "LatestVersion": "1",
+                "DocumentVersion": document.version,
+                "DefaultVersion": document.default_version,
+                "LatestVersion": document.latest_version,
+                "Hash": document.hash,
+                "HashType": "Sha256",
                 "SchemaVersion": document.schema_version,
                 "PlatformTypes": document.platforms,
                 "Parameters": [
@@ -165,15 +170,25 @@ class SSMCalls:
             }
         }
 
-    def _find_document(self, name: str) -> CommandDocument:
+    def _find_document(self, name: str, version: str) -> CommandDocument:
         name = name.rpartition("document/")[2]
         if name in AWS_DOCUMENTS:
             return AWS_DOCUMENTS[name]
         try:
-            document = ssm_backends[ACCOUNT][REGION]._get_documents(name).get_default_version()
+            versions = ssm_backends[ACCOUNT][REGION]._get_documents(name)
         except InvalidDocument as error:
             raise AWSError("InvalidDocument", f"Document with name {name} does not exist.") from error
-        return read_account_document(name, document.content_json, ACCOUNT, document.document_type or "Command")
+        document = versions.find(None if version == "$DEFAULT" else version, strict=False)
+        if document is None:
+            raise AWSError("InvalidDocumentVersion", f"Document {name} has no version {version}.")
+        found = read_account_document(name, document.content_json, ACCOUNT, document.document_type or "Command")
+        return replace(
+            found,
+            version=document.document_version,
+            default_version=versions.default_version,
+            latest_version=versions.latest_version,
+            hash=document.hash,
+        )
 
     def _find_managed(self, ids: Sequence[str]) -> list[Machine]:
         machines = [self._fleet.machine(instance_id) for instance_id in ids if self._fleet.knows(instance_id)]
@@ -264,6 +279,8 @@ _SEND_COMMAND = (
     "InstanceIds",
     "DocumentName",
     "DocumentVersion",
+    "DocumentHash",
+    "DocumentHashType",
     "TimeoutSeconds",
     "Comment",
     "Parameters",

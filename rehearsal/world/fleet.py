@@ -25,11 +25,15 @@ class Fleet(Instances):
     """The machines of an account, and the groups and load balancers that they belong to.
 
     `connection_lost_after` is the silence in seconds after which SSM calls an agent lost, which AWS does not
-    document: a stopped agent still looks Online for a while.
+    document: a stopped agent still looks Online for a while. `pending_snapshots_show` says whether DescribeSnapshots
+    shows a snapshot that is pending, which it does not say either.
     """
 
-    def __init__(self, account: Host, *, connection_lost_after: float = 330.0) -> None:
+    def __init__(
+        self, account: Host, *, connection_lost_after: float = 330.0, pending_snapshots_show: bool = True
+    ) -> None:
         super().__init__(account)
+        self.images.pending_snapshots_show = pending_snapshots_show
         self.connection_lost_after = connection_lost_after
         self.run_command = RunCommand(account)
         self.resource_groups = ResourceGroups(self)

@@ -13,6 +13,8 @@ from rehearsal.engine.host import Host
 from rehearsal.world.machines import Machine
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_BEGINS_AFTER = 8.0
+"""Seconds until the snapshots of an image have begun; assumed."""
 _LONGEST_DEPRECATION = timedelta(days=3653)
 
 
@@ -31,6 +33,8 @@ class Image:
     state_reason: tuple[str, str] | None = None
     deprecated_at: datetime | None = None
     machine_state: str = ""
+    begun: datetime | None = None
+    """When its snapshot has begun: what is in it is certain from then on."""
 
 
 class Images:
@@ -39,6 +43,7 @@ class Images:
     def __init__(self, account: Host) -> None:
         self._account = account
         self.by_id: dict[str, Image] = {}
+        self.pending_snapshots_show = True
 
     def create(self, machine: Machine, name: str, description: str, no_reboot: bool) -> Image:
         """Start an image of a machine, which is rebooted for it if it runs and `no_reboot` is false.
@@ -76,8 +81,26 @@ class Images:
         self.by_id[image.image_id] = image
         if machine.state == "running" and not no_reboot:
             machine.reboot_for_image()
+        self._account.clock.call_later(_BEGINS_AFTER, lambda: self._begin(image))
         self._account.clock.call_later(machine.spec.durations.image, lambda: self._finish(image))
         return image
+
+    def _begin(self, image: Image) -> None:
+        image.begun = self._account.clock.now()
+
+    def shown_snapshots(self) -> list[Image]:
+        """Return the images whose snapshot DescribeSnapshots shows."""
+        return [
+            image
+            for image in self.by_id.values()
+            if image.begun and (self.pending_snapshots_show or image.state != "pending")
+        ]
+
+    def deregister(self, image_id: str) -> None:
+        """Let somebody deregister an image."""
+        self.find(image_id)
+        image = self.by_id.pop(image_id)
+        self._tell(image, "deregistered")
 
     def find(self, image_id: str) -> Image:
         """Return an image. Raises AWSError as the EC2 calls do when there is none."""
@@ -97,11 +120,16 @@ class Images:
         image.deprecated_at = at.replace(second=0, microsecond=0)
 
     def _finish(self, image: Image) -> None:
+        if image.image_id not in self.by_id or image.machine.goes_wrong("image_hangs"):
+            return
         failed = image.machine.goes_wrong("image_fails")
         image.state = "failed" if failed else "available"
         if failed:
             code = "Server.InternalError"
             image.state_reason = (code, f"{code}: Internal error while the image was created")
+        self._tell(image, image.state)
+
+    def _tell(self, image: Image, state: str) -> None:
         request = uuid.uuid5(uuid.NAMESPACE_OID, image.image_id)
         self._account.bus.put(
             "aws.ec2",
@@ -109,7 +137,7 @@ class Images:
             {
                 "RequestId": str(request),
                 "ImageId": image.image_id,
-                "State": image.state,
+                "State": state,
                 "ErrorMessage": image.state_reason[1] if image.state_reason else "",
             },
             [f"arn:aws:ec2:{REGION}::image/{image.image_id}"],

@@ -51,6 +51,7 @@ WRONGS = (
     "delivery_timeout",
     "never_ends",
     "image_fails",
+    "image_hangs",
     "start_falls_back",
     "agent_never_online",
     "hook_fails",
@@ -253,6 +254,7 @@ class Machine:
             self._explain("Client.UserInitiatedHibernate", "User initiated hibernate")
         self.launch_time = now if new else now - timedelta(days=1)
         self.power_log: list[tuple[datetime, str]] = [(now, self.state)]
+        self.was_rebooted_for_image = False
         self.boots = 0 if new else 1
         self.missing = [parse_patch(text, spec.platform, published) for text in spec.missing]
         self.rejected = [parse_patch(text, spec.platform, published) for text in spec.installed_rejected]
@@ -368,6 +370,7 @@ class Machine:
     def reboot_for_image(self) -> None:
         """Restart the operating system from outside, as CreateImage does; the instance stays `running`."""
         self._cut_power("rebooted for an image")
+        self.was_rebooted_for_image = True
         self._later(self.spec.durations.image_reboot, self._come_back)
 
     def reboot_from_inside(self, job: Job, then: Callable[[], None]) -> None:

@@ -75,6 +75,11 @@ class CommandDocument:
     run: Callable[[Machine, Mapping[str, str], str], Behaviour]
     """What it does on a machine, with its parameters and the comment of the command."""
     document_type: str = "Command"
+    version: str = "1"
+    default_version: str = "1"
+    latest_version: str = "1"
+    hash: str = ""
+    """SHA-256 of its content, in hexadecimal digits."""
 
     @property
     def platforms(self) -> list[str]:
@@ -374,7 +379,8 @@ def run_account_document(name: str) -> Callable[[Machine, Mapping[str, str], str
         hooks = [wrong.partition(":")[2] for wrong in machine.spec.wrong if wrong.startswith("hook_fails")]
         fails = any(_fold(word) in seen for hook in hooks for word in (hook, _HOOK_STATES.get(hook, hook)))
         fails = fails or ("health" in seen and machine.goes_wrong("health_fails"))
-        fails = fails or ("checkhealthafterimage" in seen and machine.goes_wrong("health_fails_after_image"))
+        was_rebooted = machine.was_rebooted_for_image
+        fails = fails or ("health" in seen and was_rebooted and machine.goes_wrong("health_fails_after_image"))
         return Outcome(f"{name}: {'failed' if fails else 'done'}\n", int(fails))
 
     return run

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from rehearsal.play.faults import DelayEvents, DoubleEvents, EventFault, LoseEvents
+import pytest
 
-EVENTS: dict[str, EventFault] = {
-    "lost": LoseEvents(),
-    "doubled": DoubleEvents(again=45),
-    "late": DelayEvents(by=400),
-    "very late": DelayEvents(by=7_200),
-}
+from rehearsal.play.faults import DelayEvents, DoubleEvents, LoseEvents
+from tests.proved import proved
+
+HOWEVER_EVENTS_ARRIVE = pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param(LoseEvents(), id="lost"),
+        pytest.param(DoubleEvents(again=45), id="doubled"),
+        proved(DelayEvents(by=400), id="late"),
+        proved(DelayEvents(by=7_200), id="very late"),
+    ],
+)

@@ -92,7 +92,7 @@ def test_a_machine_waits_for_what_passes_and_tells_what_does_not(call: str, code
             seen = scene.account.execution(execution)
             assert (seen.status, seen.error) == ("FAILED", OWN_NAMES[call].get(code.code, "AwsCallFailedError")), code
             (message,) = scene.told(machine)
-            assert code.code in message.body, code
+            assert code.code in message.said, code
             assert len(machine.missing) == 2, code
             assert_is_given_back(scene, kind, machine)
 
@@ -116,7 +116,7 @@ def test_the_wait_for_what_does_not_pass_after_all_has_an_end(call: str, code: s
         assert 2 < struck.count < 40
         assert (execution.status, execution.error) == ("FAILED", "ServiceUnavailableError")
         (message,) = scene.told(machine)
-        assert code in message.body
+        assert code in message.said
         assert len(machine.missing) == 2
         assert_is_given_back(scene, kind, machine)
 
@@ -183,7 +183,7 @@ def test_a_roll_waits_for_what_passes_and_tells_what_does_not(operation: str, co
 def _told(scene: RollScenario, group: Group) -> str:
     """The one message about a roll as a whole."""
     name = re.compile(rf"{re.escape(group.name)}(?![\w.])")
-    messages = [one for one in scene.messages if one.attributes.get("kind") == "group" and name.search(one.body)]
+    messages = [one for one in scene.messages if one.attributes.get("kind") == "group" and name.search(one.said)]
     (message,) = messages
     return message.body
 

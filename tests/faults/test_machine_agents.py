@@ -31,4 +31,4 @@ def test_a_run_updates_the_agents_of_its_machines_and_patches_none() -> None:
             assert (machine.agent.version, len(machine.missing)) == (NEWEST_AGENT, 2)
             assert scene.images(machine) == []
             assert_given_back(scene, machine, machine.spec.power)
-        assert "patched" not in run.summary.body
+        assert "patched" not in run.summary.said

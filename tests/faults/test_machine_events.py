@@ -4,15 +4,18 @@ import pytest
 
 from rehearsal.play.faults import DelayEvents, DoubleEvents, Fault, LoseEvents
 from tests.faults.kinds import KINDS, RUNNING, account_with_hooks, add, assert_went_as_ever
+from tests.proved import proved
 from tests.scenarios.machine.scenario import assert_given_back, scenario
 
-EVENTS = {
-    "lost": LoseEvents(),
-    "twice": DoubleEvents(),
-    "twice, a minute apart": DoubleEvents(again=60),
-    "twenty minutes late": DelayEvents(by=1200),
-}
-MISHAPS = pytest.mark.parametrize("fault", EVENTS.values(), ids=EVENTS.keys())
+MISHAPS = pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(LoseEvents(), id="lost"),
+        pytest.param(DoubleEvents(again=60), id="twice, a minute apart"),
+        proved(DoubleEvents(), id="twice"),
+        proved(DelayEvents(by=1200), id="twenty minutes late"),
+    ],
+)
 
 
 @MISHAPS

@@ -155,7 +155,7 @@ def test_people_hear_once_of_machines_that_ec2_does_not_stop_and_they_are_given_
             assert machine.power == "running"
             assert scene.lease(machine)
             assert [message.attributes["outcome"] for message in scene.told(machine)] == ["failed", "not_given_back"]
-            assert code in scene.told(machine)[-1].body
+            assert code in scene.told(machine)[-1].said
 
         scene.settle()
 

@@ -54,7 +54,7 @@ def test_nothing_is_powered_off_under_an_installation_whose_execution_times_out(
         assert (result["outcome"], result["verdict"]) == ("failed", "unknown")
         assert "TIMED_OUT" in result["failure"]["cause"] or "Timeout" in result["failure"]["error"]
         (message,) = scene.told(win)
-        assert "It was stopped before; Drydock gives it back as soon as that is safe." in message.body
+        assert "It was stopped before; Drydock gives it back as soon as that is safe." in message.said
 
 
 def test_a_command_that_has_not_begun_is_cancelled_when_its_execution_is_stopped() -> None:

@@ -12,12 +12,12 @@ from rehearsal.play.faults import (
     StopRun,
 )
 from rehearsal.proof.roll_promises import GroupBefore, RollAllowance, broken_roll_promises
-from tests.faults.mishaps import EVENTS
+from tests.faults.mishaps import HOWEVER_EVENTS_ARRIVE
 from tests.faults.rolls import CLEAN, ROLL, group_of_three, note_time
 from tests.scenarios.group.scenario import QUICKLY, roll_scenario
 
 
-@pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
+@HOWEVER_EVENTS_ARRIVE
 def test_a_roll_goes_as_ever_however_events_arrive(events: EventFault) -> None:
     with group_of_three() as three:
         (strikes,) = three.scene.given(events)
@@ -30,7 +30,7 @@ def test_a_roll_goes_as_ever_however_events_arrive(events: EventFault) -> None:
 
 
 @pytest.mark.parametrize("cancellations", ["arrive", "lost"])
-@pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
+@HOWEVER_EVENTS_ARRIVE
 def test_a_stopped_roll_is_given_back_and_told_of_once_however_events_arrive(
     events: EventFault, cancellations: str
 ) -> None:
@@ -45,6 +45,7 @@ def test_a_stopped_roll_is_given_back_and_told_of_once_however_events_arrive(
         three.assert_keeps_promises(roll, RollAllowance(stopped=moments[0], in_flight=1))
 
 
+@pytest.mark.prove
 def test_many_rolls_at_once_end_well_within_the_limits_of_the_apis() -> None:
     with roll_scenario(limits=True) as scene:
         groups = [scene.group(f"crowd-{number}", 2) for number in range(15)]

@@ -4,10 +4,11 @@ import pytest
 
 from rehearsal.play.faults import LoseCancellations, LoseEvents, Moment, StopExecution, StopRun
 from tests.faults.rolls import CLEAN, ROLL, group_of_three
+from tests.proved import proved
 
 
-@pytest.mark.parametrize("events", ["delivered", "lost"])
-@pytest.mark.parametrize("policy", ["return", "hold", "replace"])
+@pytest.mark.parametrize("events", [proved("delivered"), "lost"])
+@pytest.mark.parametrize("policy", ["return", proved("hold"), "replace"])
 def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(policy: str, events: str) -> None:
     with group_of_three() as three:
         three.scene.given(*([LoseEvents()] if events == "lost" else []))
@@ -20,11 +21,11 @@ def test_a_member_whose_execution_somebody_stops_is_a_failure_like_any_other(pol
         assert sum(strike.count for strike in strikes) == 1
         assert roll.status == "FAILED"
         assert sorted(roll.outcomes.values()) == ["failed", "not_attempted", "not_attempted"]
-        assert "Rehearsal.Stopped" in roll.summary.body or "ABORTED" in roll.summary.body
+        assert "Rehearsal.Stopped" in roll.summary.said or "ABORTED" in roll.summary.said
         three.assert_keeps_promises(roll)
 
 
-@pytest.mark.parametrize("after", [0.05, 0.2, 30, 900])
+@pytest.mark.parametrize("after", [0.2, 900, proved(0.05), proved(30)])
 def test_a_second_roll_of_a_group_is_refused_and_disturbs_nothing(after: float) -> None:
     with group_of_three() as three:
         arn = three.start()
@@ -86,8 +87,8 @@ def test_a_roll_killed_before_its_first_state_is_told_of_all_the_same() -> None:
 
         assert three.scene.states(arn) == []
         assert (roll.status, roll.children, roll.result) == ("ABORTED", [], {})
-        assert "at once" in roll.summary.body
-        assert "Nothing was touched." in roll.summary.body
+        assert "at once" in roll.summary.said
+        assert "Nothing was touched." in roll.summary.said
 
 
 @pytest.mark.parametrize("events", ["arrive", "lost"])

@@ -12,6 +12,7 @@ from tests.faults.runs import (
     assert_keeps_promises,
     fleet_of_four,
 )
+from tests.proved import proved
 
 FOREVER = 1_000_000
 
@@ -52,9 +53,9 @@ def test_a_call_of_a_run_that_fails_for_good_ends_in_one_report(
     [
         ("s3:PutObject", "SlowDown"),
         ("dynamodb:UpdateItem", "AccessDeniedException"),
-        ("dynamodb:UpdateItem", "ThrottlingException"),
         ("sns:Publish", "AuthorizationError"),
-        ("sns:Publish", "Throttled"),
+        proved("dynamodb:UpdateItem", "ThrottlingException"),
+        proved("sns:Publish", "Throttled"),
     ],
 )
 def test_a_summary_that_cannot_be_made_for_hours_is_made_by_the_sweeps(call: str, code: str) -> None:
@@ -77,8 +78,8 @@ def test_a_report_that_may_not_be_stored_is_told_all_the_same() -> None:
         run = scene.run("web", POLICY, name=NIGHT)
 
         assert (run.status, run.item["outcome"], run.report) == ("FAILED", "failed", {})
-        assert "There is no report: it could not be stored." in run.summary.body
-        assert "web-3" in run.summary.body
+        assert "There is no report: it could not be stored." in run.summary.said
+        assert "web-3" in run.summary.said
         assert_keeps_promises(scene, run)
 
 

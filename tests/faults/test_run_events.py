@@ -7,7 +7,7 @@ import pytest
 
 from rehearsal.play.faults import EventFault, LoseCancellations, Moment, StopRun
 from rehearsal.proof.promises import Allowance
-from tests.faults.mishaps import EVENTS
+from tests.faults.mishaps import HOWEVER_EVENTS_ARRIVE
 from tests.faults.runs import (
     AT_ONCE,
     CLEAN,
@@ -18,10 +18,11 @@ from tests.faults.runs import (
     fleet_of_four,
     note_time,
 )
+from tests.proved import proved
 from tests.scenarios.run.scenario import RunScenario
 
 
-@pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
+@HOWEVER_EVENTS_ARRIVE
 def test_a_run_goes_as_ever_however_events_arrive(events: EventFault) -> None:
     with fleet_of_four() as scene:
         (strikes,) = scene.given(events)
@@ -34,7 +35,7 @@ def test_a_run_goes_as_ever_however_events_arrive(events: EventFault) -> None:
 
 
 @pytest.mark.parametrize("cancellations", ["arrive", "lost"])
-@pytest.mark.parametrize("events", EVENTS.values(), ids=EVENTS.keys())
+@HOWEVER_EVENTS_ARRIVE
 def test_a_stopped_run_is_given_back_and_told_of_once_however_events_arrive(
     events: EventFault, cancellations: str
 ) -> None:
@@ -139,13 +140,11 @@ def _failure_of(answer: dict[str, Any]) -> dict[str, str]:
     return {"error": answer["errorType"], "cause": json.dumps(answer)}
 
 
-@pytest.mark.parametrize("state", ["Check Gates", "Patch Machine", "Summarise Run"])
+@pytest.mark.parametrize("state", ["Patch Machine", proved("Check Gates"), proved("Summarise Run")])
 def test_a_run_is_started_once_however_often_one_name_is_given(state: str) -> None:
     with fleet_of_four() as scene:
         arn = scene.start_run("web", POLICY, name=NIGHT)
-        scene.account.clock.run(
-            until=lambda: any(state in scene.states(view.arn) for view in scene.account.executions())
-        )
+        scene.run_until_any(lambda _, entered: entered == state)
 
         again = scene.start_run("web", POLICY, name=NIGHT)
         run = scene.view(arn, settle=True)

@@ -36,7 +36,7 @@ def test_a_run_that_is_killed_while_a_member_is_patched_says_what_became_of_it(c
         group, monitor = scene.tagged_group("web", 3)
         scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
         arn = scene.start_run("web", QUICKLY)
-        scene.account.clock.run(until=lambda: bool(scene.view(arn).children))
+        scene.run_until_any(lambda arn, _: ":drydock-PatchInstance:" in arn)
         scene.run_for(minutes=2)
 
         scene.account.stop_execution(arn)
@@ -64,7 +64,7 @@ def test_a_roll_that_somebody_stops_fails_its_run_and_is_named() -> None:
         monitor.check()
         assert (run.status, run.outcome) == ("FAILED", "failed")
         assert run.outcomes == {"web-1": "failed", "web-2": "not_attempted", "web-3": "not_attempted"}
-        assert "web: ABORTED: Mistake: the wrong group" in run.summary.body
+        assert "web: Mistake: the wrong group" in run.summary.said
         assert_group_given_back(scene, group, sizes=(2, 3, 5))
 
 

@@ -17,6 +17,7 @@ from tests.faults.runs import (
     fleet_of_four,
     note_time,
 )
+from tests.proved import proved
 from tests.scenarios.run.scenario import RunScenario
 
 OF_CHILDREN = ("Admit Machine", "Patch Machine", "Record Outcome")
@@ -30,7 +31,7 @@ def _arm(scene: RunScenario, stop: Fault, cancellations: str, events: str) -> li
     return note_time(scene, strikes)
 
 
-@pytest.mark.parametrize("events", ["delivered", "lost"])
+@pytest.mark.parametrize("events", [proved("delivered"), "lost"])
 @pytest.mark.parametrize("after", [240, 900])
 def test_a_run_whose_cancellations_are_lost_is_stopped_by_giving_back(after: float, events: str) -> None:
     with fleet_of_four() as scene:
@@ -44,7 +45,7 @@ def test_a_run_whose_cancellations_are_lost_is_stopped_by_giving_back(after: flo
         assert sum(began > moments[0] for began in run.began.values()) <= LIMIT
         assert run.outcomes["web-4"] == "not_attempted"
         assert run.status == "ABORTED"
-        assert "somebody stopped the run" in run.summary.body
+        assert "somebody stopped the run" in run.summary.said
 
 
 @pytest.mark.parametrize("budget", [0, 1])
@@ -67,20 +68,15 @@ def test_a_machine_whose_execution_somebody_stops_is_a_failure_like_any_other(bu
         assert run.status == "FAILED"
 
 
-@pytest.mark.parametrize("cancellations", ["arrive", "lost"])
+@pytest.mark.parametrize("cancellations", [proved("arrive"), "lost"])
 @pytest.mark.parametrize("state", OF_CHILDREN)
 def test_a_child_of_the_map_that_somebody_stops_costs_its_machine_and_no_other(state: str, cancellations: str) -> None:
     with fleet_of_four() as scene:
         scene.given(*([LoseCancellations()] if cancellations == "lost" else []))
         arn = scene.start_run("web", {**AT_ONCE, "maxConcurrency": 1}, name=NIGHT)
-        account = scene.account
-
-        def child() -> str | None:
-            return next((view.arn for view in account.executions() if state in scene.states(view.arn)), None)
-
-        account.clock.run(until=lambda: child() is not None)
+        child = scene.run_until_any(lambda _, entered: entered == state)
         scene.run_for(0.12 / 60)
-        account.stop_execution(str(child()))
+        scene.account.stop_execution(child)
         run = scene.view(arn, settle=True)
 
         assert_keeps_promises(scene, run)
@@ -101,7 +97,7 @@ def test_a_run_that_lasts_longer_than_it_may_is_given_back_like_one_that_was_sto
         assert run.status == "TIMED_OUT"
         assert_keeps_promises(scene, run)
         assert run.outcomes["web-4"] == "not_attempted"
-        assert "TIMED_OUT" in run.summary.body or "time" in run.summary.body
+        assert "TIMED_OUT" in run.summary.said or "time" in run.summary.said
 
 
 def test_a_run_killed_before_its_first_state_is_told_of_all_the_same() -> None:
@@ -113,7 +109,7 @@ def test_a_run_killed_before_its_first_state_is_told_of_all_the_same() -> None:
 
         assert scene.states(arn) == []
         assert (run.status, run.outcome, run.children) == ("ABORTED", "stopped", [])
-        assert "at once" in run.summary.body
+        assert "at once" in run.summary.said
         assert_keeps_promises(scene, run)
 
 

@@ -28,7 +28,6 @@ NOT_YET_MOVED = {
     "group/admission.py",
     "group/giving_back.py",
     "group/golden_images.py",
-    "group/messages.py",
     "group/member_turns.py",
     "group/refilling.py",
     "group/rolling.py",
@@ -40,7 +39,6 @@ NOT_YET_MOVED = {
     "machine/evidence.py",
     "machine/giving_back.py",
     "machine/images.py",
-    "machine/messages.py",
     "machine/operating_systems.py",
     "machine/ownership.py",
     "machine/power.py",
@@ -70,11 +68,9 @@ NOT_YET_MOVED = {
     "request/policy.py",
     "run/gates.py",
     "run/giving_back.py",
-    "run/messages.py",
     "run/needs.py",
     "run/outcomes.py",
     "run/planning.py",
-    "run/reports.py",
     "run/running.py",
     "run/summarising.py",
     "telling/failures.py",
@@ -135,7 +131,7 @@ def _named(key: ast.AST) -> list[str]:
     """The sentences that a call may say: one by its key, or all that begin as the key does that is made."""
     written = _written(key)
     assert written, ast.unparse(key)
-    wanted = re.compile(".+".join(map(re.escape, written.split("{}"))))
+    wanted = re.compile("[^.]+".join(map(re.escape, written.split("{}"))))
     return [one for one in ENGLISH.sentences if wanted.fullmatch(one)]
 
 
@@ -189,7 +185,7 @@ def test_every_sentence_of_the_catalogue_is_said() -> None:
 
 
 def test_a_place_holder_is_written_in_one_of_the_ways_of_a_language() -> None:
-    ways = {"", "number", "time", "day", "span", "list", "some"}
+    ways = {"", "number", "time", "day", "clock", "span", "list", "some"}
     for key, sentence in ENGLISH.sentences.items():
         for name, spec in _place_holders(sentence).items():
             assert spec in ways or "|" in spec or "#" in spec, f"{key}: {name}:{spec}"

@@ -109,4 +109,4 @@ def test_every_key_that_a_state_sends_as_data_is_read_by_its_function(state: Sta
 
 
 def test_the_keys_of_a_function_that_has_many_are_found() -> None:
-    assert {"failure", "probeBefore", "healthAfterImage", "runId"} <= reads("release_instance")
+    assert {"failure", "probeBefore", "probeBeforeImage", "runId"} <= reads("release_instance")

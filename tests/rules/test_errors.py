@@ -8,9 +8,8 @@ from drydock import errors
 from drydock.catalogue.english.language import ENGLISH
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError
-from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.telling.text import advice_for
-from tests.rules.project import LAYER, ROOT, retries_seconds, states
+from tests.rules.project import LAYER, ROOT, states
 
 AWS_ERRORS = {
     "Lambda.AWSLambdaException",
@@ -36,9 +35,6 @@ TRANSIENT = {
     "Sandbox.Timedout",
     "ServiceUnavailableError",
 }
-
-OUTLIVES_A_FUNCTION = {"Announce Success"}
-"""The states that meet ServiceUnavailableError as long as another function may be at the same work."""
 
 ENDS = {"ABORTED", "TIMED_OUT"}
 """How an execution ends that failed with no error of its own."""
@@ -102,17 +98,7 @@ def test_every_task_retries_what_is_transient_with_full_jitter() -> None:
         assert {name for retrier in transient for name in retrier["ErrorEquals"]} == expected, state.name
         for retrier in transient:
             assert retrier["BackoffRate"] > 1, state.name
-            outlives = state.name in OUTLIVES_A_FUNCTION and retrier["ErrorEquals"] == ["ServiceUnavailableError"]
-            assert retrier.get("JitterStrategy") == (None if outlives else "FULL"), state.name
-
-
-def test_what_another_function_may_be_at_is_tried_again_until_that_function_is_dead() -> None:
-    """Full jitter may wait for no time at all, so these retriers have none."""
-    for state in states("Task"):
-        if state.name in OUTLIVES_A_FUNCTION:
-            (retrier,) = [one for one in state.retriers if "ServiceUnavailableError" in one["ErrorEquals"]]
-            assert "JitterStrategy" not in retrier, state.name
-            assert retries_seconds(retrier) > FUNCTION_LIFETIME.total_seconds(), state.name
+            assert retrier.get("JitterStrategy") == "FULL", state.name
 
 
 def test_no_error_is_named_by_two_retriers_of_a_state() -> None:

@@ -108,7 +108,7 @@ def test_no_other_module_looks_an_intent_up_by_a_text() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(("name", "value"), sorted(CONSTRUCTORS.items()))
+@pytest.mark.parametrize(("name", "value"), sorted(item for item in CONSTRUCTORS.items() if item[0] != "again"))
 def test_the_kind_of_an_intent_and_what_it_is_about_can_be_told_from_its_name(name: str, value: str) -> None:
     kind = intents.kind_of(value)
     assert kind in set(KINDS.values()), name
@@ -120,6 +120,12 @@ def test_the_kind_of_an_intent_that_is_about_nothing_more_is_its_name() -> None:
     fixed = [row for row in TABLE if "<" not in row]
     assert [intents.kind_of(name) for name in fixed] == fixed
     assert [intents.member_of(name) for name in fixed] == ["" for _ in fixed]
+
+
+def test_a_command_that_is_sent_again_is_of_the_same_kind() -> None:
+    for command in (intents.INSTALL, intents.FINISH_INSTALL, intents.scan("After")):
+        assert intents.kind_of(intents.again(command, 12)) == intents.kind_of(command)
+        assert intents.again(command, 1) == command
 
 
 def test_a_zone_is_read_from_the_launch_in_it() -> None:

@@ -75,10 +75,12 @@ POLLED_SECONDS = {
     "InstanceNotReadyError": 600.0,
     "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
+    "PatchingNotReadyError": 1800.0,
     "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
 """How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
-that others change a quarter of an hour; a run waits for the executions of its machines as long as these may last."""
+that others change a quarter of an hour, a machine that others patch half an hour; a run
+waits for the executions of its machines as long as these may last."""
 
 SENDS_COMMANDS = {
     "check_health",
@@ -90,13 +92,10 @@ SENDS_COMMANDS = {
 }
 
 ENDED_BY_GIVE_BACK = {
-    PATCH_INSTANCE: {"Settle Commands", "Settle Commands After Image", "Restore Power", "Release Instance"},
+    PATCH_INSTANCE: {"Settle Commands", "Restore Power", "Release Instance", "Release Instance After Failure"},
     ROLL_GROUP: {"Remove Surge", "Restore Group", "Release Group"},
 }
 """What fails straight away: the lease stays, and give_back ends the work; or the lease is gone already."""
-
-FORGIVEN = {"Announce Success"}
-"""What may fail without failing the execution: the machine is well and released by then."""
 
 UNCAUGHT = {
     "Record Member": "its item fails, which the Map tolerates; the group's lease still says that its end is not known",
@@ -108,6 +107,7 @@ UNCAUGHT = {
 NO_STEPS = {
     "alert_failure": "EventBridge invokes it when an execution ends badly, and the sweep",
     "decide_run": "approvers invoke it by the function URL, and EventBridge when they write a parameter",
+    "follow_image": "resume_waiting hands an image over to it that has ended, and the sweep",
     "give_back": "EventBridge invokes it when an execution ends badly, and the schedule",
     "resume_waiting": "EventBridge invokes it when something happened that a step may wait for",
 }
@@ -298,7 +298,8 @@ def test_every_task_and_map_catches_everything_unless_what_happens_then_is_known
         if state.name in UNCAUGHT:
             assert not state.catchers, state.name
             is_last = reached(flow(state.flow), following(flow(state.flow), Node(state.name, False)))
-            assert flow(state.flow).is_of_items or "Succeed" in {node.state for node in is_last}, state.name
+            names = {node.state for node in is_last} or {state.name}
+            assert any(is_good_end(flow(state.flow).states[name]) for name in names), state.name
 
 
 def test_all_variables_are_assigned_in_the_first_state_however_it_ends() -> None:
@@ -319,41 +320,27 @@ def test_a_catch_remembers_the_error_and_its_cause() -> None:
     error = {"Error": "ImageFailedError", "Cause": "no"}
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
-            if state.name not in FORGIVEN:
-                value = _value(
-                    catcher["Assign"][flow(state.flow).failure],
-                    **{flow(state.flow).failure: None},
-                    states={"errorOutput": error, "input": {}},
-                )
-                assert value == {"error": "ImageFailedError", "cause": "no"}, state.name
+            value = _value(
+                catcher["Assign"][flow(state.flow).failure],
+                **{flow(state.flow).failure: None},
+                states={"errorOutput": error, "input": {}},
+            )
+            assert value == {"error": "ImageFailedError", "cause": "no"}, state.name
 
 
 def test_an_error_without_a_cause_is_remembered_and_told_without_one() -> None:
     error = {"Error": "States.HeartbeatTimeout"}
     for state in [*states("Task"), *_maps()]:
         for catcher in state.catchers:
-            if state.name not in FORGIVEN:
-                value = _value(
-                    catcher["Assign"][flow(state.flow).failure],
-                    **{flow(state.flow).failure: None},
-                    states={"errorOutput": error, "input": {}},
-                )
-                assert value["error"] == "States.HeartbeatTimeout", state.name
-                assert not value.get("cause"), state.name
+            value = _value(
+                catcher["Assign"][flow(state.flow).failure],
+                **{flow(state.flow).failure: None},
+                states={"errorOutput": error, "input": {}},
+            )
+            assert value["error"] == "States.HeartbeatTimeout", state.name
+            assert not value.get("cause"), state.name
     for fail in states("Fail"):
         assert _ends_with(fail, {"error": "States.Timeout"}) == ("States.Timeout", "")
-
-
-def test_what_is_forgiven_is_said_in_the_output_beside_all_the_rest() -> None:
-    for state in _tasks():
-        if state.name in FORGIVEN:
-            (catcher,) = state.catchers
-            assert flow(state.flow).states[catcher["Next"]].type == "Succeed", state.name
-            assert "Assign" not in catcher, state.name
-            states_variable = {"errorOutput": {"Error": "AwsCallFailedError", "Cause": "denied"}}
-            outcome = _value(catcher["Output"], outcome={"verdict": "compliant"}, states=states_variable)
-            assert outcome.pop("verdict") == "compliant", state.name
-            assert list(outcome.values()) == ["AwsCallFailedError"], state.name
 
 
 def _ends_with(fail: State, failure: dict[str, str]) -> tuple[str, str]:
@@ -415,18 +402,21 @@ def test_a_machine_fails_with_the_first_error_and_cause() -> None:
         assert _ends_with(state, first) == ("HookFailedError", "the first")
 
 
+def is_good_end(state: State) -> bool:
+    """Whether an execution that ends with a state has succeeded: with its last task, or a Succeed state."""
+    return state.type == "Succeed" or bool(state.body.get("End"))
+
+
 def _ends(one: Flow, nodes: set[Node]) -> set[str]:
-    """The types of the states in which paths from nodes end."""
-    ends = {one.states[node.state].type for node in reached(one, nodes)}
-    return ends & {"Succeed", "Fail"}
+    """How paths from nodes end: good or Fail."""
+    ends = [one.states[node.state] for node in reached(one, nodes)]
+    return {"good" if is_good_end(state) else "Fail" for state in ends if is_good_end(state) or state.type == "Fail"}
 
 
 def test_every_failure_path_ends_in_fail() -> None:
     for one in machines():
         found = failures(one.flow)
-        unknown = {state.name for state in one.flow.states.values() if state.type in ("Task", "Map")} - set(found)
-        assert unknown <= FORGIVEN, one.logical_id
-        assert FORGIVEN.isdisjoint(found)
+        assert {state.name for state in one.flow.states.values() if state.type in ("Task", "Map")} <= set(found)
         for name, starts in found.items():
             assert _ends(one.flow, starts) == {"Fail"}, f"after {name} fails"
 
@@ -436,9 +426,9 @@ def test_a_machine_without_a_failure_succeeds() -> None:
         ends = {
             node.state
             for node in reached(one, [Node(one.first.name, False)])
-            if not node.failed and one.states[node.state].type in ("Succeed", "Fail")
+            if not node.failed and (is_good_end(one.states[node.state]) or one.states[node.state].type == "Fail")
         }
-        assert {one.states[end].type for end in ends} == {"Succeed"}
+        assert all(is_good_end(one.states[end]) for end in ends) and ends
 
 
 def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> None:
@@ -453,7 +443,7 @@ def test_what_becomes_of_a_machine_of_a_run_is_recorded_and_fails_nothing() -> N
         assert reached(items, after, without=["Record Outcome"]) == set(), f"after {name}"
     recording = items.states["Record Outcome"].body["Arguments"]["Payload"]["data"]
     assert recording["failure"] == f"{{% ${items.failure} %}}"
-    assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
+    assert _ends(items, {Node(items.first.name, False)}) == {"good"}
 
 
 def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> None:
@@ -469,7 +459,7 @@ def test_what_becomes_of_a_member_of_a_roll_is_recorded_and_fails_nothing() -> N
         }, f"after {name}"
     recording = items.states["Record Member"].body["Arguments"]["Payload"]["data"]
     assert recording["failure"] == f"{{% ${items.failure} %}}"
-    assert _ends(items, {Node(items.first.name, False)}) == {"Succeed"}
+    assert _ends(items, {Node(items.first.name, False)}) == {"good"}
 
 
 def test_a_member_that_may_have_left_service_is_returned_however_its_patching_ends() -> None:
@@ -548,7 +538,7 @@ def test_every_execution_that_a_state_starts_has_the_name_that_admission_gave_it
         admission = flow(state.flow).first
         assert admission.function.folder == {ITEMS: "admit_machine", MEMBERS: "take_turn"}[state.flow]
         assert admission.body["Assign"]["admission"] == "{% $states.result.Payload %}"
-        path = reached(flow(state.flow), [Node(admission.name, False)], without=["Was It Admitted?", "Was It Taken?"])
+        path = reached(flow(state.flow), [Node(admission.name, False)], without=["What Was Admitted?", "Was It Taken?"])
         assert state.name not in {node.state for node in path}, "it is started without admission"
 
 
@@ -572,23 +562,27 @@ def test_no_task_token_gets_into_the_data_of_states() -> None:
         assert not re.search(r"context(?!\.Execution\.(Id|RedriveCount)\b)", assigned), state.name
 
 
+RELEASES = ["Release Instance", "Release Instance After Failure"]
+
+
 def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
     patch = flow(PATCH_INSTANCE)
     for name, expected in ENDED_BY_GIVE_BACK.items():
         ending = {state for state, starts in failures(flow(name)).items() if Node("Fail", True) in starts}
         assert ending == expected, name
     for name, starts in failures(patch).items():
-        if name == "Release Instance":
+        if name in RELEASES:
             continue
-        around = reached(patch, starts, without=["Release Instance"])
+        around = reached(patch, starts, without=RELEASES)
         before = {node.state for node in around if Node("Fail", True) in following(patch, node)}
         assert before <= ENDED_BY_GIVE_BACK[PATCH_INSTANCE], f"after {name} fails"
 
 
-def test_a_success_passes_the_release() -> None:
+def test_only_the_release_is_a_good_end_and_only_without_a_failure() -> None:
     patch = flow(PATCH_INSTANCE)
-    around = reached(patch, [Node(patch.first.name, False)], without=["Release Instance"])
-    assert "Succeed" not in {node.state for node in around}
+    assert [name for name, state in patch.states.items() if is_good_end(state)] == ["Release Instance"]
+    ways = {node for name, starts in failures(patch).items() if name != "Release Instance" for node in starts}
+    assert not any(node.state == "Release Instance" for node in reached(patch, ways) if node.failed)
 
 
 def test_a_refused_machine_is_not_touched() -> None:
@@ -602,11 +596,8 @@ def test_a_refused_machine_is_not_touched() -> None:
 def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
     patch = flow(PATCH_INSTANCE)
     senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS}
-    # The power stays as it is after the image.
-    last = {"Check Health After Image", "Run Hook On Exit At Last"}
     for name in senders:
-        settle = "Settle Commands After Image" if name in last else "Settle Commands"
-        assert [catcher["Next"] for catcher in patch.states[name].catchers] == [settle], name
+        assert [catcher["Next"] for catcher in patch.states[name].catchers] == ["Settle Commands"], name
 
 
 AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
@@ -614,6 +605,13 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("What Comes Before Patching?", "Enter Standby"): ({"leave": {"owner": 1}, "hasLeft": False}, {"hasLeft": True}),
     ("What Comes Before Patching?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "ran"}}),
     ("What Comes Before Patching?", "Back Up Before"): ({"isBackedUp": False}, {"isBackedUp": True}),
+    ("What Comes Before Patching?", "Take Image Before"): (
+        {
+            "isBackedUp": False,
+            "policy": {"operation": "Install", "backup": {"before": {"take": True, "wait": "begun"}}},
+        },
+        {"isBackedUp": True},
+    ),
     ("What Is To Be Done?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "failed"}}),
     ("What Follows Patching?", "Run Hook After Install"): ({"hooks": {}}, {"hooks": {"postInstall": "failed"}}),
     ("What Follows Patching?", "Probe Instance After Install"): (
@@ -634,16 +632,17 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
         {"machine": {"power": "stopped"}, "isPowerRestored": False},
         {"isPowerRestored": True},
     ),
-    ("Is Its Health To Be Checked Again?", "Check Health After Image"): (
-        {"healthAfterImage": None},
-        {"healthAfterImage": {"succeeded": True}},
-    ),
-    ("Is Its Health To Be Checked Again?", "Run Hook On Exit At Last"): (
-        {"hooks": {"beforeAnything": "ran"}},
-        {"hooks": {"beforeAnything": "ran", "onExit": "failed"}},
-    ),
+    ("What Follows Patching?", "Probe Instance Before Image"): ({"isImagedAfter": False}, {"isImagedAfter": True}),
+    ("What Is To Be Done?", "Wait Until Drained"): ({"leave": {"owner": 1}, "hasLeft": False}, {"hasLeft": True}),
 }
 """What a question that is come back to knows before it leads to a state, and what else after that state."""
+
+ASSIGNED_LATER = {
+    "Enter Standby": "Await Standby",
+    "Wait Until Drained": "Await Standby",
+    "Probe Instance Before Image": "Take Image With Reboot",
+}
+"""The states after which that is known only once the next has passed, and the next."""
 
 
 def test_nothing_goes_round_for_ever() -> None:
@@ -658,10 +657,9 @@ def test_nothing_goes_round_for_ever() -> None:
         [condition] = [one["Condition"] for one in patch.states[question].body["Choices"] if one["Next"] == name]
         assert _value(condition, **{**usual, **before}) is True, (question, name)
         assert _value(condition, **{**usual, **before, **after}) is False, (question, name)
-        state = patch.states[name]
         for variable in after:
             if variable != "scan":
-                assigning = patch.states["Await Standby"] if name == "Enter Standby" else state
+                assigning = patch.states[ASSIGNED_LATER.get(name, name)]
                 assert variable in assigning.body["Assign"], (name, variable)
 
 

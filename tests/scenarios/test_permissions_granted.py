@@ -103,6 +103,7 @@ DISTURBED = (
     Case("deaf-agents", {"durations": Durations(command=400)}, AGENTS),
     _failing("no-agent", "delivery_timeout:AWS-UpdateSSMAgent", {}, AGENTS),
     _failing("no-image", "image_fails"),
+    _failing("no-image-after", "image_fails", {}, {"backup": {"before": {"take": False}}}),
     _failing("no-start", "start_falls_back", WINDOWS),
     _failing("no-probe", "probe_garbage"),
     _failing("no-installation", "delivery_timeout:AWS-RunPatchBaseline"),
@@ -172,7 +173,7 @@ def _lose_image(instance: str) -> list[FailCall]:
 
 def _go_well(scene: Scenario) -> None:
     """With a first message that cannot be published."""
-    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="announce_success"))
+    scene.given(FailCall("sns:Publish", "ThrottlingException", caller="alert_failure"))
     linux, *_ = _start(
         scene,
         Case("linux", policy=BASELINE),
@@ -235,10 +236,11 @@ def _kill(scene: Scenario) -> None:
 
 
 def _run_until_called(scene: Scenario, execution: str, operation: str) -> None:
-    calls = scene.account.calls.calls
-    scene.account.clock.run(
-        until=lambda: any(call.caller.execution == execution and call.operation == operation for call in calls)
+    called: list[str | None] = []
+    scene.account.calls.observers.append(
+        lambda call: called.append(call.caller.execution) if call.operation == operation else None
     )
+    scene.account.clock.run(until=lambda: execution in called)
 
 
 def _run_in_every_way(scene: RunScenario) -> None:
@@ -365,13 +367,7 @@ def _roll(scene: Scenario, name: str, policy: Mapping[str, Any] = {}, /, *, memb
 def _stop_roll_at_once(scene: Scenario) -> None:
     """The engine stops the execution of the member itself."""
     execution = _roll(scene, "cancelled")
-    member = next(one for one in scene.fleet.machines if one.name == "cancelled-1")
-
-    def patches() -> bool:
-        views = [view for view in scene.account.executions() if view.machine == "drydock-PatchInstance"]
-        return any(view.status == "RUNNING" and view.input["instanceId"] == member.instance_id for view in views)
-
-    scene.account.clock.run(until=patches)
+    scene.run_until_any(lambda arn, _: ":drydock-PatchInstance:cancelled-" in arn)
     scene.run_for(1)
     scene.account.stop_execution(execution)
     scene.settle()
@@ -413,16 +409,12 @@ def _roll_in_every_way(scene: RunScenario) -> None:
 
 def _lose_end_of_member(scene: RunScenario) -> None:
     """Somebody stops the child of the roll's Map that waits for the member to serve again."""
-    execution = _roll(scene, "unended")
-    account = scene.account
-
-    def find() -> str | None:
-        children = [view.arn for view in account.executions() if view.machine == "drydock-RollGroup/Members"]
-        return next((arn for arn in children if scene.states(arn)[-1:] == ["Await In Service"]), None)
-
-    account.clock.run(until=lambda: find() is not None or account.execution(execution).status != "RUNNING")
+    _roll(scene, "unended")
+    waiting = scene.run_until_any(
+        lambda arn, state: ":drydock-RollGroup/Members:" in arn and state == "Await In Service"
+    )
     scene.run_for(0.5)
-    account.stop_execution(str(find()))
+    scene.account.stop_execution(waiting)
     scene.settle()
 
 

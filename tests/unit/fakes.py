@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,8 @@ from typing import Any
 
 from drydock.aws.ec2 import Ec2, Image, Instance
 from drydock.aws.executions import Executions
-from drydock.aws.ssm import DELIVERY_SECONDS, Agent, Invocation, PatchState, Ssm
+from drydock.aws.ssm import DELIVERY_SECONDS, Agent, CommandDocument, Invocation, PatchState, Ssm
+from drydock.documents import PinnedDocument
 from drydock.errors import DrydockError, InstanceNotFoundError, PowerNotRestoredError
 
 
@@ -59,6 +60,8 @@ class FakeEc2(Ec2):
         self.faults = Faults()
         self.instances: dict[str, dict[str, Any]] = {}
         self.images: dict[str, dict[str, Any]] = {}
+        self.snapshots: dict[str, dict[str, str]] = {}
+        """The states of the snapshots that EC2 shows, by volume, by the name of their image."""
         self.deprecated: dict[str, datetime] = {}
         self.stop_protected: set[str] = set()
         self.failing_checks: set[str] = set()
@@ -144,18 +147,33 @@ class FakeEc2(Ec2):
     def find_image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
 
+    def find_images(self, image_ids: Iterable[str]) -> dict[str, Image]:
+        return {image_id: self.images[image_id] for image_id in image_ids if image_id in self.images}
+
+    def snapshots_of(self, image_name: str, since: datetime) -> dict[str, str]:
+        return self.snapshots.get(image_name, {})
+
     def deprecate_image(self, image_id: str, at: datetime) -> None:
         with self.faults.around("deprecate_image"):
             self.deprecated[image_id] = at
 
-    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+    def set_tags(self, resource: str, tags: Mapping[str, str]) -> None:
         with self.faults.around("set_tags"):
-            self.put_tags(instance_id, **tags)
+            if resource in self.images:
+                self.images[resource]["Tags"].update(tags)
+            else:
+                self.put_tags(resource, **tags)
 
     def remove_tags(self, instance_id: str, keys: Sequence[str]) -> None:
         with self.faults.around("remove_tags"):
             tags = self.instances[instance_id]["Tags"]
             self.instances[instance_id]["Tags"] = [tag for tag in tags if tag["Key"] not in keys]
+
+
+def a_document(name: str, version: str = "1", *, platforms: Sequence[str] = ()) -> CommandDocument:
+    """A Command document that runs anywhere."""
+    pinned: PinnedDocument = {"version": version, "hash": "ab" * 32, "hashType": "Sha256"}
+    return CommandDocument(name, "Command", "Active", platforms, pinned)
 
 
 @dataclass
@@ -164,6 +182,7 @@ class SentCommand:
     instance_id: str
     document: str
     version: str
+    hash: str
     parameters: dict[str, str]
     comment: str
     log_prefix: str
@@ -181,6 +200,7 @@ class FakeSsm(Ssm):
         self.parameters: dict[str, str] = {}
         self.agents: dict[str, Agent] = {}
         self.bad_documents: dict[str, str] = {}
+        self.documents: dict[str, CommandDocument | None] = {}
         self.sent: list[SentCommand] = []
         self.invocations: dict[str, Invocation] = {}
         self.cancelled: list[str] = []
@@ -200,14 +220,18 @@ class FakeSsm(Ssm):
     def find_agent(self, instance_id: str) -> Agent | None:
         return self.agents.get(instance_id)
 
-    def check_command_document(self, name: str, platform: str) -> str | None:
+    def check_command_document(self, name: str, platform: str, version: str = "$DEFAULT") -> str | None:
         return self.bad_documents.get(name)
+
+    def find_document(self, name: str, version: str = "$DEFAULT") -> CommandDocument | None:
+        found = self.documents.get(name, a_document(name))
+        return found if found is None or version in ("$DEFAULT", found.pinned["version"]) else None
 
     def send_command(
         self,
         instance_id: str,
         document: str,
-        version: str,
+        pinned: PinnedDocument,
         parameters: Mapping[str, str],
         comment: str,
         log_bucket: str,
@@ -219,7 +243,8 @@ class FakeSsm(Ssm):
                 f"00000000-0000-0000-0000-{number:012d}",
                 instance_id,
                 document,
-                version,
+                pinned["version"],
+                pinned["hash"],
                 dict(parameters),
                 comment,
                 log_prefix,

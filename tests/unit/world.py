@@ -72,6 +72,22 @@ def make_table(name: str) -> Table:
     return Table(name)
 
 
+def image_facts(days: int = 90, *, until: str = "available", crash_consistent: bool = False) -> dict[str, Any]:
+    """What stands in the intent of an image beside its name."""
+    return {
+        "until": until,
+        "crashConsistent": crash_consistent,
+        "volumes": [],
+        "deprecateAfterDays": days,
+        "imageSeconds": 3600,
+    }
+
+
+def made_image(image_id: str, state: str = "available", *, crash_consistent: bool = False) -> dict[str, Any]:
+    """An image as a result has it."""
+    return {"imageId": image_id, "state": state, "crashConsistent": crash_consistent, "reason": ""}
+
+
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = deepcopy(dict(below))
     for key, value in above.items():
@@ -127,6 +143,7 @@ class World:
             "stackTag": "",
             "notify": self.policy["notify"],
             "operation": self.policy["operation"],
+            "leave": None,
             **journal,
         }
         hold_as(self.table, holder, SUBJECT, self.clock()).activate(facts, "tag")

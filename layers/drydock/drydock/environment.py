@@ -48,7 +48,7 @@ class Environment:
         return f"{self.stack}-Reboot"
 
     def document_version(self, name: str) -> str:
-        """The newest of the stack's own documents: a stack update makes versions, but no defaults, of them."""
+        """Of what is not pinned: the newest of the stack's own documents, of which an update makes no defaults."""
         own = (self.probe_document, self.search_document, self.reboot_document)
         return "$LATEST" if name in own else "$DEFAULT"
 

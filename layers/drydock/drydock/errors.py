@@ -32,6 +32,8 @@ class DrydockError(Exception):
     """
     ends_run_as: ClassVar[EndsRunAs] = "failed"
     """The outcome of a run that ends with it before any machine was touched."""
+    is_urgent: ClassVar[bool] = False
+    """Whether somebody has to get up for what ended with it: it may not serve, or is not as it was found."""
 
 
 class InvalidInputError(DrydockError):
@@ -144,6 +146,26 @@ class ImageTimedOutError(DrydockError):
     """Raised when an image is still not available at the deadline."""
 
 
+class ImageNotReadyError(DrydockError):
+    """Raised when the image that a launch template shall learn is not finished yet."""
+
+
+class EarlierImageNotReadyError(DrydockError):
+    """Raised when an earlier image of the machine is not finished yet."""
+
+
+class SnapshotsNotReadyError(DrydockError):
+    """Raised when it cannot be seen yet that the snapshots of an image have begun."""
+
+
+class ImageRebootUnprovedError(DrydockError):
+    """Raised when a machine shows the same boot after the image for which it was to be rebooted."""
+
+
+class PatchedWithoutBackupError(DrydockError):
+    """Raised when the image before patching failed after the installation had begun, which the policy allows."""
+
+
 class InstanceStartFailedError(DrydockError):
     """Raised when a started instance fell back to stopped, or EC2 refused to start it."""
 
@@ -173,6 +195,8 @@ class AgentNotReadyError(DrydockError):
 class AgentUnreachableError(DrydockError):
     """Raised when status checks or the SSM Agent are still missing at the deadline."""
 
+    is_urgent = True
+
 
 class CommandNotReadyError(DrydockError):
     """Raised when it cannot be seen yet whether a command was sent."""
@@ -189,9 +213,13 @@ class CommandCancelledError(DrydockError):
 class CommandTimedOutError(DrydockError):
     """Raised when a command is not over at the deadline."""
 
+    is_urgent = True
+
 
 class CommandsNotSettledError(DrydockError):
     """Raised when a command of Drydock, or what one has begun, may still be at work at the deadline."""
+
+    is_urgent = True
 
 
 class ProbeFailedError(DrydockError):
@@ -204,6 +232,12 @@ class HookFailedError(DrydockError):
 
 class HealthCheckFailedError(DrydockError):
     """Raised when the health probe of the policy failed."""
+
+    is_urgent = True
+
+
+class PatchingNotReadyError(DrydockError):
+    """Raised when AWS-RunPatchBaseline cannot begin: another run of it is at work, or was two minutes ago."""
 
 
 class PatchStateNotReadyError(DrydockError):
@@ -248,6 +282,8 @@ class AgentVersionUnknownError(DrydockError):
 
 class PowerNotRestoredError(DrydockError):
     """Raised when an instance could not be given back the power state it had."""
+
+    is_urgent = True
 
 
 class InstanceDoneError(DrydockError):
@@ -421,6 +457,8 @@ class StandbyTimedOutError(DrydockError):
 class InServiceTimedOutError(DrydockError):
     """Raised when a member is still not in service and healthy at the deadline."""
 
+    is_urgent = True
+
 
 class RollStoppedError(DrydockError):
     """Raised when a roll through a group takes no further member, because one failed or a gate closed."""
@@ -435,6 +473,8 @@ class SurgeNotPossibleError(DrydockError):
 
 class GroupNotRestoredError(DrydockError):
     """Raised when an Auto Scaling group could not be given back as it was found."""
+
+    is_urgent = True
 
 
 class ServiceUnavailableError(DrydockError):

@@ -18,7 +18,7 @@ def cut_bytes(text: str, most: int) -> str:
     return kept.decode(errors="ignore") + _ELLIPSIS
 
 
-def first_of(names: Sequence[str], most: int = _MOST_NAMED) -> str:
-    """Names for people, the first of them, and how many more there are."""
-    more = len(names) - most
+def first_of(names: Sequence[str], most: int = _MOST_NAMED, total: int = 0) -> str:
+    """Names for people, the first of them, and how many more there are: of `total`, where not all are at hand."""
+    more = max(len(names), total) - min(len(names), most)
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

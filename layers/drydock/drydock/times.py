@@ -53,6 +53,11 @@ def find_zone(name: str) -> tzinfo:
         return UTC
 
 
+def in_zone(moment: datetime, zone: str) -> datetime:
+    """The same moment by the clocks of a zone."""
+    return moment.astimezone(find_zone(zone))
+
+
 def for_people(moment: datetime, zone: str) -> str:
     """`2026-01-13 01:40 +09:00 (Asia/Tokyo)`"""
     found = find_zone(zone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -47,12 +48,13 @@ def evaluate(expression: str, variables: dict[str, Any], uuid: Callable[[], str]
     `variables` are bound by name (without the dollar sign). Raises whatever the evaluator raises.
     """
     compiled = parse(expression)
-    bindings = {name: Utils.NULL_VALUE if value is None else value for name, value in variables.items()}
-    bindings["parse"] = Jsonata.JLambda(json.loads)
-    bindings["uuid"] = Jsonata.JLambda(lambda: uuid())
-    bindings["hash"] = Jsonata.JLambda(_hash)
-    bindings["partition"] = Jsonata.JLambda(_partition)
-    bindings["range"] = Jsonata.JLambda(_range)
+    # Of some thirty variables an expression reads one or two.
+    known = {**variables, **_FUNCTIONS, "uuid": Jsonata.JLambda(lambda: uuid())}
+    bindings = {
+        name: Utils.NULL_VALUE if known[name] is None else known[name]
+        for name in _variables_of(expression)
+        if name in known
+    }
     # Functions of the library look their evaluator up here.
     Jsonata.CURRENT.jsonata = compiled
     result = compiled.evaluate(None, bindings)
@@ -73,6 +75,20 @@ def _range(first: float, last: float, step: float) -> Any:
     # Up to the last number itself. One that is alone is returned alone, as of every sequence.
     found = list(range(math.floor(first), math.floor(last) + (1 if delta > 0 else -1), delta))
     return found[0] if len(found) == 1 else found
+
+
+_FUNCTIONS = {
+    "parse": Jsonata.JLambda(json.loads),
+    "hash": Jsonata.JLambda(_hash),
+    "partition": Jsonata.JLambda(_partition),
+    "range": Jsonata.JLambda(_range),
+}
+
+
+@lru_cache(maxsize=4096)
+def _variables_of(expression: str) -> tuple[str, ...]:
+    """The names that follow a dollar sign, each once."""
+    return tuple(dict.fromkeys(re.findall(r"\$(\w+)", expression)))
 
 
 def _to_json(value: Any) -> Any:

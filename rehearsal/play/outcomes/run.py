@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from drydock.records.runs import report_page_key
 from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.play.fleet_runs import RunExpectation
 from rehearsal.play.people import Answer
@@ -33,7 +36,10 @@ class WaveOutcome:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """One run. `plan` and `report` are what is stored, empty where nothing was; `label` is what people call it."""
+    """One run. `plan`, `report` and its `page` are what is stored, empty where nothing was.
+
+    `label` is what people call it.
+    """
 
     run_id: str
     label: str
@@ -46,6 +52,7 @@ class RunOutcome:
     error: str
     plan: Mapping[str, Any]
     report: Mapping[str, Any]
+    page: str
     waves: tuple[WaveOutcome, ...]
     answers: tuple[Answer, ...]
     messages: int
@@ -114,6 +121,7 @@ def _describe(
         error=str((report.get("failure") or {}).get("error", "")),
         plan=plan,
         report=report,
+        page=_read_page(account, bucket, view.name),
         waves=tuple(_waves(plan, report)),
         answers=own,
         is_late_unexpectedly=item.get("outcome") == "late" and (expect is None or expect.outcome != "late"),
@@ -123,10 +131,20 @@ def _describe(
 
 
 def _read(account: EmbeddedAccount, bucket: str, key: object) -> Mapping[str, Any]:
-    if not key:
-        return {}
-    found = account.client("s3").get_object(Bucket=bucket, Key=str(key))
-    return dict(json.loads(found["Body"].read()))
+    return dict(json.loads(_read_text(account, bucket, str(key)))) if key else {}
+
+
+def _read_page(account: EmbeddedAccount, bucket: str, run_id: str) -> str:
+    """Nothing where it is not there: it may not have been stored."""
+    try:
+        return _read_text(account, bucket, report_page_key(run_id))
+    except ClientError:
+        return ""
+
+
+def _read_text(account: EmbeddedAccount, bucket: str, key: str) -> str:
+    found = account.client("s3").get_object(Bucket=bucket, Key=key)
+    return str(found["Body"].read().decode())
 
 
 def _waves(plan: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[WaveOutcome]:

@@ -73,7 +73,7 @@ def _plan(run: RunOutcome, zone: tzinfo | None) -> str:
     text = f"{_count(machines, 'machine')} in {_count(waves, 'wave')}"
     text += f", done by {_clock(_instant(plan['predictedEnd'], zone), run.started, zone)} as predicted"
     text += f" (a guess for {_count(guessed, 'machine')})" if guessed else ""
-    return text + (f"; {late} predicted not to fit" if late else "")
+    return text + (f"; {late} not expected to fit unless others are quicker" if late else "")
 
 
 def _size_of(machine: Mapping[str, Any]) -> int:

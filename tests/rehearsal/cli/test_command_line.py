@@ -16,6 +16,7 @@ import pytest
 
 from rehearsal.play.serve import Server, serve_api, serve_url
 from rehearsal.world.fleet import Machine
+from tests.rehearsal.cli.command import start_command
 from tests.scenarios.machine.scenario import Scenario, scenario
 from tests.scenarios.run.test_without_url import template_without_url
 
@@ -26,16 +27,6 @@ TARGET = ("--target", "tag:Patch Group=web", "--minutes", "600")
 QUICKLY = timedelta(minutes=3)
 MOST_SECONDS = 60
 """The real time that a command may take."""
-
-COMMAND = """
-import sys
-from drydock_cli.main import carry_out
-from drydock_cli.stack import Stack
-names, decide_url = Stack.outputs.func, sys.argv[1]
-Stack.outputs = property(lambda stack: {**names(stack), "DecideUrl": decide_url} if decide_url else names(stack))
-raise SystemExit(carry_out(sys.argv[2:]))
-"""
-"""The command, for which the name of the function's URL, which no DNS knows, is another."""
 
 
 class Answer(NamedTuple):
@@ -51,31 +42,25 @@ class Answer(NamedTuple):
 class CommandLine:
     """Somebody at a terminal, with an account behind."""
 
-    def __init__(self, scene: Scenario, api: Server, page: Server | None) -> None:
+    def __init__(self, scene: Scenario, api: Server, page: Server | None, folder: Path) -> None:
         self.scene = scene
         self._api = api
         self._page = page
+        self._out, self._err = folder / "out", folder / "err"
 
     def __call__(self, *arguments: str, step: timedelta = timedelta(0), env: Mapping[str, str] | None = None) -> Answer:
         """Run a command to its end; after each of its calls, `step` of virtual time passes."""
         address = f"{self._page.address}/" if self._page else ""
-        command = [sys.executable, "-c", COMMAND, address, *arguments]
-        process = subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            env={**os.environ, "AWS_ENDPOINT_URL": self._api.address, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with process:
-            killer = threading.Timer(MOST_SECONDS, process.kill)
-            killer.start()
-            self._api.pump(lambda: self._pump_page() < 0 or process.poll() is not None, step)
-            killer.cancel()
-            assert process.stdout is not None and process.stderr is not None
-            return Answer(process.returncode, process.stdout.read(), process.stderr.read())
+        for path in (self._out, self._err):
+            path.write_text("")
+        environment = {**os.environ, "AWS_ENDPOINT_URL": self._api.address, **(env or {})}
+        process = start_command(arguments, environment, address, self._out, self._err)
+        killer = threading.Timer(MOST_SECONDS, process.kill)
+        killer.start()
+        self._api.pump(lambda: self._pump_page() < 0 or process.exitcode is not None, step)
+        killer.cancel()
+        assert process.exitcode is not None
+        return Answer(process.exitcode, self._out.read_text(), self._err.read_text())
 
     def _pump_page(self) -> int:
         return self._page.pump() if self._page else 0
@@ -85,13 +70,13 @@ class CommandLine:
 
 
 @pytest.fixture
-def drydock() -> Iterator[CommandLine]:
+def drydock(tmp_path: Path) -> Iterator[CommandLine]:
     with (
         scenario() as scene,
         serve_api(scene.account) as api,
         serve_url(scene.account, scene.stack.outputs["DecideUrl"], signed_as=APPROVER) as page,
     ):
-        yield CommandLine(scene, api, page)
+        yield CommandLine(scene, api, page, tmp_path)
 
 
 def start(drydock: CommandLine, name: str, *more: str, **policy: Any) -> None:
@@ -161,7 +146,7 @@ def test_a_run_that_waits_is_approved_by_approvers_alone_and_once(drydock: Comma
 
     assert waiting.code == 4
     assert "waiting for approval until" in waiting.out
-    assert (forbidden.code, forbidden.out.count("approved")) == (2, 0)
+    assert (forbidden.code, forbidden.out.count("is approved")) == (2, 0)
     assert forbidden.err.count("\n") == 1 and forbidden.err.endswith("(403)\n")
     assert (approval.code, approval.document["result"], approval.document["by"]) == (0, "approved", APPROVER)
     assert again.code == 2
@@ -175,7 +160,7 @@ def test_where_there_is_no_address_a_run_is_approved_by_the_command_alone(tmp_pa
         scenario(template=template_without_url(tmp_path)) as scene,
         serve_api(scene.account, signed_as=APPROVER) as api,
     ):
-        drydock = CommandLine(scene, api, None)
+        drydock = CommandLine(scene, api, None, tmp_path)
         drydock.machines("web-1")
         approvers(drydock, APPROVER)
         start(drydock, "night-1", approval={"required": True})

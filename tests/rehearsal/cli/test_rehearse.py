@@ -90,15 +90,14 @@ def test_the_story_of_the_window_stands_in_one_place(default_rehearsal: tuple[Re
     assert "mail-windows (i-" in note
     assert story[:begin] + story[end:] == [
         "  Window    drydock-MaintenanceWindow, Wed 2026-01-14 22:00 to Thu 02:00 (UTC+09:00)",
-        "  Plan      11 machines in 3 waves, done by Thu 01:56 as predicted (a guess for 8 machines); 1",
-        "            predicted not to fit",
+        "  Plan      11 machines in 3 waves, done by Thu 01:38 as predicted (a guess for 8 machines)",
         "  Left out  laboratory-linux: tag DrydockExclude says: measures until Friday",
         "            kiosk-windows: is running, and Systems Manager does not reach it: check the SSM Agent,",
         "            the instance profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager",
         "  Approval  asked at 22:00; approved by yuki.tanaka at 22:04 by a signed request (change 4711)",
-        "  Wave 1    22:04 to 22:32  canary, 1 machine: 1 succeeded",
-        "  Wave 2    22:42 to 23:10  1 machine: 1 succeeded",
-        "  Wave 3    23:10 to Thu 01:16  9 machines: 6 succeeded, 3 failed",
+        "  Wave 1    22:04 to 22:25  canary, 1 machine: 1 succeeded",
+        "  Wave 2    22:35 to 22:56  1 machine: 1 succeeded",
+        "  Wave 3    22:56 to Thu 00:21  9 machines: 6 succeeded, 3 failed",
         "  Outcome   failed  8 succeeded, 3 failed",
         "",
     ]
@@ -108,8 +107,8 @@ def test_the_summary_of_a_run_is_shown_as_people_get_it_and_other_messages_by_th
     default_rehearsal: tuple[Result, dict[str, Any]],
 ) -> None:
     output = default_rehearsal[0].output
-    assert "Look at this now: 3 of 11 machines failed." in output
-    assert "waiting for approval" in output
+    assert "Look tomorrow: 3 of 11 machines failed." in output
+    assert "Drydock: answer until" in output
     assert "Without an answer by then nothing is touched" not in output
 
 

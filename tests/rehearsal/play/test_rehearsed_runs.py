@@ -394,8 +394,8 @@ window:
 
     assert problems(outcome) == []
     [message] = outcome.messages
-    assert "nothing is left of the targets: i-0123456789abcdef0" in message.body
-    assert "Not urgent, but something is left to do" in message.body
+    assert "nothing is left of the targets: i-0123456789abcdef0" in message.said
+    assert "Look tomorrow: " in message.said
 
 
 def test_a_window_that_opens_again_before_it_closes_is_said_in_the_plan() -> None:

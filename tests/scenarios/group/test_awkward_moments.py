@@ -43,7 +43,7 @@ def test_a_member_that_waits_for_others_stays_when_an_alarm_rings_meanwhile(scen
     assert monitor.outages == []
     assert set(roll.outcomes.values()) == {"not_attempted"}
     assert set(roll.errors.values()) == {"AlarmRingingError"}
-    assert "alarm errors is in ALARM" in roll.summary.body
+    assert "alarm errors is in ALARM" in roll.summary.said
 
 
 def test_a_member_does_not_serve_while_its_stopped_installation_is_at_work(scene: RollScenario) -> None:
@@ -153,7 +153,7 @@ def test_a_killed_roll_gives_a_member_back_to_a_group_that_has_grown_to_its_max(
     assert scene.view(arn).status == "ABORTED"
     assert [member.state for member in group.members.values()] == ["InService"] * 4
     assert (group.desired, group.max) == (4, 4)
-    assert any("max is 4, not 3" in message.body for message in scene.view(arn).messages)
+    assert any("max is 4, not 3" in message.said for message in scene.view(arn).messages)
     assert scene.group_lease(group) is None
 
 
@@ -170,7 +170,7 @@ def test_people_hear_of_what_a_killed_roll_could_not_give_back(scene: RollScenar
     told = [message for message in scene.view(arn).messages if message.attributes.get("kind") == "group"]
     out = next(member.instance_id for member in group.members.values() if member.state == "Standby")
     assert len(told) == 2
-    assert f"{out} is in standby still and was left there: it does not run" in told[1].body
+    assert f"{out} is in standby still and was left there: it does not run" in told[1].said
 
 
 def test_a_member_that_the_policy_holds_is_held_although_its_roll_is_stopped_first(scene: RollScenario) -> None:
@@ -182,7 +182,7 @@ def test_a_member_that_the_policy_holds_is_held_although_its_roll_is_stopped_fir
 
     assert [member.state for member in group.members.values()].count("Standby") == 1
     assert roll.moves == {"held-1": "hold"}
-    assert "Held in standby, as the policy says" in roll.messages[-1].body
+    assert "Held in standby, as the policy says" in roll.messages[-1].said
     assert scene.group_lease(group) is None
 
 
@@ -209,7 +209,7 @@ def test_min_is_what_it_was_also_when_a_policy_has_scaled_in_below_it(scene: Rol
 def test_a_member_that_does_not_get_into_standby_fails_and_no_other_is_drained(scene: RollScenario) -> None:
     group, monitor = scene.group("slow", 3, min=1, zones=1)
     arn = scene.start_roll(group, QUICKLY)
-    scene.account.clock.run(until=lambda: "Roll Members" in scene.states(arn))
+    scene.run_until(arn, "Roll Members")
     targets = group.target_groups[0]
     targets.spec = replace(targets.spec, deregistration_delay=1500)
 

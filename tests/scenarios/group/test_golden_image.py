@@ -91,8 +91,8 @@ def test_a_group_that_follows_the_latest_version_launches_from_a_patched_member_
     assert second.created >= max(child.stopped for child in view.children if child.stopped)
     assert template_of(group).default == 1
     assert refreshed(view)["version"] == "2"
-    assert "Version 2 is version 1 with" in view.summary.body
-    assert "New members are launched from it." in view.summary.body
+    assert "Version 2 is version 1 with" in view.summary.said
+    assert "New members are launched from it." in view.summary.said
     assert_group_given_back(scene, group, sizes=(1, 2, 4))
 
     group.set_desired(3)
@@ -166,7 +166,7 @@ def test_the_default_version_stays_where_the_policy_does_not_allow_it(scene: Rol
     template = template_of(group)
     assert (len(template.versions), template.default) == (2, 1)
     assert refreshed(view)["isDefault"] is False
-    assert "The group launches from $Default as before: let it use 2" in view.summary.body
+    assert "The group launches from $Default as before: let it use 2" in view.summary.said
 
 
 def test_the_default_version_moves_where_the_policy_allows_it_and_who_else_uses_it_is_told(
@@ -183,8 +183,8 @@ def test_the_default_version_moves_where_the_policy_allows_it_and_who_else_uses_
     assert template_of(group).default == 2
     assert refreshed(view)["isDefault"] is True
     assert refreshed(view)["otherGroups"] == {"batch": "1", "reports": "$Default"}
-    assert "It is the default now" in view.summary.body
-    assert "Other groups that use it: batch (1), reports ($Default)" in view.summary.body
+    assert "It is the default now" in view.summary.said
+    assert "Other groups that use it: batch (1), reports ($Default)" in view.summary.said
 
 
 def test_a_default_that_somebody_else_chose_meanwhile_stays(scene: RollScenario) -> None:
@@ -210,7 +210,7 @@ def test_a_group_that_is_pinned_to_a_version_stays_there(scene: RollScenario) ->
 
     assert view.status == "SUCCEEDED", view.execution.cause
     assert (group.template_version, template_of(group).default, len(template_of(group).versions)) == ("1", 1, 2)
-    assert "The group launches from 1 as before: let it use 2" in view.summary.body
+    assert "The group launches from 1 as before: let it use 2" in view.summary.said
 
 
 def test_what_cannot_learn_an_image_is_left_and_the_reason_told(scene: RollScenario) -> None:
@@ -274,7 +274,7 @@ def test_the_image_of_a_windows_member_is_told_not_to_be_generalised(scene: Roll
 
     assert view.status == "SUCCEEDED", view.execution.cause
     assert len(template_of(group).versions) == 2
-    assert "was not generalised (Sysprep): where the member is joined to a domain" in view.summary.body
+    assert "was not generalised (Sysprep): where the member is joined to a domain" in view.summary.said
 
 
 CALLS = {
@@ -326,7 +326,7 @@ def test_a_version_that_somebody_else_makes_meanwhile_is_told(scene: RollScenari
 
     assert view.status == "SUCCEEDED", view.execution.cause
     assert [version.data.get("UserData") for version in template.versions] == [None, "bmV3", None]
-    assert "somebody else made version 2 meanwhile: version 3 is made from 1" in view.summary.body
+    assert "somebody else made version 2 meanwhile: version 3 is made from 1" in view.summary.said
 
 
 @pytest.fixture(scope="module")
@@ -396,4 +396,4 @@ def test_a_roll_that_is_stopped_at_any_call_makes_nothing_after_it_and_tells_wha
             assert template.default == 2 or not told["isDefault"], name
         else:
             assert len(template.versions) <= 2, name
-            assert "look whether it was made" in view.summary.body, name
+            assert "look whether it was made" in view.summary.said, name

@@ -10,6 +10,7 @@ import pytest
 from rehearsal.world.fleet import Group
 from rehearsal.world.group_members import Change
 from rehearsal.world.group_specs import Unconfirmed
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     QUICKLY,
     RollScenario,
@@ -65,7 +66,7 @@ def test_members_that_are_launched_meanwhile_are_reported(scene: RollScenario) -
 
     new = next(key for key, member in group.members.items() if "new" in member.machine.name)
     assert any("launched" in problem and new in problem for problem in roll.problems)
-    assert new in roll.summary.body
+    assert new in roll.summary.said
 
 
 def test_members_that_are_launched_meanwhile_are_patched_where_the_policy_says_so(scene: RollScenario) -> None:
@@ -123,7 +124,7 @@ def test_a_member_that_is_scaled_in_while_it_is_worked_on_is_gone_and_the_roll_g
         "shrinks-3": "succeeded",
         "shrinks-4": "succeeded",
     }
-    assert "1 gone meanwhile" in roll.summary.body
+    assert "1 gone meanwhile" in roll.summary.said
     monitor.check()
     assert scene.group_lease(group) is None
     assert group.count_healthy() == group.desired
@@ -142,8 +143,19 @@ def test_a_group_that_wants_two_less_for_a_member_that_is_terminated_in_standby_
     assert_group_given_back(scene, group, sizes=(1, 3, 7))
 
 
-@pytest.mark.parametrize("decrement", [True, False])
-@pytest.mark.parametrize("what", ["EnteringStandby", "Standby", "Pending", "InService"])
+@pytest.mark.parametrize(
+    ("what", "decrement"),
+    [
+        ("EnteringStandby", True),
+        proved("EnteringStandby", False),
+        ("Standby", True),
+        ("Standby", False),
+        proved("Pending", True),
+        ("Pending", False),
+        ("InService", True),
+        proved("InService", False),
+    ],
+)
 def test_a_member_that_is_terminated_at_any_moment_of_its_turn_is_gone_and_no_failure(
     scene: RollScenario, what: str, decrement: bool
 ) -> None:
@@ -200,7 +212,7 @@ def test_bounds_that_somebody_changes_meanwhile_are_left_and_reported(scene: Rol
 
     assert roll.status == "SUCCEEDED"
     assert "min is 1: somebody else has set it, and Drydock left it" in roll.problems
-    assert "min is 1: somebody else has set it" in roll.summary.body
+    assert "min is 1: somebody else has set it" in roll.summary.said
     assert_group_given_back(scene, group, sizes=(1, 3, 9))
     monitor.check()
 
@@ -300,7 +312,7 @@ def test_an_alarm_that_rings_meanwhile_stops_the_roll_and_the_member_in_work_is_
     assert roll.outcomes == {"rings-1": "succeeded", "rings-2": "not_attempted", "rings-3": "not_attempted"}
     assert roll.errors == {"rings-2": "AlarmRingingError", "rings-3": "AlarmRingingError"}
     assert "2 were not attempted" in str(roll.execution.cause)
-    assert "roll-5xx" in roll.summary.body
+    assert "roll-5xx" in roll.summary.said
     assert_members_patched(group, "rings-1")
     assert_group_given_back(scene, group, sizes=(3, 3, 5))
     monitor.check()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rehearsal.world.group_specs import Unconfirmed
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     QUICKLY,
     RollScenario,
@@ -87,8 +88,8 @@ def test_no_zones_are_balanced_meanwhile_and_afterwards_only_if_they_were_before
     ("name", "batch", "lowest", "expected"),
     [
         pytest.param("room-0", 1, 2, 2, id="it has room"),
-        pytest.param("room-1", 1, 3, 2, id="it is at its min"),
-        pytest.param("room-2", 2, 3, 1, id="a batch of two"),
+        proved("room-1", 1, 3, 2, id="it is at its min"),
+        proved("room-2", 2, 3, 1, id="a batch of two"),
         pytest.param("room-3", 2, 2, 1, id="a batch of two with room for one"),
     ],
 )
@@ -122,7 +123,8 @@ def test_a_batch_of_two_takes_two_out_at_once_and_never_three(scene: RollScenari
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "least"), [("count", 1, 1), ("number", "2", 2), ("share", "50%", 2), ("rounded", "51%", 2)]
+    ("name", "wanted", "least"),
+    [proved("count", 1, 1), proved("number", "2", 2), proved("share", "50%", 2), ("rounded", "51%", 2)],
 )
 def test_the_policy_may_want_fewer_healthy_than_the_batch_leaves(
     scene: RollScenario, name: str, wanted: Any, least: int
@@ -170,7 +172,7 @@ def test_a_named_instance_that_is_no_member_in_service_is_said_to_be_left_out(sc
 
     assert (roll.status, roll.outcomes) == ("SUCCEEDED", {"named-1": "succeeded"})
     assert roll.problems == [f"left out, for they were not in service: {unknown}"]
-    assert unknown in roll.summary.body
+    assert unknown in roll.summary.said
 
 
 def test_a_member_that_somebody_has_put_into_standby_is_left_there_and_said_to_be(scene: RollScenario) -> None:
@@ -195,7 +197,7 @@ def test_a_scan_takes_no_member_out_and_marks_none(scene: RollScenario) -> None:
     assert monitor.outages == []
     assert scene.member_tags(group) == {}
     assert {change.what for change in group.log} & {"size", "EnteringStandby"} == set()
-    assert "2 scanned" in roll.summary.body
+    assert "2 scanned" in roll.summary.said
     assert_group_given_back(scene, group, sizes=(2, 2, 4))
 
 
@@ -205,7 +207,7 @@ def test_agents_are_brought_up_to_date_out_of_service(scene: RollScenario) -> No
     roll = scene.roll(group, {"operation": "UpdateAgents"})
 
     assert (roll.status, len(monitor.outages)) == ("SUCCEEDED", 2)
-    assert "2 brought up to date" in roll.summary.body
+    assert "2 brought up to date" in roll.summary.said
     assert_group_given_back(scene, group, sizes=(1, 2, 4))
     monitor.check()
 
@@ -255,7 +257,7 @@ def test_a_group_without_a_load_balancer_is_rolled_through_too(scene: RollScenar
 @pytest.mark.parametrize(
     ("name", "unconfirmed"),
     [
-        ("told-as-launch", Unconfirmed(standby_events=True)),
+        proved("told-as-launch", Unconfirmed(standby_events=True)),
         ("registers-itself", Unconfirmed(exit_registers=True)),
         ("whole-members", Unconfirmed(standby_in_units=False)),
     ],
@@ -291,10 +293,10 @@ def test_people_hear_once_of_a_roll_that_went_well(scene: RollScenario) -> None:
     roll = scene.roll(group, QUICKLY)
 
     assert roll.messages == [roll.summary]
-    assert roll.summary.subject == "Drydock: group heard was rolled through"
-    assert "Members: 2 patched" in roll.summary.body
-    assert "The group was given back." in roll.summary.body
-    assert roll.summary.attributes == {"outcome": "succeeded", "kind": "group"}
+    assert roll.summary.subject == "Drydock: Auto Scaling group heard was patched"
+    assert "Members: 2 patched" in roll.summary.said
+    assert "The group was given back." in roll.summary.said
+    assert roll.summary.attributes == {"outcome": "succeeded", "kind": "group", "urgency": "nothing"}
     assert roll.summary.chat["content"]["title"] == roll.summary.subject
 
 

@@ -25,12 +25,12 @@ def assert_refused(scene: RollScenario, roll: RollView, error: str, *said: str) 
     assert (roll.status, roll.error) == ("FAILED", error)
     for words in said:
         assert words in str(roll.execution.cause)
-        assert words in roll.summary.body
+        assert words in roll.summary.said
     assert roll.result["outcome"] == "refused"
     assert roll.messages == [roll.summary]
     assert "was refused" in str(roll.summary.subject)
-    assert "Nothing was touched." in roll.summary.body
-    assert "Read the reason above" not in roll.summary.body
+    assert "Nothing was touched." in roll.summary.said
+    assert "Read the reason above" not in roll.summary.said
 
 
 def assert_group_untouched(scene: RollScenario, group: Group) -> None:
@@ -158,8 +158,8 @@ def test_an_input_without_a_group_ends_in_fail_and_people_hear_why(
     assert (roll.status, roll.error) == ("FAILED", "InvalidInputError")
     assert "input.groupName" in str(roll.execution.cause)
     (message,) = roll.messages
-    assert "InvalidInputError" in str(message.subject)
-    assert "input.groupName" in message.body
+    assert "InvalidInputError" in message.said
+    assert "input.groupName" in message.said
 
 
 def test_a_group_in_work_is_refused_to_a_second_roll(scene: RollScenario) -> None:
@@ -200,8 +200,8 @@ def test_a_member_that_may_not_be_patched_is_skipped_and_serves(scene: RollScena
     assert roll.outcomes == {"excluded-1": "succeeded", "excluded-2": "skipped", "excluded-3": "succeeded"}
     assert roll.errors == {"excluded-2": "InstanceExcludedError"}
     assert len(monitor.outages) == len(roll.children) == 2
-    assert "1 skipped" in roll.summary.body
-    assert "licence server" in roll.summary.body
+    assert "1 skipped" in roll.summary.said
+    assert "licence server" in roll.summary.said
     assert scene.member_tags(group).get("excluded-2") != "Completed"
     assert group.count_healthy() == 3
     monitor.check()

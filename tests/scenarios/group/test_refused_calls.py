@@ -56,7 +56,7 @@ def test_a_member_that_may_not_leave_is_not_patched_and_serves_on(
     assert roll.status == "FAILED"
     assert roll.errors["stuck-1"] == expected
     assert roll.outcomes["stuck-2"] == "not_attempted"
-    assert "not for you" in roll.summary.body
+    assert "not for you" in roll.summary.said
     for member in group.members.values():
         assert scene.commands(member.machine) == [], "it was looked at, at the most"
     assert monitor.outages == []
@@ -77,8 +77,8 @@ def test_a_member_that_may_not_come_back_is_said_to_be_out_and_given_back_in_the
     assert (roll.status, roll.error) == ("FAILED", "GroupNotRestoredError")
     assert roll.outcomes == {"out-1": "failed", "out-2": "not_attempted"}
     assert len(roll.messages) == 1
-    assert f"{member.instance_id} could not leave standby yet" in roll.summary.body
-    assert "Drydock gives its members and the group back as soon as that is safe." in roll.summary.body
+    assert f"{member.instance_id} could not leave standby yet" in roll.summary.said
+    assert "Drydock gives its members and the group back as soon as that is safe." in roll.summary.said
     assert_members_patched(group, "out-1")
     assert_group_given_back(scene, group, sizes=(2, 2, 4))
     monitor.check()

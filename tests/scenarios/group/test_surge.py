@@ -13,6 +13,7 @@ from rehearsal.proof.roll_promises import GroupBefore, broken_roll_promises
 from rehearsal.world.fleet import Group
 from rehearsal.world.group_members import Member
 from rehearsal.world.group_specs import MixedPolicy
+from tests.proved import proved
 from tests.scenarios.group.scenario import (
     FAILING,
     QUICKLY,
@@ -169,8 +170,8 @@ def test_a_group_that_takes_no_launch_is_refused_with_the_reason(scene: RollScen
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert said in roll.summary.body
-    assert "policy.surgeFallback" in roll.summary.body
+    assert said in roll.summary.said
+    assert "policy.surgeFallback" in roll.summary.said
     assert roll.result["outcome"] == "refused"
     assert calls_of(scene, "LaunchInstances") == []
     assert scene.group_lease(group) is None
@@ -211,7 +212,7 @@ def test_without_capacity_anywhere_no_member_leaves(scene: RollScenario) -> None
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "InsufficientInstanceCapacity" in roll.summary.body
+    assert "InsufficientInstanceCapacity" in roll.summary.said
     assert roll.outcomes == {"web-1": "not_attempted", "web-2": "not_attempted"}
     assert monitor.outages == []
     assert_group_given_back(scene, group, sizes=(2, 2, 2))
@@ -249,7 +250,7 @@ def test_an_instance_that_never_serves_is_removed_and_no_member_leaves(scene: Ro
     roll = scene.roll(group, {**SURGE, "deadlines": {"startSeconds": 600}})
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "was launched and does not serve: is not healthy in the target groups" in roll.summary.body
+    assert "was launched and does not serve: is not healthy in the target groups" in roll.summary.said
     assert monitor.outages == []
     assert_surged(scene, group)
     assert_group_given_back(scene, group, sizes=(2, 2, 2))
@@ -262,7 +263,7 @@ def test_an_instance_that_the_group_gives_up_lets_no_member_leave(scene: RollSce
     roll = scene.roll(group, SURGE)
 
     assert (roll.status, roll.error) == ("FAILED", "SurgeNotPossibleError")
-    assert "and the group has given it up" in roll.summary.body
+    assert "and the group has given it up" in roll.summary.said
     assert monitor.outages == []
     assert_surged(scene, group)
     assert_group_given_back(scene, group, sizes=(1, 2, 4))
@@ -309,7 +310,7 @@ def test_an_instance_that_somebody_terminates_lets_a_member_leave_only_when_it_i
     assert_surged(scene, group)
 
 
-@pytest.mark.parametrize(("members", "largest"), [(1, 1), (1, 2), (3, 3), (3, 4), (3, 5)])
+@pytest.mark.parametrize(("members", "largest"), [(1, 1), (3, 4), proved(1, 2), proved(3, 3), proved(3, 5)])
 def test_what_a_policy_scales_out_meanwhile_survives(scene: RollScenario, members: int, largest: int) -> None:
     group, _ = scene.group("web", members, min=1, max=largest)
     out = Moment(30, "Install Patches")
@@ -454,20 +455,18 @@ def test_a_launch_that_is_forbidden_ends_the_roll_before_a_member_leaves(scene: 
     assert_group_given_back(scene, group, sizes=(1, 1, 1))
 
 
-STOPS = {
-    f"{state}, {seconds:g} s": (state, seconds)
-    for state, instants in {
-        "Launch Surge": (0, 0.12, 0.17, 0.22, 0.27, 0.32, 0.37, 0.42, 0.47, 0.52, 30),
-        "Roll Members": (60, 400),
-        "Remove Surge": (0, 0.12, 0.17, 0.22, 0.27, 0.32, 0.37, 0.42),
-    }.items()
-    for seconds in instants
-}
-
-
-@pytest.mark.parametrize("stop", STOPS)
-def test_a_roll_that_is_stopped_leaves_no_instance_behind(scene: RollScenario, stop: str) -> None:
-    state, seconds = STOPS[stop]
+@pytest.mark.parametrize(
+    ("state", "seconds"),
+    [
+        *(("Launch Surge", seconds) for seconds in (0.12, 0.27, 0.42, 30)),
+        *(proved("Launch Surge", seconds) for seconds in (0, 0.17, 0.22, 0.32, 0.37, 0.47, 0.52)),
+        ("Roll Members", 60),
+        proved("Roll Members", 400),
+        *(("Remove Surge", seconds) for seconds in (0.12, 0.27, 0.42)),
+        *(proved("Remove Surge", seconds) for seconds in (0, 0.17, 0.22, 0.32, 0.37)),
+    ],
+)
+def test_a_roll_that_is_stopped_leaves_no_instance_behind(scene: RollScenario, state: str, seconds: float) -> None:
     group, monitor = scene.group("web", 1, min=1, max=1, min_healthy=1)
     arn = scene.start_roll(group, SURGE)
     scene.run_until(arn, state, seconds)

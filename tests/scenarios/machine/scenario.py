@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.account import EmbeddedAccount, ExecutionView
+from rehearsal.account import EmbeddedAccount, ExecutionView, Observer
 from rehearsal.engine.messages import Message
 from rehearsal.ledger import read_items, settle
 from rehearsal.play.faults import Fault, Strikes
@@ -24,6 +25,16 @@ LOOK = "At First"
 """In the comments of the commands by which a machine that runs is looked at before anything is done."""
 
 
+class StateLog(Observer):
+    """The states that each execution entered, by its ARN, in order."""
+
+    def __init__(self) -> None:
+        self.entered: dict[str, list[str]] = defaultdict(list)
+
+    def state_entered(self, execution_arn: str, state: str) -> None:
+        self.entered[execution_arn].append(state)
+
+
 class Scenario:
     """An account with Drydock deployed, and machines in it."""
 
@@ -33,6 +44,8 @@ class Scenario:
         self.account = account
         self.fleet = fleet
         self.stack = account.deploy(parameters, template=template)
+        self._log = StateLog()
+        account.observers.append(self._log)
 
     def machine(self, name: str = "web-1", **spec: Any) -> Machine:
         """A machine that misses two patches, unless the scenario says otherwise."""
@@ -77,8 +90,20 @@ class Scenario:
 
     def run_until(self, execution: str, state: str, seconds: float = 0) -> None:
         """Let everything happen until an execution has entered a state, and some seconds more."""
-        self.account.clock.run(until=lambda: state in self.states(execution), limit=timedelta(days=2))
+        self.account.clock.run(until=lambda: state in self._log.entered[execution], limit=timedelta(days=2))
         self.run_for(seconds / 60)
+
+    def run_until_any(self, is_meant: Callable[[str, str], bool]) -> str:
+        """Let everything happen until an execution is in a state that is meant; its ARN, or none when all is over.
+
+        `is_meant` is asked about the ARN of each execution, and the last state that it entered.
+        """
+
+        def found() -> str:
+            return next((arn for arn, states in self._log.entered.items() if is_meant(arn, states[-1])), "")
+
+        self.account.clock.run(until=lambda: bool(found()))
+        return found()
 
     def run_for(self, minutes: float) -> None:
         """Let everything happen for a while, and stop in the middle of it."""
@@ -124,15 +149,11 @@ class Scenario:
 
     def told(self, machine: Machine) -> list[Message]:
         """What people were told about a machine, in order."""
-        return [message for message in self.messages if machine.instance_id in message.body]
+        return [message for message in self.messages if machine.instance_id in message.said]
 
     def states(self, execution: str) -> list[str]:
         """The states that an execution entered, in order."""
-        return [
-            event["stateEnteredEventDetails"]["name"]
-            for event in self.account.execution(execution).events
-            if "stateEnteredEventDetails" in event
-        ]
+        return list(self._log.entered[execution])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
+from tests.unit.world import made_image
 
 MOMENTS = ["Before", "After"]
 MACHINES = [
@@ -35,9 +36,17 @@ def test_images_bear_the_instance_the_moment_and_the_execution_in_name_and_tags(
         assert image.deprecated_at is not None
         assert abs(image.deprecated_at - image.created - timedelta(days=30)) <= timedelta(minutes=1)
     result = scene.result(machine)
-    assert result["images"] == {"before": images[0].image_id, "after": images[1].image_id}
+    is_running = spec["power"] == "running"
+    assert result["images"] == {
+        "before": made_image(images[0].image_id),
+        "after": made_image(images[1].image_id, crash_consistent=is_running),
+    }
+    told = [scene.fleet.tags(image.image_id)["DrydockConsistency"] for image in images]
+    assert told == ["at-rest", "crash-consistent" if is_running else "at-rest"]
+    assert scene.fleet.tags(images[1].image_id)["DrydockVerdict"] == "compliant"
     (message,) = scene.told(machine)
-    assert f"Image before: {images[0].image_id}" in message.body
+    assert f"Image before: {images[0].image_id}, available" in message.said
+    assert f"Image after: {images[1].image_id}, pending still" in message.said
     assert_given_back(scene, machine, spec["power"])
 
 

@@ -36,8 +36,8 @@ def test_an_execution_that_is_started_with_no_object_fails_and_people_hear_of_it
     execution = scene.account.execution(arn)
     assert (execution.status, execution.error) == ("FAILED", "InvalidInputError")
     (message,) = scene.messages[before:]
-    assert "is not an object" in message.body
-    assert "Nothing was touched." in message.body
+    assert "is not an object" in message.said
+    assert "Nothing was touched." in message.said
     assert not [item for item in scene.items() if item["sk"] == "LEASE" or "lookup" in item]
 
 
@@ -48,7 +48,7 @@ def test_a_huge_mistake_is_refused_in_a_message_that_reaches_people(scene: Scena
 
     assert (execution.status, execution.error) == ("FAILED", "InvalidPolicyError")
     (message,) = scene.told(machine)
-    assert "policy.failOn[0]: 'never'" in message.body
+    assert "policy.failOn[0]: 'never'" in message.said
     assert len(message.body) < 32_768
     assert_untouched(scene, machine)
 
@@ -70,7 +70,7 @@ def test_a_machine_that_a_newer_drydock_holds_is_refused_told_of_and_left_to_it(
     assert found == lease
     assert scene.account.execution(refused).error == "NewerSchemaError"
     (message,) = scene.told(machine)
-    assert (message.attributes["outcome"], "Nothing was touched." in message.body) == ("refused", True)
+    assert (message.attributes["outcome"], "Nothing was touched." in message.said) == ("refused", True)
     assert_untouched(scene, machine)
     assert scene.account.execution(patched).status == "SUCCEEDED"
     assert scene.lease(other) is None

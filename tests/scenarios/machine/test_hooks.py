@@ -74,7 +74,7 @@ def test_hooks_run_around_an_installation_that_reboots_after_the_second(scene: S
     result = scene.result(machine)
     assert result["hooks"] == {"preInstall": "ran", "postInstall": "ran", "onExit": "ran"}
     assert (result["verdict"], result["rebooted"]) == ("compliant", True)
-    assert {f"Hook {hook}: ran" in scene.told(machine)[0].body for hook in HOOKS} == {True}
+    assert {f"Hook {hook}: ran" in scene.told(machine)[0].said for hook in HOOKS} == {True}
     assert_given_back(scene, machine, spec["power"])
 
 
@@ -180,8 +180,8 @@ def test_a_hook_that_fails_fails_the_flow_and_the_hook_on_exit_runs_all_the_same
     assert scene.commands(machine).count(HOOKS["onExit"]) == 1
     assert (machine.missing == []) == installed
     (message,) = scene.told(machine)
-    assert f"{hook}Hook ({HOOKS[hook]}" in message.body
-    assert f"Hook {hook}: failed" in message.body
+    assert f"{hook}Hook ({HOOKS[hook]}" in message.said
+    assert f"Hook {hook}: failed" in message.said
     assert_given_back(scene, machine, spec["power"])
 
 
@@ -254,7 +254,7 @@ def test_a_document_that_cannot_run_is_found_before_anything_is_touched(
 
     assert (execution.status, execution.error) == ("FAILED", "DocumentError")
     (message,) = scene.told(machine)
-    assert [mistake for mistake in mistakes if mistake not in message.body] == []
+    assert [mistake for mistake in mistakes if mistake not in message.said] == []
     assert_untouched(scene, machine)
 
 

@@ -57,7 +57,7 @@ def test_a_machine_that_somebody_stops_in_the_middle_is_noticed_at_once_and_left
     result = scene.result(machine)
     assert (result["powerBefore"], result["outcome"]) == (spec["power"], "failed")
     (message,) = scene.told(machine)
-    assert "by somebody else" in message.body
+    assert "by somebody else" in message.said
     assert scene.lease(machine) is None
 
 
@@ -73,7 +73,7 @@ def test_a_machine_that_somebody_terminates_in_the_middle_is_noticed_at_once(
     assert seconds < NOTICED
     assert machine.power == "terminated"
     (message,) = scene.told(machine)
-    assert "was terminated" in message.body
+    assert "was terminated" in message.said
     assert scene.lease(machine) is None
 
 

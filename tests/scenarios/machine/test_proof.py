@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from rehearsal.world.fleet import Durations, Machine
+from tests.proved import proved
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
 HOOK = "OnExit"
 
 POLICY: dict[str, Any] = {"backup": {"before": {"take": False}, "after": {"take": True}}, "hooks": {"onExit": HOOK}}
 
-MACHINES = [
-    pytest.param("AWS-RunPatchBaseline", "Linux", id="Linux"),
-    pytest.param("AWS-RunPatchBaseline", "Windows", id="Windows"),
-    pytest.param("AWS-InstallWindowsUpdates", "Windows", id="Windows-Update"),
-]
+LINUX = ("AWS-RunPatchBaseline", "Linux")
+WINDOWS = ("AWS-RunPatchBaseline", "Windows")
+WINDOWS_UPDATE = ("AWS-InstallWindowsUpdates", "Windows")
+CANCELLED = ("cancel", "CommandCancelledError")
+TIMED_OUT = ("timeout", "CommandTimedOutError")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,9 +48,23 @@ def _installs(machine: Machine) -> bool:
     return any(job.installs for job in machine.jobs)
 
 
-@pytest.mark.parametrize(("document", "platform"), MACHINES)
-@pytest.mark.parametrize("killed", [False, True], ids=["in-the-flow", "while-given-back"])
-@pytest.mark.parametrize(("end", "error"), [("cancel", "CommandCancelledError"), ("timeout", "CommandTimedOutError")])
+@pytest.mark.parametrize(
+    ("document", "platform", "end", "error", "killed"),
+    [
+        (*LINUX, *CANCELLED, True),
+        (*LINUX, *TIMED_OUT, False),
+        (*WINDOWS, *CANCELLED, False),
+        (*WINDOWS_UPDATE, *TIMED_OUT, True),
+        proved(*LINUX, *CANCELLED, False),
+        proved(*LINUX, *TIMED_OUT, True),
+        proved(*WINDOWS, *CANCELLED, True),
+        proved(*WINDOWS, *TIMED_OUT, False),
+        proved(*WINDOWS, *TIMED_OUT, True),
+        proved(*WINDOWS_UPDATE, *CANCELLED, False),
+        proved(*WINDOWS_UPDATE, *CANCELLED, True),
+        proved(*WINDOWS_UPDATE, *TIMED_OUT, False),
+    ],
+)
 def test_a_machine_keeps_its_power_until_what_outlived_its_command_is_done(
     scene: Scenario, request: pytest.FixtureRequest, end: str, error: str, killed: bool, document: str, platform: str
 ) -> None:
@@ -139,9 +154,9 @@ def test_at_the_limit_people_are_told_what_installs_still_and_a_sweep_gives_the_
     assert scene.lease(machine) is not None
     failed, not_given_back = scene.told(machine)
     assert (failed.attributes["outcome"], not_given_back.attributes["outcome"]) == ("failed", "not_given_back")
-    assert f"limit ({machine.instance_id}) could not be given back yet" in not_given_back.body
-    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.body
-    assert "Do not stop, reboot or restore the machine while something installs" in not_given_back.body
+    assert f"limit ({machine.instance_id}) could not be given back yet" in not_given_back.said
+    assert "holds /var/lib/rpm/.rpm.lock" in not_given_back.said
+    assert "Do not stop, reboot or restore the machine while something installs" in not_given_back.said
 
     scene.settle()
 
@@ -149,6 +164,7 @@ def test_at_the_limit_people_are_told_what_installs_still_and_a_sweep_gives_the_
     assert_given_back(scene, machine, "stopped")
 
 
+@pytest.mark.prove
 def test_people_are_told_each_day_what_keeps_a_machine_whose_flow_was_stopped(scene: Scenario) -> None:
     machine = scene.machine("days", power="stopped", wrong=("outlives_cancel",), durations=Durations(install=30 * 3600))
     execution = _patch_until(scene, machine, "AWS-RunPatchBaseline")
@@ -160,6 +176,6 @@ def test_people_are_told_each_day_what_keeps_a_machine_whose_flow_was_stopped(sc
     stopped, *days = scene.told(machine)
     assert stopped.attributes["outcome"] == "failed"
     assert [message.attributes["outcome"] for message in days] == ["not_given_back"] * 2
-    assert all("holds /var/lib/rpm/.rpm.lock" in message.body for message in days)
+    assert all("holds /var/lib/rpm/.rpm.lock" in message.said for message in days)
     scene.settle()
     assert_given_back(scene, machine, "stopped")

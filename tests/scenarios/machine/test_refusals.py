@@ -59,8 +59,8 @@ def test_a_machine_that_must_not_be_patched_is_refused_before_anything_is_touche
     assert (result["outcome"], result["failure"]["error"]) == ("refused", error)
     (message,) = scene.told(machine)
     assert message.attributes["outcome"] == "refused"
-    assert words in message.body
-    assert "Nothing was touched." in message.body
+    assert words in message.said
+    assert "Nothing was touched." in message.said
     assert_untouched(scene, machine)
 
 
@@ -118,7 +118,7 @@ def test_an_instance_that_does_not_exist_is_refused(scene: Scenario) -> None:
     execution = scene.patch("i-00000000000000abc")
 
     assert (execution.status, execution.error) == ("FAILED", "InstanceNotFoundError")
-    (message,) = [message for message in scene.messages if "i-00000000000000abc" in message.body]
+    (message,) = [message for message in scene.messages if "i-00000000000000abc" in message.said]
     assert message.attributes["outcome"] == "refused"
 
 
@@ -193,7 +193,7 @@ def test_a_wrong_policy_is_refused_with_all_mistakes_by_name_before_anything_is_
     assert (execution.status, execution.error) == ("FAILED", "InvalidPolicyError")
     (message,) = scene.told(machine)
     cause = scene.result(machine)["failure"]["cause"]
-    assert [mistake for mistake in mistakes if mistake not in cause or mistake not in message.body] == []
+    assert [mistake for mistake in mistakes if mistake not in cause or mistake not in message.said] == []
     assert_untouched(scene, machine)
 
 
@@ -218,7 +218,7 @@ def test_a_wrong_input_is_refused_with_all_mistakes_by_name_before_anything_is_t
 
     assert (execution.status, execution.error) == ("FAILED", "InvalidInputError")
     (message,) = scene.told(machine)
-    assert [mistake for mistake in mistakes if mistake not in message.body] == []
+    assert [mistake for mistake in mistakes if mistake not in message.said] == []
     assert_untouched(scene, machine)
 
 
@@ -238,7 +238,7 @@ def test_an_execution_without_an_instance_id_fails_and_people_hear_of_it_once(
     execution = scene.account.execution(arn)
     assert (execution.status, execution.error) == ("FAILED", "InvalidInputError")
     (message,) = scene.messages[before:]
-    assert "input.instanceId" in message.body
+    assert "input.instanceId" in message.said
     assert not [item for item in scene.items() if item["sk"] == "LEASE" or "lookup" in item]
 
 
@@ -267,8 +267,8 @@ class TestSettings:
 
         assert (execution.status, execution.error) == ("FAILED", "InvalidPolicyError")
         (message,) = scene.told(machine)
-        assert "/drydock/policy" in message.body
-        assert mistake in message.body
+        assert "/drydock/policy" in message.said
+        assert mistake in message.said
         assert_untouched(scene, machine)
 
     def test_without_settings_the_defaults_hold(self, scene: Scenario) -> None:
@@ -306,5 +306,5 @@ class TestSettings:
         after = {"take": False, "reboot": False}
         assert policy["backup"] == {**DEFAULTS["backup"], "after": after, "deprecateAfterDays": 14}
         assert (policy["failOn"], policy["operation"]) == (["failed"], "Install")
-        assert [image.no_reboot for image in scene.images(machine)] == [True]
+        assert [image.no_reboot for image in scene.images(machine)] == [False]
         assert_given_back(scene, machine, "running")

@@ -28,8 +28,8 @@ def test_the_result_tells_all_that_was_done(scene: Scenario) -> None:
     assert result["agentVersions"] == {"before": "3.2.985.0", "after": "3.2.985.0"}
     assert (result["rebooted"], result["hooks"], result["problems"]) == (True, {"preInstall": "ran"}, [])
     assert [image.image_id for image in scene.images(machine)] == [
-        result["images"]["before"],
-        result["images"]["after"],
+        result["images"]["before"]["imageId"],
+        result["images"]["after"]["imageId"],
     ]
     before, after = result["patches"]["before"], result["patches"]["after"]
     assert (before["missing"], before["missingPatches"]) == (2, ["KB5034439", "KB5035857"])
@@ -153,7 +153,7 @@ def test_a_tag_that_cannot_be_written_is_reported_and_fails_nothing(scene: Scena
     assert execution.status == "SUCCEEDED"
     (problem,) = scene.result(machine)["problems"]
     assert "DrydockState" in problem
-    assert f"Note: {problem}" in scene.told(machine)[0].body
+    assert f"Note: {problem}" in scene.told(machine)[0].said
     assert_given_back(scene, machine, "running")
 
 

@@ -34,8 +34,8 @@ def test_a_scan_only_looks_and_does_not_fail_on_missing_patches(
     assert scene.images(machine) == []
     assert scene.tags(machine) == {"Name": machine.name, "DrydockState": "Parked"}
     (message,) = scene.told(machine)
-    assert "was scanned: looked at only" in message.body
-    assert "2 after" in message.body
+    assert "was scanned: 2 patches are missing" in message.said
+    assert "2 now" in message.said
     assert_given_back(scene, machine, "running")
 
 
@@ -46,7 +46,7 @@ def test_a_scan_of_a_stopped_machine_is_refused(scene: Scenario) -> None:
 
     assert (execution.status, execution.error) == ("FAILED", "InstanceNotRunningError")
     (message,) = scene.told(machine)
-    assert "policy.startForScan" in message.body
+    assert "policy.startForScan" in message.said
     assert scene.result(machine)["outcome"] == "refused"
     assert_untouched(scene, machine)
 

@@ -86,8 +86,8 @@ def test_tags_that_a_stack_left_which_is_gone_refuse_until_somebody_removes_them
 
     assert stacks.ended(refused.arn).error == "InstanceOfOtherStackError"
     (message,) = scene.told(machine)
-    assert "stack of-last-year has it in work" in message.body
-    assert "remove the tags DrydockState and DrydockStack" in message.body
+    assert "stack of-last-year has it in work" in message.said
+    assert "remove the tags DrydockState and DrydockStack" in message.said
 
     keys = [{"Key": "DrydockState"}, {"Key": "DrydockStack"}]
     scene.account.client("ec2").delete_tags(Resources=[machine.instance_id], Tags=keys)

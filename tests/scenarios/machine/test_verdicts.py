@@ -77,7 +77,7 @@ def test_a_verdict_that_the_policy_minds_fails_the_flow_and_the_machine_is_given
     assert (result["outcome"], result["verdict"], result["failure"]["error"]) == ("failed", verdict, error)
     assert ["_UpdateBefore_" in image.name for image in scene.images(machine)] == [True]
     (message,) = scene.told(machine)
-    assert (message.attributes["outcome"], error in message.body) == ("failed", True)
+    assert (message.attributes["outcome"], error in message.said) == ("failed", True)
     assert_given_back(scene, machine, spec["power"])
 
 

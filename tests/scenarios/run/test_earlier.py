@@ -43,7 +43,7 @@ def let_days_pass(scene: RunScenario, days: float) -> None:
 def assert_refused(run: RunView, error: str, words: str) -> None:
     assert (run.status, run.execution.error, run.outcome) == ("FAILED", error, "refused")
     assert words in run.report["failure"]["cause"]
-    assert words in run.summary.body
+    assert words in run.summary.said
     assert run.children == []
 
 
@@ -57,8 +57,8 @@ def test_a_run_that_only_plans_touches_nothing_and_shows_its_plan(scene: RunScen
 
     assert (run.status, run.outcome) == ("SUCCEEDED", "planned")
     assert run.planned == ["only-1", "only-2"]
-    assert "a plan for 2 machines was made and nothing was touched" in run.summary.body
-    assert f"drydock run --plan {run.run_id}" in run.summary.body
+    assert "a plan for 2 machines was made and nothing was touched" in run.summary.said
+    assert f"drydock run --plan {run.run_id}" in run.summary.said
     assert run.children == []
     assert run.outcomes == {"only-1": "not_attempted", "only-2": "not_attempted"}
     for machine in machines:
@@ -370,7 +370,7 @@ def test_what_a_run_left_is_taken_up_with_its_snapshot_and_without_another_canar
     assert run.plan["snapshotId"] == first.plan["snapshotId"]
     assert [wave["isCanary"] for wave in run.plan["waves"]] == [False]
     assert run.plan["resumes"] == first.run_id
-    assert f"Takes up what run {first.run_id} left" in run.summary.body
+    assert f"Takes up what run {first.run_id} left" in run.summary.said
     assert run.plan["warnings"] == []
     assert_untouched(scene, new)
 
@@ -397,7 +397,7 @@ def test_a_rest_that_is_older_than_the_snapshot_begins_anew_with_a_canary_and_sa
     assert [wave["isCanary"] for wave in run.plan["waves"]] == [True, False]
     (warning,) = run.plan["warnings"]
     assert "is older than three days: this run begins anew" in warning
-    assert "with a new canary" in run.summary.body
+    assert "with a new canary" in run.summary.said
 
 
 def test_the_age_of_a_snapshot_counts_from_the_first_run_that_had_it(scene: RunScenario) -> None:
@@ -477,7 +477,7 @@ def test_a_run_that_follows_another_installs_what_that_one_has_proved(scene: Run
     assert run.outcome == "succeeded"
     assert scene.snapshots(live) == {proved.plan["snapshotId"]}
     assert run.plan["follows"] == proved.run_id
-    assert f"Follows run {proved.run_id}" in run.summary.body
+    assert f"Follows run {proved.run_id}" in run.summary.said
 
 
 def test_a_run_does_not_follow_one_that_failed(scene: RunScenario) -> None:

@@ -43,8 +43,8 @@ def test_what_does_not_fit_before_the_deadline_is_not_begun_and_comes_first_the_
         in run.causes["late-3"]
     )
     assert run.report["insideWindow"] is True
-    assert "Not urgent, but something is left to do: 3 of 5 machines not attempted" in run.summary.body
-    assert "leave it to the next window, which takes these machines first" in run.summary.body
+    assert "Look tomorrow: 3 of 5 machines not attempted" in run.summary.said
+    assert "leave it to the next window, which takes these machines first" in run.summary.said
     for machine in machines[2:]:
         assert_untouched(scene, machine)
 
@@ -178,7 +178,7 @@ def test_an_alarm_between_two_machines_keeps_the_rest_from_beginning(scene: RunS
     assert run.outcomes == {"alarm-1": "succeeded", "alarm-2": "not_attempted", "alarm-3": "not_attempted"}
     assert run.outcome == "incomplete"
     assert set(run.errors.values()) == {"AlarmRingingError"}
-    assert "alarm errors-5xx is in ALARM" in run.summary.body
+    assert "alarm errors-5xx is in ALARM" in run.summary.said
     assert_patched(scene, machines[0])
     for machine in machines[1:]:
         assert_untouched(scene, machine)
@@ -190,7 +190,7 @@ def test_an_alarm_that_rang_in_between_keeps_a_closed_run_closed(scene: RunScena
     arn = scene.start_run("short", {**QUICKLY, "gates": {"alarms": ["short"]}, "waveSize": 1})
     scene.run_until(arn, "Carry Out Wave", seconds=300)
     scene.account.alarms.set_state("short", "ALARM")
-    scene.account.clock.run(until=lambda: scene.states(arn)[-1] == "Summarise Run", limit=timedelta(days=1))
+    scene.run_until(arn, "Summarise Run")
     scene.account.alarms.set_state("short", "OK")
 
     run = scene.view(arn, settle=True)
@@ -220,7 +220,7 @@ def test_an_alarm_that_does_not_exist_protects_nobody_and_the_run_is_refused(sce
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
     assert run.execution.error == "PlanRefusedError"
-    assert "there is no alarm misspelt" in run.summary.body
+    assert "there is no alarm misspelt" in run.summary.said
     assert_untouched(scene, machine)
 
 
@@ -238,7 +238,7 @@ def test_an_alarm_that_is_deleted_after_the_plan_protects_nobody_and_keeps_machi
     assert (run.status, run.outcome) == ("FAILED", "incomplete")
     assert run.outcomes == {"alarm-gone-1": "succeeded", "alarm-gone-2": "not_attempted"}
     assert run.errors == {"alarm-gone-2": "AlarmRingingError"}
-    assert "there is no alarm deleted" in run.summary.body
+    assert "there is no alarm deleted" in run.summary.said
     assert_patched(scene, machines[0])
     assert_untouched(scene, machines[1])
 
@@ -294,7 +294,7 @@ def test_a_run_whose_calendar_cannot_be_read_is_refused_and_told(
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
     assert run.execution.error == "PlanRefusedError"
-    assert name in run.summary.body
+    assert name in run.summary.said
     assert_untouched(scene, machine)
 
 
@@ -315,7 +315,7 @@ def test_a_calendar_that_cannot_be_read_after_the_plan_keeps_machines_from_begin
 
     assert run.status == "FAILED"
     assert run.outcomes == {f"{name}-1": "succeeded", f"{name}-2": "not_attempted"}
-    assert name in run.summary.body
+    assert name in run.summary.said
     assert_patched(scene, machines[0])
     assert_untouched(scene, machines[1])
 
@@ -335,7 +335,7 @@ def test_a_run_that_is_stopped_finishes_the_machine_in_work_and_begins_no_other(
     assert (run.status, run.execution.error, run.outcome) == ("FAILED", "RunStoppedError", "stopped")
     assert run.outcomes == {"stop-1": "succeeded", "stop-2": "not_attempted", "stop-3": "not_attempted"}
     assert set(run.errors.values()) == {"RunStoppedError"}
-    assert "the shop opens early" in run.summary.body
+    assert "the shop opens early" in run.summary.said
     assert run.messages == [run.summary]
     assert_patched(scene, machines[0], power="stopped")
     for machine in machines[1:]:
@@ -352,7 +352,7 @@ def test_a_run_that_is_stopped_while_the_canary_soaks_begins_no_other_wave(scene
 
     assert run.outcome == "stopped"
     assert run.outcomes == {"stop-soak-1": "succeeded", "stop-soak-2": "not_attempted"}
-    assert "somebody stopped it" in run.summary.body
+    assert "somebody stopped it" in run.summary.said
 
 
 def test_a_run_that_is_stopped_while_it_waits_for_approval_ends_at_once(scene: RunScenario) -> None:
@@ -369,7 +369,7 @@ def test_a_run_that_is_stopped_while_it_waits_for_approval_ends_at_once(scene: R
     assert run.outcomes == {"stop-ask-1": "not_attempted"}
     assert run.execution.stopped is not None
     assert run.execution.stopped - asked < timedelta(minutes=1)
-    assert "wrong week" in run.summary.body
+    assert "wrong week" in run.summary.said
     assert len(run.summaries) == 1
     assert_untouched(scene, machine)
 

@@ -44,6 +44,19 @@ def test_the_members_of_a_group_are_patched_in_one_roll_beside_the_other_machine
     assert_patched(scene, alone)
 
 
+def test_members_get_the_hooks_that_the_plan_has_pinned(scene: GroupRunScenario) -> None:
+    scene.fleet.add_document("Drain")
+    group, _ = scene.tagged_group("pinned", 2)
+
+    run = scene.run("pinned", {**QUICKLY, "hooks": {"preInstall": "Drain"}})
+
+    pinned = run.plan["documents"]["Drain"]
+    for member in group.members:
+        sent = [one.request for one in scene.fleet.run_command.list_visible(None, member)]
+        (hook,) = [one for one in sent if one["DocumentName"] == "Drain"]
+        assert (hook["DocumentVersion"], hook["DocumentHash"]) == (pinned["version"], pinned["hash"])
+
+
 def test_the_plan_names_the_group_with_its_members_and_takes_their_order(scene: GroupRunScenario) -> None:
     orders: Sequence[Mapping[str, Any]] = [{"DrydockOrder": "7"}, {"DrydockOrder": "2"}, {}]
     scene.tagged_group("order", [{"tags": {"Patch Group": "order", **tags}} for tags in orders])
@@ -131,8 +144,8 @@ def test_a_member_that_fails_stops_its_roll_and_counts_against_the_budget_of_the
     assert (run.item["failed"], run.item["closed"]["error"]) == (1, "BudgetSpentError")
     assert run.errors["weak-3"] == "RollStoppedError"
     assert run.errors["late"] == "BudgetSpentError"
-    assert "weak-2" in run.summary.body
-    assert "of group weak" in run.summary.body
+    assert "weak-2" in run.summary.said
+    assert "of group weak" in run.summary.said
     assert_group_given_back(scene, group, sizes=(3, 4, 6))
     assert_untouched(scene, late)
 
@@ -150,7 +163,7 @@ def test_a_group_that_cannot_spare_a_member_fails_the_run_and_is_not_touched(sce
     assert run.outcomes == {"tight-1": "not_attempted"}
     assert run.errors == {"tight-1": "MemberNotSparedError"}
     assert [(one["groupName"], one["error"]) for one in run.report["groups"]] == [("tight", "MemberNotSparedError")]
-    assert "Auto Scaling groups to look at (1)" in run.summary.body
+    assert "Auto Scaling groups to look at (1)" in run.summary.said
     assert "1 group not rolled through well" in (run.summary.subject or "")
     assert "group tight was not rolled through well" in str(run.execution.cause)
     for member in group.members.values():
@@ -202,15 +215,15 @@ def test_people_are_asked_with_the_number_and_the_names_of_the_members(scene: Gr
     group, _ = scene.tagged_group("asked", 3)
     scene.approvers("anna")
     arn = scene.start_run("asked", {**QUICKLY, "approval": {"above": 2}})
-    scene.account.clock.run(until=lambda: scene.view(arn).item.get("phase") == "AWAITING_APPROVAL")
-    scene.account.clock.run(until=lambda: any("3 machines to patch" in (one.subject or "") for one in scene.messages))
-    question = next(one for one in scene.messages if "3 machines to patch" in (one.subject or ""))
+    scene.run_until(arn, "Ask For Approval")
+    scene.account.clock.run(until=lambda: any("patch 3 machines" in (one.subject or "") for one in scene.messages))
+    question = next(one for one in scene.messages if "patch 3 machines" in (one.subject or ""))
 
     scene.decide(scene.view(arn).run_id)
     run = scene.view(arn, settle=True)
 
-    assert "group asked, 3 members in one roll" in question.body
-    assert f"asked-1 ({next(iter(group.members))})" in question.body
+    assert "group asked, 3 members in one roll" in question.said
+    assert f"asked-1 ({next(iter(group.members))})" in question.said
     assert run.outcomes == dict.fromkeys(["asked-1", "asked-2", "asked-3"], "succeeded")
 
 

@@ -15,6 +15,7 @@ policy:
   maxErrors: 3
   include: [eks]
   minHealthy: 0
+  backup: {after: {reboot: true}}
   hooks: {beforeAnything: Acme-Drain, onExit: Acme-Uncordon}
 documents: [{name: Acme-Drain, platforms: [Linux]}, {name: Acme-Uncordon, platforms: [Linux]}]
 window: {executions: [{expect: {outcome: failed, counts: {succeeded: 3, failed: 2, alreadyCompliant: 1}, leftOut: 1}}]}
@@ -28,6 +29,52 @@ instances:
   - {name: well, tags: *node, expect: {run: already_compliant}}
   - {name: spark, missing: 2, tags: {WinUpdate: "ON", "aws:elasticmapreduce:job-flow-id": j-1}, expect: {run: left_out}}
 """
+
+
+KILLED = """
+description: Executions of drained nodes are killed.
+parameters: {WindowDurationHours: 8, TimeZone: UTC, HookDocumentPrefix: Acme-}
+policy:
+  maxConcurrency: 4
+  maxErrors: 4
+  include: [eks]
+  hooks: {beforeAnything: Acme-Drain, onExit: Acme-Uncordon}
+documents: [{name: Acme-Drain, platforms: [Linux]}, {name: Acme-Uncordon, platforms: [Linux]}]
+window: {executions: [{expect: {outcome: failed, counts: {failed: 4}}}]}
+instances:
+  - {name: killed, missing: 2, tags: &node {WinUpdate: "ON", "eks:cluster-name": prod}, expect: &failed {run: failed}}
+  - {name: unsure, wrong: ["hook_fails:Acme-Uncordon"], missing: 2, tags: *node, expect: *failed}
+  - {name: stopped, missing: 2, tags: *node, expect: {run: failed, power: stopped}}
+  - {name: undrained, missing: 2, tags: *node, expect: *failed}
+faults:
+  - stopExecution: {instance: killed, state: Install Patches, after: 1m}
+  - stopExecution: {instance: unsure, state: Install Patches, after: 1m}
+  - stopExecution: {instance: stopped, state: Back Up Before, after: 10s}
+  - stopInstance: {instance: stopped, state: Back Up Before, after: 20s}
+  - stopExecution: {instance: undrained, state: Wait Before Leaving}
+"""
+
+
+def test_a_node_whose_execution_is_killed_works_again_or_people_are_told_how() -> None:
+    outcome = play_night(KILLED)
+
+    assert_ended_as_expected(outcome)
+    by_name = {machine.name: machine for machine in outcome.machines}
+    sent = {
+        name: [one["document"] for one in machine.result["commands"]].count("Acme-Uncordon")
+        for name, machine in by_name.items()
+    }
+    assert sent == {"killed": 1, "unsure": 1, "stopped": 0, "undrained": 0}
+    said = {name: " ".join(machine.result["problems"]) for name, machine in by_name.items()}
+    assert said["killed"] == ""
+    command = "aws ssm send-command --document-name Acme-Uncordon --instance-ids i-"
+    assert "whether Acme-Uncordon did its work is not known" in said["unsure"] and command in said["unsure"]
+    assert "Acme-Drain was sent, and Acme-Uncordon was not" in said["stopped"] and command in said["stopped"]
+    assert "drained" not in said["undrained"]
+    for name in ("unsure", "stopped"):
+        first, second = [" ".join(one.body.split()) for one in outcome.messages if f"Drydock: {name} " in one.subject]
+        assert "It was drained: Drydock sends Acme-Uncordon" in first
+        assert "it may be drained still" in second
 
 
 @pytest.fixture(scope="module")

@@ -63,11 +63,11 @@ def test_the_report_has_the_reason_of_each(report: dict[str, Any]) -> None:
 def test_the_mail_says_so_first_and_what_to_do(night: RehearsalOutcome) -> None:
     [summary] = [message for message in night.messages if message.attributes.get("kind") == "run"]
 
-    assert str(summary.subject).startswith("Drydock: all 5 machines patched, 4 of them not compliant")
-    assert summary.body.startswith("Not urgent, but something is left to do")
-    assert "Patched, and not compliant (4)" in summary.body
-    assert "Move the machine to a newer operating system" in summary.body
-    assert "Remove the patches that the reason names" in summary.body
+    assert str(summary.subject).startswith("Drydock, look tomorrow: all 5 machines patched, 4 of them not compliant")
+    assert summary.body.startswith("Look tomorrow: ")
+    assert "Patched, and not compliant (4)" in summary.said
+    assert "Move the machine to a newer operating system" in summary.said
+    assert "Remove the patches that the reason names" in summary.said
 
 
 def test_the_plan_names_machines_whose_tag_is_nearly_a_targets(report: dict[str, Any]) -> None:

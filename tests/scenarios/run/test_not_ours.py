@@ -58,7 +58,7 @@ def test_a_run_leaves_them_out_each_with_what_to_do(scene: GroupRunScenario) -> 
     assert "by its tag AmazonECSManaged" in reasons["containers-1"], "the group has it, its instances do not"
     assert run.outcomes == {"ours": "succeeded"}
     assert not ours.missing
-    assert "4 nodes of clusters, which have to be drained first" in run.summary.body
+    assert "4 nodes of clusters, which have to be drained first" in run.summary.said
     for machine in machines.values():
         assert_untouched(scene, machine)
 
@@ -73,7 +73,7 @@ def test_alone_they_are_refused_by_the_same_errors(scene: GroupRunScenario, name
     assert (execution.status, execution.error) == ("FAILED", error)
     assert words in str(execution.cause)
     (message,) = scene.told(machine)
-    assert "Nothing was touched." in message.body
+    assert "Nothing was touched." in message.said
     assert_untouched(scene, machine)
 
 

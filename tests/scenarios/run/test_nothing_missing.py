@@ -53,13 +53,47 @@ def test_a_member_leaves_service_after_the_look_and_its_pause(again: RehearsalOu
     states = states_of(again, "shopped")
 
     assert states.index("Scan Patches At First") < states.index("Wait Before Leaving") < states.index("Enter Standby")
-    assert states.index("Await Standby") < states.index("Back Up Before") < states.index("Install Patches")
+    assert states.index("Enter Standby") < states.index("Await Standby") < states.index("Install Patches")
 
 
 def test_the_mail_tells_them_apart(again: RehearsalOutcome) -> None:
     [summary] = [message for message in again.messages if message.attributes.get("kind") == "run"]
 
-    assert "4 compliant already" in summary.body
+    assert "4 compliant already" in summary.said
+
+
+SEARCHED = """
+description: What Windows Update's own search tells before anything is installed.
+parameters: {WindowDurationHours: 4, TimeZone: UTC}
+policy:
+  maxConcurrency: 6
+  maxErrors: 1
+  document: AWS-InstallWindowsUpdates
+  windowsUpdate: {severityLevels: [Critical]}
+window: {executions: [{expect: {outcome: failed, counts: {alreadyCompliant: 1, succeeded: 2, failed: 1}}}]}
+instances:
+  - {name: none, platform: Windows, tags: &on {WinUpdate: "ON"}, expect: &left {run: already_compliant, images: 0}}
+  - name: found
+    platform: Windows
+    missing: [KB5034439]
+    tags: *on
+    expect: &done {run: succeeded, images: 2, missing: 0}
+  - {name: pending, platform: Windows, pendingReboot: true, tags: *on, expect: *done}
+  - {name: fails, platform: Windows, wrong: [scan_fails], tags: *on, expect: {run: failed, verdict: unknown, images: 1}}
+"""
+
+
+def test_what_a_search_of_windows_update_does_not_prove_is_installed_all_the_same() -> None:
+    searched = play_night(SEARCHED)
+
+    assert_ended_as_expected(searched)
+    assert {"Scan Patches At First", "Read Patches At First"} < set(states_of(searched, "none"))
+    assert "Install Patches" not in states_of(searched, "none")
+    for name in ("found", "pending", "fails"):
+        assert "Install Patches" in states_of(searched, name)
+        assert "drydock-SearchWindowsUpdates" in {
+            command["document"] for one in searched.machines if one.name == name for command in one.result["commands"]
+        }
 
 
 PROOF = """

@@ -27,7 +27,7 @@ def test_every_machine_of_a_run_is_patched_and_people_hear_of_it_once(scene: Run
     assert run.outcomes == {"web-1": "succeeded", "web-2": "succeeded", "web-3": "succeeded"}
     assert run.report["counts"]["succeeded"] == 3
     assert run.summary.subject == f"Drydock: all 3 machines patched (run {run.run_id})"
-    assert "Nothing has to be done now" in run.summary.body
+    assert "Nothing to do: " in run.summary.said
     assert run.messages == [run.summary]
     assert run.most_in_work == 1
     assert [len(scene.images(machine)) for machine in machines] == [2, 2, 2]
@@ -42,7 +42,13 @@ def test_what_a_run_ends_with_is_what_its_report_says(scene: RunScenario) -> Non
     assert run.execution.output["outcome"] == "succeeded"
     assert run.execution.output["counts"] == run.report["counts"]
     assert run.execution.output["reportKey"] == run.item["reportKey"]
-    assert run.item["reportKey"] in run.summary.body
+    assert run.item["reportKey"] in run.summary.said
+    bucket, key = scene.stack.outputs["LogBucketName"], f"runs/{run.run_id}/report.html"
+    found = scene.account.client("s3").get_object(Bucket=bucket, Key=key)
+    assert found["ContentType"] == "text/html; charset=utf-8"
+    page = found["Body"].read().decode()
+    assert f"Run {run.run_id}: succeeded" in page
+    assert "output-1" in page
 
 
 def test_a_run_that_finds_nothing_to_do_says_so_and_succeeds(scene: RunScenario) -> None:
@@ -50,7 +56,7 @@ def test_a_run_that_finds_nothing_to_do_says_so_and_succeeds(scene: RunScenario)
 
     assert (run.status, run.outcome) == ("SUCCEEDED", "nothing_to_do")
     assert run.outcomes == {}
-    assert "no machine was there to be patched" in run.summary.body
+    assert "no machine was there to be patched" in run.summary.said
     assert run.messages == [run.summary]
     assert run.children == []
 
@@ -74,9 +80,9 @@ def test_the_first_failure_ends_a_run_that_allows_none(scene: RunScenario) -> No
     assert run.outcomes == {"strict-1": "failed", "strict-2": "not_attempted", "strict-3": "not_attempted"}
     assert run.errors["strict-2"] == "BudgetSpentError"
     assert "1 failed, and the policy allows 0 (maxErrors)" in run.causes["strict-3"]
-    assert "Look at this now" in run.summary.body
+    assert "Look tomorrow: " in run.summary.said
     assert "1 of 3 machines failed" in str(run.summary.subject)
-    assert machines[0].instance_id in run.summary.body
+    assert machines[0].instance_id in run.summary.said
     assert_given_back(scene, machines[0], "running")
     for machine in machines[1:]:
         assert_untouched(scene, machine)
@@ -163,8 +169,8 @@ def test_machines_that_may_not_be_patched_are_left_out_each_with_its_reason(scen
         assert words in reasons[machines[name].instance_id]
         assert_untouched(scene, machines[name])
     assert "terminated" in reasons[gone.instance_id]
-    assert f"excluded ({machines['excluded'].instance_id}): tag DrydockExclude says: licence server" in run.summary.body
-    assert "Not urgent, but something is left to do" in run.summary.body, "somebody has to mend the agents"
+    assert f"excluded ({machines['excluded'].instance_id}): tag DrydockExclude says: licence server" in run.summary.said
+    assert "Look tomorrow: " in run.summary.said, "somebody has to mend the agents"
 
 
 def test_what_is_left_out_does_not_keep_the_others_from_being_patched(scene: RunScenario) -> None:
@@ -175,7 +181,7 @@ def test_what_is_left_out_does_not_keep_the_others_from_being_patched(scene: Run
 
     assert run.outcomes == {"mixed-1": "succeeded"}
     assert run.left_out == {"mixed-2": "InstanceExcludedError"}
-    assert "1 excluded by the tag DrydockExclude" in run.summary.body
+    assert "1 excluded by the tag DrydockExclude" in run.summary.said
     assert_patched(scene, ready)
     assert_untouched(scene, excluded)
 
@@ -247,7 +253,7 @@ def test_a_machine_that_cannot_be_had_any_more_is_no_failure_and_spends_no_budge
     assert (run.status, run.outcome) == ("SUCCEEDED", "succeeded")
     assert run.outcomes == {first.name: "succeeded", second.name: outcome, third.name: "succeeded"}
     assert run.errors == {second.name: error}
-    assert f"1 {outcome}" in run.summary.body
+    assert f"1 {outcome}" in run.summary.said
     assert_patched(scene, first, third)
 
 

@@ -31,9 +31,9 @@ def assert_refused(scene: RunScenario, run: RunView, error: str, *mistakes: str)
     """The run said all of its mistakes once, and did nothing."""
     assert (run.status, run.execution.error, run.outcome) == ("FAILED", error, "refused")
     said = run.report["failure"]["cause"]
-    assert [mistake for mistake in mistakes if mistake not in said or mistake not in run.summary.body] == []
+    assert [mistake for mistake in mistakes if mistake not in said or mistake not in run.summary.said] == []
     assert run.messages == [run.summary]
-    assert "the run was refused and nothing was touched" in run.summary.body
+    assert "the run was refused and nothing was touched" in run.summary.said
     assert run.children == []
     assert run.plan == {}
     for machine in scene.fleet.machines:

@@ -46,7 +46,7 @@ def test_a_patch_group_is_patched_one_machine_after_another_and_one_may_fail(sce
     assert run.outcomes == {"app-1": "succeeded", "app-2": "failed", "app-3": "succeeded"}
     assert run.most_in_work == 1
     assert (run.status, run.outcome) == ("FAILED", "failed")
-    assert "app-2" in run.summary.body
+    assert "app-2" in run.summary.said
     assert_patched(scene, first)
     assert_patched(scene, last, power="stopped")
     assert_given_back(scene, bad, "running")
@@ -82,7 +82,7 @@ def test_agents_are_updated_and_nothing_else_is_done(scene: RunScenario) -> None
     assert len(machine.missing) == len(without.missing) == 2
     assert scene.images(machine) == []
     assert scene.snapshots(machine) == set()
-    assert "patched" not in run.summary.body
+    assert "patched" not in run.summary.said
     assert_given_back(scene, machine, "running")
     assert_given_back(scene, without, "running")
 
@@ -149,7 +149,7 @@ def test_windows_update_runs_when_it_is_approved_with_images_and_a_stopped_machi
     assert run.outcomes == {"win-off": "succeeded", "win-on": "succeeded"}
     assert "AWS-InstallWindowsUpdates" in windows.commands(running)
     assert [len(windows.images(machine)) for machine in (running, stopped)] == [2, 2]
-    assert "Approved by" in run.summary.body
+    assert "Approved by" in run.summary.said
     assert sorted(message.attributes["kind"] for message in run.messages if message.topic != asked.topic) == [
         "machine",
         "machine",
@@ -165,10 +165,10 @@ def test_whoever_is_asked_reads_in_the_mail_what_would_be_done_to_which_machines
     windows.run_until(arn, "Ask For Approval", seconds=60)
 
     (asked,) = windows.messages
-    assert "win-on" in asked.body
-    assert "win-off" in asked.body
-    assert "Install with AWS-InstallWindowsUpdates, image before and after" in asked.body
-    assert "win-not" not in asked.body
+    assert "win-on" in asked.said
+    assert "win-off" in asked.said
+    assert "Install with AWS-InstallWindowsUpdates, image before and after" in asked.said
+    assert "win-not" not in asked.said
     windows.settle()
 
 
@@ -191,6 +191,6 @@ def test_windows_update_does_not_run_unless_it_is_approved_within_twenty_minutes
     assert waited < timedelta(minutes=1) if decision else timedelta(minutes=14) < waited < timedelta(minutes=17)
     assert len(run.summaries) == 1
     if decision:
-        assert "the shop is open" in run.summary.body
+        assert "the shop is open" in run.summary.said
     for machine in windows.fleet.machines:
         assert_untouched(windows, machine)

@@ -197,7 +197,7 @@ def test_a_run_of_too_many_waves_is_refused_with_what_to_do(crowd: Crowd) -> Non
     run = crowd.scene.run("all", {"waveSize": 10}, name="too-many-waves", planOnly=True)
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
-    assert "waveSize" in run.summary.body
+    assert "waveSize" in run.summary.said
 
 
 @pytest.mark.prove

@@ -37,7 +37,7 @@ def test_by_default_the_window_opens_on_sundays_at_two_for_two_hours_and_patches
         assert f"{started:%A %Y-%m-%d %H:%M}" == "Sunday 2026-01-18 02:00"
         assert run.plan["window"]["name"] == "drydock-MaintenanceWindow"
         assert run.outcomes == {"wanted": "succeeded"}
-        assert "(until 2026-01-18 04:00 +09:00 (Asia/Tokyo))" in run.summary.body
+        assert "(until 2026-01-18 04:00)" in run.summary.said
         assert_patched(scene, wanted)
         assert_untouched(scene, other)
 
@@ -94,8 +94,8 @@ def test_a_window_over_the_change_of_the_clocks_is_open_for_its_full_duration(
 
         opened = datetime.fromisoformat(run.plan["window"]["start"])
         assert datetime.fromisoformat(run.plan["end"]) - opened == timedelta(hours=4)
-        assert f"From {begins} (America/New_York)" in run.summary.body
-        assert f"until {ends} (America/New_York)" in run.summary.body
+        assert f"From {begins[:16]} to" in run.summary.said
+        assert f"until {ends[:16]})" in run.summary.said
         assert run.report["insideWindow"] is True
         assert_patched(scene, machine)
 
@@ -158,7 +158,7 @@ def test_a_window_that_does_not_wait_starts_a_run_that_gives_way_to_the_last_one
         assert second_arn is not None
         second = scene.view(second_arn)
         assert (second.status, second.execution.error, second.outcome) == ("FAILED", "RunStillWorkingError", "refused")
-        assert first.run_id in second.summary.body
+        assert first.run_id in second.summary.said
         assert second.messages == [second.summary]
         assert first.outcome == "not_answered"
         assert_untouched(scene, machine)

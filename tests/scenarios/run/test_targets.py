@@ -129,4 +129,4 @@ def test_hundreds_of_machines_are_found_page_by_page(scene: RunScenario) -> None
     run = plan(scene, condition("tag:Patch Group", "page"))
 
     assert len(run.planned) == 230
-    assert f"a plan for {230} machines was made and nothing was touched" in run.summary.body
+    assert f"a plan for {230} machines was made and nothing was touched" in run.summary.said

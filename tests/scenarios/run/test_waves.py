@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from rehearsal.world.fleet import Durations, Machine
+from tests.proved import proved
 from tests.scenarios.machine.scenario import assert_given_back, assert_untouched
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, RunView, assert_patched, run_scenario
 
@@ -74,7 +75,7 @@ def test_a_canary_tag_that_no_machine_has_is_a_warning_in_plan_and_message(scene
 
     assert run.waves == [["lost-canary-1", "lost-canary-2"]]
     assert run.plan["warnings"] == ["policy.canary.tag: no planned machine has the tag Kanarie"]
-    assert run.plan["warnings"][0] in run.summary.body
+    assert run.plan["warnings"][0] in run.summary.said
 
 
 def test_the_canary_stands_for_its_soak_time_before_the_others_follow(scene: RunScenario) -> None:
@@ -137,7 +138,7 @@ def test_a_machine_of_a_later_order_never_begins_before_all_of_the_earlier_have_
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("3", 3), (100, 8), ("5%", 1)],
+    [("3", 3), proved(100, 8), proved("5%", 1)],
     ids=lambda value: str(value),
 )
 def test_never_more_machines_are_in_work_than_the_policy_allows(
@@ -167,9 +168,9 @@ def failing(scene: RunScenario, group: str, count: int, bad: Sequence[int]) -> l
 @pytest.mark.parametrize(
     ("allowed", "attempted"),
     [
-        pytest.param(0, 1, id="0"),
+        proved(0, 1, id="0"),
         pytest.param("25%", 3, id="25-percent-of-10"),
-        pytest.param("100%", 10, id="100-percent"),
+        proved("100%", 10, id="100-percent"),
     ],
 )
 def test_a_run_ends_when_more_have_failed_than_the_policy_allows(
@@ -186,8 +187,8 @@ def test_a_run_ends_when_more_have_failed_than_the_policy_allows(
     for machine in machines[attempted:]:
         assert_untouched(scene, machine)
     if attempted < 10:
-        assert "No machine began any more because of BudgetSpentError" in run.summary.body
-        assert f"`drydock run --resume {run.run_id}`" in run.summary.body
+        assert "No machine began any more: more machines failed than the error budget allows." in run.summary.said
+        assert f"drydock run --resume {run.run_id} --minutes " in run.summary.said
 
 
 def test_a_budget_that_the_canary_spends_keeps_all_others_from_being_touched(scene: RunScenario) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from rehearsal.world.fleet import MachineSpec
-from rehearsal.world.windows import WindowExecution
 from tests.scenarios.machine.scenario import assert_untouched
 from tests.scenarios.run.scenario import QUICKLY, RunScenario, assert_patched, let_a_month_pass, run_scenario
-
-TOKYO = ZoneInfo("Asia/Tokyo")
-INPUT = '{"window": {"windowId": "{{WINDOW_ID}}", "executionId": "{{WINDOW_EXECUTION_ID}}"}, "operations": ["Install"]}'
+from tests.scenarios.run.windows import INPUT, Window, a_window
 
 
 @pytest.fixture(scope="module")
@@ -24,60 +20,6 @@ def scene() -> Iterator[RunScenario]:
     with run_scenario() as opened:
         opened.settings(QUICKLY)
         yield opened
-
-
-class Window:
-    """A window of somebody's, opening once in an hour, to which Drydock is attached as the README says."""
-
-    def __init__(self, scene: RunScenario, name: str, **settings: Any) -> None:
-        self.scene = scene
-        self.ssm = scene.account.client("ssm")
-        opens = scene.account.clock.now().astimezone(TOKYO) + timedelta(hours=1)
-        given = {
-            "Name": name,
-            "Schedule": f"at({opens:%Y-%m-%dT%H:%M:%S})",
-            "ScheduleTimezone": "Asia/Tokyo",
-            "Duration": 2,
-            "Cutoff": 0,
-            "AllowUnassociatedTargets": False,
-        }
-        self.window_id = str(self.ssm.create_maintenance_window(**{**given, **settings})["WindowId"])
-
-    def target(self, *conditions: tuple[str, list[str]], kind: str = "INSTANCE", name: str = "") -> str:
-        """Register a target of the ordinary kind."""
-        found = self.ssm.register_target_with_maintenance_window(
-            WindowId=self.window_id,
-            ResourceType=kind,
-            Targets=[{"Key": key, "Values": values} for key, values in conditions],
-            **({"Name": name} if name else {}),
-        )
-        return str(found["WindowTargetId"])
-
-    def attach(self, given: str = INPUT, **settings: Any) -> None:
-        """Register the task that starts Drydock."""
-        self.ssm.register_task_with_maintenance_window(
-            **{
-                "WindowId": self.window_id,
-                "TaskType": "STEP_FUNCTIONS",
-                "TaskArn": self.scene.stack.outputs["MaintenanceRunArn"],
-                "ServiceRoleArn": self.scene.stack.outputs["MaintenanceWindowRoleArn"],
-                "TaskInvocationParameters": {"StepFunctions": {"Name": "{{WINDOW_EXECUTION_ID}}", "Input": given}},
-                **settings,
-            }
-        )
-
-    @property
-    def executions(self) -> list[WindowExecution]:
-        """What became of the window's openings."""
-        return [one for one in self.scene.account.windows.executions if one.window_id == self.window_id]
-
-
-def a_window(scene: RunScenario, name: str, **settings: Any) -> Window:
-    """A window that starts Drydock for the machines with `Patch Group` = its name."""
-    window = Window(scene, name, **settings)
-    window.target(("tag:Patch Group", [name]))
-    window.attach()
-    return window
 
 
 def test_a_window_starts_one_run_for_all_of_its_machines(scene: RunScenario) -> None:
@@ -92,8 +34,8 @@ def test_a_window_starts_one_run_for_all_of_its_machines(scene: RunScenario) -> 
     assert execution.status == "SUCCESS"
     assert run.plan["window"]["name"] == "nightly"
     assert run.summary.subject == "Drydock: all 3 machines patched (window nightly)"
-    assert f"Started by maintenance window nightly ({window.window_id})" in run.summary.body
-    assert "Inside the window: yes" in run.summary.body
+    assert f"Started by maintenance window nightly ({window.window_id})" in run.summary.said
+    assert "Inside the window: yes" in run.summary.said
     assert_patched(scene, *machines)
 
 
@@ -185,7 +127,7 @@ def test_a_window_without_targets_patches_nothing_and_says_so(scene: RunScenario
     run = scene.window(window.window_id)
 
     assert (run.status, run.outcome) == ("SUCCEEDED", "nothing_to_do")
-    assert "no targets are registered with the window" in run.summary.body
+    assert "no targets are registered with the window" in run.summary.said
     assert_untouched(scene, machine)
 
 
@@ -199,7 +141,7 @@ def test_a_target_that_drydock_does_not_understand_is_left_aside_with_a_warning(
     assert run.outcomes == {"partly-1": "succeeded"}
     (warning,) = run.plan["warnings"]
     assert warning.startswith("target databases of the window is left aside: ")
-    assert "databases" in run.summary.body
+    assert "databases" in run.summary.said
 
 
 # What else is in the window.
@@ -225,7 +167,7 @@ def test_a_window_that_still_patches_by_itself_is_warned_about(scene: RunScenari
 
     (warning,) = run.plan["warnings"]
     assert warning.startswith("task PatchAsBefore of the window runs AWS-RunPatchBaseline itself")
-    assert "PatchAsBefore" in run.summary.body
+    assert "PatchAsBefore" in run.summary.said
 
 
 def test_a_task_with_targets_starts_drydock_for_each_of_them_and_only_the_first_run_works(scene: RunScenario) -> None:
@@ -267,9 +209,9 @@ def test_an_input_that_grows_too_long_starts_no_run_and_people_are_told(scene: R
     assert window.executions[0].status == "FAILED"
     (message,) = scene.messages[before:]
     assert message.attributes["kind"] == "window"
-    assert "maintenance window long" in message.body
-    assert "could not start Drydock" in message.body
-    assert "longer than 4096" in message.body
+    assert "maintenance window long" in message.said
+    assert "could not start a run" in message.said
+    assert "longer than 4096" in message.said
     assert_untouched(scene, machine)
 
 
@@ -282,7 +224,7 @@ def test_an_input_of_a_window_that_is_wrong_is_refused_and_told_once(scene: RunS
     run = scene.window(window.window_id)
 
     assert (run.status, run.outcome) == ("FAILED", "refused")
-    assert "input.operations[0]: 'Instal'" in run.summary.body
+    assert "input.operations[0]: 'Instal'" in run.summary.said
     assert run.messages == [run.summary]
     assert_untouched(scene, machine)
 
@@ -297,7 +239,7 @@ def test_a_role_that_may_not_start_drydock_is_told(scene: RunScenario) -> None:
     scene.settle()
 
     (message,) = scene.messages[before:]
-    assert "could not start Drydock" in message.body
+    assert "could not start a run" in message.said
 
 
 def test_a_window_that_starts_something_else_is_nobodys_business(scene: RunScenario) -> None:
@@ -396,8 +338,8 @@ def test_a_window_that_waits_for_its_last_run_is_skipped_and_people_are_told(sce
     run_id = window.executions[0].execution_id
     told = [message for message in scene.messages[before:] if message.attributes.get("kind") == "window"]
     assert len(told) == 1
-    assert "hourly" in told[0].body
-    assert run_id in told[0].body
+    assert "hourly" in told[0].said
+    assert run_id in told[0].said
     arn = window.executions[0].tasks[0].invocations[0].execution
     assert arn is not None
     assert scene.view(arn).outcome == "not_answered"

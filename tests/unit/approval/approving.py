@@ -152,7 +152,7 @@ class Asking:
         self.ways = IAM
         self.kms_calls: list[Mapping[str, Any]] = []
         kms = SimpleNamespace(generate_mac=self._generate_mac)
-        monkeypatch.setattr("drydock.approval.approvals.client", lambda service: {"kms": kms}[service])
+        monkeypatch.setattr("drydock.telling.links.client", lambda service: {"kms": kms}[service])
         self.approvers(ANNA, BEN, ROLE, SSO_ROLE)
 
     def _generate_mac(self, **request: Any) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def test_what_will_not_fit_is_said_at_the_machine_and_in_the_summary() -> None:
     shown = Reader(plan_page(a_view(plan=a_plan(machines=machines)))).text
 
     assert "1 machine: not touched unless others are quicker" in shown
-    assert "i-00000000000000002 Linux · web · stopped · from 4 runs of it will not fit unknown 30" in shown
+    assert "i-00000000000000002 Linux · web · stopped · from 4 runs of it not expected to fit unknown 30" in shown
 
 
 @pytest.mark.parametrize(("operation", "title"), [("Install", "Patch 3 machines?"), ("Scan", "Scan 3 machines?")])

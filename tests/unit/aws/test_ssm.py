@@ -10,9 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drydock.aws.ssm import Invocation, Ssm
+from drydock.documents import PinnedDocument
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, ServiceUnavailableError
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE
+
+DEFAULT: PinnedDocument = {"version": "$DEFAULT", "hash": "", "hashType": ""}
 
 
 @pytest.fixture
@@ -157,6 +160,63 @@ def test_a_document_that_does_not_exist_is_named(answering: Callable[..., Ssm]) 
     )
 
 
+def test_the_default_version_of_a_document_is_pinned_by_its_number_and_hash(answering: Callable[..., Ssm]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def describe(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"Document": {"DocumentType": "Command", "DocumentVersion": "3", "Hash": "ab", "HashType": "Sha256"}}
+
+    found = answering(describe_document=describe).find_document("Drain")
+
+    assert found is not None
+    assert found.pinned == {"version": "3", "hash": "ab", "hashType": "Sha256"}
+    assert asked == [{"Name": "Drain", "DocumentVersion": "$DEFAULT"}]
+    assert answering(describe_document=refusing("InvalidDocumentVersion")).find_document("Drain", "9") is None
+
+
+@pytest.mark.parametrize(
+    ("pinned", "sent"),
+    [
+        (DEFAULT, {"DocumentVersion": "$DEFAULT"}),
+        (
+            {"version": "3", "hash": "ab", "hashType": "Sha256"},
+            {"DocumentVersion": "3", "DocumentHash": "ab", "DocumentHashType": "Sha256"},
+        ),
+    ],
+    ids=["not pinned", "pinned"],
+)
+def test_a_pinned_document_is_sent_by_version_and_hash(
+    answering: Callable[..., Ssm], pinned: PinnedDocument, sent: dict[str, str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def send(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"Command": {"CommandId": "c-1", "ExpiresAfter": START}}
+
+    answering(send_command=send).send_command(INSTANCE, "Drain", pinned, {}, "comment", "bucket", "prefix")
+
+    assert {key: value for key, value in asked[0].items() if key[8:] in ("Version", "Hash", "HashType")} == sent
+
+
+def test_what_is_missing_is_read_of_fifty_machines_at_once_and_of_none_that_was_never_scanned(
+    answering: Callable[..., Ssm],
+) -> None:
+    asked: list[int] = []
+
+    def describe(**request: Any) -> dict[str, Any]:
+        ids = request["InstanceIds"]
+        asked.append(len(ids))
+        state = {"InstanceId": ids[0], "MissingCount": 3, "FailedCount": 1, "OperationEndTime": START}
+        return {"InstancePatchStates": [state]}
+
+    found = answering(describe_instance_patch_states=describe).find_missing(f"i-{number:03}" for number in range(51))
+
+    assert sorted(asked) == [1, 50]
+    assert found == {"i-000": (4, START), "i-050": (4, START)}
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -170,7 +230,7 @@ def test_a_command_that_is_not_taken_says_why(answering: Callable[..., Ssm], cod
     ssm = answering(send_command=refusing(code))
 
     with pytest.raises(error, match=f"{INSTANCE}: My-Document: {code}: said AWS"):
-        ssm.send_command(INSTANCE, "My-Document", "$DEFAULT", {}, "comment", "bucket", "prefix")
+        ssm.send_command(INSTANCE, "My-Document", DEFAULT, {}, "comment", "bucket", "prefix")
 
 
 def test_a_command_is_sent_in_one_attempt_and_all_else_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +251,7 @@ def test_a_command_is_sent_in_one_attempt_and_all_else_in_several(monkeypatch: p
     monkeypatch.setattr("drydock.aws.ssm.client", lambda service, attempts=4: Client(attempts))
     ssm = Ssm()
 
-    assert ssm.send_command(INSTANCE, "My-Document", "$DEFAULT", {}, "comment", "bucket", "prefix") == ("c-1", START)
+    assert ssm.send_command(INSTANCE, "My-Document", DEFAULT, {}, "comment", "bucket", "prefix") == ("c-1", START)
     ssm.find_command(INSTANCE, "comment", START)
 
     assert attempts["send_command"] == 1
@@ -203,7 +263,7 @@ def test_only_of_a_throttled_command_it_is_certain_that_it_was_not_sent(
     answering: Callable[..., Ssm], code: str, was_refused: bool
 ) -> None:
     with pytest.raises(ServiceUnavailableError) as unavailable:
-        answering(send_command=refusing(code)).send_command(INSTANCE, "D", "1", {}, "comment", "bucket", "prefix")
+        answering(send_command=refusing(code)).send_command(INSTANCE, "D", DEFAULT, {}, "comment", "bucket", "prefix")
 
     assert unavailable.value.was_refused is was_refused
 

@@ -149,6 +149,7 @@ class FakeStack(Stack):
         self.execution: dict[str, Any] | None = None
         self.knows_at_once = True
         self.objects: dict[str, Any] = {}
+        self.recent: list[str] = []
         self.started: list[tuple[str, dict[str, Any]]] = []
         self.stopped: list[tuple[str, str]] = []
         self.decided: list[dict[str, str]] = []
@@ -183,6 +184,13 @@ class FakeStack(Stack):
 
     def read_json(self, key: str, bucket: str = "") -> Any:
         return deepcopy(self.objects.get(key))
+
+    def _read_object(self, key: str, bucket: str) -> bytes | None:
+        page: bytes | None = self.objects.get(key)
+        return page
+
+    def _recent_runs(self) -> Iterator[str]:
+        yield from self.recent
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         self.stopped.append((run_id, reason))
@@ -483,7 +491,7 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     assert "Install on 2 machines in 2 waves, a canary first; targets: tag:Patch" in console.out
     assert "Predicted end 2026-01-13 01:26 +09:00: a guess for 2 machines without history" in lines
     assert "Has to end by 2026-01-13 03:00 +09:00" in lines
-    assert "1 machine will not fit: not attempted, and first the next time" in lines
+    assert "1 machine not expected to fit: not attempted unless others are quicker, and" in lines
     web, db = (next(line.split() for line in lines if f" {name} " in line) for name in ("web-1", "db-1"))
     assert web == ["1", "web-1", WEB, "canary", "10", "a", "guess", "01:05", "yes"]
     assert db == ["2", "db-1", DB, "2", "10", "a", "guess", "01:05", "no"]
@@ -503,7 +511,7 @@ def test_a_group_in_a_plan_is_shown_with_its_members(stack: FakeStack) -> None:
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN, width=120)
 
     assert "Install on 2 machines" in console.out
-    assert "2 machines will not fit" in console.out
+    assert "2 machines not expected to fit" in console.out
     lines = console.out.splitlines()
     place = next(number for number, line in enumerate(lines) if "group of 2" in line)
     assert lines[place + 1].strip() == f"web-1 ({WEB}), web-2 ({DB})"
@@ -714,7 +722,7 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
             counts={"failed": 1, "not_attempted": 1},
             insideWindow=False,
             minutesAfterEnd=3,
-            next=[f"Take up what is left with `drydock run --resume {RUN}`."],
+            next=[{"text": "Take up what is left:", "command": ["run", "--resume", RUN]}],
         )
         stack.end("failed", report)
 
@@ -729,7 +737,7 @@ def test_a_run_that_failed_ends_with_its_reasons_its_next_steps_and_exit_code_1(
     assert "3 minutes late for its deadline" in console.out
     assert f"Failed: 1 machine\n  web-1 ({WEB}): PatchFailedError: disk full" in console.out
     assert f"Not attempted: 1 machine\n  db-1 ({DB}): BudgetSpentError: 1 > 0" in console.out
-    assert f"What to do next\n  Take up what is left with `drydock run --resume {RUN}`." in console.out
+    assert f"What to do next\n  Take up what is left:\n    drydock run --resume {RUN}" in console.out
 
 
 @pytest.mark.parametrize(
@@ -1044,6 +1052,89 @@ def test_a_run_that_cannot_be_stopped_any_more_is_an_error(stack: FakeStack) -> 
     assert as_json.document == {"runId": RUN, "stopped": False, "reason": f"{RUN} has ended already: succeeded"}
 
 
+# The report
+
+
+PAGE_KEY = f"runs/{RUN}/report.html"
+
+
+def test_a_report_is_written_where_it_is_wished_and_opened(
+    stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def browse(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    stack.begin()
+    stack.objects[PAGE_KEY] = b"<!doctype html>"
+    path = tmp_path / "night.html"
+
+    console = drydock(stack, "report", RUN, "--output", str(path), "--open")
+
+    assert (console.code, console.out) == (0, f"Report of run {RUN}: {path}\n")
+    assert path.read_bytes() == b"<!doctype html>"
+    assert opened == [path.as_uri()]
+
+
+def test_a_report_goes_into_this_folder_and_is_only_opened_when_that_is_asked_for(
+    stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda address: pytest.fail(f"opened {address}"))
+    stack.begin()
+    stack.objects[PAGE_KEY] = b"page"
+
+    assert drydock(stack, "report", RUN).code == 0
+    assert (tmp_path / f"drydock-report-{RUN}.html").read_bytes() == b"page"
+
+
+def test_a_report_as_json_is_the_stored_one(stack: FakeStack) -> None:
+    stack.begin()
+    stack.end("succeeded", make_report("succeeded"))
+
+    assert drydock(stack, "report", RUN, "--json").document["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("name", "recent", "meant"),
+    [("latest", [RUN, "older"], RUN), (RUN[:5], ["other", RUN], RUN), (RUN, [], RUN), ("nig", [RUN, "x-nig"], RUN)],
+)
+def test_a_run_is_known_by_its_beginning_or_as_the_latest(
+    stack: FakeStack, tmp_path: Path, name: str, recent: list[str], meant: str
+) -> None:
+    stack.recent = recent
+    stack.objects[f"runs/{meant}/report.html"] = b"page"
+
+    console = drydock(stack, "report", name, "--output", str(tmp_path / "page.html"))
+
+    assert (console.code, console.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "recent", "expected"),
+    [
+        ("night", ["night-1", "night-2"], "drydock: more than one run begins with night: night-1, night-2\n"),
+        ("latest", [], "drydock: the stack drydock has had no run for ninety days\n"),
+        (
+            "gone",
+            [],
+            "drydock: run gone has no report (any more): it is written when the run ends; look with drydock watch\n",
+        ),
+    ],
+)
+def test_a_report_that_cannot_be_had_is_one_line_and_exit_code_2(
+    stack: FakeStack, name: str, recent: list[str], expected: str
+) -> None:
+    stack.recent = recent
+
+    console = drydock(stack, "report", name)
+
+    assert (console.code, console.err) == (2, expected)
+
+
 # Deciding
 
 
@@ -1274,6 +1365,13 @@ def test_plans_are_read_from_the_bucket(deployed: Stack) -> None:
         deployed.read_json("broken")
 
 
+def test_the_page_of_a_report_is_read_from_the_bucket(deployed: Stack) -> None:
+    boto3.resource("s3").Bucket("drydock-logs").put_object(Key=PAGE_KEY, Body=b"page")
+
+    assert deployed.read_report_page(RUN) == b"page"
+    assert deployed.read_report_page("other") is None
+
+
 def test_a_run_is_started_once_for_a_name(deployed: Stack) -> None:
     boto3.client("stepfunctions").create_state_machine(
         name="drydock-MaintenanceRun",
@@ -1286,6 +1384,7 @@ def test_a_run_is_started_once_for_a_name(deployed: Stack) -> None:
     assert deployed.find_execution(RUN) is not None
     with pytest.raises(CommandError, match=f"there has been a run named {RUN}: give this one another --name"):
         deployed.start(RUN, {"targets": ["another"]})
+    assert {deployed.find_run_id(name) for name in (RUN, RUN[:4], "latest")} == {RUN}
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from drydock.request.policy import DEFAULTS, Verdict
 from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
-INSTALLED: dict[str, Any] = {"document": "AWS-RunPatchBaseline", "succeeded": True}
-NOT_INSTALLED = {**INSTALLED, "succeeded": False}
+INSTALLED: dict[str, Any] = {"document": "AWS-RunPatchBaseline", "succeeded": True, "responseCode": 0}
+NOT_INSTALLED = {**INSTALLED, "succeeded": False, "responseCode": 1}
 SCAN: dict[str, Any] = {"operationEndedBefore": "2026-01-13T02:00:00+00:00", "succeeded": True}
 PROBE = {"bootId": "boot-1", "agentVersion": "3.3", "reboot": "not_needed", "rebootReasons": []}
 COUNTS: PatchCounts = {**NOTHING_KNOWN, "missing": 2, "missingPatches": ["KB1", "KB2"], "failedPatches": ["KB3"]}

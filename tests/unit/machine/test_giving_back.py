@@ -28,6 +28,9 @@ UNPROVED = Settlement(unproved=(Ending("install", "c-1", START, "unproved"),))
         ({"settlement": SILENT, "started": True}, "wait_for_commands"),
         ({"settlement": UNPROVED, "started": True}, "wait_for_commands"),
         ({"settlement": UNPROVED, "power": "stopping"}, "wait_for_commands"),
+        ({"drained": True}, "run_hook"),
+        ({"drained": True, "started": True}, "run_hook"),
+        ({"drained": True, "settlement": AT_WORK}, "wait_for_commands"),
         ({"started": True}, "stop"),
         ({"started": True, "power": "pending"}, "stop"),
         ({"started": True, "power": "stopping"}, "wait_until_stopped"),
@@ -46,6 +49,7 @@ def test_the_next_move_is_the_one_that_is_safe_now(found: dict[str, Any], move: 
         was_started_by_drydock=found.get("started", False),
         power=found.get("power", "running"),
         settlement=found.get("settlement", SETTLED),
+        is_to_work_again=found.get("drained", False),
     )
 
     assert next_move(situation) == move

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
-from drydock.machine.images import deprecate_images, find_images, image_name, look_at_image
+from drydock.machine.images import find_images, image_name, leave_images, look_at_image
 from drydock.records.waits import Wait
 from drydock.times import to_text
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World, hold_as
+from tests.unit.world import HOLDER, INSTANCE, SUBJECT, World, hold_as, image_facts
 
 ALLOWED = re.compile(r"[A-Za-z0-9()./_-]{3,128}")
 
@@ -104,13 +104,13 @@ def test_an_image_may_be_invisible_for_two_minutes_only(world: World) -> None:
 def with_images(world: World) -> None:
     world.hold()
     for intent, image_id in (("imageBefore", "ami-1"), ("imageAfter", "ami-2")):
-        hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim(intent, imageName=intent, deprecateAfterDays=30)
+        hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim(intent, imageName=intent, **image_facts(30))
         hold_as(world.table, HOLDER, SUBJECT).record(intent, {"id": image_id})
 
 
 def deprecate(world: World) -> list[str]:
     assert world.lease is not None
-    return deprecate_images(world.services, world.lease, find_images(world.services, world.lease))
+    return leave_images(world.services, world.lease, "compliant", is_waited_for=True).problems
 
 
 def test_images_whose_ids_are_stored_are_not_asked_for(world: World) -> None:
@@ -149,7 +149,7 @@ def test_a_date_that_cannot_be_set_is_reported_and_the_next_image_gets_its_own(w
 def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(world: World) -> None:
     world.hold()
     image_id = world.ec2.create_image(INSTANCE, "n", "", no_reboot=False, tags={}, since=START)
-    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=30)
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", **image_facts(30))
 
     assert deprecate(world) == []
     assert world.ec2.deprecated == {image_id: START + timedelta(days=30)}
@@ -157,7 +157,7 @@ def test_an_image_whose_id_could_not_be_stored_is_found_by_its_name_and_dated(wo
 
 def test_an_image_that_was_never_made_gets_no_date(world: World) -> None:
     world.hold()
-    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=30)
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", **image_facts(30))
 
     assert deprecate(world) == []
     assert world.ec2.deprecated == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -90,9 +91,9 @@ def test_a_failure_never_teaches_more_than_an_empty_window_takes() -> None:
 # The sum of the steps
 
 
-def test_an_ordinary_linux_takes_20_to_45_minutes_and_a_windows_about_80() -> None:
+def test_an_ordinary_linux_takes_20_to_45_minutes_and_a_windows_about_70() -> None:
     assert 20 * MINUTE <= guess() <= 45 * MINUTE
-    assert 70 * MINUTE <= guess("Windows") <= 90 * MINUTE
+    assert 60 * MINUTE <= guess("Windows") <= 90 * MINUTE
     assert estimate({}) == Estimate(guess(), "guess")
 
 
@@ -100,7 +101,6 @@ def test_the_steps_of_an_installation_are_those_of_the_flow() -> None:
     assert steps() == [
         "probe at first",
         "scan at first",
-        "pause after the look",
         "image before",
         "reboot for the image before",
         "probe before",
@@ -109,7 +109,6 @@ def test_the_steps_of_an_installation_are_those_of_the_flow() -> None:
         "probe after",
         "pause before the proving scan",
         "proving scan",
-        "image after",
     ]
 
 
@@ -117,7 +116,7 @@ def test_a_stopped_machine_is_started_and_stopped_and_not_rebooted_for_its_image
     found = steps(power="stopped")
 
     assert found[:3] == ["image before", "start", "agent ready"]
-    assert found[-2:] == ["stop", "image after"]
+    assert found[-1] == "stop"
     assert not any("for the image" in step for step in found)
 
 
@@ -137,7 +136,7 @@ def test_only_a_running_machine_that_may_be_left_is_looked_at_first(power: str, 
 @pytest.mark.parametrize(
     "above",
     [
-        {"backup": {"after": {"take": False}}},
+        {"backup": {"before": {"wait": "begun"}}},
         {"backup": {"before": {"reboot": False}}},
         {"backup": {"before": {"take": False}, "after": {"take": False}}},
         {"reboot": "NoReboot"},
@@ -158,8 +157,8 @@ def test_hooks_and_probes_are_counted_each_with_the_scan_and_the_pauses_that_the
     assert [step for step in found if step.startswith("hook")] == ["hook Leave", "hook Check", "hook Join"]
     assert found.index(scan) < found.index("hook Leave") < found.index("installation")
     assert sum(step.startswith("scan") for step in found) == 1, "the look is the scan that the hooks need"
-    assert sum(step.startswith("pause") for step in found) == 3
-    assert found[-2] == "health probe"
+    assert sum(step.startswith("pause") for step in found) == (3 if answer == "proceed" else 2)
+    assert found[-1] == "health probe"
 
 
 def test_windows_update_needs_no_pause_and_takes_longer() -> None:
@@ -203,11 +202,15 @@ def test_a_member_leaves_service_after_the_look_and_what_members_took_has_that_i
     found = [step["what"] for step in steps_of_machine(policy(), "Linux", "running", is_member=True)]
 
     assert found[3:5] == leaving
-    assert [step for step in found if step not in leaving] == [step for step in steps() if "image" not in step]
+    assert [step for step in found if step not in leaving] == [
+        *steps()[:2],
+        "pause after the look",
+        *[step for step in steps()[2:] if "image" not in step],
+    ]
     scanned = steps_of_machine(policy(operation="Scan"), "Linux", "running", is_member=True)
     assert [step["what"] for step in scanned] == steps(operation="Scan")
 
-    known = Estimates({instance_id(1): history(600)}, DEFAULTS, ROOM)
+    known = Estimates({instance_id(1): replace(history(600), left_service=True)}, DEFAULTS, ROOM)
     assert known.estimate(instance_id(1), "Linux", "web", "running", is_member=True).seconds == 600
     new = Estimates({}, DEFAULTS, ROOM).estimate(instance_id(1), "Linux", "web", "running", is_member=True)
     alone = guess(backup={"before": {"take": False}, "after": {"take": False}})
@@ -260,3 +263,39 @@ def test_one_that_was_slower_counts_at_once_and_only_several_that_were_quicker(
     taken: Mapping[int, int], seconds: int
 ) -> None:
     assert correct(1000, taken) == seconds
+
+
+LEAVING = 330
+"""Draining and standby, of which machines that stand alone show nothing."""
+
+
+@pytest.mark.parametrize(
+    ("known", "is_member", "expected"),
+    [
+        ({"i-2": False}, False, 600),
+        ({"i-2": False}, True, 600 + LEAVING),
+        ({"i-2": True}, True, 600),
+        ({"i-2": True}, False, 600),
+        ({"i-1": False}, True, 600 + LEAVING),
+        ({"i-1": True}, True, 600),
+        ({"i-2": True, "i-3": False}, True, 600),
+    ],
+)
+def test_what_is_known_of_machines_that_stand_alone_has_no_draining_in_it(
+    known: dict[str, bool], is_member: bool, expected: int
+) -> None:
+    histories = {
+        name: History(name, "Linux", "web", None, "", (600,), left_service=has_left) for name, has_left in known.items()
+    }
+
+    for above, seconds in (({}, expected), ({"operation": "Scan"}, 600)):
+        estimates = Estimates(histories, policy(**above), ROOM)
+        assert estimates.estimate("i-1", "Linux", "web", "running", is_member=is_member).seconds == seconds
+
+
+@pytest.mark.parametrize(("power", "following"), [("running", "image before"), ("stopped", "installation")])
+def test_the_hook_before_anything_takes_its_time(power: str, following: str) -> None:
+    names = steps(power=power, hooks={"beforeAnything": "Drain", "onExit": "Uncordon"})
+
+    assert names[names.index("hook Drain") + 1] == following
+    assert "hook Uncordon" in names

@@ -84,8 +84,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     return account
 
 
-def read() -> WindowFacts:
-    return read_window(Windows(), WINDOW, EXECUTION, MACHINE)
+def read(execution: str = EXECUTION) -> WindowFacts:
+    return read_window(Windows(), WINDOW, execution, MACHINE)
 
 
 @pytest.mark.usefixtures("account")
@@ -98,6 +98,27 @@ def test_the_window_ends_its_duration_after_it_opened_and_admits_until_its_cutof
     assert facts.end == datetime(2026, 1, 13, 20, 0, tzinfo=UTC)
     assert facts.last_admission == datetime(2026, 1, 13, 19, 0, tzinfo=UTC)
     assert facts.warnings == []
+
+
+@pytest.mark.parametrize("opens", ["2026-01-20T02:00+09:00", "2026-01-19T17:00:00Z", "2026-01-19T17:00Z"])
+def test_without_an_execution_it_is_about_the_next_opening_in_whatever_zone_that_is_written(
+    account: Account, opens: str
+) -> None:
+    account.window["NextExecutionTime"] = opens
+
+    facts = read(execution="")
+
+    assert (facts.execution_id, facts.start) == ("", datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
+    assert (facts.end - facts.start, facts.end - facts.last_admission) == (timedelta(hours=3), timedelta(hours=1))
+    assert facts.next_start is None
+
+
+@pytest.mark.parametrize("opens", ["", "soon", "2026-01-20T02:00"], ids=["never", "unreadable", "without a zone"])
+def test_a_window_that_does_not_open_again_cannot_be_planned_for(account: Account, opens: str) -> None:
+    account.window["NextExecutionTime"] = opens
+
+    with pytest.raises(InvalidInputError, match="does not open again"):
+        read(execution="")
 
 
 def test_a_window_has_its_own_time_zone_or_none(account: Account) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 from drydock.records.holder import Holder
+from drydock.records.image_watches import ImageWatch
 from drydock.records.results import Findings, Member, PatchCounts, Result, Roll, Work
 from drydock.records.runs import CARRYING_OUT, RecordedEnd, RecordedPlan, Run
 from drydock.request.policy import DEFAULTS
 from drydock.subject import Group
 from tests.unit.fakes import START
-from tests.unit.world import HOLDER, SNAPSHOT, SUBJECT
+from tests.unit.world import HOLDER, OTHER_EXECUTION, SNAPSHOT, SUBJECT, made_image
 
 RUN_ID = "night-7"
 RUN_EXECUTION = f"arn:aws:states:ap-northeast-1:123456789012:execution:drydock-MaintenanceRun:{RUN_ID}"
@@ -26,6 +28,7 @@ def recorded_plan(**more: Any) -> RecordedPlan:
         "is_only": False,
         "is_approval_needed": False,
         "machines": 3,
+        "purpose": "0123456789abcdef0123456789abcdef",
         "operation": "Install",
         "policy": deepcopy(DEFAULTS),
         "snapshot_id": SNAPSHOT,
@@ -121,7 +124,7 @@ def some_work(**more: Any) -> Work:
         "power_before": "stopped",
         "power_after": "stopped",
         "times": {},
-        "images": {"before": "ami-1", "after": ""},
+        "images": {"before": made_image("ami-1")},
         "commands": [],
         "verdict": "compliant",
         "problems": [],
@@ -173,3 +176,25 @@ def a_group_result(outcome: str = "succeeded", roll: Roll | None = None, **more:
     """Of the group `web`; it was refused without a roll."""
     done = None if outcome == "refused" else roll or a_roll()
     return a_result(outcome, **{"subject": Group("web"), "work": None, "roll": done, **more})
+
+
+def a_watch(image_id: str = "ami-1", **changes: Any) -> ImageWatch:
+    """The watch of an image after patching that another execution asked for."""
+    watch = ImageWatch(
+        instance_id=SUBJECT.id,
+        machine="web-1",
+        image_id=image_id,
+        moment="after",
+        holder=Holder(OTHER_EXECUTION, 0),
+        started=START,
+        asked=START,
+        deadline=START + timedelta(hours=1),
+        deprecate_at=START + timedelta(days=90),
+        is_crash_consistent=True,
+        was_installed=True,
+        verdict="compliant",
+        run_id="",
+        notify="failures",
+        group_name="",
+    )
+    return replace(watch, **changes)

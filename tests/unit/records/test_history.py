@@ -20,7 +20,7 @@ def ended_after(seconds: int, outcome: str = "succeeded") -> tuple[Result, Work]
 
 def succeed(table: Table, seconds: int) -> None:
     result, work = ended_after(seconds)
-    table.write_together([history_change(table, result, work, START)])
+    table.write_together([history_change(table, result, work, START, left_service=False)])
 
 
 def fail(table: Table, seconds: int) -> None:

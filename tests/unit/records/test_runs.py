@@ -72,9 +72,19 @@ def test_the_runs_that_have_not_ended_are_found_with_their_windows(table: Table,
     run = begin(table)
     assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
 
-    record_plan(table, run, recorded_plan(window={"windowId": window_id} if window_id else {}))
+    window = {"windowId": window_id, "executionId": "1"} if window_id else {}
+
+    record_plan(table, run, recorded_plan(window=window))
 
     assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, window_id, None)]
+
+
+def test_a_plan_for_a_window_that_opens_later_is_no_run_of_that_window(table: Table) -> None:
+    run = begin(table)
+
+    record_plan(table, run, recorded_plan(window={"windowId": "mw-0123456789abcdef0", "executionId": ""}))
+
+    assert open_runs(table).read == [RunSummary(RUN_ID, run.holder, run.started, "", None)]
 
 
 def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts_also_once_they_ended(
@@ -84,7 +94,7 @@ def test_runs_are_found_by_the_month_of_their_start_in_the_order_of_their_starts
     for name, started in starts.items():
         holder = Holder(RUN_EXECUTION.replace(RUN_ID, name), 0)
         run = open_run(table, holder, started)
-    mark_run_told(table, end_run(table, run, recorded_end()))
+    mark_run_told(table, end_run(table, run, recorded_end()), is_report_finished=True)
 
     assert [item["pk"] for item in table.look_up("month", f"{START:%Y-%m}")] == ["RUN#a", "RUN#b"]
     assert [item["pk"] for item in table.look_up("month", "2025-12")] == ["RUN#before"]

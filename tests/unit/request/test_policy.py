@@ -14,10 +14,12 @@ from drydock.errors import InvalidPolicyError
 from drydock.request.policy import (
     DEFAULTS,
     MOST_SECONDS,
+    account_policy,
     deadline_of,
     effective_policy,
     read_settings,
     require_no_mistakes,
+    tighten,
 )
 from tests.unit.world import ROOT
 
@@ -203,3 +205,33 @@ def test_whatever_is_given_it_is_either_valid_or_each_mistake_names_its_place(ac
     assert all(mistake.startswith(("policy", f"{NAME}: ")) for mistake in mistakes)
     if not mistakes:
         assert effective_policy("{}", NAME, policy) == (policy, [])
+
+
+@pytest.mark.parametrize(
+    ("account", "asked", "said"),
+    [
+        ("{}", {"approval": {"ahead": 2}}, "nobody is asked without approval.required or approval.above"),
+        ("{}", {"approval": {"ahead": 15, "required": True}}, "policy.approval.ahead"),
+        ('{"approval": {"required": true}}', {"approval": {"ahead": 1}}, "takes approvals 0 days ahead at the most"),
+        ('{"approval": {"above": 9, "ahead": 1}}', {"approval": {"ahead": 2}}, "takes approvals 1 day ahead"),
+        ('{"approval": {"required": true, "ahead": 3}}', {"approval": {"ahead": 2}}, None),
+    ],
+)
+def test_approvals_ahead_need_somebody_who_is_asked_and_no_more_days_than_the_settings_take(
+    account: str, asked: dict[str, Any], said: str | None
+) -> None:
+    found = mistakes_of(asked, account)
+
+    assert [one for one in found if said and said in one] == found
+    assert bool(found) is (said is not None)
+
+
+def test_a_policy_of_yesterday_is_as_strict_as_the_account_is_now() -> None:
+    earlier, _ = effective_policy("{}", NAME, {"approval": {"above": 5, "minApprovals": 2}, "gates": {"alarms": ["a"]}})
+    now = {"approval": {"above": 3, "required": True, "ahead": 0}, "gates": {"alarms": ["b"], "calendars": ["freeze"]}}
+
+    found = tighten(earlier, account_policy(json.dumps(now)))
+
+    assert found["approval"] == {**earlier["approval"], "required": True, "above": 3}
+    assert found["gates"] == {"alarms": ["a", "b"], "calendars": ["freeze"]}
+    assert found["reboot"] == earlier["reboot"]

@@ -95,8 +95,8 @@ def test_a_retry_goes_on_where_the_last_attempt_stopped() -> None:
     resumed = account.gather(is_retry=True)
 
     assert resumed == whole.gather()
-    # Instances once, and once more for near misses; three portions of agents by each attempt.
-    assert account.described == whole.described == 2
+    # Instances once, and by how the tag's key and value might be misspelt; three portions of agents by each attempt.
+    assert account.described == whole.described == 3
     assert account.asked == whole.asked == [PORTION] * 5 + [1]
     assert all(key.startswith(f"{FOLDER}/") for key in account.objects)
 

@@ -15,7 +15,8 @@ from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import DEFAULTS
 from drydock.run.needs import Needs, look_for_needs
-from tests.unit.fakes import START
+from drydock.times import to_text
+from tests.unit.fakes import START, a_document
 from tests.unit.world import TOPIC, World, merge
 
 ROLE = "arn:aws:iam::123456789012:role/Approver"
@@ -73,7 +74,12 @@ def machine(name: str, **more: Any) -> dict[str, Any]:
 def a_plan(*machines: dict[str, Any], left_out: Sequence[str] = (), targets: Sequence[Any] = (), **policy: Any) -> Plan:
     waves = [{"key": "", "count": 1, "isCanary": number == 0} for number in range(2)]
     gone = [{"instanceId": one, "name": "", "error": "InstanceNotFoundError", "reason": "gone"} for one in left_out]
-    plan = {"operation": "Install", "policy": merge(deepcopy(dict(DEFAULTS)), policy), "machines": list(machines)}
+    plan = {
+        "createdAt": to_text(START),
+        "operation": "Install",
+        "policy": merge(deepcopy(dict(DEFAULTS)), policy),
+        "machines": list(machines),
+    }
     return cast(Plan, {**plan, "waves": waves, "leftOut": gone, "targets": list(targets), "resumes": ""})
 
 
@@ -92,7 +98,7 @@ def test_every_mistake_is_said_at_once(night: World) -> None:
         raise CalendarClosedError(f"Change Calendar {calendars[0]} cannot be read: InvalidDocument: no")
 
     night.ssm.calendar_state = refuse  # type: ignore[method-assign]
-    night.ssm.bad_documents = {"Drain": "document Drain: does not exist", "Probe": "document Probe: is for Windows"}
+    night.ssm.documents = {"Drain": None, "Probe": a_document("Probe", platforms=["Windows"])}
     night.ssm.parameters["/drydock/approvers"] = "ann, bob"
     vars(night.services)["topics"] = FakeTopics({TOPIC: (0, 2), APPROVALS: (0, 1)})
     plan = a_plan(
@@ -130,14 +136,49 @@ def test_every_mistake_is_said_at_once(night: World) -> None:
 
 
 def test_documents_are_looked_at_for_each_platform_and_not_for_a_scan(night: World) -> None:
-    asked: list[tuple[str, str]] = []
-    night.ssm.check_command_document = lambda name, platform: asked.append((name, platform))  # type: ignore[method-assign]
+    night.ssm.documents["Probe"] = a_document("Probe", platforms=["MacOS"])
     both = (machine("i-1"), machine("i-2", platform="Windows"), machine("i-3"))
 
-    needs(night, a_plan(*both, healthProbe="Probe"))
-    needs(night, a_plan(*both, healthProbe="Probe", operation="Scan"))
+    found = needs(night, a_plan(*both, healthProbe="Probe"))
 
-    assert asked == [("Probe", "Linux"), ("Probe", "Windows")]
+    assert found.missing == [
+        "document Probe: is for MacOS, not for Linux",
+        "document Probe: is for MacOS, not for Windows",
+    ]
+    assert needs(night, a_plan(*both, healthProbe="Probe", operation="Scan")) == Needs([], [])
+
+
+@pytest.mark.parametrize(
+    ("now", "version", "missing", "to_do"),
+    [
+        ("1", "1", "", ""),
+        (
+            "2",
+            "1",
+            "document Probe: version 1, which the plan names, is not there any more",
+            "is 2 now; this run sends 1",
+        ),
+    ],
+    ids=["the same", "the version is gone"],
+)
+def test_a_pinned_document_has_to_be_there_in_its_version(
+    night: World, now: str, version: str, missing: str, to_do: str
+) -> None:
+    night.ssm.documents["Probe"] = a_document("Probe", now)
+    plan = a_plan(machine("i-1"), healthProbe="Probe")
+    plan["documents"] = {"Probe": a_document("Probe", version).pinned}
+
+    found = needs(night, plan)
+
+    assert found.missing == ([missing] if missing else [])
+    assert [one for one in found.to_do if to_do in one] == found.to_do
+
+
+def test_a_pinned_document_has_to_have_the_same_content(night: World) -> None:
+    plan = a_plan(machine("i-1"), healthProbe="Probe")
+    plan["documents"] = {"Probe": {**a_document("Probe").pinned, "hash": "cd" * 32}}
+
+    assert needs(night, plan).missing == ["document Probe: version 1 has another content than the plan's"]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def make_plan(count: int = 3, **more: Any) -> Plan:
         "leftOut": [],
         "warnings": [],
         "tooLong": [],
+        "advice": [],
         **more,
     }
     return plan  # type: ignore[no-any-return]
@@ -230,7 +231,7 @@ def test_a_machine_outside_the_plan_is_named_and_never_dropped() -> None:
     assert (stranger["instanceId"], stranger["isPlanned"], stranger["wave"]) == (ident(9), False, -1)
     assert report["planned"] == 3
     assert any(ident(9) in warning and "does not name it" in warning for warning in report["warnings"])
-    assert any("mistake of Drydock's" in step for step in report["next"])
+    assert any("mistake of Drydock's" in step["text"] for step in report["next"])
 
 
 def test_machines_are_reported_also_when_the_plan_cannot_be_read() -> None:
@@ -366,7 +367,7 @@ def test_a_run_is_inside_its_window_when_its_last_machine_was_given_back_in_time
     report = report_of(places, ended=200)
 
     assert (report["insideWindow"], report["minutesAfterEnd"]) == (inside, late)
-    assert any("after its window" in step for step in report["next"]) is not inside
+    assert any("after its window" in step["text"] for step in report["next"]) is not inside
 
 
 def test_a_run_that_took_no_machine_was_neither_inside_its_window_nor_late() -> None:
@@ -405,15 +406,15 @@ def test_a_refused_run_is_reported_whatever_it_was_given(given_input: object) ->
     )
 
     assert (report["outcome"], report["failure"]) == ("refused", failure)
-    assert report["next"] == ["Correct the input; nothing was touched."]
+    assert report["next"] == [{"text": "Correct the input; nothing was touched.", "command": []}]
     json.dumps(report)
 
 
 def test_what_is_left_can_be_taken_up_with_one_command() -> None:
     report = report_of([place(1)], run=a_run(closed={**CLOSED_BY_BUDGET, "error": "CalendarClosedError"}))
 
-    text = " ".join(report["next"])
-    assert f"`drydock run --resume {RUN_ID}`" in text
+    text = " ".join(step["text"] for step in report["next"])
+    assert ["run", "--resume", RUN_ID, "--minutes", "120"] in [step["command"] for step in report["next"]]
     assert "once the calendar is open again" in text
     assert "the same patches until 2026-01-16" in text
 
@@ -425,8 +426,8 @@ def test_each_kind_of_failure_has_one_step_however_many_machines_it_hit() -> Non
 
     images, hooks = report_of(places, plan=plan)["next"]
 
-    assert images.startswith("30 machines failed with ImageFailedError: No patch without a good backup")
-    assert hooks.startswith("10 machines failed with HookFailedError: Look at the hook's output")
+    assert images["text"].startswith("30 machines: no image could be made. No patch without a good backup")
+    assert hooks["text"].startswith("10 machines: a hook failed. Look at the hook's output")
 
 
 def test_a_run_that_went_well_asks_for_nothing() -> None:
@@ -438,7 +439,7 @@ def test_machines_that_nobody_can_reach_are_not_forgotten() -> None:
 
     (step,) = report_of(ALL_WELL, plan=make_plan(leftOut=left_out))["next"]
 
-    assert step.startswith("1 machine cannot be reached by Systems Manager: Make it a managed node")
+    assert step["text"].startswith("1 machine cannot be reached by Systems Manager. Make it a managed node")
 
 
 def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:
@@ -548,7 +549,7 @@ def test_a_group_that_failed_by_itself_fails_the_run_and_is_told_with_what_to_do
 
     assert (report["outcome"], report["counts"]["failed"], report["planned"]) == ("failed", 0, 4)
     assert report["groups"] == groups
-    assert any("The roll through group web failed with MemberNotSparedError" in step for step in report["next"])
+    assert any("The roll through group web: the group cannot spare a member" in step["text"] for step in report["next"])
 
 
 def test_a_roll_that_was_stopped_with_its_run_has_not_failed() -> None:

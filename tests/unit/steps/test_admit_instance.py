@@ -300,7 +300,11 @@ def test_the_settings_of_the_account_count(world: World) -> None:
 
     policy = admit(world, policy={"notify": "summary"})["policy"]
 
-    assert (policy["notify"], policy["backup"]["after"], policy["backup"]["before"]) == ("summary", False, True)
+    assert (policy["notify"], policy["backup"]["after"]["take"], policy["backup"]["before"]["take"]) == (
+        "summary",
+        False,
+        True,
+    )
 
 
 def test_every_document_that_cannot_run_is_named_before_the_lease_is_active(world: World) -> None:

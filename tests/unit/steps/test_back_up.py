@@ -1,4 +1,4 @@
-"""Back Up Before, Back Up After: one image, however often the step runs."""
+"""Back Up Before, Take Image …: one image, however often the step runs, and waited for as the step says."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from typing import Any
 
 import pytest
 
-from drydock.errors import LeaseLostError
+from drydock.errors import (
+    EarlierImageNotReadyError,
+    ImageFailedError,
+    ImageTimedOutError,
+    LeaseLostError,
+    SnapshotsNotReadyError,
+)
+from drydock.records.image_watches import addition_of
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError
+from tests.unit.records.recorded import a_watch
 from tests.unit.world import INSTANCE, World, hold_as
 
 
 def back_up(world: World, moment: str = "Before", **more: Any) -> None:
     world.run("back_up", world.event(f"Back Up {moment}", {"moment": moment}, **more))
+
+
+def take(world: World, moment: str, until: str = "asked", *, reboot: bool = False) -> Any:
+    return world.run("take_image", world.event("Take Image", {"moment": moment, "until": until, "reboot": reboot}))
 
 
 def the_image(world: World) -> dict[str, Any]:
@@ -125,7 +137,7 @@ def test_who_carries_on_an_image_is_seen_to_be_alive(world: World) -> None:
 def test_the_image_after_is_another_one(world: World) -> None:
     world.hold()
     back_up(world, "Before")
-    back_up(world, "After")
+    take(world, "After")
 
     assert {image["Name"] for image in world.ec2.images.values()} == {
         f"{INSTANCE}_UpdateBefore_night-1",
@@ -163,3 +175,93 @@ def test_without_an_active_lease_no_image_is_made(world: World) -> None:
         back_up(world)
 
     assert world.ec2.images == {}
+
+
+VOLUMES = [{"Ebs": {"VolumeId": "vol-1"}}, {"Ebs": {"VolumeId": "vol-2"}}]
+
+
+def test_an_image_that_nobody_waits_for_is_asked_for_once_and_its_id_is_kept(world: World) -> None:
+    world.hold()
+
+    first = take(world, "After")
+    second = take(world, "After")
+
+    assert first["imageId"] == second["imageId"] == the_image(world)["ImageId"] == world.intents["imageAfter"]
+    assert (the_image(world)["NoReboot"], the_image(world)["Tags"]["DrydockConsistency"]) == (True, "crash-consistent")
+
+
+@pytest.mark.parametrize(("power", "reboot"), [("stopped", False), ("running", True)])
+def test_an_image_during_which_nothing_is_written_says_so(world: World, power: str, reboot: bool) -> None:
+    world.hold(power)
+
+    take(world, "After", reboot=reboot)
+
+    assert the_image(world)["Tags"]["DrydockConsistency"] == "at-rest"
+
+
+def begun(world: World, **states: str) -> None:
+    world.ec2.snapshots[the_image(world)["Name"]] = {f"vol-{number[1:]}": state for number, state in states.items()}
+
+
+def test_snapshots_have_begun_once_every_volume_of_then_shows_one(world: World) -> None:
+    world.ec2.instances[INSTANCE]["BlockDeviceMappings"] = VOLUMES
+    world.hold()
+    with pytest.raises(SnapshotsNotReadyError):
+        take(world, "Before", "begun")
+    world.ec2.instances[INSTANCE]["BlockDeviceMappings"] = VOLUMES[:1]
+
+    begun(world, v1="pending")
+    with pytest.raises(SnapshotsNotReadyError):
+        take(world, "Before", "begun")
+    begun(world, v1="pending", v2="completed")
+    world.clock.move(seconds=30)
+
+    assert take(world, "Before", "begun")["begunAt"] == to_text(START + timedelta(seconds=30))
+
+
+def test_where_pending_snapshots_do_not_show_the_whole_image_is_waited_for(world: World) -> None:
+    world.ec2.instances[INSTANCE]["BlockDeviceMappings"] = VOLUMES
+    world.hold()
+    for _ in range(2):
+        with pytest.raises(SnapshotsNotReadyError):
+            take(world, "Before", "begun")
+    the_image(world)["State"] = "available"
+
+    assert take(world, "Before", "begun")["imageId"] == the_image(world)["ImageId"]
+
+
+def test_a_snapshot_that_failed_fails_its_image(world: World) -> None:
+    world.ec2.instances[INSTANCE]["BlockDeviceMappings"] = VOLUMES
+    world.hold()
+    with pytest.raises(SnapshotsNotReadyError):
+        take(world, "Before", "begun")
+    begun(world, v1="error", v2="pending")
+
+    with pytest.raises(ImageFailedError, match="vol-1"):
+        take(world, "Before", "begun")
+
+
+def test_snapshots_that_never_begin_are_waited_for_until_the_deadline(world: World) -> None:
+    world.hold()
+    with pytest.raises(SnapshotsNotReadyError):
+        take(world, "Before", "begun")
+    world.clock.move(hours=1)
+
+    with pytest.raises(ImageTimedOutError):
+        take(world, "Before", "begun")
+
+
+@pytest.mark.parametrize("after", [timedelta(0), timedelta(hours=1)], ids=["pending", "at its deadline"])
+def test_an_earlier_image_of_the_machine_is_waited_for_until_its_own_deadline(world: World, after: timedelta) -> None:
+    watch = a_watch()
+    world.table.write_together([addition_of(world.table, watch)])
+    world.clock.move(seconds=after.total_seconds())
+    world.hold()
+
+    if after:
+        back_up(world)
+        assert len(world.ec2.images) == 1
+    else:
+        with pytest.raises(EarlierImageNotReadyError):
+            back_up(world)
+        assert world.ec2.images == {}

@@ -11,13 +11,14 @@ import pytest
 from drydock.aws.table import Key
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError, PowerNotRestoredError
 from drydock.records.holder import Holder
+from drydock.records.image_watches import watches_of
 from drydock.records.leases import ACTIVE, RESTORING
 from drydock.records.results import put_result
 from drydock.subject import Instance
 from drydock.times import to_text
 from tests.unit.fakes import START, FunctionDiedError, agent
 from tests.unit.records.recorded import a_result
-from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as
+from tests.unit.world import EXECUTION, HOLDER, INSTANCE, OTHER_EXECUTION, SUBJECT, World, hold_as, image_facts
 
 LIFETIME = timedelta(seconds=75)
 ABORTED = {
@@ -437,15 +438,16 @@ def test_a_machine_that_ec2_has_forgotten_is_released(started: World) -> None:
 
 def test_the_images_that_were_made_are_told_and_get_their_dates(world: World) -> None:
     world.hold()
-    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=30)
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", **image_facts(30))
     hold_as(world.table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
     world.end_execution()
     world.clock.move(seconds=76)
 
     give_back(world)
 
-    assert world.result is not None and world.result["images"]["before"] == "ami-1"
-    assert world.ec2.deprecated == {"ami-1": START + timedelta(days=30)}
+    assert world.result is not None and world.result["images"]["before"]["imageId"] == "ami-1"
+    (watch,) = watches_of(world.table, INSTANCE)
+    assert (watch.image_id, watch.deprecate_at) == ("ami-1", START + timedelta(days=30))
 
 
 def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: World) -> None:
@@ -459,8 +461,8 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
     give_back(world)
 
     (image_id,) = world.ec2.images
-    assert world.result is not None and world.result["images"]["before"] == image_id
-    assert list(world.ec2.deprecated) == [image_id]
+    assert world.result is not None and world.result["images"]["before"]["imageId"] == image_id
+    assert [watch.image_id for watch in watches_of(world.table, INSTANCE)] == [image_id]
 
 
 def test_an_execution_that_died_in_admission_loses_its_lease_and_is_told(world: World) -> None:

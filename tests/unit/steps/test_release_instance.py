@@ -12,11 +12,12 @@ from drydock.aws.table import Table
 from drydock.errors import AwsCallFailedError, LeaseLostError
 from drydock.machine.release import hook_outcomes
 from drydock.records.holder import Holder
+from drydock.records.image_watches import watches_of
 from drydock.records.leases import RESTORING
 from drydock.records.results import put_result, untold_results
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.records.recorded import a_result, some_patches
-from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, STACK, SUBJECT, World, hold_as
+from tests.unit.world import HOLDER, INSTANCE, OTHER_EXECUTION, STACK, SUBJECT, World, hold_as, image_facts, made_image
 
 FAILURE = {"error": "ImageFailedError", "cause": '{"errorMessage": "image ami-1 is failed"}'}
 INSTALL = {
@@ -51,7 +52,7 @@ def release(world: World, **data: Any) -> dict[str, Any]:
 
 
 def with_image(world: World) -> None:
-    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", deprecateAfterDays=90)
+    hold_as(world.table, HOLDER, SUBJECT, world.clock()).claim("imageBefore", imageName="n", **image_facts(90))
     hold_as(world.table, HOLDER, SUBJECT).record("imageBefore", {"id": "ami-1"})
 
 
@@ -63,7 +64,7 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     released = release(world)
 
     assert (released["outcome"], released["failure"], released["verdict"]) == ("succeeded", None, "compliant")
-    assert released["images"] == {"before": "ami-1", "after": ""}
+    assert released["images"] == {"before": made_image("ami-1")}
     assert world.lease is None
     assert world.ec2.deprecated == {"ami-1": START + timedelta(days=90)}
     tags = world.ec2.tags(INSTANCE)
@@ -73,7 +74,7 @@ def test_a_machine_that_went_well_is_released_with_all_that_was_found(world: Wor
     assert (result["verdict"], result["rebooted"], result["outcome"]) == ("compliant", True, "succeeded")
     assert result["patches"]["installed"] == ["KB1", "KB2"]
     assert result["agentVersions"] == {"before": "3.1", "after": "3.3"}
-    assert result["images"] == {"before": "ami-1", "after": ""}
+    assert result["images"] == {"before": made_image("ami-1")}
     assert (result["powerBefore"], result["powerAfter"]) == ("running", "running")
     assert [outcome["commandId"] for outcome in result["outcomes"]] == ["c-1"]
     assert len(untold_results(world.table).read) == 1
@@ -135,8 +136,11 @@ def test_releasing_twice_is_releasing_once(world: World) -> None:
     assert world.ec2.faults.made == []
 
 
-@pytest.mark.parametrize("failure", [None, FAILURE], ids=["well", "badly"])
-@pytest.mark.parametrize("operation", ["deprecate_image", "describe_instance"])
+@pytest.mark.parametrize(
+    ("operation", "failure"),
+    [("deprecate_image", None), ("describe_instance", None), ("describe_instance", FAILURE)],
+    ids=str,
+)
 def test_a_function_that_dies_in_the_middle_is_carried_on(world: World, operation: str, failure: Any) -> None:
     world.hold()
     with_image(world)
@@ -257,7 +261,7 @@ def test_a_zone_that_is_not_known_fails_no_release(world: World) -> None:
     assert world.ec2.tags(INSTANCE)["DrydockCompleted"] == "2026-01-13"
 
 
-def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: World) -> None:
+def test_an_image_whose_id_could_not_be_stored_is_told_and_followed(world: World) -> None:
     world.hold()
     world.ec2.faults.after["create_image"] = FunctionDiedError()
     with pytest.raises(FunctionDiedError):
@@ -266,8 +270,8 @@ def test_an_image_whose_id_could_not_be_stored_is_told_and_gets_its_date(world: 
     released = release(world, failure=FAILURE)
 
     (image_id,) = world.ec2.images
-    assert released["images"] == {"before": image_id, "after": ""}
-    assert list(world.ec2.deprecated) == [image_id]
+    assert released["images"] == {"before": made_image(image_id, "pending")}
+    assert [watch.image_id for watch in watches_of(world.table, INSTANCE)] == [image_id]
 
 
 def test_an_execution_whose_name_was_used_before_is_released_with_a_result_of_its_own(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Announce Success and alert_failure: each cause is told once, and not lost."""
+"""alert_failure: each cause is told once, and not lost; what went well, too."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def alert(world: World, event: dict[str, Any] | None = None) -> None:
 
 
 def announce(world: World) -> None:
-    world.run("announce_success", world.event("Announce Success"))
+    alert(world, SWEPT)
 
 
 def subjects(world: World) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_success_is_told_once_to_the_topic_of_the_settings(world: World) -> No
 
     assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was patched"]
     assert world.clients.published[0]["TopicArn"] == "arn:aws:sns:ap-northeast-1:123456789012:drydock-results"
-    assert attributes(world) == {"outcome": "succeeded", "kind": "machine"}
+    assert attributes(world) == {"outcome": "succeeded", "kind": "machine", "urgency": "nothing"}
 
 
 def test_a_success_that_was_announced_is_no_longer_untold(world: World) -> None:
@@ -113,12 +113,6 @@ def test_a_message_of_which_nobody_can_note_that_it_was_sent_goes_out_three_time
     assert untold_results(world.table).read == []
 
 
-def test_without_a_result_there_is_nothing_to_announce(world: World) -> None:
-    announce(world)
-
-    assert world.clients.published == []
-
-
 @pytest.mark.parametrize(
     "events",
     [
@@ -136,8 +130,8 @@ def test_a_failure_is_told_once_whoever_brings_it(world: World, events: list[dic
     for event in events:
         alert(world, event)
 
-    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was not patched well: ImageFailedError"]
-    assert attributes(world) == {"outcome": "failed", "kind": "machine"}
+    assert subjects(world) == [f"Drydock, look tomorrow: web-1 ({INSTANCE}): no image could be made"]
+    assert attributes(world) == {"outcome": "failed", "kind": "machine", "urgency": "tomorrow"}
     assert untold_results(world.table).read == []
 
 
@@ -209,8 +203,8 @@ def test_a_function_that_dies_after_telling_does_not_tell_again(world: World, mo
 @pytest.mark.parametrize(
     ("power", "says"),
     [
-        ("running", "running now. It was stopped before; Drydock gives it back as soon as that is safe."),
-        ("stopped", "stopped now. So it was before."),
+        ("running", "It was stopped before; Drydock gives it back as soon as that is safe."),
+        ("stopped", "Its power is as it was."),
     ],
 )
 def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_again_after(
@@ -224,9 +218,9 @@ def test_a_killed_execution_is_told_before_its_machine_is_given_back_and_not_aga
     alert(world, SWEPT)
 
     (message,) = world.clients.published
-    assert message["Subject"].endswith(status)
+    assert f"Error: {status}" in message["Message"]
     assert says in message["Message"]
-    assert "2026-01-13 11:00 +09:00" in message["Message"]
+    assert f"Power: {power} now" in message["Message"] and "At 2026-01-13 11:00" in message["Message"]
     assert untold_results(world.table).read == []
 
 
@@ -240,7 +234,7 @@ def test_an_execution_that_was_stopped_when_all_was_done_is_told_as_a_success(
     announce(world)
 
     assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was patched"]
-    assert attributes(world) == {"outcome": "succeeded", "kind": "machine"}
+    assert attributes(world) == {"outcome": "succeeded", "kind": "machine", "urgency": "nothing"}
 
 
 def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(world: World) -> None:
@@ -254,17 +248,16 @@ def test_while_the_release_may_still_be_at_work_nobody_is_told_that_it_failed(wo
     world.clock.move(seconds=1)
     alert(world, ended_event("ABORTED"))
 
-    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was not patched well: ABORTED"]
+    assert subjects(world) == [f"Drydock, look tomorrow: web-1 ({INSTANCE}): somebody stopped its execution"]
 
 
 def test_an_execution_whose_name_was_used_before_is_not_told_with_the_result_of_then(world: World) -> None:
     in_autumn = START - timedelta(days=91)
     put_result(world.table, a_result(started=in_autumn, ended=in_autumn))
 
-    announce(world)
-    assert world.clients.published == []
     alert(world)
-    assert len(subjects(world)) == 1 and "was not patched well" in subjects(world)[0]
+
+    assert len(subjects(world)) == 1 and "its execution ended early" in subjects(world)[0]
 
 
 def test_what_was_told_is_forgotten_before_the_name_of_the_execution_can_come_back(world: World) -> None:
@@ -292,7 +285,7 @@ def test_a_refusal_is_told_as_one(world: World) -> None:
 
     alert(world)
 
-    assert subjects(world) == [f"Drydock: web-1 ({INSTANCE}) was refused: InstanceBusyError"]
+    assert subjects(world) == [f"Drydock, look tomorrow: web-1 ({INSTANCE}) was refused, and nothing was touched"]
     assert "Nothing was touched." in world.clients.published[0]["Message"]
 
 
@@ -353,7 +346,7 @@ def test_an_event_without_its_input_is_told_without_the_machine(world: World) ->
     alert(world, ended_event("TIMED_OUT", input=None))
 
     (subject,) = subjects(world)
-    assert "an unknown instance" in subject and "TIMED_OUT" in subject
+    assert "an unknown instance" in subject and "took longer than it may" in subject
 
 
 def test_a_refusal_without_a_machine_is_told_once_and_done(world: World) -> None:
@@ -374,7 +367,7 @@ def test_a_machine_that_is_gone_can_be_told_of(world: World) -> None:
     alert(world)
 
     (message,) = world.clients.published
-    assert "The machine is gone now." in message["Message"]
+    assert "gone now" in message["Message"]
 
 
 def test_a_redrive_that_fails_again_is_told_again(world: World) -> None:
@@ -395,4 +388,4 @@ def test_a_machine_that_cannot_be_given_back_is_told_beside_its_failure_and_once
         alert(world, {**SWEPT, "notGivenBack": "stop-protected", "mayInstall": False, "day": day})
 
     assert len(subjects(world)) == 3
-    assert subjects(world)[1] == f"Drydock: web-1 ({INSTANCE}) could not be given back yet"
+    assert subjects(world)[1] == f"Drydock, act now: web-1 ({INSTANCE}) could not be given back yet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -16,10 +17,12 @@ from drydock.catalogue.saying import say
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records.results import Work
 from drydock.telling.envelope import wrap_for_protocols
+from drydock.telling.message import WIDTH, Command, Link, Message, Section, Verbatim, steps
 from drydock.telling.tell_once import tell_once
-from drydock.telling.text import NEXT_STEPS, Location, advice_for, console_link, machine_text, object_link, windows_link
+from drydock.telling.text import Location, advice_for, console_link, machine_text, object_link, windows_link
 from tests.unit.fakes import START
 from tests.unit.records.recorded import a_result, some_findings, some_patches, some_work
+from tests.unit.telling.reading import STEPS, flat, rows_of
 from tests.unit.world import EXECUTION, HOLDER, INSTANCE, TOPIC, World
 
 VERDICTS = [key.removeprefix("verdict.") for key in ENGLISH.sentences if key.startswith("verdict.")]
@@ -27,7 +30,10 @@ LOCATION = Location("aws", "123456789012", "ap-northeast-1", "Asia/Tokyo")
 WORK = some_work(problems=["the tag could not be written"], findings=some_findings(hooks={"onExit": "ran"}))
 
 
-def failure(**more: Any) -> tuple[str, str]:
+BUCKET = "drydock-logs"
+
+
+def failure(**more: Any) -> Message:
     given: dict[str, Any] = {
         "instance_id": INSTANCE,
         "name": "web-1",
@@ -35,37 +41,38 @@ def failure(**more: Any) -> tuple[str, str]:
         "failure": {"error": "ImageFailedError", "cause": "image ami-1 is failed"},
         "ended": START + timedelta(hours=1),
         "power": "running",
+        "power_before": "running",
         "state": "It was given back as it was found.",
         "result": a_result("failed", work=replace(WORK, verdict="not_patched")),
         "location": LOCATION,
+        "bucket": BUCKET,
     }
     return failure_message(**{**given, **more})
 
 
-def success(work: Work = WORK, location: Location = LOCATION) -> tuple[str, str]:
-    return success_message(a_result(work=work), work, location)
+def success(work: Work = WORK, location: Location = LOCATION) -> Message:
+    return success_message(a_result(work=work), work, location, BUCKET)
 
 
 def test_a_success_tells_all_that_people_ask() -> None:
-    subject, text = success()
+    message = success()
 
-    assert subject == f"Drydock: web-1 ({INSTANCE}) was patched"
+    assert message.subject == f"Drydock, look tomorrow: web-1 ({INSTANCE}) was patched, with something to look at"
     for part in (
-        "nothing is missing",
-        "Account 123456789012, Region ap-northeast-1",
-        "2026-01-13 10:00 +09:00 (Asia/Tokyo)",
+        "Account 123456789012, Region ap-northeast-1; times in Asia/Tokyo",
+        "From 2026-01-13 10:00 to 2026-01-13",
         "Power: stopped before, stopped now",
         "Rebooted: yes",
-        "Missing patches: 2 before, 0 after",
+        "Missing patches: 2 before, 0 now",
         "Installed: KB1, KB2",
         "Hook onExit: ran",
         "Image before: ami-1",
         "Note: the tag could not be written",
         console_link(EXECUTION, LOCATION),
     ):
-        assert part in text
-    assert "Image after" not in text
-    assert "{" not in text
+        assert part in flat(message.text)
+    assert "Image after" not in message.text
+    assert "{" not in message.text
 
 
 @pytest.mark.parametrize(
@@ -82,16 +89,35 @@ def test_people_are_led_to_the_console_of_their_partition(partition: str, region
     assert link.startswith(console) and link.endswith(EXECUTION)
 
 
+def test_a_machine_that_went_well_asks_for_nothing() -> None:
+    message = success(replace(WORK, problems=[]))
+
+    assert message.subject == f"Drydock: web-1 ({INSTANCE}) was patched"
+    assert message.text.startswith(f"Nothing to do: web-1 ({INSTANCE}) was patched.\n")
+
+
 def test_a_zone_that_is_not_known_keeps_no_message_back() -> None:
-    _, text = success(location=replace(LOCATION, time_zone="Asia/Tokio"))
-
-    assert "2026-01-13 01:00 +00:00 (UTC)" in text
+    assert "From 2026-01-13 01:00 to" in success(location=replace(LOCATION, time_zone="Asia/Tokio")).text
 
 
-def test_a_scan_is_not_called_patched() -> None:
-    subject, _ = success(replace(WORK, verdict="scanned"))
+def test_the_zone_is_named_once_and_the_times_of_others_are_read_in_it() -> None:
+    cause = "the agent is silent since 2026-01-12T17:40:44.633Z; last ping 2026-01-11 15:56:54 UTC"
 
-    assert subject.endswith("was scanned")
+    text = flat(failure(failure={"error": "AgentUnreachableError", "cause": cause}).text)
+
+    assert "silent since 2026-01-13 02:40; last ping 2026-01-12 00:56" in text
+    assert text.count("Asia/Tokyo") == 1 and "UTC" not in text and "Z;" not in text
+
+
+def test_a_scan_is_not_called_patched_and_says_what_is_missing() -> None:
+    scanned = replace(WORK, operation="Scan", verdict="scanned")
+    found = some_findings(patches_after=some_patches(missing=2, missingPatches=["KB9", "KB8"]))
+
+    nothing, two = success(scanned), success(replace(scanned, findings=found))
+
+    assert nothing.first.startswith(f"Nothing to do: web-1 ({INSTANCE}) was scanned, and nothing is missing.")
+    assert two.subject == f"Drydock, look tomorrow: web-1 ({INSTANCE}) was scanned: 2 patches are missing"
+    assert "Missing, worst first: KB9, KB8" in two.text
 
 
 AGENTS = [
@@ -109,11 +135,11 @@ UPDATED = some_work(operation="UpdateAgents", verdict="updated", findings=OF_AGE
 
 
 def test_updated_agents_are_told_with_their_versions_and_nothing_is_said_of_patches() -> None:
-    subject, text = success(UPDATED)
+    message = success(UPDATED)
 
-    assert subject == f"Drydock: web-1 ({INSTANCE}): agents were updated"
-    assert text.startswith(f"web-1 ({INSTANCE}): agents were updated: SSM Agent 3.2.1 → 3.3.2, CloudWatch Agent 1.3.\n")
-    assert "patch" not in text.replace("PatchInstance", "")
+    assert message.subject == f"Drydock: web-1 ({INSTANCE}): agents were updated"
+    assert {"SSM Agent 3.2.1 → 3.3.2", "CloudWatch Agent 1.3"} <= set(message.facts)
+    assert "patch" not in message.text.replace("PatchInstance", "")
 
 
 @pytest.mark.parametrize(
@@ -127,9 +153,7 @@ def test_updated_agents_are_told_with_their_versions_and_nothing_is_said_of_patc
 def test_an_agent_that_has_no_version_is_told_so(before: str, after: str, said: str) -> None:
     agents: Any = [{**AGENTS[1], "before": before, "after": after}]
 
-    _, text = success(replace(UPDATED, findings=replace(OF_AGENTS, agents=agents)))
-
-    assert f": {said}.\n" in text
+    assert said in success(replace(UPDATED, findings=replace(OF_AGENTS, agents=agents))).facts
 
 
 @pytest.mark.parametrize(
@@ -141,95 +165,132 @@ def test_an_agent_that_has_no_version_is_told_so(before: str, after: str, said: 
     ],
 )
 def test_an_update_that_failed_says_nothing_of_patches(verdict: str, said: str) -> None:
-    subject, text = failure(
+    message = failure(
         result=a_result("failed", work=replace(UPDATED, verdict=verdict)),
         failure={"error": "AgentUpdateFailedError", "cause": "SSM Agent: the update failed"},
     )
 
-    assert subject == f"Drydock: web-1 ({INSTANCE}) was not updated well: AgentUpdateFailedError"
-    for part in (f"Verdict: {said}", "  SSM Agent 3.2.1 → 3.3.2", "  CloudWatch Agent 1.3", "the update's output"):
-        assert part in text
+    assert message.subject == f"Drydock, look tomorrow: web-1 ({INSTANCE}): an agent could not be updated"
+    for part in (said, "SSM Agent 3.2.1 → 3.3.2", "CloudWatch Agent 1.3", "the update's output"):
+        assert part in message.text
 
 
 def test_counts_that_are_not_known_are_not_called_zero_or_minus_one() -> None:
     counted = some_findings(patches_before=some_patches(missing=-1), patches_after=some_patches(missing=3))
 
-    _, text = success(replace(WORK, findings=counted))
-
-    assert "Missing patches: unknown before, 3 after" in text
+    assert "Missing patches: an unknown number before, 3 now" in success(replace(WORK, findings=counted)).facts
 
 
 def test_a_failure_tells_the_cause_the_state_and_what_to_do() -> None:
-    subject, text = failure()
+    message = failure()
 
-    assert subject == f"Drydock: web-1 ({INSTANCE}) was not patched well: ImageFailedError"
+    assert message.subject == f"Drydock, look tomorrow: web-1 ({INSTANCE}): no image could be made"
+    assert message.text.startswith(f"Look tomorrow: web-1 ({INSTANCE}): no image could be made.\n")
     for part in (
-        "image ami-1 is failed",
-        "Reason: ImageFailedError",
-        "At 2026-01-13 11:00 +09:00 (Asia/Tokyo)",
-        "The machine is running now. It was given back as it was found.",
-        "Verdict: nothing was installed",
+        "It was given back as it was found.",
+        "Reason: image ami-1 is failed",
+        "Error: ImageFailedError",
+        "Patches: nothing was installed",
         "What to do next",
         "No patch without a good backup",
         console_link(EXECUTION, LOCATION),
     ):
-        assert part in text
-    assert "{" not in text
+        assert part in message.text
+    assert "{" not in message.text
 
 
-def test_a_refusal_tells_no_verdict() -> None:
-    subject, text = failure(result=a_result("refused"), name="", power="")
-
-    assert subject.startswith(f"Drydock: {INSTANCE} was refused")
-    assert "Verdict" not in text
-    assert "The machine is not known now." in text
-
-
-def test_a_failure_without_a_result_or_a_cause_is_still_told() -> None:
-    subject, text = failure(result=None, failure={"error": "States.Timeout", "cause": ""})
-
-    assert "States.Timeout" in subject
-    assert text.startswith(f"web-1 ({INSTANCE}) was not patched well: States.Timeout")
-    assert "Read the reason above" in text
-
-
-def test_a_machine_that_cannot_be_given_back_is_told_with_the_hindrance() -> None:
-    subject, text = not_given_back_message(
-        instance_id=INSTANCE,
-        name="web-1",
-        execution=EXECUTION,
-        hindrance="stop-protected",
-        power="running",
-        group="",
-        may_install=False,
-        location=LOCATION,
+def test_nothing_reads_more_urgent_than_a_machine_that_is_patched_and_unwell() -> None:
+    message = failure(
+        failure={"error": "HealthCheckFailedError", "cause": "health probe Check-Site ended as Failed"},
+        result=a_result("failed", work=replace(WORK, verdict="compliant")),
     )
 
-    assert subject == f"Drydock: web-1 ({INSTANCE}) could not be given back yet"
-    assert "stop-protected" in text and "What to do next" in text
+    assert message.subject == f"Drydock, act now: web-1 ({INSTANCE}) is patched and unwell"
+    assert message.text.startswith(f"Act now: web-1 ({INSTANCE}) is patched and unwell.")
 
 
 @pytest.mark.parametrize(
-    ("group", "said"),
-    [("", "goes on trying.\n"), ("web", "a member of group web, and stays out of service until then.")],
+    ("error", "before", "now", "urgency"),
+    [
+        ("PatchingFailedError", "running", "running", "tomorrow"),
+        ("PatchingFailedError", "running", "stopped", "now"),
+        ("InstanceStoppedError", "running", "stopped", "tomorrow"),
+        ("StopTimedOutError", "stopped", "running", "tomorrow"),
+        ("AgentUnreachableError", "running", "running", "now"),
+        ("AgentUnreachableError", "stopped", "stopped", "tomorrow"),
+        ("CommandTimedOutError", "running", "running", "now"),
+        ("HealthCheckFailedError", "stopped", "stopped", "now"),
+        ("InstanceBusyError", "", "running", "tomorrow"),
+    ],
 )
+def test_somebody_is_woken_for_what_may_not_serve_although_it_did(
+    error: str, before: str, now: str, urgency: str
+) -> None:
+    work = replace(WORK, verdict="unknown", power_before=before or "running", power_after=now)
+    result = a_result("failed", work=work) if before else None
+
+    message = failure(failure={"error": error, "cause": ""}, power_before=before, power=now, result=result)
+
+    assert message.urgency == urgency
+
+
+def test_in_a_run_people_hear_whether_it_goes_on_before_anything_else() -> None:
+    lines = failure(run_says=["The run goes on: 1 machine has failed, and 2 may before no other begins."]).text
+    assert lines.splitlines()[1].startswith("The run goes on")
+
+
+def test_a_refusal_tells_no_verdict() -> None:
+    message = failure(result=a_result("refused"), name="", power="", power_before="")
+
+    assert message.subject == f"Drydock, look tomorrow: {INSTANCE} was refused, and nothing was touched"
+    assert "Patches:" not in message.text
+    assert "Power: not known now" in message.text
+
+
+def test_a_failure_without_a_result_or_a_cause_is_still_told() -> None:
+    message = failure(result=None, failure={"error": "States.Timeout", "cause": ""})
+
+    assert message.subject == f"Drydock, look tomorrow: web-1 ({INSTANCE}): its execution ended early"
+    assert "Error: States.Timeout" in message.text
+    assert "Read the reason above" in message.text
+
+
+def late(**more: Any) -> Message:
+    given: dict[str, Any] = {
+        "instance_id": INSTANCE,
+        "name": "web-1",
+        "execution": EXECUTION,
+        "hindrance": "stop-protected",
+        "power": "running",
+        "group": "",
+        "may_install": False,
+        "location": LOCATION,
+    }
+    return not_given_back_message(**{**given, **more})
+
+
+def test_a_machine_that_cannot_be_given_back_is_told_with_the_hindrance() -> None:
+    message = late()
+
+    assert message.subject == f"Drydock, act now: web-1 ({INSTANCE}) could not be given back yet"
+    assert "What hinders it: stop-protected" in message.text
+    assert "you may set its power yourself" in flat(message.text)
+
+
+@pytest.mark.parametrize(("group", "said"), [("", "then stop the machine;"), ("web", "then terminate the machine:")])
 def test_of_a_machine_on_which_something_may_install_people_are_told_what_and_to_let_it_end(
     group: str, said: str
 ) -> None:
-    _, text = not_given_back_message(
-        instance_id=INSTANCE,
-        name="web-1",
-        execution=EXECUTION,
+    message = late(
         hindrance="install (command c-1) was cut short and may go on: dnf (812) holds /var/lib/rpm/.rpm.lock",
-        power="running",
         group=group,
         may_install=True,
-        location=LOCATION,
     )
 
-    assert f"web-1 ({INSTANCE}) could not be given back yet" in text
+    text = flat(message.text)
     assert "dnf (812) holds /var/lib/rpm/.rpm.lock" in text
     assert said in text
+    assert ("It is a member of group web, and stays out of service until then." in text) is bool(group)
     assert "Do not stop, reboot or restore the machine while something installs" in text
     assert "you may set its power yourself" not in text
 
@@ -238,24 +299,9 @@ def test_of_a_machine_on_which_something_may_install_people_are_told_what_and_to
     "name", ["x" * 256, "a\nb\tc\x00d", "夜間バッチ" * 30, ""], ids=["long", "control characters", "kanji", "none"]
 )
 def test_a_subject_is_one_line_that_sns_accepts(name: str) -> None:
-    subjects = [
-        success(replace(WORK, name=name))[0],
-        failure(name=name)[0],
-        not_given_back_message(
-            instance_id=INSTANCE,
-            name=name,
-            execution=EXECUTION,
-            hindrance="",
-            power="",
-            group="",
-            may_install=False,
-            location=LOCATION,
-        )[0],
-    ]
-
-    for subject in subjects:
-        assert 0 < len(subject) < 100
-        assert subject.isprintable()
+    for message in (success(replace(WORK, name=name)), failure(name=name), late(name=name)):
+        assert 0 < len(message.subject) < 100
+        assert message.subject.isprintable()
 
 
 @pytest.mark.parametrize(("name", "text"), [("web-1", f"web-1 ({INSTANCE})"), ("", INSTANCE)])
@@ -265,7 +311,8 @@ def test_a_machine_has_its_name_where_it_has_one(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_every_verdict_can_be_told(verdict: str) -> None:
-    assert say(f"verdict.{verdict}") in failure(result=a_result("failed", work=replace(WORK, verdict=verdict)))[1]
+    message = failure(result=a_result("failed", work=replace(WORK, verdict=verdict)))
+    assert say("machine.verdict", verdict=say(f"verdict.{verdict}")) in message.facts
 
 
 FINAL = [
@@ -277,10 +324,7 @@ FINAL = [
 
 @pytest.mark.parametrize("error", FINAL)
 def test_every_error_is_told_with_something_to_do(error: str) -> None:
-    _, text = failure(failure={"error": error, "cause": "the cause"})
-
-    advice = text.split("What to do next\n")[1].splitlines()[0].strip()
-    assert advice == advice_for(error)
+    assert rows_of(failure(failure={"error": error, "cause": "the cause"}), STEPS) == [advice_for(error)]
 
 
 def test_links_lead_to_reports_and_windows_in_the_console_of_their_partition() -> None:
@@ -291,17 +335,31 @@ def test_links_lead_to_reports_and_windows_in_the_console_of_their_partition() -
     assert windows_link(china).startswith("https://cn-north-1.console.amazonaws.cn/systems-manager/")
 
 
-def wrapped(subject: str = "Drydock: a subject", text: str = "a text") -> dict[str, str]:
-    message = wrap_for_protocols(subject, text, thread="night-7", event="drydock.run.failed", resources=[EXECUTION])
-    assert len(message.encode()) < 260_000, "SNS takes 262,144 bytes, attributes included"
-    texts = json.loads(message)
+ROWS = [Section("Done", ["1 machine"]), steps(["See what it says.", Command("drydock watch night-7 --stack drydock")])]
+
+
+def a_message(**more: Any) -> Message:
+    given: dict[str, Any] = {
+        "urgency": "now",
+        "what": "one thing",
+        "facts": ["Power: running now"],
+        "sections": [*ROWS, Section("Where to look", [Link("Execution", "https://console/a_b_#/<x>")])],
+        "zone": "Asia/Tokyo",
+    }
+    return Message(**{**given, **more})
+
+
+def wrapped(message: Message) -> dict[str, str]:
+    sent = wrap_for_protocols(message, thread="night-7", event="drydock.run.failed", resources=[EXECUTION])
+    assert len(sent.encode()) < 260_000, "SNS takes 262,144 bytes, attributes included"
+    texts = json.loads(sent)
     assert {type(text) for text in texts.values()} == {str}, "SNS ignores what is no string"
     return dict(texts)
 
 
-def chat(text: str, subject: str = "Drydock: a subject") -> Mapping[str, Any]:
-    """The content as AWS Chatbot gets it, within its limits."""
-    notification = json.loads(wrapped(subject, text)["https"])
+def chat(message: Message) -> Mapping[str, Any]:
+    """The content as chat clients get it, within its limits."""
+    notification = json.loads(wrapped(message)["https"])
     content: Mapping[str, Any] = notification["content"]
     assert len(content["title"]) <= 250
     assert len(content["description"]) <= 8_000
@@ -309,101 +367,157 @@ def chat(text: str, subject: str = "Drydock: a subject") -> Mapping[str, Any]:
     return content
 
 
-def test_a_mail_reader_gets_text_and_a_chat_room_aws_chatbots_schema() -> None:
-    subject, text = failure()
+def test_a_mail_reader_gets_text_and_a_chat_room_the_schema_of_custom_notifications() -> None:
+    message = a_message()
 
-    texts = wrapped(subject, text)
+    texts = wrapped(message)
 
     assert set(texts) == {"default", "email", "https"}
-    assert texts["default"] == texts["email"] == text
+    assert texts["default"] == texts["email"] == message.text
     notification = json.loads(texts["https"])
     assert (notification["version"], notification["source"]) == ("1.0", "custom")
     assert notification["content"]["textType"] == "client-markdown"
-    assert notification["content"]["title"] == notification["metadata"]["summary"] == subject
+    assert notification["content"]["title"] == notification["metadata"]["summary"] == "Drydock, act now: one thing"
     assert notification["metadata"]["threadId"] == "night-7"
     assert notification["metadata"]["eventType"] == "drydock.run.failed"
     assert notification["metadata"]["relatedResources"] == [EXECUTION]
 
 
+def test_a_mail_has_the_first_line_then_what_is_known_then_its_sections() -> None:
+    assert a_message(intro=["The run goes on."]).text == (
+        "Act now: one thing.\nThe run goes on.\n\n  Power: running now\n\nDone\n  1 machine\n\n"
+        "What to do next\n  See what it says.\n  drydock watch night-7 --stack drydock\n\n"
+        "Where to look\n  Execution:\n    https://console/a_b_#/<x>"
+    )
+
+
 def test_a_chat_room_sees_what_to_do_next_as_a_list_and_only_there() -> None:
-    content = chat(failure()[1])
+    content = chat(a_message())
 
-    assert content["nextSteps"] == ["No patch without a good backup: see why EC2 could not make the image."]
-    assert "No patch without" not in content["description"] and NEXT_STEPS not in content["description"]
-    assert "image ami-1 is failed" in content["description"] and "Where to look" in content["description"]
+    assert content["nextSteps"] == ["See what it says. `drydock watch night-7 --stack drydock`"]
+    assert "See what" not in content["description"] and STEPS not in content["description"]
+    assert content["description"].endswith("Where to look\n  Execution: https://console/a_b_#/<x>")
 
 
-@pytest.mark.parametrize("steps", [["x" * 351], ["<" * 90], ["step"] * 11], ids=["long", "long once escaped", "many"])
-def test_steps_that_chat_would_cut_stay_whole_in_the_text(steps: list[str]) -> None:
-    text = "\n".join(["headline", "", NEXT_STEPS, *(f"  {step}" for step in steps), "", "Where to look"])
-
-    content = chat(text)
+@pytest.mark.parametrize("rows", [["x" * 351], ["step"] * 11], ids=["long", "many"])
+def test_steps_that_chat_would_cut_stay_whole_in_the_text(rows: list[str]) -> None:
+    content = chat(a_message(sections=[steps(rows)]))
 
     assert "nextSteps" not in content
-    assert content["description"].count("\n") == text.count("\n")
+    assert all(row in content["description"] for row in rows)
 
 
 def test_a_message_without_steps_has_none_in_chat() -> None:
-    assert "nextSteps" not in chat(success()[1])
+    assert "nextSteps" not in chat(success())
 
 
-@pytest.mark.parametrize("name", ["<!channel>", "<@U123>", "<https://evil.example|click>", "a <& b"])
-def test_the_name_of_a_machine_calls_nobody_and_makes_no_link_in_chat(name: str) -> None:
-    subject, text = failure(name=name)
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<!channel>",
+        "<@U012345>",
+        "@here",
+        "https://evil.example/x",
+        "<https://evil.example|click>",
+        "[click](https://evil.example)",
+        "www.evil.example",
+        "*bold* _slanted_ ~gone~ `code`",
+        "\n# heading",
+    ],
+)
+def test_a_name_can_carry_neither_link_nor_mention_nor_markdown_into_a_chat_room(hostile: str) -> None:
+    message = failure(name=hostile, failure={"error": "ImageFailedError", "cause": hostile}, run_says=[hostile])
 
-    content = chat(text, subject)
+    content = chat(message)
 
-    shown = content["title"] + content["description"]
-    assert "<" not in shown and ">" not in shown
-    assert "&lt;" in shown
-    assert name in wrapped(subject, text)["email"]
-
-
-def test_a_title_full_of_escapes_ends_between_two_of_them() -> None:
-    title = chat("text", "<" * 99)["title"]
-
-    assert title.replace("&lt;", "") == "…"
+    links = {console_link(EXECUTION, LOCATION)}
+    said = "\n".join([content["title"], content["description"], *content["nextSteps"]])
+    for link in links:
+        said = said.replace(link, "")
+    assert not set("<>[]*`~|@\\") & set(said)
+    assert "://" not in said and "www." not in said and not any(line.startswith("#") for line in said.split("\n"))
+    assert not [word for word in said.split() if word.startswith("_") or word.endswith("_")]
 
 
-def test_a_link_is_the_same_in_chat() -> None:
+def test_a_name_with_underscores_inside_stays_as_it_is_in_a_chat_room() -> None:
+    assert "my_host_1" in chat(failure(name="my_host_1"))["title"]
+
+
+def test_a_mail_is_72_columns_wide_but_for_links_and_words_that_are_longer() -> None:
+    lines = failure(failure={"error": "ImageFailedError", "cause": "one two " * 60}).text.splitlines()
+    assert max(len(line) for line in lines if "https://" not in line) <= WIDTH
+
+
+def test_a_long_command_is_broken_as_a_shell_reads_it() -> None:
+    value = json.dumps({"pk": {"S": "RUN#it's"}})
+    line = f"aws dynamodb get-item --region ap-northeast-1 --consistent-read --table-name t --key {shlex.quote(value)}"
+
+    text = a_message(sections=[steps([Command(line)])], facts=[]).text.split(f"{STEPS}\n")[1]
+
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert shlex.split(text.replace("\\\n", "")) == shlex.split(line)
+
+
+@pytest.mark.parametrize("cause", ["x" * 300_000, "漢" * 90_000, "\x00\x1b[31m", "\ud800"], ids=ascii)
+def test_whatever_a_reason_holds_the_message_is_sent(cause: str) -> None:
+    content = chat(failure(failure={"error": "ImageFailedError", "cause": cause}))
+    assert content["title"].isprintable()
+
+
+def test_a_long_card_is_cut_at_the_end_of_a_line() -> None:
+    link = f"https://console/{'y' * 200}"
+    content = chat(a_message(sections=[Section("Where to look", [Link("Execution", link)] * 100)]))
+
+    assert "(cut: the message is longer" in content["description"]
+    assert all(line.endswith(link) for line in content["description"].splitlines() if "Execution" in line)
+
+
+def test_a_link_of_a_message_that_was_laid_out_elsewhere_is_the_same_in_chat() -> None:
     link = "https://abc.lambda-url.ap-northeast-1.on.aws/?run=night-7&key=k-1_2"
+    laid_out = Verbatim("subject", f"Look at it: {link}\nname: https://evil.example", [link])
 
-    content = chat(f"headline\n\n{NEXT_STEPS}\n  {link}\n\nor {link}")
+    description = json.loads(json.loads(wrap(laid_out))["https"])["content"]["description"]
 
-    assert content["nextSteps"] == [link]
-    assert f"or {link}" in content["description"]
+    assert f"Look at it: {link}" in description
+    assert "https://evil" not in description
+
+
+def wrap(message: Message | Verbatim) -> str:
+    return wrap_for_protocols(message, thread="night-7", event="drydock.run.failed", resources=[EXECUTION])
 
 
 @pytest.mark.parametrize(
     "text",
     ["x" * 300_000, "line\n" * 100_000, '"\\' * 200_000, "🛳" * 100_000, "\x00\x1b" * 100_000, "<&>\n" * 50_000],
-    ids=["one line", "many lines", "quotes", "emoji", "control characters", "escapes"],
+    ids=["one line", "many lines", "quotes", "emoji", "control characters", "markup"],
 )
 def test_no_text_is_too_long_or_too_strange_to_be_told(text: str) -> None:
-    assert len(wrapped(text=text)["email"]) > 10_000
-    assert len(chat(text)["description"]) > 3_000
+    sent = wrap(Verbatim("subject", text))
+
+    assert len(sent.encode()) < 260_000
+    texts = json.loads(sent)
+    assert len(texts["email"]) > 10_000
+    assert 3_000 < len(json.loads(texts["https"])["content"]["description"]) <= 8_000
 
 
 def test_a_text_that_is_cut_says_so_and_is_cut_at_the_end_of_a_line() -> None:
     text = "\n".join(f"line {number:05d}" for number in range(10_000))
 
-    mail, description = wrapped(text=text)["email"].splitlines(), chat(text)["description"].splitlines()
+    mail = json.loads(wrap(Verbatim("subject", text)))["email"].splitlines()
 
-    for lines in (mail, description):
-        assert "cut" in lines[-1]
-        assert {len(line) for line in lines[:-2]} == {10}
-    assert {len(line) for line in description[:-1]} == {10}
+    assert "cut" in mail[-1]
+    assert {len(line) for line in mail[:-2]} == {10}
 
 
 def test_characters_that_are_no_text_reach_nobody() -> None:
-    mail = wrapped(text="tab\tkept\nbell\x07 half \ud83d")["email"]
+    mail = json.loads(wrap(Verbatim("subject", "tab\tkept\nbell\x07 half \ud83d")))["email"]
 
     assert mail == "tab\tkept\nbell  half ?"
 
 
 def test_a_chat_message_of_machines_in_a_run_stands_in_the_runs_thread(world: World) -> None:
-    tell_once(world.services, HOLDER, "outcome", "subject", "text", {"kind": "machine", "run": "night-7"})
-    tell_once(world.services, HOLDER, "other", "subject", "text", {"kind": "machine", "outcome": "failed", "run": ""})
+    tell_once(world.services, HOLDER, "outcome", a_message(), {"kind": "machine", "run": "night-7"})
+    tell_once(world.services, HOLDER, "other", a_message(), {"kind": "machine", "outcome": "failed", "run": ""})
 
     in_run, by_hand = (json.loads(json.loads(one["Message"])["https"]) for one in world.clients.published)
     assert {one["MessageStructure"] for one in world.clients.published} == {"json"}
@@ -414,11 +528,18 @@ def test_a_chat_message_of_machines_in_a_run_stands_in_the_runs_thread(world: Wo
     )
 
 
+def test_a_subscription_can_take_only_what_somebody_has_to_be_woken_for(world: World) -> None:
+    tell_once(world.services, HOLDER, "outcome", a_message(), {"kind": "machine"})
+
+    (message,) = world.clients.published
+    assert message["MessageAttributes"]["urgency"] == {"DataType": "String", "StringValue": "now"}
+
+
 def test_a_message_goes_to_the_topic_that_is_asked_for_whatever_the_settings_say(world: World) -> None:
     world.ssm.parameters["/drydock/topic"] = "arn:aws:sns:ap-northeast-1:123456789012:others"
     asked = TOPIC.replace("Results", "Approvals")
 
-    tell_once(world.services, HOLDER, "approval", "subject", "text", {"kind": "approval"}, topic=asked)
+    tell_once(world.services, HOLDER, "approval", a_message(), {"kind": "approval"}, topic=asked)
 
     (message,) = world.clients.published
     assert message["TopicArn"] == asked

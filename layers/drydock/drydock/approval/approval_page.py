@@ -19,12 +19,12 @@ from drydock.approval.messages import (
     members_text,
     planned_text,
     wave_text,
-    what_text,
     who_asks,
 )
 from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
+from drydock.plan.showing import missing_text, what_is_different, what_is_planned
 from drydock.telling.page import BASE_STYLE, document, policy_of
 from drydock.times import find_zone, for_people, from_text
 
@@ -128,24 +128,25 @@ def _facts(view: PlanView) -> str:
     plan = view.plan
     late = sum(map(count_outside, plan["machines"]))
     facts = [
-        ("Run", view.run_id),
-        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
-        ("What", what_text(plan)),
         ("Approve or reject until", for_people(view.until, view.zone)),
         ("Without an answer", "nothing is touched"),
         ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),
-        ("Account, Region", f"{view.account}, {view.region}"),
+        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        *what_is_planned(plan),
+        *what_is_different(plan, find_zone(view.zone)),
     ]
     if plan["predictedEnd"]:
         facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan)))
     if plan["end"]:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
-        facts.append(("Will not fit", f"{count_text(late)}: not touched unless others are quicker"))
+        facts.append(("Not expected to fit", f"{count_text(late)}: not touched unless others are quicker"))
+    facts += [("What would help", sentence) for sentence in plan.get("advice", [])]
     facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
     facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
     facts += [("Decided so far", text) for text in view.decisions]
     facts += [("Note", warning) for warning in plan["warnings"]]
+    facts += [("Run", view.run_id), ("Account, Region", f"{view.account}, {view.region}")]
     rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(one_line(text))}</dd>" for name, text in facts)
     return f"<dl>\n{rows}\n<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>\n</dl>"
 
@@ -196,7 +197,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     name = planned_text(machine) if is_group else one_line(machine["name"])
     about = [machine["platform"], machine["patchGroup"], "" if machine["power"] == "running" else machine["power"]]
     which = members_text(machine) if is_group else machine["instanceId"] if name else ""
-    about.append(basis_text(machine["basis"], machine["samples"]))
+    about += [missing_text(machine, find_zone(zone)), basis_text(machine["basis"], machine["samples"])]
     details = " · ".join(one_line(text) for text in [which, *about] if text)
     fit = fit_text(machine).removeprefix(", ")
     late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""

@@ -4,15 +4,12 @@ The state of it stands in the run's item, and every change of it is one conditio
 read: a decision, a newer token and the end of the time can never overtake each other unseen. A decision is stored
 first and wakes the run then; should the waking be lost, the next entry into the state finds the decision.
 
-A link's key is nowhere: KMS makes it, always the same one, out of the run and its plan with a key that never leaves
-KMS. So the mail of a function that died before it could note that it had sent it goes out again with the same link,
-the item holds only the hash of the key, and whoever can read the table, a log or a run's input cannot make one.
+A link's key is made of the run and its plan, always the same one (telling/links.py). So the mail of a function that
+died before it could note that it had sent it goes out again with the same link.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +19,10 @@ from typing import Any, Literal, TypedDict
 
 from drydock.approval.approvers import may_approve, person_of, read_approvers
 from drydock.approval.messages import approval_message, refused_decision_message
-from drydock.aws.calls import call, client
 from drydock.aws.services import Services
 from drydock.aws.ssm import ParameterVersion
 from drydock.aws.table import ConditionFailedError, Item
+from drydock.catalogue.saying import say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
@@ -36,8 +33,11 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.plan.stored_plans import read_plan
-from drydock.records.runs import AWAITING_APPROVAL, PLAN_LIVES, PLANNING, Run, read_run, require_run, update_run
+from drydock.records.approved_plans import remember_approved_plan
+from drydock.records.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
+from drydock.telling.links import hash_of_key, link_to, make_key
+from drydock.telling.message import Verbatim
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
@@ -221,6 +221,7 @@ def approvals_needed(run: Run) -> int:
 def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
     """Ask the approvers, once, and answer the token as soon as they have decided or their time is over.
 
+    About a plan for a window that opens later they are only asked: the token is answered then.
     Entering again brings the newer token and looks again; it neither asks again nor gives more time.
     Raises RunOverError, RunStoppedError, PlanChangedError.
     """
@@ -233,15 +234,21 @@ def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
         _mail(services, ways, run, approval)
         run, _ = _change(services, run, lambda _, approval: replace(approval, is_mailed=True) if approval else None)
     look_for_decisions(services, ways, run)
+    if run.is_ahead:
+        services.executions.answer(step.token, {"decision": ""})
 
 
 def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Approval | None) -> Approval | None:
     if run.holder != step.holder or run.phase not in (PLANNING, AWAITING_APPROVAL):
         raise RunOverError(f"{run.run_id}: the run is over, or another execution's")
+    if approval is not None and run.is_ahead:
+        return None
     if approval is not None:
         is_newer = step.sequence >= approval.sequence and step.token != approval.token
         return replace(approval, token=step.token, sequence=step.sequence) if is_newer else None
     now = services.now()
+    if run.is_ahead:
+        return replace(_approval_of_plan_only(run), link_hash=_hash_of_link(ways, run))
     until = now + timedelta(seconds=int(run.require_plan().policy["approval"]["seconds"]))
     if run.last_admission is not None and now < run.last_admission < until:
         # After that no machine may begin: nobody shall approve what can no longer be done.
@@ -252,7 +259,7 @@ def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Appro
         asked=now,
         until=until,
         hash=run.require_plan().hash,
-        link_hash=hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else "",
+        link_hash=_hash_of_link(ways, run),
         decisions=(),
         decision="",
         decided=None,
@@ -278,6 +285,7 @@ def _change(
             "phase": AWAITING_APPROVAL if run.phase == PLANNING else run.phase,
         }
         unchanged = "approval.revision = :revision" if before else "attribute_not_exists(approval)"
+        unchanged += " AND attribute_not_exists(carriedOutBy)"
         values = {":before": run.phase, **({":revision": before.revision} if before else {})}
         try:
             return update_run(services.table, run, facts, f"{unchanged} AND phase = :before", values), True
@@ -288,22 +296,19 @@ def _change(
     raise ServiceUnavailableError(f"{run.run_id}: too many decide at once")
 
 
-def hash_of_key(key: str) -> str:
-    """The SHA-256 of a link's key in hexadecimal digits: all that the run's item holds of the key."""
-    return hashlib.sha256(key.encode()).hexdigest()
+def _hash_of_link(ways: Ways, run: Run) -> str:
+    return hash_of_key(_link_key(ways, run)) if ways.auth == "LINK" else ""
 
 
 def _link_key(ways: Ways, run: Run) -> str:
-    """The key of the run's link: 256 bits that only this KMS key can make, and always the same."""
-    about = "\n".join(["drydock approval", run.holder.execution, to_text(run.started), run.require_plan().hash])
-    made = call(client("kms").generate_mac, KeyId=ways.key, MacAlgorithm="HMAC_SHA_256", Message=about.encode())
-    return base64.urlsafe_b64encode(made["Mac"]).rstrip(b"=").decode()
+    about = ("drydock approval", run.holder.execution, to_text(run.started), run.require_plan().hash)
+    return make_key(ways.key, *about)
 
 
 def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
     environment = services.environment
     holder = run.holder
-    link = f"{ways.url.rstrip('/')}/?run={run.run_id}&key={_link_key(ways, run)}" if ways.auth == "LINK" else ""
+    link = link_to(ways.url, "/", run.run_id, _link_key(ways, run)) if ways.auth == "LINK" else ""
     subject, text = approval_message(
         plan=read_plan(services, run),
         run=run,
@@ -318,7 +323,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
-    tell_once(services, holder, "approval", subject, text, attributes, ways.topic)
+    tell_once(services, holder, "approval", Verbatim(subject, text, [link] if link else []), attributes, ways.topic)
 
 
 def take_decision(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
@@ -332,7 +337,15 @@ def take_decision(services: Services, run: Run, shown_hash: str, decision: Decis
 def _count(
     services: Services, run: Run, approval: Approval | None, shown_hash: str, decision: Decision
 ) -> Approval | None:
-    approval = approval or _approval_of_plan_only(run)
+    approval = approval or _require_plan_only(run)
+    if not approval.token and run.is_ended:
+        _require_plan_only(run)
+    if run.carried_out_by:
+        said = say("approval.carried_out", run=run.run_id, by=run.carried_out_by)
+        raise DecisionRefusedError(409, said)
+    is_withdrawn = approval.decision == APPROVED and decision.decision == REJECTED and not approval.token
+    if is_withdrawn and decision.at < run.expires:
+        return replace(approval, decisions=(*approval.decisions, decision), decision=REJECTED, decided=decision.at)
     if approval.decision in (APPROVED, REJECTED):
         deciders = " and ".join(one.name for one in approval.decisions if one.decision == approval.decision)
         raise DecisionRefusedError(409, f"Run {run.run_id} was {approval.decision} by {deciders} already.")
@@ -355,17 +368,26 @@ def _count(
     return replace(approval, decisions=decisions, decision=verdict, decided=decision.at if verdict else None)
 
 
-def _approval_of_plan_only(run: Run) -> Approval:
-    """A plan that was only made waits for nobody, but can be approved for as long as it may be carried out."""
+def _require_plan_only(run: Run) -> Approval:
+    """Raises DecisionRefusedError unless the run has ended with nothing but a plan."""
     if run.is_ended and run.outcome != "planned":
         raise DecisionRefusedError(410, f"Too late: run {run.run_id} has ended.")
     if not run.is_ended:
         raise DecisionRefusedError(409, f"Run {run.run_id} does not wait for approval.")
+    return _approval_of_plan_only(run)
+
+
+def _approval_of_plan_only(run: Run) -> Approval:
+    """A plan that was only made waits for nobody, but can be approved for as long as it may be carried out.
+
+    One for a window has to be approved when that opens: then it is looked whether it is.
+    """
+    opens = str(run.require_plan().window.get("start") or "") if run.is_ahead else ""
     return Approval(
         token="",
         sequence="",
         asked=run.started,
-        until=run.started + PLAN_LIVES,
+        until=min(run.expires, from_text(opens)) if opens else run.expires,
         hash=run.require_plan().hash,
         link_hash="",
         decisions=(),
@@ -448,7 +470,7 @@ def _tell_refused(
     subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, run.holder, cause, subject, text, attributes, ways.topic)
+    tell_once(services, run.holder, cause, Verbatim(subject, text), attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:
@@ -476,6 +498,8 @@ def settle_approval(services: Services, run: Run) -> bool:
     approval = approval_of(run)
     if approval is None or not approval.decision:
         return True
+    if approval.decision == APPROVED and approval.decided is not None:
+        remember_approved_plan(services.table, run, approval.decided)
     is_awake = True
     if approval.token and run.phase == AWAITING_APPROVAL:
         is_awake = _answer(services, run, approval)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -32,22 +32,25 @@ from drydock.approval.approvals import (
     clean_text,
     decisions_parameter,
     end_late_approval,
-    hash_of_key,
     look_for_decisions,
     name_of,
     require_approver,
     take_decision,
 )
+from drydock.approval.report_links import REPORT_LINK_LIVES, REPORT_PATH
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import DrydockError, PlanChangedError, ServiceUnavailableError
 from drydock.log import logger, name_in_log
 from drydock.plan.stored_plans import read_plan
-from drydock.records.runs import MOST_RUN_ID, Run, find_run
+from drydock.records.runs import MOST_RUN_ID, Run, find_run, report_page_key
 from drydock.request.checking import is_odd
+from drydock.telling.links import fits
 from drydock.times import for_people
 
 _MOST_BODY = 8_192
-_NO_HASH = "0" * 64
+REPORT_SIGNED_FOR = timedelta(minutes=5)
+"""So long S3 takes what the link to a report leads to."""
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
@@ -249,6 +252,8 @@ def _serve_page(services: Services, event: Mapping[str, Any]) -> Response:
 def _answer_page(services: Services, event: Mapping[str, Any]) -> Response:
     try:
         request = DecisionRequest.read(event)
+        if request.path == REPORT_PATH and request.method in ("GET", "HEAD"):
+            return _show_report(services, request)
         if request.path != "/":
             return _not_found()
         if request.method in ("GET", "HEAD"):
@@ -280,8 +285,8 @@ def _find_linked(services: Services, run_id: str, key: str) -> tuple[Run, Approv
     """The run that a link is for. As much work for a run that is not there as for a wrong key."""
     run = _find_run(services, run_id)
     approval = approval_of(run) if run is not None else None
-    fits = hmac.compare_digest(hash_of_key(key), (approval.link_hash if approval else "") or _NO_HASH)
-    return (run, approval) if run is not None and approval is not None and fits else None
+    is_its_own = fits(key, approval.link_hash if approval else "")
+    return (run, approval) if run is not None and approval is not None and is_its_own else None
 
 
 def _show(services: Services, request: DecisionRequest) -> Response:
@@ -293,6 +298,23 @@ def _show(services: Services, request: DecisionRequest) -> Response:
     closed = _closed_notice(services, run, approval)
     form = None if closed else Form(run.run_id, key, approval.hash)
     return _page(200, _plan_page(services, run, approval, form, closed))
+
+
+def _show_report(services: Services, request: DecisionRequest) -> Response:
+    """Send the reader to the page of a report: to this one object, and only for as long as a click takes."""
+    run = _find_run(services, request.query.get("run", ""))
+    end = run.ended if run is not None else None
+    is_its_own = fits(request.query.get("key", ""), end.report_link_hash if end else "")
+    if run is None or end is None or not is_its_own:
+        return _not_found()
+    if services.now() >= end.at + REPORT_LINK_LIVES:
+        days = REPORT_LINK_LIVES.days
+        return _page(410, message_page(say("link.over"), say("link.report_over", days=days, run=run.run_id), "wrong"))
+    if request.method == "HEAD":
+        return _page(200, "")
+    response = _page(303, "")
+    response["headers"]["Location"] = services.objects.sign_reading(report_page_key(run.run_id), REPORT_SIGNED_FOR)
+    return response
 
 
 def _decide_by_form(services: Services, request: DecisionRequest) -> Response:
@@ -346,7 +368,7 @@ def _closed_notice(services: Services, run: Run, approval: Approval) -> Notice |
         return Notice(text, "approved" if approval.decision == APPROVED else "rejected")
     if approval.decision == NOT_ANSWERED or not approval.is_open(services.now()):
         return Notice(f"Too late: it could be approved or rejected until {for_people(approval.until, zone)}.", "wrong")
-    if run.is_ended or run.closed is not None:
+    if approval.token and (run.is_ended or run.closed is not None):
         return Notice("This run was stopped before it was decided.", "wrong")
     return None
 

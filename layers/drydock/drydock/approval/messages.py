@@ -8,11 +8,12 @@ from datetime import datetime
 from drydock.catalogue.saying import one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
+from drydock.plan.showing import missing_text, what_is_different, what_is_planned
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
 from drydock.telling.text import Location, console_link, machine_text, subject_line
 from drydock.texts import first_of
-from drydock.times import for_people, from_text
+from drydock.times import find_zone, for_people, from_text
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
 
@@ -63,28 +64,56 @@ def approval_message(
     late = sum(map(count_outside, plan["machines"]))
     verb = say(f"wanted.{plan['operation']}")
     recorded = run.require_plan()
-    lines = [
+    asked = [
         f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
         "Without an answer by then nothing is touched, and the run ends.",
+    ]
+    lines = [
+        *(_asked_ahead(plan, run, until, location) if run.is_ahead else asked),
         "",
         _run(plan, run),
         f"  Account {location.account}, Region {location.region}",
-        f"  What: {what_text(plan)}",
+        *[f"  {heading}: {one_line(said)}" for heading, said in what_is_planned(plan)],
+        *[f"  {heading}: {one_line(said)}" for heading, said in what_is_different(plan, find_zone(location.time_zone))],
         *[f"  Never begun: {one_line(sentence)}" for sentence in plan["tooLong"]],
         *_end(plan, late, location),
+        *[f"  {sentence}" for sentence in plan.get("advice", [])],
         *[f"  A guess: {breakdown_text(guess)}" for guess in plan["guesses"]],
         f"  Plan {hash}",
-        *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}"),
-        *_left_out(plan),
         *[f"  Note: {one_line(warning)}" for warning in plan["warnings"]],
         "",
         "What to do next",
         *[f"  {line}" for line in _answers(run.run_id, hash, needed, approvers, setting, parameter, stack, link)],
+        *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}", location.time_zone),
+        *_left_out(plan),
         "",
         "Where to look",
         f"  Execution: {console_link(run.holder.execution, location)}",
     ]
-    return subject_line(f"Drydock: {machines} to {verb}, waiting for approval: {run.run_id}"), "\n".join(lines)
+    return subject_line(_subject(plan, run, verb, until, location)), "\n".join(lines)
+
+
+def _asked_ahead(plan: Plan, run: Run, until: datetime, location: Location) -> list[str]:
+    """What is asked of a plan for a window that opens later, until when, and when it expires."""
+    zone, window = find_zone(location.time_zone), plan["window"]
+    return [
+        say(
+            "ahead.first",
+            wanted=say(f"wanted.{plan['operation']}"),
+            machines=count_planned(plan),
+            window=window["name"] if window else "",
+            opens=from_text(window["start"]).astimezone(zone) if window else until.astimezone(zone),
+        ),
+        say("ahead.until", until=until.astimezone(zone)),
+        say("ahead.expires", expires=run.expires.astimezone(zone)),
+    ]
+
+
+def _subject(plan: Plan, run: Run, verb: str, until: datetime, location: Location) -> str:
+    """By when an answer counts first, since a phone shows no more than that; then which window."""
+    at = until.astimezone(find_zone(location.time_zone))
+    whose = plan["window"]["name"] if plan["window"] else run.run_id
+    return say("approval.subject", until=at, wanted=verb, machines=count_planned(plan), whose=whose)
 
 
 def _run(plan: Plan, run: Run) -> str:
@@ -117,11 +146,12 @@ def guessed_text(plan: Plan) -> str:
 
 
 def fit_text(machine: PlannedMachine) -> str:
-    """What is to be said where not all of it fits: `, will not fit`, `, 2 of them will not fit`; else empty."""
+    """What is to be said where not all of it is expected to fit: `, not expected to fit`; else empty."""
     late = count_outside(machine)
     if not late:
         return ""
-    return ", will not fit" if late == len(members_of(machine)) else f", {late:,} of them will not fit"
+    those = "" if late == len(members_of(machine)) else f"{late:,} of them "
+    return f", {those}not expected to fit"
 
 
 def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, location: Location) -> tuple[str, str]:
@@ -138,18 +168,7 @@ def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, lo
     return subject_line(f"Drydock: a decision about run {run_id} does not count"), "\n".join(lines)
 
 
-def what_text(plan: Plan) -> str:
-    """`Install with AWS-RunPatchBaseline, image before and after`"""
-    policy = plan["policy"]
-    if plan["operation"] == "UpdateAgents":
-        return one_line(f"UpdateAgents: {', '.join(policy['agents'])}")
-    wanted = {"before": policy["backup"]["before"]["take"], "after": policy["backup"]["after"]["take"]}
-    images = [moment for moment, is_wanted in wanted.items() if is_wanted]
-    backup = f", image {' and '.join(images)}" if images else ", no image"
-    return f"{plan['operation']} with {policy['document']}" + (backup if plan["operation"] == "Install" else "")
-
-
-def _machines(plan: Plan, where: str) -> list[str]:
+def _machines(plan: Plan, where: str, zone: str) -> list[str]:
     """The machines and groups by wave, the first twenty by name."""
     lines, named, told = [""], 0, 0
     for number in range(len(plan["waves"])):
@@ -158,7 +177,9 @@ def _machines(plan: Plan, where: str) -> list[str]:
             break
         lines.append(wave_text(plan, number))
         for machine in machines[: _MOST_MACHINES - named]:
+            missing = missing_text(machine, find_zone(zone))
             about = f"{machine['platform']}, {machine['power']}, {estimate_text(machine)}{fit_text(machine)}"
+            about += f", {missing}" if missing else ""
             lines.append(f"  {planned_text(machine)}: {about}")
             if machine.get("kind") == "group":
                 lines.append(f"    {members_text(machine)}")
@@ -176,7 +197,7 @@ def _end(plan: Plan, late: int, location: Location) -> list[str]:
     if plan["end"]:
         lines.append(f"  Has to end by {for_people(from_text(plan['end']), location.time_zone)}")
     if late:
-        lines.append(f"  {count_text(late)} will not fit, and will not be touched")
+        lines.append(f"  {count_text(late)} not expected to fit: not touched unless others are quicker")
     return lines
 
 

@@ -98,16 +98,18 @@ Found = TypeVar("Found")
 
 
 @cache
-def client(service: str, attempts: int = _ATTEMPTS) -> Any:
+def client(service: str, attempts: int = _ATTEMPTS, signature: str | None = None) -> Any:
     """The boto3 client of a service, made when it is first needed.
 
     One attempt is for calls that AWS would carry out twice: botocore also repeats those whose answer was lost.
+    `signature` is the version of its signatures; None leaves that to botocore.
     Raises OperationUnknownError, also later, for what this version of boto3 does not know.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
+        signature_version=signature,
     )
     try:
         made = boto3.client(service, config=config)  # type: ignore[call-overload]

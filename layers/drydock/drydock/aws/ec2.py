@@ -80,6 +80,11 @@ def patch_group_of(instance: Instance) -> str:
     return tags.get("Patch Group", tags.get("PatchGroup", ""))
 
 
+def volumes_of(instance: Instance) -> list[str]:
+    """The ids of the EBS volumes that are attached to an instance."""
+    return sorted(one["Ebs"]["VolumeId"] for one in instance.get("BlockDeviceMappings", []) if "Ebs" in one)
+
+
 def escape(value: str) -> str:
     """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
     return re.sub(r"([\\*?])", r"\\\1", value)
@@ -229,6 +234,38 @@ class Ec2:
         except ClientError:
             return None
 
+    def find_images(self, image_ids: Iterable[str]) -> dict[str, Image]:
+        """Those of the account's own images that EC2 shows, by their ids. By filter: an unknown id fails no other."""
+        chunks = in_chunks(sorted(image_ids), MOST_FILTER_VALUES)
+        found = look_at_once(self._own_images, chunks)
+        return {str(one["ImageId"]): one for some in found for one in some}
+
+    def _own_images(self, image_ids: Sequence[str]) -> list[Image]:
+        named = [{"Name": "image-id", "Values": list(image_ids)}]
+        return [
+            image
+            for page in pages(self._client.describe_images, Owners=["self"], Filters=named)
+            for image in page["Images"]
+        ]
+
+    def snapshots_of(self, image_name: str, since: datetime) -> dict[str, str]:
+        """The states of the snapshots of an image, by volume: those begun since then that bear its name as `Name`.
+
+        DescribeSnapshots need not show them at once (EC2 is eventually consistent), and whether it shows them while
+        they are pending is written nowhere.
+        """
+        found = pages(
+            self._client.describe_snapshots,
+            OwnerIds=["self"],
+            Filters=[{"Name": "tag:Name", "Values": [escape(image_name)]}],
+        )
+        return {
+            str(one["VolumeId"]): str(one["State"])
+            for page in found
+            for one in page["Snapshots"]
+            if from_text(str(one["StartTime"])) >= since
+        }
+
     def deprecate_image(self, image_id: str, at: datetime) -> None:
         """Let an image count as deprecated from then on; EC2 rounds to the minute and deletes nothing.
 
@@ -273,11 +310,11 @@ class Ec2:
         """Let whatever follows `$Default` of a launch template launch from this version from now on."""
         call(self._client.modify_launch_template, LaunchTemplateId=template_id, DefaultVersion=str(version))
 
-    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
-        """Write tags on an instance, values by key. A tag of the same key is overwritten; others stay."""
+    def set_tags(self, resource: str, tags: Mapping[str, str]) -> None:
+        """Write tags on an instance or image, values by key. A tag of the same key is overwritten; others stay."""
         call(
             self._client.create_tags,
-            Resources=[instance_id],
+            Resources=[resource],
             Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         )
 

@@ -1,8 +1,9 @@
-"""The calls to S3: plans, waves and reports, as JSON in the stack's bucket."""
+"""The calls to S3: plans, waves and reports in the stack's bucket, as JSON and, for people, as a page."""
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,7 +13,7 @@ from drydock.errors import RunNotFoundError
 
 
 class Objects:
-    """The JSON objects in one bucket of S3."""
+    """The objects in one bucket of S3."""
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
@@ -20,12 +21,22 @@ class Objects:
 
     def write_json(self, key: str, value: Any) -> None:
         """Write a value under a key, over whatever stands there: JSON in UTF-8, compact and with sorted keys."""
+        self._write(
+            key, json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")), "application/json"
+        )
+
+    def write_page(self, key: str, page: str) -> None:
+        """Write a page of HTML under a key, over whatever stands there. A browser keeps no copy of it."""
+        self._write(key, page, "text/html; charset=utf-8", CacheControl="no-store")
+
+    def _write(self, key: str, text: str, content_type: str, **more: str) -> None:
         call(
             self._client.put_object,
             Bucket=self.bucket,
             Key=key,
-            Body=json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
-            ContentType="application/json",
+            Body=text.encode(),
+            ContentType=content_type,
+            **more,
         )
 
     def read_json(self, key: str) -> Any:
@@ -38,3 +49,13 @@ class Objects:
                 f"s3://{self.bucket}/{key}: there is no such object, or it may not be read"
             ) from error
         return json.loads(answer["Body"].read())
+
+    def sign_reading(self, key: str, lives: timedelta) -> str:
+        """An address that reads this one object without credentials for so long, or as long as the function's own are.
+
+        It is made here, and nobody is asked: that there is such an object is not looked at. botocore by itself signs
+        it the old way, which new Regions and buckets do not take.
+        """
+        signer = client("s3", signature="s3v4")
+        parameters = {"Bucket": self.bucket, "Key": key}
+        return str(signer.generate_presigned_url("get_object", parameters, int(lives.total_seconds())))

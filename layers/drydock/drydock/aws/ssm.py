@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
+from drydock.documents import PinnedDocument
 from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
 from drydock.texts import cut_bytes
 
@@ -18,7 +19,8 @@ DELIVERY_SECONDS = 600
 """A command that has not begun by then never will (TimeoutSeconds of SendCommand)."""
 
 _PAGE = 50
-"""Nodes of one page of DescribeInstanceInformation at most; its filters take a hundred ids."""
+"""Nodes of one page of DescribeInstanceInformation at most, whose filters take a hundred ids; and so many ids
+DescribeInstancePatchStates takes."""
 
 _MOST_TITLE = 300
 """Bytes of a patch's title that are kept."""
@@ -36,6 +38,27 @@ class Agent:
     system: str = ""
     """The operating system and its version, as the agent reports them: `Amazon Linux`, `2023`."""
     system_version: str = ""
+
+
+@dataclass(frozen=True)
+class CommandDocument:
+    """What DescribeDocument says of one version of a document."""
+
+    name: str
+    kind: str
+    status: str
+    platforms: Sequence[str]
+    pinned: PinnedDocument
+
+    def why_not_on(self, platform: str) -> str:
+        """The reason why it cannot run on this platform; empty when it can."""
+        if self.kind != "Command":
+            return f"document {self.name}: its type is {self.kind}, not Command"
+        if self.status != "Active":
+            return f"document {self.name}: its status is {self.status}, not Active"
+        if self.platforms and platform not in self.platforms:
+            return f"document {self.name}: is for {', '.join(self.platforms)}, not for {platform}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -222,26 +245,42 @@ class Ssm:
             found_alone = {instance_id: self.find_agent(instance_id) for instance_id in instance_ids}
             return {instance_id: agent for instance_id, agent in found_alone.items() if agent is not None}
 
-    def check_command_document(self, name: str, platform: str) -> str | None:
-        """The reason why a document cannot run on this platform, or None."""
+    def find_document(self, name: str, version: str = "$DEFAULT") -> CommandDocument | None:
+        """A version of a document; None when there is none. The default version is answered by its number.
+
+        `Hash` is "the Sha256 or Sha1 hash created by the system when the document was created" (DocumentDescription in
+        the API reference, 2026-12-01); SendCommand takes the same.
+        """
+        expected = ("InvalidDocument", "InvalidDocumentVersion")
         try:
-            document = call(self._client.describe_document, "InvalidDocument", Name=name)["Document"]
+            found = call(self._client.describe_document, *expected, Name=name, DocumentVersion=version)["Document"]
         except ClientError:
-            return f"document {name}: does not exist in this account and Region"
-        if document.get("DocumentType") != "Command":
-            return f"document {name}: its type is {document.get('DocumentType')}, not Command"
-        if document.get("Status", "Active") != "Active":
-            return f"document {name}: its status is {document['Status']}, not Active"
-        platforms = document.get("PlatformTypes", [])
-        if platforms and platform not in platforms:
-            return f"document {name}: is for {', '.join(platforms)}, not for {platform}"
-        return None
+            return None
+        return CommandDocument(
+            name=name,
+            kind=str(found.get("DocumentType")),
+            status=str(found.get("Status", "Active")),
+            platforms=found.get("PlatformTypes", []),
+            pinned={
+                "version": str(found.get("DocumentVersion", version)),
+                "hash": str(found.get("Hash", "")),
+                "hashType": str(found.get("HashType", "")) if found.get("Hash") else "",
+            },
+        )
+
+    def check_command_document(self, name: str, platform: str, version: str = "$DEFAULT") -> str | None:
+        """The reason why a version of a document cannot run on this platform, or None."""
+        document = self.find_document(name, version)
+        if document is None:
+            which = "" if version == "$DEFAULT" else f", version {version}"
+            return f"document {name}{which}: does not exist in this account and Region"
+        return document.why_not_on(platform) or None
 
     def send_command(
         self,
         instance_id: str,
         document: str,
-        version: str,
+        pinned: PinnedDocument,
         parameters: Mapping[str, str],
         comment: str,
         log_bucket: str,
@@ -249,6 +288,7 @@ class Ssm:
     ) -> tuple[str, datetime]:
         """The command's id, and the time at which it is over whatever happens (ExpiresAfter).
 
+        Systems Manager refuses a document whose content has another hash than the pinned one.
         Raises CommandNotDeliveredError when SSM cannot reach the instance, DocumentError.
         """
         try:
@@ -261,7 +301,8 @@ class Ssm:
                 "UnsupportedPlatformType",
                 InstanceIds=[instance_id],
                 DocumentName=document,
-                DocumentVersion=version,
+                DocumentVersion=pinned["version"],
+                **({"DocumentHash": pinned["hash"], "DocumentHashType": pinned["hashType"]} if pinned["hash"] else {}),
                 Parameters={name: [value] for name, value in parameters.items()},
                 Comment=comment,
                 TimeoutSeconds=DELIVERY_SECONDS,
@@ -338,6 +379,22 @@ class Ssm:
             failed=found.get("FailedCount", 0),
             rejected=found.get("InstalledRejectedCount", 0),
         )
+
+    def find_missing(self, instance_ids: Iterable[str]) -> dict[str, tuple[int, datetime]]:
+        """How many patches are missing or failed on each instance that was ever scanned, and when that was found."""
+        found = look_at_once(self._find_some_missing, in_chunks(sorted(set(instance_ids)), _PAGE))
+        return {instance_id: missing for some in found for instance_id, missing in some.items()}
+
+    def _find_some_missing(self, instance_ids: Sequence[str]) -> dict[str, tuple[int, datetime]]:
+        found = pages(self._client.describe_instance_patch_states, InstanceIds=list(instance_ids), MaxResults=100)
+        return {
+            str(one["InstanceId"]): (
+                int(one.get("MissingCount", 0)) + int(one.get("FailedCount", 0)),
+                one["OperationEndTime"],
+            )
+            for page in found
+            for one in page["InstancePatchStates"]
+        }
 
     def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
         """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""

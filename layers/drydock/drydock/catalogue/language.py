@@ -15,7 +15,7 @@ class Language:
 
     - `{count:# machine|# machines}`: a number, `#`, and the form that goes with it; `{count:is|are}` the form alone
     - `{count:number}`: a number alone
-    - `{moment:time}`, `{moment:day}`: a time of its own zone, to the minute, or its date
+    - `{moment:time}`, `{moment:day}`, `{moment:clock}`: a time of its own zone, to the minute; its date; its hour
     - `{minutes:span}`: a duration in minutes
     - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are
     """
@@ -26,6 +26,7 @@ class Language:
     """Of the forms that a sentence gives, the one that goes with a number."""
     time: Callable[[datetime], str]
     day: Callable[[datetime], str]
+    clock: Callable[[datetime], str]
     span: Callable[[int], str]
     listing: Callable[[Sequence[str], int], str]
     """So many names of a list, and how many more there are; at most 0: all of them."""

@@ -13,7 +13,7 @@ from drydock.catalogue.language import Language
 MOST_NAMED = 10
 
 
-def say(key: str, **values: object) -> str:
+def say(key: str, /, **values: object) -> str:
     """A sentence by its key, with a value for each of its place holders.
 
     Texts of others, such as a Name tag, end no line. Raises KeyError for a sentence or value that is not there:
@@ -43,7 +43,7 @@ class _Formatter(string.Formatter):
         language = self._language
         match value:
             case datetime():
-                return language.day(value) if format_spec == "day" else language.time(value)
+                return {"day": language.day, "clock": language.clock}.get(format_spec, language.time)(value)
             case bool() | str():
                 return one_line(str(value))
             case int() if format_spec == "span":

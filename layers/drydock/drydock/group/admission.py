@@ -99,6 +99,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         "runId": request.run_id,
         "rollId": request.run_id or re.sub(r"[^a-zA-Z0-9_-]", "-", step.holder.name),
         "snapshotId": request.snapshot_id,
+        "documents": request.documents,
         "batch": policy["batch"],
         "patchesLaunched": _patches_launched(request),
         "takesOut": takes_members_out(policy),

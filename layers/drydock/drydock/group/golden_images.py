@@ -16,8 +16,9 @@ from typing import Any
 from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSource
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
-from drydock.errors import GroupNotFoundError, InstanceNotFoundError, LeaseLostError
+from drydock.errors import GroupNotFoundError, ImageNotReadyError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
+from drydock.records.image_watches import watches_of
 from drydock.records.leases import ACTIVE, Hold, Intent, Lease, find_lease
 from drydock.records.results import RefreshedTemplate
 from drydock.request.step import Step
@@ -101,7 +102,7 @@ def obstacle(situation: ImageSituation) -> str | None:
         # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
         return f"version {number} names snapshots of volumes, which a version made from it would not have"
     if situation.image is None or situation.image["State"] != "available":
-        return "the image of the member is gone"
+        return "the image of the member failed or is gone"
     if situation.present is None:
         return f"{named}, the image of version {number}, is gone, so nothing tells what is launched from it"
     architectures = (situation.image.get("Architecture"), situation.present.get("Architecture"))
@@ -118,7 +119,8 @@ def obstacle(situation: ImageSituation) -> str | None:
 def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     """Make the version, once, and the template's default where the group follows that and the policy allows it.
 
-    Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError.
+    Returns why the template was left as it is, if it was. Raises LeaseLostError, GroupNotFoundError,
+    ImageNotReadyError while the image is not finished.
     """
     subject = step.subject
     lease = find_lease(services.table, subject)
@@ -143,6 +145,8 @@ def _plan(services: Services, lease: Lease, members: Sequence[Mapping[str, Any]]
     donor = choose_donor(members, lease)
     if donor is None:
         return "no member was found compliant and has an image of that"
+    if any(watch.image_id == donor.image_id for watch in watches_of(services.table, donor.instance_id)):
+        raise ImageNotReadyError(f"{donor.image_id}: the image of {donor.instance_id} is not finished yet")
     sources = {source.group_name: source for source in services.autoscaling.launch_sources()}
     source = sources.pop(lease.group_name, None)
     if source is None:

@@ -42,8 +42,7 @@ def is_health_proved(work: Work | None) -> bool:
         return True
     succeeded = {command["commandId"] for command in work.findings.commands if command["status"] == "Success"}
     passed = {command["step"] for command in work.commands if command["commandId"] in succeeded}
-    was_rebooted = intents.image("After") in work.times and work.findings.policy["backup"]["after"]["reboot"]
-    return intents.health_probe("Image" if was_rebooted else "Patching") in passed
+    return intents.health_probe("Patching") in passed
 
 
 def _is_well(services: Services, instance_id: str) -> bool:

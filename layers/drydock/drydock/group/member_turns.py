@@ -58,7 +58,7 @@ from drydock.records.group_leases import (
 )
 from drydock.records.history import find_history
 from drydock.records.holder import Holder
-from drydock.records.leases import Hold, Lease, find_lease, hold_of
+from drydock.records.leases import Hold, Intent, Lease, find_lease, hold_of
 from drydock.records.results import Member
 from drydock.records.runs import Run, child_execution, child_name, find_place, find_run
 from drydock.request.policy import Policy, deadline_of
@@ -66,7 +66,7 @@ from drydock.request.step import Step
 from drydock.run.gates import Forecast, look_at_run, look_outside
 from drydock.run.running import NEVER_STARTED, end_of_child, parts_of_members
 from drydock.telling.failures import readable_failure
-from drydock.times import from_text
+from drydock.times import from_text, to_text
 
 MEMBER_TAG = "AutoPatchInstanceInASG"
 IN_PROGRESS, COMPLETED = "InProgress", "Completed"
@@ -144,9 +144,10 @@ def take_turn(services: Services, step: Step) -> dict[str, Any]:
     return {"taken": True, "childName": turn.child}
 
 
-def enter_standby(services: Services, step: Step) -> None:
+def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     """Take a member out of service, if the gates are open still and the others can do without it.
 
+    Returns whether its image is to be that of the launch template, and when its connections are drained.
     Raises GroupNotReadyError while too few others are healthy, MemberOvertakenError, RollStoppedError, MemberGoneError,
     LeaseLostError.
     """
@@ -164,18 +165,50 @@ def enter_standby(services: Services, step: Step) -> None:
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
         raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
+    standing = lease.intents.get(intents.enter_standby(turn.instance_id))
     if member.lifecycle in (STANDBY, ENTERING_STANDBY):
-        return
+        if standing is None:
+            return {"donates": False, "drainedAt": to_text(services.now())}
+        return _how_it_leaves(lease, standing)
     _require_spared(services, turn, policy, lease, group)
-    claim_alone(
+    left = claim_alone(
         hold_of(services, lease),
         lease,
         intents.enter_standby(turn.instance_id),
         if_open=True,
         if_in_turn=turn.instance_id,
+        donates=_is_donor(lease, policy, turn.instance_id),
     )
     mark_member(services, turn.instance_id, IN_PROGRESS)
     services.autoscaling.enter_standby(turn.group.name, turn.instance_id)
+    return _how_it_leaves(lease, left)
+
+
+_SHOWN_AFTER = timedelta(seconds=2)
+"""The intent comes before the call, and Auto Scaling shows the end of draining a moment later."""
+
+
+def _how_it_leaves(lease: Lease, left: Intent) -> dict[str, Any]:
+    drained = left.at + timedelta(seconds=int(lease.journal["drainSeconds"])) + _SHOWN_AFTER
+    return {"donates": bool(left.facts["donates"]), "drainedAt": to_text(drained)}
+
+
+def _is_donor(lease: Lease, policy: Policy, instance_id: str) -> bool:
+    """Whether the launch template is to learn the image of this member: of the first that leaves, while that is well.
+
+    One is enough. Where its donor fails and the roll goes on, the next that leaves is.
+    """
+    if not policy["refreshLaunchTemplate"]["enabled"] or policy["operation"] != "Install":
+        return False
+    standing = lease.intents.get(intents.enter_standby(instance_id))
+    if standing is not None:
+        return bool(standing.facts["donates"])
+    donors = {
+        intents.member_of(name)
+        for name, intent in lease.intents.items()
+        if intents.kind_of(name) == intents.kind_of(intents.enter_standby("")) and intent.facts.get("donates")
+    }
+    return not any(lease.members.get(donor, {}).get("outcome", "succeeded") == "succeeded" for donor in donors)
 
 
 _GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
@@ -399,8 +432,7 @@ def _image_after(services: Services, step: Step, execution: str) -> str:
     output = step.data.get("output")
     if output is None:
         output = json.loads((services.executions.find(execution) or {}).get("output") or "{}")
-        return str((output.get("images") or {}).get("after") or "")
-    return str(output.get("imageId") or "")
+    return str(((output.get("images") or {}).get("after") or {}).get("imageId") or "")
 
 
 def await_in_service(services: Services, step: Step) -> None:

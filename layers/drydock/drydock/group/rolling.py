@@ -22,6 +22,7 @@ from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed
 from drydock.group.rules import in_order
 from drydock.group.surging import describe_surge, known_surge, lower_min, lowers_min_to, undo_max
+from drydock.machine.release import announce_later
 from drydock.records import intents
 from drydock.records.group_leases import (
     fit_texts,
@@ -160,6 +161,8 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     problems = [*(step.data.get("problems") or []), *refresh["problems"]]
     result = result_of_roll(lease, failure, problems, services.now())
     Hold.of(services, step.holder, subject).finish(ACTIVE, result)
+    if result.went_well:
+        announce_later(services, result)
     return summarise_group(result)
 
 

@@ -17,6 +17,7 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import cluster_of
 from drydock.request.policy import Policy
+from drydock.texts import first_of
 
 _LAST = "9"
 
@@ -89,7 +90,7 @@ def refusal_of_members(group: Group, members: Iterable[Instance], policy: Policy
     nodes = [(name, cluster) for name, cluster in found if cluster and cluster.kind not in policy["include"]]
     if not nodes:
         return None
-    return nodes[0][1].refuse(f"{group.name}: {', '.join(sorted(name for name, _ in nodes)[:10])}")
+    return nodes[0][1].refuse(f"{group.name}: {first_of(sorted(name for name, _ in nodes))}")
 
 
 def in_order(

@@ -101,7 +101,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
     admitted = {
         "instanceId": request.instance_id,
         "policy": of_member(request.policy) if roll is not None else request.policy,
-        "machine": machine,
+        "machine": {**machine, "documents": request.documents},
         "patchesBefore": count_patches(services, request.instance_id, state),
         # A machine that is stopped proves nothing.
         "looks": request.policy["operation"] == "Install"
@@ -118,6 +118,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             "notify": request.policy["notify"],
             "operation": request.policy["operation"],
             "leave": admitted["leave"],
+            "onExit": request.policy["hooks"]["onExit"],
         }
         Hold.of(services, step.holder, request.subject).activate(journal, intents.TAG)
     _tag_in_progress(services, request)
@@ -149,7 +150,7 @@ def _require_admissible(
             )
     elif services.ec2.is_stop_protected(request.instance_id):
         raise refusal_as_protected(request.instance_id)
-    _check_documents(services, request.policy, platform_of(instance))
+    _check_documents(services, request, platform_of(instance))
 
 
 def find_run_of(services: Services, given: object) -> Run | None:
@@ -205,10 +206,13 @@ def _how_to_leave(roll: Lease | None, policy: Policy) -> dict[str, Any] | None:
     return {"groupName": roll.group_name, "owner": owner, "runId": roll.journal["runId"]}
 
 
-def _check_documents(services: Services, policy: Policy, platform: str) -> None:
+def _check_documents(services: Services, request: InstanceRequest, platform: str) -> None:
     """Raises DocumentError that names every document that cannot run here."""
+    versions = {name: pinned["version"] for name, pinned in request.documents.items()}
     mistakes = [
-        mistake for name in documents_of(policy) if (mistake := services.ssm.check_command_document(name, platform))
+        mistake
+        for name in documents_of(request.policy)
+        if (mistake := services.ssm.check_command_document(name, platform, versions.get(name, "$DEFAULT")))
     ]
     if mistakes:
         raise DocumentError("; ".join(mistakes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import Invocation
+from drydock.documents import PinnedDocument
 from drydock.errors import (
     AwsCallFailedError,
     CommandCancelledError,
@@ -24,21 +25,25 @@ from drydock.errors import (
     HookFailedError,
     InstanceStoppedError,
     InstanceTerminatedError,
+    PatchingNotReadyError,
     ProbeFailedError,
     ServiceUnavailableError,
 )
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import NEEDS
+from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     FUNCTION_LIFETIME,
     REFUSED,
+    Claim,
     Hold,
     Intent,
     Lease,
     hold_of,
 )
 from drydock.records.waits import Wait, Work
+from drydock.request.policy import RUN_PATCH_BASELINE
 from drydock.request.step import Step
 from drydock.subject import Instance
 from drydock.times import from_text, to_text
@@ -47,6 +52,12 @@ _SEEN_AFTER = max(timedelta(minutes=2), FUNCTION_LIFETIME)
 """A command that ListCommands does not show by then was never sent."""
 
 _MOST_COMMENT = 100
+
+_LOCKED = "Cannot acquire lock on"
+"""What AWS-RunPatchBaseline says on Linux and on Windows when another run of it is at work: it has done nothing then.
+
+"Troubleshooting Patch Manager" in the Systems Manager User Guide says that two runs within two minutes may conflict.
+"""
 
 _ERROR_MARK = "----------ERROR-------"
 """Run Command puts what a script wrote to its standard error behind this line."""
@@ -61,6 +72,8 @@ class Command:
     document: str
     parameters: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=dict)
+    pinned: PinnedDocument | None = None
+    """The version and content to send; None for one that nobody has pinned."""
 
 
 def _comment(services: Services, state: str, mark: str) -> str:
@@ -88,15 +101,14 @@ def log_key(stack: str, instance_id: str, holder: Holder, command_id: str) -> st
 
 
 def begin_command(services: Services, step: Step, command: Command) -> Work:
-    """Send the command unless this execution sent it before.
+    """Send the command unless this execution sent it before, and it did not find another at work.
 
     Raises LeaseLostError, CommandNotReadyError while it cannot be told whether it was sent,
     CommandNotDeliveredError, DocumentError.
     """
     environment, now = services.environment, services.now()
-    comment = _comment(services, step.state, step.holder.mark(command.intent))
-    claim = Hold.of(services, step.holder, step.subject).claim_or_find(command.intent, **_facts_of(command, comment))
-    intent, command_id, answer = claim.intent, claim.intent.id, {}
+    command, claim = _claim(services, step, command)
+    comment, intent, command_id, answer = str(claim.intent.facts["comment"]), claim.intent, claim.intent.id, {}
     expires_at = str(intent.facts.get("expiresAt", ""))
     if not command_id:
         sent = None if claim.is_new else find_sent_command(services, step.instance_id, intent)
@@ -126,6 +138,32 @@ def begin_command(services: Services, step: Step, command: Command) -> Work:
     )
 
 
+def _claim(services: Services, step: Step, command: Command) -> tuple[Command, Claim]:
+    """Announce a command, or find it announced; the command with the name of its intent."""
+
+    def claim(number: int) -> tuple[Command, Claim]:
+        one = replace(command, intent=intents.again(command.intent, number))
+        comment = _comment(services, step.state, step.holder.mark(one.intent))
+        return one, Hold.of(services, step.holder, step.subject).claim_or_find(one.intent, **_facts_of(one, comment))
+
+    one, first = claim(1)
+    if first.is_new or command.document != RUN_PATCH_BASELINE:
+        return one, first
+    number = 1
+    while intents.again(command.intent, number + 1) in first.lease.intents:
+        number += 1
+    last = first.lease.intents[intents.again(command.intent, number)]
+    if not last.id:
+        return claim(number)
+    invocation = services.ssm.find_invocation(step.instance_id, last.id, step.machine["platform"])
+    return claim(number + 1 if invocation is not None and _found_another(invocation) else number)
+
+
+def _found_another(invocation: Invocation) -> bool:
+    """Whether a run of AWS-RunPatchBaseline ended without doing anything, because another was at work."""
+    return invocation.is_over and not invocation.succeeded and _LOCKED in invocation.output
+
+
 def send_again(services: Services, lease: Lease, command: Command, number: int) -> None:
     """Send a command of `give_back`, in place of the one before it, which is over. `number` tells them apart.
 
@@ -149,7 +187,7 @@ def _send(
         return services.ssm.send_command(
             instance.id,
             command.document,
-            environment.document_version(command.document),
+            command.pinned or {"version": environment.document_version(command.document), "hash": "", "hashType": ""},
             command.parameters,
             comment,
             environment.log_bucket,
@@ -212,6 +250,8 @@ def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation)
         )
     if invocation.was_cancelled:
         raise CommandCancelledError(f"{wait.instance_id}: {_what(wait)} was cancelled by somebody")
+    if wait.facts["document"] == RUN_PATCH_BASELINE and _found_another(invocation):
+        raise PatchingNotReadyError(f"{wait.instance_id}: {_what(wait)} did nothing: {invocation.output.strip()[:300]}")
 
 
 def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from drydock.aws.ssm import PatchState
 from drydock.errors import (
     DrydockError,
     Failure,
+    ImageRebootUnprovedError,
     OperatingSystemEndedError,
     PatchesRejectedError,
     PatchesStillMissingError,
@@ -26,6 +27,7 @@ from drydock.machine.reboots import describe_pending, describe_refused, is_pendi
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
+from drydock.texts import first_of
 
 _MOST_READS = 6
 """The patch state follows the command's end; it is read again so many times before it counts as missing."""
@@ -95,25 +97,39 @@ _FAILURES: Mapping[str, type[DrydockError]] = {
 }
 
 
-def failure_of(verdict: Verdict, fail_on: list[str], counts: PatchCounts, notes: Sequence[str] = ()) -> Failure | None:
+def failure_of(
+    verdict: Verdict,
+    fail_on: list[str],
+    counts: PatchCounts,
+    notes: Sequence[str] = (),
+    installs: Sequence[Mapping[str, Any]] = (),
+) -> Failure | None:
     """The error and cause with which a verdict ends the flow, by policy; None when it does not.
 
-    `notes` are what people should know besides, a phrase each.
+    `notes` are what people should know besides, a phrase each; `installs` how the installations have ended.
     """
     if verdict not in fail_on:
         return None
-    missing = ", ".join(counts["missingPatches"][:10]) or "none"
-    failed = ", ".join(counts["failedPatches"][:10]) or "none"
+    missing = first_of(counts["missingPatches"], total=counts["missing"]) or "none"
+    failed = first_of(counts["failedPatches"], total=counts["failed"]) or "none"
     causes = {
         "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
         "non_compliant": "; ".join(notes),
         "patched_reported_failed": "nothing is missing, but the installation reported failure",
         "pending_reboot": "; ".join(notes),
         "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",
-        "unknown": "the scan after the installation gave no fresh patch state",
+        "unknown": _without_evidence(installs),
         "unpatchable": "; ".join(notes),
     }
     return {"error": _FAILURES[verdict].__name__, "cause": causes[verdict]}
+
+
+def _without_evidence(installs: Sequence[Mapping[str, Any]]) -> str:
+    """What is known all the same: how the installation itself has ended, if there was one."""
+    scan = "the scan after the installation" if installs else "the scan"
+    bad = [install for install in installs if not install["succeeded"]]
+    reported = f", and the installation reported failure (exit code {bad[-1]['responseCode']})" if bad else ""
+    return f"{scan} gave no fresh patch state{reported}"
 
 
 def is_fresh(state: PatchState | None, scan: Mapping[str, Any], snapshot_id: str) -> bool:
@@ -211,17 +227,21 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     """Which patches are installed although the baseline rejects them, in a phrase; none where there are none."""
     if counts["rejected"] <= 0:
         return []
-    return [f"installed, and rejected by the patch baseline: {', '.join(counts['rejectedPatches'][:10])}"]
+    names = first_of(counts["rejectedPatches"], total=counts["rejected"])
+    return [f"installed, and rejected by the patch baseline: {names}"]
 
 
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     """Judge the machine by its last scan, its boots and its agent.
 
     Returns verdict, failure (error and cause, or None), counts, whether it rebooted, and notes: what people should know
-    besides, a phrase each. Raises PatchStateNotReadyError.
+    besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
     """
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
+    before_image = step.data.get("probeBeforeImage")
+    if before_image and after and after["bootId"] == before_image["bootId"]:
+        raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
     installs = [install for install in step.data.get("installs", []) if install]
     owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)
@@ -246,9 +266,10 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         notes += describe_refused([*installs, *([owed] if owed else [])], services.environment.reboot_document)
     return {
         "verdict": verdict,
-        "failure": failure_of(verdict, step.policy["failOn"], counts, notes),
+        "failure": failure_of(verdict, step.policy["failOn"], counts, notes, installs),
         "notes": notes,
         "patches": counts,
-        "rebooted": bool(after and after["bootId"] != before["bootId"]),
         "isRebootPending": pending,
+        # The reboot for an image is none of the installation's.
+        "rebooted": bool(after and (before_image or after)["bootId"] != before["bootId"]),
     }

@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 from drydock.aws.services import Services
 from drydock.errors import Failure
-from drydock.machine.images import deprecate_images, find_images
+from drydock.machine.draining import can_work_again, describe_drained, let_work_again
+from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
+from drydock.records.image_watches import addition_of
 from drydock.records.leases import (
     ADMITTING,
     FUNCTION_LIFETIME,
@@ -25,7 +27,7 @@ from drydock.records.results import Result, put_result
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.telling.failures import readable_cause
 
-NextMove = Literal["wait_for_functions", "wait_for_commands", "stop", "wait_until_stopped", "release"]
+NextMove = Literal["wait_for_functions", "wait_for_commands", "run_hook", "stop", "wait_until_stopped", "release"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class MachineSituation:
     was_started_by_drydock: bool
     power: str
     settlement: Settlement
+    is_to_work_again: bool = False
+    """Whether it was drained, and the hook that lets it work again can be sent and was not."""
 
 
 def next_move(situation: MachineSituation) -> NextMove:
@@ -44,6 +48,8 @@ def next_move(situation: MachineSituation) -> NextMove:
         return "wait_for_functions"
     if not situation.settlement.is_settled:
         return "wait_for_commands"
+    if situation.is_to_work_again:
+        return "run_hook"
     if situation.was_started_by_drydock:
         if situation.power in ("pending", "running"):
             return "stop"
@@ -84,6 +90,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
                 services.ssm.cancel_command(lease.instance_id, work.command_id)
         if situation.settlement.is_to_be_asked:
             ask_while_given_back(services, lease)
+    elif move == "run_hook":
+        let_work_again(services, lease)
     elif move == "stop":
         # Another pass may be at it, or a new owner may have the machine by the time a slow call arrives.
         if hold_of(services, lease).claim_giving_back(intents.GIVE_BACK_STOP):
@@ -99,11 +107,13 @@ def _look(services: Services, lease: Lease) -> MachineSituation:
     changes = (intent.at for intent in lease.intents.values() if intent.facts.get("purpose") != PROOF)
     alive = services.now() - max(changes, default=lease.since) < FUNCTION_LIFETIME
     power = power_of(find_instance(services, lease.instance_id))
+    settlement = Settlement() if alive or power == "gone" else look_at_commands(services, lease)
     return MachineSituation(
         functions_may_be_alive=alive,
         was_started_by_drydock=was_started_here(lease),
         power=power,
-        settlement=Settlement() if alive or power == "gone" else look_at_commands(services, lease),
+        settlement=settlement,
+        is_to_work_again=not alive and settlement.is_settled and power == "running" and can_work_again(services, lease),
     )
 
 
@@ -121,15 +131,16 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
-    images = find_images(services, lease)
+    images = leave_images(services, lease, "failed", is_waited_for=False)
     problems = [
-        *deprecate_images(services, lease, images),
+        *images.problems,
         *set_final_tags(services, lease, instance, succeeded=False),
+        *describe_drained(services, lease, power_of(instance)),
     ]
     work = describe_work(
         services.environment.stack,
         lease,
-        images,
+        images.made,
         power_after=power_of(instance),
         verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
@@ -142,14 +153,15 @@ def _release(services: Services, lease: Lease) -> None:
         work=work,
         given_back=True,
     )
-    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result):
+    watches = [addition_of(services.table, watch) for watch in images.watches]
+    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result, *watches):
         # A result stands already, and the first one counts; the lease must go all the same.
         Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
 
 
 def _installs(intent: str) -> bool:
     """Whether something was announced that installs: nobody has looked at what came of it."""
-    return intent == intents.INSTALL or intent.startswith(intents.UPDATE)
+    return intents.kind_of(intent) in (intents.INSTALL, intents.UPDATE)
 
 
 def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "refused"]) -> Result:

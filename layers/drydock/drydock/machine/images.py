@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
+from drydock.aws.ec2 import Image, volumes_of
 from drydock.aws.services import Services
-from drydock.errors import AwsCallFailedError, ImageFailedError, ImageTimedOutError, ServiceUnavailableError
+from drydock.errors import (
+    AwsCallFailedError,
+    EarlierImageNotReadyError,
+    ImageFailedError,
+    ImageTimedOutError,
+    ServiceUnavailableError,
+    SnapshotsNotReadyError,
+)
 from drydock.records import intents
-from drydock.records.leases import Hold, Lease
+from drydock.records.image_watches import ImageWatch, Moment, watches_of
+from drydock.records.leases import Hold, Intent, Lease
+from drydock.records.results import MadeImage
 from drydock.records.waits import Wait, Work
-from drydock.request.policy import Policy
+from drydock.request.policy import deadline_of
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
 
@@ -38,18 +49,31 @@ def image_name(instance_id: str, moment: str, execution_name: str) -> str:
     return f"{clean[: _MOST_NAME - len(digest) - 1]}-{digest}"
 
 
-def begin_image(services: Services, step: Step, moment: str) -> Work:
-    """Ask for the image of this moment (`Before` or `After`), once. Raises LeaseLostError."""
+def begin_image(services: Services, step: Step, moment: str, *, reboot: bool, until: str) -> Work:
+    """Ask for the image of this moment (`Before` or `After`), once.
+
+    `until` says what the flow waits for: `available`, `begun` or `asked`. Raises LeaseLostError,
+    EarlierImageNotReadyError while another execution's image of the machine is not finished.
+    """
+    _require_no_earlier_image(services, step)
     name = image_name(step.instance_id, moment, step.holder.name)
+    is_crash_consistent = _is_crash_consistent(step, moment, reboot=reboot)
+    volumes = volumes_of(services.ec2.describe_instance(step.instance_id)) if until == "begun" else []
     claim = Hold.of(services, step.holder, step.subject).claim(
-        intents.image(moment), imageName=name, deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"]
+        intents.image(moment),
+        imageName=name,
+        volumes=volumes,
+        until=until,
+        crashConsistent=is_crash_consistent,
+        deprecateAfterDays=step.policy["backup"]["deprecateAfterDays"],
+        imageSeconds=step.policy["deadlines"]["imageSeconds"],
     )
     image_id = claim.intent.id or services.ec2.create_image(
         step.instance_id,
         name,
         # EC2 takes 255 ASCII characters here: no name that people gave.
         f"{step.instance_id} {moment.lower()} patching by {services.environment.stack}",
-        no_reboot=not _with_reboot(step.policy, moment),
+        no_reboot=not reboot,
         tags={
             "Name": name,
             "DrydockInstance": step.instance_id,
@@ -57,6 +81,7 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
             "DrydockExecution": step.holder.name,
             "DrydockMoment": moment,
             "DrydockStack": services.environment.stack,
+            "DrydockConsistency": "crash-consistent" if is_crash_consistent else "at-rest",
         },
         since=step.execution_started,
     )
@@ -65,43 +90,107 @@ def begin_image(services: Services, step: Step, moment: str) -> Work:
         begun=claim.intent.at,
         may_be_over=not claim.is_new,
         resource=image_id,
-        facts={"imageName": name, "askedAt": to_text(claim.intent.at)},
+        facts={"imageName": name, "askedAt": to_text(claim.intent.at), "volumes": claim.intent.facts["volumes"]},
         intent=claim.intent.name,
         answer={} if claim.intent.id else {"id": image_id},
     )
 
 
-def _with_reboot(policy: Policy, moment: str) -> bool:
-    """Whether a running machine is rebooted for its image, so that nothing is written meanwhile."""
-    backup = policy["backup"]
-    return backup["before"]["reboot"] if moment == "Before" else backup["after"]["reboot"]
+def _is_crash_consistent(step: Step, moment: str, *, reboot: bool) -> bool:
+    """Whether the machine runs on while its snapshots begin. One found stopped is stopped before and after patching."""
+    return step.machine["power"] == "running" and not reboot
+
+
+def _require_no_earlier_image(services: Services, step: Step) -> None:
+    """Raises EarlierImageNotReadyError: a volume takes only so many snapshots at once, some a single one."""
+    for watch in watches_of(services.table, step.instance_id):
+        if watch.holder.execution != step.holder.execution and services.now() < watch.deadline:
+            raise EarlierImageNotReadyError(f"{step.instance_id}: image {watch.image_id} is not finished yet")
+
+
+def take_image(services: Services, step: Step) -> dict[str, Any]:
+    """Ask for the image of `data.moment`, and for a machine that is to run on wait no longer than `data.until` says.
+
+    `asked` waits for nothing; `begun` until all of its snapshots have begun: what is written later is not in them
+    (https://docs.aws.amazon.com/ebs/latest/userguide/ebs-creating-snapshot.html). Returns the image's id, and when that
+    was seen. Raises SnapshotsNotReadyError, ImageFailedError, ImageTimedOutError, LeaseLostError,
+    EarlierImageNotReadyError.
+    """
+    moment, until = str(step.data["moment"]), str(step.data["until"])
+    work = begin_image(services, step, moment, reboot=bool(step.data["reboot"]), until=until)
+    if work.answer:
+        Hold.of(services, step.holder, step.subject).record(work.intent, work.answer)
+    if until == "begun":
+        _require_begun(services, step, work)
+    return {"imageId": work.resource, "askedAt": to_text(work.begun), "begunAt": to_text(services.now())}
+
+
+def _require_begun(services: Services, step: Step, work: Work) -> None:
+    wait = Wait(
+        instance_id=step.instance_id,
+        token="",
+        sequence=step.sequence,
+        kind=work.kind,
+        resource=work.resource,
+        deadline=work.begun + deadline_of(step.policy, "imageSeconds"),
+        facts=work.facts,
+    )
+    if not work.may_be_over or (look_at_image(services, wait) is None and not _have_begun(services, wait, work.begun)):
+        raise SnapshotsNotReadyError(f"{step.instance_id}: the snapshots of image {work.resource} are not seen yet")
+
+
+def _have_begun(services: Services, wait: Wait, asked: datetime) -> bool:
+    """Whether every EBS volume that the machine had when the image was asked for has its snapshot.
+
+    One that is not seen may not have begun. Raises ImageFailedError.
+    """
+    found = services.ec2.snapshots_of(str(wait.facts["imageName"]), asked - _SETTLES)
+    failed = sorted(volume for volume, state in found.items() if state == "error")
+    if failed:
+        raise ImageFailedError(f"{wait.instance_id}: image {wait.resource}: the snapshot of {failed[0]} failed")
+    volumes = set(wait.facts["volumes"])
+    return bool(volumes) and volumes <= set(found)
+
+
+_BAD_STATES = ("failed", "invalid", "error", "deregistered", "disabled")
 
 
 def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     """Raises ImageFailedError, ImageTimedOutError. An image is made whatever becomes of its instance."""
     image = services.ec2.find_image(wait.resource)
     now = services.now()
-    asked_at = from_text(wait.facts["askedAt"])
-    state = str(image["State"]) if image else "unseen"
-    if state == "available":
+    end = judge_image(image, from_text(wait.facts["askedAt"]), wait.deadline, now)
+    if end is None:
+        return None
+    if end.outcome == "available":
         return {
             "imageId": wait.resource,
             "imageName": wait.facts["imageName"],
             "askedAt": wait.facts["askedAt"],
             "availableAt": to_text(now),
         }
-    if state in ("failed", "invalid", "error", "deregistered", "disabled") or (
-        state == "unseen" and now - asked_at > _SETTLES
-    ):
+    error = ImageFailedError if end.outcome == "failed" else ImageTimedOutError
+    raise error(f"{wait.instance_id}: image {wait.resource} ({wait.facts['imageName']}) {end.reason}")
+
+
+@dataclass(frozen=True)
+class EndOfImage:
+    """What became of an image, and for a bad end why, as it follows the name of the image."""
+
+    outcome: Literal["available", "failed", "timed_out"]
+    reason: str = ""
+
+
+def judge_image(image: Image | None, asked: datetime, deadline: datetime, now: datetime) -> EndOfImage | None:
+    """How an image has ended that EC2 shows like this; None while it has not."""
+    state = str(image["State"]) if image else "unseen"
+    if state == "available":
+        return EndOfImage("available")
+    if state in _BAD_STATES or (state == "unseen" and now - asked > _SETTLES):
         reason = (image or {}).get("StateReason", {}).get("Message", "")
-        raise ImageFailedError(
-            f"{wait.instance_id}: image {wait.resource} ({wait.facts['imageName']}) is {state}"
-            + (f": {reason}" if reason else "")
-        )
-    if now >= wait.deadline:
-        raise ImageTimedOutError(
-            f"{wait.instance_id}: image {wait.resource} is still {state} at the deadline; EC2 may yet finish it"
-        )
+        return EndOfImage("failed", f"is {state}" + (f": {reason}" if reason else ""))
+    if now >= deadline:
+        return EndOfImage("timed_out", f"is still {state} at the deadline; EC2 may yet finish it")
     return None
 
 
@@ -121,14 +210,85 @@ def find_images(services: Services, lease: Lease) -> dict[str, str]:
     return found
 
 
-def deprecate_images(services: Services, lease: Lease, images: Mapping[str, str]) -> list[str]:
-    """Give the lease's images their deprecation dates. Returns what went wrong: it fails nothing."""
-    problems = []
-    for name, image_id in images.items():
-        intent = lease.intents[name]
-        at = intent.at + timedelta(days=int(intent.facts["deprecateAfterDays"]))
-        try:
-            services.ec2.deprecate_image(image_id, at)
-        except (AwsCallFailedError, ServiceUnavailableError) as error:
-            problems.append(f"image {image_id} got no deprecation date: {error}")
-    return problems
+@dataclass(frozen=True)
+class LeftImages:
+    """What a lease leaves of its images: what is told of each, by moment, and those that have to be followed."""
+
+    made: Mapping[str, MadeImage]
+    watches: list[ImageWatch]
+    problems: list[str]
+    """What went wrong and fails nothing, a phrase each."""
+
+
+def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_for: bool) -> LeftImages:
+    """Give the images that the flow has waited for their deprecation dates; all others get a watch.
+
+    `is_waited_for` says that the flow went on after them: when it did not, they are looked at, and what has failed
+    already is known. `verdict` is that on the
+    machine, which the image after patching is of.
+    """
+    made: dict[str, MadeImage] = {}
+    watches, problems = list[ImageWatch](), list[str]()
+    for name, image_id in find_images(services, lease).items():
+        intent, moment = lease.intents[name], moment_of(name)
+        image: MadeImage = {
+            "imageId": image_id,
+            "state": "pending",
+            "crashConsistent": bool(intent.facts["crashConsistent"]),
+            "reason": "",
+        }
+        if intent.facts["until"] == "available" and is_waited_for:
+            image["state"] = "available"
+            problems += deprecate_image(services, image_id, _deprecation(intent))
+        elif intent.facts["until"] == "available" and (failed := _failed_state(services, image_id)):
+            # The flow has ended with that.
+            image["state"] = failed
+        else:
+            watches.append(_watch_of(lease, intent, image_id, moment, verdict))
+        made[moment] = image
+    return LeftImages(made, watches, problems)
+
+
+def moment_of(intent: str) -> Moment:
+    """The moment of which an intent's image is."""
+    return "before" if intent == intents.image("Before") else "after"
+
+
+def _failed_state(services: Services, image_id: str) -> str:
+    """The state of an image that has failed; empty for any other."""
+    image = services.ec2.find_image(image_id)
+    return str(image["State"]) if image and image["State"] in _BAD_STATES else ""
+
+
+def _deprecation(intent: Intent) -> datetime:
+    return intent.at + timedelta(days=int(intent.facts["deprecateAfterDays"]))
+
+
+def _watch_of(lease: Lease, intent: Intent, image_id: str, moment: Moment, verdict: str) -> ImageWatch:
+    journal = lease.journal
+    return ImageWatch(
+        instance_id=lease.instance_id,
+        machine=str(journal["name"]),
+        image_id=image_id,
+        moment=moment,
+        holder=lease.holder,
+        started=lease.started,
+        asked=intent.at,
+        deadline=intent.at + timedelta(seconds=int(intent.facts["imageSeconds"])),
+        deprecate_at=_deprecation(intent),
+        is_crash_consistent=bool(intent.facts["crashConsistent"]),
+        was_installed=intents.INSTALL in lease.intents,
+        verdict=verdict,
+        run_id=str(journal["runId"]),
+        notify=str(journal["notify"]),
+        group_name=str((journal["leave"] or {}).get("groupName", "")),
+    )
+
+
+def deprecate_image(services: Services, image_id: str, at: datetime) -> list[str]:
+    """Give an image its deprecation date. Returns what went wrong: it fails nothing."""
+    try:
+        services.ec2.deprecate_image(image_id, at)
+    except (AwsCallFailedError, ServiceUnavailableError) as error:
+        return [f"image {image_id} got no deprecation date: {error}"]
+    return []

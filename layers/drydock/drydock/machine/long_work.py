@@ -12,10 +12,10 @@ from drydock.request.step import Step
 
 
 def back_up(services: Services, step: Step) -> None:
-    """Make the image of `data.moment` (`Before` or `After`) and wait until it is available."""
-    wait_for(
-        services, step, begin_image(services, step, str(step.data["moment"])), deadline_of(step.policy, "imageSeconds")
-    )
+    """Make the image before patching and wait until it is available."""
+    reboot = step.machine["power"] == "running" and step.policy["backup"]["before"]["reboot"]
+    work = begin_image(services, step, "Before", reboot=reboot, until="available")
+    wait_for(services, step, work, deadline_of(step.policy, "imageSeconds"))
 
 
 def start_instance(services: Services, step: Step) -> None:

@@ -2,88 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.saying import knows, say
-from drydock.errors import Failure
-from drydock.records.results import AgentUpdate, Result, Work
-from drydock.telling.text import NEXT_STEPS, Location, _where, advice_for, machine_text, subject_line
-from drydock.times import for_people
+from drydock.catalogue.saying import say
+from drydock.errors import Failure, PatchedWithoutBackupError
+from drydock.records.image_watches import ImageWatch
+from drydock.records.results import Result, Work
+from drydock.telling.details import (
+    describe_work,
+    detail_rows,
+    end_text,
+    is_unwell,
+    step_rows,
+    urgency_of,
+    verdict_text,
+)
+from drydock.telling.message import Message, Row, Section, Urgency, place, steps, where
+from drydock.telling.text import Location, advice_for, machine_text
+from drydock.times import in_zone
 
 
-def _patches(work: Work) -> list[str]:
-    found = work.findings
-    if found is None or found.patches_after is None:
-        return []
-    before = found.patches_before["missing"] if found.patches_before else -1
-    lines = [f"  Missing patches: {_count(before)} before, {_count(found.patches_after['missing'])} after"]
-    if found.installed:
-        lines.append(f"  Installed: {', '.join(found.installed[:20])}")
-    return lines
+def _times(result: Result, location: Location) -> str:
+    return say(
+        "machine.times",
+        begun=in_zone(result.started, location.time_zone),
+        ended=in_zone(result.ended, location.time_zone),
+        minutes=round((result.ended - result.started).total_seconds() / 60),
+    )
 
 
-def _count(count: int) -> str:
-    return "unknown" if count < 0 else str(count)
+def _steps(work: Work | None, location: Location) -> Section:
+    return Section(say("heading.steps"), step_rows(work.steps, location.time_zone) if work else [])
 
 
-def _agents(work: Work) -> list[str]:
-    """Each agent that was to be updated, with its versions."""
-    return [_agent(update) for update in work.findings.agents] if work.findings else []
+def success_message(result: Result, work: Work, location: Location, bucket: str) -> Message:
+    """For a machine that went well."""
+    urgency, what = _success(machine_text(result.subject.key, work.name), result, work)
+    return Message(
+        urgency=urgency,
+        what=what,
+        zone=location.time_zone,
+        facts=[place(location), _times(result, location), *detail_rows(describe_work(work), location, bucket)],
+        sections=[_steps(work, location), where([], result.holder.execution, location)],
+    )
 
 
-def _agent(update: AgentUpdate) -> str:
-    if update["before"] == update["after"]:
-        return f"{update['name']} {update['after'] or 'not installed'}"
-    return f"{update['name']} {update['before'] or 'not installed'} → {update['after'] or 'not known'}"
+def _success(machine: str, result: Result, work: Work) -> tuple[Urgency, str]:
+    verdict = verdict_text(work.operation, work.verdict)
+    if work.operation == "UpdateAgents":
+        return "nothing", say("machine.agents", machine=machine, verdict=verdict)
+    if result.outcome == "already_compliant":
+        return "nothing", say("machine.compliant", machine=machine)
+    if work.verdict == "scanned":
+        return _scanned(machine, work)
+    if work.verdict == "compliant" and work.problems:
+        return "tomorrow", say("machine.patched.noted", machine=machine)
+    if work.verdict == "compliant":
+        return "nothing", say("machine.patched", machine=machine)
+    return "tomorrow", say("machine.patched.but", machine=machine, verdict=verdict)
 
 
-def _is_of_agents(work: Work) -> bool:
-    return work.operation == "UpdateAgents"
-
-
-def _verdict(work: Work) -> str:
-    if _is_of_agents(work) and knows(f"verdict_of_agents.{work.verdict}"):
-        return say(f"verdict_of_agents.{work.verdict}")
-    return say(f"verdict.{work.verdict}")
-
-
-def _details(work: Work) -> list[str]:
-    """What was found out and made, and what went wrong without failing anything."""
-    hooks = work.findings.hooks if work.findings else {}
-    images = [("before", work.images["before"]), ("after", work.images["after"])]
-    return [
-        *_patches(work),
-        *[f"  Hook {hook}: {outcome}" for hook, outcome in hooks.items()],
-        *[f"  Image {moment}: {image_id}" for moment, image_id in images if image_id],
-        *[f"  Note: {problem}" for problem in work.problems],
-    ]
-
-
-def success_message(result: Result, work: Work, location: Location) -> tuple[str, str]:
-    """Subject and text for a machine that went well."""
-    machine = machine_text(result.subject.key, work.name)
-    if _is_of_agents(work):
-        subject = f"Drydock: {machine}: {_verdict(work)}"
-        first = f"{machine}: {_verdict(work)}: {', '.join(_agents(work))}."
-    elif result.outcome == "already_compliant":
-        subject = f"Drydock: {machine} is compliant already"
-        first = f"{machine} is compliant already: nothing is missing, no reboot is pending, and nothing was done."
-    else:
-        verb = "scanned" if work.verdict == "scanned" else "patched"
-        subject = f"Drydock: {machine} was {verb}"
-        first = f"{machine} was {verb}: {_verdict(work)}."
-    lines = [
-        first,
-        "",
-        f"  Account {location.account}, Region {location.region}",
-        f"  From {for_people(result.started, location.time_zone)}",
-        f"  to {for_people(result.ended, location.time_zone)}",
-        f"  Power: {work.power_before} before, {work.power_after} now",
-        f"  Rebooted: {'yes' if work.findings and work.findings.rebooted else 'no'}",
-        *_details(work),
-        *_where(location, result.holder.execution),
-    ]
-    return subject_line(subject), "\n".join(lines)
+def _scanned(machine: str, work: Work) -> tuple[Urgency, str]:
+    after = work.findings.patches_after if work.findings else None
+    if after is None or after["missing"] < 0:
+        return "tomorrow", say("machine.scanned.unknown", machine=machine)
+    if after["missing"]:
+        return "tomorrow", say("machine.scanned.missing", machine=machine, count=after["missing"])
+    return "nothing", say("machine.scanned", machine=machine)
 
 
 def failure_message(
@@ -94,47 +80,71 @@ def failure_message(
     failure: Failure,
     ended: datetime,
     power: str,
+    power_before: str,
     state: str,
     result: Result | None,
     location: Location,
-) -> tuple[str, str]:
-    """Subject and text for an execution that failed, was refused, or was killed.
+    bucket: str,
+    run_says: Sequence[str] = (),
+) -> Message:
+    """For an execution that failed, was refused, or was killed.
 
-    `state` says in words what becomes of the machine.
+    `power_before` is empty where nothing was touched, or it is not known; `state` says in words what becomes of the
+    machine, `run_says` how the run stands that it is part of.
     """
-    machine = machine_text(instance_id, name)
-    refused, work = result is not None and result.outcome == "refused", result.work if result else None
-    badly = "was not updated well" if work and _is_of_agents(work) else "was not patched well"
-    what = "was refused" if refused else badly
-    agents = [f"  {agent}" for agent in _agents(work)] if work else []
-    details = [f"  Verdict: {_verdict(work)}", *agents, *_details(work)] if work else []
-    lines = [
-        f"{machine} {what}: {failure['cause'] or failure['error']}",
-        "",
-        f"  Reason: {failure['error']}",
-        f"  Account {location.account}, Region {location.region}",
-        f"  At {for_people(ended, location.time_zone)}",
-        f"  The machine is {power or 'not known'} now. {state}",
-        *details,
-        "",
-        NEXT_STEPS,
-        f"  {advice_for(failure['error'])}",
-        *_where(location, execution),
-    ]
-    return subject_line(f"Drydock: {machine} {what}: {failure['error']}"), "\n".join(lines)
+    error, work = failure["error"], result.work if result else None
+    urgency, what = _failed(machine_text(instance_id, name), failure, power, power_before, result)
+    cause = failure["cause"].removeprefix(f"{instance_id}: ")
+    facts: list[Row] = [say("machine.reason", reason=cause or end_text(error))]
+    facts += [say("machine.error", error=error), place(location)]
+    facts.append(_times(result, location) if result else say("machine.at", moment=in_zone(ended, location.time_zone)))
+    if work:
+        facts.append(say("machine.verdict", verdict=verdict_text(work.operation, work.verdict)))
+        facts += detail_rows(describe_work(work), location, bucket)
+    else:
+        facts.append(say("machine.power.now", power=power) if power else say("machine.power.unknown"))
+    return Message(
+        urgency=urgency,
+        what=what,
+        intro=[*run_says, state],
+        zone=location.time_zone,
+        facts=facts,
+        sections=[steps([advice_for(error)]), _steps(work, location), where([], execution, location)],
+    )
 
 
-_SET_POWER = (
-    "  Look at the machine. Once nothing runs on it any more you may set its power yourself;",
-    "  Drydock then ends its lease at the next pass.",
-)
+def _failed(
+    machine: str, failure: Failure, power: str, power_before: str, result: Result | None
+) -> tuple[Urgency, str]:
+    error, work = failure["error"], result.work if result else None
+    if result is not None and result.outcome == "refused":
+        return "tomorrow", say("machine.refused", machine=machine)
+    if work and is_unwell(error, work.verdict):
+        return "now", say("machine.patched_and_unwell", machine=machine)
+    urgency, what = urgency_of(error, power_before, power), end_text(error)
+    if power_before == "running" and power not in ("", "running"):
+        return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
+    return urgency, say("machine.was", machine=machine, what=what)
 
-_LET_IT_END = (
-    "  Do not stop, reboot or restore the machine while something installs: see on it what does, and let that end.",
-    "  Drydock asks the machine at every pass, and gives it back by itself once it says that nothing installs.",
-    "  Where its agent cannot answer any more, see for yourself that nothing installs, then stop the machine",
-    "  (terminate it, if it is a member of a group): Drydock then ends its lease at the next pass.",
-)
+
+def failed_image_message(watch: ImageWatch, location: Location) -> Message:
+    """For an image that ended badly after the work on its machine was over."""
+    machine = machine_text(watch.instance_id, watch.machine)
+    lost = watch.is_lost_backup
+    return Message(
+        urgency="tomorrow",
+        what=say("image.failed", machine=machine),
+        intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
+        zone=location.time_zone,
+        facts=[
+            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            place(location),
+        ],
+        sections=[
+            steps([advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next")]),
+            where([], watch.holder.execution, location),
+        ],
+    )
 
 
 def not_given_back_message(
@@ -147,21 +157,25 @@ def not_given_back_message(
     group: str,
     may_install: bool,
     location: Location,
-) -> tuple[str, str]:
-    """Subject and text for a machine that Drydock could not give back for a long time.
+) -> Message:
+    """For a machine that Drydock could not give back for a long time.
 
     `may_install` says that an installation may go on behind the end of its command; `group` is empty for no member.
     """
-    machine = machine_text(instance_id, name)
-    stays = f" It is a member of group {group}, and stays out of service until then." if group and may_install else ""
-    lines = [
-        f"{machine} could not be given back yet: {hindrance}.",
-        "",
-        f"  Account {location.account}, Region {location.region}",
-        f"  The machine is {power or 'not known'} now. Drydock keeps its lease and goes on trying.{stays}",
-        "",
-        NEXT_STEPS,
-        *(_LET_IT_END if may_install else _SET_POWER),
-        *_where(location, execution),
-    ]
-    return subject_line(f"Drydock: {machine} could not be given back yet"), "\n".join(lines)
+    stays = [say("late.member", group=group)] if group and may_install else []
+    todo = [say("late.set_power")]
+    if may_install:
+        gone = say("late.no_agent.member") if group else say("late.no_agent")
+        todo = [say("late.let_it_end"), say("late.asks"), gone]
+    return Message(
+        urgency="now",
+        what=say("late.what", machine=machine_text(instance_id, name)),
+        intro=[say("late.keeps"), *stays],
+        zone=location.time_zone,
+        facts=[
+            say("late.hindrance", hindrance=hindrance),
+            say("machine.power.now", power=power) if power else say("machine.power.unknown"),
+            place(location),
+        ],
+        sections=[steps(todo), where([], execution, location)],
+    )

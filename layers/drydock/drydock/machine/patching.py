@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from drydock.aws.services import Services
+from drydock.aws.ssm import PatchState
+from drydock.catalogue.saying import say
 from drydock.environment import Environment
+from drydock.errors import PatchingNotReadyError
 from drydock.machine.commands import Command, begin_command
 from drydock.machine.reboots import note_put_off
 from drydock.machine.waiting import wait_for
 from drydock.records import intents
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, ON_EVIDENCE, RUN_PATCH_BASELINE, Policy, deadline_of
 from drydock.request.step import Step
+from drydock.times import from_text
+
+_PAUSE = timedelta(minutes=2)
+"""Two runs of AWS-RunPatchBaseline within it collide."""
 
 
 def install_parameters(policy: Policy, snapshot_id: str, *, reboot: bool) -> dict[str, str]:
@@ -95,8 +103,14 @@ def finish_install(services: Services, step: Step) -> None:
 
 
 def scan_patches(services: Services, step: Step) -> None:
-    """Look for missing patches, and remember the operation that the patch state shows now."""
+    """Look for missing patches, and remember the operation that the patch state shows now.
+
+    Raises PatchingNotReadyError where that was less than two minutes ago, and was not this execution's.
+    """
     state = services.ssm.find_patch_state(step.instance_id) if step.policy["document"] == RUN_PATCH_BASELINE else None
+    is_first = step.data["moment"] != "After" or step.policy["operation"] == "Scan"
+    if state and is_first and step.retry_count == 0:
+        _require_pause(services, step, state)
     command = scan_command(
         services.environment,
         step.policy,
@@ -107,14 +121,27 @@ def scan_patches(services: Services, step: Step) -> None:
     run_command(services, step, command, "patchSeconds")
 
 
+def _require_pause(services: Services, step: Step, state: PatchState) -> None:
+    """Raises PatchingNotReadyError. The time is by the machine's own clock; where that is wrong, its lock tells."""
+    ended = from_text(state.operation_ended)
+    if abs(services.now() - ended) < _PAUSE:
+        raise PatchingNotReadyError(say("patching.just_over", machine=step.instance_id, moment=f"{ended:%H:%M:%S}"))
+
+
 def run_hook(services: Services, step: Step) -> None:
     """Run a hook of the policy: a Command document of the account."""
     hook = str(step.data["hook"])
     hooks: Mapping[str, str] = step.policy["hooks"]  # type: ignore[assignment]
-    run_command(services, step, Command(intents.hook(hook), "hook", hooks[hook], {}), "hookSeconds")
+    _run_own_document(services, step, intents.hook(hook), "hook", hooks[hook])
 
 
 def check_health(services: Services, step: Step) -> None:
     """Run the health probe of the policy: a Command document of the account. `data.moment` tells its runs apart."""
-    command = Command(intents.health_probe(str(step.data["moment"])), "health", step.policy["healthProbe"], {})
-    run_command(services, step, command, "hookSeconds")
+    intent = intents.health_probe(str(step.data["moment"]))
+    _run_own_document(services, step, intent, "health", step.policy["healthProbe"])
+
+
+def _run_own_document(services: Services, step: Step, intent: str, purpose: str, document: str) -> None:
+    """A document of the account, in the version that the run's plan has pinned."""
+    pinned = step.machine.get("documents", {}).get(document)
+    run_command(services, step, Command(intent, purpose, document, {}, pinned=pinned), "hookSeconds")

@@ -17,19 +17,31 @@ from drydock.errors import (
     ServiceUnavailableError,
     as_failure,
 )
+from drydock.log import logger
 from drydock.machine.commands import log_key
-from drydock.machine.images import deprecate_images, find_images
+from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import describe_pending, need_of, settle_owed
 from drydock.records import intents
 from drydock.records.history import history_change, note_failure
 from drydock.records.holder import Holder
+from drydock.records.image_watches import addition_of
 from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
-from drydock.records.results import EndedCommand, Findings, PatchCounts, Result, Work, find_result, put_result
+from drydock.records.results import (
+    EndedCommand,
+    Findings,
+    MadeImage,
+    PatchCounts,
+    Result,
+    Work,
+    find_result,
+    put_result,
+)
 from drydock.request.policy import Policy
 from drydock.request.step import Step
 from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, REBOOT_OWED_TAG, STACK_TAG, STATE_TAG
 from drydock.telling.failures import readable_failure
+from drydock.telling.handing_over import alert_later, alert_of
 from drydock.times import day_in, to_text
 
 
@@ -58,9 +70,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     is_compliant = failure is None and bool(step.data.get("isAlreadyCompliant"))
     instance = find_instance(services, step.instance_id)
     owes_reboot = settle_owed(services, step)
-    images = find_images(services, lease)
+    verdict = _verdict(step)
+    images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
     problems = [
-        *deprecate_images(services, lease, images),
+        *images.problems,
         *set_final_tags(
             services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=owes_reboot
         ),
@@ -69,9 +82,9 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     work = describe_work(
         services.environment.stack,
         lease,
-        images,
+        images.made,
         power_after=power_of(instance),
-        verdict=_verdict(step),
+        verdict=verdict,
         problems=problems,
         findings=_findings(step, owes_reboot=owes_reboot),
     )
@@ -86,10 +99,16 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         notify=lease.journal["notify"],
         work=work,
     )
-    history = [] if failure else [history_change(services.table, result, work, services.now())]
-    Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history)
+    left_service = bool(lease.journal.get("leave"))
+    history = (
+        [] if failure else [history_change(services.table, result, work, services.now(), left_service=left_service)]
+    )
+    watches = [addition_of(services.table, watch) for watch in images.watches]
+    Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history, *watches)
     if failure:
         note_failure(services.table, result, work, services.now())
+    else:
+        announce_later(services, result)
     return _summarise(result)
 
 
@@ -102,10 +121,21 @@ def _notes(step: Step, *, owes_reboot: bool) -> list[str]:
     return [*notes, *([say("reboot.owed")] if owes_reboot else [])]
 
 
+def announce_later(services: Services, result: Result) -> None:
+    """Have people told of what went well, where they hear of that. What is not handed over here, the sweep does."""
+    if not result.is_to_be_told:
+        return
+    try:
+        alert_later(services, alert_of(result.subject, result.holder, result.started))
+    except (AwsCallFailedError, ServiceUnavailableError) as error:
+        logger.warning("left to the sweep", reason=str(error))
+
+
 def _release_without_lease(services: Services, step: Step, failure: Failure) -> dict[str, Any]:
     """The machine was refused and nothing touched, or it was released before.
 
-    Raises LeaseLostError when give_back has taken it over: then that writes the result.
+    Raises LeaseLostError when give_back has taken it over: then that writes the result; and where a flow that went well
+    has lost the machine.
     """
     result = _find_earlier_success(services, step) or find_result(
         services.table, step.subject, step.holder, step.execution_started
@@ -114,7 +144,12 @@ def _release_without_lease(services: Services, step: Step, failure: Failure) -> 
         lease = find_lease(services.table, step.subject)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
             raise LeaseLostError(f"{step.subject.key}: is being given back already")
-        return _write_refusal(services, step, failure)
+        refusal = _write_refusal(services, step, failure)
+        if step.data.get("failure") is None:
+            raise LeaseLostError(f"{step.subject.key}: {failure['cause']}")
+        return refusal
+    if step.data.get("failure") is None and not result.went_well:
+        raise LeaseLostError(f"{step.subject.key}: was given back before it was released")
     return _summarise(result)
 
 
@@ -219,7 +254,7 @@ def power_of(instance: Instance | None) -> str:
 def describe_work(
     stack: str,
     lease: Lease,
-    images: Mapping[str, str],
+    images: Mapping[str, MadeImage],
     *,
     power_after: str,
     verdict: str,
@@ -237,7 +272,7 @@ def describe_work(
         power_before=journal["power"],
         power_after=power_after,
         times={intent.name: to_text(intent.at) for intent in lease.intents.values()},
-        images={"before": images.get(intents.image("Before"), ""), "after": images.get(intents.image("After"), "")},
+        images=images,
         commands=[
             {
                 "step": intent.name,
@@ -312,10 +347,10 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         data.get("probeBefore"),
         data.get("owedReboot"),
         data.get("probeAfterInstall"),
+        data.get("probeBeforeImage"),
         data.get("probeAfter"),
         data.get("scan"),
         data.get("health"),
-        data.get("healthAfterImage"),
     ]
     return [
         {
@@ -324,6 +359,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
             "statusDetails": outcome["statusDetails"],
             "responseCode": outcome["responseCode"],
             "endedAt": outcome["endedAt"],
+            "errorOutput": [],
         }
         for outcome in seen
         if outcome and "commandId" in outcome

@@ -43,6 +43,8 @@ class Figure(NamedTuple):
 
 IMAGE = Figure(300, 600)
 """Until the snapshots of the volumes are complete: mostly the blocks that have changed since the last one."""
+SNAPSHOTS = Figure(30, 30)
+"""Until the snapshots of an image have begun: what is in it is certain then."""
 IMAGE_REBOOT = Figure(120, 300)
 """Down and up again for the image of a running machine; its agent comes online meanwhile."""
 START = Figure(90, 240)
@@ -68,6 +70,9 @@ SURGE = Figure(300, 600)
 """A surge instance is launched, boots and is healthy."""
 REMOVE_SURGE = Figure(60, 60)
 RESTORE = Figure(30, 30)
+
+_LEAVING = (("connections drain", DRAIN), ("into standby", STANDBY))
+"""What a member does before it is worked on, and nothing else does."""
 
 FEWEST_TO_SHORTEN = 3
 """So many machines of a run have to be quicker than expected before others are expected to be. One that was slower
@@ -155,43 +160,45 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
     backup, installs = policy["backup"], policy["operation"] == "Install"
     looks = installs and runs and policy["whenCompliant"] == "leave"
     if looks:
-        yield from _steps_of_look(policy)
+        passes_meanwhile = backup["before"]["take"] and backup["before"]["wait"] == "available"
+        yield from _steps_of_look(policy, pauses=leaves or not passes_meanwhile)
     if leaves:
-        yield "connections drain", DRAIN
-        yield "into standby", STANDBY
+        yield from _LEAVING
+    drains = installs and bool(policy["hooks"]["beforeAnything"])
+    if runs and drains:
+        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs and backup["before"]["take"]:
-        yield "image before", IMAGE
+        if backup["before"]["wait"] == "begun":
+            yield "snapshots of the image before", SNAPSHOTS
+        else:
+            yield "image before", IMAGE
         if runs and backup["before"]["reboot"]:
             yield "reboot for the image before", IMAGE_REBOOT
     if not runs:
         yield "start", START
         yield "agent ready", AGENT
     yield "probe before", COMMAND
+    if not runs and drains:
+        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
     if installs:
-        yield from _steps_of_installation(policy, has_looked=looks)
+        yield from _steps_of_installation(policy, runs=runs, has_looked=looks)
     elif policy["operation"] == "Scan":
         yield "scan", SCAN
     else:
         yield from _steps_of_agents(policy)
     if not runs:
         yield "stop", STOP
-    if installs and backup["after"]["take"]:
-        yield "image after", IMAGE
-        if runs and backup["after"]["reboot"]:
-            yield "reboot for the image after", IMAGE_REBOOT
-            if policy["healthProbe"]:
-                yield "health probe after the image", COMMAND
 
 
-def _steps_of_look(policy: Policy) -> Iterator[tuple[str, Figure]]:
+def _steps_of_look(policy: Policy, *, pauses: bool) -> Iterator[tuple[str, Figure]]:
     """Of a machine on which something is missing: for one on which nothing is, the look is all."""
     yield "probe at first", COMMAND
     yield "scan at first", SCAN
-    if policy["document"] == RUN_PATCH_BASELINE:
+    if pauses and policy["document"] == RUN_PATCH_BASELINE:
         yield "pause after the look", PAUSE
 
 
-def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tuple[str, Figure]]:
+def _steps_of_installation(policy: Policy, *, runs: bool, has_looked: bool) -> Iterator[tuple[str, Figure]]:
     hooks: HookPolicy = policy["hooks"]
     pauses = policy["document"] == RUN_PATCH_BASELINE
     if (hooks["preInstall"] or hooks["postInstall"]) and not has_looked:
@@ -209,6 +216,10 @@ def _steps_of_installation(policy: Policy, *, has_looked: bool) -> Iterator[tupl
         yield "probe after the installation", COMMAND
     if policy["reboot"] in ("RebootIfNeeded", "WhenNeeded"):
         yield "reboot", REBOOT
+    if runs and policy["backup"]["after"]["take"] and policy["backup"]["after"]["reboot"]:
+        yield "probe before the image after", COMMAND
+        yield "snapshots of the image after", SNAPSHOTS
+        yield "reboot for the image after", IMAGE_REBOOT
     if hooks["onExit"]:
         yield f"hook {hooks['onExit']}", HOOK
     yield "probe after", COMMAND
@@ -232,6 +243,8 @@ def steps_before_roll(policy: Policy, platform: str) -> list[PlannedStep]:
     if policy["operation"] == "Scan":
         return []
     steps = [_step("making room", MAKE_ROOM, platform)]
+    if policy["operation"] == "Install" and policy["refreshLaunchTemplate"]["enabled"]:
+        steps.append(_step("reboot of one member for the launch template's image", IMAGE_REBOOT, platform))
     return [*steps, _step("surge instances", SURGE, platform)] if policy["capacity"] == "surge" else steps
 
 
@@ -271,7 +284,10 @@ def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str
             **policy,
             "backup": {**backup, "before": {**backup["before"], "reboot": False}},
         },
-        "backup.after.take false": {**policy, "backup": {**backup, "after": {**backup["after"], "take": False}}},
+        "backup.before.wait begun": {
+            **policy,
+            "backup": {**backup, "before": {**backup["before"], "wait": "begun"}},
+        },
     }
     whole, *others = (
         total_of(steps_of_machine(one, platform, power, is_member=False)) for one in (policy, *changes.values())
@@ -299,9 +315,9 @@ class Estimates:
         self._history = history
         self._policy = policy
         self._room = int(room.total_seconds())
-        alike: dict[tuple[str, str], list[int]] = {}
+        alike: dict[tuple[str, str, bool], list[int]] = {}
         for known in history.values():
-            alike.setdefault((known.platform, known.patch_group), []).extend(known.seconds)
+            alike.setdefault((known.platform, known.patch_group, known.left_service), []).extend(known.seconds)
         self._alike = {
             kind: Estimate(_ninetieth(seconds), "patch group", len(seconds))
             for kind, seconds in alike.items()
@@ -326,9 +342,20 @@ class Estimates:
     def _by_success(self, instance_id: str, platform: str, patch_group: str, power: str, is_member: bool) -> Estimate:
         own = self._history.get(instance_id)
         if own and own.seconds:
-            return Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
-        guess = Estimate(total_of(steps_of_machine(self._policy, platform, power, is_member=is_member)), "guess")
-        return self._alike.get((platform, patch_group), guess)
+            known = Estimate(_ninetieth(own.seconds), "own history", len(own.seconds))
+            return self._as_member(known, platform, has_left=own.left_service, is_member=is_member)
+        # Members first for a member, and machines that stand alone for one that does.
+        for has_left in (is_member, not is_member):
+            if known_alike := self._alike.get((platform, patch_group, has_left)):
+                return self._as_member(known_alike, platform, has_left=has_left, is_member=is_member)
+        return Estimate(total_of(steps_of_machine(self._policy, platform, power, is_member=is_member)), "guess")
+
+    def _as_member(self, known: Estimate, platform: str, *, has_left: bool, is_member: bool) -> Estimate:
+        """What is known of machines that stand alone has no draining and no standby in it."""
+        if has_left or not is_member or self._policy["operation"] == "Scan":
+            return known
+        leaving = total_of([_step(what, figure, platform) for what, figure in _LEAVING])
+        return replace(known, seconds=known.seconds + leaving)
 
 
 def _ninetieth(seconds: Collection[int]) -> int:

@@ -13,10 +13,12 @@ from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
 from drydock.catalogue.saying import say
+from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership
 from drydock.machine.refusal import refusal_as_protected
+from drydock.plan.advice import advise
 from drydock.plan.estimates import Estimates
 from drydock.plan.plans import (
     Candidate,
@@ -33,6 +35,7 @@ from drydock.plan.plans import (
     planned_machines,
     planned_waves,
     predict,
+    show_missing,
     slots_of,
     was_not_attempted,
 )
@@ -41,7 +44,7 @@ from drydock.plan.same_patches import warn_of_other_patches
 from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
-from drydock.records.runs import PLAN_LIVES, SNAPSHOT_LIVES, Run
+from drydock.records.runs import SNAPSHOT_LIVES, Run
 from drydock.request.policy import ON_EVIDENCE, Policy, tighten
 from drydock.subject import Group
 from drydock.tags import GROUP_TAG
@@ -131,6 +134,10 @@ class Facts:
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
     """Warnings about machines that are nearly meant."""
+    missing_patches: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+    """How many patches each machine misses, and when that was found, by instance id, where it is known."""
+    documents: Mapping[str, PinnedDocument] = field(default_factory=dict)
+    """Hooks and health probe as they are now, by name."""
 
     @property
     def resumed(self) -> Earlier | None:
@@ -144,7 +151,7 @@ def make_plan(facts: Facts) -> Plan:
     Raises InvalidInputError when they are too many, InvalidPolicyError when their waves are.
     """
     policy, frame, request = facts.policy, facts.frame, facts.request
-    candidates, without = _sort_out(facts)
+    candidates, without = sort_out(facts)
     if len(candidates) > _MOST_MACHINES:
         raise InvalidInputError(
             f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
@@ -155,21 +162,24 @@ def make_plan(facts: Facts) -> Plan:
     waves, wave_warnings = make_waves(ordered, policy, with_canary=not is_proved)
     schedule = predict(
         waves,
-        facts.now,
+        first_begin(facts),
         slots_of(policy["maxConcurrency"], len(ordered), 1),
         timedelta(minutes=policy["soakMinutes"]),
         frame.end,
         frame.last_admission,
     )
     machines = planned_machines(waves, schedule, policy["batch"])
-    return {
+    show_missing(machines, facts.missing_patches)
+    plan: Plan = {
         "schema": SCHEMA,
         "runId": facts.run.run_id,
         "createdAt": to_text(facts.now),
         "operation": policy["operation"],
         "policy": policy,
         "snapshotId": snapshot.id,
-        "window": _describe_window(frame.window),
+        "given": request.given_policy,
+        "documents": dict(facts.documents),
+        "window": describe_window(frame.window),
         "targets": [target for group in facts.target_groups for target in group],
         "targetGroups": [list(group) for group in facts.target_groups],
         "follows": request.follows,
@@ -198,11 +208,12 @@ def make_plan(facts: Facts) -> Plan:
                 proved=facts.resumed.plan if facts.resumed and is_proved else None,
             ),
         ],
-        "tooLong": find_too_long(machines, policy, frame.end - _begin_of(facts)),
+        "tooLong": find_too_long(machines, policy, frame.end - begin_of(facts)),
     }
+    return {**plan, "advice": advise(plan, facts.now, frame.end, frame.last_admission)}
 
 
-def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
+def sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
     """The machines that can be planned, and those that cannot, each with the reason."""
     estimates = Estimates(facts.histories, facts.policy, _room(facts))
     candidates: list[Candidate] = []
@@ -231,7 +242,7 @@ def _sort_out(facts: Facts) -> tuple[list[Candidate], list[LeftOut]]:
     return candidates, without
 
 
-def _begin_of(facts: Facts) -> datetime:
+def begin_of(facts: Facts) -> datetime:
     """When the time began that the run has."""
     return facts.frame.window.start if facts.frame.window else facts.run.started
 
@@ -241,7 +252,12 @@ def _room(facts: Facts) -> timedelta:
     approval = facts.policy["approval"]
     may_ask = approval["required"] or approval["above"] > 0
     wait = timedelta(seconds=approval["seconds"]) if may_ask else timedelta()
-    return max(facts.frame.end - facts.now - wait - _TIME_TO_BEGIN, timedelta())
+    return max(facts.frame.end - first_begin(facts) - wait - _TIME_TO_BEGIN, timedelta())
+
+
+def first_begin(facts: Facts) -> datetime:
+    """Before this no machine begins: of a plan for a window, when that opens."""
+    return max(facts.now, facts.frame.window.start) if facts.frame.window else facts.now
 
 
 def _warn_of_ended_systems(facts: Facts) -> list[str]:
@@ -309,7 +325,8 @@ def own_snapshot(run: Run) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, run.holder.execution))
 
 
-def _describe_window(window: WindowFacts | None) -> PlannedWindow | None:
+def describe_window(window: WindowFacts | None) -> PlannedWindow | None:
+    """A window as a plan has it."""
     if window is None:
         return None
     return {
@@ -321,6 +338,12 @@ def _describe_window(window: WindowFacts | None) -> PlannedWindow | None:
     }
 
 
+def require_not_expired(run: Run, now: datetime) -> None:
+    """Raises PlanExpiredError when the plan of a run that only made it is too old."""
+    if now >= run.expires:
+        raise PlanExpiredError(f"{run.run_id}: its plan could be carried out until {to_text(run.expires)}: plan anew")
+
+
 def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, now: datetime) -> Plan:
     """The earlier run's plan as it is, at other times, with approvals and gates as strict as the account's of now.
 
@@ -329,15 +352,12 @@ def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, 
     plan = earlier.plan
     policy = cast(Policy, {**plan["policy"], "deadlineMinutes": request.policy["deadlineMinutes"]})
     frame = frame_of(None, policy, run.started)
-    expires = earlier.run.started + PLAN_LIVES
-    if now >= expires:
-        raise PlanExpiredError(
-            f"{earlier.run.run_id}: its plan could be carried out until {to_text(expires)}: plan anew"
-        )
+    require_not_expired(earlier.run, now)
     if not earlier.is_snapshot_unused and not earlier.snapshot_lives(frame.end):
         raise PlanExpiredError(
             f"{earlier.run.run_id}: the patch snapshot of its plan would be older than three days before the last "
             "machine is done: plan anew"
         )
     moved = at_another_time({**plan, "policy": tighten(policy, account)}, now, frame.end, frame.last_admission)
-    return {**moved, "runId": run.run_id, "createdAt": to_text(now)}
+    advice = advise(moved, now, frame.end, frame.last_admission)
+    return {**moved, "runId": run.run_id, "createdAt": to_text(now), "advice": advice}

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 from drydock.aws.calls import in_chunks
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
+from drydock.documents import PinnedDocument
 from drydock.errors import (
     DrydockError,
     InstanceBusyError,
@@ -61,6 +62,9 @@ class PlannedMember(TypedDict):
     instanceId: str
     name: str
     wasLeft: NotRequired[bool]
+    missing: NotRequired[int]
+    """Patches that the last scan found missing or failed, at `missingAt`; left out where nothing is known."""
+    missingAt: NotRequired[str]
 
 
 class PlannedRoll(TypedDict):
@@ -102,6 +106,17 @@ class PlannedMachine(TypedDict):
     """Of a group: those that the targets mean and nothing speaks against."""
     roll: NotRequired[PlannedRoll]
     """Of a group."""
+    missing: NotRequired[int]
+    """As of a member; a group has none of its own."""
+    missingAt: NotRequired[str]
+
+
+class ApprovedBefore(TypedDict):
+    """The run whose plan was approved last for the same targets, when, and what is different in this one."""
+
+    runId: str
+    at: str
+    differences: list[str]
 
 
 class PlannedWave(TypedDict):
@@ -149,8 +164,18 @@ class Plan(TypedDict):
     warnings: list[str]
     tooLong: list[str]
     """What would not be over in time even if it were alone in the window, and what to change: a sentence each."""
+    advice: NotRequired[list[str]]
+    """What would make all of it fit, where it does not: a sentence for each way."""
     needs: NotRequired[list[str]]
     """What somebody has to do before the night, or should; the first of the warnings."""
+    given: NotRequired[Mapping[str, Any]]
+    """The part of the policy that the input gave, over the account's settings."""
+    carriesOut: NotRequired[str]
+    """The run whose plan this one carries out, which was approved before; left out where there is none."""
+    documents: NotRequired[dict[str, PinnedDocument]]
+    """Hooks and health probe, by name, as they were when the plan was made: these versions are sent."""
+    approvedBefore: NotRequired[ApprovedBefore | None]
+    """None where no plan for the same targets was approved before, or that one can be read no more."""
 
 
 @dataclass(frozen=True)
@@ -576,6 +601,15 @@ def _planned_member(member: Candidate) -> PlannedMember:
     return planned
 
 
+def show_missing(machines: Iterable[PlannedMachine], missing: Mapping[str, tuple[int, datetime]]) -> None:
+    """Write into the machines of a plan, and into the members of groups, how many patches each misses, where known."""
+    for machine in machines:
+        for one in machines_of(machine):
+            if one["instanceId"] in missing:
+                count, at = missing[one["instanceId"]]
+                one["missing"], one["missingAt"] = count, to_text(at)
+
+
 def estimate_of(machine: PlannedMachine) -> RollEstimate:
     """How long an entry of a plan is expected to take; a machine is like a roll of one batch."""
     roll = machine.get("roll")
@@ -610,6 +644,13 @@ def guesses_of(candidates: Iterable[Candidate], policy: Policy) -> list[Breakdow
 def members_of(machine: PlannedMachine) -> Sequence[PlannedMember]:
     """The machines that an entry of a plan stands for: itself, or the members of the group."""
     return machine.get("members") or [{"instanceId": machine["instanceId"], "name": machine["name"]}]
+
+
+def machines_of(machine: PlannedMachine) -> Sequence[PlannedMachine | PlannedMember]:
+    """The entry of a machine, or those of a group's members."""
+    if "members" in machine:
+        return machine["members"]
+    return [machine]
 
 
 def count_planned(plan: Plan) -> int:
@@ -745,27 +786,56 @@ def planned_waves(run_id: str, waves: Sequence[DraftWave]) -> list[PlannedWave]:
 
 
 def plan_hash(plan: Plan) -> str:
-    """The hash of what is approved: all of a plan but the run's own id, warnings, and what only depends on when.
+    """The hash of what is approved: all of a plan but the run's own id, and what is only shown.
 
-    So an approved plan stays the same one when it is carried out later, by a run of another name.
+    That is whatever depends on when: times, estimates, powers, patches that are missing, warnings, and the comparison
+    with an earlier plan. So an approved plan stays the same one when it is carried out later, by a run of another name.
     """
-    approved: dict[str, Any] = {
-        key: value
-        for key, value in plan.items()
-        if key not in ("runId", "createdAt", "end", "lastAdmission", "predictedEnd", "warnings", "tooLong", "needs")
-    }
+    approved: dict[str, Any] = {key: value for key, value in plan.items() if key not in _ONLY_SHOWN}
     approved["policy"] = _without(plan["policy"], "deadlineMinutes")
     approved["window"] = _without(plan["window"], "start", "end") if plan["window"] else None
-    approved["machines"] = [_without_times(machine) for machine in plan["machines"]]
+    approved["machines"] = [_as_approved(machine) for machine in plan["machines"]]
     # A wave's key holds the id of the run.
     approved["waves"] = [_without(wave, "key") for wave in plan["waves"]]
     canonical = json.dumps(approved, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _without_times(machine: PlannedMachine) -> dict[str, Any]:
-    timeless = _without(machine, "startsAt", "endsAt", "fits")
-    return {**timeless, "roll": _without(machine["roll"], "reaches")} if "roll" in machine else timeless
+_ONLY_SHOWN = frozenset(
+    {
+        "runId",
+        "createdAt",
+        "end",
+        "lastAdmission",
+        "predictedEnd",
+        "guesses",
+        "warnings",
+        "tooLong",
+        "advice",
+        "needs",
+        "approvedBefore",
+    }
+)
+_ONLY_SHOWN_OF_MACHINES = (
+    "power",
+    "managed",
+    "seconds",
+    "basis",
+    "samples",
+    "startsAt",
+    "endsAt",
+    "fits",
+    "roll",
+    "missing",
+    "missingAt",
+)
+
+
+def _as_approved(machine: PlannedMachine) -> dict[str, Any]:
+    approved = _without(machine, *_ONLY_SHOWN_OF_MACHINES)
+    if "members" in machine:
+        approved["members"] = [_without(member, *_ONLY_SHOWN_OF_MACHINES) for member in machine["members"]]
+    return approved
 
 
 def _without(value: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
 from drydock.plan.targets import Target, check_targets
 from drydock.request.checking import GUID, RUN_ID, Check, brief, flag, join_mistakes, one_of, section, text
@@ -63,6 +64,11 @@ class RunRequest:
     follows: str
     started_by: str
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is a plan for the next opening of a window."""
+        return self.source == "window" and self.plan_only and not self.window_execution_id
+
 
 def read_run_request(given: object, settings: str, settings_name: str, run_id: str) -> RunRequest:
     """Raises InvalidInputError or InvalidPolicyError; either names every mistake."""
@@ -105,8 +111,10 @@ def _combinations(values: Mapping[str, Any], policy: Policy) -> list[str]:
         mistakes.append(f"input: exactly one of {', '.join(_SOURCES)} says which machines; this {said}")
     window = values.get("window")
     if isinstance(window, Mapping):
-        missing = [name for name in ("windowId", "executionId") if name not in window]
-        mistakes += [f"input.window.{name}: is required" for name in missing]
+        if "windowId" not in window:
+            mistakes.append(say("request.required", path="input.window.windowId"))
+        if "executionId" not in window and not values.get("planOnly"):
+            mistakes.append(say("request.window.execution", path="input.window.executionId"))
     elif policy["deadlineMinutes"] == 0:
         mistakes.append(
             "policy.deadlineMinutes: is required without a window: in so many minutes the last machine is given back"

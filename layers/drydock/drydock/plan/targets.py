@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypedDict
 
 from drydock.aws.autoscaling import AutoScaling
@@ -23,6 +24,8 @@ GROUP_TYPES = "resource-groups:ResourceTypeFilters"
 MOST_TARGETS, MOST_VALUES = 5, 50
 """Run Command's own limits."""
 
+_BLANKS = (("", ""), (" ", ""), ("", " "))
+_SHORT_WORD = 4
 _MOST_NEAR = 10
 
 _GONE = ("shutting-down", "terminated")
@@ -207,12 +210,7 @@ def find_near_misses(ec2: Ec2, groups: Iterable[Sequence[Target]], found: Collec
     nearly: dict[str, str] = {}
     for targets in groups:
         tagged = [target for target in targets if target["key"].startswith(TAG)]
-        if not tagged:
-            continue
-        # EC2's filters tell capitals from small letters. `?` stands for any one character.
-        length = len(tagged[0]["key"].removeprefix(TAG))
-        alike = ec2.describe_instances({TAG_KEY: ["?" * length, "?" * (length + 1)]})
-        for instance in alike:
+        for instance in _describe_alike(ec2, tagged):
             tags = tags_of(instance)
             hits = [_find_near_miss(tags, target) for target in tagged]
             is_near = all(hits) and not _fits(instance, tagged)
@@ -225,6 +223,31 @@ def find_near_misses(ec2: Ec2, groups: Iterable[Sequence[Target]], found: Collec
     more = f"; and {len(nearly) - _MOST_NEAR:,} more" if len(nearly) > _MOST_NEAR else ""
     listed = "; ".join(nearly[instance_id] for instance_id in sorted(nearly)[:_MOST_NEAR])
     return [f"nearly targets, and left out: capitals, small letters and blanks count: {listed}{more}"]
+
+
+def _describe_alike(ec2: Ec2, tagged: Iterable[Target]) -> Iterator[Instance]:
+    """Instances that have a tag which is written as one of these, or nearly so; never all that fit once more.
+
+    EC2's filters tell capitals from small letters, so they are given the ways in which people write a word.
+    """
+    for target in tagged:
+        key = target["key"].removeprefix(TAG)
+        yield from ec2.describe_instances({TAG_KEY: [escape(one) for one in _misspelt([key])]})
+        if values := _misspelt(target["values"])[:MOST_FILTER_VALUES]:
+            yield from ec2.describe_instances({target["key"]: [escape(one) for one in values]})
+
+
+def _misspelt(words: Sequence[str]) -> list[str]:
+    """How each of these words might be written otherwise: its letters' case, and a blank before or behind it."""
+    found = {f"{before}{cased}{behind}" for word in words for cased in _cased(word) for before, behind in _BLANKS}
+    return sorted(found - set(words) - {""})
+
+
+def _cased(word: str) -> set[str]:
+    """A short word in all ways, a long one as people write words."""
+    if len(word) <= _SHORT_WORD:
+        return set(map("".join, product(*({one.lower(), one.upper()} for one in word))))
+    return {word, word.lower(), word.upper(), word.capitalize(), word.title(), word[0].swapcase() + word[1:]}
 
 
 def _find_near_miss(tags: Mapping[str, str], target: Target) -> str:

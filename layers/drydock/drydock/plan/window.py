@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drydock.aws.windows import Windows
+from drydock.catalogue.saying import say
+from drydock.errors import InvalidInputError
 from drydock.plan.targets import GROUP_NAME, GROUP_TYPES, INSTANCE_IDS, Target, check_targets
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RUN_PATCH_BASELINE
@@ -42,10 +44,14 @@ class WindowFacts:
 def read_window(windows: Windows, window_id: str, execution_id: str, machine: str) -> WindowFacts:
     """All that a run needs to know of its window. `machine` is the name of the state machine of runs.
 
-    Raises InvalidInputError when the window is gone or the execution is not known.
+    Without an execution it is about the next one. Raises InvalidInputError when the window is gone, the execution is
+    not known, or there is no next one.
     """
-    start = windows.started(execution_id)
     window = windows.describe(window_id)
+    opens = _read_next_start(str(window.get("NextExecutionTime") or ""))
+    if not execution_id and opens is None:
+        raise InvalidInputError(say("request.window.closed", name=window["Name"], id=window_id))
+    start = opens if not execution_id and opens is not None else windows.started(execution_id)
     end = start + timedelta(hours=window["Duration"])
     targets, warnings = _read_targets(windows.targets(window_id))
     return WindowFacts(
@@ -58,7 +64,7 @@ def read_window(windows: Windows, window_id: str, execution_id: str, machine: st
         time_zone=window.get("ScheduleTimezone", ""),
         targets=targets,
         warnings=[*warnings, *_warn_of_tasks(windows.tasks(window_id), machine)],
-        next_start=_read_next_start(str(window.get("NextExecutionTime") or "")),
+        next_start=opens if execution_id else None,
     )
 
 

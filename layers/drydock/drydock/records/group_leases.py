@@ -81,7 +81,7 @@ def claim_member(hold: Hold, instance_id: str) -> Lease | None:
 
 def claim_alone(
     hold: Hold, seen: Lease, name: str, *, if_open: bool = False, if_in_turn: str = "", **facts: Any
-) -> None:
+) -> Intent:
     """Announce a change, if nothing has been announced since the lease was `seen`.
 
     What was judged by that lease, and by the group as it was afterwards, holds then: of two members that judge at the
@@ -97,9 +97,10 @@ def claim_alone(
         {"#name": name, **({"#member": if_in_turn} if if_in_turn else {})},
         {":active": ACTIVE, ":intent": {"at": to_text(hold.now()), **facts}, ":count": len(seen.intents)},
     )
-    hold.own(found, UNTOUCHED)
+    lease = hold.own(found, UNTOUCHED)
     if not is_done:
         raise MemberOvertakenError(f"{seen.group_name}: something else was begun before {name}")
+    return lease.intents[name]
 
 
 def members_leaving(lease: Lease) -> set[str]:

@@ -43,6 +43,8 @@ class History:
     done_by: str
     """ARN of the execution; empty when it never succeeded."""
     seconds: tuple[int, ...]
+    left_service: bool = False
+    """Whether it was a member of a group that left service for it, the last time."""
     failed_after: int = 0
     """The longest time after which it failed since it succeeded last; 0 when it did not."""
     owed: OwedReboot | None = None
@@ -63,6 +65,7 @@ def _read(item: Item) -> History:
         done=moment(item["doneAt"]) if "doneAt" in item else None,
         done_by=text(item.get("doneBy", "")),
         seconds=tuple(int(item[name]) for name in names if item.get(name)),
+        left_service=bool(item.get("leftService", False)),
         failed_after=int(item.get("failedAfter", 0)),
         owed=_read_owed(item) if "owedBoot" in item else None,
     )
@@ -73,8 +76,11 @@ def _read_owed(item: Item) -> OwedReboot:
     return OwedReboot(text(item["owedBoot"]), moment(item["owedSince"]), reasons)
 
 
-def history_change(table: Table, result: Result, work: Work, now: datetime) -> Write:
-    """The write that adds a success to a machine's history; it goes with the result's own."""
+def history_change(table: Table, result: Result, work: Work, now: datetime, *, left_service: bool) -> Write:
+    """The write that adds a success to a machine's history; it goes with the result's own.
+
+    `left_service` says whether the machine is a member of a group that left service, so that draining is in its time.
+    """
     # A register that shifts: the right-hand sides are the values of before. What was only looked at took no time.
     shifts = [f"s{number} = if_not_exists(s{number - 1}, :none)" for number in range(SAMPLES, 1, -1)] + [
         "s1 = :seconds"
@@ -83,6 +89,7 @@ def history_change(table: Table, result: Result, work: Work, now: datetime) -> W
     facts = {
         "platform": work.platform,
         "patchGroup": work.patch_group,
+        **({"leftService": left_service} if is_sample else {}),
         "doneAt": to_text(result.ended),
         "doneBy": result.holder.execution,
         "ttl": int((now + _KEPT).timestamp()),

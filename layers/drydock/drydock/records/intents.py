@@ -13,18 +13,20 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     start                      power               power                           stops the machine, if it runs still
     probe<moment>              patching                                            waits until it is over
     scan<moment>               patching                                            waits until it is over
-    <hook>Hook                 patching                                            waits until it is over
+    <hook>Hook                 patching            draining                        waits until it is over
     install                    patching            giving_back, member_moves       waits, and knows not what came of it
     installFinishBefore        patching            member_moves                    waits until it is over
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
+    <command>Again<number>     commands                                            waits until it is over
     <command>Cancel            settling                                            nothing
     settle                     settling            giving_back                     nothing
     proof<number>              settling            settling                        waits until it is over
     stop                       power                                               nothing
     release                    release             alerts, release                 sets the tag as it was
     giveBackStop               giving_back                                         its own: the machine is stopped
+    giveBackToWork             draining            draining                        its own: what was drained works again
     giveBackProof              settling            settling                        its own: the machine is asked again
 
 Of a group's lease. `admission` and `giving_back` are those of the package `group` here.
@@ -75,8 +77,14 @@ RELEASE = "release"
 
 GIVE_BACK_STOP = "giveBackStop"
 
+GIVE_BACK_TO_WORK = "giveBackToWork"
+"""A machine that was drained is let back to work by the hook on exit, once."""
+
 GIVE_BACK_PROOF = "giveBackProof"
 """A pass asks whether anything installs. One intent for all its probes: a lease may not grow without end."""
+
+_AGAIN = "Again"
+"""In front of a number: a command that found another at work is sent once more."""
 
 _IMAGE, _PROBE, _SCAN, _HEALTH_PROBE, UPDATE = "image", "probe", "scan", "healthProbe", "update"
 _HOOK, _CANCELLATION, _PROOF = "Hook", "Cancel", "proof"
@@ -88,7 +96,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, `AfterInstall` or `After`."""
+    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 
@@ -103,13 +111,18 @@ def hook(name: str) -> str:
 
 
 def health_probe(moment: str) -> str:
-    """The health probe after `Patching`, or after the `Image` for which the machine was rebooted."""
+    """The health probe after `Patching`."""
     return f"{_HEALTH_PROBE}{moment}"
 
 
 def update(agent: str) -> str:
     """The update of an agent, by its name in the policy."""
     return f"{UPDATE}{agent}"
+
+
+def again(command: str, number: int) -> str:
+    """The same command for the time of this number, counted from 1: that of before found another at work."""
+    return f"{command}{_AGAIN}{number}" if number > 1 else command
 
 
 def cancellation(command: str) -> str:
@@ -205,6 +218,7 @@ def give_back_exit(instance_id: str) -> str:
 
 def kind_of(name: str) -> str:
     """What an intent announces, without what that is about: `refill:`, `image`, `Hook`, `release`."""
+    name = name.partition(_AGAIN)[0]
     head, colon, _ = name.partition(":")
     if colon:
         return f"{head}:"

@@ -31,7 +31,7 @@ REFUSED = "refused"
 ADMITTING, ACTIVE, RESTORING = "ADMITTING", "ACTIVE", "RESTORING"
 
 
-_ALL_LEASES = "LEASES"
+_ALL_LEASES, _LEASE = "LEASES", "LEASE"
 
 
 FUNCTION_LIFETIME = timedelta(seconds=75)
@@ -46,7 +46,7 @@ UNTOUCHED = f"{LOST}; nothing was touched"
 
 def lease_key(subject: Subject) -> Key:
     """Where the lease of a machine or a group stands: there is one at most."""
-    return {"pk": subject.partition, "sk": "LEASE"}
+    return {"pk": subject.partition, "sk": _LEASE}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def find_leases_that_await(table: Table, resource: str) -> list[Lease]:
 
     The index lags; the leases are read as they are now.
     """
-    keys = [lease_key(subject_of_partition(item["pk"])) for item in table.look_up(AWAITED_INDEX, resource)]
+    found = [item for item in table.look_up(AWAITED_INDEX, resource) if item["sk"] == _LEASE]
+    keys = [lease_key(subject_of_partition(item["pk"])) for item in found]
     items = [item for key in keys if (item := table.get(key)) is not None]
     return read_all(items, read_lease).read
 

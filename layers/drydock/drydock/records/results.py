@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
@@ -61,20 +61,37 @@ class SentCommand(TypedDict):
 
 
 class EndedCommand(TypedDict):
-    """How a command ended, in the words of Systems Manager."""
+    """How a command ended, in the words of Systems Manager.
+
+    `errorOutput` has the last lines of its error output, secrets masked; none of one that succeeded, or of a hook.
+    """
 
     commandId: str
     status: str
     statusDetails: str
     responseCode: int
     endedAt: str
+    errorOutput: list[str]
 
 
-class Images(TypedDict):
-    """The ids of a machine's images; empty where there is none."""
+class StepTime(TypedDict):
+    """When a state of a machine's flow was entered and left: ISO 8601 in UTC. One that was cut short has no end."""
 
-    before: str
-    after: str
+    name: str
+    beganAt: str
+    endedAt: str
+
+
+class MadeImage(TypedDict):
+    """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
+
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    """
+
+    imageId: str
+    state: str
+    crashConsistent: bool
+    reason: str
 
 
 class Sizes(TypedDict):
@@ -182,12 +199,15 @@ class Work:
     """The name of EC2's state, or `gone`."""
     times: Mapping[str, str]
     """When each change was announced, by the name of its intent."""
-    images: Images
+    images: Mapping[str, MadeImage]
+    """By moment, `before` and `after`; only those that were made."""
     commands: Sequence[SentCommand]
     verdict: str
     problems: Sequence[str]
     """What went wrong on the way and failed nothing, a phrase each."""
     findings: Findings | None
+    steps: Sequence[StepTime] = field(default_factory=list)
+    """In the order in which they began; none where the execution was killed."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -206,6 +226,7 @@ class Work:
             verdict=item["verdict"],
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
+            steps=item["steps"],
         )
 
     def to_item(self) -> Item:
@@ -223,6 +244,7 @@ class Work:
             "commands": self.commands,
             "verdict": self.verdict,
             "problems": self.problems,
+            "steps": self.steps,
             **(self.findings.to_item() if self.findings else {}),
         }
 
@@ -368,7 +390,7 @@ class Result:
             **(self.roll.to_item() if self.roll else {}),
             **({"givenBack": True} if self.given_back else {}),
         }
-        if not self.went_well or not self.run_id or self.notify == "each":
+        if self.is_to_be_told:
             item["lookup"] = shard_of(_UNTOLD, self.subject)
         return item
 
@@ -376,6 +398,11 @@ class Result:
     def went_well(self) -> bool:
         """Whether nobody has to look at it."""
         return self.outcome in ("succeeded", "already_compliant")
+
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether people hear of it by itself: all but what went well in a run."""
+        return not self.went_well or not self.run_id or self.notify == "each"
 
     @property
     def key(self) -> Key:
@@ -465,6 +492,16 @@ def find_result(table: Table, subject: Subject, holder: Holder, started: datetim
     """What became of a machine or a group in one execution; None while it is not written, or after a year."""
     item = table.get(result_key(subject, holder, started))
     return Result.from_item(item) if item else None
+
+
+def note_image(table: Table, key: Key, moment_: str, image: MadeImage, verdict: str) -> None:
+    """Write down in a result how an image has ended, and the verdict that follows from that, if one does."""
+    changes = ["images.#moment = :image", *(["verdict = :verdict"] if verdict else [])]
+    values = {":image": image, **({":verdict": verdict} if verdict else {})}
+    try:
+        table.update(key, "SET " + ", ".join(changes), "attribute_exists(images)", {"#moment": moment_}, values)
+    except ConditionFailedError:
+        return
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

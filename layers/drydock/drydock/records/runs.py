@@ -10,9 +10,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
 from drydock.errors import (
@@ -21,16 +21,18 @@ from drydock.errors import (
     PlanCarriedOutError,
     RunNotFoundError,
     RunOverError,
+    ServiceUnavailableError,
     UnreadableItemError,
 )
 from drydock.records.holder import Holder
-from drydock.records.reading import Readings, mapping, moment, number, read_all, readable, text
+from drydock.records.reading import Readings, mapping, maps, moment, number, read_all, readable, text
+from drydock.records.results import MadeImage
 from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.texts import cut_bytes
 from drydock.times import from_text, to_text
 
 PLANNING, AWAITING_APPROVAL, CARRYING_OUT, ENDED = "PLANNING", "AWAITING_APPROVAL", "CARRYING_OUT", "ENDED"
-OPEN_RUNS, UNTOLD_RUNS = "RUNS", "UNTOLD_RUNS"
+OPEN_RUNS, UNTOLD_RUNS, UNFINISHED_REPORTS = "RUNS", "UNTOLD_RUNS", "UNFINISHED_REPORTS"
 
 SNAPSHOT_LIVES = timedelta(days=3)
 """So long the patch snapshot of a run can be used, counted from the first command that names it:
@@ -87,6 +89,11 @@ def child_execution(parent: Holder, stack: str, region: str, subject: Subject) -
     return f"arn:{parent.partition}:states:{region}:{parent.account}:execution:{stack}-{machine}:{name}"
 
 
+def report_page_key(run_id: str) -> str:
+    """Where in the bucket the page of a run's report stands."""
+    return f"runs/{run_id}/report.html"
+
+
 class PlaceEnd(TypedDict):
     """What became of a machine or a group in a run, as its place and the state machine have it.
 
@@ -122,6 +129,8 @@ class Place:
     error: str = ""
     cause: str = ""
     verdict: str = ""
+    images: Mapping[str, MadeImage] = field(default_factory=dict)
+    """Those that have ended since their machine was released, by `<instance id>/<moment>`."""
 
     @classmethod
     def from_item(cls, item: Item) -> Place:
@@ -140,6 +149,7 @@ class Place:
         return {
             "instanceId": self.subject.key,
             "name": self.name,
+            "images": self.images,
             **({"only": self.only} if self.only else {}),
             **(expected if self.pace else {}),
             **admission,
@@ -163,6 +173,7 @@ def _read_place(item: Item) -> Place:
         error=text(item.get("error", "")),
         cause=text(item.get("cause", "")),
         verdict=text(item.get("verdict", "")),
+        images=cast(Mapping[str, MadeImage], maps(item.get("images", {}))),
     )
 
 
@@ -178,6 +189,8 @@ class RecordedPlan:
     is_approval_needed: bool
     machines: int
     """How many are planned, each member of a group counted."""
+    purpose: str
+    """The same for plans that are compared with each other: see `plan.comparing`."""
     operation: str
     policy: Mapping[str, Any]
     snapshot_id: str
@@ -207,6 +220,7 @@ class RecordedPlan:
             is_only=item["planOnly"],
             is_approval_needed=item["approvalNeeded"],
             machines=number(item["planned"]),
+            purpose=text(item["purpose"]),
             operation=item["operation"],
             policy=mapping(item["policy"]),
             snapshot_id=item["snapshotId"],
@@ -230,6 +244,7 @@ class RecordedPlan:
             "planOnly": self.is_only,
             "approvalNeeded": self.is_approval_needed,
             "planned": self.machines,
+            "purpose": self.purpose,
             "operation": self.operation,
             "policy": self.policy,
             "snapshotId": self.snapshot_id,
@@ -261,6 +276,10 @@ class RecordedEnd:
     bucket: str
     failure: Failure | None
     """What the run itself ended with (error, cause), where that is no success."""
+    failed_images: Sequence[str] = ()
+    """The ids of the images of whose failure the report told from the beginning."""
+    report_link_hash: str = ""
+    """The hash of the key that opens the report's page; empty where there is no link to it."""
 
     @classmethod
     def from_item(cls, item: Item) -> RecordedEnd:
@@ -273,6 +292,8 @@ class RecordedEnd:
             report_key=text(item["reportKey"]),
             bucket=item["bucket"],
             failure=item.get("failure"),
+            failed_images=item.get("failedImages", ()),
+            report_link_hash=item.get("reportLinkHash", ""),
         )
 
     def to_item(self) -> Item:
@@ -285,6 +306,8 @@ class RecordedEnd:
             "reportKey": self.report_key,
             "bucket": self.bucket,
             **({"failure": self.failure} if self.failure else {}),
+            **({"failedImages": self.failed_images} if self.failed_images else {}),
+            **({"reportLinkHash": self.report_link_hash} if self.report_link_hash else {}),
         }
 
 
@@ -311,6 +334,8 @@ class Run:
     carried_out_by: str
     """The id of the run that carries out the plan of this one, which was only made; empty while none does."""
     ended: RecordedEnd | None
+    is_told: bool = False
+    """Whether people were told of its end."""
 
     def belongs_to(self, holder: Holder, started: datetime) -> bool:
         """Whether this is the run of an execution. Step Functions gives names out again, and redrives executions."""
@@ -330,6 +355,20 @@ class Run:
     def end(self) -> datetime | None:
         """When its last machine has to be given back; None while that is not planned."""
         return self.plan.end if self.plan else None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it is only a plan, for the next opening of a window, that people may approve before."""
+        plan = self.plan
+        if plan is None or not plan.is_only or not plan.policy["approval"]["ahead"]:
+            return False
+        return bool(plan.window.get("windowId")) and not plan.window.get("executionId")
+
+    @property
+    def expires(self) -> datetime:
+        """Until when its plan, which was only made, can be carried out."""
+        days = int(self.require_plan().policy["approval"]["ahead"]) if self.is_ahead else 0
+        return self.started + (timedelta(days=days) if days else PLAN_LIVES)
 
     @property
     def last_admission(self) -> datetime | None:
@@ -372,7 +411,7 @@ class RunSummary:
     holder: Holder
     started: datetime
     window_id: str
-    """The id of its maintenance window; empty without one."""
+    """The id of the maintenance window that has started it; empty without one."""
     ended: datetime | None
     """None while it has not ended."""
 
@@ -384,11 +423,12 @@ class RunSummary:
 
 @readable
 def _read_summary(item: Item) -> RunSummary:
+    window = mapping(item.get("window", {}))
     return RunSummary(
         run_id=_run_id_of(item),
         holder=Holder.from_item(item, "owner"),
         started=moment(item["startedAt"]),
-        window_id=str(mapping(item.get("window", {})).get("windowId", "")),
+        window_id=str(window.get("windowId", "")) if window.get("executionId") else "",
         ended=moment(item["endedAt"]) if "endedAt" in item else None,
     )
 
@@ -420,6 +460,7 @@ def read_run(item: Item) -> Run:
         approval=mapping(item["approval"]) if "approval" in item else None,
         carried_out_by=text(item.get("carriedOutBy", "")),
         ended=RecordedEnd.from_item(item) if "endedAt" in item else None,
+        is_told="endedAt" in item and item.get("lookup") != UNTOLD_RUNS,
     )
 
 
@@ -473,6 +514,11 @@ def open_runs(table: Table) -> Readings[RunSummary]:
 def untold_runs(table: Table) -> Readings[RunSummary]:
     """The runs that have ended and that nobody was told of yet."""
     return read_all(table.look_up(LOOKUP_INDEX, UNTOLD_RUNS), RunSummary.from_item)
+
+
+def unfinished_reports(table: Table) -> Readings[RunSummary]:
+    """The runs that were told of, and whose reports say of an image that it is pending."""
+    return read_all(table.look_up(LOOKUP_INDEX, UNFINISHED_REPORTS), RunSummary.from_item)
 
 
 def open_run(table: Table, holder: Holder, started: datetime) -> Run:
@@ -544,19 +590,24 @@ def record_plan(table: Table, run: Run, plan: RecordedPlan) -> Run:
 
 
 def mark_carried_out(table: Table, planned: Run, by: Run) -> None:
-    """Say in a run that was only planned who carries its plan out; once. Raises PlanCarriedOutError."""
+    """Say in a run that was only planned who carries its plan out; once, and with the approval that was looked at.
+
+    Raises PlanCarriedOutError, ServiceUnavailableError when somebody has decided about it at this moment.
+    """
+    revision = planned.approval["revision"] if planned.approval else 0
     try:
         update_run(
             table,
             planned,
             {"carriedOutBy": by.run_id},
-            "(attribute_not_exists(carriedOutBy) OR carriedOutBy = :by)",
-            {":by": by.run_id},
+            "(carriedOutBy = :by OR attribute_not_exists(carriedOutBy) AND "
+            + ("approval.revision = :revision)" if revision else "attribute_not_exists(approval))"),
+            {":by": by.run_id, **({":revision": revision} if revision else {})},
         )
     except ConditionFailedError as refused:
         standing = read_run(refused.found) if refused.found else planned
         require_not_carried_out(standing, by)
-        raise RunOverError(f"{planned.run_id}: the run is gone") from refused
+        raise ServiceUnavailableError(f"{planned.run_id}: somebody decides about its plan now") from refused
 
 
 def require_not_carried_out(planned: Run, by: Run) -> None:
@@ -651,6 +702,25 @@ def end_place(
     return None
 
 
+def note_image_of_place(
+    table: Table, run_id: str, subject: Subject, label: str, image: MadeImage, verdict: str
+) -> None:
+    """Write down in a run how an image of one of its machines has ended, and the verdict that follows from it."""
+    is_verdict = bool(verdict) and not isinstance(subject, Group)
+    changes = ["images.#label = :image", *(["verdict = :verdict"] if is_verdict else [])]
+    values = {":image": image, **({":verdict": verdict} if is_verdict else {})}
+    try:
+        table.update(
+            place_key(run_id, subject),
+            "SET " + ", ".join(changes),
+            "attribute_exists(images)",
+            {"#label": label},
+            values,
+        )
+    except ConditionFailedError:
+        return
+
+
 def places_of_run(table: Table, run_id: str) -> list[Place]:
     """All machines of a run whose turn came. Of one whose place cannot be read, somebody has to look what became."""
     found = read_all(table.query(f"RUN#{run_id}", PLACES), Place.from_item)
@@ -683,11 +753,21 @@ def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:
         return read_run(refused.found)
 
 
-def mark_run_told(table: Table, run: Run) -> None:
-    """Take a run that has ended out of the index of those that nobody was told of. One that is told already is fine."""
+def mark_run_told(table: Table, run: Run, *, is_report_finished: bool) -> None:
+    """Take a run that has ended out of the index of those that nobody was told of. One that is told already is fine.
+
+    It stays in that of unfinished reports as long as an image is pending.
+    """
+    change, wanted = (
+        ("REMOVE lookup", {}) if is_report_finished else ("SET lookup = :next", {":next": UNFINISHED_REPORTS})
+    )
     try:
         table.update(
-            run_key(run.run_id), "REMOVE lookup", "phase = :ended AND attribute_exists(lookup)", {}, {":ended": ENDED}
+            run_key(run.run_id),
+            change,
+            "phase = :ended AND attribute_exists(lookup)",
+            {},
+            {":ended": ENDED, **wanted},
         )
     except ConditionFailedError:
         return

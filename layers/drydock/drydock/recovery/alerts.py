@@ -8,54 +8,46 @@ from typing import Any
 
 from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     Failure,
     InstanceInGroupError,
     InstanceNotFoundError,
     NewerSchemaError,
     NotInRunError,
+    PowerNotRestoredError,
     RollStoppedError,
     ServiceUnavailableError,
     UnreadableItemError,
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import logger, name_in_log
-from drydock.machine.messages import failure_message, not_given_back_message, success_message
+from drydock.machine.draining import is_left_drained, may_be_drained
+from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
+from drydock.records.image_watches import drop_watch, find_watch
 from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
 from drydock.records.reading import working_with
 from drydock.records.results import Result, find_result, mark_result_told, result_key
 from drydock.records.runs import Run, find_run
-from drydock.request.step import Step
 from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
-from drydock.telling.failures import STOPPED, readable_cause, subject_of
+from drydock.telling.failures import STOPPED, end_of_execution, subject_of
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.telling.unreadable import tell_unreadable
 from drydock.times import from_text
 
-_NEWER = "A newer Drydock holds it: deploy that version again, and it is given back."
-_UNREAD = "Its lease cannot be read, so nothing is given back: another message says what to do."
-
-
-def announce_success(services: Services, step: Step) -> None:
-    """Tell that a machine went well."""
-    result = find_result(services.table, step.subject, step.holder, step.execution_started)
-    if result is None:
-        return
-    _tell_success(services, step.holder, result)
-
 
 def _tell_success(services: Services, holder: Holder, result: Result) -> None:
     location = location_of(holder, services.environment)
     if result.work is not None:
-        title, text = success_message(result, result.work, location)
+        message = success_message(result, result.work, location, services.environment.log_bucket)
     else:
-        title, text = group_message(_group_name(result.subject), holder.execution, None, result, location)
+        message = group_message(_group_name(result.subject), holder.execution, None, result, location)
     attributes = {"outcome": "succeeded", "kind": _kind(result.subject), "run": result.run_id or ""}
-    tell_once(services, holder, "outcome", title, text, attributes)
+    tell_once(services, holder, "outcome", message, attributes)
     _finish(services, result)
 
 
@@ -67,6 +59,9 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
     if "unreadable" in event:
         one = event["unreadable"]
         tell_unreadable(services, {"pk": one["pk"], "sk": one["sk"]}, one["reason"])
+        return
+    if "image" in event:
+        _tell_failed_image(services, str(event["image"]["instanceId"]), str(event["image"]["imageId"]))
         return
     if "detail" in event:
         detail = event["detail"]
@@ -82,6 +77,19 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         _tell_not_given_back(services, holder, subject, event)
     else:
         _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
+
+
+def _tell_failed_image(services: Services, instance_id: str, image_id: str) -> None:
+    """Tell of an image that has ended badly after the work on its machine; then its watch goes."""
+    watch = find_watch(services.table, instance_id, image_id)
+    if watch is None or watch.end in ("", "available"):
+        return
+    run = find_run(services.table, watch.run_id) if watch.run_id else None
+    zone = run.time_zone if run else ""
+    message = failed_image_message(watch, location_of(watch.holder, services.environment, zone))
+    attributes = {"outcome": f"image_{watch.end}", "kind": "image", "run": watch.run_id}
+    tell_once(services, watch.holder, f"image {image_id}", message, attributes)
+    drop_watch(services.table, watch)
 
 
 def _look_at_machine(services: Services, instance_id: str) -> tuple[str, str, str]:
@@ -115,7 +123,9 @@ def _tell_end(
     if result is None and lease is not None and _is_being_released(services, lease):
         raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
-    if not _is_wanted(services, result, lease, failure):
+    # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
+    is_news = result is not None and result.given_back and is_left_drained(result.work)
+    if not is_news and not _is_wanted(services, result, lease, failure):
         _finish(services, result)
         return
     if isinstance(subject, Group) or holder.state_machine == services.environment.group_machine:
@@ -124,24 +134,29 @@ def _tell_end(
     name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")
     state = unread if unread and result is None else _state_text(lease, result, power)
     if group and failure["error"] != InstanceInGroupError.__name__:
-        state += f" It is a member of group {group}: the message about the roll says where it goes."
-    title, text = failure_message(
-        instance_id=subject.id or "an unknown instance",
+        state = f"{state} {say('state.member', group=group)}"
+    if lease is not None and result is None and may_be_drained(lease):
+        state = f"{state} {say('drained.pending', document=str(lease.journal['onExit']))}"
+    message = failure_message(
+        instance_id=subject.id or say("machine.unknown"),
         name=name,
         execution=holder.execution,
         failure=failure,
         ended=ended,
         power=power,
+        power_before=_power_before(result, lease),
         state=state,
         result=result,
         location=location_of(holder, services.environment),
+        bucket=services.environment.log_bucket,
+        run_says=_run_says(services, _run_id(result, lease)),
     )
     attributes = {
         "outcome": result.outcome if result else "failed",
         "kind": "machine",
         "run": _run_id(result, lease),
     }
-    tell_once(services, holder, "outcome", title, text, attributes)
+    tell_once(services, holder, "givenBack" if is_news else "outcome", message, attributes)
     _finish(services, result)
 
 
@@ -169,14 +184,14 @@ def _tell_group_failure(
     lease: Lease | None,
 ) -> None:
     location = location_of(holder, services.environment)
-    title, text = group_message(
+    message = group_message(
         _group_name(subject), holder.execution, failure, result, location, is_held=lease is not None
     )
     outcome = result.outcome if result else "failed"
     attributes = {"outcome": outcome, "kind": "group", "run": _run_id(result, lease)}
     # What could not be given back is known only afterwards: of that people hear although they heard of the end.
     is_news = result is not None and result.given_back and result.roll is not None and needs_attention(result.roll)
-    tell_once(services, holder, "givenBack" if is_news else "outcome", title, text, attributes)
+    tell_once(services, holder, "givenBack" if is_news else "outcome", message, attributes)
     _finish(services, result)
 
 
@@ -185,9 +200,9 @@ def _find_own_lease(services: Services, holder: Holder, subject: Subject) -> tup
     try:
         lease = find_lease(services.table, subject) if subject.key else None
     except NewerSchemaError:
-        return None, _NEWER
+        return None, say("state.newer")
     except UnreadableItemError:
-        return None, _UNREAD
+        return None, say("state.unreadable")
     return (lease if lease is not None and lease.holder.execution == holder.execution else None), ""
 
 
@@ -245,38 +260,54 @@ def _failure_and_end(
         return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, services.now()
     stopped = detail.get("stopDate")
     ended = datetime.fromtimestamp(stopped / 1000, UTC) if stopped else services.now()
-    error = str(detail.get("error") or detail["status"])
-    cause = readable_cause(str(detail.get("cause") or f"the execution ended as {detail['status']}"))
+    error, cause = end_of_execution(detail)
     return {"error": error, "cause": cause}, ended
 
 
 def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
+    before = _power_before(result, lease)
     if lease is not None:
-        before = lease.journal.get("power", "")
         if not before:
-            return "Nothing was touched."
-        if before == power:
-            return "So it was before. Drydock ends its lease once nothing of its own is at work on the machine."
-        return (
-            f"It was {before} before; Drydock gives it back as soon as that is safe. "
-            "You will hear again if that takes long, with what hinders it."
-        )
+            return say("state.untouched")
+        return say("state.as_before") if before == power else say("state.being_restored", before=before)
     work = result.work if result else None
     if work is None:
-        return "Nothing was touched."
+        return say("state.untouched")
     if work.power_before == work.power_after:
-        return "It was given back as it was found."
-    return f"It was {work.power_before} before; somebody else changed that, and Drydock left it."
+        return say("state.restored")
+    if result and result.failure and result.failure["error"] == PowerNotRestoredError.__name__:
+        return say("state.not_restored", before=work.power_before)
+    return say("state.changed_by_others", before=work.power_before)
+
+
+def _power_before(result: Result | None, lease: Lease | None) -> str:
+    """Empty where nothing was touched, or it is not known."""
+    if result and result.work:
+        return result.work.power_before
+    return str((lease.journal.get("power") if lease else "") or "")
+
+
+def _run_says(services: Services, run_id: str) -> list[str]:
+    """Whether the run goes on that a machine is part of, and what is left of its error budget."""
+    run = _find_readable_run(services, run_id) if run_id else None
+    if run is None or run.plan is None:
+        return []
+    if run.is_ended:
+        return [say("run.over", failed=run.failed)]
+    # A machine's own failure may not be counted yet.
+    if run.closed is not None:
+        return [say("run.takes_no_more", reason=run.closed["reason"])]
+    return [say("run.goes_on", failed=run.failed, allowed=run.max_errors)]
 
 
 def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, event: Mapping[str, Any]) -> None:
     """Tell what keeps a machine or group: once when it is late, and once for every day after that, its `day`."""
     location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
-        title, text = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
+        message = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
         name, power, group = _look_at_machine(services, subject.id)
-        title, text = not_given_back_message(
+        message = not_given_back_message(
             instance_id=subject.id,
             name=name,
             execution=holder.execution,
@@ -287,4 +318,4 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
             location=location,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
-    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", title, text, attributes)
+    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", message, attributes)

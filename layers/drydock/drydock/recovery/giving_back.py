@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from drydock.aws.executions import hand_over, invoke_later
+from drydock.aws.executions import hand_over
 from drydock.aws.services import Services
 from drydock.aws.table import Key
 from drydock.errors import DrydockError, UnreadableItemError
 from drydock.group.giving_back import give_back_group
-from drydock.log import logger, name_in_log
+from drydock.log import name_in_log
 from drydock.machine.giving_back import end_untouched, make_next_move, told_from
 from drydock.records.holder import Holder
 from drydock.records.leases import (
@@ -32,10 +32,12 @@ from drydock.records.reading import Unreadable, working_with
 from drydock.records.results import UntoldResult, postpone_telling, untold_results
 from drydock.records.runs import run_key
 from drydock.records.staleness import TOLD_LATE, is_stale
+from drydock.recovery.following import sweep_images
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.times import TimeBudget, to_text
+from drydock.telling.handing_over import alert_later, alert_of, alert_unreadable
+from drydock.times import TimeBudget
 
 _MOST_ALERTS = 20
 """So many a sweep: when nobody can be told, every attempt ends as a dead letter."""
@@ -45,10 +47,6 @@ _LEAST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=10), timedelta(days=1)
 
 _SWEEP = timedelta(minutes=2)
 """How often the schedule comes; items that cannot be read take turns by it."""
-
-
-_MOST_REASON = 2_000
-"""Characters of a reason that are handed on."""
 
 
 def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
@@ -66,12 +64,19 @@ def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
     hand_over(function("give_back"), [{"subject": lease.subject.key} for lease in suspects], budget)
     due = _find_due(services.now(), untold.read)
     postponed = [one for one in due[:_MOST_ALERTS] if _postpone(services, one)]
-    alerts = [_alert_of(result.subject, result.holder, result.started) for result in postponed]
+    alerts = [alert_of(result.subject, result.holder, result.started) for result in postponed]
     hand_over(function("alert_failure"), alerts, budget)
-    unreadable = [*runs.unreadable, *leases.unreadable, *untold.unreadable]
+    images = sweep_images(services, budget)
+    unreadable = [*runs.unreadable, *leases.unreadable, *untold.unreadable, *images.unreadable]
     for one in _in_turn(unreadable, services.now()):
-        _alert_unreadable(services, one.key, one.reason)
-    return {**runs.done, "suspects": len(suspects), "untold": len(due), "unreadable": len(unreadable)}
+        alert_unreadable(services, one.key, one.reason)
+    return {
+        **runs.done,
+        "suspects": len(suspects),
+        "untold": len(due),
+        "images": images.due,
+        "unreadable": len(unreadable),
+    }
 
 
 def _find_suspects(services: Services, leases: Sequence[LeaseSummary]) -> list[LeaseSummary]:
@@ -98,20 +103,13 @@ def _in_turn(items: Sequence[Unreadable], now: datetime) -> Sequence[Unreadable]
     return [*items[first:], *items[:first]][:_MOST_ALERTS]
 
 
-def _alert_unreadable(services: Services, key: Key, reason: str) -> None:
-    logger.error("an item cannot be worked with", item=f"{key['pk']} {key['sk']}", reason=reason)
-    invoke_later(
-        services.environment.function("alert_failure"), {"unreadable": {**key, "reason": reason[:_MOST_REASON]}}
-    )
-
-
 def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A pass over one item. Where it cannot be worked with, people hear of it; what else fails is raised."""
     try:
         with working_with():
             return give_back_one()
     except UnreadableItemError as error:
-        _alert_unreadable(services, key, str(error))
+        alert_unreadable(services, key, str(error))
     return {"move": "unreadable"}
 
 
@@ -162,20 +160,7 @@ def _tell_when_late(services: Services, lease: Lease, hindrance: str, *, may_ins
     late = services.now() - told_from(lease, may_install=may_install)
     if lease.phase == RESTORING and late > timedelta(0):
         event = {"notGivenBack": hindrance, "mayInstall": may_install, "day": late.days}
-        invoke_later(
-            services.environment.function("alert_failure"),
-            {**_alert_of(lease.subject, lease.holder, lease.started), **event},
-        )
-
-
-def _alert_of(subject: Subject, holder: Holder, started: datetime) -> dict[str, Any]:
-    """What `alert_failure` is told of an execution."""
-    return {
-        "subject": subject.key,
-        "execution": holder.execution,
-        "redriveCount": holder.redrive_count,
-        "startedAt": to_text(started),
-    }
+        alert_later(services, {**alert_of(lease.subject, lease.holder, lease.started), **event})
 
 
 def give_back(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:

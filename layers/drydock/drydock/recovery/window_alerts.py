@@ -54,7 +54,7 @@ def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
     if not ours or find_run(services.table, holder.name) is not None:
         return
     window = _describe(services, detail["window-id"])
-    subject, text = window_task_failed_message(
+    message = window_task_failed_message(
         window_id=detail["window-id"],
         window_name=str(window.get("Name", "")),
         window_execution=detail["window-execution-id"],
@@ -63,7 +63,7 @@ def _tell_task_failed(services: Services, event: Mapping[str, Any]) -> None:
         location=location_of(holder, services.environment, str(window.get("ScheduleTimezone", ""))),
         reason=str(ours[0].get("StatusDetails", "")),
     )
-    tell_once(services, holder, "window", subject, text, {"outcome": "failed", "kind": "window", "run": holder.name})
+    tell_once(services, holder, "window", message, {"outcome": "failed", "kind": "window", "run": holder.name})
 
 
 def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
     if not any(machine_of(task) == holder.state_machine for task in services.windows.tasks(window_id)):
         return
     window, working = _describe(services, window_id), _find_working(services, window_id)
-    subject, text = window_skipped_message(
+    message = window_skipped_message(
         window_id=window_id,
         window_name=str(window.get("Name", "")),
         run_id=working.run_id if working else "",
@@ -81,7 +81,7 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
         at=to_text(from_text(event["time"])),
         location=location_of(holder, services.environment, str(window.get("ScheduleTimezone", ""))),
     )
-    tell_once(services, holder, "window", subject, text, {"outcome": "skipped", "kind": "window", "run": holder.name})
+    tell_once(services, holder, "window", message, {"outcome": "skipped", "kind": "window", "run": holder.name})
 
 
 def _find_working(services: Services, window_id: str) -> RunSummary | None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError
 from drydock.request.checking import GUID, INSTANCE_ID, RUN_ID, join_mistakes, list_of, moment, section, text
+from drydock.request.documents import check_documents
 from drydock.request.policy import Policy, effective_policy, require_no_mistakes
 from drydock.subject import Group
 
@@ -18,6 +20,7 @@ _check_input = section(
         "policy": lambda path, value: [],
         "runId": RUN_ID,
         "snapshotId": GUID,
+        "documents": check_documents,
         "only": list_of(INSTANCE_ID),
         "first": list_of(INSTANCE_ID),
         "unlessDoneSince": moment,
@@ -33,6 +36,8 @@ class GroupRequest:
     policy: Policy
     run_id: str
     snapshot_id: str
+    documents: Mapping[str, PinnedDocument]
+    """By name: the versions of hooks and health probe that the run's plan has pinned."""
     only: frozenset[str]
     first: frozenset[str]
     """Members whose turn comes before that of all others."""
@@ -54,6 +59,7 @@ def read_group_request(given: object, settings: str, settings_name: str, executi
         group=Group(str(values["groupName"])),
         policy=policy,
         run_id=str(values.get("runId", "")),
+        documents=values.get("documents", {}),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         only=frozenset(values.get("only", [])),
         first=frozenset(values.get("first", [])),

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError
 from drydock.request.checking import GUID, INSTANCE_ID, RUN_ID, join_mistakes, moment, section, text
+from drydock.request.documents import check_documents
 from drydock.request.policy import Policy, effective_policy, require_no_mistakes
 from drydock.subject import Group, Instance
 from drydock.times import from_text
@@ -20,6 +22,7 @@ _check_input = section(
         "policy": lambda path, value: [],
         "runId": RUN_ID,
         "snapshotId": GUID,
+        "documents": check_documents,
         "group": text(r".{1,255}", "the name of an Auto Scaling group"),
         "unlessDoneSince": moment,
     }
@@ -34,6 +37,8 @@ class InstanceRequest:
     policy: Policy
     run_id: str
     snapshot_id: str
+    documents: Mapping[str, PinnedDocument]
+    """By name: the versions of hooks and health probe that the run's plan has pinned."""
     group: Group | None
     """The Auto Scaling group whose roll patches the instance, if one does."""
     unless_done_since: datetime | None
@@ -63,6 +68,7 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
         instance_id=str(values["instanceId"]),
         policy=policy,
         run_id=str(values.get("runId", "")),
+        documents=values.get("documents", {}),
         snapshot_id=str(values.get("snapshotId") or uuid.uuid5(uuid.NAMESPACE_URL, execution)).lower(),
         group=Group(str(values["group"])) if values.get("group") else None,
         unless_done_since=from_text(values["unlessDoneSince"]) if values.get("unlessDoneSince") else None,

@@ -8,6 +8,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast, get_args
 
+from drydock.catalogue.saying import say
 from drydock.errors import InvalidPolicyError
 from drydock.request.checking import (
     Check,
@@ -20,9 +21,14 @@ from drydock.request.checking import (
     text,
     whole_number,
 )
+from drydock.request.documents import DOCUMENT_NAME
+from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
+
+MOST_BATCH = 20
+"""Members of a group that are out of service at once; AWS takes 20 instances in one call of EnterStandby."""
 
 SSM_AGENT = "AmazonSSMAgent"
 CLOUDWATCH_AGENT = "AmazonCloudWatchAgent"
@@ -123,12 +129,17 @@ class GatePolicy(TypedDict):
 
 
 class ApprovalPolicy(TypedDict):
-    """When people are asked first: always, or for more machines than `above` (0: whatever their number)."""
+    """When people are asked first: always, or for more machines than `above` (0: whatever their number).
+
+    A window carries out a plan that was made for it, and approved, so many days `ahead` (0: people are asked when it
+    opens).
+    """
 
     required: bool
     above: int
     seconds: int
     minApprovals: int
+    ahead: int
 
 
 class RefreshPolicy(TypedDict):
@@ -213,7 +224,7 @@ DEFAULTS: Policy = {
     "soakMinutes": 0,
     "waveSize": "100%",
     "gates": {"alarms": [], "calendars": []},
-    "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1},
+    "approval": {"required": False, "above": 0, "seconds": 1200, "minApprovals": 1, "ahead": 0},
     "batch": 1,
     "capacity": "reduce",
     "surgeFallback": "fail",
@@ -240,7 +251,7 @@ _CATEGORIES = (
 """Those whose language-free ids the stack's search knows."""
 
 _kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
-_document = text(r"|[a-zA-Z0-9_\-.]{3,128}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+_document = text(rf"|{DOCUMENT_NAME}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
 
 _positive = "a number such as 10 or a percentage such as 10%"
 _at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
@@ -336,9 +347,10 @@ _check_policy = section(
                 "above": whole_number(0, 10_000),
                 "seconds": whole_number(60, 86_400),
                 "minApprovals": whole_number(1, 10),
+                "ahead": whole_number(0, 14),
             }
         ),
-        "batch": whole_number(1, 20),
+        "batch": whole_number(1, MOST_BATCH),
         "capacity": one_of("reduce", "surge"),
         "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(
@@ -363,9 +375,13 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 def _impossible(policy: Mapping[str, Any]) -> list[str]:
     """Combinations that no run could carry out, also in a policy that has other mistakes."""
     mistakes = []
+    approval = policy.get("approval")
+    asks = isinstance(approval, Mapping) and (approval.get("required") or approval.get("above"))
+    if isinstance(approval, Mapping) and approval.get("ahead") and not asks:
+        mistakes.append(say("policy.ahead.pointless"))
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = ", ".join(f"KB{kb}" for kb in both[:10])
+        names = first_of([f"KB{kb}" for kb in both])
         mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
         mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
@@ -439,6 +455,7 @@ def tighten(policy: Policy, account: Policy) -> Policy:
         "required": earlier["required"] or now["required"],
         "above": min(thresholds, default=0),
         "minApprovals": max(earlier["minApprovals"], now["minApprovals"]),
+        "ahead": min(earlier["ahead"], now["ahead"]),
     }
     gates: GatePolicy = {
         "alarms": list(dict.fromkeys([*policy["gates"]["alarms"], *account["gates"]["alarms"]])),
@@ -465,6 +482,8 @@ def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:
         mistakes.append(f"policy.approval.required: {settings_name} asks for approval")
     if given["minApprovals"] < wanted["minApprovals"]:
         mistakes.append(f"policy.approval.minApprovals: {settings_name} asks for {wanted['minApprovals']}")
+    if (wanted["required"] or wanted["above"]) and given["ahead"] > wanted["ahead"]:
+        mistakes.append(say("policy.ahead.loosened", settings=settings_name, days=wanted["ahead"]))
     if wanted["above"] and not given["required"] and not 0 < given["above"] <= wanted["above"]:
         mistakes.append(f"policy.approval.above: {settings_name} asks for approval above {wanted['above']} machines")
     for kind, names, kept in (
@@ -485,8 +504,7 @@ def require_no_mistakes(mistakes: list[str]) -> None:
 def of_member(policy: Policy) -> Policy:
     """What of a policy holds for a member of a group: it is imaged only if the policy says so of members.
 
-    Its image before is made without a reboot: nobody uses it by then. The image that a launch template shall learn is
-    made after patching, with a reboot.
+    Its image before is made without a reboot: nobody uses it by then.
     """
     backup = policy["backup"]
     before: BackupBeforePolicy = {
@@ -495,8 +513,6 @@ def of_member(policy: Policy) -> Policy:
         "reboot": False,
     }
     after: BackupAfterPolicy = {**backup["after"], "take": backup["after"]["take"] and backup["members"]}
-    if policy["refreshLaunchTemplate"]["enabled"]:
-        after = {"take": True, "reboot": True}
     return {**policy, "backup": {**backup, "before": before, "after": after}}
 
 

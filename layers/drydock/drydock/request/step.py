@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
+from drydock.documents import PinnedDocument
 from drydock.records.holder import Holder
 from drydock.request.policy import Policy
 from drydock.subject import Group, Instance, Subject, read_subject
@@ -25,6 +26,8 @@ class Machine(TypedDict):
     runId: str
     owedBootId: str
     """The boot out of which it owes a reboot, by what was written down; empty for none."""
+    documents: NotRequired[Mapping[str, PinnedDocument]]
+    """By name: the versions of hooks and health probe that the run's plan has pinned. Others are sent as they are."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from drydock.approval.approvals import Ways
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
 from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
@@ -14,27 +15,37 @@ from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.records.reading import Unreadable, working_with
-from drydock.records.runs import Run, close_run, find_run, open_run, open_runs, places_of_run, run_key, untold_runs
+from drydock.records.runs import (
+    Run,
+    close_run,
+    find_run,
+    open_run,
+    open_runs,
+    places_of_run,
+    run_key,
+    unfinished_reports,
+    untold_runs,
+)
 from drydock.records.staleness import TOLD_LATE, UNKNOWN_OWNER
-from drydock.run.summarising import child_of, children_at_work, end_with_report, not_given_back, tell_run
+from drydock.run.summarising import child_of, children_at_work, end_with_report, finish_report, not_given_back, tell_run
 from drydock.telling.failures import end_of_execution
 from drydock.telling.unreadable import tell_unreadable
 from drydock.times import TimeBudget, from_text
 
 
-def end_dead_run(services: Services, run_id: str) -> None:
+def end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
     """Report and tell of a run whose execution is over: invoked by `give_back` once its machines are given back.
 
     Of a run that cannot be read, people hear daily.
     """
     try:
         with working_with(f"run {run_id}"):
-            _end_dead_run(services, run_id)
+            _end_dead_run(services, ways, run_id)
     except UnreadableItemError as error:
         tell_unreadable(services, run_key(run_id), str(error))
 
 
-def _end_dead_run(services: Services, run_id: str) -> None:
+def _end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
     run = find_run(services.table, run_id)
     if run is None:
         return
@@ -43,12 +54,15 @@ def _end_dead_run(services: Services, run_id: str) -> None:
         if found is not None and found["status"] in OPEN:
             return
         try:
-            run = end_with_report(services, run, _failure_of(found), None)
+            run = end_with_report(services, ways, run, _failure_of(found), None)
         except MachinesNotReadyError as error:
             # The sweep hands the run over again.
             logger.info("not yet", reason=str(error))
             return
-    tell_run(services, run)
+    if run.is_told:
+        finish_report(services, run)
+    else:
+        tell_run(services, ways, run)
 
 
 def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
@@ -118,14 +132,15 @@ class Swept:
 def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
     """Hand over every run that may be dead, and every one that nobody was told of, as many as there is time for."""
     function = services.environment.function
-    open_, over = open_runs(services.table), untold_runs(services.table)
+    open_, over, unfinished = open_runs(services.table), untold_runs(services.table), unfinished_reports(services.table)
     running = services.executions.believed_running(run.holder.execution for run in open_.read)
     dead = [run for run in open_.read if run.holder.execution not in running]
     hand_over(function("give_back"), [{"runId": run.run_id} for run in dead], budget)
     untold = [run for run in over.read if run.ended and services.now() - run.ended > TOLD_LATE]
-    hand_over(function("summarise_run"), [{"runId": run.run_id} for run in untold], budget)
+    hand_over(function("summarise_run"), [{"runId": run.run_id} for run in (*untold, *unfinished.read)], budget)
     return Swept(
-        done={"deadRuns": len(dead), "untoldRuns": len(untold)}, unreadable=[*open_.unreadable, *over.unreadable]
+        done={"deadRuns": len(dead), "untoldRuns": len(untold), "unfinishedReports": len(unfinished.read)},
+        unreadable=[*open_.unreadable, *over.unreadable, *unfinished.unreadable],
     )
 
 

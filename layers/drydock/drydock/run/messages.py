@@ -7,264 +7,315 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drydock.catalogue.saying import knows, one_line, say
-from drydock.errors import Failure, InstanceUnmanagedError
+from drydock.catalogue.saying import knows, say
+from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
-from drydock.run.reports import Report
-from drydock.telling.text import (
-    CAUSE_IN_MAIL,
-    NEXT_STEPS,
-    Location,
-    console_link,
-    cut,
-    machine_text,
-    object_link,
-    subject_line,
-    windows_link,
-)
-from drydock.times import for_people, from_text
+from drydock.run.reports import Report, failed_images
+from drydock.telling.commands import aws, drydock
+from drydock.telling.details import detail_rows, end_text, is_unwell, urgency_of, verdict_text
+from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
+from drydock.telling.text import CAUSE_IN_MAIL, Location, cut, machine_text, object_link, windows_link
+from drydock.times import from_text, in_zone
 
 _MOST_LISTED = 20
 _MOST_REASON = 16_000
 """The reason of a refusal names every mistake."""
 _MOST_TARGETS = 5
-_MOST_VALUES = 10
-
-_NOW, _LATER, _NOTHING = "Look at this now", "Not urgent, but something is left to do", "Nothing has to be done now"
-
-_HEADINGS = {
-    "failed": "Failed",
-    "not_attempted": "Not attempted",
-    "busy": "Busy: another execution had them",
-    "gone": "Gone",
-    "skipped": "Skipped",
-}
+_UNTOUCHED = ("planned", "rejected", "not_answered", "refused", "nothing_to_do")
 
 
-def summary_message(report: Report, location: Location, bucket: str, key: str) -> tuple[str, str]:
-    """Subject and text for a run that has ended; `key` is empty when its report could not be stored."""
+def summary_message(report: Report, location: Location, bucket: str, key: str, link: str = "") -> Message:
+    """For a run that has ended; `key` is empty when its report could not be stored.
+
+    `link` opens the report without credentials; empty where there are no such links.
+    """
     location = replace(location, time_zone=report["timeZone"] or location.time_zone)
     urgency, what = _verdict(report)
     if report["tooLong"]:
         # Whoever waits for the next window would wait for ever.
-        urgency, what = _NOW, f"{what}; some will never fit"
-    lines = [
-        f"{urgency}: {what}.",
-        "",
-        *_asked(report, location),
-        *_course(report, location),
-        *_done(report, location),
-        *_machines(report, "failed"),
-        *_groups(report),
-        *_machine_list("Patched, and not compliant", _not_compliant(report)),
-        *_owed_reboots(report),
-        *_section(NEXT_STEPS, report["next"]),
-        *_machines(report, "not_attempted", "busy", "gone", "skipped"),
-        *_left_out(report),
-        *_approval(report, location),
-        *_section("Warnings", [one_line(cut(warning, CAUSE_IN_MAIL)) for warning in report["warnings"]]),
-        *_where(report, location, bucket, key),
-    ]
-    return subject_line(f"Drydock: {what} ({_label(report)})"), "\n".join(lines)
+        urgency, what = "now", say("run.never_fits", what=what)
+    unwell = _unwell(report)
+    failed = [machine for machine in _with(report, "failed") if machine not in unwell]
+    return Message(
+        urgency=urgency,
+        what=what,
+        about=_label(report),
+        intro=_standing(report),
+        zone=location.time_zone,
+        facts=[*_asked(report), place(location), *_course(report, location)],
+        sections=[
+            _done(report, location),
+            _detailed("unwell", unwell, location, bucket),
+            _detailed("failed", failed, location, bucket),
+            _groups(report),
+            _images(report),
+            _listed("not_compliant", _not_compliant(report)),
+            _owed_reboots(report),
+            _listed("notes", _noted(report)),
+            _missing(report),
+            steps(_next_rows(report, location)),
+            *(_listed(outcome, _with(report, outcome)) for outcome in _OTHERS),
+            _left_out(report),
+            _approval(report, location),
+            Section(say("heading.warnings"), [cut(warning, CAUSE_IN_MAIL) for warning in report["warnings"]]),
+            where(_report_rows(report, location, bucket, key, link), report["execution"], location),
+        ],
+    )
+
+
+_OTHERS = ("not_attempted", "busy", "gone", "skipped")
 
 
 def _label(report: Report) -> str:
     """What people know the run by."""
     window = report["asked"]["window"] or {}
-    return f"window {window['name']}" if window.get("name") else f"run {report['runId']}"
+    name = window.get("name")
+    return say("run.about.window", window=name) if name else say("run.about.run", run=report["runId"])
 
 
 def _verb(report: Report) -> str:
     return say(f"done.{report['asked']['operation'] or 'Install'}")
 
 
-def _number(count: int, of: int) -> str:
-    """`2 of 12 machines`, `all 12 machines`, `the only machine`"""
+def _number(count: int, of: int, what: str) -> str:
+    """`2 of 12 machines failed`, `all 12 machines patched`, `the only machine failed`"""
     if count == of:
-        return "the only machine" if of == 1 else f"all {of:,} machines"
-    return f"{count:,} of {of:,} machines"
+        return say("run.machines.only", what=what) if of == 1 else say("run.machines.all", total=of, what=what)
+    return say("run.machines", count=count, total=of, what=what)
 
 
-def _verdict(report: Report) -> tuple[str, str]:
+def _verdict(report: Report) -> tuple[Urgency, str]:
     """How urgent it is, and what happened, in half a sentence."""
     outcome = report["outcome"]
     if outcome in ("failed", "stopped"):
         return _bad_verdict(report)
     counts, total = report["counts"], len(report["machines"])
+    left = say("run.more.not_attempted", count=counts["not_attempted"])
     if outcome == "late":
-        done = f"{_number(counts['succeeded'], total)} {_verb(report)}"
-        others = f", {counts['not_attempted']:,} not attempted" if counts["not_attempted"] else ""
-        return _LATER, f"{done}{others}, {_late(report)}"
+        what = _number(counts["succeeded"], total, _verb(report))
+        what = say("run.also", what=what, more=left) if counts["not_attempted"] else what
+        return "tomorrow", say("run.also", what=what, more=say("run.late", minutes=report["minutesAfterEnd"]))
     if outcome == "incomplete" and not counts["not_attempted"]:
-        return _LATER, f"none of {total:,} machines {_verb(report)}, none failed"
+        return "tomorrow", say("run.none_done", total=total, done=_verb(report))
     if outcome == "incomplete":
-        return _LATER, f"{_number(counts['not_attempted'], total)} not attempted, none failed"
+        what = _number(counts["not_attempted"], total, say("run.part.not_attempted"))
+        return "tomorrow", say("run.none_failed", what=what)
     if outcome == "planned":
-        return _NOTHING, f"a plan for {total:,} machine{'' if total == 1 else 's'} was made and nothing was touched"
+        return "nothing", say("run.planned", total=total)
     if outcome == "succeeded":
-        compliant = counts["already_compliant"]
-        is_whole = total == counts["succeeded"] + compliant
-        what = f"{_number(counts['succeeded'], total)} {_verb(report)}" + ("" if is_whole else ", none failed")
-        if compliant == total:
-            what = f"nothing was missing on {_number(compliant, total)}"
-        elif compliant:
-            what += f", {compliant:,} compliant already"
-        left = len(_not_compliant(report))
-        return (_LATER, f"{what}, {left:,} of them not compliant") if left else (_NOTHING, what)
-    return {
-        "nothing_to_do": (
-            _LATER
-            if any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
-            else _NOTHING,
-            f"no machine was there to be {_verb(report)}",
-        ),
-        "rejected": (_NOTHING, "the run was rejected and nothing was touched"),
-        "not_answered": (_LATER, "the run was not approved in time and nothing was touched"),
-        "refused": (_LATER, "the run was refused and nothing was touched"),
-    }[outcome]
+        return _good_verdict(report)
+    if outcome == "nothing_to_do":
+        unmanaged = any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
+        return ("tomorrow" if unmanaged else "nothing"), say("run.nothing_to_do", done=_verb(report))
+    return ("nothing" if outcome == "rejected" else "tomorrow"), say(f"untouched.{outcome}")
 
 
-def _bad_verdict(report: Report) -> tuple[str, str]:
+def _good_verdict(report: Report) -> tuple[Urgency, str]:
     counts, total = report["counts"], len(report["machines"])
+    compliant, lacking = counts["already_compliant"], _lacking(report)
+    if report["asked"]["operation"] == "Scan":
+        if lacking:
+            return "tomorrow", say("run.missing", count=len(lacking), total=total)
+        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
+        is_known = all(machine["details"] and machine["details"]["missingAfter"] == 0 for machine in report["machines"])
+        if is_known:
+            return "nothing", say("run.nothing_missing", machines=machines)
+    if compliant == total:
+        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
+        return "nothing", say("run.nothing_missing", machines=machines)
+    what = _number(counts["succeeded"], total, _verb(report))
+    if total != counts["succeeded"] + compliant:
+        what = say("run.none_failed", what=what)
+    if compliant:
+        what = say("run.also", what=what, more=say("run.more.compliant", count=compliant))
+    for kind, machines_left in (
+        ("not_compliant", _not_compliant(report)),
+        ("reboots", _waiting_for_reboot(report)),
+        ("notes", _noted(report)),
+    ):
+        if machines_left:
+            return "tomorrow", say("run.also", what=what, more=say(f"run.more.{kind}", count=len(machines_left)))
+    return "nothing", what
+
+
+def _bad_verdict(report: Report) -> tuple[Urgency, str]:
+    counts, total, unwell = report["counts"], len(report["machines"]), _unwell(report)
     parts = []
-    if counts["failed"]:
-        parts.append(f"{_number(counts['failed'], total)} failed")
+    if unwell:
+        parts.append(say("run.unwell", count=len(unwell)))
+    if counts["failed"] > len(unwell):
+        parts.append(_number(counts["failed"] - len(unwell), total, say("run.part.failed")))
     groups = failed_groups(report["groups"])
     if groups:
-        parts.append(f"{len(groups):,} group{'' if len(groups) == 1 else 's'} not rolled through well")
+        parts.append(say("run.groups", count=len(groups)))
     if report["outcome"] == "stopped":
-        parts.append("the run was stopped")
+        parts.append(say("run.stopped"))
     elif not parts:
-        parts.append(f"the run failed: {report['failure']['error']}" if report["failure"] else "the run failed")
+        parts.append(say("run.failed"))
     if counts["not_attempted"]:
-        parts.append(f"{counts['not_attempted']:,} not attempted")
+        parts.append(say("run.more.not_attempted", count=counts["not_attempted"]))
     if report["insideWindow"] is False:
-        parts.append(_late(report))
-    urgent = bool(counts["failed"]) or report["outcome"] == "failed"
-    return (_NOW if urgent else _LATER), ", ".join(parts)
+        parts.append(say("run.late", minutes=report["minutesAfterEnd"]))
+    return ("now" if _is_urgent(report) else "tomorrow"), say("names", names=parts)
 
 
-def _late(report: Report) -> str:
-    """`17 min late`"""
-    return f"{_duration(report['minutesAfterEnd'])} late"
+def _is_urgent(report: Report) -> bool:
+    """Whether a machine or a group may not serve, or is not as it was found."""
+    return any(
+        urgency_of(machine["error"], *_power_of(machine)) == "now" for machine in _with(report, "failed")
+    ) or any(
+        group["problems"] or (error_named(group["error"]) or DrydockError).is_urgent
+        for group in failed_groups(report["groups"])
+    )
 
 
-def _asked(report: Report, location: Location) -> list[str]:
+def _power_of(machine: MachineOutcome) -> tuple[str, str]:
+    """Before and now. One of which nothing is known may have served, and may serve no more."""
+    details = machine["details"]
+    return (details["powerBefore"], details["powerAfter"]) if details else ("running", "")
+
+
+def _standing(report: Report) -> list[str]:
+    """Whether the run goes on, and what is left of its error budget: it is over."""
+    if report["outcome"] in _UNTOUCHED:
+        return []
+    failed, allowed = report["counts"]["failed"], report["maxErrors"]
+    if not any(count for outcome, count in report["counts"].items() if outcome != "not_attempted"):
+        return [say("run.is_over.untouched")]
+    if failed > allowed:
+        return [say("run.is_over.spent", failed=failed, allowed=allowed)]
+    return [say("run.is_over", failed=failed, allowed=allowed)]
+
+
+def _asked(report: Report) -> list[str]:
     asked = report["asked"]
     window = asked["window"] or {}
-    lines = [f"  Run {report['runId']}" + (f", {asked['operation']}" if asked["operation"] else "")]
+    lines = [
+        say("run.asked", run=report["runId"], operation=asked["operation"])
+        if asked["operation"]
+        else say("run.asked.run", run=report["runId"])
+    ]
     if window.get("windowId"):
-        lines.append(f"  Started by maintenance window {_window_text(window['windowId'], window.get('name', ''))}")
+        lines.append(say("run.window", window=_window_text(window["windowId"], window.get("name", ""))))
     elif asked["startedBy"]:
-        lines.append(f"  Started by {one_line(asked['startedBy'])}")
-    targets = [_target(target) for target in asked["targets"][:_MOST_TARGETS] if isinstance(target, Mapping)]
-    lines += [f"  Targets: {target}" for target in targets]
+        lines.append(say("run.started_by", who=asked["startedBy"]))
+    lines += [_target(target) for target in asked["targets"][:_MOST_TARGETS] if isinstance(target, Mapping)]
     if len(asked["targets"]) > _MOST_TARGETS:
-        lines.append(f"  and {len(asked['targets']) - _MOST_TARGETS} more targets in the report")
+        lines.append(say("run.targets_more", count=len(asked["targets"]) - _MOST_TARGETS))
     if asked["resumes"]:
-        lines.append(f"  Takes up what run {asked['resumes']} left")
+        lines.append(say("run.resumes", run=asked["resumes"]))
     if asked["follows"]:
-        lines.append(f"  Follows run {asked['follows']}")
-    return [*lines, f"  Account {location.account}, Region {location.region}"]
+        lines.append(say("run.follows", run=asked["follows"]))
+    return lines
 
 
 def _target(target: Mapping[str, Any]) -> str:
     given = target.get("values")
-    values = [one_line(str(value)) for value in given] if isinstance(given, list) else []
-    more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-    return cut(f"{one_line(str(target.get('key')))} = {', '.join(values[:_MOST_VALUES])}", CAUSE_IN_MAIL) + more
+    values = [cut(str(value), CAUSE_IN_MAIL) for value in given] if isinstance(given, list) else []
+    return say("run.target", key=cut(str(target.get("key")), CAUSE_IN_MAIL), values=values)
 
 
 def _course(report: Report, location: Location) -> list[str]:
     """When it was, how long it took, and whether it kept to its window."""
+    zone = location.time_zone
     lines = [
-        f"  From {for_people(from_text(report['startedAt']), location.time_zone)}",
-        f"  to {for_people(from_text(report['endedAt']), location.time_zone)}: {_duration(report['minutes'])}",
+        say(
+            "run.times",
+            begun=in_zone(from_text(report["startedAt"]), zone),
+            ended=in_zone(from_text(report["endedAt"]), zone),
+            minutes=report["minutes"],
+        )
     ]
     if not report["end"]:
         return lines
-    end = for_people(from_text(report["end"]), location.time_zone)
-    noun = "window" if report["asked"]["window"] else "time it was given"
-    minutes = report["minutesAfterEnd"]
+    end, minutes = in_zone(from_text(report["end"]), zone), report["minutesAfterEnd"]
+    noun = "window" if report["asked"]["window"] else "deadline"
     if report["insideWindow"] is None:
-        return [*lines, f"  End of the {noun}: {end}"]
-    if report["insideWindow"]:
-        spare = f", with {_duration(-minutes)} to spare" if minutes < 0 else ""
-        return [*lines, f"  Inside the {noun}: yes{spare} (until {end})"]
-    return [*lines, f"  Inside the {noun}: no, {_late(report)} (until {end})"]
+        return [*lines, say(f"run.{noun}_end", end=end)]
+    if not report["insideWindow"]:
+        return [*lines, say(f"run.outside_{noun}", end=end, minutes=minutes)]
+    if minutes < 0:
+        return [*lines, say(f"run.inside_{noun}.spare", end=end, minutes=-minutes)]
+    return [*lines, say(f"run.inside_{noun}", end=end)]
 
 
-def _duration(minutes: int) -> str:
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours else f"{rest} min"
-
-
-def _done(report: Report, location: Location) -> list[str]:
-    counts = report["counts"]
+def _done(report: Report, location: Location) -> Section:
+    counts, total = report["counts"], len(report["machines"])
     if report["outcome"] == "planned":
-        end = report["predictedEnd"]
-        done_by = [f"Carried out now it would end {for_people(from_text(end), location.time_zone)}"] if end else []
-        return _section("Plan", [f"Machines: {len(report['machines']):,}", *done_by])
+        rows: list[Row] = [say("plan.machines", count=total)]
+        if report["predictedEnd"]:
+            end = in_zone(from_text(report["predictedEnd"]), location.time_zone)
+            rows.append(say("plan.would_end", end=end))
+        return Section(say("heading.plan"), rows)
     if report["failure"] and (not report["machines"] or report["outcome"] == "refused"):
-        return _section("Reason", [_failure_text(report["failure"], _MOST_REASON)])
+        return Section(say("heading.reason"), [_failure_text(report["failure"], _MOST_REASON)])
     if not report["machines"]:
-        return []
-    words = {"succeeded": _verb(report), "not_attempted": "not attempted", "already_compliant": "compliant already"}
-    parts = [f"{count:,} {words.get(outcome, outcome)}" for outcome, count in counts.items() if count]
-    verdicts = Counter(
-        machine["verdict"] for machine in report["machines"] if machine["outcome"] == "succeeded" and machine["verdict"]
-    )
-    notable = [
-        f"{count:,} of them: {say(f'verdict.{verdict}')}"
+        return Section(say("heading.done"), [])
+    parts = [
+        say(
+            "summary.part",
+            count=count,
+            what=_verb(report) if outcome == "succeeded" else say(f"outcome.{outcome}"),
+        )
+        for outcome, count in counts.items()
+        if count
+    ]
+    rows = [say("summary.counts", total=total, parts=parts), *_verdicts(report)]
+    if report["failure"] and report["outcome"] not in ("rejected", "not_answered"):
+        rows.append(say("summary.ended_early", reason=_failure_text(report["failure"], 4 * CAUSE_IN_MAIL)))
+    return Section(say("heading.done"), rows)
+
+
+def _verdicts(report: Report) -> list[str]:
+    """How many of the machines that went well have a reservation."""
+    verdicts = Counter(machine["verdict"] for machine in _with(report, "succeeded"))
+    return [
+        say("summary.verdict", count=count, verdict=verdict_text(report["asked"]["operation"], verdict))
         for verdict, count in sorted(verdicts.items())
         if knows(f"verdict.{verdict}") and verdict not in ("compliant", "scanned")
     ]
-    lines = [f"{len(report['machines']):,} machines: {', '.join(parts)}", *notable]
-    if report["failure"] and report["outcome"] not in ("rejected", "not_answered"):
-        lines.append(f"The run itself ended early: {_failure_text(report['failure'], 4 * CAUSE_IN_MAIL)}")
-    return _section("Done", lines)
 
 
 def _failure_text(failure: Failure, most: int) -> str:
-    return one_line(cut(f"{failure['error']}: {failure['cause'] or 'no more is known'}", most))
+    cause = failure["cause"] or say("failure.no_cause")
+    return cut(say("failure.text", error=failure["error"], cause=cause), most)
 
 
-def _machines(report: Report, *outcomes: str) -> list[str]:
-    """The machines that people ask about, kind by kind."""
+def _with(report: Report, outcome: str) -> list[MachineOutcome]:
+    """The machines of an outcome; none of a run that touched nothing."""
     if report["outcome"] in ("planned", "rejected", "not_answered", "refused"):
         return []
-    lines: list[str] = []
-    for outcome in outcomes:
-        machines = [machine for machine in report["machines"] if machine["outcome"] == outcome]
-        lines += _machine_list(_HEADINGS[outcome], machines)
-    return lines
+    return [machine for machine in report["machines"] if machine["outcome"] == outcome]
 
 
-def _groups(report: Report) -> list[str]:
-    """The groups that are not as they should be: their rolls failed, or something could not be restored."""
-    groups = report["groups"]
+def _images(report: Report) -> Section:
+    """The images that failed after the work on their machines, and how many nobody knows the end of yet."""
+    names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
     rows = [
-        one_line(f"{group['groupName']}: {cut(': '.join([group['error'], group['cause']]), CAUSE_IN_MAIL)}")
-        for group in failed_groups(groups)
+        say(
+            "image.ended_badly",
+            image=image["imageId"],
+            moment=image["moment"],
+            machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
+            reason=image["reason"],
+        )
+        for image in failed_images(report["images"])
     ]
-    rows += [
-        one_line(f"{group['groupName']}: {cut(problem, CAUSE_IN_MAIL)}")
-        for group in groups
-        for problem in group["problems"]
-    ]
-    return _section(f"Auto Scaling groups to look at ({len(rows):,})", _first(rows))
+    pending = sum(image["state"] == "pending" for image in report["images"])
+    more = [say("image.pending_in_report", count=pending)] if pending else []
+    return Section(say("image.heading"), [*_first(rows), *more])
+
+
+def _unwell(report: Report) -> list[MachineOutcome]:
+    return [machine for machine in _with(report, "failed") if is_unwell(machine["error"], machine["verdict"])]
 
 
 def _not_compliant(report: Report) -> list[MachineOutcome]:
     """The machines of which patching alone makes none that is compliant."""
-    return [
-        machine
-        for machine in report["machines"]
-        if machine["outcome"] == "succeeded" and machine["verdict"] in ("non_compliant", "unpatchable")
-    ]
+    return [machine for machine in _with(report, "succeeded") if machine["verdict"] in ("non_compliant", "unpatchable")]
 
 
-def _owed_reboots(report: Report) -> list[str]:
+def _owed_reboots(report: Report) -> Section:
     """The machines that owe a reboot, each with why."""
     rows = [
         say("reboot.of_machine", machine=machine_text(one["instanceId"], one["name"]), reasons=one["reasons"])
@@ -272,106 +323,197 @@ def _owed_reboots(report: Report) -> list[str]:
         else machine_text(one["instanceId"], one["name"])
         for one in report["owedReboots"]
     ]
-    return _section(say("reboot.heading", count=len(rows)), _first(rows))
+    return Section(say("reboot.heading", count=len(rows)), _first(rows))
 
 
-def _machine_list(heading: str, machines: Sequence[MachineOutcome]) -> list[str]:
-    """The first twenty with their reasons. A reason that all share is told once."""
-    if not machines:
+def _waiting_for_reboot(report: Report) -> list[MachineOutcome]:
+    return [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
+
+
+def _noted(report: Report) -> list[MachineOutcome]:
+    """The machines that are patched, and of which people should know something besides, such as a missing image."""
+    known = [*_not_compliant(report)]
+    return [machine for machine in _with(report, "succeeded") if machine["cause"] and machine not in known]
+
+
+def _lacking(report: Report) -> list[MachineOutcome]:
+    """The machines that a Scan found to lack patches, worst first."""
+    if report["asked"]["operation"] != "Scan":
         return []
+    found = [
+        machine
+        for machine in _with(report, "succeeded")
+        if machine["details"] and machine["details"]["missingAfter"] != 0
+    ]
+    return sorted(found, key=lambda machine: _missing_of(machine), reverse=True)
+
+
+def _missing_of(machine: MachineOutcome) -> tuple[int, ...]:
+    """How bad it is: of each severity how many are missing, the worst first; then how many at all."""
+    details = machine["details"]
+    if details is None:
+        return (0,)
+    return (*(details["missingBySeverity"].get(severity, 0) for severity in _SEVERITIES), details["missingAfter"])
+
+
+_SEVERITIES = ("Critical", "Important", "Moderate", "Low")
+
+
+def _missing(report: Report) -> Section:
+    """What a Scan found to be missing, and where."""
+    machines = _lacking(report)
+    rows: list[Row] = []
+    for machine in machines:
+        found = machine["details"]["missing"] if machine["details"] else []
+        rows.append(
+            say("row.missing", machine=_text(machine), patches=found)
+            if found
+            else say("row.missing.unknown", machine=_text(machine))
+        )
+    return Section(say("heading.missing", count=len(machines)), _first(rows))
+
+
+def _groups(report: Report) -> Section:
+    """The groups that are not as they should be: their rolls failed, or something could not be restored."""
+    rows = [
+        say(
+            "row.reason", what=group["groupName"], reason=cut(group["cause"] or end_text(group["error"]), CAUSE_IN_MAIL)
+        )
+        for group in failed_groups(report["groups"])
+    ]
+    rows += [
+        say("row.reason", what=group["groupName"], reason=cut(problem, CAUSE_IN_MAIL))
+        for group in report["groups"]
+        for problem in group["problems"]
+    ]
+    return Section(say("heading.groups", count=len(rows)), _first(rows))
+
+
+def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
+    """The first machines with all that is known of each."""
+    rows = [
+        Section(
+            say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
+            [
+                *([_reason(machine)] if _reason(machine) else []),
+                *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
+            ],
+        )
+        for machine in machines
+    ]
+    return Section(say(f"machines.{kind}", count=len(machines)), _first(rows))
+
+
+def _listed(kind: str, machines: Sequence[MachineOutcome]) -> Section:
+    """The first machines with their reasons. A reason that all share is told once."""
     reasons = [_reason(machine) for machine in machines]
     shared = reasons[0] if len(machines) > 1 and len(set(reasons)) == 1 else ""
     rows = [
-        one_line(_text(machine)) + ("" if shared or not reason else f": {reason}")
+        _text(machine) if shared or not reason else say("row.reason", what=_text(machine), reason=reason)
         for machine, reason in zip(machines, reasons, strict=True)
     ]
-    title = f"{heading} ({len(machines):,})" + (f": {shared}" if shared else "")
-    return _section(title, _first(rows))
+    title = say(f"machines.{kind}", count=len(machines))
+    return Section(say("heading.shared", heading=title, reason=shared) if shared else title, _first(rows))
 
 
 def _text(machine: MachineOutcome) -> str:
     text, group = machine_text(machine["instanceId"], machine["name"]), machine["groupName"]
-    return f"{text} of group {group}" if group else text
+    return say("machine.of_group", machine=text, group=group) if group else text
 
 
 def _reason(machine: MachineOutcome) -> str:
-    cause = machine["cause"].removeprefix(f"{machine['instanceId']}: ")
-    error = machine["error"] if machine["outcome"] == "failed" else ""
-    return one_line(cut(": ".join(part for part in (error, cause) if part), CAUSE_IN_MAIL))
+    return cut(machine["cause"].removeprefix(f"{machine['instanceId']}: "), CAUSE_IN_MAIL)
 
 
-def _first(rows: Sequence[str]) -> list[str]:
+def _first(rows: Sequence[Row]) -> list[Row]:
     more = len(rows) - _MOST_LISTED
-    return [*rows[:_MOST_LISTED], *([f"and {more:,} more in the report"] if more > 0 else [])]
+    return [*rows[:_MOST_LISTED], *([say("rows.more", count=more)] if more > 0 else [])]
 
 
-def _left_out(report: Report) -> list[str]:
+def _left_out(report: Report) -> Section:
     """What was found and never planned: kind by kind, or each machine where people look at nothing but the plan."""
     left_out = report["leftOut"]
-    if not left_out:
-        return []
     if report["outcome"] not in ("nothing_to_do", "planned"):
         kinds = Counter(str(machine["error"]) for machine in left_out)
-        rows = [_left_out_as(error, count) for error, count in kinds.most_common()]
+        rows: list[Row] = [_left_out_as(error, count) for error, count in kinds.most_common()]
     else:
-        rows = []
-        for machine in left_out:
-            reason = str(machine["reason"]).removeprefix(f"{machine['instanceId']}: ")
-            rows.append(
-                one_line(f"{machine_text(machine['instanceId'], machine['name'])}: {cut(reason, CAUSE_IN_MAIL)}")
+        rows = [
+            say(
+                "row.reason",
+                what=machine_text(machine["instanceId"], machine["name"]),
+                reason=cut(str(machine["reason"]).removeprefix(f"{machine['instanceId']}: "), CAUSE_IN_MAIL),
             )
-    return _section(f"Left out of the plan ({len(left_out):,})", _first(rows))
+            for machine in left_out
+        ]
+    return Section(say("heading.left_out", count=len(left_out)), _first(rows))
 
 
 def _left_out_as(error: str, count: int) -> str:
-    return say(f"left_out.{error}", count=count) if knows(f"left_out.{error}") else f"{count:,} {error}"
+    if knows(f"left_out.{error}"):
+        return say(f"left_out.{error}", count=count)
+    return say("left_out_otherwise", count=count, error=error)
 
 
-def _approval(report: Report, location: Location) -> list[str]:
+def _approval(report: Report, location: Location) -> Section:
     approval = report["approval"]
     if not approval:
-        return []
-    rows = []
-    for decision in approval["decisions"]:
-        who = one_line(decision["name"] or decision["by"] or "somebody")
-        when = f", {for_people(from_text(decision['at']), location.time_zone)}" if decision["at"] else ""
-        why = f": {one_line(cut(decision['reason'], CAUSE_IN_MAIL))}" if decision["reason"] else ""
-        rows.append(f"{decision['decision'].capitalize()} by {who}{when}{why}")
+        return Section(say("heading.approval"), [])
+    rows: list[Row] = []
+    for given in approval["decisions"]:
+        who = given["name"] or given["by"] or say("approval.somebody")
+        decision, reason = say(f"decision.{given['decision']}"), cut(given["reason"], CAUSE_IN_MAIL)
+        if given["at"]:
+            moment = in_zone(from_text(given["at"]), location.time_zone)
+            rows.append(
+                say("approval.decided.reason", decision=decision, who=who, moment=moment, reason=reason)
+                if reason
+                else say("approval.decided", decision=decision, who=who, moment=moment)
+            )
+        else:
+            rows.append(
+                say("approval.undated.reason", decision=decision, who=who, reason=reason)
+                if reason
+                else say("approval.undated", decision=decision, who=who)
+            )
     if not rows and approval["until"]:
-        rows = [f"Nobody answered until {for_people(from_text(approval['until']), location.time_zone)}"]
-    return _section("Approval", _first(rows))
+        rows = [say("approval.nobody", until=in_zone(from_text(approval["until"]), location.time_zone))]
+    return Section(say("heading.approval"), _first(rows))
 
 
-def _section(heading: str, rows: Sequence[str]) -> list[str]:
-    return ["", heading, *[f"  {row}" for row in rows]] if rows else []
+def _next_rows(report: Report, location: Location) -> list[Row]:
+    """What to do next, each with the command line for it where there is one."""
+    rows: list[Row] = []
+    for step in report["next"]:
+        rows.append(step["text"])
+        if step["command"]:
+            rows.append(drydock(location, *step["command"]))
+    return rows
 
 
-def _where(report: Report, location: Location, bucket: str, key: str) -> list[str]:
-    rows = [f"Report: s3://{bucket}/{key}", f"  {object_link(bucket, key, location)}"] if key else []
+def _report_rows(report: Report, location: Location, bucket: str, key: str, link: str) -> list[Row]:
+    """The report as a page: by its link where there are links, else by the command that opens it."""
     if not key:
-        rows = ["There is no report: it could not be stored. The table has what became of each machine."]
-    if report["execution"]:
-        rows.append(f"Execution: {console_link(report['execution'], location)}")
-    return _section("Where to look", rows)
+        return [say("where.no_report")]
+    stored = Link(say("where.report_stored"), object_link(bucket, key, location))
+    if link:
+        return [Link(say("where.report"), link), stored]
+    return [Section(say("where.report"), [drydock(location, "report", report["runId"], "--open")]), stored]
 
 
 def _window_text(window_id: str, window_name: str) -> str:
-    return f"{one_line(window_name)} ({window_id})" if window_name else window_id
+    return say("window.named", name=window_name, id=window_id) if window_name else window_id
 
 
-def name_taken_message(*, run_id: str, execution: str, location: Location) -> tuple[str, str]:
-    """Subject and text for an execution that is not the one of its run: a redrive, or a name that was used before."""
-    what = f"run {run_id} was not begun, because a run of this name has been there already, or was redriven"
-    lines = [
-        f"{_LATER}: {what}. Nothing was touched.",
-        "",
-        f"  Account {location.account}, Region {location.region}",
-        *_section(NEXT_STEPS, ["Start it under another name; a run is never redriven."]),
-        "",
-        "Where to look",
-        f"  Execution: {console_link(execution, location)}",
-    ]
-    return subject_line(f"Drydock: {what}"), "\n".join(lines)
+def name_taken_message(*, run_id: str, execution: str, location: Location) -> Message:
+    """For an execution that is not the one of its run: a redrive, or a name that was used before."""
+    return Message(
+        urgency="tomorrow",
+        what=say("name_taken.what", run=run_id),
+        intro=[say("name_taken.untouched")],
+        zone=location.time_zone,
+        facts=[place(location)],
+        sections=[steps([say("name_taken.next")]), where([], execution, location)],
+    )
 
 
 def window_task_failed_message(
@@ -383,67 +525,71 @@ def window_task_failed_message(
     at: str,
     location: Location,
     reason: str = "",
-) -> tuple[str, str]:
-    """Subject and text for a maintenance window that could not start Drydock; `at` is an ISO time."""
-    window = _window_text(window_id, window_name)
-    what = f"maintenance window {window} could not start Drydock"
-    lines = [
-        f"{_LATER}: {what}: its task ended as {status}. No run began, and no machine was touched by this task.",
-        "",
-        *([f"  Systems Manager says: {one_line(cut(reason, 4 * CAUSE_IN_MAIL))}"] if reason else []),
-        f"  Account {location.account}, Region {location.region}",
-        f"  At {for_people(from_text(at), location.time_zone)}",
-        f"  Execution of the window: {window_execution}",
-        *_section(
-            NEXT_STEPS,
-            [
-                "Check that the task's service role may start the state machine, and that the task's input is valid.",
-                "Then start a run by hand with `drydock run`, or leave it to the next window.",
-            ],
-        ),
-        *_section(
-            "Where to look",
-            [
-                f"Windows: {windows_link(location)}",
-                "aws ssm describe-maintenance-window-execution-tasks "
-                f"--window-execution-id {window_execution} --region {location.region}",
-            ],
-        ),
-    ]
-    return subject_line(f"Drydock: window {window_name or window_id} could not start a run: {status}"), "\n".join(lines)
+) -> Message:
+    """For a maintenance window that could not start Drydock; `at` is an ISO time."""
+    tasks = aws(
+        location,
+        "ssm",
+        "describe-maintenance-window-execution-tasks",
+        "--window-execution-id",
+        window_execution,
+    )
+    says = [say("window.failed.says", reason=cut(reason, 4 * CAUSE_IN_MAIL))] if reason else []
+    return Message(
+        urgency="tomorrow",
+        what=say("window.failed", window=_window_text(window_id, window_name)),
+        intro=[say("window.failed.untouched")],
+        zone=location.time_zone,
+        facts=[
+            say("window.failed.status", status=status),
+            *says,
+            place(location),
+            say("machine.at", moment=in_zone(from_text(at), location.time_zone)),
+            say("window.failed.execution", execution=window_execution),
+        ],
+        sections=[
+            steps([say("window.failed.check"), say("window.failed.then")]),
+            where([Link(say("where.windows"), windows_link(location)), say("where.window_tasks"), tasks], "", location),
+        ],
+    )
 
 
 def window_skipped_message(
     *, window_id: str, window_name: str, run_id: str, execution: str, since: str, at: str, location: Location
-) -> tuple[str, str]:
-    """Subject and text for a maintenance window that did nothing because what it began last still works.
+) -> Message:
+    """For a maintenance window that did nothing because what it began last still works.
 
     `run_id`, `execution` and `since` are empty when no run of Drydock is known to work.
     """
-    who = f"its run {run_id}" if run_id else "what it began last"
-    began = [f"  Run {run_id} began {for_people(from_text(since), location.time_zone)}"] if run_id else []
-    steps = [
-        f"See what run {run_id} waits for with `drydock watch {run_id}`.",
-        f"End it with `drydock stop {run_id}` if it should not go on: machines in work are finished.",
-    ]
-    lines = [
-        f"{_LATER}: maintenance window {_window_text(window_id, window_name)} was skipped, because {who} still works.",
-        "",
-        *began,
-        f"  The window opened {for_people(from_text(at), location.time_zone)}",
-        f"  Account {location.account}, Region {location.region}",
-        *_section(
-            NEXT_STEPS,
-            [
-                *(steps if run_id else ["See which tasks of the window still work: they need not be Drydock's."]),
-                "If that happens often, give runs more concurrency or let the window open less often.",
+    window, zone = _window_text(window_id, window_name), location.time_zone
+    opened = say("window.skipped.opened", opened=in_zone(from_text(at), zone))
+    if not run_id:
+        return Message(
+            urgency="tomorrow",
+            what=say("window.skipped.others", window=window),
+            zone=zone,
+            facts=[opened, place(location)],
+            sections=[
+                steps([say("window.skipped.see"), say("window.skipped.often")]),
+                where([Link(say("where.windows"), windows_link(location))], "", location),
             ],
-        ),
-        *_section(
-            "Where to look",
-            [f"Execution: {console_link(execution, location)}"]
-            if execution
-            else [f"Windows: {windows_link(location)}"],
-        ),
-    ]
-    return subject_line(f"Drydock: window {window_name or window_id} skipped: {who} still works"), "\n".join(lines)
+        )
+    return Message(
+        urgency="tomorrow",
+        what=say("window.skipped", window=window, run=run_id),
+        intro=[say("window.skipped.once")],
+        zone=zone,
+        facts=[say("window.skipped.since", run=run_id, since=in_zone(from_text(since), zone)), opened, place(location)],
+        sections=[
+            steps(
+                [
+                    say("window.skipped.watch"),
+                    drydock(location, "watch", run_id),
+                    say("window.skipped.stop"),
+                    drydock(location, "stop", run_id),
+                    say("window.skipped.often"),
+                ]
+            ),
+            where([], execution, location),
+        ],
+    )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from drydock.approval.approvals import Ways, approvers_parameter
 from drydock.approval.approvers import can_be_many, person_of, read_approvers
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotFoundError
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
 from drydock.texts import first_of
-from drydock.times import for_people
+from drydock.times import find_zone, for_people, from_text
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
 
@@ -42,6 +43,8 @@ def look_for_needs(services: Services, plan: Plan, window: WindowFacts | None, *
     zone = (window.time_zone if window else "") or services.environment.time_zone
     to_do = [
         *_targets_without_machines(plan),
+        *_newer_documents(services, plan),
+        *(_opens_late(plan, window, zone) if window else ()),
         *_subscriptions(services, ways.topic if ways else ""),
         *(_schedule(window, zone) if window else ()),
     ]
@@ -63,18 +66,41 @@ def _targets_without_machines(plan: Plan) -> Iterator[str]:
         gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
         named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}
         if stale := [instance_id for instance_id in gone if instance_id in named]:
-            yield f"{', '.join(stale[:10])}: named as targets and gone; take them out, or name their successors"
+            yield f"{first_of(stale)}: named as targets and gone; take them out, or name their successors"
 
 
 def _documents(services: Services, plan: Plan) -> Iterator[str]:
-    for platform in sorted({machine["platform"] for machine in plan["machines"]}):
-        for name in documents_of(plan["policy"]):
-            try:
-                said = services.ssm.check_command_document(name, platform)
-            except AwsCallFailedError as error:
-                said = f"document {name}: cannot be looked at: {error}"
-            if said:
-                yield said
+    """Hooks and health probe in the versions that the plan has pinned: are they there, unchanged, and can they run?"""
+    pinned = plan.get("documents", {})
+    platforms = sorted({name for machine in plan["machines"] for name in machine["platform"].split(", ")})
+    for name in documents_of(plan["policy"]):
+        version = pinned[name]["version"] if name in pinned else "$DEFAULT"
+        try:
+            document = services.ssm.find_document(name, version)
+        except AwsCallFailedError as error:
+            yield f"document {name}: cannot be looked at: {error}"
+            continue
+        if document is None:
+            yield (
+                say("needs.document.gone", name=name, version=version)
+                if name in pinned
+                else say("needs.document.missing", name=name)
+            )
+        elif name in pinned and document.pinned != pinned[name]:
+            yield say("needs.document.changed", name=name, version=version)
+        else:
+            yield from filter(None, (document.why_not_on(platform) for platform in platforms))
+
+
+def _newer_documents(services: Services, plan: Plan) -> Iterator[str]:
+    """Hooks and health probe that somebody has changed since the plan was made: the plan's own versions are sent."""
+    for name, pinned in plan.get("documents", {}).items():
+        try:
+            document = services.ssm.find_document(name)
+        except AwsCallFailedError:
+            continue
+        if document is not None and document.pinned != pinned:
+            yield say("needs.document.newer", name=name, version=pinned["version"], newer=document.pinned["version"])
 
 
 def _alarms(services: Services, names: Sequence[str]) -> list[str]:
@@ -99,7 +125,7 @@ def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
     people = {person_of(arn) for arn in approvers if arn not in wrong}
     wanted = plan["policy"]["approval"]["minApprovals"]
     if wrong:
-        yield f"{setting}: {', '.join(wrong[:10])[:500]}: not the ARN of a role or a user"
+        yield f"{setting}: {first_of(wrong)}: not the ARN of a role or a user"
     if ways.auth == "LINK":
         return
     if not people:
@@ -121,6 +147,16 @@ def _subscriptions(services: Services, approvals_topic: str) -> Iterator[str]:
             continue
         if pending and not confirmed:
             yield f"nobody hears of {whom}: {pending} subscriptions of {topic} are not confirmed; see their mails"
+
+
+def _opens_late(plan: Plan, window: WindowFacts, zone: str) -> Iterator[str]:
+    """A plan for a window that opens only after the plan has expired."""
+    days = plan["policy"]["approval"]["ahead"]
+    expires = from_text(plan["createdAt"]) + timedelta(days=days)
+    if days and not window.execution_id and window.start >= expires:
+        found = find_zone(zone)
+        opens = window.start.astimezone(found)
+        yield say("ahead.opens_late", name=window.name, opens=opens, expires=expires.astimezone(found))
 
 
 def _schedule(window: WindowFacts, zone: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from drydock.errors import (
     error_named,
 )
 from drydock.records.runs import Run
+from drydock.telling.details import Details
 from drydock.telling.failures import STOPPED
 
 MACHINE_OUTCOMES = ("succeeded", "already_compliant", "failed", "busy", "gone", "skipped", "not_attempted")
@@ -45,7 +46,10 @@ _VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
 class MachineOutcome(TypedDict):
     """What became of one machine. `wave` is -1 for one that the plan does not name; seconds 0 when unknown.
 
-    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's.
+    `expectedSeconds` is how long the plan expected it to take, for a member of a group its batch.
+
+    `groupName` is that of the Auto Scaling group whose roll patched it; `execution` is then the roll's. `details` is
+    None where nothing was done to it, or nothing is known of that.
     """
 
     instanceId: str
@@ -58,9 +62,11 @@ class MachineOutcome(TypedDict):
     error: str
     cause: str
     seconds: int
+    expectedSeconds: int
     execution: str
     startedAt: str
     endedAt: str
+    details: Details | None
 
 
 class GroupOutcome(TypedDict):

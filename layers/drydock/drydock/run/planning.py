@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from drydock.approval.approvals import Ways, approvers_of, count_approvals
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
+from drydock.documents import PinnedDocument
 from drydock.errors import (
+    AwsCallFailedError,
     InvalidInputError,
+    PlanCarriedOutError,
+    PlanChangedError,
     PlanRefusedError,
+    RunNotFoundError,
     RunStillWorkingError,
 )
+from drydock.plan.ahead import NotCarriedOutError, carry_out
+from drydock.plan.comparing import find_differences, purpose_of
 from drydock.plan.making import Earlier, Facts, frame_of, make_plan, take_over
 from drydock.plan.plans import (
+    ApprovedBefore,
     Plan,
     count_planned,
     members_of,
@@ -27,6 +37,7 @@ from drydock.plan.run_request import RunRequest, read_run_request
 from drydock.plan.stored_plans import read_plan
 from drydock.plan.targets import memberships_of
 from drydock.plan.window import WindowFacts, read_window
+from drydock.records.approved_plans import find_approved_plan
 from drydock.records.history import all_histories, left_over
 from drydock.records.leases import RESTORING, all_leases
 from drydock.records.runs import (
@@ -34,6 +45,7 @@ from drydock.records.runs import (
     RecordedPlan,
     Run,
     RunSummary,
+    find_run,
     mark_carried_out,
     open_run,
     open_runs,
@@ -42,16 +54,20 @@ from drydock.records.runs import (
     require_not_carried_out,
     require_run,
 )
+from drydock.records.window_plans import remember_window_plan
 from drydock.request.checking import join_mistakes
 from drydock.request.policy import (
+    INSTALL_WINDOWS_UPDATES,
     Policy,
     account_policy,
+    documents_of,
     effective_policy,
     merge,
     require_no_mistakes,
     tighten,
 )
 from drydock.request.step import Step
+from drydock.run.ahead import find_approved_ahead, who_approved
 from drydock.run.gathering import Gathering
 from drydock.run.needs import look_for_needs
 from drydock.run.reports import Report
@@ -62,6 +78,20 @@ _MOST_LOOKED_AT = 200
 """Of so many stopped machines a plan asks whether they are stop-protected: that is a call each."""
 
 
+@dataclass(frozen=True)
+class _Planning:
+    """What a plan is asked for by, and with what it is looked up."""
+
+    services: Services
+    step: Step
+    request: RunRequest
+    settings: str
+    run: Run
+    window: WindowFacts | None
+    since: datetime
+    """What was done to a machine after this is not done again."""
+
+
 def plan_run(services: Services, step: Step) -> dict[str, Any]:
     """Find the machines, decide their order, and store the plan. Returns what the state machine goes by.
 
@@ -69,7 +99,10 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
     PlanRefusedError, RunOverError; nothing is touched then, nor otherwise.
     """
     run = open_run(services.table, step.holder, step.execution_started)
-    recorded = run.plan or _plan(services, step, run).require_plan()
+    run = run if run.plan else _plan(services, step, run)
+    recorded = run.require_plan()
+    if run.is_ahead:
+        remember_window_plan(services.table, run)
     plan: Plan = services.objects.read_json(recorded.key)
     return {
         "runId": run.run_id,
@@ -78,11 +111,13 @@ def plan_run(services: Services, step: Step) -> dict[str, Any]:
         "machines": count_planned(plan),
         "planOnly": recorded.is_only,
         "approvalNeeded": recorded.is_approval_needed,
+        "approvalAhead": run.is_ahead and recorded.is_approval_needed,
         "approvalSeconds": plan["policy"]["approval"]["seconds"],
         "maxConcurrency": slots_of(plan["policy"]["maxConcurrency"], len(plan["machines"]), 1),
         "child": {
             "policy": plan["policy"],
             "snapshotId": plan["snapshotId"],
+            "documents": plan.get("documents", {}),
             "unlessDoneSince": to_text(recorded.since),
         },
     }
@@ -103,28 +138,89 @@ def _plan(services: Services, step: Step, run: Run) -> Run:
         window = read_window(
             services.windows, request.window_id, request.window_execution_id, step.holder.state_machine
         )
-        _require_alone(window, overlapping)
-    earlier = _read_earlier(services, request, run)
+        if not request.is_ahead:
+            _require_alone(window, overlapping)
+    planning = _Planning(services, step, request, settings, run, window, since)
+    made, notes = _carry_out_ahead(planning) if _is_carried_out_ahead(request) else (None, [])
+    if made is None:
+        made = _plan_anew(planning, notes)
+    plan: Plan = {**made.plan, "approvedBefore": _compare_with_approved(services, made.plan)}
+    return _store(services, request, run, made.earlier, plan, made.since, window.time_zone if window else "")
+
+
+def _is_carried_out_ahead(request: RunRequest) -> bool:
+    return request.source == "window" and not request.plan_only and request.policy["approval"]["ahead"] > 0
+
+
+class _Made(NamedTuple):
+    """A plan, the earlier run that it has to do with, and since when what was done to a machine is not done again."""
+
+    plan: Plan
+    earlier: Earlier | None
+    since: datetime
+
+
+def _plan_anew(planning: _Planning, notes: Sequence[str]) -> _Made:
+    """The plan of what was asked for; of an earlier run's plan as it is. `notes` are the first of its warnings."""
+    services, request, run = planning.services, planning.request, planning.run
+    earlier, since = _read_earlier(services, request, run), planning.since
     if request.source == "plan" and earlier is not None:
-        plan = take_over(earlier, request, account_policy(settings), run, services.now())
+        plan = take_over(earlier, request, account_policy(planning.settings), run, services.now())
         since = min(since, from_text(earlier.plan["createdAt"]))
     else:
         if request.source == "resume" and earlier is not None and earlier.snapshot_lives(services.now()):
             since = min(since, earlier.run.started)
-        plan = make_plan(_look_up(services, step, request, settings, run, window, earlier, since))
-    plan = _with_needs(services, request, plan, earlier, window)
+        resumed = earlier if request.source == "resume" else None
+        policy = _resumed_policy(services, request, planning.settings, resumed) if resumed else request.policy
+        plan = make_plan(_look_up(planning, policy, earlier, since))
+    plan = _with_needs(planning, {**plan, "warnings": [*notes, *plan["warnings"]]}, earlier)
     if request.source == "plan" and earlier is not None:
         # Only now, so that a plan that is refused can be carried out once that is mended.
         mark_carried_out(services.table, earlier.run, run)
-    return _store(services, request, run, plan, earlier, since, window.time_zone if window else "")
+    return _Made(plan, earlier, since)
 
 
-def _with_needs(
-    services: Services, request: RunRequest, plan: Plan, earlier: Earlier | None, window: WindowFacts | None
-) -> Plan:
+def _carry_out_ahead(planning: _Planning) -> tuple[_Made | None, list[str]]:
+    """The newest plan for the window, if it was approved and still holds; otherwise None, and why not."""
+    services, request, run, window = planning.services, planning.request, planning.run, planning.window
+    try:
+        earlier = find_approved_ahead(services, request, planning.settings, run)
+        since = min(planning.since, from_text(earlier.plan["createdAt"]))
+        policy = tighten(earlier.plan["policy"], account_policy(planning.settings))
+        facts = _look_up(planning, policy, None, since)
+        zone = (window.time_zone if window else "") or services.environment.time_zone
+        plan = carry_out(facts, earlier, who_approved(earlier.run, zone))
+        needs = look_for_needs(services, plan, window, is_asked=False)
+        if needs.missing:
+            missing = join_mistakes([*needs.missing])
+            raise NotCarriedOutError(say("ahead.needs", run=earlier.run.run_id, needs=missing))
+        mark_carried_out(services.table, earlier.run, run)
+    except PlanCarriedOutError:
+        return None, [say("ahead.asked", why=say("ahead.taken", run=earlier.run.run_id))]
+    except NotCarriedOutError as why:
+        return None, [say("ahead.asked", why=str(why))]
+    plan = {**plan, "needs": [*needs.to_do], "warnings": [*needs.to_do, *plan["warnings"]]}
+    return _Made(plan, earlier, since), []
+
+
+def _compare_with_approved(services: Services, plan: Plan) -> ApprovedBefore | None:
+    """What is different from the plan that was approved last for the same targets, as far as that can be read still."""
+    approved = find_approved_plan(services.table, purpose_of(plan))
+    run = find_run(services.table, approved.run_id) if approved is not None else None
+    if approved is None or run is None or run.plan is None:
+        return None
+    try:
+        before = read_plan(services, run)
+    except (PlanChangedError, RunNotFoundError):
+        return None
+    return {"runId": run.run_id, "at": to_text(approved.at), "differences": find_differences(plan, before)}
+
+
+def _with_needs(planning: _Planning, plan: Plan, earlier: Earlier | None) -> Plan:
     """The plan with what it needs and what is not there. Raises PlanRefusedError, unless it is only planned."""
+    services, request = planning.services, planning.request
     is_asked = _is_approval_needed(services, request, plan, earlier)
-    needs = look_for_needs(services, plan, window, is_asked=is_asked)
+    needs = look_for_needs(services, plan, planning.window, is_asked=is_asked)
     if needs.missing and not request.plan_only:
         raise PlanRefusedError(join_mistakes([*needs.missing, *needs.to_do]))
     said = [*needs.missing, *needs.to_do]
@@ -215,22 +311,13 @@ def _left_by(services: Services, run: Run, plan: Plan, places: Sequence[Place]) 
     return left
 
 
-def _look_up(
-    services: Services,
-    step: Step,
-    request: RunRequest,
-    settings: str,
-    run: Run,
-    window: WindowFacts | None,
-    earlier: Earlier | None,
-    since: datetime,
-) -> Facts:
+def _look_up(planning: _Planning, policy: Policy, earlier: Earlier | None, since: datetime) -> Facts:
     """All that the plan is made of. Raises InvalidPolicyError, InvalidInputError."""
+    services, request, run, window = planning.services, planning.request, planning.run, planning.window
     now = services.now()
     resumed = earlier if request.source == "resume" else None
-    policy = _resumed_policy(services, request, settings, resumed) if resumed else request.policy
-    gathering = Gathering.of(services, run, step)
-    frame = frame_of(window, policy, run.started)
+    gathering = Gathering.of(services, run, planning.step)
+    frame = frame_of(window, policy, max(run.started, window.start) if window else run.started)
     # What is left of an earlier run has to be among its targets still.
     groups = window.targets if window else resumed.plan["targetGroups"] if resumed else [request.targets]
     found = gathering.find_machines(groups)
@@ -255,7 +342,31 @@ def _look_up(
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
         near_misses=[] if resumed else gathering.find_near_misses(groups, found),
+        missing_patches=_find_missing_patches(services, policy, instances),
+        documents=_pin_documents(services, policy),
     )
+
+
+def _find_missing_patches(
+    services: Services, policy: Policy, instances: Sequence[Instance]
+) -> dict[str, tuple[int, datetime]]:
+    """What the last scans found. Windows Update measures by another yardstick; agents are no patches."""
+    if policy["operation"] == "UpdateAgents" or policy["document"] == INSTALL_WINDOWS_UPDATES:
+        return {}
+    return services.ssm.find_missing(one["InstanceId"] for one in instances)
+
+
+def _pin_documents(services: Services, policy: Policy) -> dict[str, PinnedDocument]:
+    """Hooks and health probe as they are now. What cannot be looked at is among the needs of the plan."""
+    pinned = {}
+    for name in documents_of(policy):
+        try:
+            found = services.ssm.find_document(name)
+        except AwsCallFailedError:
+            continue
+        if found is not None:
+            pinned[name] = found.pinned
+    return pinned
 
 
 def _find_stop_protected(services: Services, policy: Policy, instances: Sequence[Instance]) -> frozenset[str]:
@@ -291,7 +402,7 @@ def _is_approval_needed(services: Services, request: RunRequest, plan: Plan, ear
     approval, machines = plan["policy"]["approval"], count_planned(plan)
     if not approval["required"] and not 0 < approval["above"] < machines:
         return False
-    if request.source != "plan" or earlier is None:
+    if earlier is None or not (request.source == "plan" or plan.get("carriesOut")):
         return True
     counted = count_approvals(earlier.run, approvers_of(services), Ways.read().auth, request.started_by)
     return counted < approval["minApprovals"]
@@ -301,8 +412,8 @@ def _store(
     services: Services,
     request: RunRequest,
     run: Run,
-    plan: Plan,
     earlier: Earlier | None,
+    plan: Plan,
     since: datetime,
     time_zone: str,
 ) -> Run:
@@ -325,6 +436,7 @@ def _store(
         is_only=request.plan_only,
         is_approval_needed=_is_approval_needed(services, request, plan, earlier),
         machines=count_planned(plan),
+        purpose=purpose_of(plan),
         operation=plan["operation"],
         policy=plan["policy"],
         snapshot_id=plan["snapshotId"],

@@ -14,18 +14,23 @@ from drydock.catalogue.saying import one_line, say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
+    DeadlineReachedError,
+    DrydockError,
     Failure,
     InstanceUnmanagedError,
     MemberGoneError,
     OperatingSystemEndedError,
     PatchesRejectedError,
+    RebootPendingError,
     RunStoppedError,
     as_failure,
+    error_named,
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.history import OwedReboot
-from drydock.records.results import Member, Result
+from drydock.records.image_watches import WatchSummary
+from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
@@ -37,9 +42,10 @@ from drydock.run.outcomes import (
     outcome_of_run,
 )
 from drydock.subject import Group, Subject
+from drydock.telling.details import Details, end_text
 from drydock.telling.failures import STOPPED, readable_cause
 from drydock.telling.text import CAUSE_IN_REPORT, advice_for, cut, machine_text
-from drydock.times import from_text, to_text
+from drydock.times import from_text, in_zone, to_text
 
 
 class Asked(TypedDict):
@@ -73,6 +79,13 @@ class ReportedReboot(TypedDict):
     reasons: list[str]
 
 
+class ReportedImage(MadeImage):
+    """An image of a machine that ended, or will end, after the work on the machine: see `MadeImage`."""
+
+    instanceId: str
+    moment: str
+
+
 class ReportedEnd(TypedDict):
     """When a run had to end, and whether it did: None for one that took no machine, or had no end to keep to.
 
@@ -84,10 +97,29 @@ class ReportedEnd(TypedDict):
     minutesAfterEnd: int
 
 
+class NextStep(TypedDict):
+    """A sentence that says what to do next, and the arguments of `drydock` that do it; none where there is no such."""
+
+    text: str
+    command: list[str]
+
+
+class ReportedWave(TypedDict):
+    """A wave of the plan: how many machines, when it was to be worked on and when it was."""
+
+    isCanary: bool
+    count: int
+    predictedStart: str
+    predictedEnd: str
+    startedAt: str
+    endedAt: str
+
+
 class Report(ReportedEnd):
     """`report.json`. Times are UTC; an empty one means that there is none. No tokens, no links.
 
-    `failure` is the run's own; `tooLong` is that of the plan; `next` says what to do next, a sentence for each.
+    `failure` is the run's own; `tooLong` and `advice` are those of the plan; `next` says what to do next.
+    `maxErrors` is the error budget: how many machines might fail before no other began.
     """
 
     schema: int
@@ -101,26 +133,34 @@ class Report(ReportedEnd):
     endedAt: str
     minutes: int
     predictedEnd: str
+    lastAdmission: str
+    soakUntil: str
+    waves: list[ReportedWave]
     planned: int
     counts: dict[str, int]
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
     owedReboots: list[ReportedReboot]
+    images: list[ReportedImage]
     leftOut: list[LeftOut]
     failure: Failure | None
     closed: dict[str, str] | None
     approval: ReportedApproval | None
     warnings: list[str]
     tooLong: list[str]
+    advice: list[str]
     snapshotId: str
     planHash: str
-    next: list[str]
+    maxErrors: int
+    next: list[NextStep]
 
 
 _KILLS = ("ABORTED", "TIMED_OUT")
 _MOST_REASON = 32_000
 _MOST_KINDS = 8
 _MOST_GIVEN = 400
+_MINUTES = 240
+"""For a run that takes up what one left of which no end is known."""
 
 
 def reconcile(
@@ -159,6 +199,7 @@ class _Planned(TypedDict):
     name: str
     wave: int
     groupName: str
+    expectedSeconds: int
 
 
 def _planned(plan: Plan) -> list[_Planned]:
@@ -168,6 +209,7 @@ def _planned(plan: Plan) -> list[_Planned]:
             "name": member["name"],
             "wave": machine["wave"],
             "groupName": machine.get("groupName", ""),
+            "expectedSeconds": max(machine["roll"]["turns"], default=0) if "roll" in machine else machine["seconds"],
         }
         for machine in plan["machines"]
         for member in members_of(machine)
@@ -187,6 +229,7 @@ class _Turn:
     error: str = ""
     cause: str = ""
     verdict: str = ""
+    details: Details | None = None
 
 
 def _turn_of_machine(place: Place) -> _Turn:
@@ -222,7 +265,7 @@ def _turn_of_member(common: _Turn, place: Place, result: Result | None, member: 
         # The group was not touched, or its roll died before the member's turn.
         outcome = place.outcome if place.outcome in ("busy", "gone", "skipped") else "not_attempted"
         return replace(common, outcome=outcome, **_why(result.failure))
-    gone = MemberGoneError(f"was not in service in group {result.roll.group_name} when its roll began")
+    gone = MemberGoneError(say("why.not_in_service", group=result.roll.group_name))
     return replace(common, outcome="gone", **as_failure(gone))
 
 
@@ -253,7 +296,7 @@ def _outcome(instance_id: str, turn: _Turn | None, why_not: Failure, planned: _P
     else:
         outcome, error, cause, ended = "not_attempted", why_not["error"], why_not["cause"], None
         if turn is not None:
-            cause = f"it was let in, but its execution was never started: {cause}"
+            cause = say("why.never_started", cause=cause)
     return {
         "instanceId": instance_id,
         "name": (planned["name"] if planned else "") or known.name,
@@ -265,9 +308,11 @@ def _outcome(instance_id: str, turn: _Turn | None, why_not: Failure, planned: _P
         "error": error,
         "cause": cut(readable_cause(cause), CAUSE_IN_REPORT),
         "seconds": max(int((ended - known.began).total_seconds()), 0) if known.began and ended else 0,
+        "expectedSeconds": planned["expectedSeconds"] if planned else 0,
         "execution": known.execution,
         "startedAt": to_text(known.began) if known.began else "",
         "endedAt": to_text(ended) if ended else "",
+        "details": known.details,
     }
 
 
@@ -295,19 +340,77 @@ def _problems(result: Result | None) -> list[str]:
     return list(result.roll.problems) if result and result.roll else []
 
 
+def images_of_run(places: Iterable[Place], pending: Iterable[WatchSummary]) -> list[ReportedImage]:
+    """The images that nobody has waited for: those that have ended by now, and those that are pending."""
+    ended = {label: image for place in places for label, image in place.images.items()}
+    found = [_reported(label, image) for label, image in ended.items()]
+    for watch in pending:
+        label = f"{watch.instance_id}/{watch.moment}"
+        if label not in ended:
+            image: MadeImage = {
+                "imageId": watch.image_id,
+                "state": "pending",
+                "crashConsistent": watch.is_crash_consistent,
+                "reason": "",
+            }
+            found.append(_reported(label, image))
+    return sorted(found, key=lambda image: (image["instanceId"], image["moment"]))
+
+
+def _reported(label: str, image: MadeImage) -> ReportedImage:
+    instance_id, _, moment = label.partition("/")
+    return {**image, "instanceId": instance_id, "moment": moment}
+
+
+def with_images(report: Report, images: Sequence[ReportedImage], places: Iterable[Place]) -> Report:
+    """A report of before, with what has become of the images since, and with what that says of their machines."""
+    verdicts = {place.subject.key: place.verdict for place in places}
+    made: dict[str, dict[str, MadeImage]] = {}
+    for image in images:
+        made.setdefault(image["instanceId"], {})[image["moment"]] = {
+            "imageId": image["imageId"],
+            "state": image["state"],
+            "crashConsistent": image["crashConsistent"],
+            "reason": image["reason"],
+        }
+    machines: list[MachineOutcome] = [
+        {
+            **machine,
+            "verdict": verdicts.get(machine["instanceId"]) or machine["verdict"],
+            "details": _with_images(machine["details"], made.get(machine["instanceId"], {})),
+        }
+        for machine in report["machines"]
+    ]
+    return {**report, "images": list(images), "machines": machines}
+
+
+def _with_images(details: Details | None, made: Mapping[str, MadeImage]) -> Details | None:
+    return {**details, "images": {**details["images"], **made}} if details else None
+
+
+def has_pending(images: Iterable[ReportedImage]) -> bool:
+    """Whether any of the images may still end."""
+    return any(image["state"] == "pending" for image in images)
+
+
+def failed_images(images: Iterable[ReportedImage]) -> list[ReportedImage]:
+    """Those that have ended, and not as available."""
+    return [image for image in images if image["state"] not in ("pending", "available")]
+
+
 def _why_not_attempted(run: Run, failure: Failure | None) -> Failure:
     """Error and cause for a machine whose turn never came."""
     if run.plan and run.plan.is_only:
-        return {"error": "", "cause": "only a plan was asked for"}
+        return {"error": "", "cause": say("why.only_plan")}
     if run.closed:
         return {"error": run.closed["error"], "cause": run.closed["reason"]}
     decided = failure or (run.ended.failure if run.ended else None)
     if decided and decided["error"] not in VERDICTS_OF_THE_FLOW:
-        return {"error": decided["error"], "cause": readable_cause(decided["cause"]) or "the run ended early"}
+        return {"error": decided["error"], "cause": readable_cause(decided["cause"]) or say("why.ended_early")}
     approval = approval_of(run)
     if approval and approval.decision == REJECTED:
-        return as_failure(ApprovalRejectedError("the run was rejected"))
-    return {"error": "", "cause": "its turn did not come"}
+        return as_failure(ApprovalRejectedError(say("why.rejected")))
+    return {"error": "", "cause": say("why.no_turn")}
 
 
 def make_report(
@@ -320,6 +423,7 @@ def make_report(
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
     owed: Mapping[str, OwedReboot] | None = None,
+    images: Sequence[ReportedImage] = (),
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
@@ -346,15 +450,21 @@ def make_report(
         "machines": list(outcomes),
         "groups": list(groups),
         "owedReboots": _owed_reboots(outcomes, owed or {}),
+        "images": list(images),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
         "closed": dict(run.closed) if run.closed else None,
         "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
         "tooLong": plan["tooLong"] if plan else [],
+        "advice": plan.get("advice", []) if plan else [],
         "snapshotId": recorded.snapshot_id if recorded else "",
         "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
+        "maxErrors": run.max_errors,
+        "lastAdmission": plan["lastAdmission"] if plan else "",
+        "soakUntil": to_text(run.soak_until) if run.soak_until else "",
+        "waves": _waves(plan, outcomes) if plan else [],
         **compared,
         "next": [],
     }
@@ -372,6 +482,34 @@ def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReb
         for machine in outcomes
         if machine["outcome"] != "gone" and (reboot := owed.get(machine["instanceId"])) is not None
     ]
+
+
+def _waves(plan: Plan, outcomes: Sequence[MachineOutcome]) -> list[ReportedWave]:
+    waves: list[ReportedWave] = [
+        {
+            "isCanary": wave["isCanary"],
+            "count": wave["count"],
+            "predictedStart": "",
+            "predictedEnd": "",
+            "startedAt": "",
+            "endedAt": "",
+        }
+        for wave in plan["waves"]
+    ]
+    for planned in plan["machines"]:
+        wave = waves[planned["wave"]]
+        wave["predictedStart"] = _earlier(wave["predictedStart"], planned["startsAt"])
+        wave["predictedEnd"] = max(wave["predictedEnd"], planned["endsAt"])
+    for machine in outcomes:
+        if machine["startedAt"] and machine["wave"] >= 0:
+            wave = waves[machine["wave"]]
+            wave["startedAt"] = _earlier(wave["startedAt"], machine["startedAt"])
+            wave["endedAt"] = max(wave["endedAt"], machine["endedAt"])
+    return waves
+
+
+def _earlier(one: str, other: str) -> str:
+    return min(filter(None, (one, other)), default="")
 
 
 def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
@@ -451,84 +589,109 @@ def _mistakes(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -
     """What cannot be, and is reported all the same."""
     if plan is not None:
         return [
-            f"{machine_text(machine['instanceId'], machine['name'])} was worked on, but the plan does not name it"
+            say("warning.not_planned", machine=machine_text(machine["instanceId"], machine["name"]))
             for machine in outcomes
             if not machine["isPlanned"]
         ]
     if run.plan:
-        count = f"{run.plan.machines:,}"
-        return [f"the plan of {count} machines could not be read: machines whose turn did not come are not listed"]
+        return [say("warning.plan_unreadable", count=run.plan.machines)]
     return []
 
 
-def _next_steps(report: Report) -> list[str]:
+def _step(text: str, *command: str) -> NextStep:
+    return {"text": text, "command": list(command)}
+
+
+def _next_steps(report: Report) -> list[NextStep]:
     """What to do next: one sentence for each kind of trouble."""
     steps = {
         "planned": [
-            *[f"Never begun: {sentence}." for sentence in report["tooLong"]],
-            f"Carry the plan out with `drydock run --plan {report['runId']}` while its targets stay the same.",
+            *[_step(say("next.never_begun", sentence=sentence)) for sentence in report["tooLong"]],
+            _step(say("next.carry_out"), "run", "--plan", report["runId"], "--minutes", _minutes_given(report)),
         ],
-        "rejected": [advice_for(ApprovalRejectedError.__name__)],
-        "not_answered": [advice_for(ApprovalTimedOutError.__name__)],
-        "refused": [advice_for(report["failure"]["error"] if report["failure"] else "")],
+        "rejected": [_step(advice_for(ApprovalRejectedError.__name__))],
+        "not_answered": [_step(advice_for(ApprovalTimedOutError.__name__))],
+        "refused": [_step(advice_for(report["failure"]["error"] if report["failure"] else ""))],
     }.get(report["outcome"])
     if steps is not None:
         return steps
     if report["outcome"] == "nothing_to_do" and not report["leftOut"]:
-        return ["Check the targets, if you expected any machine: nothing carries these tags or ids."]
+        return [_step(say("next.check_targets"))]
     failed = [machine for machine in report["machines"] if machine["outcome"] == "failed"]
     kinds = Counter(machine["error"] for machine in failed).most_common()
-    found = [f"{_machines(count)} failed with {error}: {advice_for(error)}" for error, count in kinds[:_MOST_KINDS]]
+    kinds.sort(key=lambda kind: not (error_named(kind[0]) or DrydockError).is_urgent)
+    found = [
+        _step(say("next.kind", count=count, what=end_text(error), advice=advice_for(error)))
+        for error, count in kinds[:_MOST_KINDS]
+    ]
     if len(kinds) > _MOST_KINDS:
-        found.append(f"The report names {len(kinds) - _MOST_KINDS} more kinds of failures.")
+        found.append(_step(say("next.kinds_more", count=len(kinds) - _MOST_KINDS)))
     found += [
-        f"The roll through group {group['groupName']} failed with {group['error']}: {advice_for(group['error'])}"
+        _step(
+            say(
+                "next.roll",
+                group=group["groupName"],
+                what=end_text(group["error"]),
+                advice=advice_for(group["error"]),
+            )
+        )
         for group in failed_groups(report["groups"])[:_MOST_KINDS]
     ]
     failure = report["failure"]
     if failure and failure["error"] not in STOPPED:
-        found.append(f"The run itself ended with {failure['error']}: {advice_for(failure['error'])}")
+        error = failure["error"]
+        found.append(_step(say("next.run", what=end_text(error), advice=advice_for(error))))
     found += _steps_for_the_rest(report)
     if not found and report["outcome"] == "incomplete":
-        found.append("No machine was done: the report says of each why it was skipped, busy or gone.")
+        found.append(_step(say("next.none_done")))
     return found
 
 
-def _steps_for_the_rest(report: Report) -> list[str]:
+def _minutes_given(report: Report) -> str:
+    """How much time the run had: whoever starts another by hand has to name that."""
+    policy = report["asked"]["policy"]
+    given = policy.get("deadlineMinutes") if isinstance(policy, Mapping) else 0
+    if given:
+        return str(given)
+    return str(_minutes(from_text(report["end"]) - from_text(report["startedAt"])) if report["end"] else _MINUTES)
+
+
+def _steps_for_the_rest(report: Report) -> list[NextStep]:
     counts, run_id = report["counts"], report["runId"]
-    found: list[str] = []
     closed_by = (report["closed"] or {}).get("error", "")
-    found += [f"Never begun: {sentence}." for sentence in report["tooLong"]]
+    found = [_step(say("next.never_begun", sentence=sentence)) for sentence in report["tooLong"]]
     if counts["not_attempted"]:
         if closed_by not in ("", RunStoppedError.__name__):
-            found.append(f"No machine began any more because of {closed_by}: {advice_for(closed_by)}")
-        until = to_text(from_text(report["startedAt"]) + PLAN_LIVES)[:10]
-        found.append(
-            f"Take up what is left with `drydock run --resume {run_id}`: the same patches until {until}, "
-            "later a new canary; or leave it to the next window, which takes these machines first."
-        )
+            found.append(_step(say("next.closed", what=end_text(closed_by), advice=advice_for(closed_by))))
+        zone = report["timeZone"] or "UTC"
+        until = in_zone(from_text(report["startedAt"]) + PLAN_LIVES, zone)
+        resume = ("run", "--resume", run_id, "--minutes", _minutes_given(report))
+        found.append(_step(say("next.resume", until=until), *resume))
+    if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
+        found += [_step(f"{sentence}.") for sentence in report["advice"]]
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
     if unmanaged:
         advice = advice_for(InstanceUnmanagedError.__name__)
-        found.append(f"{_machines(unmanaged)} cannot be reached by Systems Manager: {advice}")
+        found.append(_step(say("next.unmanaged", count=unmanaged, advice=advice)))
     if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
-        found.append("No machine was patched at all: see why, and change targets or tags if that is not meant.")
-    for verdict, error in (("non_compliant", PatchesRejectedError), ("unpatchable", OperatingSystemEndedError)):
+        found.append(_step(say("next.none_patched")))
+    for verdict, error in _TO_MEND:
         count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])
         if count:
-            meaning, advice = say(f"verdict.{verdict}"), advice_for(error.__name__)
-            found.append(f"{_machines(count)} ended as {verdict} ({meaning}): {advice}")
+            meaning = say(f"verdict.{verdict}")
+            found.append(_step(say("next.verdict", count=count, verdict=meaning, advice=advice_for(error.__name__))))
     if counts["busy"]:
-        found.append("Busy machines were in the hands of another execution: see what that one did, or run again.")
+        found.append(_step(say("next.busy")))
     if any(not machine["isPlanned"] for machine in report["machines"]) and report["planned"]:
-        found.append("Machines outside the plan were worked on: that is a mistake of Drydock's. Keep the report.")
+        found.append(_step(say("next.not_planned")))
     if report["insideWindow"] is False:
-        found.append(
-            "The run ended after its window: give the window more time, or the run more concurrency, "
-            "and look at the durations in the report."
-        )
+        found.append(_step(say("next.late")))
     return found
 
 
-def _machines(count: int) -> str:
-    return f"{count:,} machine{'' if count == 1 else 's'}"
+_TO_MEND: Sequence[tuple[str, type[DrydockError]]] = (
+    ("non_compliant", PatchesRejectedError),
+    ("unpatchable", OperatingSystemEndedError),
+    ("pending_reboot", RebootPendingError),
+)
+"""The verdicts of machines that went well, and the errors whose advice helps all the same."""

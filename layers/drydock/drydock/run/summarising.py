@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from drydock.approval.approvals import Ways
+from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
 from drydock.errors import (
@@ -24,6 +26,7 @@ from drydock.log import logger
 from drydock.plan.plans import Plan
 from drydock.records.history import OwedReboot, all_histories, note_not_attempted
 from drydock.records.holder import Holder
+from drydock.records.image_watches import pending_of_run
 from drydock.records.leases import all_leases
 from drydock.records.results import Result
 from drydock.records.runs import (
@@ -36,6 +39,7 @@ from drydock.records.runs import (
     mark_run_told,
     open_run,
     places_of_run,
+    report_page_key,
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
@@ -43,13 +47,30 @@ from drydock.request.policy import ON_EVIDENCE
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
-from drydock.run.reports import Report, group_outcomes, make_report, reconcile
+from drydock.run.report_page import report_page
+from drydock.run.reports import (
+    Report,
+    failed_images,
+    group_outcomes,
+    has_pending,
+    images_of_run,
+    make_report,
+    reconcile,
+    with_images,
+)
 from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Subject
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
+from drydock.texts import first_of
 from drydock.times import TimeBudget
+
+_WAITS_FOR_IMAGES = timedelta(minutes=30)
+_LONGEST_IMAGE = timedelta(days=1, hours=1)
+"""A policy may wait a day for an image."""
+_MOST_FAILED_IMAGES = 1_000
+"""Of more, people hear once more."""
 
 _ENDS_WITH: Mapping[str, type[DrydockError]] = {
     "failed": MachinesFailedError,
@@ -60,7 +81,7 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
-def summarise_run(services: Services, step: Step) -> dict[str, Any]:
+def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
 
     Returns outcome, counts, report key and failure (what the execution shall end with, or None).
@@ -85,16 +106,31 @@ def summarise_run(services: Services, step: Step) -> dict[str, Any]:
         in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
             raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
-        run = end_with_report(services, run, failure, step.given)
-    tell_run(services, run)
+        if failure is None:
+            _require_images(services, run, places)
+        run = end_with_report(services, ways, run, failure, step.given)
+    tell_run(services, ways, run)
     return _describe_end(run.run_id, run.require_end())
+
+
+def _require_images(services: Services, run: Run, places: Sequence[Place]) -> None:
+    """Raises MachinesNotReadyError while images of the run are pending, for half an hour at the most.
+
+    That counts from its last machine: what is pending then is reported as pending.
+    """
+    ended = max((place.ended for place in places if place.ended), default=None)
+    if ended is None or services.now() - ended > _WAITS_FOR_IMAGES:
+        return
+    pending = pending_of_run(services.table, run.run_id)
+    if pending:
+        raise MachinesNotReadyError(f"{run.run_id}: {len(pending)} images are pending")
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
     location = location_of(holder, services.environment)
-    subject, text = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
+    message = name_taken_message(run_id=holder.name, execution=holder.execution, location=location)
     attributes = {"outcome": "refused", "kind": "execution", "run": holder.name}
-    tell_once(services, holder, "outcome", subject, text, attributes)
+    tell_once(services, holder, "outcome", message, attributes)
 
 
 def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
@@ -151,7 +187,7 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
 
 
 def _some_of(subjects: Iterable[Subject]) -> str:
-    return ", ".join(sorted(subject.key for subject in subjects)[:10])
+    return first_of(sorted(subject.key for subject in subjects))
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -163,7 +199,7 @@ def _read_plan(services: Services, run: Run) -> Plan | None:
     return plan
 
 
-def end_with_report(services: Services, run: Run, failure: Failure | None, given: object) -> Run:
+def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure | None, given: object) -> Run:
     """Write the report and end the run.
 
     Raises MachinesNotReadyError while machines are in work, or when there was no time to write down what became of
@@ -190,12 +226,15 @@ def end_with_report(services: Services, run: Run, failure: Failure | None, given
         report_key=_store_report(services, run, report),
         bucket=services.objects.bucket,
         failure=failure if report["outcome"] not in SUCCESSES else None,
+        failed_images=[image["imageId"] for image in failed_images(report["images"])][:_MOST_FAILED_IMAGES],
+        report_link_hash=hash_of_report_key(ways, run),
     )
     return end_run(services.table, run, end)
 
 
 def _make_report(services: Services, run: Run, failure: Failure | None, given: object, ended: datetime) -> Report:
-    plan, places = _read_plan(services, run), places_of_run(services.table, run.run_id)
+    plan, pending = _read_plan(services, run), pending_of_run(services.table, run.run_id)
+    places = places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
     outcomes = reconcile(plan, places, run, failure, rolls)
     is_over = run.end is not None and ended > run.end
@@ -208,6 +247,7 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
         given=given,
         groups=group_outcomes(places, rolls, failure),
         owed=_find_owed_reboots(services, run),
+        images=images_of_run(places, pending),
         # Before the end, nothing that is held is late.
         is_held=is_over and bool(_still_held(services, places)),
     )
@@ -251,12 +291,39 @@ def _find_report(services: Services, run: Run, end: RecordedEnd) -> Report:
     return _make_report(services, run, end.failure, None, end.at)
 
 
-def tell_run(services: Services, run: Run) -> None:
+def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = summary_message(report, location, end.bucket, end.report_key)
+    message = summary_message(report, location, end.bucket, end.report_key, report_link(ways, run))
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
-    tell_once(services, run.holder, "outcome", subject, text, attributes)
-    mark_run_told(services.table, run)
+    tell_once(services, run.holder, "outcome", message, attributes)
+    # Nothing about a page may keep people from hearing.
+    _store_page(services, run, report)
+    mark_run_told(services.table, run, is_report_finished=not has_pending(report["images"]))
+
+
+def finish_report(services: Services, run: Run) -> None:
+    """Write down in the report of a run what has become of the images that were pending; the sweep comes again.
+
+    One whose watch is gone without an end, or that outlasts every deadline, is left as it is.
+    """
+    end = run.require_end()
+    if end.report_key and services.now() - end.at < _LONGEST_IMAGE:
+        report = _find_report(services, run, end)
+        # What ends in between is in both then.
+        pending, places = pending_of_run(services.table, run.run_id), places_of_run(services.table, run.run_id)
+        report = with_images(report, images_of_run(places, pending), places)
+        _store_report(services, run, report)
+        _store_page(services, run, report)
+        if pending:
+            return
+    mark_run_told(services.table, run, is_report_finished=True)
+
+
+def _store_page(services: Services, run: Run, report: Report) -> None:
+    try:
+        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+    except AwsCallFailedError as error:
+        logger.error("the page of the report was not stored", reason=str(error))

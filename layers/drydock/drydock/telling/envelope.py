@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from drydock.catalogue.saying import say
-from drydock.telling.text import NEXT_STEPS
+from drydock.telling.message import Command, Link, Message, Row, Section, Verbatim
+from drydock.telling.text import cut
 
 _CUT = say("cut")
 
@@ -45,25 +46,75 @@ def _sendable(text: str) -> str:
     return "\n".join([*kept, _CUT])
 
 
-def _escape(text: str) -> str:
-    """Text of others without the mentions and links of Slack's markdown. An ampersand is left alone: it is in links."""
-    return text.replace("<", "&lt;").replace(">", "&gt;")
+_FULL_WIDTH = 0xFEE0
+"""So far above a character of ASCII stands its full-width form, which looks like it and means nothing to a client."""
+
+_MARKUP = {ord(character): ord(character) + _FULL_WIDTH for character in "<>[]*`~|@\\"}
+
+_LINK = re.compile(r"://|\bwww\.|(?<![^\W_])_|_(?![^\W_])")
+"""What makes a link by itself, and underscores at the edge of a word: those inside, as in `my_host`, mean nothing."""
+
+
+def _inert(text: str) -> str:
+    """Text without what chat clients read as markdown, a mention or a link: look-alikes stand for it.
+
+    Slack and Teams escape differently, so that no escape is safe in both.
+    """
+    return _LINK.sub(lambda found: _widen(found[0]), text.translate(_MARKUP))
+
+
+def _widen(text: str) -> str:
+    return "".join(character if character.isalpha() else chr(ord(character) + _FULL_WIDTH) for character in text)
+
+
+def _inert_but(links: Sequence[str], text: str) -> str:
+    """Text that is inert but for some links."""
+    for link in links:
+        before, found, after = text.partition(link)
+        if found:
+            return f"{_inert(before)}{link}{_inert(after)}"
+    return _inert(text)
 
 
 def _for_chat(text: str, most: int) -> str:
-    """At most so many characters of a line; no escape is cut in two."""
-    escaped = _escape(text)
-    return escaped if len(escaped) <= most else re.sub(r"&[lg]?t?$", "", escaped[: most - 1]) + "…"
+    """At most so many characters of a line, inert."""
+    return cut(_inert(text), most)
 
 
-def _description(lines: Sequence[str]) -> str:
+def _card_lines(message: Message, rows: Sequence[Row], depth: int) -> Iterator[str]:
+    """The rows as markdown. Links and commands are Drydock's own."""
+    indent = "  " * depth
+    for row in rows:
+        match row:
+            case Command():
+                yield f"{indent}`{row.text.replace('`', '')}`"
+            case Link():
+                yield f"{indent}{_inert(row.label)}: {row.url}"
+            case Section():
+                yield f"{indent}{_for_chat(message.localise(row.heading), _MOST_CHAT_TEXT // 2)}"
+                yield from _card_lines(message, row.rows, depth + 1)
+            case str():
+                yield f"{indent}{_for_chat(message.localise(row), _MOST_CHAT_TEXT // 2)}"
+
+
+def _card_steps(message: Message, rows: Sequence[Row]) -> list[str]:
+    """What to do next as a list: a command belongs to the sentence before it."""
+    found: list[str] = []
+    for line in _card_lines(message, rows, 0):
+        if line.startswith("`") and found:
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
+
+
+def _fit(lines: Sequence[str]) -> str:
     """The text of a chat message, cut at the end of a line, so that no link is cut in two."""
-    shown = [_for_chat(line, _MOST_CHAT_TEXT // 2) for line in lines]
-    if len("\n".join(shown)) <= _MOST_CHAT_TEXT:
-        return "\n".join(shown)
+    if len("\n".join(lines)) <= _MOST_CHAT_TEXT:
+        return "\n".join(lines)
     kept: list[str] = []
     left = _MOST_CHAT_TEXT - len(_CUT)
-    for line in shown:
+    for line in lines:
         left -= len(line) + 1
         if left < 0:
             break
@@ -71,48 +122,56 @@ def _description(lines: Sequence[str]) -> str:
     return "\n".join([*kept, _CUT])
 
 
-def _part_next_steps(lines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What to do next, and the other lines. Steps that a chat message would cut stay where they are."""
-    if NEXT_STEPS not in lines:
-        return [], list(lines)
-    begin = lines.index(NEXT_STEPS)
-    end = next((number for number in range(begin, len(lines)) if not lines[number].strip()), len(lines))
-    steps = [line.strip() for line in lines[begin + 1 : end]]
-    if len(steps) > _MOST_CHAT_STEPS or any(len(_escape(step)) > _MOST_CHAT_STEP for step in steps):
-        return [], list(lines)
-    return steps, [*lines[:begin], *lines[end + 1 :]]
+def _card(message: Message) -> dict[str, Any]:
+    """The content of a card. Steps that would be cut stay in the text."""
+    listed: list[str] = []
+    parts = [[_inert(message.localise(text)) for text in (message.first, *message.intro)]]
+    parts.append(list(_card_lines(message, message.facts, 0)))
+    for section in message.sections:
+        found = _card_steps(message, section.rows) if section.are_steps else []
+        if found and len(found) <= _MOST_CHAT_STEPS and all(len(step) <= _MOST_CHAT_STEP for step in found):
+            listed = found
+        elif section.rows:
+            parts.append(list(_card_lines(message, [section], 0)))
+    told = [line for part in parts if part for line in ["", *part]]
+    return {"description": _fit(told[1:]), **({"nextSteps": listed} if listed else {})}
 
 
-def _chat_notification(subject: str, text: str, *, thread: str, event: str, resources: Sequence[str]) -> dict[str, Any]:
-    """A message in the schema of AWS Chatbot's custom notifications (Amazon Q Developer in chat applications).
+def _laid_out(message: Verbatim) -> dict[str, Any]:
+    lines = message.text.split("\n")
+    return {"description": _fit([cut(_inert_but(message.links, line), _MOST_CHAT_TEXT // 2) for line in lines])}
+
+
+def _chat_notification(
+    message: Message | Verbatim, *, thread: str, event: str, resources: Sequence[str]
+) -> dict[str, Any]:
+    """A message in the schema of custom notifications (Amazon Q Developer in chat applications).
 
     Messages of one thread are shown together.
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     """
-    steps, lines = _part_next_steps(text.split("\n"))
-    content: dict[str, Any] = {
-        "textType": "client-markdown",
-        "title": _for_chat(subject, _MOST_CHAT_TITLE),
-        "description": _description(lines),
-    }
-    if steps:
-        content["nextSteps"] = [_escape(step) for step in steps]
+    title = _for_chat(message.subject, _MOST_CHAT_TITLE)
     return {
         "version": "1.0",
         "source": "custom",
-        "content": content,
+        "content": {
+            "textType": "client-markdown",
+            "title": title,
+            **(_card(message) if isinstance(message, Message) else _laid_out(message)),
+        },
         "metadata": {
             "threadId": thread,
-            "summary": content["title"],
+            "summary": title,
             "eventType": event,
             "relatedResources": list(resources),
         },
     }
 
 
-def wrap_for_protocols(subject: str, text: str, *, thread: str, event: str, resources: Sequence[str]) -> str:
-    """A message as SNS takes it with MessageStructure=json: text for mail, AWS Chatbot's schema for https."""
-    plain = _sendable(text)
-    chat = _chat_notification(subject, plain, thread=thread, event=event, resources=resources)
+def wrap_for_protocols(message: Message | Verbatim, *, thread: str, event: str, resources: Sequence[str]) -> str:
+    """A message as SNS takes it with MessageStructure=json: text for mail, the schema of chat clients for https."""
+    plain = _sendable(message.text)
+    chat = _chat_notification(message, thread=thread, event=event, resources=resources)
     return json.dumps(
         {"default": plain, "email": plain, "https": json.dumps(chat, ensure_ascii=False)}, ensure_ascii=False
     )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from drydock.aws.calls import call, client
 from drydock.aws.services import Services
 from drydock.aws.table import ConditionFailedError, Key
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, DrydockError, ServiceUnavailableError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.telling.envelope import wrap_for_protocols
+from drydock.telling.message import Message, Verbatim
 from drydock.times import to_text
 
 _MOST_ATTEMPTS = 3
@@ -31,6 +33,11 @@ class _About:
 
     thread: str
     resources: Sequence[str]
+
+
+def _with_urgency(attributes: Mapping[str, str], message: Message | Verbatim) -> Mapping[str, str]:
+    """By this a subscription takes only what somebody has to be woken for."""
+    return {**attributes, "urgency": message.urgency} if isinstance(message, Message) else attributes
 
 
 def _mark_key(holder: Holder, cause: str) -> Key:
@@ -68,19 +75,25 @@ def _begin_telling(services: Services, key: Key) -> str | None:
 
 
 def _publish(
-    services: Services, about: _About, subject: str, text: str, attributes: Mapping[str, str], topic: str | None
+    services: Services, about: _About, message: Message | Verbatim, attributes: Mapping[str, str], topic: str | None
 ) -> None:
     environment = services.environment
     chosen = topic or _topic_of_settings(services) or environment.topic
     try:
-        _publish_to(chosen, about, subject, text, attributes)
+        _publish_to(chosen, about, message, attributes)
     except AwsCallFailedError as error:
         # What goes to approvers is for nobody else.
         if topic or chosen == environment.topic:
             raise
         # A misspelt setting must not keep everybody from hearing.
-        note = f"The topic {chosen} does not take messages, so this one comes here: {error}"
-        _publish_to(environment.topic, about, subject, f"{text}\n\n{note}", attributes)
+        note = say("topic.refused", topic=chosen, reason=str(error))
+        _publish_to(environment.topic, about, _with_note(message, note), attributes)
+
+
+def _with_note(message: Message | Verbatim, note: str) -> Message | Verbatim:
+    if isinstance(message, Verbatim):
+        return replace(message, text=f"{message.text}\n\n{note}")
+    return replace(message, intro=[*message.intro, note])
 
 
 def _topic_of_settings(services: Services) -> str | None:
@@ -91,10 +104,9 @@ def _topic_of_settings(services: Services) -> str | None:
         return None
 
 
-def _publish_to(topic: str, about: _About, subject: str, text: str, attributes: Mapping[str, str]) -> None:
-    message = wrap_for_protocols(
-        subject,
-        text,
+def _publish_to(topic: str, about: _About, message: Message | Verbatim, attributes: Mapping[str, str]) -> None:
+    wrapped = wrap_for_protocols(
+        message,
         thread=about.thread,
         event=".".join(["drydock", *(attributes[name] for name in ("kind", "outcome") if attributes.get(name))]),
         resources=about.resources,
@@ -102,8 +114,8 @@ def _publish_to(topic: str, about: _About, subject: str, text: str, attributes: 
     call(
         client("sns").publish,
         TopicArn=topic,
-        Subject=subject,
-        Message=message,
+        Subject=message.subject,
+        Message=wrapped,
         MessageStructure="json",
         MessageAttributes={
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
@@ -115,8 +127,7 @@ def tell_once(
     services: Services,
     holder: Holder,
     cause: str,
-    subject: str,
-    text: str,
+    message: Message | Verbatim,
     attributes: Mapping[str, str],
     topic: str | None = None,
 ) -> None:
@@ -125,22 +136,21 @@ def tell_once(
     Without a topic, to that of the account's settings, or else to the stack's.
     """
     about = _About(attributes.get("run") or holder.name, [holder.execution])
-    _tell(services, _mark_key(holder, cause), about, subject, text, attributes, topic)
+    _tell(services, _mark_key(holder, cause), about, message, attributes, topic)
 
 
-def tell_daily(services: Services, what: str, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+def tell_daily(services: Services, what: str, message: Message, attributes: Mapping[str, str]) -> None:
     """As `tell_once`, but once on each day in UTC, about something that has no execution."""
     mark = hashlib.sha256(what.encode(errors="replace")).hexdigest()
     key: Key = {"pk": f"TOLD#{mark}", "sk": f"{services.now():%Y-%m-%d}"}
-    _tell(services, key, _About(mark[:32], []), subject, text, attributes, None)
+    _tell(services, key, _About(mark[:32], []), message, attributes, None)
 
 
 def _tell(
     services: Services,
     key: Key,
     about: _About,
-    subject: str,
-    text: str,
+    message: Message | Verbatim,
     attributes: Mapping[str, str],
     topic: str | None,
 ) -> None:
@@ -148,7 +158,7 @@ def _tell(
     if begun is None:
         return
     try:
-        _publish(services, about, subject, text, attributes, topic)
+        _publish(services, about, message, _with_urgency(attributes, message), topic)
     except DrydockError:
         services.table.delete(key, "begun = :begun", {}, {":begun": begun})
         raise

@@ -17,23 +17,22 @@ CAUSE_IN_MAIL = 240
 CAUSE_IN_REPORT = 2_000
 
 
-NEXT_STEPS = say("heading.next")
-"""The heading of what people should do: indented lines follow, and an empty line ends them."""
-
-
 @dataclass(frozen=True)
 class Location:
-    """Where the machine is, and in which zone people read times."""
+    """Where the machine is, in which zone people read times, and which stack works on it."""
 
     partition: str
     account: str
     region: str
     time_zone: str
+    stack: str = "drydock"
 
 
 def location_of(holder: Holder, environment: Environment, time_zone: str = "") -> Location:
     """Where an execution is at work. Without a zone, times are read in the stack's own."""
-    return Location(holder.partition, holder.account, environment.region, time_zone or environment.time_zone)
+    return Location(
+        holder.partition, holder.account, environment.region, time_zone or environment.time_zone, environment.stack
+    )
 
 
 def cut(text: str, most: int) -> str:
@@ -73,11 +72,11 @@ def object_link(bucket: str, key: str, location: Location) -> str:
     return f"{_console(location)}/s3/object/{bucket}?prefix={quote(key)}"
 
 
+def folder_link(bucket: str, prefix: str, location: Location) -> str:
+    """Where the console lists the objects of S3 whose keys begin so, as a folder."""
+    return f"{_console(location)}/s3/buckets/{bucket}?prefix={quote(prefix.rstrip('/') + '/')}"
+
+
 def windows_link(location: Location) -> str:
     """Where the console lists the maintenance windows."""
     return f"{_console(location)}/systems-manager/maintenance-windows?region={location.region}"
-
-
-def _where(location: Location, execution: str) -> list[str]:
-    link = console_link(execution, location)
-    return ["", say("heading.where"), f"  {say('where.execution', link=link)}"]

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from drydock.aws.services import Services
 from drydock.aws.table import Key
 from drydock.catalogue.saying import knows, say
+from drydock.environment import Environment
 from drydock.log import logger
+from drydock.telling.message import Command, Message, steps
 from drydock.telling.tell_once import tell_daily
-from drydock.telling.text import CAUSE_IN_MAIL, NEXT_STEPS, cut, subject_line
+from drydock.telling.text import CAUSE_IN_MAIL, cut
 
 
 def tell_unreadable(services: Services, key: Key, reason: str) -> None:
     """Tell of an item once a day; the text says what hangs on it, and how to look at it."""
     logger.error("an item cannot be worked with", item=f"{key['pk']} {key['sk']}", reason=reason)
-    subject, text = unreadable_message(services.environment.table, key, reason)
-    tell_daily(services, f"{key['pk']} {key['sk']}", subject, text, {"outcome": "unreadable", "kind": "item"})
+    message = unreadable_message(services.environment, key, reason)
+    tell_daily(services, f"{key['pk']} {key['sk']}", message, {"outcome": "unreadable", "kind": "item"})
 
 
-def unreadable_message(table: str, key: Key, reason: str) -> tuple[str, str]:
-    """Subject and text for an item that cannot be read."""
-    wanted = json.dumps({name: {"S": value} for name, value in key.items()}).replace("'", "'\\''")
+def unreadable_message(environment: Environment, key: Key, reason: str) -> Message:
+    """For an item that cannot be read."""
+    wanted = json.dumps({name: {"S": value} for name, value in key.items()})
     item, kind = f"{key['pk']} {key['sk']}", key["sk"].partition("#")[0]
     means = say(f"unreadable.means.{kind}") if knows(f"unreadable.means.{kind}") else say("unreadable.means.others")
-    lines = [
-        say("unreadable.first", reason=cut(reason, CAUSE_IN_MAIL)),
-        "",
-        f"  {say('unreadable.where', table=table, item=item)}",
-        f"  {means}",
-        "",
-        NEXT_STEPS,
-        f"  {say('unreadable.next')}",
-        f"  aws dynamodb get-item --consistent-read --table-name {table} --key '{wanted}'",
-        f"  {say('unreadable.mend')}",
-    ]
-    return subject_line(say("unreadable.subject", item=item)), "\n".join(lines)
+    command = (
+        f"aws dynamodb get-item --region {environment.region} --consistent-read --table-name {environment.table}"
+        f" --key {shlex.quote(wanted)}"
+    )
+    return Message(
+        urgency="now" if kind == "LEASE" else "tomorrow",
+        what=say("unreadable.what"),
+        about=item,
+        zone=environment.time_zone,
+        facts=[
+            say("unreadable.reason", reason=cut(reason, CAUSE_IN_MAIL)),
+            say("unreadable.where", table=environment.table, item=item),
+            means,
+        ],
+        sections=[steps([say("unreadable.next"), Command(command), say("unreadable.mend")])],
+    )

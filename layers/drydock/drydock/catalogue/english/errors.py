@@ -41,6 +41,16 @@ SENTENCES = {
     "advice.ImageTimedOutError": (
         "No patch without a good backup: raise policy.deadlines.imageSeconds if volumes are large."
     ),
+    "advice.ImageNotReadyError": "See in EC2 why the image is not finished, then start the roll again.",
+    "advice.EarlierImageNotReadyError": "See in EC2 why the earlier image is not finished, then start again.",
+    "advice.SnapshotsNotReadyError": "See in EC2 why no snapshot of the image begins, then start again.",
+    "advice.ImageRebootUnprovedError": (
+        "See on the machine whether it has rebooted: EC2 may yet reboot it for the image. Then start anew."
+    ),
+    "advice.PatchedWithoutBackupError": (
+        "There is no image to go back to: make one by hand now, or let the policy wait until it is available "
+        "(backup.before.wait)."
+    ),
     "advice.InstanceStartFailedError": "Start the machine by hand to see EC2's reason; check KMS keys and capacity.",
     "advice.StartTimedOutError": "Look at the instance in EC2; raise policy.deadlines.startSeconds if it is just slow.",
     "advice.StopTimedOutError": "Look at the instance in EC2; raise policy.deadlines.stopSeconds if it is just slow.",
@@ -60,6 +70,9 @@ SENTENCES = {
     "advice.HookFailedError": "Look at the hook's output in the log bucket.",
     "advice.HealthCheckFailedError": "The machine is patched but its health probe fails: look at it now.",
     "advice.PatchStateNotReadyError": "Run a Scan to see what is installed.",
+    "advice.PatchingNotReadyError": (
+        "See what else patches the machine (an association, a window), and let one of them do it."
+    ),
     "advice.PatchesStillMissingError": "Look at the installation's output for each patch that is missing.",
     "advice.PatchesRejectedError": "Remove the patches that the reason names, or reject them no longer.",
     "advice.OperatingSystemEndedError": (
@@ -137,4 +150,20 @@ SENTENCES = {
     "left_out.InstanceUnmanagedError": "{count:#} not managed by Systems Manager",
     "left_out.InstanceNotRunningError": "{count:#} stopped, where a Scan starts nothing",
     "left_out.InstanceDoneError": "{count:#} done already",
+    # Causes.
+    "patching.just_over": (
+        "{machine}: AWS-RunPatchBaseline ended at {moment} UTC, and another run of it has to wait for two minutes"
+    ),
+    # Machines that a hook has drained, and whose execution was killed.
+    "drained.pending": (
+        "It was drained: Drydock sends {document}, and tells of it where that does not let it work again."
+    ),
+    "drained.left": (
+        "it may be drained still: {drained} was sent, and {document} was not. Let it work again, once it runs, with "
+        "`aws ssm send-command --document-name {document} --instance-ids {machine}`"
+    ),
+    "drained.unsure": (
+        "it may be drained still: {drained} was sent, and whether {document} did its work is not known. Look, and let "
+        "it work again with `aws ssm send-command --document-name {document} --instance-ids {machine}`"
+    ),
 }

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.english import errors, reboots, shared
+from drydock.catalogue.english import (
+    approval,
+    errors,
+    group,
+    machine,
+    plans,
+    reboots,
+    report_page,
+    request,
+    run,
+    shared,
+)
 from drydock.catalogue.language import Language
 
 
@@ -23,6 +34,10 @@ def _time(moment: datetime) -> str:
 
 def _day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%H:%M}"
 
 
 def _span(minutes: int) -> str:
@@ -48,11 +63,23 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 
 
 ENGLISH = Language(
-    sentences=_all(shared.SENTENCES, errors.SENTENCES, reboots.SENTENCES),
+    sentences=_all(
+        approval.SENTENCES,
+        errors.SENTENCES,
+        group.SENTENCES,
+        machine.SENTENCES,
+        plans.SENTENCES,
+        reboots.SENTENCES,
+        report_page.SENTENCES,
+        request.SENTENCES,
+        run.SENTENCES,
+        shared.SENTENCES,
+    ),
     number=_number,
     form=_form,
     time=_time,
     day=_day,
+    clock=_clock,
     span=_span,
     listing=_listing,
 )

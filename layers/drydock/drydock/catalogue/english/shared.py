@@ -3,15 +3,45 @@
 SENTENCES = {
     "heading.next": "What to do next",
     "heading.where": "Where to look",
-    "where.execution": "Execution: {link}",
+    "where.execution": "Execution",
+    "where.place": "Account {account}, Region {region}; times in {zone}",
+    # What somebody who is woken has to do.
+    "first.now": "Act now: {what}.",
+    "first.tomorrow": "Look tomorrow: {what}.",
+    "first.nothing": "Nothing to do: {what}.",
+    "subject.now": "Drydock, act now: {what}",
+    "subject.tomorrow": "Drydock, look tomorrow: {what}",
+    "subject.nothing": "Drydock: {what}",
+    "subject_about": "{subject} ({about})",
+    "moment": "{moment:time}",
+    "number": "{count:number}",
+    "names": "{names:list}",
+    "topic.refused": "The topic {topic} takes no messages, so this one comes here: {reason}",
     "machine.named": "{name} ({id})",
     "cut": "… (cut: the message is longer than can be sent)",
     # What became of a machine's patches.
+    "image.heading": "Images",
+    "image.ended_badly": "Image {image} {moment} patching of {machine} {reason}.",
+    "image.pending_in_report": (
+        "{count:number} of them may still end: the report is completed then, and you hear of one that fails."
+    ),
+    "image.failed": "an image of {machine} failed",
+    "image.left.after": "The machine is as it was left, but has no image of what it is now.",
+    "image.left.patched": "The machine was patched without a backup: the policy let the installation begin before.",
+    "image.left.before": "Nothing was installed on the machine.",
+    "image.next": "Make an image by hand (aws ec2 create-image), or start the execution anew.",
+    "image.of_machine": "Image {moment}: {id}, {state}, {consistency}",
+    "image.state.available": "available",
+    "image.state.pending": "pending still",
+    "image.state.timed_out": "not finished at its deadline",
+    "image.crash_consistent": "crash-consistent: the machine ran on",
+    "image.at_rest": "nothing was written meanwhile",
     "verdict.compliant": "nothing is missing",
     "verdict.failed": "the installation failed; patches are missing",
     "verdict.non_compliant": "patches are installed that the baseline rejects",
     "verdict.not_patched": "nothing was installed",
     "verdict.patched_reported_failed": "nothing is missing, although the installation reported failure",
+    "verdict.patched_without_backup": "patched, but the image before patching failed",
     "verdict.pending_reboot": "installed; a reboot is still pending",
     "verdict.scanned": "looked at only",
     "verdict.still_missing": "patches are still missing",
@@ -32,8 +62,8 @@ SENTENCES = {
     "wanted.Scan": "scan",
     "wanted.UpdateAgents": "update the agents of",
     # An item of the table that cannot be read, or worked with.
-    "unreadable.subject": "Drydock: item {item} cannot be read",
-    "unreadable.first": "An item of Drydock's table cannot be worked with: {reason}",
+    "unreadable.what": "an item of Drydock's table cannot be read",
+    "unreadable.reason": "Reason: {reason}",
     "unreadable.where": "Table {table}, item {item}",
     "unreadable.means.LEASE": (
         "What it is about is not given back: nothing is started, stopped or put into service there."
@@ -41,8 +71,6 @@ SENTENCES = {
     "unreadable.means.RUN": "The run is neither ended nor reported.",
     "unreadable.means.RESULT": "What became of the machine or group may not have been told.",
     "unreadable.means.others": "Others are not hindered by it.",
-    "unreadable.next": (
-        "Look at what it is about first: a machine's power, a group's members and sizes. Then look at the item:"
-    ),
+    "unreadable.next": "Look at what it is about: a machine's power, a group's members and sizes. Then at the item:",
     "unreadable.mend": "Mend it, or delete it once nothing is held by it. You hear of it daily until then.",
 }

@@ -1,0 +1,122 @@
+"""What the page of a report takes: `python -m benchmarks.report_page 1000`, in a process of its own for each size.
+
+The machines are as bad as they get: each failed after every step, with long texts. It prints the page's size, its
+processor time and the most memory that the process had.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drydock.run.outcomes import MACHINE_OUTCOMES
+from drydock.run.report_page import report_page
+from drydock.times import to_text
+
+SIZES = (1_000, 10_000)
+MOST_BYTES, MOST_SECONDS, MOST_MEGABYTES = 3_000_000, 30, 512
+_START = datetime(2026, 1, 13, 1, tzinfo=UTC)
+_EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution"
+_LONG = "the installation said <why> & more, at length; " * 40
+
+
+def make_report(count: int) -> Any:
+    """A report of so many machines, all of which failed late."""
+    machines = [_machine(number) for number in range(count)]
+    end = _START + timedelta(hours=6)
+    return {
+        "schema": 1,
+        "runId": "night",
+        "execution": f"{_EXECUTION}:drydock-MaintenanceRun:night",
+        "outcome": "failed",
+        "planOnly": False,
+        "asked": {
+            "targets": [{"key": "tag:Patch Group", "values": ["web"]}],
+            "window": {"windowId": "mw-0123456789abcdef0", "name": "nightly", "executionId": "e"},
+            "operation": "Install",
+            "policy": {"maxErrors": count},
+            "follows": "",
+            "resumes": "",
+            "startedBy": "",
+        },
+        "timeZone": "Asia/Tokyo",
+        "startedAt": to_text(_START),
+        "endedAt": to_text(end),
+        "minutes": 360,
+        "predictedEnd": to_text(end),
+        "lastAdmission": to_text(end),
+        "end": to_text(end),
+        "insideWindow": True,
+        "minutesAfterEnd": 0,
+        "soakUntil": "",
+        "waves": [],
+        "planned": count,
+        "counts": {outcome: count if outcome == "failed" else 0 for outcome in MACHINE_OUTCOMES},
+        "machines": machines,
+        "groups": [],
+        "leftOut": [
+            {
+                "instanceId": f"i-{number:x}",
+                "name": "left",
+                "error": "InstanceExcludedError",
+                "reason": f"{number} {_LONG}",
+            }
+            for number in range(count)
+        ],
+        "failure": None,
+        "closed": None,
+        "approval": None,
+        "warnings": [],
+        "tooLong": [],
+        "snapshotId": "",
+        "planHash": "",
+        "next": [],
+    }
+
+
+def _machine(number: int) -> Any:
+    begin = _START + timedelta(seconds=number)
+    return {
+        "instanceId": f"i-{number:017x}",
+        "name": f"a machine with a long name, number {number}",
+        "groupName": "",
+        "wave": 0,
+        "isPlanned": True,
+        "outcome": "failed",
+        "verdict": "still_missing",
+        "error": "PatchesStillMissingError",
+        "cause": _LONG,
+        "seconds": 3_600,
+        "expectedSeconds": 1_800,
+        "execution": f"{_EXECUTION}:drydock-PatchInstance:night-i-{number:017x}",
+        "startedAt": to_text(begin),
+        "endedAt": to_text(begin + timedelta(hours=1)),
+    }
+
+
+def measure(count: int) -> tuple[int, float, float]:
+    """Bytes, seconds of processor time, and megabytes of the process at most."""
+    report = make_report(count)
+    began = time.process_time()
+    size = len(report_page(report).encode())
+    seconds = time.process_time() - began
+    return size, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print one line for each size, each measured in a process of its own."""
+    sizes = [int(one) for one in sys.argv[1:]] or list(SIZES)
+    if len(sizes) > 1:
+        for size in sizes:
+            subprocess.run([sys.executable, "-m", "benchmarks.report_page", str(size)], check=True)
+        return
+    found, seconds, megabytes = measure(sizes[0])
+    print(f"{sizes[0]:,} machines: {found:,} bytes, {seconds:.2f} s of processor time, {megabytes:.0f} MB at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Machines that a hook has drained, and whose execution is over: they are let back to work, or people are told how."""
+
+from __future__ import annotations
+
+from drydock.aws.services import Services
+from drydock.catalogue.saying import say
+from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError
+from drydock.log import logger
+from drydock.machine.commands import Command, send_again
+from drydock.machine.power import GONE
+from drydock.records import intents
+from drydock.records.leases import REFUSED, Intent, Lease
+from drydock.records.results import Work
+
+_NOT_SENT = (AwsCallFailedError, CommandNotDeliveredError, DocumentError)
+
+
+def may_be_drained(lease: Lease) -> bool:
+    """Whether the hook before anything may have begun, and the policy has one that lets the machine work again."""
+    drain = lease.intents.get(intents.hook("beforeAnything"))
+    return drain is not None and REFUSED not in drain.facts and bool(lease.journal.get("onExit"))
+
+
+def _sent_hook(lease: Lease) -> Intent | None:
+    """The hook on exit, if the flow or a pass has announced it: it is not sent twice."""
+    return lease.intents.get(intents.GIVE_BACK_TO_WORK) or lease.intents.get(intents.hook("onExit"))
+
+
+def can_work_again(services: Services, lease: Lease) -> bool:
+    """Whether the hook on exit is still to be sent to a running machine that was drained, and its agent is online."""
+    if not may_be_drained(lease) or _sent_hook(lease) is not None:
+        return False
+    agent = services.ssm.find_agent(lease.instance_id)
+    return agent is not None and agent.online
+
+
+def let_work_again(services: Services, lease: Lease) -> None:
+    """Send the hook on exit, once: a later pass waits for its end as for any command of the lease."""
+    document = str(lease.journal["onExit"])
+    pinned = lease.journal.get("documents", {}).get(document)
+    try:
+        send_again(services, lease, Command(intents.GIVE_BACK_TO_WORK, "hook", document, {}, pinned=pinned), 1)
+    except _NOT_SENT as error:
+        logger.warning("no hook on exit", instance=lease.instance_id, error=str(error))
+
+
+def describe_drained(services: Services, lease: Lease, power: str) -> list[str]:
+    """What people have to do about a machine that was drained; nothing where it works again, or is gone."""
+    if not may_be_drained(lease) or power in ("gone", *GONE):
+        return []
+    hook = _sent_hook(lease)
+    names = {
+        "document": str(lease.journal["onExit"]),
+        "drained": str(lease.intents[intents.hook("beforeAnything")].facts["document"]),
+        "machine": lease.instance_id,
+    }
+    if hook is None or not hook.id:
+        return [say("drained.left", **names)]
+    invocation = services.ssm.find_invocation(lease.instance_id, hook.id, str(lease.journal["platform"]))
+    if invocation is None or not invocation.succeeded:
+        return [say("drained.unsure", **names)]
+    return []
+
+
+def is_left_drained(work: Work | None) -> bool:
+    """Whether `describe_drained` had something to say when the machine was given back."""
+    return work is not None and intents.hook("beforeAnything") in work.times and bool(work.problems)

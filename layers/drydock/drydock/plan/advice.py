@@ -1,0 +1,90 @@
+"""What would make all of a plan fit that does not, with figures. All of it is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from drydock.catalogue.saying import say
+from drydock.plan.plans import (
+    Plan,
+    PlannedMachine,
+    at_another_time,
+    count_outside,
+    estimate_of,
+    members_of,
+    slots_of,
+)
+from drydock.request.policy import MOST_BATCH, Policy
+
+_MINUTES = 5
+_MOST_MINUTES = 48 * 60
+
+
+def advise(plan: Plan, start: datetime, end: datetime, last_admission: datetime) -> list[str]:
+    """What to change so that every machine is expected to fit, a sentence for each way; none where all do.
+
+    Each way is enough by itself. What fits into no window of this length is not its concern: `find_too_long` tells.
+    """
+
+    def is_enough(changed: Plan, more: timedelta = timedelta()) -> bool:
+        moved = at_another_time(changed, start, end + more, last_admission + more)
+        return not any(count_outside(machine) for machine in moved["machines"] if _fits_alone(machine, end - start))
+
+    machines = [machine for machine in plan["machines"] if _fits_alone(machine, end - start)]
+    if not any(map(count_outside, machines)):
+        return []
+    at_once = slots_of(plan["policy"]["maxConcurrency"], len(plan["machines"]), 1)
+    concurrency = _least(range(at_once + 1, len(plan["machines"]) + 1), lambda n: is_enough(_at_once(plan, n)))
+    batch = _least(_batches(plan, machines), lambda n: is_enough(_in_batches(plan, n)))
+    steps = range(_MINUTES, _MOST_MINUTES + 1, _MINUTES)
+    minutes = _least(steps, lambda n: is_enough(plan, timedelta(minutes=n)))
+    return [
+        *([say("plan.advice.batch", count=batch)] if batch else ()),
+        *([say("plan.advice.concurrency", count=concurrency)] if concurrency else ()),
+        *([say("plan.advice.time", minutes=minutes)] if minutes else ()),
+    ]
+
+
+def _fits_alone(machine: PlannedMachine, room: timedelta) -> bool:
+    return timedelta(seconds=estimate_of(machine).least) <= room
+
+
+def _least(numbers: Sequence[int], is_enough: Callable[[int], bool]) -> int:
+    """The least of the numbers that is enough, where a greater one is, too; 0 when none is."""
+    if not numbers or not is_enough(numbers[-1]):
+        return 0
+    low, high = 0, len(numbers) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if is_enough(numbers[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return numbers[low]
+
+
+def _batches(plan: Plan, machines: Sequence[PlannedMachine]) -> range:
+    """Larger batches that groups would take: each keeps a member in service, and what `minHealthy` asks for stays."""
+    policy = plan["policy"]
+    sizes = [len(members_of(machine)) for machine in machines if "roll" in machine and count_outside(machine)]
+    if not sizes or policy["minHealthy"] != "":
+        return range(0)
+    return range(policy["batch"] + 1, min(min(sizes) - 1, MOST_BATCH) + 1)
+
+
+def _at_once(plan: Plan, concurrency: int) -> Plan:
+    return {**plan, "policy": cast(Policy, {**plan["policy"], "maxConcurrency": concurrency})}
+
+
+def _in_batches(plan: Plan, batch: int) -> Plan:
+    """The same plan with other batches. The slowest members decide, and a roll has its turns sorted by that."""
+    machines: list[PlannedMachine] = []
+    for machine in plan["machines"]:
+        if "roll" in machine:
+            turns = machine["roll"]["turns"][: -(-len(members_of(machine)) // batch)]
+            machines.append({**machine, "roll": {**machine["roll"], "turns": turns}})
+        else:
+            machines.append(machine)
+    return {**plan, "machines": machines, "policy": cast(Policy, {**plan["policy"], "batch": batch})}

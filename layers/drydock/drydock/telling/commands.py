@@ -1,0 +1,18 @@
+"""The command lines that messages print. Each works when it is pasted: stack, Region and what it needs are in it."""
+
+from __future__ import annotations
+
+import shlex
+
+from drydock.telling.message import Command
+from drydock.telling.text import Location
+
+
+def drydock(location: Location, *arguments: str) -> Command:
+    """A line of Drydock's own command."""
+    return Command(shlex.join(["drydock", *arguments, "--stack", location.stack, "--region", location.region]))
+
+
+def aws(location: Location, *arguments: str) -> Command:
+    """A line of the AWS CLI."""
+    return Command(shlex.join(["aws", *arguments, "--region", location.region]))

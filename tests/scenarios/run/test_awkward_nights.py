@@ -1,0 +1,186 @@
+"""Nights that people have had: what Drydock makes of each, and what it says of it."""
+
+from __future__ import annotations
+
+from tests.scenarios.run.nights import assert_ended_as_expected, play_night, states_of
+
+SHORT_SCHEDULE = """
+description: A window for a trial opens every five minutes and lasts two hours; nobody has switched it off.
+limit: 6h
+begins: "2026-01-13T09:00:00+09:00"
+parameters:
+  WindowSchedule: rate(5 minutes)
+  WindowDurationHours: 2
+  WindowTargetTagKey: Patch Group
+  WindowTargetTagValue: trial
+  TimeZone: Asia/Tokyo
+window:
+  executions:
+    - expect: {outcome: succeeded, counts: {succeeded: 1}}
+    - expect: {outcome: succeeded, counts: {alreadyCompliant: 1}}
+    - expect: {outcome: succeeded, counts: {alreadyCompliant: 1}}
+instances:
+  - {name: one, tags: {Patch Group: trial}, missing: 4, expect: {run: already_compliant, images: 2, missing: 0}}
+"""
+
+
+def test_a_window_that_opens_while_its_run_works_is_skipped_and_the_schedule_is_told() -> None:
+    night = play_night(SHORT_SCHEDULE)
+
+    (one,) = night.machines
+    assert not night.differences and [execution.status for execution in one.executions] == ["SUCCEEDED"] * 3
+    assert sum("skipped" in message.body for message in night.messages) > 3
+    assert any("its schedule is shorter than it lasts" in warning for warning in night.runs[0].plan["warnings"])
+
+
+STUCK = """
+description: Commands that never end, agents that never answer, an old patch state, a reboot that stays pending.
+limit: 40h
+parameters: {WindowDurationHours: 8, TimeZone: UTC}
+policy: {maxErrors: 9, maxConcurrency: 9}
+window: {executions: [{expect: {outcome: failed, counts: {failed: 5, succeeded: 2}}}]}
+instances:
+  - name: endless
+    missing: 3
+    wrong: [never_ends]
+    tags: &on {WinUpdate: "ON"}
+    expect: {outcome: failed, error: CommandTimedOutError, power: running, missing: 3, run: failed}
+  - name: endless-started
+    power: stopped
+    missing: 3
+    wrong: [never_ends]
+    tags: *on
+    expect: {outcome: failed, error: CommandTimedOutError, power: stopped, missing: 3, run: failed}
+  - name: silent
+    platform: Windows
+    missing: 3
+    wrong: [agent_lost]
+    tags: *on
+    expect: {outcome: failed, error: CommandTimedOutError, power: stopped, run: failed}
+  - name: undelivered
+    missing: 3
+    wrong: [delivery_timeout]
+    tags: *on
+    expect: {outcome: failed, error: CommandNotDeliveredError, images: 0, missing: 3, run: failed}
+  - name: old-state
+    missing: 3
+    wrong: [stale_patch_state]
+    tags: *on
+    expect: {outcome: failed, verdict: unknown, error: VerdictUnknownError, missing: 0, run: failed}
+  - name: pending
+    platform: Windows
+    missing: 3
+    wrong: [stays_pending_reboot]
+    tags: *on
+    expect: {outcome: succeeded, verdict: pending_reboot, missing: 0, run: succeeded}
+  - {name: fine, missing: 3, tags: *on, expect: {outcome: succeeded, verdict: compliant, run: succeeded}}
+faults:
+  # Until somebody looks after a machine whose agent never speaks again, Drydock keeps it.
+  - stopInstance: {instance: silent, at: 20h}
+"""
+
+
+def test_what_hangs_holds_up_no_other_and_each_is_told_by_what_it_hangs_on() -> None:
+    night = play_night(STUCK)
+
+    assert_ended_as_expected(night)
+    assert night.runs[0].report["insideWindow"] is False, "the silent one is held beyond the window"
+    held = [message for message in night.messages if "silent (i-" in message.subject]
+    assert len(held) == 2, "that it failed, and that it could not be given back"
+
+
+NO_EVIDENCE = """
+description: The installation fails, and so does the scan that would prove what is installed.
+parameters: {WindowDurationHours: 4, TimeZone: UTC}
+window: {executions: [{expect: {outcome: failed, counts: {failed: 1}}}]}
+instances:
+  - name: both
+    missing: [openssl, kernel]
+    wrong: [install_error, scan_fails]
+    tags: {WinUpdate: "ON"}
+    expect: {outcome: failed, verdict: unknown, error: VerdictUnknownError, missing: 2, images: 1, run: failed}
+"""
+
+
+def test_where_nothing_proves_what_is_installed_people_hear_that_the_installation_failed_too() -> None:
+    night = play_night(NO_EVIDENCE)
+
+    assert_ended_as_expected(night)
+    for message in night.messages:
+        said = " ".join(message.body.split())
+        assert "no fresh patch state, and the installation reported failure (exit code 1)" in said
+
+
+SECOND_DOES_NOT_FIT = """
+description: The first night, two hours, two ordinary Windows servers one after the other; nothing is known of them.
+parameters: {WindowDurationHours: 2, TimeZone: UTC}
+window: {executions: [{expect: {outcome: incomplete, counts: {succeeded: 1, notAttempted: 1}}}]}
+instances:
+  - {name: files, platform: Windows, missing: 3, durations: &slow {boot: 4m, install: 25m, reboot: 6m, image: 12m},
+     tags: &on {WinUpdate: "ON"}, expect: {run: succeeded, missing: 0}}
+  - {name: mail, platform: Windows, missing: 3, durations: *slow, tags: *on, expect: {run: not_attempted, missing: 3}}
+"""
+
+
+def test_what_may_end_after_the_window_is_left_for_the_next_and_the_plan_says_what_would_help() -> None:
+    night = play_night(SECOND_DOES_NOT_FIT)
+
+    assert_ended_as_expected(night)
+    (run,) = night.runs
+    assert run.report["insideWindow"] is True
+    assert run.plan["advice"][0] == "All would be expected to fit with 2 at once (maxConcurrency)"
+    (mail,) = night.messages
+    assert "All would be expected to fit with 2 at once (maxConcurrency)." in " ".join(mail.body.split())
+
+
+OTHER_PATCHES = """
+description: The canary is in one patch group, the other machine in another; AWS keeps a snapshot for each.
+parameters: {WindowDurationHours: 2, TimeZone: UTC}
+policy: {canary: {tag: Canary}}
+window: {executions: [{expect: {outcome: succeeded, counts: {succeeded: 2}}}]}
+instances:
+  - {name: canary, missing: 2, tags: {WinUpdate: "ON", Patch Group: a, Canary: "yes"}, expect: {run: succeeded}}
+  - {name: other, missing: 2, tags: {WinUpdate: "ON", Patch Group: b}, expect: {run: succeeded}}
+"""
+
+
+def test_patches_that_no_canary_has_proved_are_told() -> None:
+    night = play_night(OTHER_PATCHES)
+
+    assert_ended_as_expected(night)
+    assert any("nobody has proved the patches of other" in warning for warning in night.runs[0].plan["warnings"])
+    assert any("nobody has proved the patches of other" in " ".join(one.body.split()) for one in night.messages)
+
+
+NO_IMAGE = """
+description: EC2 refuses images, for good, for a name that is taken, for a while, and only after the installation.
+limit: 12h
+parameters: {WindowDurationHours: 6, TimeZone: UTC}
+policy: {maxConcurrency: 5, maxErrors: 10}
+window: {executions: [{expect: {outcome: failed, counts: {failed: 2, succeeded: 2}}}]}
+instances:
+  - name: quota
+    missing: 2
+    tags: &on {WinUpdate: "ON"}
+    expect: {outcome: failed, error: AwsCallFailedError, verdict: not_patched, images: 0, missing: 2, run: failed}
+  - {name: taken, missing: 2, tags: *on, expect: {verdict: compliant, images: 2, run: succeeded}}
+  - {name: busy, missing: 2, tags: *on, expect: {verdict: compliant, images: 2, run: succeeded}}
+  - name: later
+    missing: 2
+    tags: *on
+    expect: {outcome: failed, error: AwsCallFailedError, verdict: compliant, images: 1, missing: 0, run: failed}
+faults:
+  - failCall: {call: "ec2:CreateImage", instance: quota, times: 50, error: SnapshotLimitExceeded}
+  - failCall: {call: "ec2:CreateImage", instance: taken, times: 1, error: InvalidAMIName.Duplicate}
+  - failCall: {call: "ec2:CreateImage", instance: busy, times: 4, error: ConcurrentSnapshotLimitExceeded}
+  - failCall: {call: "ec2:CreateImage", instance: later, occurrence: 2, times: 50, error: SnapshotLimitExceeded}
+"""
+
+
+def test_without_its_image_nothing_is_installed_and_what_passes_is_waited_for() -> None:
+    night = play_night(NO_IMAGE)
+
+    assert_ended_as_expected(night)
+    assert "Install Patches" not in states_of(night, "quota")
+    said = [" ".join(message.body.split()) for message in night.messages]
+    assert all("SnapshotLimitExceeded" in text for text in said)

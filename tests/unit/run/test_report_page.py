@@ -1,0 +1,223 @@
+"""The page of a report: what a person reads of a run, and that nothing that came from a machine is more than text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drydock.records.runs import Place
+from drydock.run.report_page import MOST_MACHINES, by_trouble, report_page
+from drydock.times import to_text
+from tests.unit.fakes import START
+from tests.unit.records.recorded import RUN_ID, a_run
+from tests.unit.run.test_reports import (
+    ALL_WELL,
+    CLOSED_BY_BUDGET,
+    after,
+    approval,
+    failed_place,
+    ident,
+    make_plan,
+    place,
+    planned_machine,
+    report_of,
+)
+
+_VOID = {"meta", "br", "rect", "line", "path"}
+
+
+class _Page(HTMLParser):
+    """What a browser makes of a page: its elements with their attributes, its texts, and whether all is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def page_of(places: Sequence[Place] = (), **more: Any) -> str:
+    report: Any = report_of(places, **more)
+    return report_page(report)
+
+
+def read(places: Sequence[Place] = (), **more: Any) -> _Page:
+    return _Page(page_of(places, **more))
+
+
+def test_the_page_says_what_became_of_the_run_and_of_each_machine() -> None:
+    page = read([place(1), failed_place(2), place(3, "busy", cause="held by another")])
+
+    assert page.open == []
+    assert "Run nightly: failed" in page.text
+    for words in ("web-1", "web-2", "web-3", "no image could be made", "image ami-1 is failed", "held by another"):
+        assert words in page.text
+
+
+def test_the_policy_lets_in_the_one_style_sheet_and_nothing_else() -> None:
+    page = page_of(ALL_WELL)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    (policy,) = [
+        attributes["content"]
+        for tag, attributes in _Page(page).elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+
+    assert policy.split("; ") == [
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "form-action 'none'",
+        "base-uri 'none'",
+    ]
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_runs() -> None:
+    page = read([place(1), failed_place(2)], plan=make_plan(leftOut=[LEFT_OUT]))
+
+    assert not {tag for tag, _ in page.elements} & {"script", "link", "img", "iframe", "object", "base", "form"}
+    for _, attributes in page.elements:
+        assert not {name for name in attributes if name.startswith("on") or name in ("src", "style", "srcset")}
+        assert "href" not in attributes or attributes["href"].startswith("https://")
+
+
+LEFT_OUT = {"instanceId": ident(9), "name": "old", "error": "InstanceUnmanagedError", "reason": "no agent answers"}
+EVIL = (
+    "</script><svg onload=alert(1)>",
+    "</style><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "\u202egnp.exe\u202c",
+    "\ud800 alone",
+    "]]><!--",
+    "{count:number} {0} %s",
+)
+texts = st.sampled_from(EVIL) | st.text(st.characters(), max_size=40)
+
+
+@given(texts, texts, texts, texts, texts)
+def test_texts_of_others_are_never_more_than_text(name: str, cause: str, reason: str, value: str, by: str) -> None:
+    plan = make_plan(
+        machines=[planned_machine(1, name=name), planned_machine(2), planned_machine(3, name=name)],
+        leftOut=[{**LEFT_OUT, "name": name, "reason": reason}],
+        warnings=[reason],
+        targets=[{"key": value, "values": [value]}],
+        window={"windowId": "mw-0", "executionId": "e", "name": name, "start": to_text(START), "end": to_text(START)},
+    )
+    run = a_run(approval=approval("approved", name=by, reason=reason))
+    approved = a_run(approval=approval("approved"))
+    harmless = read([place(1), failed_place(2)], plan=make_plan(leftOut=[LEFT_OUT], warnings=["w"]), run=approved)
+
+    page_text = page_of([place(1, cause=cause), place(2, "failed", error=reason, cause=cause)], plan=plan, run=run)
+    page = _Page(page_text)
+
+    page_text.encode()
+    assert page.open == []
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in harmless.elements} | {"details", "summary", "div"}
+    assert {key for _, attributes in page.elements for key in attributes} <= {
+        key for _, attributes in harmless.elements for key in attributes
+    }
+    assert not set(page_text) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+
+
+def test_machines_with_trouble_come_first() -> None:
+    places = [
+        place(1),
+        failed_place(2),
+        place(3, verdict="non_compliant"),
+        place(4, "busy"),
+        place(5, "already_compliant"),
+    ]
+    report = report_of(places, plan=make_plan(6))
+
+    ordered = [machine["instanceId"] for machine in by_trouble(report["machines"])]
+
+    assert ordered == [ident(number) for number in (2, 3, 6, 4, 1, 5)]
+
+
+def test_of_many_machines_those_with_trouble_are_shown_and_the_others_counted() -> None:
+    count = MOST_MACHINES + 234
+    places = [place(number) for number in range(1, count)]
+
+    page = read([*places, failed_place(count)], plan=make_plan(count))
+
+    rows = [attributes for tag, attributes in page.elements if tag == "th" and attributes.get("scope") == "row"]
+    assert len(rows) == MOST_MACHINES + 1  # the wave
+    assert f"web-{count}" in page.text
+    assert "And 234 more machines: 234 succeeded." in page.text
+
+
+def test_what_was_not_attempted_or_left_out_is_told_reason_by_reason() -> None:
+    page = read([place(1)], plan=make_plan(leftOut=[LEFT_OUT]), run=a_run(closed=CLOSED_BY_BUDGET))
+
+    assert "2 machines BudgetSpentError: 2 failed, and the policy allows 1 web-2, web-3" in page.text
+    assert "1 machine InstanceUnmanagedError: no agent answers old" in page.text
+
+
+def test_durations_stand_beside_what_was_expected() -> None:
+    page = read(ALL_WELL)
+
+    assert "10 of 10" in page.text
+    assert "Wave 1 3 09:00 to 09:10 09:01 to 09:11" in re.sub(r"\b\d\d:(\d\d)", r"09:\1", page.text)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"run": a_run(plan=None), "failure": {"error": "InvalidInputError", "cause": "no targets"}},
+        {"run": a_run(approval=approval())},
+        {"plan": make_plan(0, waves=[], machines=[])},
+        {"plan": make_plan(window=None, predictedEnd="", tooLong=["web-1 needs 9 hours"])},
+        {"ended": 200},
+    ],
+)
+def test_every_run_has_a_page(more: dict[str, Any]) -> None:
+    page = read([], **more)
+
+    assert page.open == []
+    assert RUN_ID in page.text
+
+
+def test_the_timeline_shows_each_machine_that_was_worked_on_and_the_moments_of_the_run() -> None:
+    soaked = a_run(
+        soak_until=after(25), approval=approval("approved"), closed={**CLOSED_BY_BUDGET, "at": to_text(after(40))}
+    )
+    waves = [{"key": "0", "count": 1, "isCanary": True}, {"key": "1", "count": 2, "isCanary": False}]
+    machines = [planned_machine(1), planned_machine(2, wave=1), planned_machine(3, wave=1)]
+    places = [place(1, admitted=after(6), ended=after(15)), failed_place(2, admitted=after(26), ended=after(39))]
+
+    page = read(places, plan=make_plan(machines=machines, waves=waves), run=soaked)
+
+    assert "Machines over time 2 machines were worked on" in page.text
+    for words in ("Canary", "Wave 2", "soak from", "gates again", "closed", "last admission", "end of the window", "✕"):
+        assert words in page.text
+    assert len([1 for tag, attributes in page.elements if attributes.get("class") == "bar edge"]) == 2

@@ -35,7 +35,6 @@ rehearse: $(READY) ## Patch the default fleet on the embedded account
 messages: $(READY) ## Print every message that people would get in the rehearsed nights (FLEETS="FILE …" for others)
 	@$(BIN)/python -m tools.messages $(FLEETS)
 
-test: $(READY) ## Run the tests (about nine minutes on two cores)
 test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)

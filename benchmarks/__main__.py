@@ -26,12 +26,26 @@ few s:    seconds in which fewer than {MEMBERS - 1} were healthy in service
 most out: members that were out at the same time, at most
 states:   state transitions of all executions"""
 
-HEADINGS = ("machine", "flow", "minutes", "work", "pause", "idle s", "power", "states", "calls", "runs", "1,000 cost")
-WIDTHS = (16, 14, 8, 6, 6, 7, 8, 7, 14, 6, 12)
+HEADINGS = (
+    "machine",
+    "flow",
+    "place",
+    "out",
+    "work",
+    "pause",
+    "idle s",
+    "power",
+    "states",
+    "calls",
+    "runs",
+    "1,000 cost",
+)
+WIDTHS = (18, 14, 6, 6, 6, 6, 7, 8, 7, 14, 6, 12)
 
 EXPLANATION = """\
 One machine, on average over five of different speeds.
-minutes: from start to end of the execution, of which
+place:   minutes from its admission until it has its power again and its place in a run is free, of which
+out:     minutes in which a machine that ran did not serve
 work:    minutes in which something was done to or by the machine: power changes, boots, images, commands
 pause:   minutes that AWS-RunPatchBaseline demands between two of its runs
 idle s:  seconds of neither
@@ -92,6 +106,7 @@ def _describe(cost: Cost) -> tuple[str, ...]:
         cost.kind,
         cost.flow,
         f"{cost.average('duration') / 60:.1f}",
+        f"{cost.average('out') / 60:.1f}",
         f"{cost.average('work') / 60:.1f}",
         f"{cost.average('pause') / 60:.1f}",
         f"{cost.average('idle'):.0f}",

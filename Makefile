@@ -32,7 +32,7 @@ help: ## Show this list
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
-test: $(READY) ## Run the tests (about nine minutes on two cores)
+test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)
 
@@ -77,8 +77,8 @@ coverage: $(READY) ## Run the tests and print the lines, and the pairs of a call
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/covered.py .covered $(BEFORE)
 
-bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account (JSON=FILE for programs, WRITE=1 writes the tables into docs/benchmarks.md)
+	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
 

@@ -147,7 +147,7 @@ def test_a_name_has_a_largest_length(engine: EmbeddedAccount, engine_stack: Stac
 
 
 def test_a_fleet_that_is_started_at_once_is_patched_in_spite_of_the_limits() -> None:
-    crowd = start_at_once(60)
+    crowd = start_at_once(24)
 
     assert crowd.refused, "the limits were never reached"
     assert crowd.failed == ()

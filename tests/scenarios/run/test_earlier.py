@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -504,3 +505,17 @@ def test_a_run_that_follows_an_old_one_says_that_the_patches_are_others(scene: R
     (warning,) = run.plan["warnings"]
     assert "is older than three days: this run begins anew" in warning
     assert "canary" not in warning
+
+
+@pytest.mark.parametrize(("started_by", "told"), [("arn:aws:iam::123456789012:user/taro", 0), ("", 1)])
+def test_a_plan_of_the_command_line_is_answered_there_and_mailed_to_nobody(
+    scene: RunScenario, started_by: str, told: int
+) -> None:
+    tag = f"answered-{told}"
+    scene.machines(tag, 1)
+    given: dict[str, Any] = {"startedBy": started_by} if started_by else {}
+
+    run = scene.run(tag, planOnly=True, **given)
+
+    assert run.outcome == "planned"
+    assert len([one for one in scene.messages if one.attributes.get("run") == run.run_id]) == told

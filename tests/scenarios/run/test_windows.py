@@ -340,6 +340,7 @@ def test_a_window_that_waits_for_its_last_run_is_skipped_and_people_are_told(sce
     assert len(told) == 1
     assert "hourly" in told[0].said
     assert run_id in told[0].said
+    assert told[0].attributes["run"] == run_id, "once for the run, however often the window opens meanwhile"
     arn = window.executions[0].tasks[0].invocations[0].execution
     assert arn is not None
     assert scene.view(arn).outcome == "not_answered"

@@ -96,6 +96,13 @@ def test_how_many_patches_are_missing_is_shown_as_far_as_it_is_known(
     assert shown(plan_with({}, machines=machines)).get("Missing") == said
 
 
+def test_those_that_miss_most_are_named_first() -> None:
+    counts = {1: 2, 2: 30, 3: 0, 4: 7}
+    machines = [a_machine(number, missing=count, missingAt=to_text(START)) for number, count in counts.items()]
+
+    assert shown(plan_with({}, machines=machines))["Missing most"] == "web-2 (30), web-4 (7), web-1 (2)"
+
+
 def test_of_a_machine_it_is_said_when_its_patches_were_looked_for() -> None:
     machine = a_machine(1, missing=2, missingAt=to_text(START))
 

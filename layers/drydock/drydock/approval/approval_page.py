@@ -42,7 +42,9 @@ border-radius:.25rem;padding:.6rem;margin:0 0 1rem}
 button{font:inherit;font-weight:600;color:#fff;border:2px solid transparent;border-radius:.25rem;min-height:3rem;
 padding:.6rem 1.5rem;margin:0 .75rem .5rem 0;cursor:pointer}
 .yes{background:var(--yes)}.no{background:var(--no)}
-@media(max-width:36rem){button{width:100%;margin-right:0}}
+dd{grid-column:2}
+@media(max-width:36rem){button{width:100%;margin-right:0}dd{grid-column:1;margin-bottom:.1rem}dt{margin-top:.5rem}
+.place{display:none}}
 """
 )
 
@@ -91,6 +93,8 @@ class PlanView:
     account: str
     region: str
     zone: str
+    expires: datetime | None = None
+    """When a plan for a window that opens later can be carried out no more; None for any other."""
     notices: Sequence[Notice] = ()
     decisions: Sequence[str] = ()
     form: Form | None = field(default=None)
@@ -105,11 +109,12 @@ def plan_page(view: PlanView) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         *[_notice(notice) for notice in view.notices],
-        _facts(view),
+        _summary(view),
         _form(view, view.form) if view.form else "",
         '<h2 id="machines">What is planned</h2>',
         _machines(view),
         _left_out(plan),
+        _about(view),
     ]
     return document(title, _STYLE, "\n".join(part for part in parts if part))
 
@@ -124,14 +129,18 @@ def _notice(notice: Notice) -> str:
     return f'<div class="note {notice.tone}" role="{role}"><p>{escape(notice.text)}</p></div>'
 
 
-def _facts(view: PlanView) -> str:
+def _summary(view: PlanView) -> str:
+    """What has to be known to decide: until when, what is done, what is different, and what speaks against it."""
     plan = view.plan
     late = sum(map(count_outside, plan["machines"]))
+    opens = _opening(view)
     facts = [
         ("Approve or reject until", for_people(view.until, view.zone)),
-        ("Without an answer", "nothing is touched"),
+        ("Without an answer", say("page.asked_again") if opens else "nothing is touched"),
         ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),
+        *[("Decided so far", text) for text in view.decisions],
         ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        *opens,
         *what_is_planned(plan),
         *what_is_different(plan, find_zone(view.zone)),
     ]
@@ -141,14 +150,39 @@ def _facts(view: PlanView) -> str:
         facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
     if late:
         facts.append(("Not expected to fit", f"{count_text(late)}: not touched unless others are quicker"))
-    facts += [("What would help", sentence) for sentence in plan.get("advice", [])]
     facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
-    facts += [("A guess", breakdown_text(guess)) for guess in plan["guesses"]]
-    facts += [("Decided so far", text) for text in view.decisions]
     facts += [("Note", warning) for warning in plan["warnings"]]
+    return _list(facts)
+
+
+def _opening(view: PlanView) -> list[tuple[str, str]]:
+    """Of a plan for a window that opens later: when that is, and when the plan expires."""
+    window = view.plan["window"]
+    if window is None or view.expires is None:
+        return []
+    opens = for_people(from_text(window["start"]), view.zone)
+    return [
+        (say("page.label.window"), say("page.window", name=window["name"], opens=opens)),
+        (say("page.label.expires"), for_people(view.expires, view.zone)),
+    ]
+
+
+def _about(view: PlanView) -> str:
+    """What nobody needs to decide, and somebody may look for."""
+    facts = [("A guess", breakdown_text(guess)) for guess in view.plan["guesses"]]
     facts += [("Run", view.run_id), ("Account, Region", f"{view.account}, {view.region}")]
-    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(one_line(text))}</dd>" for name, text in facts)
-    return f"<dl>\n{rows}\n<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>\n</dl>"
+    plan_hash = f"<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>"
+    return f"<h2>{escape(say('page.about'))}</h2>\n{_list(facts, plan_hash)}"
+
+
+def _list(facts: Sequence[tuple[str, str]], *more: str) -> str:
+    """Facts that follow each other under the same heading share it."""
+    rows: list[str] = []
+    for number, (name, text) in enumerate(facts):
+        if not number or facts[number - 1][0] != name:
+            rows.append(f"<dt>{escape(name)}</dt>")
+        rows.append(f"<dd>{escape(one_line(text))}</dd>")
+    return "<dl>\n" + "\n".join([*rows, *more]) + "\n</dl>"
 
 
 def _form(view: PlanView, form: Form) -> str:
@@ -184,7 +218,9 @@ def _machines(view: PlanView) -> str:
 
 
 def _table(caption: str, rows: Sequence[str]) -> str:
-    heads = '<th scope="col" class="number">#</th><th scope="col">Machine</th><th scope="col" class="time">From</th>'
+    heads = (
+        '<th scope="col" class="number place">#</th><th scope="col">Machine</th><th scope="col" class="time">From</th>'
+    )
     return (
         f"<table>\n<caption>{escape(caption)}</caption>\n"
         f'<thead><tr>{heads}<th scope="col" class="number">Min.</th></tr></thead>\n'
@@ -203,7 +239,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""
     minutes = whole_minutes(machine["seconds"])
     return (
-        f'<tr><td class="number">{place}</td><th scope="row">{escape(name or machine["instanceId"])}'
+        f'<tr><td class="number place">{place}</td><th scope="row">{escape(name or machine["instanceId"])}'
         f'<br><span class="soft">{escape(details)}</span>{late}</th>'
         f'<td class="time">{escape(_short(machine["startsAt"], zone))}</td><td class="number">{minutes}</td></tr>'
     )

@@ -388,6 +388,7 @@ def _plan_page(services: Services, run: Run, approval: Approval, form: Form | No
             account=run.holder.account,
             region=services.environment.region,
             zone=run.time_zone or services.environment.time_zone,
+            expires=run.expires if run.is_ahead else None,
             notices=[notice] if notice else [],
             decisions=decisions,
             form=form,

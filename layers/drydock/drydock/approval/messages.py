@@ -130,7 +130,11 @@ def planned_text(machine: PlannedMachine) -> str:
 
 def members_text(machine: PlannedMachine) -> str:
     """The members of a group that are patched, the first twenty by name."""
-    names = [machine_text(member["instanceId"], member["name"]) for member in members_of(machine)]
+    names = [
+        machine_text(member["instanceId"], member["name"])
+        + (say("plan.missing.of_member", count=member["missing"]) if "missing" in member else "")
+        for member in members_of(machine)
+    ]
     return one_line(first_of(names, _MOST_MEMBERS))
 
 

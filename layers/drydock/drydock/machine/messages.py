@@ -86,11 +86,14 @@ def failure_message(
     location: Location,
     bucket: str,
     run_says: Sequence[str] = (),
+    may_install: bool = False,
+    group: str = "",
 ) -> Message:
     """For an execution that failed, was refused, or was killed.
 
     `power_before` is empty where nothing was touched, or it is not known; `state` says in words what becomes of the
-    machine, `run_says` how the run stands that it is part of.
+    machine, `run_says` how the run stands that it is part of. `may_install` says that the machine is not given back for
+    as long as an installation may go on behind the end of its command; `group` is empty for no member.
     """
     error, work = failure["error"], result.work if result else None
     urgency, what = _failed(machine_text(instance_id, name), failure, power, power_before, result)
@@ -103,13 +106,16 @@ def failure_message(
         facts += detail_rows(describe_work(work), location, bucket)
     else:
         facts.append(say("machine.power.now", power=power) if power else say("machine.power.unknown"))
+    if may_install:
+        state = say("late.stays")
+    todo = _let_it_end(group) if may_install else [advice_for(error)]
     return Message(
         urgency=urgency,
         what=what,
         intro=[*run_says, state],
         zone=location.time_zone,
         facts=facts,
-        sections=[steps([advice_for(error)]), _steps(work, location), where([], execution, location)],
+        sections=[steps(todo), _steps(work, location), where([], execution, location)],
     )
 
 
@@ -125,6 +131,12 @@ def _failed(
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
     return urgency, say("machine.was", machine=machine, what=what)
+
+
+def _let_it_end(group: str) -> list[str]:
+    """What to do about a machine on which something may install."""
+    gone = say("late.no_agent.member") if group else say("late.no_agent")
+    return [say("late.let_it_end"), say("late.asks"), gone]
 
 
 def failed_image_message(watch: ImageWatch, location: Location) -> Message:
@@ -163,10 +175,7 @@ def not_given_back_message(
     `may_install` says that an installation may go on behind the end of its command; `group` is empty for no member.
     """
     stays = [say("late.member", group=group)] if group and may_install else []
-    todo = [say("late.set_power")]
-    if may_install:
-        gone = say("late.no_agent.member") if group else say("late.no_agent")
-        todo = [say("late.let_it_end"), say("late.asks"), gone]
+    todo = _let_it_end(group) if may_install else [say("late.set_power")]
     return Message(
         urgency="now",
         what=say("late.what", machine=machine_text(instance_id, name)),

@@ -8,6 +8,7 @@ from datetime import tzinfo
 from drydock.catalogue.saying import say
 from drydock.plan.plans import Plan, PlannedMachine, PlannedMember, count_planned, machines_of, members_of, slots_of
 from drydock.request.policy import Policy
+from drydock.texts import first_of
 from drydock.times import from_text
 
 Line = tuple[str, str]
@@ -124,6 +125,12 @@ def _missing(plan: Plan) -> Iterator[Line]:
     if len(known) < len(machines):
         said = f"{said}; {say('plan.missing.unknown', machines=len(machines) - len(known))}"
     yield say("plan.label.missing"), said
+    if len(lacking) > 1:
+        worst = sorted(lacking, key=lambda one: -one["missing"])
+        names = [
+            say("plan.missing.worst", name=one["name"] or one["instanceId"], count=one["missing"]) for one in worst
+        ]
+        yield say("plan.label.worst"), first_of(names)
 
 
 def names_of(plan: Plan) -> dict[str, str]:

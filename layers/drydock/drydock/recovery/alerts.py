@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from drydock.aws.ec2 import name_of, state_of, tags_of
 from drydock.aws.services import Services
+from drydock.aws.table import ConditionFailedError
 from drydock.catalogue.saying import say
 from drydock.errors import (
+    CommandsNotSettledError,
+    CommandTimedOutError,
     Failure,
     InstanceInGroupError,
     InstanceNotFoundError,
@@ -23,6 +27,7 @@ from drydock.errors import (
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import logger, name_in_log
 from drydock.machine.draining import is_left_drained, may_be_drained
+from drydock.machine.giving_back import told_from
 from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
 from drydock.records import intents
 from drydock.records.holder import Holder
@@ -34,7 +39,7 @@ from drydock.records.runs import Run, find_run
 from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, end_of_execution, subject_of
-from drydock.telling.tell_once import tell_once
+from drydock.telling.tell_once import note_told, tell_once, was_told
 from drydock.telling.text import location_of
 from drydock.telling.unreadable import tell_unreadable
 from drydock.times import from_text
@@ -126,6 +131,7 @@ def _tell_end(
     # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
     is_news = result is not None and result.given_back and is_left_drained(result.work)
     if not is_news and not _is_wanted(services, result, lease, failure):
+        _note_told(services, holder, "outcome")
         _finish(services, result)
         return
     if isinstance(subject, Group) or holder.state_machine == services.environment.group_machine:
@@ -133,6 +139,7 @@ def _tell_end(
         return
     name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")
     state = unread if unread and result is None else _state_text(lease, result, power)
+    keeps = lease is not None and _was_waited_for(lease, failure, services.now())
     if group and failure["error"] != InstanceInGroupError.__name__:
         state = f"{state} {say('state.member', group=group)}"
     if lease is not None and result is None and may_be_drained(lease):
@@ -150,6 +157,8 @@ def _tell_end(
         location=location_of(holder, services.environment),
         bucket=services.environment.log_bucket,
         run_says=_run_says(services, _run_id(result, lease)),
+        may_install=keeps,
+        group=group,
     )
     attributes = {
         "outcome": result.outcome if result else "failed",
@@ -157,7 +166,21 @@ def _tell_end(
         "run": _run_id(result, lease),
     }
     tell_once(services, holder, "givenBack" if is_news else "outcome", message, attributes)
+    if keeps:
+        # The same message has said it.
+        _note_told(services, holder, "notGivenBack")
     _finish(services, result)
+
+
+def _was_waited_for(lease: Lease, failure: Failure, now: datetime) -> bool:
+    """Whether the flow has waited in vain for what may install, so that the machine is not given back either."""
+    is_such = failure["error"] in (CommandTimedOutError.__name__, CommandsNotSettledError.__name__)
+    return is_such and intents.SETTLE in lease.intents and told_from(lease, may_install=True) <= now
+
+
+def _note_told(services: Services, holder: Holder, cause: str) -> None:
+    with suppress(ConditionFailedError):
+        note_told(services, holder, cause)
 
 
 def _run_id(result: Result | None, lease: Lease | None) -> str:
@@ -302,6 +325,9 @@ def _run_says(services: Services, run_id: str) -> list[str]:
 
 def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, event: Mapping[str, Any]) -> None:
     """Tell what keeps a machine or group: once when it is late, and once for every day after that, its `day`."""
+    if not event["day"] and not was_told(services, holder, "outcome"):
+        # How the execution ended is told first, and may say this as well. The next pass comes back to it.
+        return
     location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
         message = group_not_given_back_message(subject.name, holder.execution, hindrance, location)

@@ -81,7 +81,9 @@ def _tell_skipped(services: Services, event: Mapping[str, Any]) -> None:
         at=to_text(from_text(event["time"])),
         location=location_of(holder, services.environment, str(window.get("ScheduleTimezone", ""))),
     )
-    tell_once(services, holder, "window", message, {"outcome": "skipped", "kind": "window", "run": holder.name})
+    # One message for the run that makes openings be skipped, however many they are.
+    cause, told_of = ("windowSkipped", working.holder) if working else ("window", holder)
+    tell_once(services, told_of, cause, message, {"outcome": "skipped", "kind": "window", "run": told_of.name})
 
 
 def _find_working(services: Services, window_id: str) -> RunSummary | None:

@@ -379,7 +379,7 @@ def _groups(report: Report) -> Section:
 
 def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
     """The first machines with all that is known of each."""
-    rows = [
+    rows: list[Row] = [
         Section(
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
@@ -387,9 +387,11 @@ def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location,
                 *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
             ],
         )
-        for machine in machines
+        for machine in machines[:_MOST_LISTED]
     ]
-    return Section(say(f"machines.{kind}", count=len(machines)), _first(rows))
+    more = len(machines) - len(rows)
+    rows += [say("rows.more", count=more)] if more > 0 else []
+    return Section(say(f"machines.{kind}", count=len(machines)), rows)
 
 
 def _listed(kind: str, machines: Sequence[MachineOutcome]) -> Section:

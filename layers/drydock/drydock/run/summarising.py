@@ -80,6 +80,10 @@ _ENDS_WITH: Mapping[str, type[DrydockError]] = {
 """What an execution ends with that has not failed by itself, by the outcome of its run."""
 
 
+_COMMAND_LOOKS = timedelta(seconds=15)
+"""For a little longer than this `drydock run` looks whether it was refused."""
+
+
 def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
     """End a run, well or badly, and tell people. Running twice changes nothing.
 
@@ -285,6 +289,10 @@ def tell_run(services: Services, ways: Ways, run: Run) -> None:
     """Tell people of a run that has ended, once."""
     end = run.require_end()
     report = _find_report(services, run, end)
+    if _was_answered(run, end, report):
+        _store_page(services, run, report)
+        mark_run_told(services.table, run, is_report_finished=True)
+        return
     location = location_of(run.holder, services.environment, run.time_zone)
     message = summary_message(report, location, end.bucket, end.report_key, report_link(ways, run))
     attributes = {"outcome": end.outcome, "kind": "run", "run": run.run_id}
@@ -312,8 +320,15 @@ def finish_report(services: Services, run: Run) -> None:
     mark_run_told(services.table, run, is_report_finished=True)
 
 
+def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
+    """Whether the command line has answered whoever started the run: it shows a plan, and what is refused at once."""
+    if not report["asked"]["startedBy"] or report["asked"]["window"]:
+        return False
+    return end.outcome == "planned" or (end.outcome == "refused" and end.at - run.started < _COMMAND_LOOKS)
+
+
 def _store_page(services: Services, run: Run, report: Report) -> None:
     try:
-        services.objects.write_page(report_page_key(run.run_id), report_page(report))
+        services.objects.write_page(report_page_key(run.run_id), report_page(report, run.require_end().bucket))
     except AwsCallFailedError as error:
         logger.error("the page of the report was not stored", reason=str(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from drydock.catalogue.saying import say
 from drydock.run.outcomes import MachineOutcome
@@ -257,10 +258,28 @@ def _soak(report: Report) -> tuple[datetime, datetime] | None:
 
 
 def _pieces(machine: MachineOutcome, report: Report) -> Iterator[tuple[str, datetime, datetime]]:
-    """What was done to a machine, kind by kind."""
+    """What was done to a machine, kind by kind and without gaps; of unknown steps, only that it was in work."""
     begin = from_text(machine["startedAt"])
-    end = from_text(machine["endedAt"] or report["endedAt"])
-    yield "work", begin, end
+    end = max(from_text(machine["endedAt"] or report["endedAt"]), begin)
+    steps = machine["details"]["steps"] if machine["details"] else []
+    begins = [(_kind_of(step["name"]), min(max(from_text(step["beganAt"]), begin), end)) for step in steps]
+    if not begins:
+        yield "work", begin, end
+        return
+    if machine["groupName"]:
+        last = steps[-1]["endedAt"]
+        begins = [("service", begin), *begins, *([("service", min(from_text(last), end))] if last else [])]
+    # Steps of a kind that follow each other are one piece.
+    pieces = [(kind, next(places)[1]) for kind, places in groupby(begins, key=lambda one: one[0])]
+    pieces[0] = (pieces[0][0], begin)
+    for (kind, since), until in zip(pieces, [*(piece[1] for piece in pieces[1:]), end], strict=True):
+        if until > since:
+            yield kind, since, until
+
+
+def _kind_of(step: str) -> str:
+    """The kind of a step, by the name of its state."""
+    return next((kind for kind, begins in _KINDS.items() if step.startswith(tuple(begins))), "work")
 
 
 def _bars(report: Report, machine: MachineOutcome, y: int, scale: _Scale, *, is_thin: bool) -> Html:

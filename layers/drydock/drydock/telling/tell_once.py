@@ -139,6 +139,24 @@ def tell_once(
     _tell(services, _mark_key(holder, cause), about, message, attributes, topic)
 
 
+def was_told(services: Services, holder: Holder, cause: str) -> bool:
+    """Whether this cause of an execution has been told, or is known to be nothing to tell."""
+    found = services.table.get(_mark_key(holder, cause))
+    return bool(found and found.get("told"))
+
+
+def note_told(services: Services, holder: Holder, cause: str) -> None:
+    """Let nobody tell this cause any more: another message says it, or nobody has to hear of it by itself."""
+    now = services.now()
+    services.table.update(
+        _mark_key(holder, cause),
+        "SET begun = :begun, told = :yes, #schema = :schema, #ttl = :ttl",
+        "attribute_not_exists(told) OR told = :no",
+        {"#ttl": "ttl"},
+        {":begun": to_text(now), ":yes": True, ":no": False, ":ttl": int((now + _KEPT).timestamp())},
+    )
+
+
 def tell_daily(services: Services, what: str, message: Message, attributes: Mapping[str, str]) -> None:
     """As `tell_once`, but once on each day in UTC, about something that has no execution."""
     mark = hashlib.sha256(what.encode(errors="replace")).hexdigest()

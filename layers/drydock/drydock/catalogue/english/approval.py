@@ -2,6 +2,11 @@
 
 SENTENCES = {
     "approval.subject": "Drydock: answer until {until:time}: {wanted} {machines:# machine|# machines}, {whose}",
+    "page.about": "About this run",
+    "page.label.window": "Carried out",
+    "page.window": "when window {name} opens, {opens}",
+    "page.label.expires": "Expires",
+    "page.asked_again": "people are asked again when the window opens",
     "approval.carried_out": "Too late: run {by} carries out the plan of run {run}. Stop it with: drydock stop {by}",
     # Approve by day, patch by night. Why a window asks anew begins "people are asked now:".
     "ahead.approved": "carries out the plan of run {run}, approved by {by:list} at {moment:time}",

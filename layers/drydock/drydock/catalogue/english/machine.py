@@ -104,6 +104,7 @@ SENTENCES = {
     # One that cannot be given back for a long time.
     "late.what": "{machine} could not be given back yet",
     "late.hindrance": "What hinders it: {hindrance}",
+    "late.stays": "It could not be given back yet: an installation may still be at work on it.",
     "late.keeps": "Drydock goes on trying, and tells you again tomorrow if it is in vain.",
     "late.member": "It is a member of group {group}, and stays out of service until then.",
     "late.set_power": (

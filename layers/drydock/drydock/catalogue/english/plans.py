@@ -12,6 +12,7 @@ SENTENCES = {
     "plan.label.canary": "Canary",
     "plan.label.gates": "Gates",
     "plan.label.missing": "Missing",
+    "plan.label.worst": "Missing most",
     "plan.label.before": "Last time",
     "plan.label.different": "Different now",
     # What is done to a machine.
@@ -43,6 +44,8 @@ SENTENCES = {
     "plan.missing": "{count:# patch|# patches} on {machines:# machine|# machines}, by the last scan of each",
     "plan.missing.nothing": "nothing on {machines:# machine|# machines}, by the last scan of each",
     "plan.missing.unknown": "not known of {machines:# machine|# machines}",
+    "plan.missing.worst": "{name} ({count:number})",
+    "plan.missing.of_member": ": {count:number} missing",
     "plan.missing.of_machine": "{count:# patch|# patches} missing on {moment:day}",
     # What a plan needs, and what somebody should know of it.
     "needs.document.missing": "document {name}: does not exist in this account and Region",

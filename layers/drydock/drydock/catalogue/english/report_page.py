@@ -1,17 +1,7 @@
 """The page of a run's report."""
 
 SENTENCES = {
-    "page.title": "Run {run}: {outcome}",
-    "page.outcome.succeeded": "succeeded",
-    "page.outcome.failed": "failed",
-    "page.outcome.late": "ended late",
-    "page.outcome.incomplete": "something is left to do",
-    "page.outcome.planned": "only planned",
-    "page.outcome.nothing_to_do": "nothing to do",
-    "page.outcome.rejected": "rejected",
-    "page.outcome.not_answered": "not approved in time",
-    "page.outcome.refused": "refused",
-    "page.outcome.stopped": "stopped",
+    "page.title": "{what} ({about})",
     "page.zone": "Times are in the zone {zone}.",
     # Facts.
     "page.facts": "The run",

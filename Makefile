@@ -32,7 +32,7 @@ help: ## Show this list
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
-test: $(READY) ## Run the tests (about nine minutes on two cores)
+test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)
 

@@ -33,6 +33,35 @@ def test_a_window_that_opens_while_its_run_works_is_skipped_and_the_schedule_is_
     assert any("its schedule is shorter than it lasts" in warning for warning in night.runs[0].plan["warnings"])
 
 
+AT_ITS_HEELS = """
+description: One window scans, and another begins to patch the same machines and a group while the first is just over.
+parameters: {WindowSchedule: "cron(2 2 ? * SUN *)", WindowDurationHours: 3, TimeZone: UTC}
+policy: {maxConcurrency: 4, batch: 2, minHealthy: 0}
+window: {executions: [{expect: {outcome: succeeded, counts: {succeeded: 3, alreadyCompliant: 1}}}]}
+windows:
+  - name: look
+    schedule: cron(0 2 ? * SUN *)
+    durationHours: 1
+    timeZone: UTC
+    targets: [[{key: "tag:WinUpdate", values: ["ON"]}]]
+    input: {operations: [Scan]}
+    executions: [{expect: {outcome: succeeded, counts: {succeeded: 4}}}]
+groups: [{name: shop, min: 0, max: 2, loadBalancer: false, expect: {sizes: [0, 2, 2]}}]
+instances:
+  - {name: web, missing: 2, tags: &on {WinUpdate: "ON"}, expect: &done {verdict: compliant, missing: 0}}
+  - {name: well, tags: *on, expect: {run: already_compliant, images: 0}}
+  - {name: shop, count: 2, group: shop, missing: 2, tags: *on, expect: *done}
+"""
+
+
+def test_a_window_at_the_heels_of_another_holds_the_pause_between_their_scans() -> None:
+    night = play_night(AT_ITS_HEELS)
+
+    assert_ended_as_expected(night)
+    (well,) = [machine for machine in night.machines if machine.name == "well"]
+    assert [execution.status for execution in well.executions] == ["SUCCEEDED", "SUCCEEDED"]
+
+
 STUCK = """
 description: Commands that never end, agents that never answer, an old patch state, a reboot that stays pending.
 limit: 40h

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan check-build prove soak coverage bench fidelity smoke build deploy requirements clean
+.PHONY: help rehearse test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -32,7 +32,7 @@ help: ## Show this list
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
 
-test: $(READY) ## Run the tests (about nine minutes on two cores)
+test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
 	@touch $(TESTED)
 
@@ -77,13 +77,16 @@ coverage: $(READY) ## Run the tests and print the lines, and the pairs of a call
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python tools/covered.py .covered $(BEFORE)
 
-bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded account (JSON=FILE for programs, WRITE=1 writes the tables into docs/benchmarks.md)
+	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
 
 fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
 	@$(BIN)/python tools/fidelity.py $(SMOKE)
+
+picture: $(READY) ## Draw the picture of a report at the top of the README (needs Chromium)
+	@$(BIN)/python -m tools.picture
 
 smoke: $(READY) ## Ask a real account what only it can tell (INSTANCE=i-… YES=1; STACK=…, DEPLOYED=1, REMOVE=1)
 	@$(BIN)/python -m tools.smoke $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(STACK),--stack $(STACK)) \

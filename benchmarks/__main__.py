@@ -1,113 +1,108 @@
-"""Prints what Drydock costs beside the flows that it replaces, and how long its handlers take to import."""
+"""Compares Drydock with the flows that it replaces, and measures how its functions begin."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+from benchmarks.cold_starts import (
+    CALL_GOAL,
+    IMPORT_GOAL,
+    ColdStart,
+    describe_machine,
+    measure_cold_starts,
+    measure_layer,
+)
 from benchmarks.flows import RUNS, Cost, measure
-from benchmarks.imports import GOAL, describe_machine, measure_imports, measure_layer
 from benchmarks.prices import FORMULA, price
 from benchmarks.rolls import MEMBERS, ROLLS, RollCost, measure_roll
+from benchmarks.tables import Row, Table, write_into
+from rehearsal.engine.project import PROJECT
 
-ROLL_HEADINGS = ("roll", "minutes", "out", "drain", "work", "pause", "health", "idle s", "few s", "most out", "states")
-ROLL_WIDTHS = (16, 8, 8, 8, 8, 8, 8, 8, 8, 10, 8)
-
-ROLL_EXPLANATION = f"""\
-A group of {MEMBERS} over two zones behind a load balancer, one member at a time.
-minutes:  from start to end of the execution
-out:      minutes that a member was out of service, on average, of which
-drain:    minutes until its connections were drained
-work:     minutes in which something was done to or by it: commands, images, boots
-pause:    minutes that AWS-RunPatchBaseline demands between two of its runs
-health:   minutes until the group and its load balancer trusted it again
-idle s:   seconds of none of these
-few s:    seconds in which fewer than {MEMBERS - 1} were healthy in service
-most out: members that were out at the same time, at most
-states:   state transitions of all executions"""
-
-HEADINGS = ("machine", "flow", "minutes", "work", "pause", "idle s", "power", "states", "calls", "runs", "1,000 cost")
-WIDTHS = (16, 14, 8, 6, 6, 7, 8, 7, 14, 6, 12)
-
-EXPLANATION = """\
-One machine, on average over five of different speeds.
-minutes: from start to end of the execution, of which
-work:    minutes in which something was done to or by the machine: power changes, boots, images, commands
-pause:   minutes that AWS-RunPatchBaseline demands between two of its runs
-idle s:  seconds of neither
-power:   the machine's at the end
-states:  state transitions
-calls:   AWS calls of functions + those to Drydock's own table + those of the state machine
-runs:    invocations of functions
-The polling chain and the fixed sleeps look every 15 s; neither checks what was installed."""
+PAGE = PROJECT / "docs" / "benchmarks.md"
 
 
-def main() -> int:
-    """Print both tables; the exit code is 1 when a machine was not patched."""
-    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
+def compare_machines(costs: Sequence[Cost]) -> Table:
+    """Return what one machine takes with each flow, on average over five of different speeds."""
+
+    def mean(measure: str, divisor: float = 1) -> tuple[float, ...]:
+        return tuple(cost.average(measure) / divisor for cost in costs)
+
+    return Table(
+        "machines",
+        tuple(f"{cost.kind}: {cost.flow}" for cost in costs),
+        (
+            Row("minutes", mean("duration", 60), 1),
+            Row("in which something was done", mean("work", 60), 1),
+            Row("AWS-RunPatchBaseline's pause", mean("pause", 60), 1),
+            Row("seconds of neither", mean("idle")),
+            Row("the machine ends", tuple(", ".join(sorted({run.power for run in cost.runs})) for cost in costs)),
+            Row("state transitions", mean("transitions")),
+            Row("AWS calls of functions", mean("service_calls")),
+            Row("those to Drydock's table", mean("table_calls")),
+            Row("AWS calls of the state machine", mean("machine_calls")),
+            Row("invocations of functions", mean("invocations")),
+            Row("US dollars for 1,000 machines", tuple(price(cost) for cost in costs), 2),
+        ),
+    )
+
+
+def compare_rolls(rolls: Sequence[RollCost]) -> Table:
+    """Return what a roll through a group takes with each flow; what is of members is a mean."""
+
+    def minutes(*whats: str) -> tuple[float, ...]:
+        return tuple(sum(roll.average(what) for what in whats) / 60 for roll in rolls)
+
+    return Table(
+        "rolls",
+        tuple(roll.title for roll in rolls),
+        (
+            Row("minutes for the group", tuple(roll.seconds / 60 for roll in rolls), 1),
+            Row("minutes that a member is out of service", minutes("length"), 1),
+            Row("of which drained", minutes("draining"), 1),
+            Row("in which something was done", minutes("command", "image", "power"), 1),
+            Row("AWS-RunPatchBaseline's pause", minutes("pause"), 1),
+            Row("until it is healthy", minutes("health"), 1),
+            Row("seconds of none of these", tuple(roll.average("idle") for roll in rolls)),
+            Row(f"seconds in which fewer than {MEMBERS - 1} serve", tuple(roll.few_seconds for roll in rolls)),
+            Row("members out at the same time, at most", tuple(roll.most_out for roll in rolls)),
+            Row("state transitions, all executions", tuple(roll.transitions for roll in rolls)),
+        ),
+    )
+
+
+def list_cold_starts(begun: Sequence[ColdStart]) -> Table:
+    """Return how each function begins, in milliseconds."""
+    return Table(
+        "cold_starts",
+        ("import with clients", "of processor time", "first call, of processor time"),
+        tuple(Row(f"`{one.function}`", (one.import_clock, one.import_processor, one.call_processor)) for one in begun),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; the exit code is 1 when a machine was not patched."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for programs")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.relative_to(PROJECT)}")
+    given = parser.parse_args(arguments)
     costs = [measure(kind, flow) for kind, flow in RUNS]
-    print(_format(HEADINGS, WIDTHS))
-    for cost in costs:
-        print(_format(_describe(cost), WIDTHS))
-    print(f"\n{EXPLANATION}\n{FORMULA}\n")
     rolls = [measure_roll(roll) for roll in ROLLS]
-    print(_format(ROLL_HEADINGS, ROLL_WIDTHS))
-    for roll in rolls:
-        print(_format(_describe_roll(roll), ROLL_WIDTHS))
-    print(f"\n{ROLL_EXPLANATION}\n")
-    imports = measure_imports()
-    slowest = max(imports, key=imports.__getitem__)
-    for name, milliseconds in imports.items():
-        print(f"{name:<22}{milliseconds:>5.0f} ms")
-    print(f"Import of a handler: processor time, {describe_machine()}. Slowest: {slowest}. Goal: {GOAL} ms.")
+    tables = [compare_machines(costs), compare_rolls(rolls), list_cold_starts(measure_cold_starts())]
+    for table in tables:
+        print(f"{table.to_text()}\n")
+    print(FORMULA)
+    print(f"Cold starts: milliseconds, {describe_machine()}. Goals: {IMPORT_GOAL} ms by the clock, {CALL_GOAL} ms.")
     size = measure_layer()
     print("Layer: not built; make build." if size is None else f"Layer: {size / 2**20:.1f} MiB.")
-    succeeded = [*(cost.is_success for cost in costs), *(roll.is_success for roll in rolls)]
-    return int(not all(succeeded))
-
-
-def _describe_roll(cost: RollCost) -> tuple[str, ...]:
-    work = sum(cost.average(kind) for kind in ("command", "image", "power"))
-    minutes = (
-        cost.seconds,
-        cost.average("length"),
-        cost.average("draining"),
-        work,
-        cost.average("pause"),
-        cost.average("health"),
-    )
-    return (
-        cost.title,
-        *(f"{seconds / 60:.1f}" for seconds in minutes),
-        f"{cost.average('idle'):.0f}",
-        f"{cost.few_seconds:.0f}",
-        str(cost.most_out),
-        str(cost.transitions),
-    )
-
-
-def _describe(cost: Cost) -> tuple[str, ...]:
-    (power,) = {run.power for run in cost.runs}
-    return (
-        cost.kind,
-        cost.flow,
-        f"{cost.average('duration') / 60:.1f}",
-        f"{cost.average('work') / 60:.1f}",
-        f"{cost.average('pause') / 60:.1f}",
-        f"{cost.average('idle'):.0f}",
-        power,
-        f"{cost.average('transitions'):.0f}",
-        " + ".join(f"{cost.average(calls):.0f}" for calls in ("service_calls", "table_calls", "machine_calls")),
-        f"{cost.average('invocations'):.0f}",
-        f"${price(cost):.2f}",
-    )
-
-
-def _format(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
-    """Texts to the left, numbers to the right."""
-    texts = 2 if widths is WIDTHS else 1
-    sides = (*"<" * texts, *">" * (len(widths) - texts))
-    return "".join(f"{cell:{side}{width}}" for cell, side, width in zip(cells, sides, widths, strict=True))
+    if given.json:
+        given.json.write_text(json.dumps({table.name: table.to_json() for table in tables}, indent=2) + "\n")
+    if given.write:
+        PAGE.write_text(write_into(PAGE.read_text(), tables))
+    return int(not all([*(cost.is_success for cost in costs), *(roll.is_success for roll in rolls)]))
 
 
 if __name__ == "__main__":

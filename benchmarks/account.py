@@ -3,6 +3,8 @@
 `python -m benchmarks.account --at-once [N]` starts N machines at the same moment, within AWS's limits on calls.
 `python -m benchmarks.account --run [N]` carries out one run of N machines of which 5 % fail, `--plan [N]` only
 plans one.
+`python -m benchmarks.account --scale [N...]` carries out a run of each size and prints how what it takes grows;
+`--write` writes that into docs/benchmarks.md.
 `python -m benchmarks.account --group [N]` rolls through an Auto Scaling group of N, twenty members at a time.
 """
 
@@ -10,16 +12,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import Row, Table, write_into
 from rehearsal.account import EmbeddedAccount
+from rehearsal.engine.dynamodb.items import Items, Key, Version
+from rehearsal.engine.project import PROJECT
+from rehearsal.engine.repairs.patches import Patches
 from rehearsal.play.fleet_file import read_fleet
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.run import RehearsalOutcome, rehearse
@@ -31,6 +40,8 @@ from rehearsal.world.group_specs import Pace
 SIZES = (10, 100, 1000)
 CROWD = 500
 RUN = 1_000
+SCALE = (100, 1_000, 3_000, 10_000)
+PAGE = PROJECT / "docs" / "benchmarks.md"
 PLAN = 10_000
 CONCURRENCY = 50
 GROUP, BATCH = 500, 20
@@ -115,13 +126,32 @@ class LargeRun:
     """Virtual, of the plan function."""
     largest_object: int
     """Bytes of the largest file that the plan consists of."""
+    largest_item: int
+    """Bytes of the largest that an item of the table ever was."""
+    processor_seconds: float
     broken: tuple[str, ...]
+
+
+class _Sizes:
+    """The largest that an item ever was, in bytes."""
+
+    def __init__(self, patches: Patches) -> None:
+        self.largest = 0
+
+        def write(original: Callable[..., None], self_: Items, key: Key, version: Version | None) -> None:
+            # To measure an item takes longer than to write it.
+            if version is not None and version.at_most > self.largest:
+                self.largest = max(self.largest, version.size)
+            original(self_, key, version)
+
+        patches.wrap(Items, "write", write)
 
 
 def carry_out(machines: int, *, plan_only: bool = False) -> LargeRun:
     """One run of so many machines, half of them running Linux, half of them stopped Windows."""
-    began = time.perf_counter()
-    with EmbeddedAccount() as account, account.open_fleet() as fleet:
+    began, processor = time.perf_counter(), time.process_time()
+    with EmbeddedAccount(dynamodb="own") as account, account.open_fleet() as fleet, Patches() as patches:
+        sizes = _Sizes(patches)
         stack = account.deploy()
         for number in range(machines):
             # One after the other in turn, so that both kinds fail.
@@ -152,6 +182,8 @@ def carry_out(machines: int, *, plan_only: bool = False) -> LargeRun:
             plan_calls=len(calls),
             plan_seconds=(calls[-1].at - calls[0].at).total_seconds(),
             largest_object=max(item["Size"] for item in objects),
+            largest_item=sizes.largest,
+            processor_seconds=time.process_time() - processor,
             broken=tuple(broken_promises(account, fleet, stack, view.name)),
         )
 
@@ -167,6 +199,41 @@ def show_run(machines: int, *, plan_only: bool = False) -> bool:
     for broken in run.broken[:10]:
         print(f"  broken: {broken}")
     return not run.broken
+
+
+def carry_out_alone(machines: int) -> tuple[LargeRun, float]:
+    """One run in a process of its own, which is this; the gigabytes of memory that it took at most."""
+    return carry_out(machines), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def show_scale(sizes: Sequence[int], *, write: bool) -> bool:
+    """Print how runs of several sizes went, one after the other; false when one did not go as it should."""
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawned, max_tasks_per_child=1) as pool:
+        runs = list(pool.map(carry_out_alone, sizes))
+    table = Table(
+        "scale",
+        tuple(f"{size:,} machines" for size in sizes),
+        (
+            Row("minutes of the run", tuple(run.minutes for run, _ in runs)),
+            Row("seconds of processor time here", tuple(run.processor_seconds for run, _ in runs)),
+            Row(
+                "milliseconds of it for a machine",
+                tuple(1000 * one.processor_seconds / n for n, (one, _) in zip(sizes, runs, strict=True)),
+            ),
+            Row("gigabytes of memory, at most", tuple(memory for _, memory in runs), 1),
+            Row("events of the longest history", tuple(run.most_events for run, _ in runs)),
+            Row("bytes of the largest item", tuple(run.largest_item for run, _ in runs)),
+            Row("bytes of the largest file", tuple(run.largest_object for run, _ in runs)),
+            Row("broken promises", tuple(len(run.broken) for run, _ in runs)),
+        ),
+    )
+    print(table.to_text())
+    for broken in [broken for run, _ in runs for broken in run.broken][:10]:
+        print(f"  broken: {broken}")
+    if write:
+        PAGE.write_text(write_into(PAGE.read_text(), [table]))
+    return not any(run.broken for run, _ in runs)
 
 
 @dataclass(frozen=True)
@@ -243,7 +310,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--run", nargs="?", type=int, const=RUN, help=f"a run of so many machines ({RUN})")
     parser.add_argument("--plan", nargs="?", type=int, const=PLAN, help=f"a plan of so many machines ({PLAN})")
     parser.add_argument("--group", nargs="?", type=int, const=GROUP, help=f"a roll through so many members ({GROUP})")
+    parser.add_argument("--scale", nargs="*", type=int, metavar="N", help=f"runs of so many machines each ({SCALE})")
+    parser.add_argument("--write", action="store_true", help=f"write the scale into {PAGE.relative_to(PROJECT)}")
     given = parser.parse_args(arguments)
+    if given.scale is not None:
+        return int(not show_scale(given.scale or SCALE, write=given.write))
     if given.at_once is not None:
         return int(not show_crowd(given.at_once))
     if given.run is not None:

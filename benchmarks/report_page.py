@@ -21,6 +21,11 @@ SIZES = (1_000, 10_000)
 MOST_BYTES, MOST_SECONDS, MOST_MEGABYTES = 3_000_000, 30, 512
 _START = datetime(2026, 1, 13, 1, tzinfo=UTC)
 _EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution"
+_STEPS = (
+    *("probeFirst", "scanFirst", "imageBefore", "start", "preInstallHook", "install", "scanAfter"),
+    *("healthProbePatching", "installFinish", "postInstallHook", "probeAfter", "imageAfter", "stop"),
+)
+_IMAGE = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
 _LONG = "the installation said <why> & more, at length; " * 40
 
 
@@ -48,6 +53,7 @@ def make_report(count: int) -> Any:
         "endedAt": to_text(end),
         "minutes": 360,
         "predictedEnd": to_text(end),
+        "maxErrors": count,
         "lastAdmission": to_text(end),
         "end": to_text(end),
         "insideWindow": True,
@@ -58,6 +64,7 @@ def make_report(count: int) -> Any:
         "counts": {outcome: count if outcome == "failed" else 0 for outcome in MACHINE_OUTCOMES},
         "machines": machines,
         "groups": [],
+        "images": [],
         "leftOut": [
             {
                 "instanceId": f"i-{number:x}",
@@ -93,8 +100,49 @@ def _machine(number: int) -> Any:
         "seconds": 3_600,
         "expectedSeconds": 1_800,
         "execution": f"{_EXECUTION}:drydock-PatchInstance:night-i-{number:017x}",
+        "details": _details(begin),
         "startedAt": to_text(begin),
         "endedAt": to_text(begin + timedelta(hours=1)),
+    }
+
+
+def _details(begin: datetime) -> Any:
+    patches = [f"kernel-5.10.{number}.amzn2" for number in range(40)]
+    failed = {
+        "step": "install",
+        "document": "AWS-RunPatchBaseline",
+        "status": "Failed",
+        "exitCode": 156,
+        "endedAt": to_text(begin),
+        "logKey": "drydock/commands/" + "x" * 100,
+        "errorOutput": [_LONG] * 40,
+    }
+    steps = [
+        {
+            "name": name,
+            "beganAt": to_text(begin + timedelta(minutes=5 * number)),
+            "endedAt": to_text(begin + timedelta(minutes=5 * number + 5)),
+        }
+        for number, name in enumerate(_STEPS)
+    ]
+    return {
+        "operation": "Install",
+        "powerBefore": "running",
+        "powerAfter": "running",
+        "rebooted": True,
+        "missingBefore": 40,
+        "missingAfter": 40,
+        "missing": patches,
+        "missingBySeverity": {},
+        "failed": patches,
+        "installed": patches,
+        "images": dict.fromkeys(("before", "after"), _IMAGE),
+        "hooks": dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "failed"),
+        "agents": [],
+        "steps": steps,
+        "failedCommands": [failed] * 4,
+        "logKey": failed["logKey"],
+        "notes": [_LONG] * 4,
     }
 
 
@@ -102,7 +150,7 @@ def measure(count: int) -> tuple[int, float, float]:
     """Bytes, seconds of processor time, and megabytes of the process at most."""
     report = make_report(count)
     began = time.process_time()
-    size = len(report_page(report).encode())
+    size = len(report_page(report, "drydock-logs").encode())
     seconds = time.process_time() - began
     return size, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -23,11 +23,11 @@ from moto.ssm import models as documents
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 from rehearsal.engine.calls import ACCOUNT, REGION, make_client
 from rehearsal.engine.functions import DeployedFunction, FunctionHost
-from rehearsal.engine.project import read_yaml
+from rehearsal.engine.project import LOADER, read_yaml
 from rehearsal.engine.repairs.patches import Patches
 from rehearsal.engine.stack_resources import ResourceFailedError, StackResource, StackResources
 from rehearsal.engine.urls import FunctionUrls, Grant
@@ -328,10 +328,17 @@ def _print(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class _TemplateLoader(LOADER):  # type: ignore[misc,valid-type]
+    """Reads what `samtranslator.yaml_helper.yaml_parse` reads, which does so in Python."""
+
+
+_TemplateLoader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
 @lru_cache(maxsize=32)
 def _translate(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Return the CloudFormation template that SAM makes of a SAM template. It is for reading only."""
-    template = yaml_parse(text)
+    template = yaml.load(text, _TemplateLoader)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         for key in ("CodeUri", "ContentUri"):

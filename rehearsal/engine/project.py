@@ -17,10 +17,10 @@ PROJECT = _INSTALLED if _INSTALLED.is_dir() else PACKAGE.parent
 """The folder with the template, and with what the template names. An installed one lacks the layer's folder: the
 layer's packages are installed beside the rehearsal."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, ten times as fast, where PyYAML was built with it."""
 
 
 def read_yaml(text: str) -> Any:
     """Return what a YAML text says; raises yaml.YAMLError."""
-    return yaml.load(text, _LOADER)
+    return yaml.load(text, LOADER)

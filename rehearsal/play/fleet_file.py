@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
-
 from drydock.group.rules import least_healthy
 from drydock.request.policy import effective_policy, read_settings
 from drydock_files.marked_text import KeyPath, MarkedText, UnreadableTextError, path_of
-from rehearsal.engine.project import PROJECT
+from rehearsal.engine.project import LOADER, PROJECT
 from rehearsal.play.faults import Fault
 from rehearsal.play.fleet_faults import build_faults, find_wrong_faults
 from rehearsal.play.fleet_groups import FleetGroup, RollStart, build_groups, build_rolls, find_wrong_groups
@@ -193,7 +191,7 @@ def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
 @cache
 def _template_parameters() -> dict[str, dict[str, Any]]:
     """Return the template's parameters by name, without understanding the tags in its other sections."""
-    loader = yaml.SafeLoader((PROJECT / "template.yaml").read_text(encoding="utf-8"))
+    loader = LOADER((PROJECT / "template.yaml").read_text(encoding="utf-8"))
     try:
         template: Any = loader.get_single_node()
         sections = {key.value: value for key, value in template.value}

@@ -65,6 +65,8 @@ class Flow:
     """What goes wrong besides, undisturbed or not."""
     carries_out: bool = False
     """Whether the run carries out a plan that was made, and approved by the first of the approvers, before."""
+    owes_reboot: bool = False
+    """Whether an earlier execution has written down that the machine owes a reboot."""
     repeats: bool = False
     """Whether it asks the same question for hours: then each kind of call is disturbed the first time only."""
 
@@ -103,6 +105,13 @@ FLOWS = {
         Flow("running", _LINUX),
         Flow("nothing-missing", {}),
         Flow("needed", _LINUX, {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"postInstall": HOOKS["postInstall"]}}),
+        Flow("put-off", _LINUX, {**_QUICKLY, "reboot": "Later"}, end="half-way"),
+        Flow(
+            "owed",
+            {"missing": ("tzdata-2026a",), "pending_reboot": True},
+            {**_QUICKLY, "reboot": "Later", "hooks": {"preInstall": HOOKS["preInstall"]}},
+            owes_reboot=True,
+        ),
         Flow(
             "not-needed",
             {"missing": ("tzdata-2026a",)},

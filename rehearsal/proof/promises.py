@@ -19,15 +19,9 @@ from rehearsal.world.machines import REBOOTED_FROM_INSIDE
 MOST_EVENTS = 2_500
 """A tenth of what Step Functions allows an execution."""
 
-_NOTHING_LEFT = {
-    "unfinishedReports": 0,
-    "images": 0,
-    "suspects": 0,
-    "untold": 0,
-    "deadRuns": 0,
-    "untoldRuns": 0,
-    "unreadable": 0,
-}
+_NOTHING_LEFT = dict.fromkeys(
+    ("suspects", "untold", "images", "deadRuns", "untoldRuns", "unfinishedReports", "unreadable"), 0
+)
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,8 @@ def _judge_messages(facts: _Facts, allowed: RollAllowance) -> Iterator[str]:
     # What could not be given back is told once more, when that is known.
     more = int(bool(facts.result.get("givenBack")) and (held or bool(facts.result.get("problems"))))
     for problem in facts.result.get("problems") or []:
-        if not any(" ".join(str(problem).split()) in message.body for message in told):
+        # A mail breaks its lines where they are long.
+        if not any(" ".join(str(problem).split()) in " ".join(message.body.split()) for message in told):
             yield f"nobody is told {problem!r}"
     if not least <= len(told) <= 1 + more + allowed.repeats + allowed.redrives:
         yield f"{len(told)} messages of the roll: {[message.subject for message in told]}"

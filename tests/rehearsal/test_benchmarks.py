@@ -6,7 +6,10 @@ import pytest
 
 from benchmarks import waves
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
+from benchmarks.prices import price
 from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
+from benchmarks.tables import Row, Table, write_into
+from drydock.run.report_page import DOLLARS_PER_MACHINE
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.world.fleet import MachineSpec
 from tests.rules.project import ROOT
@@ -27,6 +30,7 @@ def test_a_clean_run_stays_within_its_states_and_calls(
 
     assert cost.is_success
     assert {run.power for run in cost.runs} == {kind.power}
+    assert price(cost) == pytest.approx(1000 * DOLLARS_PER_MACHINE, rel=0.2)
     assert cost.average("transitions") <= states
     assert cost.average("service_calls") <= service_calls
     assert cost.average("table_calls") <= table_calls
@@ -74,3 +78,23 @@ def test_what_the_readme_says_of_waves_is_what_their_benchmark_finds() -> None:
     ]
     assert said is not None
     assert [f"{percent}%" for percent in said.groups()] == found
+
+
+def test_the_tables_of_the_page_are_those_that_programs_get() -> None:
+    table = Table("machines", ("Drydock", "other"), (Row("minutes", (27.14, 22.0), 1), Row("ends", ("on", "off"))))
+    page = "before\n<!-- machines -->\nold\n<!-- end -->\nafter\n"
+
+    assert write_into(page, [table]) == (
+        "before\n<!-- machines -->\n"
+        "| | Drydock | other |\n| --- | ---: | ---: |\n| minutes | 27.1 | 22.0 |\n| ends | on | off |\n"
+        "<!-- end -->\nafter\n"
+    )
+    assert table.to_json() == {"Drydock": {"minutes": 27.14, "ends": "on"}, "other": {"minutes": 22.0, "ends": "off"}}
+    with pytest.raises(LookupError, match="0 places for the table machines"):
+        write_into("nothing", [table])
+
+
+def test_the_page_has_a_place_for_every_table() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    for name in ("machines", "rolls", "cold_starts"):
+        assert re.search(rf"<!-- {name} -->\n(\|.+\n)+<!-- end -->", text), f"python -m benchmarks --write: {name}"

@@ -29,8 +29,37 @@ def test_a_window_that_opens_while_its_run_works_is_skipped_and_the_schedule_is_
 
     (one,) = night.machines
     assert not night.differences and [execution.status for execution in one.executions] == ["SUCCEEDED"] * 3
-    assert sum("skipped" in message.body for message in night.messages) > 3
+    assert any("skipped" in message.body for message in night.messages)
     assert any("its schedule is shorter than it lasts" in warning for warning in night.runs[0].plan["warnings"])
+
+
+AT_ITS_HEELS = """
+description: One window scans, and another begins to patch the same machines and a group while the first is just over.
+parameters: {WindowSchedule: "cron(2 2 ? * SUN *)", WindowDurationHours: 3, TimeZone: UTC}
+policy: {maxConcurrency: 4, batch: 2, minHealthy: 0}
+window: {executions: [{expect: {outcome: succeeded, counts: {succeeded: 3, alreadyCompliant: 1}}}]}
+windows:
+  - name: look
+    schedule: cron(0 2 ? * SUN *)
+    durationHours: 1
+    timeZone: UTC
+    targets: [[{key: "tag:WinUpdate", values: ["ON"]}]]
+    input: {operations: [Scan]}
+    executions: [{expect: {outcome: succeeded, counts: {succeeded: 4}}}]
+groups: [{name: shop, min: 0, max: 2, loadBalancer: false, expect: {sizes: [0, 2, 2]}}]
+instances:
+  - {name: web, missing: 2, tags: &on {WinUpdate: "ON"}, expect: &done {verdict: compliant, missing: 0}}
+  - {name: well, tags: *on, expect: {run: already_compliant, images: 0}}
+  - {name: shop, count: 2, group: shop, missing: 2, tags: *on, expect: *done}
+"""
+
+
+def test_a_window_at_the_heels_of_another_holds_the_pause_between_their_scans() -> None:
+    night = play_night(AT_ITS_HEELS)
+
+    assert_ended_as_expected(night)
+    (well,) = [machine for machine in night.machines if machine.name == "well"]
+    assert [execution.status for execution in well.executions] == ["SUCCEEDED", "SUCCEEDED"]
 
 
 STUCK = """
@@ -85,8 +114,8 @@ def test_what_hangs_holds_up_no_other_and_each_is_told_by_what_it_hangs_on() -> 
 
     assert_ended_as_expected(night)
     assert night.runs[0].report["insideWindow"] is False, "the silent one is held beyond the window"
-    held = [message for message in night.messages if "silent (i-" in message.subject]
-    assert len(held) == 2, "that it failed, and that it could not be given back"
+    for name in ("endless", "endless-started", "silent", "undelivered", "old-state"):
+        assert any(f" {name} (i-" in message.subject for message in night.messages)
 
 
 NO_EVIDENCE = """
@@ -116,7 +145,7 @@ description: The first night, two hours, two ordinary Windows servers one after 
 parameters: {WindowDurationHours: 2, TimeZone: UTC}
 window: {executions: [{expect: {outcome: incomplete, counts: {succeeded: 1, notAttempted: 1}}}]}
 instances:
-  - {name: files, platform: Windows, missing: 3, durations: &slow {boot: 4m, install: 25m, reboot: 6m, image: 12m},
+  - {name: files, platform: Windows, missing: 3, durations: &slow {boot: 4m, install: 45m, reboot: 6m, image: 12m},
      tags: &on {WinUpdate: "ON"}, expect: {run: succeeded, missing: 0}}
   - {name: mail, platform: Windows, missing: 3, durations: *slow, tags: *on, expect: {run: not_attempted, missing: 3}}
 """

@@ -72,7 +72,7 @@ def test_a_node_whose_execution_is_killed_works_again_or_people_are_told_how() -
     assert "Acme-Drain was sent, and Acme-Uncordon was not" in said["stopped"] and command in said["stopped"]
     assert "drained" not in said["undrained"]
     for name in ("unsure", "stopped"):
-        first, second = [" ".join(one.body.split()) for one in outcome.messages if f"Drydock: {name} " in one.subject]
+        first, second = [" ".join(one.body.split()) for one in outcome.messages if f" {name} (i-" in one.subject]
         assert "It was drained: Drydock sends Acme-Uncordon" in first
         assert "it may be drained still" in second
 

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drydock.records.results import StepTime
 from drydock.records.runs import Place
 from drydock.run.report_page import MOST_MACHINES, by_trouble, report_page
+from drydock.telling.details import Details
 from drydock.times import to_text
 from tests.unit.fakes import START
 from tests.unit.records.recorded import RUN_ID, a_run
@@ -66,7 +68,7 @@ class _Page(HTMLParser):
 
 def page_of(places: Sequence[Place] = (), **more: Any) -> str:
     report: Any = report_of(places, **more)
-    return report_page(report)
+    return report_page(report, "drydock-logs")
 
 
 def read(places: Sequence[Place] = (), **more: Any) -> _Page:
@@ -77,7 +79,7 @@ def test_the_page_says_what_became_of_the_run_and_of_each_machine() -> None:
     page = read([place(1), failed_place(2), place(3, "busy", cause="held by another")])
 
     assert page.open == []
-    assert "Run nightly: failed" in page.text
+    assert "1 of 3 machines failed (window nightly)" in page.text
     for words in ("web-1", "web-2", "web-3", "no image could be made", "image ami-1 is failed", "held by another"):
         assert words in page.text
 
@@ -221,3 +223,109 @@ def test_the_timeline_shows_each_machine_that_was_worked_on_and_the_moments_of_t
     for words in ("Canary", "Wave 2", "soak from", "gates again", "closed", "last admission", "end of the window", "✕"):
         assert words in page.text
     assert len([1 for tag, attributes in page.elements if attributes.get("class") == "bar edge"]) == 2
+
+
+def known(**more: Any) -> Details:
+    """What is known of a machine whose installation failed."""
+    details: Any = {
+        "operation": "Install",
+        "powerBefore": "running",
+        "powerAfter": "running",
+        "rebooted": True,
+        "missingBefore": 3,
+        "missingAfter": 1,
+        "missing": ["KB5034441"],
+        "missingBySeverity": {},
+        "failed": ["KB5034441"],
+        "installed": ["KB5033371", "KB5034439"],
+        "images": {
+            "before": {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
+        },
+        "hooks": {"preInstall": "ran"},
+        "agents": [],
+        "steps": [
+            step("imageBefore", 1, 4),
+            step("start", 4, 5),
+            step("probeBefore", 5, 6),
+            step("install", 6, 8),
+            {**step("scanAfter", 10, 11), "endedAt": ""},
+        ],
+        "failedCommands": [
+            {
+                "step": "install",
+                "document": "AWS-RunPatchBaseline",
+                "status": "Failed",
+                "exitCode": 156,
+                "endedAt": to_text(after(10)),
+                "logKey": "drydock/commands/c-1",
+                "errorOutput": ["<b>0x80070643</b>"],
+            }
+        ],
+        "logKey": "drydock/commands/c-1",
+        "notes": [],
+        **more,
+    }
+    return details  # type: ignore[no-any-return]
+
+
+def step(name: str, begin: float, end: float) -> StepTime:
+    return {"name": name, "beganAt": to_text(after(begin)), "endedAt": to_text(after(end))}
+
+
+def with_details(details: Details, **more: Any) -> _Page:
+    report: Any = report_of([failed_place(1), place(2)])
+    report["machines"][0] |= {"details": details, **more}
+    return _Page(report_page(report, "drydock-logs"))
+
+
+def test_what_is_known_of_a_machine_opens_below_its_name() -> None:
+    page = with_details(known())
+
+    for words in (
+        "Missing patches: 3 before, 1 now",
+        "Failed to install: KB5034441",
+        "Installed: KB5033371, KB5034439",
+        "ami-0123456789abcdef0",
+        "Rebooted: yes",
+        "Hook preInstall: ran",
+        "Failed, exit code 156",
+        "<b>0x80070643</b>",
+        "Steps",
+    ):
+        assert words in page.text
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert any("/s3/buckets/drydock-logs?prefix=drydock/commands/c-1/" in link for link in links)
+
+
+def bars(page: _Page) -> list[str]:
+    """The kinds of the pieces of all bars, in order."""
+    return [
+        attributes["fill"].removeprefix("url(#").removesuffix(")")
+        for tag, attributes in page.elements
+        if tag == "rect" and attributes.get("class") == "bar" and "fill" in attributes
+    ]
+
+
+def test_a_bar_shows_the_kinds_of_steps_without_gaps_each_with_a_pattern() -> None:
+    page = with_details(known())
+
+    assert bars(page) == ["image", "ready", "install", "work", "prove", "work"]
+    patterns = {attributes["id"] for tag, attributes in page.elements if tag == "pattern"}
+    assert set(bars(page)) <= patterns
+
+
+def test_a_member_is_out_of_service_before_and_after_its_own_steps() -> None:
+    page = with_details(known(steps=[step("install", 4, 8)]), groupName="shop")
+
+    assert bars(page) == ["service", "install", "service", "work"]
+
+
+def test_what_is_known_of_very_many_machines_does_not_make_the_page_too_large() -> None:
+    report: Any = report_of([failed_place(number) for number in range(1, 1001)], plan=make_plan(1000))
+    for machine in report["machines"]:
+        machine["details"] = known(notes=["long " * 2_000] * 3)
+
+    page = report_page(report, "drydock-logs")
+
+    assert len(page.encode()) < 3_000_000
+    assert _Page(page).open == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from drydock.aws.autoscaling import AutoScaling
+from drydock.aws.clients import make_clients
 from drydock.aws.cloudwatch import CloudWatch
 from drydock.aws.ec2 import Ec2
 from drydock.aws.executions import Executions
@@ -19,6 +21,9 @@ from drydock.aws.topics import Topics
 from drydock.aws.windows import Windows
 from drydock.environment import Environment
 from drydock.times import utc_now
+
+# Every handler imports this, and nothing else does so in a Lambda function.
+make_clients(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""))
 
 
 @dataclass

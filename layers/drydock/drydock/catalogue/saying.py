@@ -29,6 +29,8 @@ def knows(key: str) -> bool:
 
 def one_line(text: str) -> str:
     """Text of others, such as a Name tag, as it may stand inside a line."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 

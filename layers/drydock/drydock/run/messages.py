@@ -50,6 +50,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _groups(report),
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
+            _owed_reboots(report),
             _listed("notes", _noted(report)),
             _missing(report),
             steps(_next_rows(report, location)),
@@ -314,6 +315,17 @@ def _not_compliant(report: Report) -> list[MachineOutcome]:
     return [machine for machine in _with(report, "succeeded") if machine["verdict"] in ("non_compliant", "unpatchable")]
 
 
+def _owed_reboots(report: Report) -> Section:
+    """The machines that owe a reboot, each with why."""
+    rows = [
+        say("reboot.of_machine", machine=machine_text(one["instanceId"], one["name"]), reasons=one["reasons"])
+        if one["reasons"]
+        else machine_text(one["instanceId"], one["name"])
+        for one in report["owedReboots"]
+    ]
+    return Section(say("reboot.heading", count=len(rows)), _first(rows))
+
+
 def _waiting_for_reboot(report: Report) -> list[MachineOutcome]:
     return [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
 
@@ -379,7 +391,7 @@ def _groups(report: Report) -> Section:
 
 def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
     """The first machines with all that is known of each."""
-    rows = [
+    rows: list[Row] = [
         Section(
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
@@ -387,9 +399,11 @@ def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location,
                 *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
             ],
         )
-        for machine in machines
+        for machine in machines[:_MOST_LISTED]
     ]
-    return Section(say(f"machines.{kind}", count=len(machines)), _first(rows))
+    more = len(machines) - len(rows)
+    rows += [say("rows.more", count=more)] if more > 0 else []
+    return Section(say(f"machines.{kind}", count=len(machines)), rows)
 
 
 def _listed(kind: str, machines: Sequence[MachineOutcome]) -> Section:

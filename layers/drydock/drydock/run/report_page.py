@@ -11,22 +11,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from drydock.catalogue.saying import knows, one_line, say
+from drydock.run.messages import summary_message
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome, failed_groups
 from drydock.run.reports import NextStep, Report
 from drydock.run.timeline import STYLE as TIMELINE_STYLE
 from drydock.run.timeline import draw_timeline, wave_name
 from drydock.telling.commands import drydock
+from drydock.telling.details import detail_rows, step_rows
+from drydock.telling.message import Command, Link, Row, Section, Urgency
 from drydock.telling.page import BASE_STYLE, Html, document, element, join, policy_of
 from drydock.telling.text import Location, console_link, cut
 from drydock.times import find_zone, from_text
 
 MOST_MACHINES = 1_000
 """So many machines are shown, those with trouble first; the others are counted."""
+DOLLARS_PER_MACHINE = 0.00073
+"""What docs/benchmarks.md counts, and tests/rehearsal/test_benchmarks.py holds it to."""
 _MOST_REASONS = 50
 _MOST_GROUPS = 200
 _MOST_ROWS = 100
 _MOST_CAUSE = 1_000
 _MOST_VALUE = 400
+_MOST_KNOWN = 1_000_000
+"""Characters of what is known of machines."""
 
 _STYLE = (
     BASE_STYLE
@@ -37,6 +44,7 @@ _STYLE = (
 main{max-width:80rem}
 a{color:var(--focus)}
 .note.bad{border-color:var(--bad)}.note.good{border-color:var(--good)}
+.note code{font-size:.85rem}
 .note ul{margin:0;padding-left:1.2rem}.note h2{margin:0 0 .25rem;font-size:1rem}
 .counts{display:grid;grid-template-columns:repeat(auto-fill,minmax(8rem,1fr));gap:.5rem;margin:1rem 0;
 padding:0;list-style:none}
@@ -47,7 +55,8 @@ padding:0;list-style:none}
 .machines{width:46%}
 @media(max-width:36rem){.machines{width:auto}.machine .time{display:none}.machine .became{width:6.6rem}}
 td details,th details{margin:.15rem 0}summary{cursor:pointer;color:var(--focus)}
-details dl{margin:.35rem 0 .6rem}.number .soft{display:block}
+details dl{margin:.35rem 0 .6rem}details ul{margin:.25rem 0;padding-left:1.2rem}details p{margin:.25rem 0}
+.number .soft{display:block}
 @media print{:root{color-scheme:light;--ink:#000;--soft:#333;--paper:#fff;--card:#f2f2f2;--line:#999;
 --bad:#a4161a;--good:#0b6b33;--warn:#8a4b00;--focus:#000}
 main{max-width:none;padding:0}h2,summary,caption{break-after:avoid}tr,.counts li,.note{break-inside:avoid}
@@ -56,28 +65,31 @@ details::details-content{content-visibility:visible;block-size:auto}summary{list
 )
 _POLICY = policy_of(_STYLE, "form-action 'none'")
 
-_GOOD_RUNS = ("succeeded", "planned", "nothing_to_do")
+_TONES: Mapping[Urgency, str] = {"now": "bad", "tomorrow": "warn", "nothing": "good"}
 _GOOD_VERDICTS = ("", "compliant", "scanned", "up_to_date", "updated")
 
 Fact = tuple[str, str]
 
 
-def report_page(report: Report) -> str:
-    """The whole page, in HTML."""
-    outcome = say(f"page.outcome.{report['outcome']}")
-    title = say("page.title", run=_label(report), outcome=outcome)
+def report_page(report: Report, bucket: str) -> str:
+    """The whole page, in HTML. `bucket` is where the full output of the machines' commands stands."""
+    told = summary_message(report, _location(report), bucket, "")
+    what = told.what[:1].upper() + told.what[1:]
+    title = say("page.title", what=what, about=told.about)
     shown = by_trouble(report["machines"])
     parts = [
         element("h1", title),
-        _next(report),
+        element("p", " ".join(told.intro)),
+        _next(report, _TONES[told.urgency]),
         _counts(report),
         draw_timeline(report, shown[:MOST_MACHINES]),
         _warnings(report),
-        _machines(report, shown),
+        _machines(report, shown, bucket),
         _groups(report),
         _untouched(report),
         _approval(report),
         _waves(report),
+        _cost(report),
         _facts(report),
         _policy(report),
     ]
@@ -93,11 +105,6 @@ def _trouble(machine: MachineOutcome) -> int:
     if machine["outcome"] == "succeeded":
         return 4 if machine["verdict"] in _GOOD_VERDICTS else 1
     return {"failed": 0, "not_attempted": 2, "already_compliant": 5}.get(machine["outcome"], 3)
-
-
-def _label(report: Report) -> str:
-    """What people know the run by."""
-    return (report["asked"]["window"] or {}).get("name") or report["runId"]
 
 
 def _local(report: Report, moment: str) -> datetime:
@@ -126,8 +133,7 @@ def _described(facts: Iterable[Fact]) -> Html:
     return element("dl", *map(Html, rows)) if rows else Html()
 
 
-def _next(report: Report) -> Html:
-    tone = "good" if report["outcome"] in _GOOD_RUNS else "bad"
+def _next(report: Report, tone: str) -> Html:
     if not report["next"]:
         return Html()
     steps = [_step(report, step) for step in report["next"]]
@@ -228,7 +234,7 @@ def _warnings(report: Report) -> Html:
     return element("div", element("h2", say("page.warnings")), _list(rows), class_="note")
 
 
-def _machines(report: Report, machines: Sequence[MachineOutcome]) -> Html:
+def _machines(report: Report, machines: Sequence[MachineOutcome], bucket: str) -> Html:
     if not machines:
         return Html()
     shown, rest = machines[:MOST_MACHINES], machines[MOST_MACHINES:]
@@ -249,7 +255,7 @@ def _machines(report: Report, machines: Sequence[MachineOutcome]) -> Html:
             (say("page.machines.from"), "time"),
             (say("page.machines.minutes"), "number"),
         ],
-        [_machine_row(report, machine) for machine in shown],
+        _machine_rows(report, shown, bucket),
     )
     return _section(
         "machines", say("page.machines"), element("p", say("page.machines.sorted"), class_="soft"), table, *more
@@ -263,12 +269,21 @@ def _table(kind: str, columns: Sequence[tuple[str, str]], rows: Sequence[Html]) 
     return element("table", element("thead", element("tr", *heads)), body, class_=kind)
 
 
-def _machine_row(report: Report, machine: MachineOutcome) -> Html:
+def _machine_rows(report: Report, machines: Sequence[MachineOutcome], bucket: str) -> list[Html]:
+    """A row for each. What is known of them is told as long as the page does not become too large for a phone."""
+    rows, told = [], 0
+    for machine in machines:
+        known = _known(report, machine, bucket) if told <= _MOST_KNOWN else Html()
+        told += len(known)
+        rows.append(_machine_row(report, machine, known if told <= _MOST_KNOWN else Html()))
+    return rows
+
+
+def _machine_row(report: Report, machine: MachineOutcome, known: Html) -> Html:
     name, group = machine["name"] or machine["instanceId"], machine["groupName"]
     about = [machine["instanceId"] if machine["name"] else "", say("page.machines.group", group=group) if group else ""]
     if not machine["isPlanned"]:
         about.append(say("page.machines.not_planned"))
-    known = _described(_known(report, machine))
     details = element("details", element("summary", say("page.machines.told")), known) if known else Html()
     tone = {"failed": "bad", "succeeded": "good", "already_compliant": "good"}.get(machine["outcome"], "warn")
     if machine["outcome"] == "succeeded" and machine["verdict"] not in _GOOD_VERDICTS:
@@ -296,14 +311,44 @@ def _minutes(seconds: int) -> int:
     return -(-seconds // 60)
 
 
-def _known(report: Report, machine: MachineOutcome) -> Iterator[tuple[str, str]]:
-    """What is known of a machine beyond its row."""
+def _known(report: Report, machine: MachineOutcome, bucket: str) -> Html:
+    """What is known of a machine beyond its row: why, what was missing and is, images, hooks, commands, steps."""
     cause = machine["cause"].removeprefix(f"{machine['instanceId']}: ")
-    yield say("page.machines.error"), machine["error"]
-    yield say("page.machines.reason"), cut(cause, _MOST_CAUSE)
+    facts = [
+        (say("page.machines.error"), machine["error"]),
+        (say("page.machines.reason"), cut(cause, _MOST_CAUSE)),
+    ]
     if machine["startedAt"] and machine["endedAt"]:
         begun, ended = _clock(report, machine["startedAt"]), _clock(report, machine["endedAt"])
-        yield say("page.machines.times"), say("page.waves.span", begun=begun, ended=ended)
+        facts.append((say("page.machines.times"), say("page.waves.span", begun=begun, ended=ended)))
+    parts = [_described(facts)]
+    details = machine["details"]
+    if details:
+        location = _location(report)
+        parts.append(_rows(detail_rows(details, location, bucket, with_output=True)))
+        if details["steps"]:
+            steps = _rows(step_rows(details["steps"], location.time_zone))
+            parts += [element("p", say("heading.steps")), steps]
+    if machine["execution"]:
+        parts.append(element("p", element("a", say("page.execution"), href=_console(report, machine["execution"]))))
+    return join(*parts)
+
+
+def _rows(rows: Sequence[Row]) -> Html:
+    """The rows of a message, as a list."""
+    return _list([_row(row) for row in rows])
+
+
+def _row(row: Row) -> Html:
+    match row:
+        case Command():
+            return element("code", row.text)
+        case Link():
+            return element("a", row.label, href=row.url)
+        case Section():
+            return join(row.heading, _rows(row.rows))
+        case str():
+            return element("span", cut(row, _MOST_CAUSE))
 
 
 def _groups(report: Report) -> Html:
@@ -405,6 +450,24 @@ def _span(report: Report, begun: str, ended: str) -> str:
     if not begun or not ended:
         return ""
     return say("page.waves.span", begun=_clock(report, begun), ended=_clock(report, ended))
+
+
+def _cost(report: Report) -> Html:
+    """What the run cost, as far as that is known: Drydock's own work, images, and the hours of machines."""
+    worked = [machine for machine in report["machines"] if machine["startedAt"]]
+    if not worked:
+        return Html()
+    dollars = f"{len(worked) * DOLLARS_PER_MACHINE:.2g}"
+    rows = [say("page.cost.own", dollars=dollars, count=len(worked))]
+    known = [machine for machine in worked if machine["details"]]
+    images = sum(len(one["details"]["images"]) for one in known if one["details"])
+    if images:
+        rows.append(say("page.cost.images", count=images))
+    started = [one for one in known if one["details"] and one["details"]["powerBefore"] == "stopped"]
+    if started:
+        minutes = sum(_minutes(machine["seconds"]) for machine in started)
+        rows.append(say("page.cost.started", count=len(started), minutes=minutes))
+    return _section("cost", say("page.cost"), _list(rows))
 
 
 def _policy(report: Report) -> Html:

@@ -1,17 +1,7 @@
 """The page of a run's report."""
 
 SENTENCES = {
-    "page.title": "Run {run}: {outcome}",
-    "page.outcome.succeeded": "succeeded",
-    "page.outcome.failed": "failed",
-    "page.outcome.late": "ended late",
-    "page.outcome.incomplete": "something is left to do",
-    "page.outcome.planned": "only planned",
-    "page.outcome.nothing_to_do": "nothing to do",
-    "page.outcome.rejected": "rejected",
-    "page.outcome.not_answered": "not approved in time",
-    "page.outcome.refused": "refused",
-    "page.outcome.stopped": "stopped",
+    "page.title": "{what} ({about})",
     "page.zone": "Times are in the zone {zone}.",
     # Facts.
     "page.facts": "The run",
@@ -87,6 +77,13 @@ SENTENCES = {
     "page.approval.why": "{decided}: {reason}",
     "page.decision.approved": "Approved",
     "page.decision.rejected": "Rejected",
+    "page.cost": "Cost",
+    "page.cost.own": (
+        "Drydock itself: about {dollars} US dollars for {count:# machine|# machines}, by the benchmark's count of state"
+        " transitions, functions and table, at list prices of us-east-1."
+    ),
+    "page.cost.images": "{count:# image was|# images were} made; their storage is paid for until you delete them.",
+    "page.cost.started": "{count:# machine was|# machines were} stopped before, and ran for {minutes:span} in all.",
     "page.waves": "Durations against the estimates",
     "page.waves.wave": "Wave",
     "page.waves.canary": "Canary",
@@ -120,5 +117,5 @@ SENTENCES = {
     "page.step.prove": "proof",
     "page.step.restore": "given back",
     "page.step.service": "out of service or back in",
-    "page.step.work": "in work",
+    "page.step.work": "in work, or waiting",
 }

@@ -38,7 +38,7 @@ OF_A_ROLL = (
 )
 """The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
 
-STATES_OF_A_MEMBER = ("Enter Standby", "Await Standby")
+STATES_OF_A_MEMBER = ("Enter Standby", "Wait Until Drained", "Await Standby")
 """The states of PatchInstance that only a member of a group comes through: they are stopped within the roll's flows."""
 
 
@@ -63,6 +63,8 @@ class Flow:
     """The names of the users who may approve the run, and do not answer."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong besides, undisturbed or not."""
+    owes_reboot: bool = False
+    """Whether an earlier execution has written down that the machine owes a reboot."""
     repeats: bool = False
     """Whether it asks the same question for hours: then each kind of call is disturbed the first time only."""
 
@@ -101,6 +103,13 @@ FLOWS = {
         Flow("running", _LINUX),
         Flow("nothing-missing", {}),
         Flow("needed", _LINUX, {**_QUICKLY, "reboot": "WhenNeeded", "hooks": {"postInstall": HOOKS["postInstall"]}}),
+        Flow("put-off", _LINUX, {**_QUICKLY, "reboot": "Later"}, end="half-way"),
+        Flow(
+            "owed",
+            {"missing": ("tzdata-2026a",), "pending_reboot": True},
+            {**_QUICKLY, "reboot": "Later", "hooks": {"preInstall": HOOKS["preInstall"]}},
+            owes_reboot=True,
+        ),
         Flow(
             "not-needed",
             {"missing": ("tzdata-2026a",)},
@@ -119,7 +128,7 @@ FLOWS = {
         Flow(
             "ill",
             {**_LINUX, "wrong": ("health_fails_after_image",)},
-            {"healthProbe": HEALTH_PROBE, "backup": {"after": {"take": True, "reboot": True}}},
+            {"healthProbe": HEALTH_PROBE, "backup": {"before": {"wait": "begun"}, "after": {"reboot": True}}},
             status="FAILED",
         ),
         Flow(

@@ -29,18 +29,21 @@ class MachineBefore:
     machine: Machine
     missing: tuple[Any, ...]
     agent: str
+    old: tuple[str, ...]
+    """What ran in an older version than was installed."""
 
     @classmethod
     def of(cls, machine: Machine) -> MachineBefore:
         """Return the machine as it is now."""
-        return cls(machine, tuple(machine.missing), machine.agent.version)
+        return cls(machine, tuple(machine.missing), machine.agent.version, tuple(machine.software.old))
 
     @property
     def end(self) -> str:
         """What the machine is like now, whatever anybody says about it: as found, finished, or half-way."""
         machine = self.machine
         if machine.runs_old_code:
-            return "half-way"
+            is_as_found = (tuple(machine.missing), tuple(machine.software.old)) == (self.missing, self.old)
+            return "as found" if is_as_found else "half-way"
         if not machine.missing or machine.agent.version != self.agent:
             return "finished"
         return "as found" if tuple(machine.missing) == self.missing else "half-way"
@@ -117,6 +120,7 @@ def broken_machine_promises(
         *_judge_messages(facts, allowed),
         *_judge_waiting(facts, allowed),
         *_judge_truth(facts, allowed),
+        *_judge_debt(facts),
         *_judge_images(facts),
         *find_work_left(account, stack, {"subject": before.machine.instance_id}),
     ]
@@ -177,14 +181,36 @@ def _judge_truth(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
     verdicts = {item["verdict"] for item in done}
     if verdict not in allowed_verdicts and not (allowed.redrives and verdicts & set(allowed_verdicts)):
         yield f"verdict {verdict}, but the machine is {end}"
-    if outcome == "succeeded" and (end != "finished" or verdict not in ("compliant", "updated")):
+    is_put_off = verdict == "pending_reboot" and end == "half-way" and done[-1]["reboot"]["isOwed"]
+    if outcome == "succeeded" and not is_put_off and (end != "finished" or verdict not in ("compliant", "updated")):
         yield f"outcome {outcome}, verdict {verdict}, the machine is {end}"
-    wanted = "Completed" if outcome == "succeeded" and verdict == "compliant" else None
+    wanted = "Completed" if outcome == "succeeded" and verdict in ("compliant", "pending_reboot") else None
     if tag != wanted and "tag" not in facts.problems:
         yield f"tag DrydockState: {tag}, outcome {outcome}"
     for result in done:
         if result["powerAfter"] != facts.machine.spec.power:
             yield f"result {result['redriveCount']}: powerAfter {result['powerAfter']}"
+
+
+def _judge_debt(facts: _Facts) -> Iterator[str]:
+    """A reboot that is owed is written down, and what is not owed is not; nobody calls compliant what runs old code."""
+    machine = facts.machine
+    [owed] = [item.get("owedBoot") for item in facts.items if item["sk"] == f"Install#{machine.instance_id}"] or [None]
+    done = [item for item in facts.results if item["outcome"] != "refused"]
+    if not done:
+        return
+    newest = done[-1]
+    if newest["verdict"] == "compliant" and machine.runs_old_code and newest["operation"] == "Install":
+        yield f"called compliant, and it runs the old {', '.join(machine.software.old)}"
+    is_owed = newest["reboot"]["isOwed"] if "reboot" in newest else None
+    has_tag = "DrydockRebootOwed" in facts.fleet.tags(machine.instance_id)
+    if is_owed is not None and is_owed is not (owed == machine.boot_id):
+        yield f"the result says of an owed reboot {is_owed}, and out of boot {owed} one is, in boot {machine.boot_id}"
+    if is_owed is not None and has_tag is not is_owed and "tag" not in facts.problems:
+        yield f"tag DrydockRebootOwed: {has_tag}, owed: {is_owed}"
+    policy: Mapping[str, Any] = next((item["policy"] for item in facts.results if "policy" in item), {})
+    if policy.get("reboot") == "Later" and machine.runs_old_code and machine.spec.power == "running" and not owed:
+        yield "it runs old code, and no reboot is owed"
 
 
 def _judge_images(facts: _Facts) -> Iterator[str]:

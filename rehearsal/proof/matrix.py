@@ -172,6 +172,8 @@ class Trial(Observer):
                 for number, spec in enumerate([self.flow.spec, *self.flow.others])
             ]
         )
+        if self.flow.owes_reboot:
+            self._owe_reboot(self.machines[0])
         self.before = [MachineBefore.of(machine) for machine in self.machines]
         self.execution = ""
 
@@ -236,6 +238,7 @@ class Trial(Observer):
         return (
             self._documents(machine),
             sum(image.machine is machine for image in self.fleet.images.by_id.values()),
+            machine.boots,
             [(item["outcome"], item["verdict"], (item.get("failure") or {}).get("error")) for item in results],
         )
 
@@ -270,6 +273,13 @@ class Trial(Observer):
         if mode is not None:
             stopped = execution_arn if mode == "child_stopped" else self.execution
             self.account.clock.call_later(AT_STATES[mode], lambda: self._stop_late(mode, stopped, state))
+
+    def _owe_reboot(self, machine: Machine) -> None:
+        """Write down what an execution has that put a reboot off."""
+        texts = {"platform": machine.spec.platform, "patchGroup": "", "owedBoot": machine.boot_id}
+        texts |= {"pk": "HISTORY", "sk": f"Install#{machine.instance_id}", "owedSince": "2026-01-05T02:00:00.000Z"}
+        item = {**{key: {"S": value} for key, value in texts.items()}, "owedReasons": {"L": []}}
+        self.account.client("dynamodb").put_item(TableName=self.stack.resource("StateTable"), Item=item)
 
     def _add_machines(self, specs: Sequence[MachineSpec]) -> list[Machine]:
         return [self.fleet.machine(self.fleet.add(spec)) for spec in specs]

@@ -126,6 +126,7 @@ class World:
             "patchGroup": "web",
             "snapshotId": SNAPSHOT,
             "runId": "",
+            "owedBootId": "",
         }
 
     def set_policy(self, **above: Any) -> None:

@@ -12,6 +12,10 @@ STACK_TAG = "DrydockStack"
 COMPLETED_TAG = "DrydockCompleted"
 
 
+REBOOT_OWED_TAG = "DrydockRebootOwed"
+"""On which day a reboot was found to be owed. Only Drydock's own record counts; the tag is for people."""
+
+
 EXCLUDE_TAG = "DrydockExclude"
 
 

@@ -116,3 +116,105 @@ def test_the_reboot_of_windows_update_is_the_same(scene: Scenario) -> None:
 
     assert (machine.boots, scene.result(machine)["verdict"]) == (3, "compliant")
     assert_given_back(scene, machine, "stopped")
+
+
+LATER = {**WHEN_NEEDED, "reboot": "Later"}
+
+
+def test_a_reboot_that_is_put_off_is_owed_and_made_first_by_the_next_execution(scene: Scenario) -> None:
+    machine = scene.machine("later", missing=(KERNEL,))
+
+    scene.patch(machine, LATER)
+
+    result = scene.result(machine)
+    assert (result["outcome"], result["verdict"], machine.boots) == ("succeeded", "pending_reboot", 1)
+    assert result["reboot"]["isOwed"] and "kernel" in result["reboot"]["reasons"][0]
+    assert any("owes a reboot" in problem for problem in result["problems"])
+    assert "DrydockRebootOwed" in scene.tags(machine)
+
+    scene.run_for(5)
+    execution = scene.start(machine, LATER)
+    scene.settle()
+
+    # It was not taken for compliant although nothing is missing.
+    second = scene.results(machine)[1]
+    assert (second["outcome"], second["verdict"], machine.boots) == ("succeeded", "compliant", 2)
+    states = scene.states(execution)
+    assert states.index("Finish Install Before") < states.index("Install Patches")
+    assert not machine.runs_old_code and not second["reboot"]["isOwed"]
+    assert "DrydockRebootOwed" not in scene.tags(machine)
+    scene.run_for(5)
+
+    scene.patch(machine, LATER)
+    assert (scene.results(machine)[2]["outcome"], machine.boots) == ("already_compliant", 2)
+
+
+def test_an_owed_reboot_comes_after_the_hook_that_drains_and_before_the_installation(scene: Scenario) -> None:
+    scene.fleet.add_document("drain-first")
+    machine = scene.machine("later-hooked", missing=(KERNEL,))
+    scene.patch(machine, LATER)
+    scene.run_for(5)
+    before = len(scene.commands(machine))
+
+    scene.patch(machine, {**LATER, "hooks": {"preInstall": "drain-first"}})
+
+    assert scene.commands(machine)[before:][:4] == [
+        "drydock-Probe",
+        "drain-first",
+        "drydock-Reboot",
+        "AWS-RunPatchBaseline",
+    ]
+    assert (machine.boots, scene.results(machine)[1]["verdict"]) == (2, "compliant")
+
+
+@pytest.mark.parametrize("how", ["rebooted", "stopped-and-started"])
+def test_who_boots_the_machine_in_between_has_paid(scene: Scenario, how: str) -> None:
+    machine = scene.machine(f"later-{how}", missing=(KERNEL,))
+    scene.patch(machine, LATER)
+    if how == "rebooted":
+        machine.reboot_for_image()
+    else:
+        machine.stop()
+        scene.run_for(5)
+        machine.start()
+    scene.run_for(10)
+
+    scene.patch(machine, LATER)
+
+    second = scene.results(machine)[1]
+    assert (second["outcome"], second["verdict"], machine.boots) == ("already_compliant", "compliant", 2)
+    assert "DrydockRebootOwed" not in scene.tags(machine)
+    assert not [item for item in scene.items() if "owedBoot" in item and machine.instance_id in item["sk"]]
+
+
+def test_a_machine_that_was_found_stopped_owes_nothing_since_it_boots_anyway(scene: Scenario) -> None:
+    machine = scene.machine("later-stopped", missing=(KERNEL,), power="stopped")
+
+    scene.patch(machine, LATER)
+
+    assert not scene.result(machine)["reboot"]["isOwed"]
+    assert "DrydockRebootOwed" not in scene.tags(machine)
+
+
+def test_a_policy_without_reboots_leaves_what_is_owed(scene: Scenario) -> None:
+    machine = scene.machine("later-never", missing=(KERNEL,))
+    scene.patch(machine, LATER)
+    scene.run_for(5)
+
+    scene.patch(machine, {**LATER, "reboot": "NoReboot"})
+
+    second = scene.results(machine)[1]
+    assert (second["verdict"], second["reboot"]["isOwed"], machine.boots) == ("pending_reboot", True, 1)
+    assert "DrydockRebootOwed" in scene.tags(machine)
+
+
+def test_a_machine_on_which_nothing_can_be_done_is_left_and_not_called_compliant(scene: Scenario) -> None:
+    machine = scene.machine("pinned-again", missing=(KERNEL,), wrong=("boots_old_kernel",))
+    scene.patch(machine, {**WHEN_NEEDED, "reboot": "RebootIfNeeded"})
+    scene.run_for(5)
+
+    scene.patch(machine, WHEN_NEEDED)
+
+    second = scene.results(machine)[1]
+    assert (second["outcome"], second["verdict"]) == ("already_compliant", "pending_reboot")
+    assert any("would not help" in problem for problem in second["problems"])

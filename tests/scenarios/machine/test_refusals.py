@@ -139,7 +139,7 @@ def test_an_instance_that_is_gone_is_refused(scene: Scenario) -> None:
     [
         pytest.param(
             {"reboot": "maybe"},
-            ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"],
+            ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, Later, NoReboot"],
             id="value",
         ),
         pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; known are operation"], id="key"),

@@ -99,6 +99,7 @@ def some_findings(**more: Any) -> Findings:
     """Two patches were missing, were installed, and took a reboot."""
     facts: dict[str, Any] = {
         "rebooted": True,
+        "reboot": {"need": "not_needed", "reasons": [], "countedByAws": 0, "isOwed": False},
         "patches_before": some_patches(2),
         "patches_after": some_patches(0),
         "installed": ["KB1", "KB2"],

@@ -79,7 +79,7 @@ def test_the_defaults_are_never_changed() -> None:
 @pytest.mark.parametrize(
     ("given", "mistake"),
     [
-        ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, NoReboot"),
+        ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, Later, NoReboot"),
         ({"rebot": "NoReboot"}, "policy.rebot: unknown; known are operation, document, reboot"),
         ({"operation": None}, "policy.operation: None is not one of Install, Scan, UpdateAgents"),
         ({"agents": ["amazon-ssm-agent"]}, "policy.agents[0]: 'amazon-ssm-agent' is not one of AmazonSSMAgent, Amaz"),

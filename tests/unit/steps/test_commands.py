@@ -47,10 +47,12 @@ CASES = {
         "probe_instance", {"moment": "After"}, "probeAfter", "drydock-Probe", {}, PROBED, 10, "ProbeFailedError"
     ),
     "install": Case("install_patches", {"reboot": True}, "install", "AWS-RunPatchBaseline"),
-    "finish install": Case("finish_install", {"bootId": "boot-1"}, "installFinish", "AWS-RunPatchBaseline"),
+    "finish install": Case(
+        "finish_install", {"moment": "After", "bootId": "boot-1"}, "installFinish", "AWS-RunPatchBaseline"
+    ),
     "finish install with Windows Update": Case(
         "finish_install",
-        {"bootId": "boot-1"},
+        {"moment": "After", "bootId": "boot-1"},
         "installFinish",
         "drydock-Reboot",
         {"document": "AWS-InstallWindowsUpdates"},
@@ -303,7 +305,7 @@ def test_of_the_stacks_own_documents_the_newest_is_sent(held: World, case: Case)
 def test_before_a_post_install_hook_nothing_reboots_and_after_it_the_agent_may(held: World) -> None:
     held.run("install_patches", held.event("Install Patches", {"reboot": False}))
     held.ssm.end(held.ssm.sent[0])
-    held.run("finish_install", held.event("Finish Install", {"bootId": "boot-1"}))
+    held.run("finish_install", held.event("Finish Install", {"moment": "After", "bootId": "boot-1"}))
 
     assert [command.parameters["RebootOption"] for command in held.ssm.sent] == ["NoReboot", "RebootIfNeeded"]
     assert {command.parameters["SnapshotId"] for command in held.ssm.sent} == {SNAPSHOT}

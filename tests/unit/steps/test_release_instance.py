@@ -32,10 +32,15 @@ INSTALL = {
 GOOD = {
     "failure": None,
     "patchesBefore": some_patches(missing=2),
-    "probeBefore": {"agentVersion": "3.1", "bootId": "a"},
-    "probeAfter": {"agentVersion": "3.3", "bootId": "b"},
+    "probeBefore": {"agentVersion": "3.1", "bootId": "a", "reboot": "not_needed", "rebootReasons": []},
+    "probeAfter": {"agentVersion": "3.3", "bootId": "b", "reboot": "not_needed", "rebootReasons": []},
     "installs": [INSTALL, None],
-    "verified": {"verdict": "compliant", "rebooted": True, "patches": some_patches(missing=0)},
+    "verified": {
+        "verdict": "compliant",
+        "rebooted": True,
+        "isRebootPending": False,
+        "patches": some_patches(missing=0),
+    },
     "hooks": {},
     "isPatching": True,
 }

@@ -15,8 +15,8 @@ from drydock.subject import Instance
 
 Move = Literal["exit", "hold", "replace"]
 
-_CHANGES = (intents.INSTALL, intents.FINISH_INSTALL, intents.UPDATE)
-"""The intents by which something is installed."""
+_CHANGES = (intents.FINISH_INSTALL_BEFORE, intents.INSTALL, intents.FINISH_INSTALL, intents.UPDATE)
+"""The intents by which something is installed, or comes to run."""
 
 
 def decide_move(services: Services, lease: Lease, instance_id: str, ended: Mapping[str, Any], execution: str) -> Move:

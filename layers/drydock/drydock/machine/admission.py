@@ -23,7 +23,7 @@ from drydock.machine.evidence import count_patches
 from drydock.machine.ownership import Membership
 from drydock.machine.refusal import done_since, refusal, refusal_as_protected, refusal_by_guard, refusal_by_stack
 from drydock.records import intents
-from drydock.records.history import find_history
+from drydock.records.history import History, find_history
 from drydock.records.holder import Holder
 from drydock.records.leases import (
     ACTIVE,
@@ -77,8 +77,9 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
 def _admit(services: Services, step: Step, request: InstanceRequest, standing: Lease | None) -> dict[str, Any]:
     instance = services.ec2.describe_instance(request.instance_id)
     roll = _roll_of_member(services, step.holder, request)
+    history = _find_history(services, request)
     if standing is None:
-        _require_not_done(services, request)
+        _require_not_done(request, history)
         _require_admissible(services, step.holder, request, instance, is_member=roll is not None)
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
@@ -90,6 +91,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "patchGroup": patch_group_of(instance),
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
+        "owedBootId": history.owed.boot_id if history is not None and history.owed is not None else "",
     }
     # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.
     by_baseline = (
@@ -170,12 +172,18 @@ def require_place(services: Services, holder: Holder, run_id: str, subject: Subj
         raise NotInRunError(f"{subject.key}: run {run_id} has not let this execution in")
 
 
-def _require_not_done(services: Services, request: InstanceRequest) -> None:
+def _find_history(services: Services, request: InstanceRequest) -> History | None:
+    """What was done to the machine last, where it matters: of an Install, it may owe a reboot for that."""
+    operation = request.policy["operation"]
+    if operation != "Install" and request.unless_done_since is None:
+        return None
+    return find_history(services.table, operation, request.instance_id)
+
+
+def _require_not_done(request: InstanceRequest, history: History | None) -> None:
     """Raises InstanceDoneError. With the lease in hand, nobody can do it in the meantime."""
     since = request.unless_done_since
-    if since is None:
-        return
-    done = done_since(find_history(services.table, request.policy["operation"], request.instance_id), since)
+    done = done_since(history, since) if since is not None else None
     if done is not None:
         raise done
 

@@ -23,7 +23,7 @@ from drydock.errors import (
     VerdictUnknownError,
 )
 from drydock.machine.operating_systems import describe_end
-from drydock.machine.reboots import describe_pending, describe_refused, is_pending, need_of
+from drydock.machine.reboots import describe_pending, describe_refused, is_pending, need_of, owes
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
@@ -198,6 +198,7 @@ def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
     counts, fresh = read_patches(services, step)
     need = need_of(step.data["probe"])
     needs_reboot = need != "would_not_help" and is_pending(need, step.policy, counts["pendingReboot"])
+    needs_reboot = needs_reboot or owes(step.machine, step.data["probe"], step.policy)
     is_missing = not fresh or counts["missing"] != 0 or needs_reboot
     is_compliant = (
         not is_missing
@@ -242,6 +243,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     if before_image and after and after["bootId"] == before_image["bootId"]:
         raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
     installs = [install for install in step.data.get("installs", []) if install]
+    owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)
     need = need_of(after)
     pending = is_pending(need, step.policy, counts["pendingReboot"])
@@ -261,12 +263,13 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     notes = [*describe_rejected(counts), *([ended] if ended else [])]
     if pending and (notes or verdict == "pending_reboot"):
         notes.append(describe_pending(need, reasons))
-        notes += describe_refused(installs, services.environment.reboot_document)
+        notes += describe_refused([*installs, *([owed] if owed else [])], services.environment.reboot_document)
     return {
         "verdict": verdict,
         "failure": failure_of(verdict, step.policy["failOn"], counts, notes, installs),
         "notes": notes,
         "patches": counts,
+        "isRebootPending": pending,
         # The reboot for an image is none of the installation's.
         "rebooted": bool(after and (before_image or after)["bootId"] != before["bootId"]),
     }

@@ -11,6 +11,7 @@ from drydock.catalogue.saying import say
 from drydock.environment import Environment
 from drydock.errors import PatchingNotReadyError
 from drydock.machine.commands import Command, begin_command
+from drydock.machine.reboots import note_put_off
 from drydock.machine.waiting import wait_for
 from drydock.records import intents
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, ON_EVIDENCE, RUN_PATCH_BASELINE, Policy, deadline_of
@@ -72,7 +73,12 @@ def probe_instance(services: Services, step: Step) -> None:
 
 
 def install_patches(services: Services, step: Step) -> None:
-    """Install what is missing; `data.reboot` says whether a reboot may follow at once."""
+    """Install what is missing; `data.reboot` says whether a reboot may follow at once.
+
+    A reboot that is put off is owed from here on, out of the boot `data.bootId`, even if this execution dies.
+    """
+    if step.policy["reboot"] == "Later":
+        note_put_off(services, step, str(step.data["bootId"]))
     parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=bool(step.data["reboot"]))
     command = Command(intents.INSTALL, "install", step.policy["document"], parameters)
     run_command(services, step, command, "patchSeconds")
@@ -81,12 +87,15 @@ def install_patches(services: Services, step: Step) -> None:
 def finish_install(services: Services, step: Step) -> None:
     """Let the agent reboot the machine after an installation without a reboot: once, out of the boot `data.bootId`.
 
+    At the `data.moment` `Before`, that was the installation of an earlier execution, which put the reboot off.
     Where AWS decides whether that is needed, AWS-RunPatchBaseline does so in a second run; AWS-InstallWindowsUpdates
     would find nothing to install and leave the reboot pending.
     """
-    if step.policy["document"] == INSTALL_WINDOWS_UPDATES or step.policy["reboot"] in ON_EVIDENCE:
+    is_owed = step.data["moment"] == "Before"
+    if is_owed or step.policy["document"] == INSTALL_WINDOWS_UPDATES or step.policy["reboot"] in ON_EVIDENCE:
+        intent = intents.FINISH_INSTALL_BEFORE if is_owed else intents.FINISH_INSTALL
         boot_id = str(step.data["bootId"])
-        command = Command(intents.FINISH_INSTALL, "install", services.environment.reboot_document, {"BootId": boot_id})
+        command = Command(intent, "install", services.environment.reboot_document, {"BootId": boot_id})
     else:
         parameters = install_parameters(step.policy, step.machine["snapshotId"], reboot=True)
         command = Command(intents.FINISH_INSTALL, "install", RUN_PATCH_BASELINE, parameters)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from drydock.aws.services import Services
 from drydock.catalogue.saying import say
+from drydock.records.history import OwedReboot, forget_owed_reboot, note_owed_reboot
 from drydock.request.policy import ON_EVIDENCE, Policy
+from drydock.request.step import Machine, Step
 
 RebootNeed = Literal["needed", "unknown", "would_not_help", "not_needed"]
 """What the stack's Probe document says of a reboot. It would not help where another kernel than the newest boots."""
@@ -41,6 +44,52 @@ def describe_refused(commands: Sequence[Mapping[str, Any]], reboot_document: str
         for command in commands
         if command["document"] == reboot_document and not command["succeeded"]
     ]
+
+
+def owes(machine: Machine, probe: Mapping[str, Any], policy: Policy) -> bool:
+    """Whether a machine has yet to be rebooted for what an earlier execution installed.
+
+    Another boot than the one written down has paid it, whoever brought it about; so has an answer that none is needed.
+    """
+    return (
+        policy["reboot"] != "NoReboot"
+        and probe["bootId"] == machine["owedBootId"]
+        and need_of(probe) in ("needed", "unknown")
+    )
+
+
+def note_put_off(services: Services, step: Step, boot_id: str, reasons: Sequence[str] = ()) -> None:
+    """Write down that the machine owes the reboot that ends a boot."""
+    machine, now = step.machine, services.now()
+    owed = OwedReboot(boot_id, now, tuple(reasons))
+    note_owed_reboot(services.table, step.instance_id, machine["platform"], machine["patchGroup"], owed, now)
+
+
+def settle_owed(services: Services, step: Step) -> bool:
+    """Write down whether the machine owes a reboot as it is released. Returns whether it does.
+
+    What nobody has asked it since stands as it was. A machine that is stopped again boots anew by itself.
+    """
+    data, policy, machine = step.data, step.policy, step.machine
+    verified = data.get("verified") or {}
+    last = data.get("probeAfter") or data.get("probeBefore") or data.get("probeAtFirst")
+    if policy["operation"] != "Install" or not last:
+        return bool(machine["owedBootId"])
+    stays_up = machine["power"] != "stopped"
+    is_put_off = policy["reboot"] in ON_EVIDENCE and stays_up
+    if is_put_off and verified.get("isRebootPending") and need_of(last) != "would_not_help":
+        note_put_off(services, step, str(last["bootId"]), last["rebootReasons"])
+        return True
+    noted_here = data["probeBefore"]["bootId"] if policy["reboot"] == "Later" and data.get("isPatching") else ""
+    owed_boot = machine["owedBootId"] or noted_here
+    if not owed_boot:
+        return False
+    is_judged = bool(verified) or bool(data.get("isAlreadyCompliant"))
+    needs_none = is_judged and need_of(last) in ("not_needed", "would_not_help")
+    if stays_up and last["bootId"] == owed_boot and not needs_none:
+        return True
+    forget_owed_reboot(services.table, step.instance_id)
+    return False
 
 
 def need_of(probe: Mapping[str, Any] | None) -> RebootNeed:

@@ -7,6 +7,7 @@ from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
     Failure,
@@ -20,6 +21,7 @@ from drydock.log import logger
 from drydock.machine.commands import log_key
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
+from drydock.machine.reboots import describe_pending, need_of, settle_owed
 from drydock.records import intents
 from drydock.records.history import history_change, note_failure
 from drydock.records.holder import Holder
@@ -37,7 +39,7 @@ from drydock.records.results import (
 )
 from drydock.request.policy import Policy
 from drydock.request.step import Step
-from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
+from drydock.tags import COMPLETED, COMPLETED_TAG, IN_PROGRESS, REBOOT_OWED_TAG, STACK_TAG, STATE_TAG
 from drydock.telling.failures import readable_failure
 from drydock.telling.handing_over import alert_later, alert_of
 from drydock.times import day_in, to_text
@@ -67,12 +69,15 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         return _write_refusal(services, step, failure)
     is_compliant = failure is None and bool(step.data.get("isAlreadyCompliant"))
     instance = find_instance(services, step.instance_id)
+    owes_reboot = settle_owed(services, step)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
     problems = [
         *images.problems,
-        *set_final_tags(services, lease, instance, succeeded=failure is None and not is_compliant),
-        *((step.data.get("verified") or {}).get("notes") or []),
+        *set_final_tags(
+            services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=owes_reboot
+        ),
+        *_notes(step, owes_reboot=owes_reboot),
     ]
     work = describe_work(
         services.environment.stack,
@@ -81,7 +86,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         power_after=power_of(instance),
         verdict=verdict,
         problems=problems,
-        findings=_findings(step),
+        findings=_findings(step, owes_reboot=owes_reboot),
     )
     result = Result(
         subject=step.subject,
@@ -105,6 +110,15 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     else:
         announce_later(services, result)
     return _summarise(result)
+
+
+def _notes(step: Step, *, owes_reboot: bool) -> list[str]:
+    """What people should know besides: of the verdict, of a look that a reboot would not help, and what is owed."""
+    notes = list((step.data.get("verified") or {}).get("notes") or [])
+    probe = step.data.get("probeAtFirst")
+    if step.data.get("isAlreadyCompliant") and probe and need_of(probe) == "would_not_help":
+        notes.append(describe_pending("would_not_help", probe["rebootReasons"]))
+    return [*notes, *([say("reboot.owed")] if owes_reboot else [])]
 
 
 def announce_later(services: Services, result: Result) -> None:
@@ -176,15 +190,22 @@ def _summarise(result: Result) -> dict[str, Any]:
     }
 
 
-def set_final_tags(services: Services, lease: Lease, instance: Instance | None, *, succeeded: bool) -> list[str]:
+def set_final_tags(
+    services: Services, lease: Lease, instance: Instance | None, *, succeeded: bool, owes_reboot: bool | None = None
+) -> list[str]:
     """After success the machine says so; otherwise its state tag is what the journal says. That of the stack goes.
 
-    A tag that somebody else has changed meanwhile is theirs. Returns what went wrong: it fails nothing.
+    One that owes a reboot says since when; None leaves that as it is. A tag that somebody else has changed meanwhile is
+    theirs. Returns what went wrong: it fails nothing.
     """
     if instance is None or is_gone(instance):
         return []
     is_patched = succeeded and lease.journal["operation"] == "Install"
-    wanted = _final_tags(services, lease, tags_of(instance), is_patched=is_patched)
+    found = tags_of(instance)
+    wanted = {
+        **_final_tags(services, lease, found, is_patched=is_patched),
+        **_owed_tag(services, found, owes_reboot=owes_reboot),
+    }
     written = {key: value for key, value in wanted.items() if value}
     removed = [key for key, value in wanted.items() if not value]
     try:
@@ -208,6 +229,13 @@ def _final_tags(services: Services, lease: Lease, found: Mapping[str, str], *, i
     if found.get(STACK_TAG, "") in (services.environment.stack, journal["stackTag"]):
         wanted[STACK_TAG] = journal["stackTag"]
     return wanted
+
+
+def _owed_tag(services: Services, found: Mapping[str, str], *, owes_reboot: bool | None) -> dict[str, str]:
+    """What becomes of the tag of an owed reboot, where it changes."""
+    if owes_reboot is None or owes_reboot == (REBOOT_OWED_TAG in found):
+        return {}
+    return {REBOOT_OWED_TAG: day_in(services.now(), services.environment.time_zone) if owes_reboot else ""}
 
 
 def find_instance(services: Services, instance_id: str) -> Instance | None:
@@ -266,19 +294,26 @@ def describe_work(
 def _verdict(step: Step) -> str:
     """That of the evidence; without one, by whether it was begun to install."""
     if step.data.get("isAlreadyCompliant") and not step.data.get("failure"):
-        return "compliant"
+        return "pending_reboot" if need_of(step.data.get("probeAtFirst")) == "would_not_help" else "compliant"
     verified = step.data.get("verified") or {}
     return str(verified.get("verdict") or ("unknown" if step.data.get("isPatching") else "not_patched"))
 
 
-def _findings(step: Step) -> Findings:
+def _findings(step: Step, *, owes_reboot: bool) -> Findings:
     """What the state machine gathered on its way, as far as it came."""
     data = step.data
+    asked = data.get("probeAfterInstall") or data.get("probeAfter") or data.get("probeAtFirst")
     verified = data.get("verified") or {}
     before: PatchCounts | None = data.get("patchesBefore") or None
     after: PatchCounts | None = verified.get("patches") or (before if data.get("isAlreadyCompliant") else None)
     return Findings(
         rebooted=bool(verified.get("rebooted")),
+        reboot={
+            "need": need_of(asked),
+            "reasons": asked["rebootReasons"] if asked else [],
+            "countedByAws": after["pendingReboot"] if after else -1,
+            "isOwed": owes_reboot,
+        },
         patches_before=before,
         patches_after=after,
         installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
@@ -310,6 +345,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         *(data.get("updates") or {}).values(),
         data.get("probeAtFirst"),
         data.get("probeBefore"),
+        data.get("owedReboot"),
         data.get("probeAfterInstall"),
         data.get("probeBeforeImage"),
         data.get("probeAfter"),

@@ -333,6 +333,9 @@ class Estimates:
         """
         found = self._by_success(instance_id, platform, patch_group, power, is_member)
         own = self._history.get(instance_id)
+        if own and own.owed and power != "stopped" and self._policy["reboot"] != "NoReboot":
+            owed = _step("owed reboot", REBOOT, platform)
+            found = replace(found, seconds=found.seconds + owed["seconds"])
         at_least = min(own.failed_after, self._room) if own else 0
         return found if at_least <= found.seconds else Estimate(at_least, "last failure", 1)
 

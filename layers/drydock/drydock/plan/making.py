@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 from drydock.aws.ec2 import Instance, name_of, tags_of
 from drydock.aws.ssm import Agent
 from drydock.aws.table import SCHEMA
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError, InvalidPolicyError, PlanExpiredError
 from drydock.machine.operating_systems import describe_end
@@ -44,7 +45,7 @@ from drydock.plan.targets import LeftOut, Target, leave_out
 from drydock.plan.window import WindowFacts
 from drydock.records.history import History
 from drydock.records.runs import SNAPSHOT_LIVES, Run
-from drydock.request.policy import Policy, tighten
+from drydock.request.policy import ON_EVIDENCE, Policy, tighten
 from drydock.subject import Group
 from drydock.tags import GROUP_TAG
 from drydock.times import to_text
@@ -196,6 +197,7 @@ def make_plan(facts: Facts) -> Plan:
             *(frame.window.warnings if frame.window else ()),
             *facts.near_misses,
             *_warn_of_ended_systems(facts),
+            *_warn_of_reboots(facts, candidates),
             *snapshot.warnings,
             *order_warnings,
             *wave_warnings,
@@ -264,6 +266,30 @@ def _warn_of_ended_systems(facts: Facts) -> list[str]:
         said for agent in facts.agents.values() if (said := describe_end(agent.system, agent.system_version, facts.now))
     )
     return [f"{said}: {count:,} of the machines" for said, count in sorted(ended.items())]
+
+
+def _warn_of_reboots(facts: Facts, candidates: Sequence[Candidate]) -> list[str]:
+    """Which machines owe a reboot, and what AWS shows where the machine decides whether it needs one.
+
+    What is stopped boots anew by itself.
+    """
+    if facts.policy["operation"] != "Install":
+        return []
+    owing = [one.label for one in candidates if _owes(facts.histories.get(one.subject.key)) and one.power == "running"]
+    if not owing:
+        said = []
+    elif facts.policy["reboot"] == "NoReboot":
+        said = [say("reboot.stays_owed", count=len(owing), machines=owing)]
+    else:
+        said = [say("reboot.owed_by", count=len(owing), machines=owing)]
+    return [
+        *said,
+        *([say("reboot.counted_by_aws")] if facts.policy["reboot"] in ON_EVIDENCE else []),
+    ]
+
+
+def _owes(history: History | None) -> bool:
+    return history is not None and history.owed is not None
 
 
 def _group_held(instance: Instance, held: Mapping[str, str]) -> str:

@@ -21,6 +21,17 @@ _PARTITION, _LEFT = "HISTORY", "NOT_ATTEMPTED"
 
 
 @dataclass(frozen=True)
+class OwedReboot:
+    """A reboot that a machine still needs for what was installed on it."""
+
+    boot_id: str
+    """The boot that has to end: in any other one it is paid, whoever has rebooted the machine."""
+    since: datetime
+    reasons: tuple[str, ...] = ()
+    """Why, as the machine says; none before it was asked."""
+
+
+@dataclass(frozen=True)
 class History:
     """A machine's past with one operation. `seconds` are the durations of the last ten successes, newest first."""
 
@@ -36,6 +47,8 @@ class History:
     """Whether it was a member of a group that left service for it, the last time."""
     failed_after: int = 0
     """The longest time after which it failed since it succeeded last; 0 when it did not."""
+    owed: OwedReboot | None = None
+    """Of an Install: the reboot that was put off, unless one is known to have happened since."""
 
 
 def _key(operation: str, instance_id: str) -> Key:
@@ -54,7 +67,13 @@ def _read(item: Item) -> History:
         seconds=tuple(int(item[name]) for name in names if item.get(name)),
         left_service=bool(item.get("leftService", False)),
         failed_after=int(item.get("failedAfter", 0)),
+        owed=_read_owed(item) if "owedBoot" in item else None,
     )
+
+
+def _read_owed(item: Item) -> OwedReboot:
+    reasons = tuple(text(reason) for reason in item["owedReasons"])
+    return OwedReboot(text(item["owedBoot"]), moment(item["owedSince"]), reasons)
 
 
 def history_change(table: Table, result: Result, work: Work, now: datetime, *, left_service: bool) -> Write:
@@ -104,6 +123,47 @@ def note_failure(table: Table, result: Result, work: Work, now: datetime) -> Non
             "attribute_not_exists(failedAfter) OR failedAfter < :failedAfter",
             {f"#{name}": name for name in facts},
             {f":{name}": value for name, value in facts.items()},
+        )
+    except ConditionFailedError:
+        return
+
+
+def note_owed_reboot(
+    table: Table, instance_id: str, platform: str, patch_group: str, owed: OwedReboot, now: datetime
+) -> None:
+    """Write down that a machine owes a reboot. One that is owed out of the same boot has been owed since then."""
+    facts = {
+        "platform": platform,
+        "patchGroup": patch_group,
+        "owedBoot": owed.boot_id,
+        "owedReasons": [*owed.reasons],
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    key = _key("Install", instance_id)
+    names = {f"#{name}": name for name in facts}
+    values = {f":{name}": value for name, value in facts.items()}
+    change = "SET " + ", ".join(f"#{name} = :{name}" for name in facts)
+    try:
+        table.update(key, change, "owedBoot = :owedBoot", names, values)
+    except ConditionFailedError:
+        table.update(
+            key,
+            f"{change}, owedSince = :since",
+            "attribute_not_exists(owedBoot) OR owedBoot <> :owedBoot",
+            names,
+            {**values, ":since": to_text(owed.since)},
+        )
+
+
+def forget_owed_reboot(table: Table, instance_id: str) -> None:
+    """A machine owes no reboot any more."""
+    try:
+        table.update(
+            _key("Install", instance_id),
+            "REMOVE owedBoot, owedSince, owedReasons",
+            "attribute_exists(owedBoot)",
+            {},
+            {},
         )
     except ConditionFailedError:
         return

@@ -15,6 +15,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     scan<moment>               patching                                            waits until it is over
     <hook>Hook                 patching            draining                        waits until it is over
     install                    patching            giving_back, member_moves       waits, and knows not what came of it
+    installFinishBefore        patching            member_moves                    waits until it is over
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
@@ -65,8 +66,8 @@ TAG = "tag"
 """The state tag says that the machine is in work. Announced with the journal."""
 
 START, STOP = "start", "stop"
-INSTALL, FINISH_INSTALL = "install", "installFinish"
-"""The installation, and the reboot after it that waited for a hook."""
+FINISH_INSTALL_BEFORE, INSTALL, FINISH_INSTALL = "installFinishBefore", "install", "installFinish"
+"""The reboot that was put off by an earlier execution, the installation, and the reboot that did not follow at once."""
 
 SETTLE = "settle"
 """What has not begun is cancelled."""

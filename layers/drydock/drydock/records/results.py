@@ -117,11 +117,23 @@ class RefreshedTemplate(TypedDict):
     warnings: list[str]
 
 
+class RebootFacts(TypedDict):
+    """What is known of the need of a reboot after an installation."""
+
+    need: str
+    """By the machine's own answer, before a reboot that followed it: see `machine.reboots`."""
+    reasons: list[str]
+    countedByAws: int
+    """How many patches AWS shows as InstalledPendingReboot, needed or not; -1 where that is not known."""
+    isOwed: bool
+
+
 @dataclass(frozen=True)
 class Findings:
     """What the flow of a machine found out on its way; nobody knows it when its execution was killed."""
 
     rebooted: bool
+    reboot: RebootFacts
     patches_before: PatchCounts | None
     """None where they were not counted."""
     patches_after: PatchCounts | None
@@ -143,6 +155,7 @@ class Findings:
         patches, versions = item["patches"], item["agentVersions"]
         return cls(
             rebooted=item["rebooted"],
+            reboot=item["reboot"],
             patches_before=patches["before"] or None,
             patches_after=patches["after"] or None,
             installed=patches["installed"],
@@ -158,6 +171,7 @@ class Findings:
         """Attributes of the result's item; counts that nobody made are written as an empty map."""
         return {
             "rebooted": self.rebooted,
+            "reboot": self.reboot,
             "patches": {
                 "before": self.patches_before or {},
                 "after": self.patches_after or {},

@@ -46,10 +46,10 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-Reboot = Literal["RebootIfNeeded", "WhenNeeded", "NoReboot"]
+Reboot = Literal["RebootIfNeeded", "WhenNeeded", "Later", "NoReboot"]
 """When a machine is rebooted for what was installed: whenever something was; when the machine itself says that it runs
-old code; or not at all."""
-ON_EVIDENCE: tuple[Reboot, ...] = ("WhenNeeded",)
+old code; not now, but before anything is installed in the next run; or not at all."""
+ON_EVIDENCE: tuple[Reboot, ...] = ("WhenNeeded", "Later")
 """Where the machine's own answer decides, and not whether AWS waits for a reboot."""
 ClusterKind = Literal["eks", "ecs", "emr", "karpenter"]
 CLUSTER_KINDS: tuple[ClusterKind, ...] = get_args(ClusterKind)
@@ -392,7 +392,15 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(
             "policy.include: needs hooks.beforeAnything, to drain a node, and hooks.onExit, to let it work again"
         )
+    if policy.get("reboot") == "Later" and _images_with_reboot(policy):
+        mistakes.append("policy.reboot: Later, and backup.after.reboot reboots at once")
     return mistakes
+
+
+def _images_with_reboot(policy: Mapping[str, Any]) -> bool:
+    backup = policy.get("backup")
+    after = backup.get("after") if isinstance(backup, Mapping) else None
+    return isinstance(after, Mapping) and after.get("take") is True and after.get("reboot") is True
 
 
 def _kbs(policy: Mapping[str, Any], key: str) -> set[str]:

@@ -24,6 +24,8 @@ class Machine(TypedDict):
     patchGroup: str
     snapshotId: str
     runId: str
+    owedBootId: str
+    """The boot out of which it owes a reboot, by what was written down; empty for none."""
     documents: NotRequired[Mapping[str, PinnedDocument]]
     """By name: the versions of hooks and health probe that the run's plan has pinned. Others are sent as they are."""
 

@@ -50,6 +50,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _groups(report),
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
+            _owed_reboots(report),
             _listed("notes", _noted(report)),
             _missing(report),
             steps(_next_rows(report, location)),
@@ -312,6 +313,17 @@ def _unwell(report: Report) -> list[MachineOutcome]:
 def _not_compliant(report: Report) -> list[MachineOutcome]:
     """The machines of which patching alone makes none that is compliant."""
     return [machine for machine in _with(report, "succeeded") if machine["verdict"] in ("non_compliant", "unpatchable")]
+
+
+def _owed_reboots(report: Report) -> Section:
+    """The machines that owe a reboot, each with why."""
+    rows = [
+        say("reboot.of_machine", machine=machine_text(one["instanceId"], one["name"]), reasons=one["reasons"])
+        if one["reasons"]
+        else machine_text(one["instanceId"], one["name"])
+        for one in report["owedReboots"]
+    ]
+    return Section(say("reboot.heading", count=len(rows)), _first(rows))
 
 
 def _waiting_for_reboot(report: Report) -> list[MachineOutcome]:

@@ -28,6 +28,7 @@ from drydock.errors import (
 )
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
+from drydock.records.history import OwedReboot
 from drydock.records.image_watches import WatchSummary
 from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
@@ -67,6 +68,15 @@ class ReportedApproval(TypedDict):
     until: str
     decidedAt: str
     decisions: list[DecisionItem]
+
+
+class ReportedReboot(TypedDict):
+    """A reboot that a machine owes, and why it needs it, in its own words; none before it was asked."""
+
+    instanceId: str
+    name: str
+    since: str
+    reasons: list[str]
 
 
 class ReportedImage(MadeImage):
@@ -130,6 +140,7 @@ class Report(ReportedEnd):
     counts: dict[str, int]
     machines: list[MachineOutcome]
     groups: list[GroupOutcome]
+    owedReboots: list[ReportedReboot]
     images: list[ReportedImage]
     leftOut: list[LeftOut]
     failure: Failure | None
@@ -411,12 +422,14 @@ def make_report(
     ended: datetime,
     given: object = None,
     groups: Sequence[GroupOutcome] = (),
+    owed: Mapping[str, OwedReboot] | None = None,
     images: Sequence[ReportedImage] = (),
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
 
-    `is_held` says that something has not been given back until now.
+    `owed` holds the reboots that machines owe, by instance id, also those that are not the run's. `is_held` says that
+    something has not been given back until now.
     `given` is the input of the execution, whatever it is: all that is known of what was asked for without a plan.
     """
     recorded, approval = run.plan, approval_of(run)
@@ -436,6 +449,7 @@ def make_report(
         "counts": count_outcomes(outcomes),
         "machines": list(outcomes),
         "groups": list(groups),
+        "owedReboots": _owed_reboots(outcomes, owed or {}),
         "images": list(images),
         "leftOut": plan["leftOut"] if plan else [],
         "failure": _own_failure(failure),
@@ -455,6 +469,19 @@ def make_report(
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
+
+
+def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReboot]) -> list[ReportedReboot]:
+    return [
+        {
+            "instanceId": machine["instanceId"],
+            "name": machine["name"],
+            "since": to_text(reboot.since),
+            "reasons": list(reboot.reasons),
+        }
+        for machine in outcomes
+        if machine["outcome"] != "gone" and (reboot := owed.get(machine["instanceId"])) is not None
+    ]
 
 
 def _waves(plan: Plan, outcomes: Sequence[MachineOutcome]) -> list[ReportedWave]:

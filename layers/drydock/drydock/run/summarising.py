@@ -24,7 +24,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.plan.plans import Plan
-from drydock.records.history import note_not_attempted
+from drydock.records.history import OwedReboot, all_histories, note_not_attempted
 from drydock.records.holder import Holder
 from drydock.records.image_watches import pending_of_run
 from drydock.records.leases import all_leases
@@ -43,6 +43,7 @@ from drydock.records.runs import (
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
+from drydock.request.policy import ON_EVIDENCE
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
 from drydock.run.outcomes import SUCCESSES, failed_groups
@@ -249,10 +250,19 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
         ended=ended,
         given=given,
         groups=group_outcomes(places, rolls, failure),
+        owed=_find_owed_reboots(services, run),
         images=images_of_run(places, pending),
         # Before the end, nothing that is held is late.
         is_held=is_over and bool(_still_held(services, places)),
     )
+
+
+def _find_owed_reboots(services: Services, run: Run) -> dict[str, OwedReboot]:
+    """The reboots that machines owe, by instance id; none where the run's policy puts none off."""
+    if run.plan is None or run.plan.operation != "Install" or run.plan.policy["reboot"] not in ON_EVIDENCE:
+        return {}
+    histories = all_histories(services.table, run.plan.operation)
+    return {key: history.owed for key, history in histories.items() if history.owed is not None}
 
 
 def _find_rolls(services: Services, places: Sequence[Place]) -> dict[Subject, Result]:

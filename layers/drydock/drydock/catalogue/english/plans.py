@@ -20,6 +20,7 @@ SENTENCES = {
     "plan.what.agents": "UpdateAgents: {agents:list}",
     "plan.reboots.RebootIfNeeded": "where a patch needs one",
     "plan.reboots.WhenNeeded": "where the machine itself says that it needs one",
+    "plan.reboots.Later": "put off, where the machine says that it needs one: the next run makes it first",
     "plan.reboots.NoReboot": "none: what needs one stays pending",
     "plan.images.none": "none",
     "plan.images.before": "before patching, without a reboot",

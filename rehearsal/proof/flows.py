@@ -38,7 +38,7 @@ OF_A_ROLL = (
 )
 """The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
 
-STATES_OF_A_MEMBER = ("Enter Standby", "Await Standby")
+STATES_OF_A_MEMBER = ("Enter Standby", "Wait Until Drained", "Await Standby")
 """The states of PatchInstance that only a member of a group comes through: they are stopped within the roll's flows."""
 
 
@@ -130,7 +130,7 @@ FLOWS = {
         Flow(
             "ill",
             {**_LINUX, "wrong": ("health_fails_after_image",)},
-            {"healthProbe": HEALTH_PROBE, "backup": {"after": {"take": True, "reboot": True}}},
+            {"healthProbe": HEALTH_PROBE, "backup": {"before": {"wait": "begun"}, "after": {"reboot": True}}},
             status="FAILED",
         ),
         Flow(

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
+.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -31,6 +31,9 @@ help: ## Show this list
 
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
+
+messages: $(READY) ## Print every message that people would get in the rehearsed nights (FLEETS="FILE …" for others)
+	@$(BIN)/python -m tools.messages $(FLEETS)
 
 test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)

@@ -60,9 +60,11 @@ class Flow:
     group: Mapping[str, Any] = field(default_factory=dict)
     """What is particular about the group."""
     approvers: tuple[str, ...] = ()
-    """The names of the users who may approve the run, and do not answer."""
+    """The names of the users who may approve the run, and do not answer when it waits."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong besides, undisturbed or not."""
+    carries_out: bool = False
+    """Whether the run carries out a plan that was made, and approved by the first of the approvers, before."""
     owes_reboot: bool = False
     """Whether an earlier execution has written down that the machine owes a reboot."""
     repeats: bool = False
@@ -176,6 +178,14 @@ FLOWS = {
             end="as found",
             others=(_LINUX,),
             approvers=("anna",),
+        ),
+        Flow(
+            "carried",
+            _LINUX,
+            {**_RUN, "approval": {"required": True}},
+            others=(_LINUX,),
+            approvers=("anna",),
+            carries_out=True,
         ),
         Flow(
             "halted",

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from drydock.run.outcomes import MACHINE_OUTCOMES
+from drydock.records.results import MadeImage, StepTime
+from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome
 from drydock.run.report_page import report_page
+from drydock.run.reports import Report
+from drydock.telling.details import Details, FailedCommand
 from drydock.times import to_text
 
 SIZES = (1_000, 10_000)
@@ -25,11 +27,11 @@ _STEPS = (
     *("probeFirst", "scanFirst", "imageBefore", "start", "preInstallHook", "install", "scanAfter"),
     *("healthProbePatching", "installFinish", "postInstallHook", "probeAfter", "imageAfter", "stop"),
 )
-_IMAGE = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
+_IMAGE: MadeImage = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
 _LONG = "the installation said <why> & more, at length; " * 40
 
 
-def make_report(count: int) -> Any:
+def make_report(count: int) -> Report:
     """A report of so many machines, all of which failed late."""
     machines = [_machine(number) for number in range(count)]
     end = _START + timedelta(hours=6)
@@ -65,6 +67,8 @@ def make_report(count: int) -> Any:
         "machines": machines,
         "groups": [],
         "images": [],
+        "owedReboots": [],
+        "advice": [],
         "leftOut": [
             {
                 "instanceId": f"i-{number:x}",
@@ -85,7 +89,7 @@ def make_report(count: int) -> Any:
     }
 
 
-def _machine(number: int) -> Any:
+def _machine(number: int) -> MachineOutcome:
     begin = _START + timedelta(seconds=number)
     return {
         "instanceId": f"i-{number:017x}",
@@ -106,9 +110,9 @@ def _machine(number: int) -> Any:
     }
 
 
-def _details(begin: datetime) -> Any:
+def _details(begin: datetime) -> Details:
     patches = [f"kernel-5.10.{number}.amzn2" for number in range(40)]
-    failed = {
+    failed: FailedCommand = {
         "step": "install",
         "document": "AWS-RunPatchBaseline",
         "status": "Failed",
@@ -117,7 +121,7 @@ def _details(begin: datetime) -> Any:
         "logKey": "drydock/commands/" + "x" * 100,
         "errorOutput": [_LONG] * 40,
     }
-    steps = [
+    steps: list[StepTime] = [
         {
             "name": name,
             "beganAt": to_text(begin + timedelta(minutes=5 * number)),

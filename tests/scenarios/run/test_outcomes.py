@@ -208,7 +208,7 @@ def test_a_stopped_machine_is_left_out_of_a_scan(scene: RunScenario) -> None:
     assert run.left_out == {"scan-off": "InstanceNotRunningError"}
     assert run.outcomes == {"scan-on": "succeeded"}
     assert len(running.missing) == 2
-    assert "the only machine scanned" in str(run.summary.subject)
+    assert "1 of 1 machine lacks patches" in str(run.summary.subject)
     assert_untouched(scene, stopped)
 
 

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test quick check lint scan check-build prove soak coverage bench fidelity smoke build deploy requirements clean
+.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -31,6 +31,9 @@ help: ## Show this list
 
 rehearse: $(READY) ## Patch the default fleet on the embedded account
 	@$(BIN)/drydock rehearse
+
+messages: $(READY) ## Print every message that people would get in the rehearsed nights (FLEETS="FILE …" for others)
+	@$(BIN)/python -m tools.messages $(FLEETS)
 
 test: $(READY) ## Run the tests (about five minutes on two cores)
 	@$(PYTEST)
@@ -84,6 +87,9 @@ bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded 
 
 fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
 	@$(BIN)/python tools/fidelity.py $(SMOKE)
+
+picture: $(READY) ## Draw the picture of a report at the top of the README (needs Chromium)
+	@$(BIN)/python -m tools.picture
 
 smoke: $(READY) ## Ask a real account what only it can tell (INSTANCE=i-… YES=1; STACK=…, DEPLOYED=1, REMOVE=1)
 	@$(BIN)/python -m tools.smoke $(if $(INSTANCE),--instance $(INSTANCE)) $(if $(STACK),--stack $(STACK)) \

@@ -35,7 +35,8 @@ def compare_machines(costs: Sequence[Cost]) -> Table:
         "machines",
         tuple(f"{cost.kind}: {cost.flow}" for cost in costs),
         (
-            Row("minutes", mean("duration", 60), 1),
+            Row("minutes of its place", mean("duration", 60), 1),
+            Row("in which a running machine did not serve", mean("out", 60), 1),
             Row("in which something was done", mean("work", 60), 1),
             Row("AWS-RunPatchBaseline's pause", mean("pause", 60), 1),
             Row("seconds of neither", mean("idle")),

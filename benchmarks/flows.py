@@ -11,6 +11,7 @@ from typing import Any
 from rehearsal.account import EmbeddedAccount, ExecutionView, Observer
 from rehearsal.engine.functions import Outcome
 from rehearsal.engine.project import PROJECT
+from rehearsal.play.outcomes.machine import minutes_out_of_service
 from rehearsal.play.waiting import covered, spans_of_pause, spans_of_work
 from rehearsal.world.fleet import Durations, Fleet, Machine, MachineSpec
 
@@ -18,19 +19,22 @@ SPEEDS = (0.81, 0.93, 1.0, 1.07, 1.19)
 """A machine for each: all that it does takes its usual time by this factor, so that no flow's rhythm fits."""
 
 
-def make_machines(kind: MachineSpec) -> tuple[MachineSpec, ...]:
-    """Return a machine of each speed."""
+def make_machines(kind: MachineSpec, image_seconds: float | None = None) -> tuple[MachineSpec, ...]:
+    """Return a machine of each speed; where it is said, images take so long at the usual one."""
+    usual = kind.durations if image_seconds is None else replace(kind.durations, image=image_seconds)
     return tuple(
         replace(
             kind,
             name=f"{kind.name} {number}",
-            durations=Durations(**{name: seconds * speed for name, seconds in asdict(kind.durations).items()}),
+            durations=Durations(**{name: seconds * speed for name, seconds in asdict(usual).items()}),
         )
         for number, speed in enumerate(SPEEDS, 1)
     )
 
 
 LINUX = MachineSpec("running Linux", missing=("openssl-3.0.8", "kernel-6.1.90"))
+LONG_IMAGES = replace(LINUX, name="30-minute images", durations=replace(LINUX.durations, image=1800))
+"""As LINUX, but an image takes half an hour."""
 WINDOWS = MachineSpec("stopped Windows", platform="Windows", power="stopped", missing=("KB5034439", "KB5035857"))
 
 SWEEP = "give_back"
@@ -53,6 +57,8 @@ class Flow:
 
 
 DRYDOCK = Flow("Drydock", "PatchInstance")
+BEGUN = replace(DRYDOCK, title="begun", input={"policy": {"backup": {"before": {"wait": "begun"}}}})
+"""Patches once the snapshots of the image before have begun."""
 POLLING_CHAIN = Flow("polling chain", "PollingChain", Path(__file__).parent, "replaced")
 FIXED_SLEEPS = replace(POLLING_CHAIN, title="fixed sleeps", machine="FixedSleeps")
 
@@ -70,6 +76,8 @@ RUNS = (
     (LINUX, DRYDOCK),
     (LINUX, replace(POLLING_CHAIN, input=_BASELINE)),
     (LINUX, FIXED_SLEEPS),
+    (LONG_IMAGES, DRYDOCK),
+    (LONG_IMAGES, BEGUN),
     (WINDOWS, DRYDOCK),
     (WINDOWS, replace(POLLING_CHAIN, input=_WINDOWS_UPDATE)),
 )
@@ -91,6 +99,8 @@ class Run:
     duration: float
     work: float
     pause: float
+    out: float
+    """How long a machine that ran at the beginning and runs at the end did not serve; 0 for any other."""
 
     @property
     def idle(self) -> float:
@@ -182,5 +192,6 @@ def _describe_run(fleet: Fleet, machine: Machine, execution: ExecutionView) -> R
         transitions=execution.transitions,
         duration=(execution.stopped - execution.started).total_seconds(),
         work=worked,
+        out=60 * (minutes_out_of_service(machine) or 0),
         pause=covered([*work, *spans_of_pause(fleet, machine)], whole).total_seconds() - worked,
     )

@@ -22,10 +22,10 @@ MOST_BYTES, MOST_SECONDS, MOST_MEGABYTES = 3_000_000, 30, 512
 _START = datetime(2026, 1, 13, 1, tzinfo=UTC)
 _EXECUTION = "arn:aws:states:ap-northeast-1:123456789012:execution"
 _STEPS = (
-    *("Admit Instance", "Back Up Before", "Start Instance", "Run Hook Before Install", "Install Patches"),
-    *("Scan Patches", "Check Health", "Finish Install", "Run Hook After Install", "Verify Patches", "Back Up After"),
-    "Restore Power",
+    *("probeFirst", "scanFirst", "imageBefore", "start", "preInstallHook", "install", "scanAfter"),
+    *("healthProbePatching", "installFinish", "postInstallHook", "probeAfter", "imageAfter", "stop"),
 )
+_IMAGE = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
 _LONG = "the installation said <why> & more, at length; " * 40
 
 
@@ -64,6 +64,7 @@ def make_report(count: int) -> Any:
         "counts": {outcome: count if outcome == "failed" else 0 for outcome in MACHINE_OUTCOMES},
         "machines": machines,
         "groups": [],
+        "images": [],
         "leftOut": [
             {
                 "instanceId": f"i-{number:x}",
@@ -135,7 +136,7 @@ def _details(begin: datetime) -> Any:
         "missingBySeverity": {},
         "failed": patches,
         "installed": patches,
-        "images": {"before": "ami-0123456789abcdef0", "after": "ami-0123456789abcdef0"},
+        "images": dict.fromkeys(("before", "after"), _IMAGE),
         "hooks": dict.fromkeys(("beforeAnything", "preInstall", "postInstall", "onExit"), "failed"),
         "agents": [],
         "steps": steps,

@@ -28,14 +28,16 @@ class Roll:
     project: Path = PROJECT
     stack: str = "drydock"
     input: Mapping[str, Any] = field(default_factory=dict)
+    image_seconds: float = 300.0
 
 
 DRYDOCK = Roll("Drydock", "RollGroup")
-WITHOUT_IMAGES = replace(
-    DRYDOCK, title="without images", input={"policy": {"backup": {"before": {"take": False}, "after": {"take": False}}}}
-)
+_BOTH_IMAGES = {"members": True, "before": {"wait": "begun"}}
+WITH_IMAGES = replace(DRYDOCK, title="both, begun", input={"policy": {"backup": _BOTH_IMAGES}})
+LONG_IMAGES = replace(WITH_IMAGES, title="both, 30 min", image_seconds=1800)
+"""With both images, of which the first has only begun at the installation; and with images that take half an hour."""
 STOCK = Roll("stock flow", "StockRoll", Path(__file__).parent, "replaced")
-ROLLS = (DRYDOCK, WITHOUT_IMAGES, STOCK)
+ROLLS = (DRYDOCK, WITH_IMAGES, LONG_IMAGES, STOCK)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ def measure_roll(roll: Roll) -> RollCost:
     """Roll through a group of four over two zones behind a load balancer, in an account of its own."""
     with EmbeddedAccount(project=roll.project) as account, account.open_fleet() as fleet:
         account.deploy(stack=roll.stack)
-        group = fleet.add_group("web", make_machines(LINUX)[:MEMBERS], target_group="web", min=MEMBERS - 1, max=6)
+        group = fleet.add_group(
+            "web",
+            make_machines(LINUX, image_seconds=roll.image_seconds)[:MEMBERS],
+            target_group="web",
+            min=MEMBERS - 1,
+            max=6,
+        )
         monitor = GroupMonitor(account, group)
         few: list[tuple[datetime, bool]] = []
 

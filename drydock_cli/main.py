@@ -91,10 +91,11 @@ def rehearse(
         from rehearsal.play.run import Serving
         from rehearsal.play.run import rehearse as run_rehearsal
     except ModuleNotFoundError as error:
-        if str(error.name).startswith(("drydock", "rehearsal")):
+        package, _, _ = str(error.name).partition(".")
+        if package.startswith(("drydock", "rehearsal")):
             raise
         context.obj.terminal.note(
-            f"a rehearsal needs the extra `rehearse` (there is no {error.name} here): "
+            f"a rehearsal needs the extra `rehearse` (there is no {package} here): "
             "in Drydock's folder, pipx install --force '.[rehearse]'"
         )
         raise typer.Exit(TO_DO) from error

@@ -18,7 +18,7 @@ SETTLING = timedelta(hours=12)
 _LOOK_AGAIN = timedelta(seconds=150)
 """Longer than the schedule of `give_back`, so that each look is after another pass."""
 
-_OPEN = ("RUNS", "UNTOLD")
+_OPEN = ("RUNS", "UNTOLD", "IMAGES", "UNFINISHED_REPORTS")
 
 
 def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
@@ -28,7 +28,7 @@ def read_items(account: EmbeddedAccount, stack: Stack) -> list[dict[str, Any]]:
 
 
 def find_unfinished(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Say which items still ask for something: a lease, an open run, a result that nobody was told of."""
+    """Say which items still ask for something: a lease, an open run, a result that nobody was told of, an image."""
     for item in items:
         if item["sk"] == "LEASE":
             yield f"lease of {item['pk']} is left"

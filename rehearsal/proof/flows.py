@@ -38,7 +38,7 @@ OF_A_ROLL = (
 )
 """The functions of RollGroup, and those that end it; what it starts is disturbed in flows of its own."""
 
-STATES_OF_A_MEMBER = ("Enter Standby", "Await Standby")
+STATES_OF_A_MEMBER = ("Enter Standby", "Wait Until Drained", "Await Standby")
 """The states of PatchInstance that only a member of a group comes through: they are stopped within the roll's flows."""
 
 
@@ -60,9 +60,11 @@ class Flow:
     group: Mapping[str, Any] = field(default_factory=dict)
     """What is particular about the group."""
     approvers: tuple[str, ...] = ()
-    """The names of the users who may approve the run, and do not answer."""
+    """The names of the users who may approve the run, and do not answer when it waits."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong besides, undisturbed or not."""
+    carries_out: bool = False
+    """Whether the run carries out a plan that was made, and approved by the first of the approvers, before."""
     owes_reboot: bool = False
     """Whether an earlier execution has written down that the machine owes a reboot."""
     repeats: bool = False
@@ -128,7 +130,7 @@ FLOWS = {
         Flow(
             "ill",
             {**_LINUX, "wrong": ("health_fails_after_image",)},
-            {"healthProbe": HEALTH_PROBE, "backup": {"after": {"take": True, "reboot": True}}},
+            {"healthProbe": HEALTH_PROBE, "backup": {"before": {"wait": "begun"}, "after": {"reboot": True}}},
             status="FAILED",
         ),
         Flow(
@@ -176,6 +178,14 @@ FLOWS = {
             end="as found",
             others=(_LINUX,),
             approvers=("anna",),
+        ),
+        Flow(
+            "carried",
+            _LINUX,
+            {**_RUN, "approval": {"required": True}},
+            others=(_LINUX,),
+            approvers=("anna",),
+            carries_out=True,
         ),
         Flow(
             "halted",

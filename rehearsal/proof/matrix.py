@@ -186,9 +186,10 @@ class Trial(Observer):
         if self.flow.stopped_in is not None:
             self._stop_in(self.flow.stopped_in).arm(self.account, self.fleet).heard = self._note_stop
         self.disturbed_by = [fault.arm(self.account, self.fleet) for fault in self.flow.faults]
+        given = self._prepare()
         self.account.calls.interceptors.append(self._intercept)
         self.account.observers.append(self)
-        self.execution = self._start()
+        self.execution = self._start(given)
         try:
             settle(self.account, self.stack)
             if set(REDRIVEN_LATE) & set(self.case.modes.values()):
@@ -284,9 +285,12 @@ class Trial(Observer):
     def _add_machines(self, specs: Sequence[MachineSpec]) -> list[Machine]:
         return [self.fleet.machine(self.fleet.add(spec)) for spec in specs]
 
-    def _start(self) -> str:
-        given = {"instanceId": self.machines[0].instance_id, "policy": dict(self.flow.policy)}
-        return self.account.start_execution("PatchInstance", given, f"soak-{self.flow.name}")
+    def _prepare(self) -> dict[str, Any]:
+        """The input of the execution; what has to have been done before is, undisturbed."""
+        return {"instanceId": self.machines[0].instance_id, "policy": dict(self.flow.policy)}
+
+    def _start(self, given: dict[str, Any]) -> str:
+        return self.account.start_execution(self.flow.machine, given, f"soak-{self.flow.name}")
 
     def _stop_in(self, moment: Moment) -> Fault:
         return StopExecution(self.flow.name, moment)
@@ -410,7 +414,8 @@ class RunTrial(Trial):
 
     def messages(self) -> list[Message]:
         """What people were told about the run as a whole."""
-        return [message for message in self.account.messages if message.attributes.get("kind") == "run"]
+        about_runs = [message for message in self.account.messages if message.attributes.get("kind") == "run"]
+        return [message for message in about_runs if message.attributes.get("run") == self.view.name]
 
     def end(self) -> str:
         """What the machines are like, all of them."""
@@ -437,10 +442,27 @@ class RunTrial(Trial):
         if self.redrives and (self.view.status, self.view.error) != ("FAILED", "RunOverError"):
             yield f"redriven, and {self.view.status} ({self.view.error})"
 
-    def _start(self) -> str:
+    def _prepare(self) -> dict[str, Any]:
         ids = [machine.instance_id for machine in self.machines]
         given = {"targets": [{"key": "InstanceIds", "values": ids}], "policy": dict(self.flow.policy)}
-        return self.account.start_execution("MaintenanceRun", given, f"soak-{self.flow.name}")
+        if not self.flow.carries_out:
+            return given
+        made = f"made-{self.flow.name}"
+        self.account.start_execution("MaintenanceRun", {**given, "planOnly": True}, made)
+        settle(self.account, self.stack)
+        (item,) = [
+            one for one in read_items(self.account, self.stack) if one["pk"] == f"RUN#{made}" and one["sk"] == "RUN"
+        ]
+        answer = self.account.urls.request(
+            self.stack.outputs["DecideUrl"],
+            "POST",
+            path="/decide",
+            headers={"content-type": "application/json"},
+            body=json.dumps({"runId": made, "hash": item["planHash"], "decision": "approve"}),
+            signed_as=arn_of(self.flow.approvers[0]),
+        )
+        assert answer.status == 200, answer.body
+        return {"plan": made, "policy": {"deadlineMinutes": self.flow.policy["deadlineMinutes"]}}
 
     def _stop_in(self, moment: Moment) -> Fault:
         return StopRun(f"soak-{self.flow.name}", moment)
@@ -489,9 +511,8 @@ class RollTrial(RunTrial):
         self.found = GroupBefore.of(group)
         return list(self.found.machines)
 
-    def _start(self) -> str:
-        given = {"groupName": self.found.group.name, "policy": dict(self.flow.policy)}
-        return self.account.start_execution("RollGroup", given, f"soak-{self.flow.name}")
+    def _prepare(self) -> dict[str, Any]:
+        return {"groupName": self.found.group.name, "policy": dict(self.flow.policy)}
 
     def _is_done(self) -> bool:
         items = read_items(self.account, self.stack)

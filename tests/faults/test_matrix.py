@@ -82,6 +82,8 @@ SHARES = (
             "wait_until_reachable",
         ),
     ),
+    Share("stopped", OF_A_MACHINE, ("take_image",)),
+    Share("stopped", DIES, ("follow_image",), reads=True),
     Share("nothing-missing", DIES, ("read_patches", "release_instance")),
     Share("stopped", DIES, ("resume_waiting",), reads=True),
     Share("hooked", OF_A_MACHINE, ("check_health", "finish_install", "read_patches", "run_hook")),

@@ -6,8 +6,10 @@ import pytest
 
 from benchmarks import waves
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
+from benchmarks.prices import price
 from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
 from benchmarks.tables import Row, Table, write_into
+from drydock.run.report_page import DOLLARS_PER_MACHINE
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.world.fleet import MachineSpec
 from tests.rules.project import ROOT
@@ -28,6 +30,7 @@ def test_a_clean_run_stays_within_its_states_and_calls(
 
     assert cost.is_success
     assert {run.power for run in cost.runs} == {kind.power}
+    assert price(cost) == pytest.approx(1000 * DOLLARS_PER_MACHINE, rel=0.2)
     assert cost.average("transitions") <= states
     assert cost.average("service_calls") <= service_calls
     assert cost.average("table_calls") <= table_calls

@@ -20,7 +20,7 @@ from rehearsal.play.parameters import write_parameter
 from rehearsal.play.people import People, arn_of
 from rehearsal.world.gates import Calendar
 from rehearsal.world.machines import Durations, MachineSpec
-from tests.faults.kinds import HEALTH, HOOKS
+from tests.faults import kinds
 from tests.scenarios.machine.scenario import MISSING, Scenario, assert_untouched, scenario
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, run_scenario
 
@@ -66,6 +66,12 @@ class Record:
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
+
+PREFIX = "Acme-"
+"""So that a hook's document is no other: a grant on all documents would make those on the stack's own superfluous."""
+HOOKS = {name: f"{PREFIX}{document}" for name, document in kinds.HOOKS.items()}
+HEALTH = f"{PREFIX}{kinds.HEALTH}"
+DRAIN = f"{PREFIX}drain"
 
 WINDOWS = {"platform": "Windows", "power": "stopped"}
 BASELINE = {"hooks": HOOKS, "healthProbe": HEALTH}
@@ -119,9 +125,11 @@ DISTURBED = (
 @pytest.fixture(scope="module")
 def record() -> Record:
     """What scenarios ask for that take every path on which a function calls something, with nothing refused."""
-    with run_scenario(parameters={"ApprovalAuth": "LINK", "ScheduleEnabled": "true"}) as scene:
+    with run_scenario(
+        parameters={"ApprovalAuth": "LINK", "ScheduleEnabled": "true", "HookDocumentPrefix": PREFIX}
+    ) as scene:
         scene.account.permissions.enforce = False
-        for document in (*HOOKS.values(), HEALTH):
+        for document in (*HOOKS.values(), HEALTH, DRAIN):
             scene.fleet.add_document(document)
         _disturb(scene)
         _go_well(scene)
@@ -222,6 +230,7 @@ def _kill(scene: Scenario) -> None:
         tagged,
         Case("sent", WINDOWS),
         _failing("pending", "delivery_timeout:AWS-RunPatchBaseline", WINDOWS),
+        Case("drained", policy={"hooks": {**HOOKS, "beforeAnything": DRAIN}}),
     )
     untouched, cut_off = _start(scene, Case("untouched"), Case("cut-off"))
     scene.run_for(0.01)

@@ -14,7 +14,7 @@ from drydock.aws.ec2 import Ec2, Image, Instance
 from drydock.aws.executions import Executions
 from drydock.aws.ssm import DELIVERY_SECONDS, Agent, CommandDocument, Invocation, PatchState, Ssm
 from drydock.documents import PinnedDocument
-from drydock.errors import DrydockError, InstanceNotFoundError, PowerNotRestoredError
+from drydock.errors import AwsCallFailedError, DrydockError, InstanceNotFoundError, PowerNotRestoredError
 
 
 class FunctionDiedError(BaseException):
@@ -161,6 +161,8 @@ class FakeEc2(Ec2):
         with self.faults.around("set_tags"):
             if resource in self.images:
                 self.images[resource]["Tags"].update(tags)
+            elif resource.startswith("ami-"):
+                raise AwsCallFailedError(f"InvalidAMIID.NotFound: {resource}")
             else:
                 self.put_tags(resource, **tags)
 

@@ -111,7 +111,7 @@ def describe_machine(
         verdict=result.get("verdict", "none"),
         error=failure.get("error", ""),
         cause=failure.get("cause", ""),
-        minutes_out_of_service=_minutes_out_of_service(machine),
+        minutes_out_of_service=minutes_out_of_service(machine),
         images=tuple(ImageOutcome(image.image_id, image.name, image.state) for image in images),
         interrupted_installs=len(machine.interrupted_installs),
         lost_memory=machine.lost_memory,
@@ -124,7 +124,7 @@ def describe_machine(
     )
 
 
-def _minutes_out_of_service(machine: Machine) -> float | None:
+def minutes_out_of_service(machine: Machine) -> float | None:
     """Return the minutes in which a machine that was found running, and still runs, was down."""
     if machine.spec.power != "running" or machine.power != "running":
         return None

@@ -29,7 +29,7 @@ def test_a_window_that_opens_while_its_run_works_is_skipped_and_the_schedule_is_
 
     (one,) = night.machines
     assert not night.differences and [execution.status for execution in one.executions] == ["SUCCEEDED"] * 3
-    assert sum("skipped" in message.body for message in night.messages) > 3
+    assert any("skipped" in message.body for message in night.messages)
     assert any("its schedule is shorter than it lasts" in warning for warning in night.runs[0].plan["warnings"])
 
 
@@ -114,8 +114,8 @@ def test_what_hangs_holds_up_no_other_and_each_is_told_by_what_it_hangs_on() -> 
 
     assert_ended_as_expected(night)
     assert night.runs[0].report["insideWindow"] is False, "the silent one is held beyond the window"
-    held = [message for message in night.messages if "silent (i-" in message.subject]
-    assert len(held) == 2, "that it failed, and that it could not be given back"
+    for name in ("endless", "endless-started", "silent", "undelivered", "old-state"):
+        assert any(f" {name} (i-" in message.subject for message in night.messages)
 
 
 NO_EVIDENCE = """
@@ -145,7 +145,7 @@ description: The first night, two hours, two ordinary Windows servers one after 
 parameters: {WindowDurationHours: 2, TimeZone: UTC}
 window: {executions: [{expect: {outcome: incomplete, counts: {succeeded: 1, notAttempted: 1}}}]}
 instances:
-  - {name: files, platform: Windows, missing: 3, durations: &slow {boot: 4m, install: 25m, reboot: 6m, image: 12m},
+  - {name: files, platform: Windows, missing: 3, durations: &slow {boot: 4m, install: 45m, reboot: 6m, image: 12m},
      tags: &on {WinUpdate: "ON"}, expect: {run: succeeded, missing: 0}}
   - {name: mail, platform: Windows, missing: 3, durations: *slow, tags: *on, expect: {run: not_attempted, missing: 3}}
 """

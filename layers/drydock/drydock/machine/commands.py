@@ -29,6 +29,7 @@ from drydock.errors import (
     ProbeFailedError,
     ServiceUnavailableError,
 )
+from drydock.machine.error_output import ERROR_MARK, error_lines
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import NEEDS
 from drydock.records import intents
@@ -59,7 +60,6 @@ _LOCKED = "Cannot acquire lock on"
 "Troubleshooting Patch Manager" in the Systems Manager User Guide says that two runs within two minutes may conflict.
 """
 
-_ERROR_MARK = "----------ERROR-------"
 """Run Command puts what a script wrote to its standard error behind this line."""
 
 
@@ -266,6 +266,7 @@ def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[st
         "responseCode": invocation.response_code,
         "succeeded": invocation.succeeded,
         "logKey": wait.facts["logKey"],
+        "errorOutput": [] if invocation.succeeded else error_lines(invocation.output),
     }
 
 
@@ -274,7 +275,7 @@ def _parse_output(what: str, invocation: Invocation, read: Callable[[Any], dict[
     if not invocation.succeeded:
         raise ProbeFailedError(f"{what} ended as {invocation.status_details} (exit code {invocation.response_code})")
     try:
-        said = invocation.output.partition(_ERROR_MARK)[0].splitlines()
+        said = invocation.output.partition(ERROR_MARK)[0].splitlines()
         return read(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
     except (KeyError, StopIteration, TypeError, ValueError) as error:
         raise ProbeFailedError(f"{what} answered {invocation.output[:200]!r}, not the JSON it should") from error

@@ -9,6 +9,7 @@ from typing import Any
 from drydock.aws.ec2 import patch_group_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import PatchState
+from drydock.catalogue.saying import say
 from drydock.errors import (
     DrydockError,
     Failure,
@@ -117,7 +118,7 @@ def failure_of(
         "non_compliant": "; ".join(notes),
         "patched_reported_failed": "nothing is missing, but the installation reported failure",
         "pending_reboot": "; ".join(notes),
-        "still_missing": f"the installation reported success, but {counts['missing']} patches are missing: {missing}",
+        "still_missing": say("cause.still_missing", count=counts["missing"], patches=missing),
         "unknown": _without_evidence(installs),
         "unpatchable": "; ".join(notes),
     }

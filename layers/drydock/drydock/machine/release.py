@@ -33,6 +33,7 @@ from drydock.records.results import (
     MadeImage,
     PatchCounts,
     Result,
+    StepTime,
     Work,
     find_result,
     put_result,
@@ -288,7 +289,32 @@ def describe_work(
         verdict=verdict,
         problems=problems,
         findings=findings,
+        steps=step_times(lease, findings.commands if findings else (), images),
     )
+
+
+_NO_STEPS = (intents.TAG, intents.RELEASE)
+
+
+def step_times(lease: Lease, ended: Sequence[EndedCommand], images: Mapping[str, MadeImage]) -> list[StepTime]:
+    """When each step began and was over: ISO 8601 in UTC.
+
+    The end of a command is known; every other step was over when the next one began, since the flow waits for it. One
+    that has no end is an image that is pending still.
+    """
+    pending = {image["imageId"] for image in images.values() if image["state"] == "pending"}
+    ends = {command["commandId"]: command["endedAt"] for command in ended}
+    begun = sorted(lease.intents.values(), key=lambda intent: intent.at)
+    return [
+        {
+            "name": intent.name,
+            "beganAt": to_text(intent.at),
+            "endedAt": ends.get(intent.id)
+            or ("" if intent.id in pending or number == len(begun) else to_text(begun[number].at)),
+        }
+        for number, intent in enumerate(begun, 1)
+        if intent.name not in _NO_STEPS
+    ]
 
 
 def _verdict(step: Step) -> str:
@@ -359,7 +385,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
             "statusDetails": outcome["statusDetails"],
             "responseCode": outcome["responseCode"],
             "endedAt": outcome["endedAt"],
-            "errorOutput": [],
+            "errorOutput": outcome.get("errorOutput") or [],
         }
         for outcome in seen
         if outcome and "commandId" in outcome

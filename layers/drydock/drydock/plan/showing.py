@@ -64,6 +64,8 @@ def _images(policy: Policy) -> list[str]:
         for moment, wanted in (("before", backup["before"]), ("after", backup["after"]))
         if wanted["take"]
     ]
+    if backup["before"]["take"] and backup["before"]["wait"] == "begun":
+        taken.append(say("plan.images.begun"))
     if taken and not backup["members"]:
         taken.append(say("plan.images.not_of_members"))
     return taken or [say("plan.images.none")]

@@ -8,20 +8,25 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
 `release` tells of every intent.
 
     intent                     written by          read by                         a sweep
-    tag                        admission                                           sets the tag as it was
-    image<moment>              images              images, member_moves, release   dates the image's deprecation
+    tag                        admission           release                         sets the tag as it was
+    image<moment>              images                                              dates the image's deprecation
     start                      power               power                           stops the machine, if it runs still
     probe<moment>              patching                                            waits until it is over
     scan<moment>               patching                                            waits until it is over
     <hook>Hook                 patching            draining                        waits until it is over
+<<<<<<< HEAD
+    install                    patching            giving_back, images,            waits, and knows not what came of it
+                                                   member_moves
+=======
     install                    patching            giving_back, member_moves       waits, and knows not what came of it
     installFinishBefore        patching            member_moves                    waits until it is over
+>>>>>>> main
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over
     <command>Again<number>     commands                                            waits until it is over
     <command>Cancel            settling                                            nothing
-    settle                     settling            giving_back                     nothing
+    settle                     settling            alerts, giving_back             nothing
     proof<number>              settling            settling                        waits until it is over
     stop                       power                                               nothing
     release                    release             alerts, release                 sets the tag as it was

@@ -504,6 +504,18 @@ def note_image(table: Table, key: Key, moment_: str, image: MadeImage, verdict: 
         return
 
 
+_BUCKET = 5
+"""So many digits of a start in seconds are left open when results are sought: a little more than a day."""
+
+
+def results_since(table: Table, subject: Subject, since: datetime) -> list[Result]:
+    """The results of executions that began at or after this, within a day or two. Raises UnreadableItemError."""
+    begun = int(since.timestamp())
+    beginnings = [f"RESULT#{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
+    items = [item for beginning in beginnings for item in table.query(subject.partition, beginning)]
+    return [result for result in map(Result.from_item, items) if result.started >= since]
+
+
 def untold_results(table: Table) -> Readings[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
     return read_all(look_up_shards(table, _UNTOLD), UntoldResult.from_item)

@@ -61,12 +61,12 @@ def _follow(services: Services, instance_id: str, image_id: str) -> str:
         if end is None:
             return "pending"
         watch = end_watch(services.table, watch, end.outcome, end.reason)
-        _mark_image(services, watch)
+    problems = _mark_image(services, watch)
     made: MadeImage = {
         "imageId": watch.image_id,
         "state": watch.end,
         "crashConsistent": watch.is_crash_consistent,
-        "reason": watch.reason,
+        "reason": "; ".join([*([watch.reason] if watch.reason else []), *problems]),
     }
     verdict = WITHOUT_BACKUP if watch.is_lost_backup else ""
     result = result_key(Instance(instance_id), watch.holder, watch.started)
@@ -80,14 +80,19 @@ def _follow(services: Services, instance_id: str, image_id: str) -> str:
     return watch.end
 
 
-def _mark_image(services: Services, watch: ImageWatch) -> None:
-    """Show on the image what its machine was found to be, and give it its deprecation date. What fails is logged."""
+def _mark_image(services: Services, watch: ImageWatch) -> list[str]:
+    """Show on the image what its machine was found to be, and give it its deprecation date.
+
+    Returns what went wrong: it fails nothing.
+    """
+    problems = []
     try:
         services.ec2.set_tags(watch.image_id, {"DrydockVerdict": watch.verdict})
     except (AwsCallFailedError, ServiceUnavailableError) as error:
         logger.warning("the image has no verdict", image=watch.image_id, reason=str(error))
-    for problem in deprecate_image(services, watch.image_id, watch.deprecate_at):
-        logger.warning("the image has no date", image=watch.image_id, reason=problem)
+    if watch.end != "failed":
+        problems = deprecate_image(services, watch.image_id, watch.deprecate_at)
+    return problems
 
 
 def _have_told(services: Services, watch: ImageWatch) -> None:

@@ -25,6 +25,8 @@ from drydock.times import find_zone, from_text
 
 MOST_MACHINES = 1_000
 """So many machines are shown, those with trouble first; the others are counted."""
+DOLLARS_PER_MACHINE = 0.00073
+"""What docs/benchmarks.md counts, and tests/rehearsal/test_benchmarks.py holds it to."""
 _MOST_REASONS = 50
 _MOST_GROUPS = 200
 _MOST_ROWS = 100
@@ -87,6 +89,7 @@ def report_page(report: Report, bucket: str) -> str:
         _untouched(report),
         _approval(report),
         _waves(report),
+        _cost(report),
         _facts(report),
         _policy(report),
     ]
@@ -447,6 +450,24 @@ def _span(report: Report, begun: str, ended: str) -> str:
     if not begun or not ended:
         return ""
     return say("page.waves.span", begun=_clock(report, begun), ended=_clock(report, ended))
+
+
+def _cost(report: Report) -> Html:
+    """What the run cost, as far as that is known: Drydock's own work, images, and the hours of machines."""
+    worked = [machine for machine in report["machines"] if machine["startedAt"]]
+    if not worked:
+        return Html()
+    dollars = f"{len(worked) * DOLLARS_PER_MACHINE:.2g}"
+    rows = [say("page.cost.own", dollars=dollars, count=len(worked))]
+    known = [machine for machine in worked if machine["details"]]
+    images = sum(len(one["details"]["images"]) for one in known if one["details"])
+    if images:
+        rows.append(say("page.cost.images", count=images))
+    started = [one for one in known if one["details"] and one["details"]["powerBefore"] == "stopped"]
+    if started:
+        minutes = sum(_minutes(machine["seconds"]) for machine in started)
+        rows.append(say("page.cost.started", count=len(started), minutes=minutes))
+    return _section("cost", say("page.cost"), _list(rows))
 
 
 def _policy(report: Report) -> Html:

@@ -21,6 +21,7 @@ from drydock.errors import (
     RunNotFoundError,
     RunOverError,
     RunStoppedError,
+    UnreadableItemError,
 )
 from drydock.log import logger
 from drydock.plan.plans import Plan
@@ -28,7 +29,7 @@ from drydock.records.history import OwedReboot, all_histories, note_not_attempte
 from drydock.records.holder import Holder
 from drydock.records.image_watches import pending_of_run
 from drydock.records.leases import all_leases
-from drydock.records.results import Result
+from drydock.records.results import Result, Work, results_since
 from drydock.records.runs import (
     Place,
     RecordedEnd,
@@ -46,7 +47,7 @@ from drydock.records.staleness import RESTORE_LIMIT
 from drydock.request.policy import ON_EVIDENCE
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
-from drydock.run.outcomes import SUCCESSES, failed_groups
+from drydock.run.outcomes import SUCCESSES, MachineOutcome, failed_groups
 from drydock.run.report_page import report_page
 from drydock.run.reports import (
     Report,
@@ -59,12 +60,13 @@ from drydock.run.reports import (
     with_images,
 )
 from drydock.run.running import find_result_of, settle_places
-from drydock.subject import Group, Subject
+from drydock.subject import Group, Instance, Subject
+from drydock.telling.details import Details, describe_work
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.texts import first_of
-from drydock.times import TimeBudget
+from drydock.times import TimeBudget, from_text
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)
 _LONGEST_IMAGE = timedelta(days=1, hours=1)
@@ -241,6 +243,8 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
     places = places_of_run(services.table, run.run_id)
     rolls = _find_rolls(services, places)
     outcomes = reconcile(plan, places, run, failure, rolls)
+    details = find_details(services, run, outcomes)
+    outcomes = [{**one, "details": details.get(one["instanceId"])} for one in outcomes]
     is_over = run.end is not None and ended > run.end
     return make_report(
         run=run,
@@ -255,6 +259,29 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
         # Before the end, nothing that is held is late.
         is_held=is_over and bool(_still_held(services, places)),
     )
+
+
+def find_details(services: Services, run: Run, outcomes: Sequence[MachineOutcome]) -> dict[str, Details]:
+    """What is known of the work on each machine, by its id: those that failed first, and not more than a thousand."""
+    worked_on = [one for one in outcomes if one["outcome"] in _WORKED_ON and one["startedAt"]]
+    asked = sorted(worked_on, key=lambda one: one["outcome"] != "failed")[:_MOST_DETAILS]
+    found = look_at_once(lambda one: _find_work(services, run, one), asked)
+    return {one["instanceId"]: describe_work(work) for one, work in zip(asked, found, strict=True) if work is not None}
+
+
+_WORKED_ON = ("succeeded", "already_compliant", "failed")
+_MOST_DETAILS = 1_000
+
+
+def _find_work(services: Services, run: Run, outcome: MachineOutcome) -> Work | None:
+    """What the execution of a machine has written down of its work; None where that cannot be read."""
+    since = from_text(outcome["startedAt"]) - timedelta(minutes=1)
+    try:
+        results = results_since(services.table, Instance(outcome["instanceId"]), since)
+    except (AwsCallFailedError, UnreadableItemError) as error:
+        logger.error("the result cannot be read", machine=outcome["instanceId"], reason=str(error))
+        return None
+    return next((result.work for result in results if result.run_id == run.run_id and result.work), None)
 
 
 def _find_owed_reboots(services: Services, run: Run) -> dict[str, OwedReboot]:

@@ -6,6 +6,7 @@ of step has a colour of its own and, for whoever cannot tell colours, a pattern.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,16 +39,20 @@ STYLE = """
 @media print{.timeline{max-height:none;overflow:visible}}
 """
 
-_KINDS: Mapping[str, Sequence[str]] = {
-    "image": ("Back Up", "Take Image"),
-    "ready": ("Start Instance", "Wait Until Reachable", "Probe Instance", "Admit Instance"),
-    "hook": ("Run Hook",),
-    "install": ("Install Patches", "Finish Install", "Update Agent"),
-    "prove": ("Scan Patches", "Read Patches", "Verify Patches", "Check Health"),
-    "restore": ("Settle Commands", "Restore Power", "Release Instance"),
-    "service": ("Enter Standby", "Await Standby", "Return Member", "Await In Service"),
+_KINDS: Mapping[str, str] = {
+    "image": "image",
+    "ready": "start|probe",
+    "hook": ".*Hook",
+    "install": "install|update",
+    "prove": "scan|healthProbe",
+    "restore": "stop|settle",
 }
-"""How the names of the states begin whose steps are of one kind."""
+"""How the names of the steps of one kind begin: they are the intents of records/intents.py."""
+
+_IN_WORK, _SERVICE = "work", "service"
+_SHOWN = (*_KINDS, _SERVICE, _IN_WORK)
+_PAUSE = timedelta(seconds=30)
+"""What is longer between two steps is shown."""
 
 _MOST_NAMED = 60
 """With more machines than these a row is thin, and its name is told where the pointer rests."""
@@ -58,7 +63,7 @@ _MOST_TICKS = 6
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1440)
 _LAST_TICK = 94
 """Further to the right there is no room for a time of day."""
-_MOST_SPARE = 0.6
+_MOST_SPARE = 0.8
 """What is left of a window after the run takes no more than this share of what the run took."""
 
 
@@ -143,7 +148,7 @@ def draw_timeline(report: Report, machines: Sequence[MachineOutcome]) -> Html:
         element("h2", say("page.timeline"), id="timeline"),
         element("p", about, class_="soft"),
         element("div", plot, labels, class_="timeline", tabindex=0, role="group", aria_labelledby="timeline"),
-        _legend([kind for kind in [*_KINDS, "work"] if kind in used]),
+        _legend([kind for kind in _SHOWN if kind in used]),
         by="\n",
     )
 
@@ -262,24 +267,28 @@ def _pieces(machine: MachineOutcome, report: Report) -> Iterator[tuple[str, date
     begin = from_text(machine["startedAt"])
     end = max(from_text(machine["endedAt"] or report["endedAt"]), begin)
     steps = machine["details"]["steps"] if machine["details"] else []
-    begins = [(_kind_of(step["name"]), min(max(from_text(step["beganAt"]), begin), end)) for step in steps]
-    if not begins:
-        yield "work", begin, end
-        return
-    if machine["groupName"]:
-        last = steps[-1]["endedAt"]
-        begins = [("service", begin), *begins, *([("service", min(from_text(last), end))] if last else [])]
+    # A member leaves service before its own steps, and comes back after them.
+    outside = _SERVICE if machine["groupName"] and steps else _IN_WORK
+    begins, over = [(outside, begin)], begin
+    for step in sorted(steps, key=lambda step: step["beganAt"]):
+        began = from_text(step["beganAt"])
+        if over + _PAUSE < began and len(begins) > 1:
+            begins.append((_IN_WORK, over))
+        over = from_text(step["endedAt"]) if step["endedAt"] else end
+        begins.append((_kind_of(step["name"]), began))
+    if over + _PAUSE < end and steps:
+        begins.append((outside, over))
     # Steps of a kind that follow each other are one piece.
     pieces = [(kind, next(places)[1]) for kind, places in groupby(begins, key=lambda one: one[0])]
-    pieces[0] = (pieces[0][0], begin)
-    for (kind, since), until in zip(pieces, [*(piece[1] for piece in pieces[1:]), end], strict=True):
-        if until > since:
-            yield kind, since, until
+    untils = [*(since for _, since in pieces[1:]), end]
+    for (kind, since), until in zip(pieces, untils, strict=True):
+        if min(until, end) > max(since, begin):
+            yield kind, max(since, begin), min(until, end)
 
 
 def _kind_of(step: str) -> str:
-    """The kind of a step, by the name of its state."""
-    return next((kind for kind, begins in _KINDS.items() if step.startswith(tuple(begins))), "work")
+    """The kind of a step, by its name."""
+    return next((kind for kind, begins in _KINDS.items() if re.match(begins, step)), _IN_WORK)
 
 
 def _bars(report: Report, machine: MachineOutcome, y: int, scale: _Scale, *, is_thin: bool) -> Html:

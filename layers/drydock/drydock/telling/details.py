@@ -224,7 +224,7 @@ def step_rows(steps: Sequence[StepTime], zone: str) -> list[Row]:
 
 
 def _step(step: StepTime, zone: str) -> str:
-    begun = in_zone(from_text(step["beganAt"]), zone)
+    begun, name = in_zone(from_text(step["beganAt"]), zone), work_text(step["name"])
     if not step["endedAt"]:
-        return say("step.begun", begun=begun, name=step["name"])
-    return say("step.line", begun=begun, ended=in_zone(from_text(step["endedAt"]), zone), name=step["name"])
+        return say("step.begun", begun=begun, name=name)
+    return say("step.line", begun=begun, ended=in_zone(from_text(step["endedAt"]), zone), name=name)

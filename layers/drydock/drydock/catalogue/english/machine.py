@@ -82,6 +82,9 @@ SENTENCES = {
     "agent.changed": "{agent} {before} → {after}",
     "agent.none": "not installed",
     "agent.not_known": "not known",
+    "cause.still_missing": (
+        "the installation reported success, but {count:# patch is|# patches are} missing: {patches}"
+    ),
     # What becomes of it.
     "state.untouched": "Nothing was touched.",
     "state.restored": "It was given back as it was found.",
@@ -132,6 +135,11 @@ SENTENCES = {
     "command.output": "The last lines of its error output:",
     "command.log": "Full log",
     # What its commands are for.
+    "work.imageBefore": "the image before",
+    "work.imageAfter": "the image after",
+    "work.start": "the start",
+    "work.stop": "the stop",
+    "work.settle": "the wait for what may still be at work",
     "work.probeFirst": "the first probe",
     "work.scanFirst": "the first scan",
     "work.beforeAnythingHook": "the hook beforeAnything",

@@ -27,6 +27,9 @@ SENTENCES = {
     "plan.images.before.reboot": "before patching, with a reboot",
     "plan.images.after": "after patching, without a reboot",
     "plan.images.after.reboot": "after patching, with a reboot",
+    "plan.images.begun": (
+        "patching does not wait until the one before is complete: should it fail later, there is no backup"
+    ),
     "plan.images.not_of_members": "none of members of groups",
     "plan.hooks.none": "none",
     "plan.probe.none": "none",

@@ -77,6 +77,13 @@ SENTENCES = {
     "page.approval.why": "{decided}: {reason}",
     "page.decision.approved": "Approved",
     "page.decision.rejected": "Rejected",
+    "page.cost": "Cost",
+    "page.cost.own": (
+        "Drydock itself: about {dollars} US dollars for {count:# machine|# machines}, by the benchmark's count of state"
+        " transitions, functions and table, at list prices of us-east-1."
+    ),
+    "page.cost.images": "{count:# image was|# images were} made; their storage is paid for until you delete them.",
+    "page.cost.started": "{count:# machine was|# machines were} stopped before, and ran for {minutes:span} in all.",
     "page.waves": "Durations against the estimates",
     "page.waves.wave": "Wave",
     "page.waves.canary": "Canary",
@@ -110,5 +117,5 @@ SENTENCES = {
     "page.step.prove": "proof",
     "page.step.restore": "given back",
     "page.step.service": "out of service or back in",
-    "page.step.work": "in work",
+    "page.step.work": "in work, or waiting",
 }

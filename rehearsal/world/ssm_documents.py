@@ -104,6 +104,7 @@ def probe(machine: Machine, parameters: Mapping[str, str], comment: str) -> Beha
                 "cloudWatchAgentVersion": machine.cloudwatch_agent_version,
                 "reboot": need,
                 "rebootReasons": reasons,
+                "bootsOldKernel": machine.software.boots_old_kernel and "kernel" in machine.software.old,
                 "installing": bool(installer),
                 "installer": installer,
             }

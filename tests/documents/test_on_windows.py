@@ -46,6 +46,7 @@ def test_windows_is_probed(machine: WindowsMachine) -> None:
         "cloudWatchAgentVersion": "1.300049.1b929",
         "reboot": "not_needed",
         "rebootReasons": [],
+        "bootsOldKernel": False,
         "installing": False,
         "installer": "",
     }

@@ -50,6 +50,7 @@ def test_every_distribution_is_probed(machine: LinuxMachine, name: str, pending:
         "agentVersion": "3.3.1611.0",
         "cloudWatchAgentVersion": "1.300049.1b929",
         "reboot": "needed" if pending else DISTRIBUTIONS[name].quiet,
+        "bootsOldKernel": False,
         "installing": False,
         "installer": "",
     }
@@ -189,6 +190,15 @@ def test_a_kernel_that_is_installed_and_does_not_boot_is_not_had_by_a_reboot(mac
 
     machine.tool("grubby", f"/boot/vmlinuz-{new}\n")
     assert needs(machine) == ("needed", [f"kernel {old} runs, {new} is installed"])
+
+
+def test_where_no_tool_tells_an_old_kernel_that_boots_again_is_seen_all_the_same(machine: LinuxMachine) -> None:
+    machine.kernel("5.14.0-362.8.1.el9_3.x86_64", "5.14.0-362.18.1.el9_3.x86_64")
+    machine.tool("grubby", "/boot/vmlinuz-5.14.0-362.8.1.el9_3.x86_64\n")
+
+    said = machine.answer()
+
+    assert (said["reboot"], said["bootsOldKernel"]) == ("unknown", True)
 
 
 def test_a_link_names_what_boots_where_there_is_no_grubby(machine: LinuxMachine) -> None:

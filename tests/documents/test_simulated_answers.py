@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from rehearsal.account import EmbeddedAccount
 from rehearsal.world.fleet import Fleet
 from rehearsal.world.machines import Machine, MachineSpec
+from rehearsal.world.patch_states import Patch
+from rehearsal.world.software import Software
 from rehearsal.world.ssm_documents import CommandDocument, check_parameters, read_account_document
-from tests.documents.linux import DISTRIBUTIONS, PROBE, LinuxMachine
+from tests.documents.linux import DISTRIBUTIONS, DNF_QUIET, PROBE, LinuxMachine
 from tests.documents.scripts import Platform, documents, script
 from tests.documents.windows import WindowsMachine
 
@@ -29,6 +33,7 @@ FORMATS: Mapping[Platform, Mapping[str, str]] = {
         "cloudWatchAgentVersion": r"|\d+\.\d+\.\w+",
         "reboot": "needed|unknown|would_not_help|not_needed",
         "rebootReasons": r"\[('[\w ,.:()/+-]{1,120}'(, )?){0,5}\]",
+        "bootsOldKernel": "True|False",
         "installing": "True|False",
         "installer": rf"|\S+ \(\d+\) (holds /[\w./-]+|works for command {UUID})",
     },
@@ -38,6 +43,7 @@ FORMATS: Mapping[Platform, Mapping[str, str]] = {
         "cloudWatchAgentVersion": r"|\d+\.\d+\.\w+",
         "reboot": "needed|unknown|would_not_help|not_needed",
         "rebootReasons": r"\[('[\w ,.:()/+-]{1,120}'(, )?){0,5}\]",
+        "bootsOldKernel": "True|False",
         "installing": "True|False",
         "installer": rf"|Windows Update installs|\S+ \(\d+\) works for command {UUID}",
     },
@@ -100,7 +106,10 @@ def check_shape(platform: Platform, line: str) -> dict[str, Any]:
     assert list(said) == list(FORMATS[platform])
     for key, value in said.items():
         assert re.fullmatch(FORMATS[platform][key], str(value), re.ASCII), (key, value)
-        assert isinstance(value, {"installing": bool, "rebootReasons": list}.get(key, str)), (key, value)
+        assert isinstance(value, {"installing": bool, "bootsOldKernel": bool, "rebootReasons": list}.get(key, str)), (
+            key,
+            value,
+        )
     assert said["installing"] is bool(said["installer"])
     return said
 
@@ -124,6 +133,33 @@ def test_the_script_for_linux_prints_in_the_same_shape(tmp_path: Path) -> None:
         check_shape("Linux", machine.run(CommandIds=COMMAND).stdout)
         machine.lock("/var/lib/rpm/.rpm.lock", 4711)
         check_shape("Linux", machine.run().stdout.replace(str(machine.root), ""))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_script_for_linux_finds_of_the_same_software_what_the_simulated_machine_says(
+    tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    software = Software(boots_old_kernel=chance.random() < 0.4)
+    names = chance.sample(("kernel", "openssl", "glibc", "tzdata"), chance.randrange(4))
+    software.install(Patch(name, "Linux", "Critical", "SecurityUpdates", date(2026, 1, 1)) for name in names)
+    tool = chance.random() < 0.7
+    machine = LinuxMachine(tmp_path, "sh")
+    machine.tool("rpm")
+    if tool:
+        machine.tool("needs-restarting", DNF_QUIET.output)
+    old, new = (f"6.1.{number}-1.amzn2023.x86_64" for number in (100, 101))
+    has_new = "kernel" in software.old
+    machine.kernel(old, *([new] if has_new else []))
+    machine.tool("grubby", f"/boot/vmlinuz-{new if has_new and not software.boots_old_kernel else old}\n")
+    libraries = [name for name in software.old if name != "kernel"]
+    machine.process(812, "nginx", maps=[f"r-xp 0 fd:00 9 /usr/lib64/lib{name}.so (deleted)" for name in libraries])
+
+    need, reasons = software.look(tool=tool)
+    said = machine.answer()
+
+    assert said["reboot"] == need
+    assert {one for one in reasons if "kernel" in one} <= set(said["rebootReasons"])
 
 
 def test_the_script_for_windows_prints_in_the_same_shape(tmp_path: Path) -> None:

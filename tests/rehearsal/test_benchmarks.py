@@ -20,7 +20,7 @@ REPLACED = [run for run in RUNS if run[1] is not DRYDOCK]
 # The limits are a little above today's counts: whoever adds a state or a call to every run is to know.
 @pytest.mark.parametrize(
     ("kind", "states", "service_calls", "table_calls"),
-    [(LINUX, 22, 50, 42), (WINDOWS, 23, 53, 42)],
+    [(LINUX, 22, 50, 44), (WINDOWS, 23, 53, 44)],
     ids=["running Linux", "stopped Windows"],
 )
 def test_a_clean_run_stays_within_its_states_and_calls(
@@ -53,7 +53,7 @@ def test_a_member_of_a_group_is_out_of_service_for_no_other_reason_than_its_patc
     assert max(outage.idle for outage in cost.outages) <= IDLE_GOAL
     assert (cost.most_out, cost.few_seconds) == (1, 0)
     # A little above today's count: whoever adds a state to every member's turn is to know.
-    assert cost.transitions <= 146
+    assert cost.transitions <= 162
 
 
 def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:

@@ -189,3 +189,19 @@ def test_a_place_holder_is_written_in_one_of_the_ways_of_a_language() -> None:
     for key, sentence in ENGLISH.sentences.items():
         for name, spec in _place_holders(sentence).items():
             assert spec in ways or "|" in spec or "#" in spec, f"{key}: {name}:{spec}"
+
+
+def _subjects_of_the_operations_page() -> list[str]:
+    """The subjects in the table of messages."""
+    page = (LAYER.parents[1] / "docs" / "operations.md").read_text()
+    table = page.split("| subject | what to do |\n")[1].split("\n\n")[0]
+    return [subject for line in table.splitlines()[1:] for subject in re.findall(r"`([^`]+)`", line.split("|")[1])]
+
+
+@pytest.mark.parametrize("subject", _subjects_of_the_operations_page())
+def test_the_operations_page_names_subjects_as_the_catalogue_says_them(subject: str) -> None:
+    """Each part between what stands for names and numbers is in some sentence."""
+    said = [re.sub(r"\{\w+:([^}]*\|)?([^}|]*)\}", r"\2", one) for one in ENGLISH.sentences.values()]
+    parts = [part.strip(" ,:") for part in re.split(r"…|\b[A-Z]+\b|, ", subject)]
+    missing = [part for part in parts if part and not any(part.lower() in sentence.lower() for sentence in said)]
+    assert missing == []

@@ -34,7 +34,8 @@ def test_four_members_over_two_zones_are_patched_one_at_a_time_and_all_come_back
     assert roll.status == "SUCCEEDED"
     assert roll.outcomes == dict.fromkeys(["web-1", "web-2", "web-3", "web-4"], "succeeded")
     assert set(roll.moves.values()) == {"exit"}
-    assert [len(scene.images(member.machine)) for member in group.members.values()] == [2, 2, 2, 2]
+    # A member is launched anew sooner than an image of it is restored.
+    assert [scene.images(member.machine) for member in group.members.values()] == [[], [], [], []]
     assert_members_patched(group)
     assert_group_given_back(scene, group, sizes=(3, 4, 6))
     monitor.check()

@@ -292,6 +292,7 @@ def read_probe(what: str, invocation: Invocation) -> dict[str, Any]:
             "cloudWatchAgentVersion": str(said.get("cloudWatchAgentVersion", "")),
             "reboot": NEEDS[NEEDS.index(said["reboot"])],
             "rebootReasons": [str(reason) for reason in said["rebootReasons"]],
+            "bootsOldKernel": bool(said.get("bootsOldKernel", False)),
             "installing": bool(said["installing"]),
             "installer": str(said["installer"]),
         },

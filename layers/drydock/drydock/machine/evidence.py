@@ -24,7 +24,7 @@ from drydock.errors import (
     VerdictUnknownError,
 )
 from drydock.machine.operating_systems import describe_end
-from drydock.machine.reboots import describe_pending, describe_refused, is_pending, need_of, owes
+from drydock.machine.reboots import boots_old_kernel, describe_pending, describe_refused, is_pending, need_of, owes
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
@@ -198,8 +198,9 @@ def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
     """
     counts, fresh = read_patches(services, step)
     need = need_of(step.data["probe"])
-    needs_reboot = need != "would_not_help" and is_pending(need, step.policy, counts["pendingReboot"])
-    needs_reboot = needs_reboot or owes(step.machine, step.data["probe"], step.policy)
+    needs_reboot = is_pending(need, step.policy, counts["pendingReboot"]) or owes(
+        step.machine, step.data["probe"], step.policy
+    )
     is_missing = not fresh or counts["missing"] != 0 or needs_reboot
     is_compliant = (
         not is_missing
@@ -247,7 +248,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)
     need = need_of(after)
-    pending = is_pending(need, step.policy, counts["pendingReboot"])
+    pending = is_pending(need, step.policy, counts["pendingReboot"]) or boots_old_kernel(after)
     reasons = after["rebootReasons"] if after else []
     verdict = judge(
         Evidence(

@@ -18,16 +18,21 @@ NEEDS: tuple[RebootNeed, ...] = get_args(RebootNeed)
 
 
 def is_pending(need: RebootNeed, policy: Policy, counted_by_aws: int) -> bool:
-    """Whether a machine still needs a reboot, by its own answer and by AWS's count of patches that wait for one.
+    """Whether a machine needs a reboot that helps, by its own answer and by AWS's count of patches that wait for one.
 
     AWS counts whatever was installed without a reboot, needed or not. Where the policy goes by evidence, an answer that
     none is needed outweighs it; where the machine cannot tell, the count stands.
     """
-    if need in ("needed", "would_not_help"):
+    if need == "needed":
         return True
-    if need == "not_needed" and policy["reboot"] in ON_EVIDENCE:
+    if need in ("not_needed", "would_not_help") and policy["reboot"] in ON_EVIDENCE:
         return False
     return counted_by_aws > 0
+
+
+def boots_old_kernel(probe: Mapping[str, Any] | None) -> bool:
+    """Whether a newer kernel is installed than boots: then the machine runs old code, and a reboot changes nothing."""
+    return bool(probe and probe.get("bootsOldKernel"))
 
 
 def describe_pending(need: RebootNeed, reasons: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from drydock.log import logger
 from drydock.machine.commands import log_key
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
-from drydock.machine.reboots import describe_pending, need_of, settle_owed
+from drydock.machine.reboots import boots_old_kernel, describe_pending, need_of, settle_owed
 from drydock.records import intents
 from drydock.records.history import history_change, note_failure
 from drydock.records.holder import Holder
@@ -117,7 +117,7 @@ def _notes(step: Step, *, owes_reboot: bool) -> list[str]:
     """What people should know besides: of the verdict, of a look that a reboot would not help, and what is owed."""
     notes = list((step.data.get("verified") or {}).get("notes") or [])
     probe = step.data.get("probeAtFirst")
-    if step.data.get("isAlreadyCompliant") and probe and need_of(probe) == "would_not_help":
+    if step.data.get("isAlreadyCompliant") and probe and boots_old_kernel(probe):
         notes.append(describe_pending("would_not_help", probe["rebootReasons"]))
     return [*notes, *([say("reboot.owed")] if owes_reboot else [])]
 
@@ -320,7 +320,7 @@ def step_times(lease: Lease, ended: Sequence[EndedCommand], images: Mapping[str,
 def _verdict(step: Step) -> str:
     """That of the evidence; without one, by whether it was begun to install."""
     if step.data.get("isAlreadyCompliant") and not step.data.get("failure"):
-        return "pending_reboot" if need_of(step.data.get("probeAtFirst")) == "would_not_help" else "compliant"
+        return "pending_reboot" if boots_old_kernel(step.data.get("probeAtFirst")) else "compliant"
     verified = step.data.get("verified") or {}
     return str(verified.get("verdict") or ("unknown" if step.data.get("isPatching") else "not_patched"))
 

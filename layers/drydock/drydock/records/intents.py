@@ -14,13 +14,9 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     probe<moment>              patching                                            waits until it is over
     scan<moment>               patching                                            waits until it is over
     <hook>Hook                 patching            draining                        waits until it is over
-<<<<<<< HEAD
     install                    patching            giving_back, images,            waits, and knows not what came of it
                                                    member_moves
-=======
-    install                    patching            giving_back, member_moves       waits, and knows not what came of it
     installFinishBefore        patching            member_moves                    waits until it is over
->>>>>>> main
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
     healthProbe<moment>        patching            member_moves                    waits until it is over

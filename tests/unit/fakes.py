@@ -12,7 +12,7 @@ from typing import Any
 
 from drydock.aws.ec2 import Ec2, Image, Instance
 from drydock.aws.executions import Executions
-from drydock.aws.ssm import DELIVERY_SECONDS, Agent, CommandDocument, Invocation, PatchState, Ssm
+from drydock.aws.ssm import DELIVERY_SECONDS, Agent, CommandDocument, Invocation, ListedPatch, PatchState, Ssm
 from drydock.documents import PinnedDocument
 from drydock.errors import AwsCallFailedError, DrydockError, InstanceNotFoundError, PowerNotRestoredError
 
@@ -274,8 +274,8 @@ class FakeSsm(Ssm):
     def find_patch_state(self, instance_id: str) -> PatchState | None:
         return self.patch_states.get(instance_id)
 
-    def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
-        return self.patches.get((instance_id, state), [])[:most]
+    def list_patches(self, instance_id: str, state: str) -> list[ListedPatch]:
+        return [ListedPatch(name, "Important") for name in self.patches.get((instance_id, state), [])]
 
 
 class FakeExecutions(Executions):

@@ -312,16 +312,40 @@ def test_patches_are_named_by_their_kb_or_their_title(answering: Callable[..., S
     patches = [{"KBId": "KB1", "Title": "t"}, {"KBId": "", "Title": "kernel-6.1"}, {"Title": "openssl"}]
     ssm = answering(describe_instance_patches=lambda **request: {"Patches": patches})
 
-    assert ssm.list_patches(INSTANCE, "Missing") == ["KB1", "kernel-6.1", "openssl"]
+    assert [patch.name for patch in ssm.list_patches(INSTANCE, "Missing")] == ["KB1", "kernel-6.1", "openssl"]
 
 
-def test_patches_are_read_page_by_page_up_to_the_most_that_is_wanted(answering: Callable[..., Ssm]) -> None:
+def test_the_most_severe_patches_come_first_whatever_a_distribution_calls_them(answering: Callable[..., Ssm]) -> None:
+    told = ["Low", "", "Medium", "Extra", "Important", "CRITICAL", "Required", "None", "Moderate"]
+    patches = [{"Title": f"{number}-{severity}", "Severity": severity} for number, severity in enumerate(told)]
+    ssm = answering(describe_instance_patches=lambda **request: {"Patches": patches})
+
+    listed = ssm.list_patches(INSTANCE, "Missing")
+
+    assert [(patch.name, patch.severity) for patch in listed] == [
+        ("5-CRITICAL", "Critical"),
+        ("6-Required", "Critical"),
+        ("4-Important", "Important"),
+        ("2-Medium", "Moderate"),
+        ("8-Moderate", "Moderate"),
+        ("0-Low", "Low"),
+        ("3-Extra", "Low"),
+        ("1-", "Unspecified"),
+        ("7-None", "Unspecified"),
+    ]
+
+
+def test_patches_are_read_page_by_page_up_to_500(answering: Callable[..., Ssm]) -> None:
     def describe_instance_patches(**request: Any) -> dict[str, Any]:
         page = int(request.get("NextToken", "0"))
-        titles = [{"Title": f"p{page}-{number}"} for number in range(3)] if page != 1 else []
-        return {"Patches": titles, "NextToken": str(page + 1)} if page < 3 else {"Patches": titles}
+        asked.append(page)
+        titles = [{"Title": f"p{page}-{number}"} for number in range(100)] if page != 1 else []
+        return {"Patches": titles, "NextToken": str(page + 1)}
 
+    asked: list[int] = []
     ssm = answering(describe_instance_patches=describe_instance_patches)
 
-    assert len(ssm.list_patches(INSTANCE, "Missing")) == 9, "an empty page is not the last one"
-    assert ssm.list_patches(INSTANCE, "Missing", 4) == ["p0-0", "p0-1", "p0-2", "p2-0"]
+    listed = ssm.list_patches(INSTANCE, "Missing")
+
+    assert (len(listed), listed[100].name) == (500, "p2-0"), "an empty page is not the last one"
+    assert asked == [0, 1, 2, 3, 4, 5]

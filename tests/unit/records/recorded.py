@@ -86,6 +86,7 @@ def some_patches(missing: int = 0, **more: Any) -> PatchCounts:
         "installed": 40,
         "pendingReboot": 0,
         "missingPatches": [f"KB{number}" for number in range(1, missing + 1)],
+        "missingBySeverity": {"Important": missing} if missing else {},
         "failedPatches": [],
         "baselineId": "pb-0123456789abcdef0",
         "patchGroup": "web",

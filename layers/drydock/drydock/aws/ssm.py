@@ -23,6 +23,23 @@ _PAGE = 50
 DescribeInstancePatchStates takes."""
 
 _MOST_TITLE = 300
+_PAGE_OF_PATCHES = 100
+_MOST_PATCHES = 500
+
+SEVERITIES = ("Critical", "Important", "Moderate", "Low", "Unspecified")
+"""How severe a patch is, the worst first, in the words of Windows and Red Hat."""
+
+_SEVERITIES_OF_OTHERS = {
+    "medium": "Moderate",
+    "required": "Critical",
+    "standard": "Moderate",
+    "optional": "Low",
+    "extra": "Low",
+}
+"""Of Amazon Linux, and the priorities that Ubuntu and Debian have in a severity's place.
+
+Source: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PatchFilter.html
+"""
 """Bytes of a patch's title that are kept."""
 
 _OVER = frozenset({"success", "cancelled", "failed", "timedout"})
@@ -147,6 +164,14 @@ def _platform_plugin(plugins: list[Mapping[str, Any]], platform: str) -> Mapping
 
 
 @dataclass(frozen=True)
+class ListedPatch:
+    """A patch by its KB id or title, with one of `SEVERITIES`."""
+
+    name: str
+    severity: str
+
+
+@dataclass(frozen=True)
 class PatchState:
     """The counts of DescribeInstancePatchStates. The operation's times are by the instance's own clock."""
 
@@ -162,6 +187,12 @@ class PatchState:
     failed: int
     rejected: int = 0
     """Installed, although the baseline rejects them."""
+
+
+def severity_of(told: str) -> str:
+    """One of `SEVERITIES`, for a severity as a patch has it."""
+    word = told.strip().lower()
+    return _SEVERITIES_OF_OTHERS.get(word, word.capitalize() if word.capitalize() in SEVERITIES else SEVERITIES[-1])
 
 
 class Ssm:
@@ -396,13 +427,22 @@ class Ssm:
             for one in page["InstancePatchStates"]
         }
 
-    def list_patches(self, instance_id: str, state: str, most: int = 50) -> list[str]:
-        """Titles or KB ids of the patches in a state (`Missing`, `Failed`, …), `most` at the most."""
+    def list_patches(self, instance_id: str, state: str) -> list[ListedPatch]:
+        """The patches in a state (`Missing`, `Failed`, …), the most severe first; of more than 500 the first 500 told.
+
+        DescribeInstancePatches answers at most 100 at a time, in no documented order.
+        """
         found = pages(
             self._client.describe_instance_patches,
             InstanceId=instance_id,
             Filters=[{"Key": "State", "Values": [state]}],
-            MaxResults=most,
+            MaxResults=_PAGE_OF_PATCHES,
         )
-        patches = (patch for page in found for patch in page["Patches"])
-        return [cut_bytes(str(patch.get("KBId") or patch["Title"]), _MOST_TITLE) for patch in islice(patches, most)]
+        told = islice((patch for page in found for patch in page["Patches"]), _MOST_PATCHES)
+        patches = [
+            ListedPatch(
+                cut_bytes(str(patch.get("KBId") or patch["Title"]), _MOST_TITLE), severity_of(patch.get("Severity", ""))
+            )
+            for patch in told
+        ]
+        return sorted(patches, key=lambda patch: SEVERITIES.index(patch.severity))

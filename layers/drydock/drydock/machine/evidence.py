@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drydock.aws.ec2 import patch_group_of
 from drydock.aws.services import Services
-from drydock.aws.ssm import PatchState
+from drydock.aws.ssm import ListedPatch, PatchState
 from drydock.catalogue.saying import say
 from drydock.errors import (
     DrydockError,
@@ -30,6 +31,8 @@ from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
 from drydock.texts import first_of
 
+_MOST_NAMED = 50
+
 _MOST_READS = 6
 """The patch state follows the command's end; it is read again so many times before it counts as missing."""
 
@@ -41,6 +44,7 @@ NOTHING_KNOWN: PatchCounts = {
     "pendingReboot": -1,
     "rejected": -1,
     "missingPatches": [],
+    "missingBySeverity": {},
     "failedPatches": [],
     "rejectedPatches": [],
     "baselineId": "",
@@ -147,20 +151,28 @@ def count_patches(services: Services, instance_id: str, state: PatchState | None
     """The counts of a patch state, with the names of what is missing or failed."""
     if state is None:
         return NOTHING_KNOWN
+    missing = services.ssm.list_patches(instance_id, "Missing") if state.missing else []
     return {
         "missing": state.missing,
         "failed": state.failed,
         "installed": state.installed + state.installed_other,
         "pendingReboot": state.pending_reboot,
         "rejected": state.rejected,
-        "missingPatches": services.ssm.list_patches(instance_id, "Missing") if state.missing else [],
-        "failedPatches": services.ssm.list_patches(instance_id, "Failed") if state.failed else [],
-        "rejectedPatches": services.ssm.list_patches(instance_id, "InstalledRejected") if state.rejected else [],
+        "missingPatches": _names(missing),
+        "missingBySeverity": dict(Counter(patch.severity for patch in missing)),
+        "failedPatches": _names(services.ssm.list_patches(instance_id, "Failed")) if state.failed else [],
+        "rejectedPatches": (
+            _names(services.ssm.list_patches(instance_id, "InstalledRejected")) if state.rejected else []
+        ),
         "baselineId": state.baseline_id,
         "patchGroup": state.patch_group,
         "operation": state.operation,
         "operationEnded": state.operation_ended,
     }
+
+
+def _names(patches: Sequence[ListedPatch]) -> list[str]:
+    return [patch.name for patch in patches[:_MOST_NAMED]]
 
 
 def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:

@@ -20,7 +20,11 @@ _KEPT = timedelta(days=365)
 
 
 class PatchCounts(TypedDict):
-    """What is known of a machine's patches. A count of -1 is not known."""
+    """What is known of a machine's patches. A count of -1 is not known.
+
+    The names are the most severe fifty of each kind, the worst first. `missingBySeverity` counts what is missing by
+    `Critical`, `Important`, `Moderate`, `Low` and `Unspecified`; it is empty where no severity is known.
+    """
 
     missing: int
     failed: int
@@ -28,6 +32,7 @@ class PatchCounts(TypedDict):
     pendingReboot: int
     rejected: int
     missingPatches: list[str]
+    missingBySeverity: dict[str, int]
     failedPatches: list[str]
     rejectedPatches: list[str]
     baselineId: str

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from drydock.aws.ssm import SEVERITIES
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
 from drydock.run.outcomes import MachineOutcome, failed_groups
@@ -353,10 +354,7 @@ def _missing_of(machine: MachineOutcome) -> tuple[int, ...]:
     details = machine["details"]
     if details is None:
         return (0,)
-    return (*(details["missingBySeverity"].get(severity, 0) for severity in _SEVERITIES), details["missingAfter"])
-
-
-_SEVERITIES = ("Critical", "Important", "Moderate", "Low")
+    return (*(details["missingBySeverity"].get(severity, 0) for severity in SEVERITIES), details["missingAfter"])
 
 
 def _missing(report: Report) -> Section:

@@ -80,7 +80,7 @@ def describe_work(work: Work) -> Details:
         "missingBefore": _missing(before),
         "missingAfter": _missing(after),
         "missing": list(after["missingPatches"]) if after else [],
-        "missingBySeverity": {},
+        "missingBySeverity": dict(after["missingBySeverity"]) if after else {},
         "failed": list(after["failedPatches"]) if after else [],
         "installed": list(found.installed) if found else [],
         "images": dict(work.images),

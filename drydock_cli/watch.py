@@ -36,8 +36,8 @@ _MOST_LISTED = 20
 _MOST_MISSED = 5
 """So many looks in a row may fail for a reason that passes."""
 _MOST_LOOKS_FOR_A_NEW_RUN = 20
-_SUMMARY_COMES_WITHIN = timedelta(minutes=10)
-"""After the end of an execution that died, once none of its machines is in work."""
+_SUMMARY_COMES_WITHIN = 5 * timedelta(minutes=2)
+"""Five sweeps. After the end of an execution that died, once none of its machines is in work."""
 _PHASES = {PLANNING: "planning", AWAITING_APPROVAL: "waiting for approval", CARRYING_OUT: "carrying out"}
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from drydock.aws.table import AWAITED_INDEX, LOOKUP_INDEX
 from drydock.records.holder import Holder
+from drydock.records.image_watches import WatchSummary, watch_key
 from drydock.records.leases import LeaseSummary
 from drydock.records.results import UntoldResult, result_key
 from drydock.records.runs import RunSummary
@@ -31,7 +32,15 @@ class RecordingItem(dict[str, Any]):
     def __init__(self, pk: str, sk: str) -> None:
         super().__init__()
         self.asked: set[str] = set()
-        self.known = {"pk": pk, "sk": sk, "owner": EXECUTION, "execution": EXECUTION, "redriveCount": 0, "runId": "run"}
+        self.known = {
+            "pk": pk,
+            "sk": sk,
+            "owner": EXECUTION,
+            "execution": EXECUTION,
+            "redriveCount": 0,
+            "runId": "run",
+            "moment": "before",
+        }
 
     def __getitem__(self, name: str) -> Any:
         self.asked.add(name)
@@ -63,11 +72,13 @@ def _projections() -> dict[str, dict[str, Any]]:
 def test_the_index_of_what_is_looked_up_holds_what_is_read_from_it_and_nothing_else() -> None:
     projection = _projections()[LOOKUP_INDEX]
     result = result_key(Instance("i-1"), Holder(EXECUTION, 0), datetime(2026, 11, 30, tzinfo=UTC))
+    watch = watch_key("i-1", "ami-1")
     read = _attributes_read_by(
         {
             LeaseSummary.from_item: ("INSTANCE#i-1", "LEASE"),
             RunSummary.from_item: ("RUN#run", "RUN"),
             UntoldResult.from_item: (result["pk"], result["sk"]),
+            WatchSummary.from_item: (watch["pk"], watch["sk"]),
         }
     )
 

@@ -130,10 +130,19 @@ def _make_error(client: BaseClient, operation: str, body: dict[str, Any]) -> Exc
     answer = {
         **body,
         "Error": {"Code": code, "Message": message},
-        "ResponseMetadata": _describe_response(400),
+        "ResponseMetadata": _describe_response(_status_of(client, operation, code)),
     }
     kind: Callable[..., Exception] = client.exceptions.from_code(code)  # type: ignore[assignment]
     return kind(answer, operation)
+
+
+def _status_of(client: BaseClient, operation: str, code: str) -> int:
+    """The HTTP status that a refusal has by the service's model."""
+    for shape in client.meta.service_model.operation_model(operation).error_shapes:
+        told = shape.metadata.get("error", {})
+        if code in (shape.name, told.get("code")):
+            return int(told.get("httpStatusCode", 400))
+    return 400
 
 
 def _describe_response(status: int) -> dict[str, Any]:

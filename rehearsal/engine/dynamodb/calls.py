@@ -84,6 +84,8 @@ class DynamoDB:
         if parameters.get("ReturnValues") == "ALL_NEW":
             after = write.items.find(write.key)
             return {"Attributes": give(after.attributes)} if after is not None else {}
+        if parameters.get("ReturnValues") == "UPDATED_NEW":
+            return write.answer_updated()
         return _answer_old(parameters, before)
 
     def delete_item(self, parameters: Parameters) -> dict[str, Any]:
@@ -273,7 +275,7 @@ class _Update(_Write):
         self._update: ParsedUpdate = parse_update(parameters["UpdateExpression"])
         super().__init__(items, parameters, self._update)
         self.key = _read_key(items, parameters["Key"])
-        changed = self._update.resolve(self.names)
+        changed = self._paths = self._update.resolve(self.names)
         self._changed = {str(path[0]) for path in changed}
         for name in items.keys:
             if name in self._changed:
@@ -298,6 +300,17 @@ class _Update(_Write):
             if version.at_most > LARGEST_ITEM:
                 raise refuse("Item size to update has exceeded the maximum allowed size")
         return version
+
+    def answer_updated(self) -> dict[str, Any]:
+        """What stands now in the attributes that were updated."""
+        if any(len(path) > 1 for path in self._paths):
+            raise NotImplementedError(
+                "UPDATED_NEW of a nested attribute is not rehearsed by the account's own DynamoDB"
+            )
+        after = self.items.find(self.key)
+        attributes = after.attributes if after is not None else {}
+        updated = {name: value for name, value in attributes.items() if name in self._changed}
+        return {"Attributes": give(updated)} if updated else {}
 
 
 class _Delete(_Write):

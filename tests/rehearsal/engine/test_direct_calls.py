@@ -67,3 +67,26 @@ def test_a_set_may_be_given_as_a_tuple(engine: EmbeddedAccount, engine_stack: St
     client = engine.client("dynamodb")
     client.put_item(TableName=TABLE, Item={"pk": {"S": "a"}, "set": {"SS": ("x", "y")}})
     assert client.get_item(TableName=TABLE, Key={"pk": {"S": "a"}})["Item"]["set"] == {"SS": ["x", "y"]}
+
+
+@on_each_dynamodb
+def test_an_update_answers_what_it_has_updated_where_that_is_asked_for(
+    engine: EmbeddedAccount, engine_stack: Stack
+) -> None:
+    client = engine.client("dynamodb")
+    client.put_item(TableName=TABLE, Item={"pk": {"S": "a"}, "n": {"N": "1"}, "other": {"S": "stays"}})
+    answer = client.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": "a"}},
+        UpdateExpression="SET n = :n REMOVE gone",
+        ExpressionAttributeValues={":n": {"N": "2"}},
+        ReturnValues="UPDATED_NEW",
+    )
+    assert answer["Attributes"] == {"n": {"N": "2"}}
+
+
+def test_a_refusal_has_the_status_that_the_services_model_gives_it(engine: EmbeddedAccount) -> None:
+    with pytest.raises(ClientError) as refused:
+        engine.client("sns").publish(TopicArn="arn:aws:sns:ap-northeast-1:123456789012:nobody", Message="m")
+    response = refused.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == ("NotFound", 404)

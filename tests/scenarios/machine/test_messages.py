@@ -140,7 +140,7 @@ def test_the_message_of_a_failure_says_the_state_of_the_machine_and_what_to_do_n
         f"Drydock, look tomorrow: db-1 ({machine.instance_id}): patches are still missing"
     )
     lines = message.body.splitlines()
-    assert "patches are missing: KB5035857" in message.said
+    assert "but 1 patch is missing: KB5035857" in message.said
     assert "  Error: PatchesStillMissingError" in lines
     assert "It was given back as it was found." in lines
     assert "  Patches: patches are still missing" in lines

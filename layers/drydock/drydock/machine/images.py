@@ -223,8 +223,7 @@ class LeftImages:
 def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_for: bool) -> LeftImages:
     """Give the images that the flow has waited for their deprecation dates; all others get a watch.
 
-    `is_waited_for` says that the flow went on after them: when it did not, they are looked at, and what has failed
-    already is known. `verdict` is that on the
+    `is_waited_for` says that the flow went on after them; when it did not, they are looked at. `verdict` is that on the
     machine, which the image after patching is of.
     """
     made: dict[str, MadeImage] = {}
@@ -237,13 +236,11 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
             "crashConsistent": bool(intent.facts["crashConsistent"]),
             "reason": "",
         }
-        if intent.facts["until"] == "available" and is_waited_for:
-            image["state"] = "available"
+        if intent.facts["until"] == "available":
+            image["state"] = "available" if is_waited_for else _state_of(services, image_id)
+        if image["state"] == "available":
             problems += deprecate_image(services, image_id, _deprecation(intent))
-        elif intent.facts["until"] == "available" and (failed := _failed_state(services, image_id)):
-            # The flow has ended with that.
-            image["state"] = failed
-        else:
+        elif image["state"] == "pending":
             watches.append(_watch_of(lease, intent, image_id, moment, verdict))
         made[moment] = image
     return LeftImages(made, watches, problems)
@@ -254,10 +251,10 @@ def moment_of(intent: str) -> Moment:
     return "before" if intent == intents.image("Before") else "after"
 
 
-def _failed_state(services: Services, image_id: str) -> str:
-    """The state of an image that has failed; empty for any other."""
+def _state_of(services: Services, image_id: str) -> str:
+    """The state of an image that has ended; `pending` for any other, and for one that cannot be seen."""
     image = services.ec2.find_image(image_id)
-    return str(image["State"]) if image and image["State"] in _BAD_STATES else ""
+    return str(image["State"]) if image and image["State"] in ("available", *_BAD_STATES) else "pending"
 
 
 def _deprecation(intent: Intent) -> datetime:

@@ -179,8 +179,8 @@ def test_wrong_settings_are_refused_by_the_name_of_the_parameter(scene: RunScena
         pytest.param(
             {"window": {"windowId": "mw-00000000000000000", "executionId": UUID}},
             "InvalidInputError",
-            f"window execution {UUID}: Systems Manager knows no such execution here",
-            id="window-execution",
+            "window mw-00000000000000000: Systems Manager knows no such maintenance window here",
+            id="window",
         ),
     ],
 )

@@ -9,8 +9,9 @@ from drydock.aws.services import Services
 from drydock.aws.ssm import PatchState
 from drydock.catalogue.saying import say
 from drydock.environment import Environment
-from drydock.errors import PatchingNotReadyError
+from drydock.errors import CommandNotDeliveredError, InstanceTerminatedError, PatchingNotReadyError
 from drydock.machine.commands import Command, begin_command
+from drydock.machine.power import is_gone
 from drydock.machine.reboots import note_put_off
 from drydock.machine.waiting import wait_for
 from drydock.records import intents
@@ -60,8 +61,17 @@ def scan_command(environment: Environment, policy: Policy, snapshot_id: str, int
 
 
 def run_command(services: Services, step: Step, command: Command, deadline: str) -> None:
-    """Send a command once and wait for its end. `deadline` names the policy's deadline for it."""
-    wait_for(services, step, begin_command(services, step, command), deadline_of(step.policy, deadline))
+    """Send a command once and wait for its end. `deadline` names the policy's deadline for it.
+
+    Raises InstanceTerminatedError where SSM cannot reach the machine because it is gone.
+    """
+    try:
+        work = begin_command(services, step, command)
+    except CommandNotDeliveredError as refused:
+        if is_gone(services.ec2.describe_instance(step.instance_id)):
+            raise InstanceTerminatedError(f"{step.instance_id}: was terminated before {command.intent}") from refused
+        raise
+    wait_for(services, step, work, deadline_of(step.policy, deadline))
 
 
 def probe_instance(services: Services, step: Step) -> None:

@@ -359,7 +359,8 @@ def finish_report(services: Services, run: Run) -> None:
 
 def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
     """Whether the command line has answered whoever started the run: it shows a plan, and what is refused at once."""
-    if not report["asked"]["startedBy"] or report["asked"]["window"]:
+    # Whoever gives something else than the identity that the command gives is not the command.
+    if not report["asked"]["startedBy"].startswith("arn:") or report["asked"]["window"]:
         return False
     return end.outcome == "planned" or (end.outcome == "refused" and end.at - run.started < _COMMAND_LOOKS)
 

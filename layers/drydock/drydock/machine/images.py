@@ -238,9 +238,9 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
         }
         if intent.facts["until"] == "available":
             image["state"] = "available" if is_waited_for else _state_of(services, image_id)
-        if image["state"] == "available":
+        if image["state"] == "available" and is_waited_for:
             problems += deprecate_image(services, image_id, _deprecation(intent))
-        elif image["state"] == "pending":
+        elif image["state"] in ("available", "pending"):
             watches.append(_watch_of(lease, intent, image_id, moment, verdict))
         made[moment] = image
     return LeftImages(made, watches, problems)

@@ -69,7 +69,9 @@ def run_command(services: Services, step: Step, command: Command, deadline: str)
         work = begin_command(services, step, command)
     except CommandNotDeliveredError as refused:
         if is_gone(services.ec2.describe_instance(step.instance_id)):
-            raise InstanceTerminatedError(f"{step.instance_id}: was terminated before {command.intent}") from refused
+            raise InstanceTerminatedError(
+                say("cause.terminated_before_command", id=step.instance_id, command=command.intent)
+            ) from refused
         raise
     wait_for(services, step, work, deadline_of(step.policy, deadline))
 

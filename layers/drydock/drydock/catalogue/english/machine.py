@@ -82,6 +82,7 @@ SENTENCES = {
     "agent.changed": "{agent} {before} → {after}",
     "agent.none": "not installed",
     "agent.not_known": "not known",
+    "cause.terminated_before_command": "{id}: was terminated before {command} was sent",
     "cause.still_missing": (
         "the installation reported success, but {count:# patch is|# patches are} missing: {patches}"
     ),

@@ -188,4 +188,5 @@ def test_what_pip_installs_is_small_and_rehearses_with_the_extra(tmp_path: Path)
     rehearsed = installed.drydock("rehearse")
     assert rehearsed.returncode == 0, rehearsed.stderr
     assert "ended as expected" in rehearsed.stdout
-    assert list(installed.work.iterdir()) == []
+    assert [path.name for path in installed.work.iterdir()] == ["drydock-reports"]
+    assert "drydock-reports" in rehearsed.stdout and list(installed.work.rglob("report.html"))

@@ -87,7 +87,8 @@ def settle_owed(services: Services, step: Step) -> bool:
     if is_put_off and verified.get("isRebootPending") and need_of(last) != "would_not_help":
         note_put_off(services, step, str(last["bootId"]), last["rebootReasons"])
         return True
-    owed_boot = before["bootId"] if policy["reboot"] == "Later" and data.get("isPatching") else _owed_still(step)
+    noted_here = before["bootId"] if before and data.get("isPatching") and policy["reboot"] == "Later" else ""
+    owed_boot = noted_here or _owed_still(step)
     is_judged = bool(verified) or bool(data.get("isAlreadyCompliant"))
     needs_none = is_judged and need_of(last) in ("not_needed", "would_not_help")
     if stays_up and last["bootId"] == owed_boot and not needs_none:

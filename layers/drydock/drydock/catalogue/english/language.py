@@ -7,11 +7,13 @@ from datetime import datetime
 
 from drydock.catalogue.english import (
     approval,
+    aws,
     errors,
     group,
     machine,
     plans,
     reboots,
+    records,
     report_page,
     request,
     run,
@@ -65,6 +67,8 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        aws.SENTENCES,
+        records.SENTENCES,
         errors.SENTENCES,
         group.SENTENCES,
         machine.SENTENCES,

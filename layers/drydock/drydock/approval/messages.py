@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from drydock.catalogue.saying import one_line, say
+from drydock.catalogue.saying import first_of, one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.showing import missing_text, what_is_different, what_is_planned
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
 from drydock.telling.text import Location, console_link, machine_text, subject_line
-from drydock.texts import first_of
 from drydock.times import find_zone, for_people, from_text
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20

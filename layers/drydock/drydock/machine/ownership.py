@@ -90,7 +90,7 @@ class Cluster:
 
     def refuse(self, who: str) -> ClusterNodeError:
         """Why `who`, a node or a group of nodes, is left alone, and what to do."""
-        cluster = say(f"cluster.{self.kind}")
+        cluster = say(f"cluster.kind.{self.kind}")
         return ClusterNodeError(
             say(
                 f"cluster.node.{self.kind}",

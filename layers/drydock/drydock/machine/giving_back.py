@@ -132,11 +132,8 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
-    problems = [
-        *images.problems,
-        *set_final_tags(services, lease, instance, succeeded=False),
-        *describe_drained(services, lease, power_of(instance)),
-    ]
+    drained = describe_drained(services, lease, power_of(instance))
+    problems = [*images.problems, *set_final_tags(services, lease, instance, succeeded=False), *drained]
     work = describe_work(
         services.environment.stack,
         lease,
@@ -150,7 +147,7 @@ def _release(services: Services, lease: Lease) -> None:
         _result_of(services, lease, "failed"),
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ def record() -> Record:
         _lose_end_of_member(scene)
         _stop_rolls(scene)
         scene.settle()
+        _prune(scene)
         return _record(scene)
 
 
@@ -312,6 +314,30 @@ def _run_from_windows(scene: RunScenario) -> None:
     scene.account.windows.run_next(other)
     scene.settle()
     ssm.delete_maintenance_window(WindowId=other)
+
+
+def _prune(scene: RunScenario) -> None:
+    """Images that go, one that is needed after all, and snapshots that stay at first."""
+    images = scene.fleet.images
+    scene.settings({"backup": {"prune": {"enabled": True, "afterDays": 7, "keep": 1}}})
+    for image in images.by_id.values():
+        image.created -= timedelta(days=100)
+    scene.fleet.add(MachineSpec(name="pruned"))
+    invoke = scene.account.client("lambda").invoke
+    for snapshots_stay in ("missing-permissions", "", ""):
+        images.snapshots_stay = snapshots_stay
+        invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
+        scene.run_for(1)
+        # Their days of grace pass.
+        for item in scene.items():
+            if item["sk"].startswith("PRUNING#"):
+                scene.account.client("dynamodb").update_item(
+                    TableName=scene.stack.outputs["StateTableName"],
+                    Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
+                    UpdateExpression="SET startedAt = :began",
+                    ExpressionAttributeValues={":began": {"S": "2020-01-01T00:00:00.000Z"}},
+                )
+    invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
 
 
 def _ask(scene: RunScenario) -> None:

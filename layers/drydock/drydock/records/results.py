@@ -521,6 +521,11 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     return [result for result in map(Result.from_item, items) if result.started >= since]
 
 
+def results_of(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
+    return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
+
+
 def untold_results(table: Table) -> Readings[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
     return read_all(look_up_shards(table, _UNTOLD), UntoldResult.from_item)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+import botocore.session
 import pytest
+from typer.testing import CliRunner
 
+from drydock_cli.main import app
+from drydock_cli.options import Account
+from drydock_cli.stack import Stack
+from drydock_cli.terminal import Terminal
+from drydock_cli.verbs import Setting
 from rehearsal.play.faults import FailCall, KillFunction
 from rehearsal.world.images import Image
 from rehearsal.world.machines import Machine
@@ -268,8 +276,8 @@ def test_snapshots_that_stay_are_told_and_tried_again(pruned: Pruned) -> None:
     assert pruned.scene.fleet.images.left == {}
     assert pruned.left() == []
     (message,) = [one for one in pruned.scene.account.messages if one.attributes.get("kind") == "images"]
-    assert "4 snapshots of pruned images could not be deleted" in message.subject
-    assert all(snapshot in message.body for snapshot in left)
+    assert message.subject == "Drydock, look tomorrow: 4 snapshots of pruned images could not be deleted"
+    assert all(snapshot in message.said for snapshot in left)
 
 
 @pytest.mark.parametrize("call", [number if number % 5 == 0 else proved(number) for number in range(1, 16)])
@@ -287,3 +295,32 @@ def test_a_function_that_dies_anywhere_leaves_nothing_that_the_next_does_not_fin
         assert pruned.states == {"3 before": "available", "3 after": "available"}
         assert scene.fleet.images.left == {}
         assert pruned.left() == []
+
+
+def test_the_command_shows_what_would_go_and_prunes_only_what_somebody_agrees_to(pruned: Pruned) -> None:
+    code, shown = command(pruned, "images")
+    states = dict(pruned.states)
+    refused, _ = command(pruned, "images", "--prune")
+    _, done = command(pruned, "images", "--prune", "--yes", "--json")
+
+    assert code == 0
+    assert "go in a week (4)" in shown
+    assert "at most $6.00 a month" in " ".join(shown.split())
+    assert set(states.values()) == {"available"}
+    assert refused == 2
+    assert {one["action"] for one in json.loads(done)["images"]} == {"disable", "keep"}
+    assert [name for name, state in pruned.states.items() if state == "disabled"] == ALL[:4]
+
+
+def command(pruned: Pruned, *words: str) -> tuple[int, str]:
+    """What the command ends with, and prints."""
+    out = io.StringIO()
+
+    def open_stack(account: Account) -> Stack:
+        stack = Stack(botocore.session.get_session(), "drydock", "ap-northeast-1")
+        stack._client = pruned.scene.account.client  # type: ignore[method-assign]
+        return stack
+
+    terminal = Terminal(out=out, err=io.StringIO(), answers=io.StringIO())
+    ended = CliRunner().invoke(app, words, obj=Setting(terminal, open_stack))
+    return ended.exit_code, out.getvalue()

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
+from drydock.catalogue.saying import say
 from drydock.errors import (
     ImageFailedError,
     InstanceNotFoundError,
@@ -118,7 +119,7 @@ class Ec2:
             for instance in reservation["Instances"]:
                 found: Instance = instance
                 return found
-        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        raise InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
     def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
         """All instances that pass every filter. EC2 reads `*`, `?` and a backslash in a value as `escape` says."""
@@ -157,7 +158,7 @@ class Ec2:
         for status in answer["InstanceStatuses"]:
             checks = (status["InstanceStatus"]["Status"], status["SystemStatus"]["Status"])
             return str(status["InstanceState"]["Name"]), checks == ("ok", "ok")
-        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        raise InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
     def start(self, instance_id: str) -> None:
         """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
@@ -165,7 +166,7 @@ class Ec2:
             call(self._client.start_instances, *NOT_STARTED, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
-                f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
+                say("ec2.not_started", machine=instance_id, code=error_code(error), message=error_text(error))
             ) from error
 
     def stop(self, instance_id: str) -> None:
@@ -175,7 +176,7 @@ class Ec2:
             call(self._client.stop_instances, *refusals, InstanceIds=[instance_id])
         except ClientError as error:
             raise PowerNotRestoredError(
-                f"{instance_id}: EC2 did not stop it: {error_code(error)}: {error_text(error)}"
+                say("ec2.not_stopped", machine=instance_id, code=error_code(error), message=error_text(error))
             ) from error
 
     def create_image(
@@ -208,10 +209,10 @@ class Ec2:
         except ClientError as error:
             existing = self.find_own_image(name)
             if existing is None:
-                raise ServiceUnavailableError(f"{instance_id}: image {name} exists and is not shown yet") from error
+                raise ServiceUnavailableError(say("ec2.image_not_shown", machine=instance_id, name=name)) from error
             if from_text(str(existing["CreationDate"])) < since:
                 raise ImageFailedError(
-                    f"{instance_id}: the name {name} is taken by an older image, {existing['ImageId']}"
+                    say("ec2.image_name_taken", machine=instance_id, name=name, image=existing["ImageId"])
                 ) from error
             return str(existing["ImageId"])
         return str(answer["ImageId"])

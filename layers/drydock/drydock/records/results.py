@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
@@ -472,7 +473,7 @@ def _read_untold(item: Item) -> UntoldResult:
         tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
     )
     if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
-        raise ValueError("its key is not a result's")
+        raise ValueError(say("item.not_of_result"))
     return untold
 
 

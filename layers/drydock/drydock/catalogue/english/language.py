@@ -7,12 +7,14 @@ from datetime import datetime
 
 from drydock.catalogue.english import (
     approval,
+    aws,
     errors,
     group,
     machine,
     plans,
     pruning,
     reboots,
+    records,
     report_page,
     request,
     run,
@@ -66,6 +68,8 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        aws.SENTENCES,
+        records.SENTENCES,
         errors.SENTENCES,
         group.SENTENCES,
         machine.SENTENCES,

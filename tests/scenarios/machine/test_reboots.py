@@ -158,13 +158,47 @@ def test_an_owed_reboot_comes_after_the_hook_that_drains_and_before_the_installa
 
     scene.patch(machine, {**LATER, "hooks": {"preInstall": "drain-first"}})
 
-    assert scene.commands(machine)[before:][:4] == [
+    assert scene.commands(machine)[before:][:5] == [
         "drydock-Probe",
         "drain-first",
         "drydock-Reboot",
+        "drydock-Probe",
         "AWS-RunPatchBaseline",
     ]
     assert (machine.boots, scene.results(machine)[1]["verdict"]) == (2, "compliant")
+
+
+@pytest.mark.parametrize("how", ["debt-of-before", "hook-before-install"])
+def test_what_an_installation_that_dies_puts_off_is_owed_out_of_the_boot_in_which_it_began(
+    scene: Scenario, how: str
+) -> None:
+    scene.fleet.add_document(how)
+    machine = scene.machine(f"dies-after-{how}", missing=(KERNEL,))
+    policy = LATER if how == "debt-of-before" else {**LATER, "hooks": {"preInstall": how}}
+    if how == "debt-of-before":
+        scene.patch(machine, policy)
+        machine.missing = [*machine.pending]
+        scene.run_for(5)
+    execution = scene.start(machine, policy)
+    if how == "hook-before-install":
+        scene.run_until(execution, "Run Hook Before Install")
+        machine.reboot_for_image()
+    scene.run_until(execution, "Install Patches", 30)
+    assert machine.boots == 2, "it runs in another boot than it was probed in at first"
+
+    scene.account.stop_execution(execution)
+    scene.settle()
+
+    [history] = [item for item in scene.items() if item["sk"] == f"Install#{machine.instance_id}"]
+    assert machine.runs_old_code and history["owedBoot"] == machine.boot_id
+    assert "DrydockRebootOwed" in scene.tags(machine)
+    assert any("owes a reboot" in problem for problem in scene.results(machine)[-1]["problems"])
+    scene.run_for(5)
+    execution = scene.start(machine, LATER)
+    scene.settle()
+    assert "Finish Install Before" in scene.states(execution)
+    assert (machine.boots, machine.runs_old_code) == (3, False)
+    assert "DrydockRebootOwed" not in scene.tags(machine)
 
 
 @pytest.mark.parametrize("how", ["rebooted", "stopped-and-started"])

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.machine.draining import can_work_again, describe_drained, let_work_again
 from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
+from drydock.machine.reboots import settle_owed_after_death
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
@@ -132,8 +134,14 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
+    owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
     drained = describe_drained(services, lease, power_of(instance))
-    problems = [*images.problems, *set_final_tags(services, lease, instance, succeeded=False), *drained]
+    problems = [
+        *images.problems,
+        *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot),
+        *drained,
+        *([say("reboot.owed")] if owes_reboot else []),
+    ]
     work = describe_work(
         services.environment.stack,
         lease,

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
-from drydock.records.history import OwedReboot, forget_owed_reboot, note_owed_reboot
+from drydock.records.history import OwedReboot, find_history, forget_owed_reboot, note_owed_reboot
+from drydock.records.leases import Lease
 from drydock.request.policy import ON_EVIDENCE, Policy
 from drydock.request.step import Machine, Step
 
@@ -77,7 +78,8 @@ def settle_owed(services: Services, step: Step) -> bool:
     """
     data, policy, machine = step.data, step.policy, step.machine
     verified = data.get("verified") or {}
-    last = data.get("probeAfter") or data.get("probeBefore") or data.get("probeAtFirst")
+    before = data.get("probeBeforeInstall") or data.get("probeBefore")
+    last = data.get("probeAfter") or before or data.get("probeAtFirst")
     if policy["operation"] != "Install" or not last:
         return bool(machine["owedBootId"])
     stays_up = machine["power"] != "stopped"
@@ -85,16 +87,38 @@ def settle_owed(services: Services, step: Step) -> bool:
     if is_put_off and verified.get("isRebootPending") and need_of(last) != "would_not_help":
         note_put_off(services, step, str(last["bootId"]), last["rebootReasons"])
         return True
-    noted_here = data["probeBefore"]["bootId"] if policy["reboot"] == "Later" and data.get("isPatching") else ""
-    owed_boot = machine["owedBootId"] or noted_here
-    if not owed_boot:
-        return False
+    noted_here = before["bootId"] if before and data.get("isPatching") and policy["reboot"] == "Later" else ""
+    owed_boot = noted_here or _owed_still(step)
     is_judged = bool(verified) or bool(data.get("isAlreadyCompliant"))
     needs_none = is_judged and need_of(last) in ("not_needed", "would_not_help")
     if stays_up and last["bootId"] == owed_boot and not needs_none:
         return True
-    forget_owed_reboot(services.table, step.instance_id)
+    # An installation that was announced, and not sent, is written down as well.
+    if machine["owedBootId"] or policy["reboot"] == "Later":
+        forget_owed_reboot(services.table, step.instance_id)
     return False
+
+
+def settle_owed_after_death(services: Services, lease: Lease, power: str) -> bool:
+    """Whether a machine owes a reboot whose execution has died, by what is written down; none where it is stopped.
+
+    Nobody asks it any more whether it needs one: the next execution does.
+    """
+    if lease.journal["operation"] != "Install":
+        return False
+    history = find_history(services.table, "Install", lease.instance_id)
+    if history is None or history.owed is None:
+        return False
+    if power == "running":
+        return True
+    forget_owed_reboot(services.table, lease.instance_id)
+    return False
+
+
+def _owed_still(step: Step) -> str:
+    """The boot out of which a reboot was owed before this execution; empty where there is none, or it has paid."""
+    paid = step.data.get("owedReboot")
+    return "" if paid and paid["succeeded"] else step.machine["owedBootId"]
 
 
 def need_of(probe: Mapping[str, Any] | None) -> RebootNeed:

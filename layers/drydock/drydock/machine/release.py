@@ -372,6 +372,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         data.get("probeAtFirst"),
         data.get("probeBefore"),
         data.get("owedReboot"),
+        data.get("probeBeforeInstall"),
         data.get("probeAfterInstall"),
         data.get("probeBeforeImage"),
         data.get("probeAfter"),

@@ -97,7 +97,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
+    """The probe at `First`, `Before`, `BeforeInstall`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 

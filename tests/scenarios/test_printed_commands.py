@@ -19,6 +19,7 @@ import typer
 from drydock.environment import Environment
 from drydock.group.messages import group_not_given_back_message
 from drydock.machine.messages import failed_image_message
+from drydock.pruning.messages import left_snapshots_message, unknown_references_message
 from drydock.records.holder import Holder
 from drydock.records.image_watches import ImageWatch
 from drydock.run.messages import window_skipped_message, window_task_failed_message
@@ -221,11 +222,9 @@ def members_of_group(scene: RunScenario, prefix: Prefix) -> None:
 
 
 def unreadable_item(scene: RunScenario, prefix: Prefix) -> None:
-    outputs = scene.stack.outputs
-    environment = Environment("drydock", outputs["StateTableName"], "b", "t", "Asia/Tokyo", "ap-northeast-1")
     scene.machines("unreadable", 1)
     item = scene.run("unreadable", QUICKLY, operations=["Scan"]).item
-    message = unreadable_message(environment, {"pk": item["pk"], "sk": item["sk"]}, "?")
+    message = unreadable_message(environment_of(scene), {"pk": item["pk"], "sk": item["sk"]}, "?")
     assert item["pk"] in Person(scene).paste(the_one(mail_and_card(message), prefix))
 
 
@@ -267,14 +266,37 @@ def works_again(scene: RunScenario, prefix: Prefix) -> None:
     scene.settle()
 
 
+def environment_of(scene: RunScenario) -> Environment:
+    table = scene.stack.outputs["StateTableName"]
+    return Environment("drydock", table, "b", "t", "Asia/Tokyo", "ap-northeast-1")
+
+
+def left_snapshots(scene: RunScenario, prefix: Prefix) -> None:
+    ec2, (machine,) = scene.account.client("ec2"), scene.machines("snapshots", 1)
+    image = ec2.create_image(InstanceId=machine.instance_id, Name="left")["ImageId"]
+    scene.run_for(60)
+    (found,) = ec2.describe_images(ImageIds=[image])["Images"]
+    snapshots = [one["Ebs"]["SnapshotId"] for one in found["BlockDeviceMappings"] if "Ebs" in one]
+    mail = mail_and_card(left_snapshots_message(environment_of(scene), snapshots))
+    said = Person(scene).paste(the_one(mail, prefix))
+    assert all(snapshot in said for snapshot in snapshots)
+
+
+def unknown_references(scene: RunScenario, prefix: Prefix) -> None:
+    mail = mail_and_card(unknown_references_message(environment_of(scene), "?"))
+    Person(scene).paste(the_one(mail, prefix))
+
+
 PASTED: Mapping[Prefix, Callable[[RunScenario, Prefix], None]] = {
     ("aws", "autoscaling", "describe-auto-scaling-groups"): members_of_group,
     ("aws", "dynamodb", "get-item"): unreadable_item,
     ("aws", "ec2", "create-image"): image_by_hand,
+    ("aws", "ec2", "describe-snapshots"): left_snapshots,
     ("aws", "ssm", "describe-maintenance-window-execution-tasks"): task_of_window,
     ("aws", "ssm", "put-parameter"): in_parameter,
     ("aws", "ssm", "send-command"): works_again,
     ("drydock", "approve"): approved,
+    ("drydock", "images", "--dry-run"): unknown_references,
     ("drydock", "reject"): rejected,
     ("drydock", "report"): reported,
     ("drydock", "run", "--plan"): carried_out,

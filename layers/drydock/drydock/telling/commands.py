@@ -9,9 +9,9 @@ from drydock.telling.message import Command
 from drydock.telling.text import Location
 
 
-def drydock(location: Location, *arguments: str) -> Command:
+def drydock(where: Location | Environment, *arguments: str) -> Command:
     """A line of Drydock's own command."""
-    return Command(shlex.join(["drydock", *arguments, "--stack", location.stack, "--region", location.region]))
+    return Command(shlex.join(["drydock", *arguments, "--stack", where.stack, "--region", where.region]))
 
 
 def aws(where: Location | Environment, *arguments: str) -> Command:

@@ -162,6 +162,15 @@ class AutoScaling:
         found = pages(self._client.describe_auto_scaling_groups, MaxRecords=_PAGE)
         return [_read_source(one) for page in found for one in page["AutoScalingGroups"]]
 
+    def images_of_configurations(self) -> dict[str, str]:
+        """The images that launch configurations name, each with the ARN of one that does."""
+        found = pages(self._client.describe_launch_configurations)
+        return {
+            str(one["ImageId"]): str(one["LaunchConfigurationARN"])
+            for page in found
+            for one in page["LaunchConfigurations"]
+        }
+
     def refresh_at_work(self, name: str) -> str:
         """The id of an instance refresh that is not over; empty for none."""
         found = pages(self._client.describe_instance_refreshes, AutoScalingGroupName=name, MaxRecords=_PAGE)

@@ -51,7 +51,10 @@ NOT_STARTED = (
 """How EC2 says that it has no room for an instance, or that its state forbids a start."""
 
 _UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+_NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 _PAGE = 1000
+_REFERENCES_TOGETHER, _MOST_VERSIONS = 10, 10_000
+"""What one call takes (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageReferences.html)."""
 
 
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
@@ -228,8 +231,7 @@ class Ec2:
             return find_first(
                 self._client.describe_images,
                 "Images",
-                "InvalidAMIID.NotFound",
-                "InvalidAMIID.Unavailable",
+                *_NO_IMAGE,
                 ImageIds=[image_id],
             )
         except ClientError:
@@ -273,6 +275,78 @@ class Ec2:
         The time may not be past (EnableImageDeprecation in the API reference).
         """
         call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
+
+    def images_with_tag(self, key: str, value: str) -> list[Image]:
+        """The account's own images with this tag, those that are disabled, too."""
+        found = pages(
+            self._client.describe_images,
+            Owners=["self"],
+            Filters=[{"Name": f"tag:{key}", "Values": [escape(value)]}],
+            IncludeDisabled=True,
+            MaxResults=_PAGE,
+        )
+        return [image for page in found for image in page["Images"]]
+
+    def references_to(self, image_ids: Iterable[str]) -> dict[str, list[str]]:
+        """The ARNs of what refers to these images, by image: instances, all versions of launch templates, parameters
+        and recipes.
+
+        Whoever calls must be allowed to read all of them, or the whole call is refused
+        (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html).
+        """
+        found = look_at_once(self._references, in_chunks(sorted(image_ids), _REFERENCES_TOGETHER))
+        references: dict[str, list[str]] = {}
+        for one in (reference for some in found for reference in some):
+            references.setdefault(str(one["ImageId"]), []).append(str(one["Arn"]))
+        return references
+
+    def _references(self, image_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        every_version = {"OptionName": "version-depth", "OptionValues": [str(_MOST_VERSIONS)]}
+        found = pages(
+            self._client.describe_image_references,
+            ImageIds=list(image_ids),
+            IncludeAllResourceTypes=True,
+            ResourceTypes=[{"ResourceType": "ec2:LaunchTemplate", "ResourceTypeOptions": [every_version]}],
+        )
+        return [one for page in found for one in page["ImageReferences"]]
+
+    def is_shared(self, image_id: str) -> bool:
+        """Whether an image may be launched by anybody else."""
+        answer = call(self._client.describe_image_attribute, ImageId=image_id, Attribute="launchPermission")
+        return bool(answer.get("LaunchPermissions"))
+
+    def disable_image(self, image_id: str) -> None:
+        """Let nobody launch from an image any more; `enable_image` takes that back. Its snapshots stay."""
+        call(self._client.disable_image, ImageId=image_id)
+
+    def enable_image(self, image_id: str) -> None:
+        """Let an image be launched from again."""
+        call(self._client.enable_image, ImageId=image_id)
+
+    def deregister_image(self, image_id: str) -> dict[str, str]:
+        """Take an image away with its snapshots; one that is gone already is fine.
+
+        Returns what became of its snapshots, by their ids: `success`, `skipped` (others need it), or a failure
+        (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html).
+        """
+        try:
+            answer = call(self._client.deregister_image, *_NO_IMAGE, ImageId=image_id, DeleteAssociatedSnapshots=True)
+        except ClientError:
+            return {}
+        return {str(one["SnapshotId"]): str(one["ReturnCode"]) for one in answer.get("DeleteSnapshotResults", [])}
+
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Delete a snapshot; one that is gone already is fine. False when an image needs it still."""
+        try:
+            call(
+                self._client.delete_snapshot,
+                "InvalidSnapshot.NotFound",
+                "InvalidSnapshot.InUse",
+                SnapshotId=snapshot_id,
+            )
+        except ClientError as error:
+            return error_code(error) == "InvalidSnapshot.NotFound"
+        return True
 
     def launch_template(self, template_id: str) -> LaunchTemplate:
         """A launch template's default and latest version. Raises AwsCallFailedError when there is no such template."""

@@ -193,6 +193,16 @@ class Table:
             }
         }
 
+    def absence(self, key: Key) -> Write:
+        """That there is no such item, for `write_together`."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.name,
+                "Key": _to_wire(key),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+
     def removal(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> Write:
         """A deletion, for `write_together`."""
         return {

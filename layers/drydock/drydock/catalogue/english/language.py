@@ -9,6 +9,7 @@ from drydock.catalogue.english import (
     approval,
     aws,
     errors,
+    estimates,
     group,
     group_work,
     machine,
@@ -71,6 +72,7 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        estimates.SENTENCES,
         group_work.SENTENCES,
         machine_work.SENTENCES,
         machine_commands.SENTENCES,

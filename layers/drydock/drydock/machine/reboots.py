@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
+from drydock.records import intents
 from drydock.records.history import OwedReboot, find_history, forget_owed_reboot, note_owed_reboot
 from drydock.records.leases import Lease
 from drydock.request.policy import ON_EVIDENCE, Policy
@@ -71,7 +72,7 @@ def note_put_off(services: Services, step: Step, boot_id: str, reasons: Sequence
     note_owed_reboot(services.table, step.instance_id, machine["platform"], machine["patchGroup"], owed, now)
 
 
-def settle_owed(services: Services, step: Step) -> bool:
+def settle_owed(services: Services, step: Step, lease: Lease) -> bool:
     """Write down whether the machine owes a reboot as it is released. Returns whether it does.
 
     What nobody has asked it since stands as it was. A machine that is stopped again boots anew by itself.
@@ -87,13 +88,13 @@ def settle_owed(services: Services, step: Step) -> bool:
     if is_put_off and verified.get("isRebootPending") and need_of(last) != "would_not_help":
         note_put_off(services, step, str(last["bootId"]), last["rebootReasons"])
         return True
-    noted_here = before["bootId"] if before and data.get("isPatching") and policy["reboot"] == "Later" else ""
-    owed_boot = noted_here or _owed_still(step)
+    puts_off = policy["reboot"] == "Later" and bool(data.get("isPatching")) and intents.INSTALL in lease.intents
+    owed_boot = before["bootId"] if before and puts_off else _owed_still(step)
     is_judged = bool(verified) or bool(data.get("isAlreadyCompliant"))
     needs_none = is_judged and need_of(last) in ("not_needed", "would_not_help")
     if stays_up and last["bootId"] == owed_boot and not needs_none:
         return True
-    # An installation that was announced, and not sent, is written down as well.
+    # An installation that was then not sent may be written down, too.
     if machine["owedBootId"] or policy["reboot"] == "Later":
         forget_owed_reboot(services.table, step.instance_id)
     return False

@@ -70,7 +70,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         return _write_refusal(services, step, failure)
     is_compliant = failure is None and bool(step.data.get("isAlreadyCompliant"))
     instance = find_instance(services, step.instance_id)
-    owes_reboot = settle_owed(services, step)
+    owes_reboot = settle_owed(services, step, lease)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
     problems = [

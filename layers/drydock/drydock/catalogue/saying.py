@@ -13,7 +13,11 @@ from drydock.catalogue.language import Language
 MOST_NAMED = 10
 
 
-def say(key: str, /, **values: object) -> str:
+Value = str | int | datetime | Sequence[str]
+"""What a sentence can write."""
+
+
+def say(key: str, /, **values: Value) -> str:
     """A sentence by its key, with a value for each of its place holders.
 
     Texts of others, such as a Name tag, end no line. Raises KeyError for a sentence or value that is not there:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
@@ -472,7 +473,7 @@ def _read_untold(item: Item) -> UntoldResult:
         tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
     )
     if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
-        raise ValueError("its key is not a result's")
+        raise ValueError(say("item.not_of_result"))
     return untold
 
 
@@ -519,6 +520,11 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     beginnings = [f"RESULT#{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
     items = [item for beginning in beginnings for item in table.query(subject.partition, beginning)]
     return [result for result in map(Result.from_item, items) if result.started >= since]
+
+
+def results_of(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
+    return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

@@ -84,7 +84,7 @@ def _documents(services: Services, plan: Plan) -> Iterator[str]:
             yield (
                 say("needs.document.gone", name=name, version=version)
                 if name in pinned
-                else say("needs.document.missing", name=name)
+                else say("document.missing", name=name)
             )
         elif name in pinned and document.pinned != pinned[name]:
             yield say("needs.document.changed", name=name, version=version)

@@ -7,11 +7,14 @@ from datetime import datetime
 
 from drydock.catalogue.english import (
     approval,
+    aws,
     errors,
     group,
     machine,
     plans,
+    pruning,
     reboots,
+    records,
     report_page,
     request,
     run,
@@ -65,10 +68,13 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        aws.SENTENCES,
+        records.SENTENCES,
         errors.SENTENCES,
         group.SENTENCES,
         machine.SENTENCES,
         plans.SENTENCES,
+        pruning.SENTENCES,
         reboots.SENTENCES,
         report_page.SENTENCES,
         request.SENTENCES,

@@ -52,7 +52,6 @@ SENTENCES = {
     "plan.missing.of_member": ": {count:number} missing",
     "plan.missing.of_machine": "{count:# patch|# patches} missing on {moment:day}",
     # What a plan needs, and what somebody should know of it.
-    "needs.document.missing": "document {name}: does not exist in this account and Region",
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",

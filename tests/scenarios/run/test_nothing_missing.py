@@ -78,7 +78,11 @@ instances:
     missing: [KB5034439]
     tags: *on
     expect: &done {run: succeeded, images: 2, missing: 0}
-  - {name: pending, platform: Windows, pendingReboot: true, tags: *on, expect: {run: already_compliant, verdict: pending_reboot}}
+  - name: pending
+    platform: Windows
+    pendingReboot: true
+    tags: *on
+    expect: {run: already_compliant, verdict: pending_reboot}
   - {name: fails, platform: Windows, wrong: [scan_fails], tags: *on, expect: {run: failed, verdict: unknown, images: 1}}
 """
 

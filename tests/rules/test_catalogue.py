@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from drydock.catalogue.english.language import ENGLISH
+from drydock_cli.verbs import VERBS
 from tests.rules.project import LAYER, parse
 
 NOT_YET_MOVED = {
     "approval/approval_page.py",
     "approval/approvals.py",
     "approval/deciding.py",
-    "approval/messages.py",
     "group/admission.py",
     "group/giving_back.py",
     "group/golden_images.py",
@@ -167,6 +167,22 @@ def test_what_is_said_is_in_the_catalogue_and_gets_the_values_that_it_asks_for()
 def test_every_sentence_of_the_catalogue_is_said() -> None:
     said = {key for _, call in _calls() for key in _named(call.args[0])}
     assert sorted(set(ENGLISH.sentences) - said) == []
+
+
+def test_no_sentence_has_a_command_in_it() -> None:
+    """Commands are made by `telling/commands.py`, with stack and Region, and stand on lines of their own."""
+    verbs = "|".join(verb.__name__ for verb in VERBS)
+    command = re.compile(rf"\b(aws [a-z0-9]+ [a-z]+-[a-z]|drydock ({verbs})\b)")
+    written = {
+        f"{module}: {text}"
+        for module in MODULES
+        for tree in [parse(PACKAGE / module)]
+        for skipped in [_not_read(tree)]
+        for node in ast.walk(tree)
+        if id(node) not in skipped and command.search(text := _written(node))
+    }
+    assert {key for key, sentence in ENGLISH.sentences.items() if command.search(sentence)} == set()
+    assert written == {"approval/report_links.py: drydock report"}, "what makes a key is no sentence"
 
 
 def test_a_place_holder_is_written_in_one_of_the_ways_of_a_language() -> None:

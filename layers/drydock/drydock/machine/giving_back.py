@@ -135,10 +135,11 @@ def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
     owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
+    drained = describe_drained(services, lease, power_of(instance))
     problems = [
         *images.problems,
         *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot),
-        *describe_drained(services, lease, power_of(instance)),
+        *drained,
         *([say("reboot.owed")] if owes_reboot else []),
     ]
     work = describe_work(
@@ -154,7 +155,7 @@ def _release(services: Services, lease: Lease) -> None:
         _result_of(services, lease, "failed"),
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]

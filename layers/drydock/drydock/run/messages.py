@@ -394,7 +394,11 @@ def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location,
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
-                *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
+                *(
+                    detail_rows(machine["instanceId"], machine["details"], location, bucket)
+                    if machine["details"]
+                    else []
+                ),
             ],
         )
         for machine in machines[:_MOST_LISTED]

@@ -29,7 +29,7 @@ SENTENCES = {
     "image.left.after": "The machine is as it was left, but has no image of what it is now.",
     "image.left.patched": "The machine was patched without a backup: the policy let the installation begin before.",
     "image.left.before": "Nothing was installed on the machine.",
-    "image.next": "Make an image by hand (aws ec2 create-image), or start the execution anew.",
+    "image.next": "Start the execution anew, or make an image by hand:",
     "image.of_machine": "Image {moment}: {id}, {state}, {consistency}",
     "image.state.available": "available",
     "image.state.pending": "pending still",

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -31,7 +30,7 @@ from rehearsal.engine.bus import EventBus
 from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
 from rehearsal.engine.clock import VirtualClock
 from rehearsal.engine.deployment import Deployer, Stack
-from rehearsal.engine.direct_calls import DIRECT_CALLS, answer_directly, call_directly
+from rehearsal.engine.direct_calls import find_direct_call
 from rehearsal.engine.dynamodb.calls import DynamoDB
 from rehearsal.engine.functions import FunctionHost, Outcome
 from rehearsal.engine.limits import Limits
@@ -305,6 +304,8 @@ class EmbeddedAccount:
         )
         self._follow_clock(patches)
         self._make_chance_repeatable(patches)
+        route_calls(patches, self.calls, find_direct_call)
+        answer_calls(patches, self.functions.find_answer)
         self._answer_about_items(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.spend = self.functions.spend
@@ -326,10 +327,8 @@ class EmbeddedAccount:
         dynamodb.repair_attribute_values(patches)
         if self.dynamodb == "own":
             items = DynamoDB(ACCOUNT, REGION, self.clock.time, self.late_seconds)
-            route_calls(patches, self.calls, DIRECT_CALLS, partial(answer_directly, items.find_answer))
             answer_calls(patches, items.find_answer)
             return
-        route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
         dynamodb.repair_transactions(patches)
         dynamodb.repair_queries(patches)
         dynamodb.repair_projections(patches)

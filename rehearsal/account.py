@@ -64,6 +64,7 @@ from rehearsal.world.windows import Windows
 
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
+_BILLION = 1_000_000_000
 
 
 class Observer:
@@ -342,7 +343,18 @@ class EmbeddedAccount:
         travel = time_machine.travel(self.clock.now(), tick=False)
         traveller = travel.start()
         patches.callback(travel.stop)
-        self.clock.on_advance = traveller.move_to
+        at = round(self.clock.time() * _BILLION)
+        # Without a time zone, which would be set again and again.
+        traveller.move_to(at // _BILLION)
+        traveller.shift(at % _BILLION / _BILLION)
+
+        def follow(now: float) -> None:
+            nonlocal at
+            # By what has passed, which is quicker than to an instant, and to the nanosecond the same.
+            passed, at = round(now * _BILLION) - at, round(now * _BILLION)
+            traveller.shift(passed / _BILLION)
+
+        self.clock.on_advance = follow
         patches.replace(time, "sleep", self.clock.sleep)
 
     def _make_chance_repeatable(self, patches: Patches) -> None:
@@ -450,8 +462,10 @@ class EmbeddedAccount:
         for observer in self.observers:
             observer.message_published(message)
 
-    def _note_invocation(self, name: str, event: Any, outcome: Outcome) -> None:
-        for observer in self.observers:
+    def _note_invocation(self, name: str, payload: str, outcome: Outcome) -> None:
+        listening = [one for one in self.observers if type(one).function_invoked is not Observer.function_invoked]
+        event = json.loads(payload) if listening else None
+        for observer in listening:
             observer.function_invoked(name, event, outcome)
 
     def _deliver(self, service: str, arn: str, payload: str) -> None:

@@ -175,8 +175,8 @@ _warm: dict[Path, dict[str, ModuleType]] = {}
 class FunctionHost:
     """The functions of the account and their invocations.
 
-    `on_invoked(name, event, outcome)` hears of every invocation that is over; `send(arn, body)` delivers to a queue or
-    topic.
+    `on_invoked(name, payload, outcome)` hears of every invocation that is over; `send(arn, body)` delivers to a queue
+    or topic.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class FunctionHost:
         clock: VirtualClock,
         calls: CallLog,
         make_uuid: Callable[[], str],
-        on_invoked: Callable[[str, Any, Outcome], None],
+        on_invoked: Callable[[str, str, Outcome], None],
         send: Callable[[str, str], None],
     ) -> None:
         self.functions: dict[str, DeployedFunction] = {}
@@ -298,7 +298,7 @@ class FunctionHost:
         name = invocation.function.folder
         if invocation.output:
             self.logs.append((name, invocation.request_id, "".join(invocation.output)))
-        self._on_invoked(name, json.loads(payload), outcome)
+        self._on_invoked(name, payload, outcome)
 
     def spend(self, seconds: float) -> None:
         """Let the running function work for so many seconds of a whole processor, of which it has a share.

@@ -256,7 +256,7 @@ class Stack:
             Value=" ".join(decision[key] for key in ("decision", "hash", "reason")).strip(),
         )
         said = (
-            "It counts once Drydock has read it, in a minute or so: look with drydock watch. "
+            "It counts once Drydock has read it, in a minute or so. "
             "The approvers are told of a decision that does not count."
         )
         return _WRITTEN, {"runId": decision["runId"], "result": "written", "message": said, "by": self.caller()}

@@ -262,6 +262,7 @@ def known(**more: Any) -> Details:
             }
         ],
         "logKey": "drydock/commands/c-1",
+        "toWorkAgain": "",
         "notes": [],
         **more,
     }

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
     Failure,
     GroupNotRestoredError,
@@ -36,7 +36,7 @@ from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
-from drydock.texts import cut_bytes, first_of
+from drydock.texts import cut_bytes
 
 MOST_ROUNDS = 5
 """So often a roll goes through members that were launched meanwhile: a group may launch some without an end."""

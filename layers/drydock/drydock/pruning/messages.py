@@ -8,7 +8,8 @@ from typing import Any
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
 from drydock.environment import Environment
-from drydock.telling.message import Command, Message, steps
+from drydock.telling.commands import aws, drydock
+from drydock.telling.message import Message, steps
 from drydock.telling.tell_once import tell_daily
 from drydock.telling.text import CAUSE_IN_MAIL, cut
 
@@ -25,26 +26,24 @@ def tell_of_pruning(services: Services, about: Mapping[str, Any]) -> None:
 
 def unknown_references_message(environment: Environment, reason: str) -> Message:
     """Where it cannot be read what refers to the images."""
-    command = f"drydock images --dry-run --stack {environment.stack} --region {environment.region}"
     return Message(
         urgency="tomorrow",
         what=say("pruning.unknown.what"),
         zone=environment.time_zone,
         facts=[say("pruning.unknown.reason", reason=cut(reason, CAUSE_IN_MAIL)), say("pruning.unknown.means")],
-        sections=[steps([say("pruning.unknown.next"), Command(command)])],
+        sections=[steps([say("pruning.unknown.next"), drydock(environment, "images", "--dry-run")])],
     )
 
 
 def left_snapshots_message(environment: Environment, snapshots: Sequence[str]) -> Message:
     """Where snapshots of images that are gone cannot be deleted."""
-    shown = " ".join(sorted(snapshots)[:_SHOWN])
-    command = f"aws ec2 describe-snapshots --region {environment.region} --snapshot-ids {shown}"
+    look = aws(environment, "ec2", "describe-snapshots", "--snapshot-ids", *sorted(snapshots)[:_SHOWN])
     return Message(
         urgency="tomorrow",
         what=say("pruning.left.what", count=len(snapshots)),
         zone=environment.time_zone,
         facts=[say("pruning.left.means"), say("pruning.left.which", snapshots=sorted(snapshots))],
-        sections=[steps([say("pruning.left.next"), Command(command)])],
+        sections=[steps([say("pruning.left.next"), look])],
     )
 
 

@@ -214,6 +214,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
+    to_work_again: str = ""
+    """The document that lets a machine work again which may be drained still; empty for any other."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -233,6 +235,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
+            to_work_again=item["toWorkAgain"],
         )
 
     def to_item(self) -> Item:
@@ -251,6 +254,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
+            "toWorkAgain": self.to_work_again,
             **(self.findings.to_item() if self.findings else {}),
         }
 

@@ -267,8 +267,12 @@ def test_every_function_and_every_state_that_takes_time_is_put_to_the_test(matri
     functions = {function for share in SHARES for function in share.functions}
     stopped = {point.function for flow in FLOWS for point in matrix.points(flow) if point.kind in ("state", "child")}
 
-    # What people, other machines and the calendar start is not part of a flow.
-    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {"decide_run", "prune_images", "stop_run"}
+    # What people, other machines and a schedule start is no part of a flow.
+    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {
+        "decide_run",
+        "prune_images",
+        "stop_run",
+    }
     lasting = {state.name for state in states() if state.type in ("Task", "Wait", "Map")}
     # A run that rolls through a group is stopped in test_run_groups.
     assert stopped == lasting - {"Roll Group", "Stop Run"}

@@ -96,6 +96,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "patchGroup": patch_group_of(instance),
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
+        "outlivedReasons": [*history.outlived] if history is not None else [],
         "owedBootId": history.owed.boot_id if history is not None and history.owed is not None else "",
     }
     # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.

@@ -25,7 +25,7 @@ from drydock.errors import (
     VerdictUnknownError,
 )
 from drydock.machine.operating_systems import describe_end
-from drydock.machine.reboots import boots_old_kernel, describe_pending, describe_refused, is_pending, need_of, owes
+from drydock.machine.reboots import describe_pending, describe_refused, is_due, need_of, would_reboot
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
@@ -203,20 +203,19 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
 def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
     """What the scan or search before an installation has found, with what the probe beside it has.
 
-    Returns the counts, whether anything is to be installed, and whether all is well as it is: then nothing is missing,
-    failed, rejected or pending, by fresh evidence of this execution. Whatever is not known is not well.
+    Returns the counts, whether anything is to be done, and whether it can be left as it is: then nothing is missing,
+    failed or rejected, by fresh evidence of this execution, and no reboot would come that helps. Whatever is not known
+    is not well.
     Raises PatchStateNotReadyError.
     """
     counts, fresh = read_patches(services, step)
-    need = need_of(step.data["probe"])
-    needs_reboot = is_pending(need, step.policy, counts["pendingReboot"]) or owes(
-        step.machine, step.data["probe"], step.policy
-    )
-    is_missing = not fresh or counts["missing"] != 0 or needs_reboot
+    probe, counted = step.data["probe"], counts["pendingReboot"]
+    is_missing = not fresh or counts["missing"] != 0 or would_reboot(step.machine, probe, step.policy, counted)
     is_compliant = (
         not is_missing
         and counts["failed"] == 0
         and counts["rejected"] == 0
+        and not ("pending_reboot" in step.policy["failOn"] and is_due(probe, step.policy, counted))
         and _is_of_its_patch_group(services, step, counts)
         and not _describe_ended_system(services, step.instance_id)
     )
@@ -259,7 +258,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)
     need = need_of(after)
-    pending = is_pending(need, step.policy, counts["pendingReboot"]) or boots_old_kernel(after)
+    pending = is_due(after, step.policy, counts["pendingReboot"])
     reasons = after["rebootReasons"] if after else []
     verdict = judge(
         Evidence(

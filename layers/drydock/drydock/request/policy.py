@@ -297,8 +297,7 @@ def _moment_of_backup(keys: Mapping[str, Check]) -> Check:
 
 
 def _no_reboot(path: str, value: Any) -> list[str]:
-    moments = path.rpartition(".")[0]
-    return [say("policy.no_reboot", path=path, backup=moments, moments=moments)]
+    return [say("policy.no_reboot", path=path, backup=path.rpartition(".")[0])]
 
 
 def _method(path: str, value: Any) -> list[str]:

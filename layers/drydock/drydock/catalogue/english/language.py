@@ -23,6 +23,7 @@ from drydock.catalogue.english import (
     report_page,
     request,
     run,
+    run_work,
     shared,
 )
 from drydock.catalogue.language import Language
@@ -72,6 +73,7 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        run_work.SENTENCES,
         estimates.SENTENCES,
         group_work.SENTENCES,
         machine_work.SENTENCES,

@@ -521,6 +521,11 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     return [result for result in map(Result.from_item, items) if result.started >= since]
 
 
+def results_of(table: Table, subject: Subject) -> Readings[Result]:
+    """All that is kept of a machine or a group: the results of a year, the newest first."""
+    return read_all(reversed(table.query(subject.partition, "RESULT#")), Result.from_item)
+
+
 def untold_results(table: Table) -> Readings[UntoldResult]:
     """The results that nobody was told of. The index lags a little."""
     return read_all(look_up_shards(table, _UNTOLD), UntoldResult.from_item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from drydock.times import from_text
@@ -146,10 +147,18 @@ def section(keys: Mapping[str, Check], replaced: Mapping[str, Check] | None = No
             if key in checks:
                 mistakes += checks[key](f"{path}.{key}", element)
             else:
-                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
+                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; {_meant(str(key)[:_MOST], list(keys))}")
         return mistakes
 
     return check
+
+
+def _meant(key: str, known: list[str]) -> str:
+    """What was probably meant, or else all that is known."""
+    near = get_close_matches(key.lower(), {one.lower(): one for one in known}, 1)
+    if near:
+        return f"did you mean {next(one for one in known if one.lower() == near[0])}?"
+    return f"known are {', '.join(known)}"
 
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"

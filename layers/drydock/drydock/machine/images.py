@@ -235,6 +235,7 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
             "state": "pending",
             "crashConsistent": bool(intent.facts["crashConsistent"]),
             "reason": "",
+            "problems": [],
         }
         if intent.facts["until"] == "available":
             image["state"] = "available" if is_waited_for else _state_of(services, image_id)

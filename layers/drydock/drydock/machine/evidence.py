@@ -10,7 +10,7 @@ from typing import Any
 from drydock.aws.ec2 import patch_group_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import ListedPatch, PatchState
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
     DrydockError,
     Failure,
@@ -29,7 +29,6 @@ from drydock.machine.reboots import describe_pending, describe_refused, is_due, 
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
-from drydock.texts import first_of
 
 _MOST_NAMED = 50
 
@@ -115,12 +114,12 @@ def failure_of(
     """
     if verdict not in fail_on:
         return None
-    missing = first_of(counts["missingPatches"], total=counts["missing"]) or "none"
-    failed = first_of(counts["failedPatches"], total=counts["failed"]) or "none"
+    missing = first_of(counts["missingPatches"], total=counts["missing"]) or say("patches.none")
+    failed = first_of(counts["failedPatches"], total=counts["failed"]) or say("patches.none")
     causes = {
-        "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
+        "failed": say("cause.failed", missing=missing, failed=failed),
         "non_compliant": "; ".join(notes),
-        "patched_reported_failed": "nothing is missing, but the installation reported failure",
+        "patched_reported_failed": say("cause.reported_failed"),
         "pending_reboot": "; ".join(notes),
         "still_missing": say("cause.still_missing", count=counts["missing"], patches=missing),
         "unknown": _without_evidence(installs),
@@ -131,10 +130,10 @@ def failure_of(
 
 def _without_evidence(installs: Sequence[Mapping[str, Any]]) -> str:
     """What is known all the same: how the installation itself has ended, if there was one."""
-    scan = "the scan after the installation" if installs else "the scan"
     bad = [install for install in installs if not install["succeeded"]]
-    reported = f", and the installation reported failure (exit code {bad[-1]['responseCode']})" if bad else ""
-    return f"{scan} gave no fresh patch state{reported}"
+    if bad:
+        return say("evidence.none.install_failed", code=str(bad[-1]["responseCode"]))
+    return say("evidence.none.after_install") if installs else say("evidence.none")
 
 
 def is_fresh(state: PatchState | None, scan: Mapping[str, Any], snapshot_id: str) -> bool:
@@ -197,7 +196,7 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
     if is_fresh(state, scan, step.machine["snapshotId"]):
         return count_patches(services, step.instance_id, state), True
     if scan["succeeded"] and step.retry_count < _MOST_READS:
-        raise PatchStateNotReadyError(f"{step.instance_id}: the scan has ended, its patch state is not there yet")
+        raise PatchStateNotReadyError(say("evidence.not_there", machine=step.instance_id))
     return NOTHING_KNOWN, False
 
 
@@ -241,7 +240,7 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     if counts["rejected"] <= 0:
         return []
     names = first_of(counts["rejectedPatches"], total=counts["rejected"])
-    return [f"installed, and rejected by the patch baseline: {names}"]
+    return [say("patches.rejected", patches=names)]
 
 
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
@@ -254,7 +253,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
     before_image = step.data.get("probeBeforeImage")
     if before_image and after and after["bootId"] == before_image["bootId"]:
-        raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
+        raise ImageRebootUnprovedError(say("image.not_rebooted", machine=step.instance_id))
     installs = [install for install in step.data.get("installs", []) if install]
     owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)

@@ -154,7 +154,7 @@ def failed_image_message(watch: ImageWatch, location: Location) -> Message:
         intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
         zone=location.time_zone,
         facts=[
-            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            say(f"image.ended_badly.{watch.moment}", image=watch.image_id, machine=machine, reason=watch.reason),
             place(location),
         ],
         sections=[

@@ -146,13 +146,13 @@ def _release_without_lease(services: Services, step: Step, failure: Failure) -> 
     if result is None:
         lease = find_lease(services.table, step.subject)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
-            raise LeaseLostError(f"{step.subject.key}: is being given back already")
+            raise LeaseLostError(say("release.giving_back", subject=step.subject.key))
         refusal = _write_refusal(services, step, failure)
         if step.data.get("failure") is None:
             raise LeaseLostError(f"{step.subject.key}: {failure['cause']}")
         return refusal
     if step.data.get("failure") is None and not result.went_well:
-        raise LeaseLostError(f"{step.subject.key}: was given back before it was released")
+        raise LeaseLostError(say("release.given_back", subject=step.subject.key))
     return _summarise(result)
 
 
@@ -217,7 +217,7 @@ def set_final_tags(
         if removed:
             services.ec2.remove_tags(lease.instance_id, removed)
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        return [f"the tags {', '.join(wanted)} could not be written: {error}"]
+        return [say("tags.not_written", tags=list(wanted), reason=str(error))]
     return []
 
 

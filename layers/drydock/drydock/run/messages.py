@@ -294,9 +294,8 @@ def _images(report: Report) -> Section:
     names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
     rows = [
         say(
-            "image.ended_badly",
+            f"image.ended_badly.{image['moment']}",
             image=image["imageId"],
-            moment=image["moment"],
             machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
             reason=image["reason"],
         )

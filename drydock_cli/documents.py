@@ -324,6 +324,27 @@ class DecidedRun(TypedDict):
     message: NotRequired[str]
 
 
+class JudgedImage(TypedDict):
+    """An image that the stack has made: its volumes in GiB, what is done to it (`keep` or another), and why."""
+
+    imageId: str
+    instanceId: str
+    machine: str
+    moment: str
+    createdAt: str
+    gib: int
+    action: str
+    reason: str
+
+
+class ImagesDocument(TypedDict):
+    """`drydock images`. `pruned` says whether it was done, or only shown."""
+
+    policy: Mapping[str, Any]
+    pruned: bool
+    images: list[JudgedImage]
+
+
 DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "plan": (PlannedRun,),
     "run": (StartedRun, RefusedRun, WatchedRun),
@@ -335,6 +356,7 @@ DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "reject": (DecidedRun,),
     "history": (HistoryDocument,),
     "report": (Report,),
+    "images": (ImagesDocument,),
     "error": (ErrorDocument,),
 }
 """What each verb may print, by its name; `error` is printed by any."""

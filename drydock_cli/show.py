@@ -11,7 +11,7 @@ from drydock.records.history import find_history, find_left_over
 from drydock.records.holder import Holder
 from drydock.records.image_watches import find_watch, pending_of_run, watches_of
 from drydock.records.leases import Lease, find_lease, lease_key, read_lease
-from drydock.records.results import Result, results_of
+from drydock.records.results import Result, readable_results_of
 from drydock.records.runs import Place, Run, read_run
 from drydock.request.policy import OPERATIONS
 from drydock.subject import Group, Instance, Subject
@@ -71,7 +71,7 @@ def show(account: Account, stack: Stack, terminal: Terminal, name: str) -> int:
 def history(account: Account, stack: Stack, terminal: Terminal, name: str) -> int:
     """Show what was done to a machine or a group in the last year."""
     subject = find_subject(stack, name)
-    found = results_of(stack.table, subject)
+    found = readable_results_of(stack.table, subject)
     document: HistoryDocument = {
         "subject": subject.key,
         "results": [result_facts(result) for result in found.read],
@@ -332,7 +332,7 @@ def _tell_messages(terminal: Terminal, messages: Sequence[MessageFacts]) -> None
 def _show_machine(account: Account, stack: Stack, terminal: Terminal, machine: Instance) -> None:
     described = next(iter(stack.describe_instances({"instance-id": [machine.id]})), None)
     table = stack.table
-    results = results_of(table, machine).read
+    results = readable_results_of(table, machine).read
     lease, histories = _find_lease(stack, machine), {one: find_history(table, one, machine.id) for one in OPERATIONS}
     if described is None and not results and lease is None:
         raise CommandError(f"neither EC2 nor the stack {stack.name} in {stack.region} knows {machine.id}")
@@ -399,7 +399,11 @@ def _tell_machine(account: Account, stack: Stack, terminal: Terminal, shown: Sho
         _tell_result(terminal, last)
         if last["details"]:
             bucket = stack.output("LogBucketName")
-            show_rows(terminal, detail_rows(last["details"], stack.location, bucket, with_output=True), "  ")
+            show_rows(
+                terminal,
+                detail_rows(shown["instanceId"], last["details"], stack.location, bucket, with_output=True),
+                "  ",
+            )
             _tell_steps(terminal, last)
     if len(shown["results"]) > 1:
         _heading(terminal, "Before that")
@@ -457,7 +461,7 @@ def show_rows(terminal: Terminal, rows: Sequence[Row], indent: str) -> None:
 
 
 def _show_group(account: Account, stack: Stack, terminal: Terminal, group: Group) -> None:
-    results = results_of(stack.table, group).read
+    results = readable_results_of(stack.table, group).read
     lease = _find_lease(stack, group)
     if lease is None and not results:
         raise CommandError(f"the stack {stack.name} in {stack.region} has never rolled through a group {group.name}")

@@ -368,6 +368,27 @@ def history(
     _carry_out(context, account, json, lambda opened, terminal: showing.history(account, opened, terminal, name))
 
 
+def images(
+    context: typer.Context,
+    prune: Annotated[
+        bool, typer.Option("--prune/--dry-run", help="Let those go that nobody needs; by default they are only shown.")
+    ] = False,
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show the images that the stack has made, which of them nobody needs, and why the others stay."""
+    from drydock_cli import images as pruning
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: pruning.images(opened, terminal, prune=prune, is_sure=yes)
+    )
+
+
 VERBS: Mapping[str, Callable[..., None]] = {
     "plan": plan,
     "run": run,
@@ -379,6 +400,7 @@ VERBS: Mapping[str, Callable[..., None]] = {
     "reject": reject,
     "history": history,
     "report": report,
+    "images": images,
 }
 """By their names, in the order in which people are told of them."""
 

@@ -109,6 +109,7 @@ NO_STEPS = {
     "decide_run": "approvers invoke it by the function URL, and EventBridge when they write a parameter",
     "follow_image": "resume_waiting hands an image over to it that has ended, and the sweep",
     "give_back": "EventBridge invokes it when an execution ends badly, and the schedule",
+    "prune_images": "the schedule invokes it, and drydock images",
     "resume_waiting": "EventBridge invokes it when something happened that a step may wait for",
 }
 """The functions of no state, and who invokes them."""

@@ -10,7 +10,6 @@ from drydock.machine.commands import Command, send_again
 from drydock.machine.power import GONE
 from drydock.records import intents
 from drydock.records.leases import REFUSED, Intent, Lease
-from drydock.records.results import Work
 
 _NOT_SENT = (AwsCallFailedError, CommandNotDeliveredError, DocumentError)
 
@@ -45,14 +44,13 @@ def let_work_again(services: Services, lease: Lease) -> None:
 
 
 def describe_drained(services: Services, lease: Lease, power: str) -> list[str]:
-    """What people have to do about a machine that was drained; nothing where it works again, or is gone."""
+    """What is known of a machine that may be drained still; nothing where it works again, or is gone."""
     if not may_be_drained(lease) or power in ("gone", *GONE):
         return []
     hook = _sent_hook(lease)
     names = {
         "document": str(lease.journal["onExit"]),
         "drained": str(lease.intents[intents.hook("beforeAnything")].facts["document"]),
-        "machine": lease.instance_id,
     }
     if hook is None or not hook.id:
         return [say("drained.left", **names)]
@@ -60,8 +58,3 @@ def describe_drained(services: Services, lease: Lease, power: str) -> list[str]:
     if invocation is None or not invocation.succeeded:
         return [say("drained.unsure", **names)]
     return []
-
-
-def is_left_drained(work: Work | None) -> bool:
-    """Whether `describe_drained` had something to say when the machine was given back."""
-    return work is not None and intents.hook("beforeAnything") in work.times and bool(work.problems)

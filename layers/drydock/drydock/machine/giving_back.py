@@ -100,8 +100,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
-    waits = "" if move == "wait_for_commands" else f"{move.replace('_', ' ')}: "
-    return Pass(move, f"{waits}{situation.settlement}", may_install=bool(situation.settlement.unproved))
+    hindrance = str(situation.settlement) if move == "wait_for_commands" else say(f"hindrance.{move}")
+    return Pass(move, hindrance, may_install=bool(situation.settlement.unproved))
 
 
 def _look(services: Services, lease: Lease) -> MachineSituation:
@@ -135,10 +135,11 @@ def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
     owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
+    drained = describe_drained(services, lease, power_of(instance))
     problems = [
         *images.problems,
         *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot),
-        *describe_drained(services, lease, power_of(instance)),
+        *drained,
         *([say("reboot.owed")] if owes_reboot else []),
     ]
     work = describe_work(
@@ -154,7 +155,7 @@ def _release(services: Services, lease: Lease) -> None:
         _result_of(services, lease, "failed"),
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]
@@ -176,9 +177,9 @@ def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "ref
 def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     status = str(execution["status"])
     return {
         "error": str(execution.get("error") or status),
-        "cause": readable_cause(str(execution.get("cause") or f"the execution ended as {status}")),
+        "cause": readable_cause(str(execution.get("cause") or say("execution.ended", status=status))),
     }

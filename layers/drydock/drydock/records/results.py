@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
@@ -90,13 +91,15 @@ class StepTime(TypedDict):
 class MadeImage(TypedDict):
     """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
 
-    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available,
+    `problems` what else went wrong after its machine was released: its tags, or its deprecation date.
     """
 
     imageId: str
     state: str
     crashConsistent: bool
     reason: str
+    problems: list[str]
 
 
 class Sizes(TypedDict):
@@ -213,6 +216,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
+    to_work_again: str = ""
+    """The document that lets a machine work again which may be drained still; empty for any other."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -232,6 +237,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
+            to_work_again=item["toWorkAgain"],
         )
 
     def to_item(self) -> Item:
@@ -250,6 +256,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
+            "toWorkAgain": self.to_work_again,
             **(self.findings.to_item() if self.findings else {}),
         }
 
@@ -472,7 +479,7 @@ def _read_untold(item: Item) -> UntoldResult:
         tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
     )
     if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
-        raise ValueError("its key is not a result's")
+        raise ValueError(say("item.not_of_result"))
     return untold
 
 
@@ -521,8 +528,13 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     return [result for result in map(Result.from_item, items) if result.started >= since]
 
 
-def results_of(table: Table, subject: Subject) -> Readings[Result]:
-    """All that is kept of a machine or a group: the results of a year, the newest first."""
+def results_of(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
+    return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
+
+
+def readable_results_of(table: Table, subject: Subject) -> Readings[Result]:
+    """As `results_of`, the newest first, and those that cannot be read by themselves."""
     return read_all(reversed(table.query(subject.partition, "RESULT#")), Result.from_item)
 
 

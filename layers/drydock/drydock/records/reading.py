@@ -45,7 +45,8 @@ def readable(read: Callable[[Item], _Read]) -> Callable[[Item], _Read]:
             return read(item)
         except _NOT_AS_WRITTEN as error:
             raise UnreadableItemError(
-                f"item {item.get('pk')} {item.get('sk')} is not as Drydock writes it: {type(error).__name__}: {error}"
+                f"item {item.get('pk')} {item.get('sk')} is not as Drydock writes it: {type(error).__name__}: {error}",
+                (str(item.get("pk")), str(item.get("sk"))),
             ) from error
 
     return read_item

@@ -263,6 +263,7 @@ def known(**more: Any) -> Details:
         ],
         "logKey": "drydock/commands/c-1",
         "notes": [],
+        "leftDrained": False,
         **more,
     }
     return details  # type: ignore[no-any-return]

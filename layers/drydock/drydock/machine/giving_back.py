@@ -132,11 +132,8 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
-    problems = [
-        *images.problems,
-        *set_final_tags(services, lease, instance, succeeded=False),
-        *describe_drained(services, lease, power_of(instance)),
-    ]
+    drained = describe_drained(services, lease, power_of(instance))
+    problems = [*drained, *images.problems, *set_final_tags(services, lease, instance, succeeded=False)]
     work = describe_work(
         services.environment.stack,
         lease,
@@ -145,6 +142,7 @@ def _release(services: Services, lease: Lease) -> None:
         verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
         findings=None,
+        left_drained=bool(drained),
     )
     result = replace(
         _result_of(services, lease, "failed"),

@@ -19,6 +19,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.machine.commands import log_key
+from drydock.machine.draining import describe_drained_by
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import boots_old_kernel, describe_pending, need_of, settle_owed
@@ -73,7 +74,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     owes_reboot = settle_owed(services, step)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
+    findings = _findings(step, owes_reboot=owes_reboot)
+    drained = describe_drained_by(lease, findings.hooks, power_of(instance))
     problems = [
+        *drained,
         *images.problems,
         *set_final_tags(
             services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=owes_reboot
@@ -87,7 +91,8 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         power_after=power_of(instance),
         verdict=verdict,
         problems=problems,
-        findings=_findings(step, owes_reboot=owes_reboot),
+        findings=findings,
+        left_drained=bool(drained),
     )
     result = Result(
         subject=step.subject,
@@ -261,6 +266,7 @@ def describe_work(
     verdict: str,
     problems: Sequence[str],
     findings: Findings | None,
+    left_drained: bool,
 ) -> Work:
     """What was done to a machine, by its lease: that tells it also when its owner died."""
     journal = lease.journal
@@ -290,6 +296,7 @@ def describe_work(
         problems=problems,
         findings=findings,
         steps=step_times(lease, findings.commands if findings else (), images),
+        left_drained=left_drained,
     )
 
 

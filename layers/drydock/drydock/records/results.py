@@ -213,6 +213,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
+    left_drained: bool = False
+    """Whether a hook has drained it, and it is not known that it works again: `problems` says what to do."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -232,6 +234,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
+            left_drained=bool(item["leftDrained"]),
         )
 
     def to_item(self) -> Item:
@@ -250,6 +253,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
+            "leftDrained": self.left_drained,
             **(self.findings.to_item() if self.findings else {}),
         }
 

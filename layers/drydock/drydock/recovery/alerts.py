@@ -26,7 +26,7 @@ from drydock.errors import (
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import logger, name_in_log
-from drydock.machine.draining import is_left_drained, may_be_drained
+from drydock.machine.draining import may_be_drained
 from drydock.machine.giving_back import told_from
 from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
 from drydock.records import intents
@@ -129,7 +129,7 @@ def _tell_end(
         raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
     # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
-    is_news = result is not None and result.given_back and is_left_drained(result.work)
+    is_news = result is not None and result.given_back and result.work is not None and result.work.left_drained
     if not is_news and not _is_wanted(services, result, lease, failure):
         _note_told(services, holder, "outcome")
         _finish(services, result)

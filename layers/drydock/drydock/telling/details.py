@@ -66,6 +66,7 @@ class Details(TypedDict):
     failedCommands: list[FailedCommand]
     logKey: str
     notes: list[str]
+    leftDrained: bool
 
 
 def describe_work(work: Work) -> Details:
@@ -90,6 +91,7 @@ def describe_work(work: Work) -> Details:
         "failedCommands": _failed_commands(work),
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
         "notes": list(work.problems),
+        "leftDrained": work.left_drained,
     }
 
 

@@ -147,7 +147,7 @@ def _details(begin: datetime) -> Details:
         "failedCommands": [failed] * 4,
         "logKey": failed["logKey"],
         "notes": [_LONG] * 4,
-        "leftDrained": False,
+        "toWorkAgain": "",
     }
 
 

@@ -205,10 +205,15 @@ class Stack:
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         """Ask the stack to let no new machine of a run begin."""
-        answer = self._client("lambda").invoke(
-            FunctionName=self.output("StopRunFunctionName"),
-            Payload=json.dumps({"runId": run_id, "reason": reason}).encode(),
-        )
+        return self._invoke("StopRunFunctionName", {"runId": run_id, "reason": reason})
+
+    def prune_images(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the stack which of its images may go, or to let them go: as its function `prune_images` takes it."""
+        return self._invoke("PruneImagesFunctionName", event)
+
+    def _invoke(self, output: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a function of the stack answers. Raises CommandError with what it failed with."""
+        answer = self._client("lambda").invoke(FunctionName=self.output(output), Payload=json.dumps(event).encode())
         value = _object(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise CommandError(str(value.get("errorMessage") or f"the function failed: {answer['FunctionError']}"))
@@ -251,7 +256,7 @@ class Stack:
             Value=" ".join(decision[key] for key in ("decision", "hash", "reason")).strip(),
         )
         said = (
-            "It counts once Drydock has read it, in a minute or so: look with drydock watch. "
+            "It counts once Drydock has read it, in a minute or so. "
             "The approvers are told of a decision that does not count."
         )
         return _WRITTEN, {"runId": decision["runId"], "result": "written", "message": said, "by": self.caller()}

@@ -275,7 +275,28 @@ def report(
     )
 
 
-VERBS = (run, plan, watch, stop, approve, reject, report)
+def images(
+    context: typer.Context,
+    prune: Annotated[
+        bool, typer.Option("--prune/--dry-run", help="Let those go that nobody needs; by default they are only shown.")
+    ] = False,
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show the images that the stack has made, which of them nobody needs, and why the others stay."""
+    from drydock_cli import images as pruning
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: pruning.images(opened, terminal, prune=prune, is_sure=yes)
+    )
+
+
+VERBS = (run, plan, watch, stop, approve, reject, report, images)
 
 
 def _carry_out(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.engine.answers import AWSError, Parameters, take_page
-from rehearsal.engine.calls import ACCOUNT
+from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.world.group_specs import find_subnet
 from rehearsal.world.images import Image
 from rehearsal.world.machines import STATE_CODES, Machine
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _SMALLEST_PAGE, _LARGEST_PAGE = 5, 1000
 _MOST_FILTER_VALUES = 200
+_MOST_IMAGES_ASKED, _VERSIONS_LOOKED_AT = 10, 10
+"""Of DescribeImageReferences: images in one call, and versions of each launch template unless more are asked for."""
 _AMAZON = "137112412989"
 _ARM = re.compile(r"(?:[a-z]+\d+g|a1)[a-z]*\.")
 """The types of instances with a processor of Amazon's own."""
@@ -174,6 +176,8 @@ class EC2Calls:
         )
         if owners and not {"self", ACCOUNT} & set(owners):
             images = []
+        if not parameters.get("IncludeDisabled"):
+            images = [image for image in images if image.state != "disabled"]
         for condition in parameters.get("Filters", []):
             images = [image for image in images if self._image_passes(image, condition)]
         page, token = take_page(images, parameters, 1000)
@@ -195,7 +199,7 @@ class EC2Calls:
         return {"Snapshots": [self._describe_snapshot(image) for image in page], "NextToken": token}
 
     def _describe_snapshot(self, image: Image) -> dict[str, Any]:
-        states = {"pending": "pending", "available": "completed"}
+        states = {"pending": "pending", "available": "completed", "disabled": "completed"}
         return {
             "SnapshotId": image.snapshot_id,
             "VolumeId": "vol" + image.machine.instance_id[1:],
@@ -205,6 +209,75 @@ class EC2Calls:
             "Description": f"Created by CreateImage({image.machine.instance_id}) for {image.image_id}",
             "Tags": _describe_tags(self._fleet.tags(image.snapshot_id)),
         }
+
+    def describe_image_references(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeImageReferences: instances, as many versions of each template as are asked for, and others."""
+        ids = parameters["ImageIds"]
+        if len(ids) > _MOST_IMAGES_ASKED:
+            raise AWSError("InvalidParameterValue", "ImageId takes 10 items at most.")
+        wanted = parameters.get("ResourceTypes", [])
+        if not parameters.get("IncludeAllResourceTypes"):
+            raise NotImplementedError("DescribeImageReferences of some types only is not simulated")
+        options = [option for one in wanted for option in one.get("ResourceTypeOptions", [])]
+        depths = [int(option["OptionValues"][0]) for option in options if option["OptionName"] == "version-depth"]
+        found = [
+            {"ImageId": image_id, "ResourceType": kind, "Arn": arn}
+            for image_id in ids
+            for kind, arn in self._find_references(image_id, (depths or [_VERSIONS_LOOKED_AT])[0])
+        ]
+        page, token = take_page(found, parameters, _LARGEST_PAGE)
+        return {"ImageReferences": page, "NextToken": token}
+
+    def _find_references(self, image_id: str, depth: int) -> list[tuple[str, str]]:
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
+        instances = [machine.instance_id for machine in self._fleet.machines if machine.spec.image_id == image_id]
+        templates = [
+            template.template_id
+            for template in self._fleet.launch_templates.all()
+            if any(version.image_id == image_id for version in template.versions[-depth:])
+        ]
+        image = self._fleet.images.by_id.get(image_id)
+        return [
+            *(("ec2:Instance", f"{arn}:instance/{one}") for one in instances),
+            *(("ec2:LaunchTemplate", f"{arn}:launch-template/{one}") for one in templates),
+            *(image.referred_by if image else []),
+        ]
+
+    def describe_image_attribute(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeImageAttribute for who may launch from an image."""
+        if parameters.get("Attribute") != "launchPermission":
+            raise NotImplementedError(f"DescribeImageAttribute of {parameters.get('Attribute')} is not simulated")
+        image = self._fleet.images.find(parameters["ImageId"])
+        return {"ImageId": image.image_id, "LaunchPermissions": [{"UserId": one} for one in image.shared_with]}
+
+    def disable_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DisableImage."""
+        self._fleet.images.set_disabled(parameters["ImageId"], disabled=True)
+        return {"Return": True}
+
+    def enable_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve EnableImage."""
+        self._fleet.images.set_disabled(parameters["ImageId"], disabled=False)
+        return {"Return": True}
+
+    def deregister_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DeregisterImage, which says of each snapshot what became of it."""
+        images = self._fleet.images
+        image = images.find(parameters["ImageId"])
+        images.deregister(image.image_id)
+        if not parameters.get("DeleteAssociatedSnapshots"):
+            return {"Return": True}
+        code = images.snapshots_stay or "success"
+        if code == "success":
+            images.delete_snapshot(image.snapshot_id)
+        return {"Return": True, "DeleteSnapshotResults": [{"SnapshotId": image.snapshot_id, "ReturnCode": code}]}
+
+    def delete_snapshot(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DeleteSnapshot."""
+        if self._fleet.images.snapshots_stay == "missing-permissions":
+            raise AWSError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+        self._fleet.images.delete_snapshot(parameters["SnapshotId"])
+        return {}
 
     def enable_image_deprecation(self, parameters: Parameters) -> dict[str, Any]:
         """Serve EnableImageDeprecation."""
@@ -379,7 +452,8 @@ class EC2Calls:
             "OwnerId": ACCOUNT,
             "State": image.state,
             "CreationDate": image.created.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-            "Public": False,
+            "Public": "all" in image.shared_with,
+            "DeregistrationProtection": "enabled" if image.protected else "disabled",
             "Architecture": _find_architecture(image.machine.spec.instance_type),
             "ImageType": "machine",
             "RootDeviceType": "ebs",

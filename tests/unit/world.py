@@ -127,6 +127,7 @@ class World:
             "snapshotId": SNAPSHOT,
             "runId": "",
             "owedBootId": "",
+            "outlivedReasons": [],
         }
 
     def set_policy(self, **above: Any) -> None:

@@ -1121,7 +1121,7 @@ def test_a_run_is_known_by_its_beginning_or_as_the_latest(
         (
             "gone",
             [],
-            "drydock: run gone has no report (any more): it is written when the run ends; look with drydock watch\n",
+            "drydock: run gone has no report (any more): it is written when the run ends\n",
         ),
     ],
 )

@@ -58,7 +58,16 @@ def test_the_input_stands_over_the_settings_and_these_over_the_defaults() -> Non
         "after": {"take": False, "reboot": False},
         "members": False,
         "deprecateAfterDays": 7,
+        "prune": {"enabled": False, "afterDays": 90, "keep": 3},
     }
+
+
+def test_when_images_go_is_for_the_account_to_say_and_not_for_one_run() -> None:
+    account = json.dumps({"backup": {"prune": {"enabled": True}}})
+    given = {"backup": {"prune": {"enabled": True, "keep": 1}}}
+
+    assert effective_policy(account, NAME, {"backup": {"prune": {"enabled": True}}})[1] == []
+    assert effective_policy(account, NAME, given)[1] == [f"policy.backup.prune: counts in {NAME} only, not for one run"]
 
 
 def test_a_list_replaces_the_list_below_it() -> None:

@@ -262,8 +262,8 @@ def known(**more: Any) -> Details:
             }
         ],
         "logKey": "drydock/commands/c-1",
+        "toWorkAgain": "",
         "notes": [],
-        "leftDrained": False,
         **more,
     }
     return details  # type: ignore[no-any-return]

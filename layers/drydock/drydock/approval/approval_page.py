@@ -235,7 +235,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     which = members_text(machine) if is_group else machine["instanceId"] if name else ""
     about += [missing_text(machine, find_zone(zone)), basis_text(machine["basis"], machine["samples"])]
     details = " · ".join(one_line(text) for text in [which, *about] if text)
-    fit = fit_text(machine).removeprefix(", ")
+    fit = fit_text(machine)
     late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""
     minutes = whole_minutes(machine["seconds"])
     return (

@@ -36,8 +36,8 @@ from drydock.plan.stored_plans import read_plan
 from drydock.records.approved_plans import remember_approved_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
+from drydock.telling.commands import drydock
 from drydock.telling.links import hash_of_key, link_to, make_key
-from drydock.telling.message import Verbatim
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
@@ -156,11 +156,15 @@ class Approval:
 
 
 class DecisionRefusedError(Exception):
-    """Raised when a decision does not count; nothing was stored. `status` is the one of HTTP that says so."""
+    """Raised when a decision does not count; nothing was stored. `status` is the one of HTTP that says so.
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    `reason` says why; the text of the error also says what can be done instead, if anything can.
+    """
+
+    def __init__(self, status: int, reason: str, instead: str = "") -> None:
+        super().__init__(f"{reason} {instead}".strip())
         self.status = status
+        self.reason = reason
 
 
 def approval_of(run: Run) -> Approval | None:
@@ -309,7 +313,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
     environment = services.environment
     holder = run.holder
     link = link_to(ways.url, "/", run.run_id, _link_key(ways, run)) if ways.auth == "LINK" else ""
-    subject, text = approval_message(
+    message = approval_message(
         plan=read_plan(services, run),
         run=run,
         hash=approval.hash,
@@ -318,12 +322,11 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         approvers=approvers_of(services),
         setting=approvers_parameter(environment.stack),
         parameter=decisions_parameter(environment.stack, run.run_id),
-        stack=environment.stack,
         link=link,
         location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
-    tell_once(services, holder, "approval", Verbatim(subject, text, [link] if link else []), attributes, ways.topic)
+    tell_once(services, holder, "approval", message, attributes, ways.topic)
 
 
 def take_decision(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
@@ -341,8 +344,12 @@ def _count(
     if not approval.token and run.is_ended:
         _require_plan_only(run)
     if run.carried_out_by:
-        said = say("approval.carried_out", run=run.run_id, by=run.carried_out_by)
-        raise DecisionRefusedError(409, said)
+        location = location_of(run.holder, services.environment)
+        raise DecisionRefusedError(
+            409,
+            say("approval.carried_out", run=run.run_id, by=run.carried_out_by),
+            say("approval.stop_it", command=drydock(location, "stop", run.carried_out_by).text),
+        )
     is_withdrawn = approval.decision == APPROVED and decision.decision == REJECTED and not approval.token
     if is_withdrawn and decision.at < run.expires:
         return replace(approval, decisions=(*approval.decisions, decision), decision=REJECTED, decided=decision.at)
@@ -467,10 +474,19 @@ def _tell_refused(
     services: Services, ways: Ways, run: Run, version: ParameterVersion, refused: DecisionRefusedError
 ) -> None:
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
+    approval = approval_of(run)
+    message = refused_decision_message(
+        run_id=run.run_id,
+        by=name_of(version.by),
+        at=version.at,
+        reason=refused.reason,
+        carried_out_by=run.carried_out_by,
+        is_open=approval is not None and approval.is_open(services.now()),
+        location=location,
+    )
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, run.holder, cause, Verbatim(subject, text), attributes, ways.topic)
+    tell_once(services, run.holder, cause, message, attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:

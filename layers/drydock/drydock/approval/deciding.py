@@ -45,7 +45,9 @@ from drydock.log import logger, name_in_log
 from drydock.plan.stored_plans import read_plan
 from drydock.records.runs import MOST_RUN_ID, Run, find_run, report_page_key
 from drydock.request.checking import is_odd
+from drydock.telling.commands import drydock
 from drydock.telling.links import fits
+from drydock.telling.text import location_of
 from drydock.times import for_people
 
 _MOST_BODY = 8_192
@@ -308,8 +310,9 @@ def _show_report(services: Services, request: DecisionRequest) -> Response:
     if run is None or end is None or not is_its_own:
         return _not_found()
     if services.now() >= end.at + REPORT_LINK_LIVES:
-        days = REPORT_LINK_LIVES.days
-        return _page(410, message_page(say("link.over"), say("link.report_over", days=days, run=run.run_id), "wrong"))
+        command = drydock(location_of(run.holder, services.environment), "report", run.run_id).text
+        said = say("link.report_over", days=REPORT_LINK_LIVES.days, command=command)
+        return _page(410, message_page(say("link.over"), said, "wrong"))
     if request.method == "HEAD":
         return _page(200, "")
     response = _page(303, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Language:
     form: Callable[[int, Sequence[str]], str]
     """Of the forms that a sentence gives, the one that goes with a number."""
     time: Callable[[datetime], str]
-    day: Callable[[datetime], str]
+    day: Callable[[date], str]
     clock: Callable[[datetime], str]
     span: Callable[[int], str]
     listing: Callable[[Sequence[str], int], str]
-    """So many names of a list, and how many more there are; at most 0: all of them."""
+    """Names, and how many more there are that are not named."""

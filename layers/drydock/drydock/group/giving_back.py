@@ -15,6 +15,7 @@ from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError, UnreadableItemError
 from drydock.group.member_moves import Move, decide_move
 from drydock.group.member_turns import mark_unended
@@ -264,7 +265,7 @@ def _still_out(lease: Lease, group: Group) -> list[str]:
 def _release(services: Services, lease: Lease, group: Group | None, problems: list[str]) -> GroupMove:
     execution = services.executions.find(lease.holder.execution)
     status = str(execution["status"]) if execution else "UNKNOWN"
-    cause = readable_cause(str((execution or {}).get("cause") or f"the execution ended as {status}"))
+    cause = readable_cause(str((execution or {}).get("cause") or say("execution.ended", status=status)))
     failure: Failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
     members: dict[str, Mapping[str, Any]] = {}
     for instance_id, found in lease.members.items():

@@ -16,6 +16,7 @@ from typing import Any
 from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSource
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import GroupNotFoundError, ImageNotReadyError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
 from drydock.records.image_watches import watches_of
@@ -125,7 +126,7 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     subject = step.subject
     lease = find_lease(services.table, subject)
     if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
+        raise LeaseLostError(say("held.lost", subject=subject.key))
     standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):

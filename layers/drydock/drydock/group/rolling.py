@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
     Failure,
     GroupNotRestoredError,
@@ -35,7 +36,7 @@ from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
-from drydock.texts import cut_bytes, first_of
+from drydock.texts import cut_bytes
 
 MOST_ROUNDS = 5
 """So often a roll goes through members that were launched meanwhile: a group may launch some without an end."""
@@ -151,7 +152,7 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     if lease is None or lease.holder != step.holder:
         standing = find_result(services.table, subject, step.holder, step.execution_started)
         if standing is None:
-            lost = LeaseLostError(f"{subject.key}: the lease is no longer ours")
+            lost = LeaseLostError(say("held.lost", subject=subject.key))
             standing = Result(
                 subject, step.holder, step.execution_started, services.now(), "refused", failure or as_failure(lost)
             )

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, LAUNCH, Group, Member
 from drydock.aws.ec2 import Instance
+from drydock.catalogue.saying import first_of
 from drydock.errors import (
     DrydockError,
     GroupWeightedError,
@@ -17,7 +18,6 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import cluster_of
 from drydock.request.policy import Policy
-from drydock.texts import first_of
 
 _LAST = "9"
 

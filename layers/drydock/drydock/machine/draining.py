@@ -69,6 +69,5 @@ def _left_drained(lease: Lease, power: str) -> list[str]:
     names = {
         "document": str(lease.journal["onExit"]),
         "drained": str(lease.intents[intents.hook("beforeAnything")].facts["document"]),
-        "machine": lease.instance_id,
     }
     return [say("drained.unsure", **names) if hook is not None and hook.id else say("drained.left", **names)]

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.machine.draining import can_work_again, describe_drained, let_work_again
 from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
+from drydock.machine.reboots import settle_owed_after_death
 from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
 from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
@@ -98,8 +100,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
-    waits = "" if move == "wait_for_commands" else f"{move.replace('_', ' ')}: "
-    return Pass(move, f"{waits}{situation.settlement}", may_install=bool(situation.settlement.unproved))
+    hindrance = str(situation.settlement) if move == "wait_for_commands" else say(f"hindrance.{move}")
+    return Pass(move, hindrance, may_install=bool(situation.settlement.unproved))
 
 
 def _look(services: Services, lease: Lease) -> MachineSituation:
@@ -132,8 +134,14 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
+    owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
     drained = describe_drained(services, lease, power_of(instance))
-    problems = [*drained, *images.problems, *set_final_tags(services, lease, instance, succeeded=False)]
+    problems = [
+        *images.problems,
+        *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot),
+        *drained,
+        *([say("reboot.owed")] if owes_reboot else []),
+    ]
     work = describe_work(
         services.environment.stack,
         lease,
@@ -142,13 +150,12 @@ def _release(services: Services, lease: Lease) -> None:
         verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
         problems=problems,
         findings=None,
-        left_drained=bool(drained),
     )
     result = replace(
         _result_of(services, lease, "failed"),
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]
@@ -170,9 +177,9 @@ def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "ref
 def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     status = str(execution["status"])
     return {
         "error": str(execution.get("error") or status),
-        "cause": readable_cause(str(execution.get("cause") or f"the execution ended as {status}")),
+        "cause": readable_cause(str(execution.get("cause") or say("execution.ended", status=status))),
     }

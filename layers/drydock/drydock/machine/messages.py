@@ -9,6 +9,7 @@ from drydock.catalogue.saying import say
 from drydock.errors import Failure, PatchedWithoutBackupError
 from drydock.records.image_watches import ImageWatch
 from drydock.records.results import Result, Work
+from drydock.telling.commands import aws
 from drydock.telling.details import (
     describe_work,
     detail_rows,
@@ -43,7 +44,11 @@ def success_message(result: Result, work: Work, location: Location, bucket: str)
         urgency=urgency,
         what=what,
         zone=location.time_zone,
-        facts=[place(location), _times(result, location), *detail_rows(describe_work(work), location, bucket)],
+        facts=[
+            place(location),
+            _times(result, location),
+            *detail_rows(result.subject.key, describe_work(work), location, bucket),
+        ],
         sections=[_steps(work, location), where([], result.holder.execution, location)],
     )
 
@@ -103,7 +108,7 @@ def failure_message(
     facts.append(_times(result, location) if result else say("machine.at", moment=in_zone(ended, location.time_zone)))
     if work:
         facts.append(say("machine.verdict", verdict=verdict_text(work.operation, work.verdict)))
-        facts += detail_rows(describe_work(work), location, bucket)
+        facts += detail_rows(instance_id, describe_work(work), location, bucket)
     else:
         facts.append(say("machine.power.now", power=power) if power else say("machine.power.unknown"))
     if may_install:
@@ -128,7 +133,7 @@ def _failed(
     if work and is_unwell(error, work.verdict):
         return "now", say("machine.patched_and_unwell", machine=machine)
     urgency, what = urgency_of(error, power_before, power), end_text(error)
-    if work and work.left_drained and power == "running":
+    if work and work.to_work_again and power == "running":
         return "now", say("machine.may_be_drained", machine=machine, what=what)
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
@@ -144,18 +149,23 @@ def _let_it_end(group: str) -> list[str]:
 def failed_image_message(watch: ImageWatch, location: Location) -> Message:
     """For an image that ended badly after the work on its machine was over."""
     machine = machine_text(watch.instance_id, watch.machine)
-    lost = watch.is_lost_backup
+    lost, by_hand = watch.is_lost_backup, f"{watch.instance_id}_InsteadOf_{watch.image_id}"
     return Message(
         urgency="tomorrow",
         what=say("image.failed", machine=machine),
         intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
         zone=location.time_zone,
         facts=[
-            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            say(f"image.ended_badly.{watch.moment}", image=watch.image_id, machine=machine, reason=watch.reason),
             place(location),
         ],
         sections=[
-            steps([advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next")]),
+            steps(
+                [
+                    advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next"),
+                    aws(location, "ec2", "create-image", "--instance-id", watch.instance_id, "--name", by_hand),
+                ]
+            ),
             where([], watch.holder.execution, location),
         ],
     )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
@@ -213,8 +214,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
-    left_drained: bool = False
-    """Whether a hook has drained it, and it is not known that it works again: `problems` says what to do."""
+    to_work_again: str = ""
+    """The document that lets a machine work again which may be drained still; empty for any other."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -234,7 +235,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
-            left_drained=bool(item["leftDrained"]),
+            to_work_again=item["toWorkAgain"],
         )
 
     def to_item(self) -> Item:
@@ -253,7 +254,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
-            "leftDrained": self.left_drained,
+            "toWorkAgain": self.to_work_again,
             **(self.findings.to_item() if self.findings else {}),
         }
 
@@ -476,7 +477,7 @@ def _read_untold(item: Item) -> UntoldResult:
         tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
     )
     if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
-        raise ValueError("its key is not a result's")
+        raise ValueError(say("item.not_of_result"))
     return untold
 
 
@@ -523,6 +524,11 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     beginnings = [f"RESULT#{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
     items = [item for beginning in beginnings for item in table.query(subject.partition, beginning)]
     return [result for result in map(Result.from_item, items) if result.started >= since]
+
+
+def results_of(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
+    return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

@@ -29,6 +29,7 @@ from drydock.log import logger, name_in_log
 from drydock.machine.draining import may_be_drained
 from drydock.machine.giving_back import told_from
 from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
+from drydock.pruning.messages import tell_of_pruning
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.image_watches import drop_watch, find_watch
@@ -67,6 +68,9 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         return
     if "image" in event:
         _tell_failed_image(services, str(event["image"]["instanceId"]), str(event["image"]["imageId"]))
+        return
+    if "pruning" in event:
+        tell_of_pruning(services, event["pruning"])
         return
     if "detail" in event:
         detail = event["detail"]
@@ -129,7 +133,7 @@ def _tell_end(
         raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
     failure, ended = _failure_and_end(services, detail, result)
     # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
-    is_news = result is not None and result.given_back and result.work is not None and result.work.left_drained
+    is_news = result is not None and result.given_back and bool(result.work and result.work.to_work_again)
     if not is_news and not _is_wanted(services, result, lease, failure):
         _note_told(services, holder, "outcome")
         _finish(services, result)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast, get_args
 
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import InvalidPolicyError
 from drydock.request.checking import (
     Check,
@@ -22,7 +22,6 @@ from drydock.request.checking import (
     whole_number,
 )
 from drydock.request.documents import DOCUMENT_NAME
-from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
@@ -84,13 +83,22 @@ class BackupAfterPolicy(TypedDict):
     reboot: bool
 
 
+class PrunePolicy(TypedDict):
+    """Whether images go by themselves, and which may: older than so many days, beyond so many of each machine."""
+
+    enabled: bool
+    afterDays: int
+    keep: int
+
+
 class BackupPolicy(TypedDict):
-    """Which images are made, whether of members of groups, too, and the days to their deprecation."""
+    """Which images are made, whether of members of groups, too, the days to their deprecation, and when they go."""
 
     before: BackupBeforePolicy
     after: BackupAfterPolicy
     members: bool
     deprecateAfterDays: int
+    prune: PrunePolicy
 
 
 class HookPolicy(TypedDict):
@@ -200,6 +208,7 @@ DEFAULTS: Policy = {
         "after": {"take": True, "reboot": False},
         "members": False,
         "deprecateAfterDays": 90,
+        "prune": {"enabled": False, "afterDays": 90, "keep": 3},
     },
     "hooks": {"beforeAnything": "", "preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
@@ -304,6 +313,8 @@ _BACKUP: Mapping[str, Check] = {
     "after": _moment_of_backup({"take": flag, "reboot": flag}),
     "members": flag,
     "deprecateAfterDays": whole_number(1, 3650),
+    # A run lasts three days at most, so what a run or a roll may need is always younger.
+    "prune": section({"enabled": flag, "afterDays": whole_number(7, 3650), "keep": whole_number(1, 1000)}),
 }
 _REPLACED: Mapping[str, Check] = {"noReboot": _no_reboot}
 """Keys that there were, and what is written instead. They are not named among those that are known."""
@@ -478,6 +489,8 @@ def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:
     """Who starts a run may ask more people and mind more gates than the account does, never fewer."""
     wanted, given = below["approval"], policy["approval"]
     mistakes = []
+    if policy["backup"]["prune"] != below["backup"]["prune"]:
+        mistakes.append(say("policy.prune.of_account", settings=settings_name))
     if wanted["required"] and not given["required"]:
         mistakes.append(f"policy.approval.required: {settings_name} asks for approval")
     if given["minApprovals"] < wanted["minApprovals"]:

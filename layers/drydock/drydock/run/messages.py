@@ -173,7 +173,7 @@ def _is_urgent(report: Report) -> bool:
 
 def _may_be_drained(machine: MachineOutcome) -> bool:
     details = machine["details"]
-    return details is not None and details["leftDrained"] and details["powerAfter"] == "running"
+    return details is not None and bool(details["toWorkAgain"]) and details["powerAfter"] == "running"
 
 
 def _power_of(machine: MachineOutcome) -> tuple[str, str]:
@@ -300,9 +300,8 @@ def _images(report: Report) -> Section:
     names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
     rows = [
         say(
-            "image.ended_badly",
+            f"image.ended_badly.{image['moment']}",
             image=image["imageId"],
-            moment=image["moment"],
             machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
             reason=image["reason"],
         )
@@ -400,7 +399,11 @@ def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location,
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
-                *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
+                *(
+                    detail_rows(machine["instanceId"], machine["details"], location, bucket)
+                    if machine["details"]
+                    else []
+                ),
             ],
         )
         for machine in machines[:_MOST_LISTED]

@@ -671,8 +671,8 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
             found.append(_step(say("next.closed", what=end_text(closed_by), advice=advice_for(closed_by))))
         zone = report["timeZone"] or "UTC"
         until = in_zone(from_text(report["startedAt"]) + PLAN_LIVES, zone)
-        resume = ("run", "--resume", run_id, "--minutes", _minutes_given(report))
-        found.append(_step(say("next.resume", until=until), *resume))
+        minutes = _minutes_given(report)
+        found.append(_step(say("next.resume", until=until), "run", "--resume", run_id, "--minutes", minutes))
     if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
         found += [_step(f"{sentence}.") for sentence in report["advice"]]
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])

@@ -10,6 +10,7 @@ from drydock.approval.approvals import Ways
 from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
+from drydock.catalogue.saying import first_of
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
@@ -66,7 +67,6 @@ from drydock.telling.details import Details, describe_work
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
-from drydock.texts import first_of
 from drydock.times import TimeBudget, from_text
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)

@@ -14,6 +14,7 @@ from drydock.errors import (
     error_named,
 )
 from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, StepTime, Work
+from drydock.telling.commands import aws
 from drydock.telling.message import Link, Row, Section, Urgency
 from drydock.telling.text import Location, folder_link
 from drydock.times import from_text, in_zone
@@ -46,7 +47,8 @@ class Details(TypedDict):
     """What is known of the work on one machine. A count of -1 is not known; a list is empty where nothing is known.
 
     `installed` is what was missing before and is proved to be installed. `steps` are in the order in which they began;
-    their times are UTC, and one that was cut short has no end.
+    their times are UTC, and one that was cut short has no end. `toWorkAgain` is the document that lets a machine work
+    again which may be drained still; empty for any other.
     """
 
     operation: str
@@ -66,7 +68,7 @@ class Details(TypedDict):
     failedCommands: list[FailedCommand]
     logKey: str
     notes: list[str]
-    leftDrained: bool
+    toWorkAgain: str
 
 
 def describe_work(work: Work) -> Details:
@@ -91,7 +93,7 @@ def describe_work(work: Work) -> Details:
         "failedCommands": _failed_commands(work),
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
         "notes": list(work.problems),
-        "leftDrained": work.left_drained,
+        "toWorkAgain": work.to_work_again,
     }
 
 
@@ -150,10 +152,12 @@ def image_text(moment: str, image: MadeImage) -> str:
     """`Image after: ami-0123, available, crash-consistent: the machine ran on`"""
     told = say(f"image.state.{image['state']}") if knows(f"image.state.{image['state']}") else image["state"]
     consistency = say("image.crash_consistent") if image["crashConsistent"] else say("image.at_rest")
-    return say("image.of_machine", moment=moment, id=image["imageId"], state=told, consistency=consistency)
+    return say(f"image.of_machine.{moment}", id=image["imageId"], state=told, consistency=consistency)
 
 
-def detail_rows(details: Details, location: Location, bucket: str, *, with_output: bool = False) -> list[Row]:
+def detail_rows(
+    instance_id: str, details: Details, location: Location, bucket: str, *, with_output: bool = False
+) -> list[Row]:
     """What people are told of a machine. Error output only where the policy says so."""
     lines: list[Row] = [say("machine.power", before=details["powerBefore"], after=details["powerAfter"])]
     if details["rebooted"] is not None:
@@ -162,6 +166,9 @@ def detail_rows(details: Details, location: Location, bucket: str, *, with_outpu
     lines += [say("machine.hook", hook=hook, outcome=say(f"hook.{end}")) for hook, end in details["hooks"].items()]
     lines += [image_text(moment, image) for moment, image in details["images"].items()]
     lines += [say("machine.note", note=note) for note in details["notes"]]
+    if document := details["toWorkAgain"]:
+        lines.append(say("drained.again"))
+        lines.append(aws(location, "ssm", "send-command", "--document-name", document, "--instance-ids", instance_id))
     for command in details["failedCommands"]:
         lines += _command(command, location, bucket, with_output=with_output)
     return lines

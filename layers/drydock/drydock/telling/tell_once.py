@@ -16,7 +16,7 @@ from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.telling.envelope import wrap_for_protocols
-from drydock.telling.message import Message, Verbatim
+from drydock.telling.message import Message
 from drydock.times import to_text
 
 _MOST_ATTEMPTS = 3
@@ -35,9 +35,9 @@ class _About:
     resources: Sequence[str]
 
 
-def _with_urgency(attributes: Mapping[str, str], message: Message | Verbatim) -> Mapping[str, str]:
+def _with_urgency(attributes: Mapping[str, str], message: Message) -> Mapping[str, str]:
     """By this a subscription takes only what somebody has to be woken for."""
-    return {**attributes, "urgency": message.urgency} if isinstance(message, Message) else attributes
+    return {**attributes, "urgency": message.urgency}
 
 
 def _mark_key(holder: Holder, cause: str) -> Key:
@@ -75,7 +75,7 @@ def _begin_telling(services: Services, key: Key) -> str | None:
 
 
 def _publish(
-    services: Services, about: _About, message: Message | Verbatim, attributes: Mapping[str, str], topic: str | None
+    services: Services, about: _About, message: Message, attributes: Mapping[str, str], topic: str | None
 ) -> None:
     environment = services.environment
     chosen = topic or _topic_of_settings(services) or environment.topic
@@ -90,9 +90,7 @@ def _publish(
         _publish_to(environment.topic, about, _with_note(message, note), attributes)
 
 
-def _with_note(message: Message | Verbatim, note: str) -> Message | Verbatim:
-    if isinstance(message, Verbatim):
-        return replace(message, text=f"{message.text}\n\n{note}")
+def _with_note(message: Message, note: str) -> Message:
     return replace(message, intro=[*message.intro, note])
 
 
@@ -104,7 +102,7 @@ def _topic_of_settings(services: Services) -> str | None:
         return None
 
 
-def _publish_to(topic: str, about: _About, message: Message | Verbatim, attributes: Mapping[str, str]) -> None:
+def _publish_to(topic: str, about: _About, message: Message, attributes: Mapping[str, str]) -> None:
     wrapped = wrap_for_protocols(
         message,
         thread=about.thread,
@@ -127,7 +125,7 @@ def tell_once(
     services: Services,
     holder: Holder,
     cause: str,
-    message: Message | Verbatim,
+    message: Message,
     attributes: Mapping[str, str],
     topic: str | None = None,
 ) -> None:
@@ -168,7 +166,7 @@ def _tell(
     services: Services,
     key: Key,
     about: _About,
-    message: Message | Verbatim,
+    message: Message,
     attributes: Mapping[str, str],
     topic: str | None,
 ) -> None:

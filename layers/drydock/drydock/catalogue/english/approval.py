@@ -1,13 +1,36 @@
 """Approval: what people are asked, and told of what they said."""
 
 SENTENCES = {
-    "approval.subject": "Drydock: answer until {until:time}: {wanted} {machines:# machine|# machines}, {whose}",
+    # The mail that asks. What it is about comes after the time, since a phone shows no more.
+    "question.subject": "Drydock: answer until {until:time}: {what}, {about}",
+    "question.first.now": "Act now: answer until {until:time} whether Drydock may {what}.",
+    "question.first.tomorrow": "Look by day: answer until {until:time} whether Drydock may {what}.",
+    "question.what": "{wanted} {machines:# machine|# machines}",
+    "question.without": "Without an answer by then nothing is touched, and the run ends.",
+    "asked.by": "Run {run}, asked for by {who}",
+    "asked.window": "maintenance window {name} ({id})",
+    "answer.link": "Look at the plan, and approve or reject it",
+    "answer.approve": "Look at the plan, and approve it:",
+    "answer.reject": "Or reject it:",
+    "answer.approve.aws": "With the AWS CLI alone, approve it:",
+    "answer.reject.aws": "Or reject it, with your reason:",
+    "answer.many": "{needed:number} different people have to approve; one rejection is enough.",
+    "answer.nobody": (
+        "Nobody may approve now: write the approvers' ARNs into the setting {setting}, separated by commas. They can"
+        " then answer:"
+    ),
+    # A decision in a parameter that does not count.
+    "refused.decision": "what {by} decided about run {run} does not count",
+    "refused.written": "Written at {moment:time}",
+    "refused.see": "See how the run stands:",
+    "refused.stop": "End the run that carries the plan out, if it should not go on; machines in work are finished:",
     "page.about": "About this run",
     "page.label.window": "Carried out",
     "page.window": "when window {name} opens, {opens}",
     "page.label.expires": "Expires",
     "page.asked_again": "people are asked again when the window opens",
-    "approval.carried_out": "Too late: run {by} carries out the plan of run {run}. Stop it with: drydock stop {by}",
+    "approval.carried_out": "Too late: run {by} carries out the plan of run {run}.",
+    "approval.stop_it": "Stop it with: {command}",
     # Approve by day, patch by night. Why a window asks anew begins "people are asked now:".
     "ahead.approved": "carries out the plan of run {run}, approved by {by:list} at {moment:time}",
     "ahead.dropped": "{count:# machine|# machines} of the approved plan cannot be touched now: {names:some}",
@@ -46,6 +69,6 @@ SENTENCES = {
     "ahead.expires": "The plan expires {expires:time}. New machines wait for the next one.",
     "link.over": "This link is over",
     "link.report_over": (
-        "It led to the report for {days:# day|# days}. Who has access to the account gets it with drydock report {run}."
+        "It led to the report for {days:# day|# days}. Who has access to the account gets it with: {command}"
     ),
 }

@@ -67,7 +67,7 @@ prove soak: export DRYDOCK_DYNAMODB ?= moto
 prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N tests, N cases, a twentieth of the inputs, no scale)
 	@echo "make prove SEED=$(SEED)$(if $(SAMPLE), SAMPLE=$(SAMPLE))"
 	@$(if $(SAMPLE),DRYDOCK_DRAWN=$(SAMPLE):$(SEED)) $(BIN)/pytest --numprocesses auto -m prove $(if $(SAMPLE),-k 'not test_scale')
-	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),500,10000) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
+	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),500,10000) DRYDOCK_SEED=$(SEED) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
 	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED) $(if $(SAMPLE),--sample $(SAMPLE) --lost $(SAMPLE) --pairs $(SAMPLE))
 
 soak: $(READY) ## The crash matrix alone: everything that can happen to every changing call of every flow, a run each

@@ -17,14 +17,6 @@ NOT_YET_MOVED = {
     "approval/approval_page.py",
     "approval/approvals.py",
     "approval/deciding.py",
-    "group/admission.py",
-    "group/giving_back.py",
-    "group/golden_images.py",
-    "group/member_turns.py",
-    "group/refilling.py",
-    "group/rolling.py",
-    "group/rules.py",
-    "group/surging.py",
     "plan/estimates.py",
     "plan/making.py",
     "plan/plans.py",
@@ -64,8 +56,9 @@ _NOT_OURS = {
     # Values of AWS's documents, and what they say.
     "Uninstall and reinstall",
     "Cannot acquire lock on",
-    # The description of an image, for which EC2 takes ASCII alone.
+    # The descriptions of an image, for which EC2 takes ASCII alone, and of a launch template's version.
     "{} {} patching by {}",
+    "Image of {}, patched by {}",
 }
 
 

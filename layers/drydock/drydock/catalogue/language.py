@@ -17,7 +17,8 @@ class Language:
     - `{count:number}`: a number alone
     - `{moment:time}`, `{moment:day}`, `{moment:clock}`: a time of its own zone, to the minute; its date; its hour
     - `{minutes:span}`: a duration in minutes
-    - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are
+    - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are;
+      `{names:is|are}`: the form that goes with their number
     """
 
     sentences: Mapping[str, str]

@@ -67,6 +67,8 @@ class _Formatter(string.Formatter):
                 return language.span(value)
             case int():
                 return self._count(value, format_spec)
+            case Sequence() if "|" in format_spec:
+                return self._count(len(value), format_spec)
             case Sequence():
                 return first_of(value, MOST_NAMED if format_spec == "some" else 0)
         raise TypeError(f"{value!r} cannot be written into a sentence")

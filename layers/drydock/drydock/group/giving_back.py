@@ -74,7 +74,7 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
     try:
         group = services.autoscaling.group(lease.group_name)
     except GroupNotFoundError:
-        return _release(services, lease, None, ["the group is gone"])
+        return _release(services, lease, None, [say("group.gone")])
     move = _give_members_back(services, lease, group, unreadable)
     if move is not None:
         return move
@@ -90,7 +90,7 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
         *undo_changes(services, lease),
         *describe_departed(lease, group),
         *_still_out(lease, group),
-        *(f"{one} is held in standby, as the policy says" for one in lease.members if _is_out(lease, group, one)),
+        *(say("member.held", machine=one) for one in lease.members if _is_out(lease, group, one)),
     ]
     return _release(services, lease, group, problems)
 
@@ -99,7 +99,7 @@ def _end_untouched(services: Services, lease: Lease) -> GroupMove:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return "wait_for_functions"
     if Hold.of(services, lease.holder, lease.subject).drop(ADMITTING):
-        failure: Failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
+        failure: Failure = {"error": "ABORTED", "cause": say("execution.ended_before")}
         result = Result(lease.subject, lease.holder, lease.started, services.now(), "refused", failure)
         put_result(services.table, result)
     return "release"
@@ -124,7 +124,7 @@ def _stop_members(services: Services, lease: Lease) -> GroupMove | None:
     }
     running = [child for child, found in children.items() if found is not None and found["status"] in OPEN]
     for child in running:
-        services.executions.stop(child, RollStoppedError.__name__, f"the roll {lease.holder.name} is over")
+        services.executions.stop(child, RollStoppedError.__name__, say("roll.over", roll=lease.holder.name))
     now = services.now()
     if now - max(lease.newest_intent_at(), lease.phase_since) < FUNCTION_LIFETIME:
         return "wait_for_functions"
@@ -227,7 +227,7 @@ def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, 
         return found
     child = services.executions.find(_child(services, lease, instance_id))
     if child is None:
-        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": "its execution was never started"}
+        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": say("execution.never_started")}
     return {**found, **describe_end(child)}
 
 
@@ -254,7 +254,7 @@ def _is_out(lease: Lease, group: Group, instance_id: str) -> bool:
 
 def _still_out(lease: Lease, group: Group) -> list[str]:
     return [
-        f"{instance_id} is in standby still and was left there: it does not run"
+        say("member.left_in_standby", machine=instance_id)
         for instance_id in lease.members
         if (member := group.find(instance_id)) is not None
         and member.lifecycle == STANDBY

@@ -91,13 +91,15 @@ class StepTime(TypedDict):
 class MadeImage(TypedDict):
     """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
 
-    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available,
+    `problems` what else went wrong after its machine was released: its tags, or its deprecation date.
     """
 
     imageId: str
     state: str
     crashConsistent: bool
     reason: str
+    problems: list[str]
 
 
 class Sizes(TypedDict):

@@ -353,6 +353,7 @@ def images_of_run(places: Iterable[Place], pending: Iterable[WatchSummary]) -> l
                 "state": "pending",
                 "crashConsistent": watch.is_crash_consistent,
                 "reason": "",
+                "problems": [],
             }
             found.append(_reported(label, image))
     return sorted(found, key=lambda image: (image["instanceId"], image["moment"]))
@@ -373,6 +374,7 @@ def with_images(report: Report, images: Sequence[ReportedImage], places: Iterabl
             "state": image["state"],
             "crashConsistent": image["crashConsistent"],
             "reason": image["reason"],
+            "problems": image["problems"],
         }
     machines: list[MachineOutcome] = [
         {
@@ -386,7 +388,11 @@ def with_images(report: Report, images: Sequence[ReportedImage], places: Iterabl
 
 
 def _with_images(details: Details | None, made: Mapping[str, MadeImage]) -> Details | None:
-    return {**details, "images": {**details["images"], **made}} if details else None
+    if details is None:
+        return None
+    problems = [problem for image in made.values() for problem in image["problems"]]
+    notes = [*details["notes"], *(problem for problem in problems if problem not in details["notes"])]
+    return {**details, "images": {**details["images"], **made}, "notes": notes}
 
 
 def has_pending(images: Iterable[ReportedImage]) -> bool:

@@ -169,3 +169,9 @@ GUID = text(_UUID, "a GUID")
 
 INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
 RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")
+PRINCIPAL = text(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:.{1,400}", "the ARN of a principal")
+
+
+def is_principal(value: object) -> bool:
+    """Whether a value is the ARN of who starts a run, as its input has to name it."""
+    return not PRINCIPAL("", value)

@@ -143,7 +143,7 @@ def test_every_sentence_of_the_catalogue_is_said() -> None:
 
 def test_no_sentence_has_a_command_in_it() -> None:
     """Commands are made by `telling/commands.py`, with stack and Region, and stand on lines of their own."""
-    verbs = "|".join(verb.__name__ for verb in VERBS)
+    verbs = "|".join(VERBS)
     command = re.compile(rf"\b(aws [a-z0-9]+ [a-z]+-[a-z]|drydock ({verbs})\b)")
     written = {
         f"{module}: {text}"

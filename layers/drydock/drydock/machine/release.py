@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
@@ -19,6 +20,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.machine.commands import log_key
+from drydock.machine.draining import describe_drained_by
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import Settlement, describe_left, is_due, need_of, settle_reboots
@@ -73,7 +75,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     reboots = settle_reboots(services, step, lease)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
+    findings = _findings(step, owes_reboot=reboots.owes)
+    drained = describe_drained_by(lease, findings.hooks, power_of(instance))
     problems = [
+        *drained,
         *images.problems,
         *set_final_tags(
             services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=reboots.owes
@@ -87,7 +92,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         power_after=power_of(instance),
         verdict=verdict,
         problems=problems,
-        findings=_findings(step, owes_reboot=reboots.owes),
+        findings=findings,
     )
     result = Result(
         subject=step.subject,
@@ -98,7 +103,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         failure=failure,
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
     )
     left_service = bool(lease.journal.get("leave"))
     history = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from drydock.catalogue.saying import say
@@ -147,12 +148,19 @@ def section(keys: Mapping[str, Check], replaced: Mapping[str, Check] | None = No
             if key in checks:
                 mistakes += checks[key](f"{path}.{key}", element)
             else:
-                mistakes.append(
-                    say("request.unknown_key", path=path, key=spell_out(str(key)[:_MOST]), known=list(keys))
-                )
+                mistakes.append(_unknown(path, spell_out(str(key)[:_MOST]), list(keys)))
         return mistakes
 
     return check
+
+
+def _unknown(path: str, key: str, known: list[str]) -> str:
+    """With what was probably meant, or else all that is known."""
+    near = get_close_matches(key.lower(), {one.lower(): one for one in known}, 1)
+    if near:
+        meant = next(one for one in known if one.lower() == near[0])
+        return say("request.unknown_key.near", path=path, key=key, meant=meant)
+    return say("request.unknown_key", path=path, key=key, known=known)
 
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -163,3 +171,9 @@ GUID = text(_UUID, say("expected.guid"))
 
 INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", say("expected.instance_id"))
 RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", say("expected.run_id"))
+PRINCIPAL = text(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:.{1,400}", say("expected.principal"))
+
+
+def is_principal(value: object) -> bool:
+    """Whether a value is the ARN of who starts a run, as its input has to name it."""
+    return not PRINCIPAL("", value)

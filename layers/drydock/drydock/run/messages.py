@@ -163,11 +163,17 @@ def _bad_verdict(report: Report) -> tuple[Urgency, str]:
 def _is_urgent(report: Report) -> bool:
     """Whether a machine or a group may not serve, or is not as it was found."""
     return any(
-        urgency_of(machine["error"], *_power_of(machine)) == "now" for machine in _with(report, "failed")
+        urgency_of(machine["error"], *_power_of(machine)) == "now" or _may_be_drained(machine)
+        for machine in _with(report, "failed")
     ) or any(
         group["problems"] or (error_named(group["error"]) or DrydockError).is_urgent
         for group in failed_groups(report["groups"])
     )
+
+
+def _may_be_drained(machine: MachineOutcome) -> bool:
+    details = machine["details"]
+    return details is not None and bool(details["toWorkAgain"]) and details["powerAfter"] == "running"
 
 
 def _power_of(machine: MachineOutcome) -> tuple[str, str]:

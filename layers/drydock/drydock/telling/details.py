@@ -92,7 +92,7 @@ def describe_work(work: Work) -> Details:
         "steps": list(work.steps),
         "failedCommands": _failed_commands(work),
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
-        "notes": list(work.problems),
+        "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
         "toWorkAgain": work.to_work_again,
     }
 

@@ -73,6 +73,10 @@ SENTENCES = {
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",
+    "targets.near_miss": "{machine} has the tag {tags:list}",
+    "targets.near_misses": (
+        "nearly targets, and left out, because tags are compared letter for letter: {machines:some}"
+    ),
     # What would make all of it fit.
     "plan.advice.batch": "All would be expected to fit with {count:# member|# members} of a group at once (batch)",
     "plan.advice.concurrency": "All would be expected to fit with {count} at once (maxConcurrency)",
@@ -114,11 +118,6 @@ SENTENCES = {
         "{machine}: is a hybrid node, not an EC2 instance: it cannot be imaged, started or stopped from here"
     ),
     # Warnings.
-    "targets.nearly": "nearly targets, and left out: capitals, small letters and blanks count: {found}",
-    "targets.nearly.more": (
-        "nearly targets, and left out: capitals, small letters and blanks count: {found}; and {more:number} more"
-    ),
-    "targets.near": "{machine} has the tag {tags:list}",
     "system.ended.count": "{ended}: {count:number} of the machines",
     "plan.snapshot_over": (
         "the patch snapshot of run {run} is older than three days: this run begins anew, with patches as they are "

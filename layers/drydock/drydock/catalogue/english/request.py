@@ -17,6 +17,7 @@ SENTENCES = {
     "request.document.many": "{path}: takes {most:number} documents at most, not {count:number}",
     # What is wrong with a value.
     "request.unknown_key": "{path}.{key}: unknown; known are {known:list}",
+    "request.unknown_key.near": "{path}.{key}: unknown; did you mean {meant}?",
     "request.no_list": "{path}: {value} is not a list",
     "request.too_many": "{path}: {count:number} are more than the {most:number} that are possible",
     "request.no_flag": "{path}: {value} is not true or false",

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
+    approval_page,
     aws,
     errors,
     estimates,
@@ -49,6 +50,10 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M}"
 
 
+def _weekday(moment: datetime) -> str:
+    return f"{moment:%a %H:%M}"
+
+
 def _span(minutes: int) -> str:
     hours, rest = divmod(minutes, 60)
     if not hours:
@@ -73,6 +78,7 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        approval_page.SENTENCES,
         run_work.SENTENCES,
         estimates.SENTENCES,
         group_work.SENTENCES,
@@ -97,6 +103,7 @@ ENGLISH = Language(
     time=_time,
     day=_day,
     clock=_clock,
+    weekday=_weekday,
     span=_span,
     listing=_listing,
 )

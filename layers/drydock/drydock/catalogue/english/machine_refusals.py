@@ -16,6 +16,7 @@ SENTENCES = {
     "machine.excluded.why": "{machine}: tag {tag} says: {why}",
     "machine.without_guard_tag": "{machine}: this stack changes only instances with the tag {tag} = true",
     # What it is.
+    "machine.in_state": "{machine}: is {state}",
     "machine.macos": "{machine}: Drydock patches Windows and Linux, not macOS",
     "machine.instance_store": "{machine}: its root device is an instance store: no image, no stop",
     "machine.stopped_spot": "{machine}: only EC2 itself can start a stopped Spot instance",

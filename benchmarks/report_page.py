@@ -27,7 +27,13 @@ _STEPS = (
     *("probeFirst", "scanFirst", "imageBefore", "start", "preInstallHook", "install", "scanAfter"),
     *("healthProbePatching", "installFinish", "postInstallHook", "probeAfter", "imageAfter", "stop"),
 )
-_IMAGE: MadeImage = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
+_IMAGE: MadeImage = {
+    "imageId": "ami-0123456789abcdef0",
+    "state": "available",
+    "crashConsistent": False,
+    "reason": "",
+    "problems": [],
+}
 _LONG = "the installation said <why> & more, at length; " * 40
 
 

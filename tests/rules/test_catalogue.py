@@ -17,27 +17,6 @@ NOT_YET_MOVED = {
     "approval/approval_page.py",
     "approval/approvals.py",
     "approval/deciding.py",
-    "group/admission.py",
-    "group/giving_back.py",
-    "group/golden_images.py",
-    "group/member_turns.py",
-    "group/refilling.py",
-    "group/rolling.py",
-    "group/rules.py",
-    "group/surging.py",
-    "machine/admission.py",
-    "machine/agents.py",
-    "machine/commands.py",
-    "machine/evidence.py",
-    "machine/giving_back.py",
-    "machine/images.py",
-    "machine/operating_systems.py",
-    "machine/ownership.py",
-    "machine/power.py",
-    "machine/reachability.py",
-    "machine/refusal.py",
-    "machine/release.py",
-    "machine/settling.py",
     "plan/estimates.py",
     "plan/making.py",
     "plan/plans.py",
@@ -58,9 +37,7 @@ NOT_YET_MOVED = {
     "run/planning.py",
     "run/running.py",
     "run/summarising.py",
-    "telling/failures.py",
     "telling/tell_once.py",
-    "texts.py",
 }
 """Modules whose sentences still stand in them. Take one out when you have moved its sentences; none comes in."""
 
@@ -75,6 +52,14 @@ _NO_SENTENCE = re.compile(
     r"\bSET |attribute_|:\w+ (AND|OR)|^#?\w+ [=<]|^ADD |REMOVE |^ *(aws|drydock) [a-z]+|\{[a-z-]+:"
 )
 """An expression of DynamoDB, a command, or a style sheet."""
+_NOT_OURS = {
+    # Values of AWS's documents, and what they say.
+    "Uninstall and reinstall",
+    "Cannot acquire lock on",
+    # The descriptions of an image, for which EC2 takes ASCII alone, and of a launch template's version.
+    "{} {} patching by {}",
+    "Image of {}, patched by {}",
+}
 
 
 def _written(node: ast.AST) -> str:
@@ -102,7 +87,9 @@ def _not_read(tree: ast.Module) -> set[int]:
 def sentences_in(tree: ast.Module) -> list[str]:
     skipped = _not_read(tree)
     texts = [_written(node) for node in ast.walk(tree) if id(node) not in skipped]
-    return [text for text in texts if _TWO_WORDS.search(text) and not _NO_SENTENCE.search(text)]
+    return [
+        text for text in texts if _TWO_WORDS.search(text) and not _NO_SENTENCE.search(text) and text not in _NOT_OURS
+    ]
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:
@@ -113,7 +100,9 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
 
 
 def _named(key: ast.AST) -> list[str]:
-    """The sentences that a call may say: one by its key, or all that begin as the key does that is made."""
+    """The sentences that a call may say: by its key, either of two, or all that begin as the key does that is made."""
+    if isinstance(key, ast.IfExp):
+        return [*_named(key.body), *_named(key.orelse)]
     written = _written(key)
     assert written, ast.unparse(key)
     wanted = re.compile("[^.]+".join(map(re.escape, written.split("{}"))))
@@ -171,7 +160,7 @@ def test_every_sentence_of_the_catalogue_is_said() -> None:
 
 def test_no_sentence_has_a_command_in_it() -> None:
     """Commands are made by `telling/commands.py`, with stack and Region, and stand on lines of their own."""
-    verbs = "|".join(verb.__name__ for verb in VERBS)
+    verbs = "|".join(VERBS)
     command = re.compile(rf"\b(aws [a-z0-9]+ [a-z]+-[a-z]|drydock ({verbs})\b)")
     written = {
         f"{module}: {text}"

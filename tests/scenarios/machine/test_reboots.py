@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
+from rehearsal.world.patch_states import parse_patch
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
 WHEN_NEEDED = {"reboot": "WhenNeeded", "backup": {"before": {"take": False}, "after": {"take": False}}}
@@ -252,3 +254,64 @@ def test_a_machine_on_which_nothing_can_be_done_is_left_and_not_called_compliant
     second = scene.results(machine)[1]
     assert (second["outcome"], second["verdict"]) == ("already_compliant", "pending_reboot")
     assert any("would not help" in problem for problem in second["problems"])
+
+
+@pytest.mark.parametrize("reboot", ["WhenNeeded", "Later", "RebootIfNeeded"])
+def test_a_reboot_that_does_not_remove_its_reason_is_named_and_not_made_again_for_it(
+    scene: Scenario, reboot: str
+) -> None:
+    machine = scene.machine(f"in-vain-{reboot.lower()}", missing=(KERNEL,), wrong=("stays_pending_reboot",))
+    policy = {**WHEN_NEEDED, "reboot": reboot}
+    boots = []
+
+    for _ in range(4):
+        scene.patch(machine, policy)
+        boots.append(machine.boots)
+        scene.run_for(5)
+
+    *_, third, fourth = scene.results(machine)
+    assert boots[-3:] == [2, 2, 2] and machine.boots == 2, boots
+    for result in (third, fourth):
+        assert (result["outcome"], result["verdict"]) == ("already_compliant", "pending_reboot")
+        assert any("has not helped" in problem for problem in result["problems"])
+        assert not result["reboot"]["isOwed"]
+    assert "DrydockRebootOwed" not in scene.tags(machine)
+    assert scene.commands(machine, "drydock-Reboot") == (["drydock-Reboot"] if reboot != "RebootIfNeeded" else [])
+
+
+def test_what_is_installed_anew_is_a_new_reason_to_reboot(scene: Scenario) -> None:
+    machine = scene.machine("in-vain-then-new", missing=(KERNEL,), wrong=("stays_pending_reboot",))
+    for _ in range(2):
+        scene.patch(machine, WHEN_NEEDED)
+        scene.run_for(5)
+    assert machine.boots == 2
+    machine.missing = [*machine.pending]
+
+    scene.patch(machine, WHEN_NEEDED)
+
+    assert (machine.boots, scene.results(machine)[-1]["verdict"]) == (3, "pending_reboot")
+
+
+@pytest.mark.parametrize("reboot", ["RebootIfNeeded", "NoReboot"])
+def test_old_code_for_which_the_policy_makes_no_reboot_is_told_and_takes_nobody_out(
+    scene: Scenario, reboot: str
+) -> None:
+    machine = scene.machine(f"by-hand-{reboot.lower()}", missing=())
+    machine.software.install([parse_patch(LIBRARY, "Linux", date(2026, 1, 1))])
+
+    execution = scene.start(machine, {**WHEN_NEEDED, "reboot": reboot})
+    scene.settle()
+
+    result = scene.result(machine)
+    assert (result["outcome"], result["verdict"]) == ("already_compliant", "pending_reboot")
+    assert any("policy.reboot" in problem and "openssl" in problem for problem in result["problems"])
+    assert "Install Patches" not in scene.states(execution) and machine.boots == 1
+
+
+def test_whose_policy_calls_a_pending_reboot_a_failure_is_not_left_with_one(scene: Scenario) -> None:
+    machine = scene.machine("by-hand-failing", missing=())
+    machine.software.install([parse_patch(LIBRARY, "Linux", date(2026, 1, 1))])
+
+    execution = scene.patch(machine, {**WHEN_NEEDED, "reboot": "NoReboot", "failOn": ["pending_reboot"]})
+
+    assert (execution.status, execution.error) == ("FAILED", "RebootPendingError")

@@ -170,7 +170,7 @@ GROUPED = {"Tags": [{"Key": "Patch Group", "Value": "web"}]}
         ({"failed": 1}, {}, GROUPED, False),
         ({"rejected": 1}, {}, GROUPED, False),
         ({"pending_reboot": 1}, {}, GROUPED, False),
-        ({}, {"reboot": "needed", "rebootReasons": []}, GROUPED, False),
+        ({}, {"reboot": "needed", "rebootReasons": ["the policy makes none"]}, GROUPED, True),
         ({}, {}, {"Tags": [{"Key": "Patch Group", "Value": "other"}]}, False),
         ({}, {}, {"Tags": []}, False),
         ({"operation": "Install"}, {}, GROUPED, False),

@@ -207,6 +207,24 @@ def count_approvals(run: Run, approvers: Sequence[str], auth: Literal["IAM", "LI
     return len(approving - {starter})
 
 
+def open_approval(run: Run, now: datetime) -> Approval | None:
+    """What people may decide about a run now; None where nothing is asked, or no more."""
+    if run.carried_out_by or run.plan is None or run.closed is not None:
+        return None
+    approval = approval_of(run)
+    if approval is None and run.outcome == "planned" and run.plan.is_approval_needed:
+        approval = _approval_of_plan_only(run)
+    if approval is None or not approval.is_open(now) or (approval.token and run.is_ended):
+        return None
+    return approval
+
+
+def waits_for(run: Run, approval: Approval, arn: str, approvers: Sequence[str]) -> bool:
+    """Whether an open approval waits for this principal: an approver who neither started the run nor has decided."""
+    asked = may_approve(arn, approvers) and person_of(arn) not in {one.person for one in approval.decisions}
+    return asked and not (run.started_by and person_of(run.started_by) == person_of(arn))
+
+
 def decisions_parameter(stack: str, run_id: str) -> str:
     """The parameter in which people write what they decide, with nothing but the AWS CLI."""
     return f"/{stack}/decisions/{run_id}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drydock.catalogue.saying import one_line, say
+from drydock.catalogue.saying import first_of, one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.showing import missing_text, what_is_different, what_is_planned
@@ -15,7 +15,6 @@ from drydock.records.runs import Run
 from drydock.telling.commands import aws, drydock
 from drydock.telling.message import Command, Link, Message, Row, Section, place, steps, where
 from drydock.telling.text import Location, machine_text, subject_line
-from drydock.texts import first_of
 from drydock.times import find_zone, from_text, in_zone
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20

@@ -100,8 +100,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
-    waits = "" if move == "wait_for_commands" else f"{move.replace('_', ' ')}: "
-    return Pass(move, f"{waits}{situation.settlement}", may_install=bool(situation.settlement.unproved))
+    hindrance = str(situation.settlement) if move == "wait_for_commands" else say(f"hindrance.{move}")
+    return Pass(move, hindrance, may_install=bool(situation.settlement.unproved))
 
 
 def _look(services: Services, lease: Lease) -> MachineSituation:
@@ -177,9 +177,9 @@ def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "ref
 def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     status = str(execution["status"])
     return {
         "error": str(execution.get("error") or status),
-        "cause": readable_cause(str(execution.get("cause") or f"the execution ended as {status}")),
+        "cause": readable_cause(str(execution.get("cause") or say("execution.ended", status=status))),
     }

@@ -133,6 +133,8 @@ def _failed(
     if work and is_unwell(error, work.verdict):
         return "now", say("machine.patched_and_unwell", machine=machine)
     urgency, what = urgency_of(error, power_before, power), end_text(error)
+    if work and work.to_work_again and power == "running":
+        return "now", say("machine.may_be_drained", machine=machine, what=what)
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
     return urgency, say("machine.was", machine=machine, what=what)
@@ -154,7 +156,7 @@ def failed_image_message(watch: ImageWatch, location: Location) -> Message:
         intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
         zone=location.time_zone,
         facts=[
-            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            say(f"image.ended_badly.{watch.moment}", image=watch.image_id, machine=machine, reason=watch.reason),
             place(location),
         ],
         sections=[

@@ -238,6 +238,32 @@ def _steps_of_agents(policy: Policy) -> Iterator[tuple[str, Figure]]:
     yield "probe after", COMMAND
 
 
+_OF_INTENTS: Mapping[str, Figure] = {
+    "image": IMAGE,
+    "start": START,
+    "probe": COMMAND,
+    "scan": SCAN,
+    "installFinish": REBOOT,
+    "install": INSTALL,
+    "update": AGENT_UPDATE,
+    "healthProbe": COMMAND,
+    "stop": STOP,
+    "standby": STANDBY,
+    "exit": IN_SERVICE,
+    "surge": SURGE,
+    "removeSurge": REMOVE_SURGE,
+}
+"""How long the work of an intent takes (`records.intents`), by how its name begins; the longest one counts."""
+
+
+def expected_of_step(intent: str, platform: str) -> int:
+    """How many seconds the work of an intent is expected to take; 0 where nobody says."""
+    if intent.endswith("Hook"):
+        return _step(intent, HOOK, platform)["seconds"]
+    known = [name for name in _OF_INTENTS if intent.startswith(name)]
+    return _step(intent, _OF_INTENTS[max(known, key=len)], platform)["seconds"] if known else 0
+
+
 def steps_before_roll(policy: Policy, platform: str) -> list[PlannedStep]:
     """What a roll does once before its first batch. A Scan takes nobody out of service, so it needs no room."""
     if policy["operation"] == "Scan":

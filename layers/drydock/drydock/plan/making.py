@@ -133,7 +133,7 @@ class Facts:
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
-    """Warnings about machines that are nearly meant."""
+    """Machines that are nearly meant, a sentence each."""
     missing_patches: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
     """How many patches each machine misses, and when that was found, by instance id, where it is known."""
     documents: Mapping[str, PinnedDocument] = field(default_factory=dict)
@@ -195,7 +195,7 @@ def make_plan(facts: Facts) -> Plan:
         ),
         "warnings": [
             *(frame.window.warnings if frame.window else ()),
-            *facts.near_misses,
+            *([say("targets.near_misses", machines=facts.near_misses)] if facts.near_misses else ()),
             *_warn_of_ended_systems(facts),
             *_warn_of_reboots(facts, candidates),
             *snapshot.warnings,

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 from drydock.aws.calls import in_chunks
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
+from drydock.catalogue.saying import first_of
 from drydock.documents import PinnedDocument
 from drydock.errors import (
     DrydockError,
@@ -48,7 +49,6 @@ from drydock.request.checking import brief
 from drydock.request.policy import Policy
 from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
-from drydock.texts import first_of
 from drydock.times import to_text
 
 ORDER_TAG = "DrydockOrder"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
 from drydock.plan.targets import Target, check_targets
-from drydock.request.checking import GUID, RUN_ID, Check, brief, flag, join_mistakes, one_of, section, text
+from drydock.request.checking import GUID, PRINCIPAL, RUN_ID, Check, brief, flag, join_mistakes, one_of, section, text
 from drydock.request.policy import OPERATIONS, Policy, effective_policy, require_no_mistakes
 
 Source = Literal["targets", "window", "plan", "resume"]
@@ -42,7 +42,7 @@ _check_input = section(
         "planOnly": flag,
         "snapshotId": GUID,
         "follows": RUN_ID,
-        "startedBy": text(r"arn:[^:]+:(iam|sts)::[0-9]{12}:.{1,400}", "the ARN of a principal"),
+        "startedBy": PRINCIPAL,
     }
 )
 

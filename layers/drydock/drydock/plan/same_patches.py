@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from drydock.catalogue.saying import first_of
 from drydock.plan.plans import Candidate, DraftWave, Plan, PlannedMachine
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
-from drydock.texts import first_of
 
 Kind = tuple[str, str]
 """Patch group, empty for none, and platform."""

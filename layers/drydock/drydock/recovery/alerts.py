@@ -349,6 +349,9 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
     if not event["day"] and not was_told(services, holder, "outcome"):
         # How the execution ended is told first, and may say this as well. The next pass comes back to it.
         return
+    cause = f"notGivenBack{event['day'] or ''}"
+    if was_told(services, holder, cause):
+        return
     location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
         message = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
@@ -365,4 +368,4 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
             location=location,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
-    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", message, attributes)
+    tell_once(services, holder, cause, message, attributes)

@@ -121,7 +121,9 @@ def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str,
         with working_with():
             return give_back_one()
     except UnreadableItemError as error:
-        alert_unreadable(services, key, str(error))
+        # It may have stumbled over another item than the one that it was about.
+        at = Key(pk=error.key[0], sk=error.key[1]) if error.key else key
+        alert_unreadable(services, at, str(error))
     return {"move": "unreadable"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from drydock.times import from_text
@@ -146,10 +147,18 @@ def section(keys: Mapping[str, Check], replaced: Mapping[str, Check] | None = No
             if key in checks:
                 mistakes += checks[key](f"{path}.{key}", element)
             else:
-                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
+                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; {_meant(str(key)[:_MOST], list(keys))}")
         return mistakes
 
     return check
+
+
+def _meant(key: str, known: list[str]) -> str:
+    """What was probably meant, or else all that is known."""
+    near = get_close_matches(key.lower(), {one.lower(): one for one in known}, 1)
+    if near:
+        return f"did you mean {next(one for one in known if one.lower() == near[0])}?"
+    return f"known are {', '.join(known)}"
 
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -160,3 +169,9 @@ GUID = text(_UUID, "a GUID")
 
 INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
 RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")
+PRINCIPAL = text(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:.{1,400}", "the ARN of a principal")
+
+
+def is_principal(value: object) -> bool:
+    """Whether a value is the ARN of who starts a run, as its input has to name it."""
+    return not PRINCIPAL("", value)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, cast, get_args
 
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import InvalidPolicyError
 from drydock.request.checking import (
     Check,
@@ -22,7 +22,6 @@ from drydock.request.checking import (
     whole_number,
 )
 from drydock.request.documents import DOCUMENT_NAME
-from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"

@@ -10,6 +10,7 @@ from typing import Any
 from drydock.approval.approvals import Ways
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
 from drydock.log import logger
 from drydock.records.holder import Holder
@@ -68,7 +69,7 @@ def _end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
 
 def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     error, cause = end_of_execution(execution)
     return {"error": error, "cause": cause or "somebody stopped its execution"}
 

@@ -174,11 +174,17 @@ def _bad_verdict(report: Report) -> tuple[Urgency, str]:
 def _is_urgent(report: Report) -> bool:
     """Whether a machine or a group may not serve, or is not as it was found."""
     return any(
-        urgency_of(machine["error"], *_power_of(machine)) == "now" for machine in _with(report, "failed")
+        urgency_of(machine["error"], *_power_of(machine)) == "now" or _may_be_drained(machine)
+        for machine in _with(report, "failed")
     ) or any(
         group["problems"] or (error_named(group["error"]) or DrydockError).is_urgent
         for group in failed_groups(report["groups"])
     )
+
+
+def _may_be_drained(machine: MachineOutcome) -> bool:
+    details = machine["details"]
+    return details is not None and bool(details["toWorkAgain"]) and details["powerAfter"] == "running"
 
 
 def _power_of(machine: MachineOutcome) -> tuple[str, str]:
@@ -305,9 +311,8 @@ def _images(report: Report) -> Section:
     names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
     rows = [
         say(
-            "image.ended_badly",
+            f"image.ended_badly.{image['moment']}",
             image=image["imageId"],
-            moment=image["moment"],
             machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
             reason=image["reason"],
         )

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from drydock.approval.approvals import Ways, approvers_parameter
 from drydock.approval.approvers import can_be_many, person_of, read_approvers
 from drydock.aws.services import Services
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotFoundError
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
-from drydock.texts import first_of
 from drydock.times import find_zone, for_people, from_text
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")

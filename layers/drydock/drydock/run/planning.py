@@ -341,7 +341,7 @@ def _look_up(planning: _Planning, policy: Policy, earlier: Earlier | None, since
         stack=services.environment.stack,
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
-        near_misses=[] if resumed else gathering.find_near_misses(groups, found),
+        near_misses=[] if resumed else found.near_misses,
         missing_patches=_find_missing_patches(services, policy, instances),
         documents=_pin_documents(services, policy),
     )

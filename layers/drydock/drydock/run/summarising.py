@@ -10,6 +10,7 @@ from drydock.approval.approvals import Ways
 from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
+from drydock.catalogue.saying import first_of
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
@@ -44,6 +45,7 @@ from drydock.records.runs import (
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
+from drydock.request.checking import is_principal
 from drydock.request.policy import ON_EVIDENCE
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
@@ -65,7 +67,6 @@ from drydock.telling.details import Details, describe_work
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
-from drydock.texts import first_of
 from drydock.times import TimeBudget, from_text
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)
@@ -360,7 +361,7 @@ def finish_report(services: Services, run: Run) -> None:
 def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
     """Whether the command line has answered whoever started the run: it shows a plan, and what is refused at once."""
     # Whoever gives something else than the identity that the command gives is not the command.
-    if not report["asked"]["startedBy"].startswith("arn:") or report["asked"]["window"]:
+    if not is_principal(report["asked"]["startedBy"]) or report["asked"]["window"]:
         return False
     return end.outcome == "planned" or (end.outcome == "refused" and end.at - run.started < _COMMAND_LOOKS)
 

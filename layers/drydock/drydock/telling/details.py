@@ -92,7 +92,7 @@ def describe_work(work: Work) -> Details:
         "steps": list(work.steps),
         "failedCommands": _failed_commands(work),
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
-        "notes": list(work.problems),
+        "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
         "toWorkAgain": work.to_work_again,
     }
 
@@ -152,7 +152,7 @@ def image_text(moment: str, image: MadeImage) -> str:
     """`Image after: ami-0123, available, crash-consistent: the machine ran on`"""
     told = say(f"image.state.{image['state']}") if knows(f"image.state.{image['state']}") else image["state"]
     consistency = say("image.crash_consistent") if image["crashConsistent"] else say("image.at_rest")
-    return say("image.of_machine", moment=moment, id=image["imageId"], state=told, consistency=consistency)
+    return say(f"image.of_machine.{moment}", id=image["imageId"], state=told, consistency=consistency)
 
 
 def detail_rows(

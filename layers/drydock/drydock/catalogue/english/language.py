@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
     aws,
     errors,
     group,
+    group_work,
     machine,
+    machine_commands,
+    machine_refusals,
+    machine_work,
     plans,
     pruning,
     reboots,
@@ -35,7 +39,7 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _day(moment: datetime) -> str:
+def _day(moment: date) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
@@ -50,9 +54,8 @@ def _span(minutes: int) -> str:
     return f"{hours:,} h {rest} min" if rest else f"{hours:,} h"
 
 
-def _listing(names: Sequence[str], most: int) -> str:
-    more = len(names) - most if most else 0
-    return f"{', '.join(names[:most])} and {more:,} more" if more > 0 else ", ".join(names)
+def _listing(names: Sequence[str], more: int) -> str:
+    return f"{', '.join(names)} and {more:,} more" if more > 0 else ", ".join(names)
 
 
 def _all(*parts: dict[str, str]) -> dict[str, str]:
@@ -68,6 +71,10 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        group_work.SENTENCES,
+        machine_work.SENTENCES,
+        machine_commands.SENTENCES,
+        machine_refusals.SENTENCES,
         aws.SENTENCES,
         records.SENTENCES,
         errors.SENTENCES,

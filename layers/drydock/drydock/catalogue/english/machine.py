@@ -3,6 +3,7 @@
 SENTENCES = {
     # What happened to it: half a sentence, for subject and first line.
     "machine.was": "{machine}: {what}",
+    "machine.may_be_drained": "{machine} may be drained still; {what}",
     "machine.patched": "{machine} was patched",
     "machine.patched.noted": "{machine} was patched, with something to look at",
     "machine.patched.but": "{machine} was patched; {verdict}",

@@ -73,6 +73,10 @@ SENTENCES = {
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",
+    "targets.near_miss": "{machine} has the tag {tags:list}",
+    "targets.near_misses": (
+        "nearly targets, and left out, because tags are compared letter for letter: {machines:some}"
+    ),
     # What would make all of it fit.
     "plan.advice.batch": "All would be expected to fit with {count:# member|# members} of a group at once (batch)",
     "plan.advice.concurrency": "All would be expected to fit with {count} at once (maxConcurrency)",

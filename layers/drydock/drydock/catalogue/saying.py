@@ -60,7 +60,8 @@ class _Formatter(string.Formatter):
         language = self._language
         match value:
             case datetime():
-                return {"day": language.day, "clock": language.clock}.get(format_spec, language.time)(value)
+                ways = {"day": language.day, "clock": language.clock, "weekday": language.weekday}
+                return ways.get(format_spec, language.time)(value)
             case date():
                 return language.day(value)
             case bool() | str():

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
+    approval_page,
     aws,
     errors,
     estimates,
@@ -23,6 +24,7 @@ from drydock.catalogue.english import (
     report_page,
     request,
     run,
+    run_work,
     shared,
 )
 from drydock.catalogue.language import Language
@@ -46,6 +48,10 @@ def _day(moment: date) -> str:
 
 def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M}"
+
+
+def _weekday(moment: datetime) -> str:
+    return f"{moment:%a %H:%M}"
 
 
 def _span(minutes: int) -> str:
@@ -72,6 +78,8 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        approval_page.SENTENCES,
+        run_work.SENTENCES,
         estimates.SENTENCES,
         group_work.SENTENCES,
         machine_work.SENTENCES,
@@ -95,6 +103,7 @@ ENGLISH = Language(
     time=_time,
     day=_day,
     clock=_clock,
+    weekday=_weekday,
     span=_span,
     listing=_listing,
 )

@@ -17,7 +17,6 @@ SENTENCES = {
     "plan.label.different": "Different now",
     "plan.line": "{heading}: {said}",
     # What the plan says of its machines, wave by wave.
-    "machines": "{count:# machine|# machines}",
     "plan.wave": "Wave {number:number} of {of:number}: {count:# machine|# machines}",
     "plan.wave.canary": "Wave {number:number} of {of:number}, the canary: {count:# machine|# machines}",
     "plan.roll": "group {group}, {count:# member|# members} in one roll",

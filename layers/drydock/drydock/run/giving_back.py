@@ -18,6 +18,7 @@ from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.records.reading import Unreadable, working_with
 from drydock.records.runs import (
     Run,
+    RunSummary,
     close_run,
     find_run,
     open_run,
@@ -127,6 +128,8 @@ class Swept:
     """What a sweep has handed over, and what it could not read."""
 
     done: Mapping[str, int]
+    open: Sequence[RunSummary]
+    """The runs that have not ended."""
     unreadable: Sequence[Unreadable]
 
 
@@ -141,6 +144,7 @@ def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
     hand_over(function("summarise_run"), [{"runId": run.run_id} for run in (*untold, *unfinished.read)], budget)
     return Swept(
         done={"deadRuns": len(dead), "untoldRuns": len(untold), "unfinishedReports": len(unfinished.read)},
+        open=open_.read,
         unreadable=[*open_.unreadable, *over.unreadable, *unfinished.unreadable],
     )
 

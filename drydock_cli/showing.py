@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from drydock.approval.messages import guessed_text
+from drydock.approval.messages import predicted_text
 from drydock.plan.estimates import breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside, count_planned, members_of
 from drydock.plan.showing import what_is_different, what_is_planned
@@ -122,7 +122,7 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
     if not plan["machines"]:
         return
     if plan.get("predictedEnd"):
-        predicted = f"Predicted end {terminal.at_text(plan['predictedEnd'])}{guessed_text(plan)}"
+        predicted = f"Predicted end {predicted_text(plan, terminal.at_text(plan['predictedEnd']))}"
         terminal.say_wrapped(predicted, later="  ")
     if plan.get("end"):
         last = plan.get("lastAdmission")

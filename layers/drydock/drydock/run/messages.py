@@ -85,15 +85,18 @@ def _label(report: Report) -> str:
     return say("run.about.window", window=name) if name else say("run.about.run", run=report["runId"])
 
 
-def _verb(report: Report) -> str:
-    return say(f"done.{report['asked']['operation'] or 'Install'}")
+def _operation(report: Report) -> str:
+    return report["asked"]["operation"] or "Install"
 
 
-def _number(count: int, of: int, what: str) -> str:
-    """`2 of 12 machines failed`, `all 12 machines patched`, `the only machine failed`"""
+def _number(count: int, of: int, became: str) -> str:
+    """`2 of 12 machines failed`, `all 12 machines patched`, `the only machine failed`
+
+    `became` is failed or not_attempted; of those that are done, the operation.
+    """
     if count == of:
-        return say("run.machines.only", what=what) if of == 1 else say("run.machines.all", total=of, what=what)
-    return say("run.machines", count=count, total=of, what=what)
+        return say(f"run.only.{became}") if of == 1 else say(f"run.all.{became}", total=of)
+    return say(f"run.some.{became}", count=count, total=of)
 
 
 def _verdict(report: Report) -> tuple[Urgency, str]:
@@ -104,13 +107,13 @@ def _verdict(report: Report) -> tuple[Urgency, str]:
     counts, total = report["counts"], len(report["machines"])
     left = say("run.more.not_attempted", count=counts["not_attempted"])
     if outcome == "late":
-        what = _number(counts["succeeded"], total, _verb(report))
+        what = _number(counts["succeeded"], total, _operation(report))
         what = say("run.also", what=what, more=left) if counts["not_attempted"] else what
         return "tomorrow", say("run.also", what=what, more=say("run.late", minutes=report["minutesAfterEnd"]))
     if outcome == "incomplete" and not counts["not_attempted"]:
-        return "tomorrow", say("run.none_done", total=total, done=_verb(report))
+        return "tomorrow", say(f"run.none_done.{_operation(report)}", total=total)
     if outcome == "incomplete":
-        what = _number(counts["not_attempted"], total, say("run.part.not_attempted"))
+        what = _number(counts["not_attempted"], total, "not_attempted")
         return "tomorrow", say("run.none_failed", what=what)
     if outcome == "planned":
         return "nothing", say("run.planned", total=total)
@@ -118,7 +121,7 @@ def _verdict(report: Report) -> tuple[Urgency, str]:
         return _good_verdict(report)
     if outcome == "nothing_to_do":
         unmanaged = any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
-        return ("tomorrow" if unmanaged else "nothing"), say("run.nothing_to_do", done=_verb(report))
+        return ("tomorrow" if unmanaged else "nothing"), say(f"run.nothing_to_do.{_operation(report)}")
     return ("nothing" if outcome == "rejected" else "tomorrow"), say(f"untouched.{outcome}")
 
 
@@ -128,14 +131,12 @@ def _good_verdict(report: Report) -> tuple[Urgency, str]:
     if report["asked"]["operation"] == "Scan":
         if lacking:
             return "tomorrow", say("run.missing", count=len(lacking), total=total)
-        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
         is_known = all(machine["details"] and machine["details"]["missingAfter"] == 0 for machine in report["machines"])
         if is_known:
-            return "nothing", say("run.nothing_missing", machines=machines)
+            return "nothing", _nothing_missing(total)
     if compliant == total:
-        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
-        return "nothing", say("run.nothing_missing", machines=machines)
-    what = _number(counts["succeeded"], total, _verb(report))
+        return "nothing", _nothing_missing(total)
+    what = _number(counts["succeeded"], total, _operation(report))
     if total != counts["succeeded"] + compliant:
         what = say("run.none_failed", what=what)
     if compliant:
@@ -150,13 +151,17 @@ def _good_verdict(report: Report) -> tuple[Urgency, str]:
     return "nothing", what
 
 
+def _nothing_missing(total: int) -> str:
+    return say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
+
+
 def _bad_verdict(report: Report) -> tuple[Urgency, str]:
     counts, total, unwell = report["counts"], len(report["machines"]), _unwell(report)
     parts = []
     if unwell:
         parts.append(say("run.unwell", count=len(unwell)))
     if counts["failed"] > len(unwell):
-        parts.append(_number(counts["failed"] - len(unwell), total, say("run.part.failed")))
+        parts.append(_number(counts["failed"] - len(unwell), total, "failed"))
     groups = failed_groups(report["groups"])
     if groups:
         parts.append(say("run.groups", count=len(groups)))
@@ -273,7 +278,7 @@ def _done(report: Report, location: Location) -> Section:
         say(
             "summary.part",
             count=count,
-            what=_verb(report) if outcome == "succeeded" else say(f"outcome.{outcome}"),
+            what=say(f"done.{_operation(report)}") if outcome == "succeeded" else say(f"outcome.{outcome}"),
         )
         for outcome, count in counts.items()
         if count
@@ -481,20 +486,14 @@ def _approval(report: Report, location: Location) -> Section:
     rows: list[Row] = []
     for given in approval["decisions"]:
         who = given["name"] or given["by"] or say("approval.somebody")
-        decision, reason = say(f"decision.{given['decision']}"), cut(given["reason"], CAUSE_IN_MAIL)
+        reason = cut(given["reason"], CAUSE_IN_MAIL)
+        kind = "approved" if given["decision"] in ("approve", "approved") else "rejected"
         if given["at"]:
             moment = in_zone(from_text(given["at"]), location.time_zone)
-            rows.append(
-                say("approval.decided.reason", decision=decision, who=who, moment=moment, reason=reason)
-                if reason
-                else say("approval.decided", decision=decision, who=who, moment=moment)
-            )
+            decided = say(f"given.{kind}", who=who, moment=moment)
         else:
-            rows.append(
-                say("approval.undated.reason", decision=decision, who=who, reason=reason)
-                if reason
-                else say("approval.undated", decision=decision, who=who)
-            )
+            decided = say(f"given.{kind}.undated", who=who)
+        rows.append(say("approval.why", decided=decided, reason=reason) if reason else decided)
     if not rows and approval["until"]:
         rows = [say("approval.nobody", until=in_zone(from_text(approval["until"]), location.time_zone))]
     return Section(say("heading.approval"), _first(rows))

@@ -28,5 +28,5 @@ SENTENCES = {
     "object.missing": "s3://{bucket}/{key}: there is no such object, or it may not be read",
     "table.refused": "table {table}: {reason}",
     "table.not_written": "table {table}: {count:# item was|# items were} not written",
-    "table.transaction_cancelled": "transaction cancelled: {message}",
+    "table.transaction_cancelled": "a transaction of the table was cancelled: {message}",
 }

@@ -102,7 +102,8 @@ SENTENCES = {
     "state.member": "It is a member of group {group}: the message about the roll says where it goes.",
     # Of a run that it is part of.
     "run.goes_on": (
-        "The run goes on: {failed:# machine has|# machines have} failed, and {allowed:#|#} may before no other begins."
+        "The run goes on: {failed:# machine has|# machines have} failed, and {allowed:number} may before no other "
+        "begins."
     ),
     "run.takes_no_more": "The run takes no further machine: {reason}",
     "run.over": "The run is over: {failed:# machine|# machines} failed.",

@@ -12,7 +12,7 @@ SENTENCES = {
     "run.over_already": "{subject}: run {run} is over",
     "run.not_let_in": "{subject}: run {run} has not let this execution in",
     # What its tags say.
-    "machine.excluded": "{machine}: tag {tag} says: no reason",
+    "machine.excluded": "{machine}: tag {tag} excludes it, and gives no reason",
     "machine.excluded.why": "{machine}: tag {tag} says: {why}",
     "machine.without_guard_tag": "{machine}: this stack changes only instances with the tag {tag} = true",
     # What it is.

@@ -73,10 +73,6 @@ SENTENCES = {
     "page.approval": "Approval",
     "page.approval.asked": "Asked {at:time}; an answer was possible until {until:time}.",
     "page.approval.nobody": "Nobody answered in time.",
-    "page.approval.decided": "{decision} by {who}, {at:time}",
-    "page.approval.why": "{decided}: {reason}",
-    "page.decision.approved": "Approved",
-    "page.decision.rejected": "Rejected",
     "page.cost": "Cost",
     "page.cost.own": (
         "Drydock itself: about {dollars} US dollars for {count:# machine|# machines}, by the benchmark's count of state"

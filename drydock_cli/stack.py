@@ -28,8 +28,9 @@ from drydock.approval.approvals import approvers_parameter, decisions_parameter
 from drydock.approval.approvers import read_approvers
 from drydock.aws.calls import error_code, error_text, in_chunks
 from drydock.aws.table import LOOKUP_INDEX, MONTH_INDEX, SCHEMA, Item, Key, Table, from_wire
-from drydock.errors import NewerSchemaError
+from drydock.errors import NewerSchemaError, UnreadableItemError
 from drydock.records.holder import Holder
+from drydock.records.leases import Lease, lease_key, read_lease
 from drydock.records.runs import (
     AWAITING_APPROVAL,
     KEPT_MONTHS,
@@ -39,6 +40,7 @@ from drydock.records.runs import (
     report_page_key,
     run_key,
 )
+from drydock.subject import Subject
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
@@ -305,6 +307,14 @@ class Stack:
                     items[item["pk"]] = item
                 asked = answer.get("UnprocessedKeys")
         return items
+
+    def read_leases(self, subjects: Sequence[Subject]) -> list[Lease]:
+        """The leases of these machines and groups, of those that have one that can be read."""
+        found = []
+        for item in self.read_items([lease_key(subject) for subject in subjects]).values():
+            with suppress(UnreadableItemError):
+                found.append(read_lease(item))
+        return found
 
     def _keys_of_runs(self, older_than: str | None, most: int = 0) -> Iterator[Key]:
         """The keys of the runs of a year, the newest first. `most` is how many are probably wanted; 0 for all."""

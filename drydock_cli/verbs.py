@@ -119,6 +119,7 @@ def run(
     plan: _Plan = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show what happens until the run ends.")] = False,
     interval: _Interval = _INTERVAL,
+    yes: _Yes = False,
     stack: _Stack = None,
     profile: _Profile = None,
     region: _Region = None,
@@ -133,7 +134,7 @@ def run(
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
-    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan)
+    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan, is_sure=yes)
     _carry_out(
         context,
         account,

@@ -42,8 +42,8 @@ _LINES_OF_EVENTS = 4
 _MOST_MISSED = 5
 """So many looks in a row may fail for a reason that passes."""
 _MOST_LOOKS_FOR_A_NEW_RUN = 20
-_SUMMARY_COMES_WITHIN = 5 * timedelta(minutes=2)
-"""Five sweeps. After the end of an execution that died, once none of its machines is in work."""
+FIVE_SWEEPS = 5 * timedelta(minutes=2)
+"""So long after the end of an execution that died all that it held is given back, and its run is summarised."""
 _PHASES = {PLANNING: "planning", AWAITING_APPROVAL: "waiting for approval", CARRYING_OUT: "carrying out"}
 
 
@@ -161,9 +161,9 @@ class Watcher:
         self._seen_dead = self._seen_dead or now
         died: datetime = (view.execution or {}).get("stopDate") or self._seen_dead
         if view.in_work:
-            return now > died + RESTORE_LIMIT + _SUMMARY_COMES_WITHIN
+            return now > died + RESTORE_LIMIT + FIVE_SWEEPS
         ends = [read_time(machine.get("endedAt")) for machine in view.items.machines.values()]
-        return now > max([died, *filter(None, ends)]) + _SUMMARY_COMES_WITHIN
+        return now > max([died, *filter(None, ends)]) + FIVE_SWEEPS
 
     def _look(self) -> View:
         items = self._stack.read_run(self._run_id)

@@ -92,8 +92,8 @@ class KnownStack(Stack):
         self.asked.append("sts:GetCallerIdentity")
         return OPERATOR
 
-    def _client(self, service: str) -> Any:
-        return Recorder(super()._client(service), self.asked)
+    def client(self, service: str) -> Any:
+        return Recorder(super().client(service), self.asked)
 
 
 def drydock(

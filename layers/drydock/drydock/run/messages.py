@@ -16,7 +16,15 @@ from drydock.run.reports import Report, failed_images
 from drydock.run.standing import InWork, Standing
 from drydock.subject import Group
 from drydock.telling.commands import aws, drydock
-from drydock.telling.details import detail_rows, end_text, is_unwell, urgency_of, verdict_text, work_text
+from drydock.telling.details import (
+    detail_rows,
+    end_text,
+    is_unwell,
+    repeats_output,
+    urgency_of,
+    verdict_text,
+    work_text,
+)
 from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
 from drydock.telling.text import (
     CAUSE_IN_MAIL,
@@ -57,8 +65,8 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
         facts=[*_asked(report), place(location), *_course(report, location)],
         sections=[
             _done(report, location),
-            _detailed("unwell", unwell, location, bucket),
-            _detailed("failed", failed, location, bucket),
+            _detailed("unwell", unwell, report, location, bucket),
+            _detailed("failed", failed, report, location, bucket),
             _groups(report),
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
@@ -403,15 +411,19 @@ def _groups(report: Report) -> Section:
     return Section(say("heading.groups", count=len(rows)), _first(rows))
 
 
-def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
+def _detailed(
+    kind: str, machines: Sequence[MachineOutcome], report: Report, location: Location, bucket: str
+) -> Section:
     """The first machines with all that is known of each."""
+    policy = report["asked"]["policy"]
+    with_output = isinstance(policy, Mapping) and repeats_output(policy)
     rows: list[Row] = [
         Section(
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
                 *(
-                    detail_rows(machine["instanceId"], machine["details"], location, bucket)
+                    detail_rows(machine["instanceId"], machine["details"], location, bucket, with_output=with_output)
                     if machine["details"]
                     else []
                 ),

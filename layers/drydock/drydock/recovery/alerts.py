@@ -147,7 +147,7 @@ def _tell_end(
         return
     lease, unread = _find_own_lease(services, holder, subject)
     if result is None and lease is not None and _is_being_released(services, lease):
-        raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
+        raise ServiceUnavailableError(say("release.at_work", subject=subject.key))
     failure, ended = _failure_and_end(services, detail, result)
     # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
     is_news = result is not None and result.given_back and bool(result.work and result.work.to_work_again)
@@ -301,7 +301,7 @@ def _failure_and_end(
     if result is not None and result.failure:
         return result.failure, result.ended
     if detail is None:
-        return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, services.now()
+        return {"error": "UNKNOWN", "cause": say("execution.ended_silently")}, services.now()
     stopped = detail.get("stopDate")
     ended = datetime.fromtimestamp(stopped / 1000, UTC) if stopped else services.now()
     error, cause = end_of_execution(detail)

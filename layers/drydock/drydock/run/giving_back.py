@@ -71,7 +71,7 @@ def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
     if execution is None:
         return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     error, cause = end_of_execution(execution)
-    return {"error": error, "cause": cause or "somebody stopped its execution"}
+    return {"error": error, "cause": cause or say("execution.stopped")}
 
 
 def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _stop_children(services: Services, run: Run) -> int:
             logger.info("left to the next pass", executions=len(at_work) - number)
             break
         services.executions.stop(
-            child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
+            child_of(services, run, subject), RunStoppedError.__name__, say("execution.run_over", run=run.run_id)
         )
     return len(at_work)
 

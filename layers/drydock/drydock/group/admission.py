@@ -69,10 +69,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         if refused is not None:
             raise refused
         if len(planned) > MOST_MEMBERS:
-            raise GroupTooLargeError(
-                f"{group.name}: {len(planned)} of its members are to be patched, and one roll takes {MOST_MEMBERS}: "
-                "name some of them in only"
-            )
+            raise GroupTooLargeError(say("group.too_large", group=group.name, count=len(planned), most=MOST_MEMBERS))
         journal = {
             "name": "",
             "runId": request.run_id,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drydock.catalogue.saying import one_line
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.judging import policy_mistakes
 from drydock_cli.problems import CommandError
@@ -47,4 +48,9 @@ def _with_lines(name: str, text: str, mistakes: Sequence[str]) -> list[str]:
     except UnreadableTextError:
         # JSON that is no YAML: a key of more than a thousand characters, or a colon in another line than its key.
         return [f"{name}: {mistake}" for mistake in mistakes]
+    # A mistake names a key as it may stand in a line.
+    source.lines = {
+        tuple(one_line(part) if isinstance(part, str) else part for part in path): line
+        for path, line in source.lines.items()
+    }
     return [source.at(path_of(mistake)[1:], mistake) for mistake in mistakes]

@@ -70,7 +70,7 @@ def _begin_telling(services: Services, key: Key) -> str | None:
         found = refused.found or {}
         if found.get("told") or found.get("attempts", 0) >= _MOST_ATTEMPTS:
             return None
-        raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
+        raise ServiceUnavailableError(say("telling.others", item=f"{key['pk']} {key['sk']}")) from refused
     return begun
 
 

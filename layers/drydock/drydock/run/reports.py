@@ -32,6 +32,7 @@ from drydock.records.history import OwedReboot
 from drydock.records.image_watches import WatchSummary
 from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
+from drydock.request.checking import brief, is_principal
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -534,8 +535,13 @@ def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
         "policy": first("policy") or {},
         "follows": _brief(first("follows")),
         "resumes": _brief(first("resumes") or given.get("resume")),
-        "startedBy": _brief(first("startedBy")),
+        "startedBy": _who(first("startedBy")),
     }
+
+
+def _who(given: object) -> str:
+    """Who has started the run; what is no principal's ARN in quotes, so that nobody takes it for one."""
+    return _brief(given if not given or is_principal(given) else brief(given))
 
 
 def _brief(value: object) -> str:

@@ -36,6 +36,7 @@ DECIDED_BY = {
     "a roll failed": ending(a_roll_failed=True),
     "ended early": ending(error="States.Timeout"),
     "back late": ending(SOME_LEFT, is_late=True),
+    "nothing is left of the targets": ending(NONE, is_left_to_people=True),
     "no machine was there": ending(NONE),
     "only planned": ending(LEFT, is_plan_only=True),
     "none was done": ending({"busy": 3}),

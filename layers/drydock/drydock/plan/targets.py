@@ -13,7 +13,7 @@ from drydock.catalogue.saying import say
 from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
 from drydock.machine.ownership import Membership
 from drydock.plan.near_misses import find_near_tag, spellings
-from drydock.request.checking import Check, brief, list_of, text
+from drydock.request.checking import Check, brief, list_of, spell_out, text
 from drydock.tags import GROUP_TAG
 
 INSTANCE_IDS = "InstanceIds"
@@ -27,19 +27,18 @@ MOST_TARGETS, MOST_VALUES = 5, 50
 
 
 _GONE = ("shutting-down", "terminated")
-_KNOWN = f"{TAG}<key>, {TAG_KEY}, {INSTANCE_IDS}, {GROUP_NAME}, {GROUP_TYPES}"
+_KEYS = ("key", "values")
+_KNOWN = (f"{TAG}<key>", TAG_KEY, INSTANCE_IDS, GROUP_NAME, GROUP_TYPES)
 
-_instance_id = text(
-    r"m?i-[0-9a-f]{17}|i-[0-9a-f]{8}", "an instance id such as i-0123456789abcdef0 (or of a hybrid node, mi-…)"
-)
-_tag_key = text(r"(?s).{1,128}", "a tag key (1 to 128 characters)")
-_tag_value = text(r"(?s).{0,256}", "a tag value (up to 256 characters)")
+_instance_id = text(r"m?i-[0-9a-f]{17}|i-[0-9a-f]{8}", say("expected.target_id"))
+_tag_key = text(r"(?s).{1,128}", say("expected.tag_key"))
+_tag_value = text(r"(?s).{0,256}", say("expected.tag_value"))
 _group = text(
     r"([a-zA-Z0-9_.\-]{1,300}|[a-zA-Z0-9_.\-]{1,150}/[a-z0-9]{26})"
     r"|arn:aws[a-z\-]*:resource-groups:[a-z0-9\-]+:[0-9]{12}:group/[a-zA-Z0-9_.\-/]{1,300}",
-    "the name or ARN of a resource group",
+    say("expected.resource_group"),
 )
-_resource_type = text(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+", "a resource type such as AWS::EC2::Instance")
+_resource_type = text(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+", say("expected.resource_type"))
 
 
 class Target(TypedDict):
@@ -77,33 +76,35 @@ def leave_out(instance_id: str, name: str, why: DrydockError) -> LeftOut:
 def check_targets(path: str, value: Any) -> list[str]:
     """The mistakes in a list of targets, each one sentence that names its path."""
     if not isinstance(value, list):
-        return [f"{path}: {brief(value)} is not a list"]
+        return [say("request.no_list", path=path, value=brief(value))]
     if not 1 <= len(value) <= MOST_TARGETS:
-        return [f"{path}: needs 1 to {MOST_TARGETS} targets, not {len(value)}"]
+        return [say("targets.number", path=path, most=MOST_TARGETS, count=len(value))]
     mistakes = [mistake for index, target in enumerate(value) for mistake in _check_target(f"{path}[{index}]", target)]
     keys = [target.get("key") for target in value if isinstance(target, Mapping)]
     if GROUP_TYPES in keys and GROUP_NAME not in keys:
-        mistakes.append(f"{path}: {GROUP_TYPES} needs {GROUP_NAME} beside it")
+        mistakes.append(say("targets.types_need_group", path=path, types=GROUP_TYPES, group=GROUP_NAME))
     return mistakes
 
 
 def _check_target(path: str, target: Any) -> list[str]:
     if not isinstance(target, Mapping):
-        return [f"{path}: {brief(target)} is not an object"]
+        return [say("request.no_object", path=path, value=brief(target))]
     mistakes = [
-        f"{path}.{str(key)[:100]}: unknown; known are key, values" for key in target if key not in ("key", "values")
+        say("request.unknown_key", path=path, key=spell_out(str(key)[:100]), known=_KEYS)
+        for key in target
+        if key not in _KEYS
     ]
-    mistakes += [f"{path}.{key}: is required" for key in ("key", "values") if key not in target]
+    mistakes += [say("request.required", path=f"{path}.{key}") for key in _KEYS if key not in target]
     of_value = _check_of(target["key"]) if "key" in target else None
     if "key" in target:
         if of_value is None:
-            mistakes.append(f"{path}.key: {brief(target['key'])} is not one of {_KNOWN}")
+            mistakes.append(say("targets.unknown_key", path=path, value=brief(target["key"]), known=_KNOWN))
         elif str(target["key"]).startswith(TAG):
             mistakes += _tag_key(f"{path}.key", str(target["key"]).removeprefix(TAG))
     if "values" in target:
         mistakes += list_of(of_value or (lambda path, value: []), MOST_VALUES)(f"{path}.values", target["values"])
         if target["values"] == []:
-            mistakes.append(f"{path}.values: needs at least one value")
+            mistakes.append(say("targets.no_value", path=path))
     return mistakes
 
 
@@ -153,10 +154,8 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
 
 def _why_unknown(instance_id: str) -> DrydockError:
     if instance_id.startswith("mi-"):
-        return InstanceNotPatchableError(
-            f"{instance_id}: is a hybrid node, not an EC2 instance: it cannot be imaged, started or stopped from here"
-        )
-    return InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        return InstanceNotPatchableError(say("targets.hybrid", machine=instance_id))
+    return InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
 
 def _wanted_ids(resource_groups: ResourceGroups, targets: Sequence[Target]) -> set[str] | None:

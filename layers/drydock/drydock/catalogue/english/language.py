@@ -7,8 +7,10 @@ from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
+    approval_page,
     aws,
     errors,
+    estimates,
     group,
     group_work,
     machine,
@@ -22,6 +24,7 @@ from drydock.catalogue.english import (
     report_page,
     request,
     run,
+    run_work,
     shared,
 )
 from drydock.catalogue.language import Language
@@ -55,6 +58,10 @@ def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M}{_offset(moment)}"
 
 
+def _weekday(moment: datetime) -> str:
+    return f"{moment:%a %H:%M}"
+
+
 def _span(minutes: int) -> str:
     hours, rest = divmod(minutes, 60)
     if not hours:
@@ -79,6 +86,9 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        approval_page.SENTENCES,
+        run_work.SENTENCES,
+        estimates.SENTENCES,
         group_work.SENTENCES,
         machine_work.SENTENCES,
         machine_commands.SENTENCES,
@@ -101,6 +111,7 @@ ENGLISH = Language(
     time=_time,
     day=_day,
     clock=_clock,
+    weekday=_weekday,
     span=_span,
     listing=_listing,
 )

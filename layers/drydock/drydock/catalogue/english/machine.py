@@ -73,6 +73,7 @@ SENTENCES = {
     "machine.failed_now": "Failed to install: {patches:some}",
     "machine.missing_found": "Missing, worst first: {patches:some}",
     "machine.installed": "Installed: {patches:some}",
+    "machine.no_longer_missing": "No longer missing: {patches:some}",
     "machine.count_unknown": "an unknown number",
     "machine.hook": "Hook {hook}: {outcome}",
     "hook.ran": "ran",

@@ -244,6 +244,10 @@ def memberships_of(autoscaling: AutoScaling, instances: Iterable[Instance]) -> d
     # Members of warm pools are shown nowhere else.
     lifecycles |= autoscaling.lifecycles(named.keys() - lifecycles.keys())
     return {
-        instance_id: Membership(lifecycles.get(instance_id, ""), groups[name].tags if name in groups else {})
+        instance_id: Membership(
+            lifecycles.get(instance_id, ""),
+            groups[name].tags if name in groups else {},
+            is_weighted=name in groups and groups[name].counts_by_weight,
+        )
         for instance_id, name in named.items()
     }

@@ -350,7 +350,7 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         },
         patches_before=before,
         patches_after=after,
-        installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
+        installed=verified.get("installed") or [],
         agent_before=_agent_version(data.get("probeBefore") or data.get("probeAtFirst")),
         agent_after=_agent_version(data.get("probeAfter")),
         agents=verified.get("agents") or [],
@@ -358,13 +358,6 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         commands=_ended_commands(step),
         policy=step.policy,
     )
-
-
-def _installed(before: PatchCounts | None, after: PatchCounts | None) -> list[str]:
-    """The patches that were missing before, and neither are missing nor failed now."""
-    if before is None or after is None:
-        return []
-    return sorted(set(before["missingPatches"]) - set(after["missingPatches"]) - set(after["failedPatches"]))
 
 
 def _agent_version(probe: Mapping[str, Any] | None) -> str:

@@ -146,7 +146,7 @@ class Findings:
     """None where they were not counted."""
     patches_after: PatchCounts | None
     installed: Sequence[str]
-    """The patches that were missing before, and neither are missing nor failed now."""
+    """The patches that were missing before, are neither missing nor failed now, and are listed as installed."""
     agent_before: str
     """The version of the SSM Agent; empty where it is not known."""
     agent_after: str

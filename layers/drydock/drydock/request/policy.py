@@ -150,6 +150,15 @@ class ApprovalPolicy(TypedDict):
     ahead: int
 
 
+class MessagePolicy(TypedDict):
+    """What is repeated in messages of what machines print, secrets masked: nothing, or the last lines of error output.
+
+    Never of hooks and health probes: those are somebody's own, and what they print stays in the log bucket.
+    """
+
+    errorOutput: Literal["none", "lastLines"]
+
+
 class RefreshPolicy(TypedDict):
     """Whether a roll gives the group's launch template the image of a member, and may make that its default."""
 
@@ -174,6 +183,7 @@ class Policy(TypedDict):
     deadlines: DeadlinePolicy
     failOn: list[str]
     notify: Literal["each", "failures", "summary"]
+    messages: MessagePolicy
     deadlineMinutes: int
     maxConcurrency: str | int
     maxErrors: str | int
@@ -226,6 +236,7 @@ DEFAULTS: Policy = {
     },
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
+    "messages": {"errorOutput": "none"},
     "deadlineMinutes": 0,
     "maxConcurrency": "1",
     "maxErrors": "0",
@@ -345,6 +356,7 @@ _check_policy = section(
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of(*(verdict for verdict in get_args(Verdict) if verdict not in _NO_FAILURES))),
         "notify": one_of("each", "failures", "summary"),
+        "messages": section({"errorOutput": one_of("none", "lastLines")}),
         "deadlineMinutes": whole_number(0, MOST_DEADLINE_MINUTES),
         "maxConcurrency": _at_least_one,
         "maxErrors": _at_least_none,

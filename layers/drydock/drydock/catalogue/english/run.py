@@ -37,6 +37,11 @@ SENTENCES = {
     "run.nothing_to_do.Install": "no machine was there to be patched",
     "run.nothing_to_do.Scan": "no machine was there to be scanned",
     "run.nothing_to_do.UpdateAgents": "no machine was there to be brought up to date",
+    "run.all_left_out.Install": "{total:the only machine is|all # machines are} left out, and none was patched",
+    "run.all_left_out.Scan": "{total:the only machine is|all # machines are} left out, and none was scanned",
+    "run.all_left_out.UpdateAgents": (
+        "{total:the only machine is|all # machines are} left out, and none was brought up to date"
+    ),
     "untouched.rejected": "the run was rejected and nothing was touched",
     "untouched.not_answered": "the run was not approved in time and nothing was touched",
     "untouched.refused": "the run was refused and nothing was touched",
@@ -66,10 +71,15 @@ SENTENCES = {
     "run.window_end": "The window ended {end:time}",
     "run.deadline_end": "It had to end by {end:time}",
     "run.inside_window": "Inside the window: yes (until {end:time})",
-    "run.inside_window.spare": "Inside the window: yes, with {minutes:span} to spare (until {end:time})",
+    "run.inside_window.spare": (
+        "Inside the window: yes, all was back by {back:clock}, with {minutes:span} to spare (until {end:time})"
+    ),
     "run.outside_window": "Inside the window: no, {minutes:span} late (until {end:time})",
     "run.inside_deadline": "Inside the time it was given: yes (until {end:time})",
-    "run.inside_deadline.spare": "Inside the time it was given: yes, with {minutes:span} to spare (until {end:time})",
+    "run.inside_deadline.spare": (
+        "Inside the time it was given: yes, all was back by {back:clock}, with {minutes:span} to spare"
+        " (until {end:time})"
+    ),
     "run.outside_deadline": "Inside the time it was given: no, {minutes:span} late (until {end:time})",
     # Sections.
     "heading.done": "Done",
@@ -164,7 +174,7 @@ SENTENCES = {
         "Take up what is left: the same patches until {until:day}, later a new canary. Or leave it to the next window,"
         " which takes these machines first."
     ),
-    "next.unmanaged": "{count:# machine|# machines} cannot be reached by Systems Manager. {advice}",
+    "next.left_out": "{what}. {advice}",
     "next.none_patched": "No machine was patched at all: see why, and change targets or tags if that is not meant.",
     "next.verdict": "{count:# machine|# machines}: {verdict}. {advice}",
     "next.busy": "Busy machines were in the hands of another execution: see what that one did, or run again.",

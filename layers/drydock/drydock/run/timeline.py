@@ -222,8 +222,9 @@ def _draw_mark(mark: _Mark, lane: int, scale: _Scale, report: Report, height: in
     )
     where = scale.at(mark.moment)
     line = element("line", x1=where, x2=where, y1=y - 9, y2=height, class_=mark.kind)
+    # Below the name, through which they would go.
     more = [
-        element("line", x1=scale.at(one), x2=scale.at(one), y1=y - 9, y2=height, class_=mark.kind) for one in mark.again
+        element("line", x1=scale.at(one), x2=scale.at(one), y1=y + 3, y2=height, class_=mark.kind) for one in mark.again
     ]
     return [label] if is_beyond else [line, *more, label]
 

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
+.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture schemas smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -84,6 +84,9 @@ bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded 
 	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
+
+schemas: $(READY) ## Write the schemas of what --json prints, and docs/shapes.md
+	@$(BIN)/python -m tools.schemas
 
 fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
 	@$(BIN)/python tools/fidelity.py $(SMOKE)

@@ -81,7 +81,10 @@ class _Facts:
 
     @property
     def problems(self) -> str:
-        return " ".join(problem for result in self.results for problem in result.get("problems", []))
+        """All that Drydock says went wrong with the machine or its images."""
+        said = [problem for result in self.results for problem in result.get("problems", [])]
+        images = [image for result in self.results for image in result.get("images", {}).values()]
+        return " ".join([*said, *(problem for image in images for problem in image["problems"])])
 
     @property
     def images(self) -> list[Image]:

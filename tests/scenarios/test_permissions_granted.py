@@ -141,6 +141,7 @@ def record() -> Record:
         scene.settle()
         _run_in_every_way(scene)
         _run_from_windows(scene)
+        _run_past_its_end(scene)
         _ask(scene)
         _stop_roll_at_once(scene)
         _stop_runs(scene)
@@ -405,6 +406,12 @@ def _roll(scene: Scenario, name: str, policy: Mapping[str, Any] = {}, /, *, memb
     scene.fleet.add_group(name, machines, **{"min": members, "max": members + 1, "target_group": name, **settings})
     given = {"groupName": name, "policy": {**QUICKLY, "minHealthy": 0, **policy}}
     return scene.account.start_execution("RollGroup", given, name)
+
+
+def _run_past_its_end(scene: RunScenario) -> None:
+    """The machine installs for much longer than anybody expected."""
+    scene.machines("overrun", 1, durations=Durations(install=3_000))
+    scene.run("overrun", {**QUICKLY, "deadlineMinutes": 45})
 
 
 def _stop_roll_at_once(scene: Scenario) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from moto.dynamodb.exceptions import ResourceNotFoundException
@@ -35,7 +35,7 @@ LARGEST_ITEM = 400 * 1024
 LARGEST_PAGE = 1 << 20
 """Bytes that a query or a scan reads at most."""
 LARGEST_TRANSACTION = 100
-LARGEST_BATCH = 25
+LARGEST_BATCH, LARGEST_READING = 25, 100
 
 _NOT_HELD = "The conditional request failed"
 _NO_TEXT = "The AttributeValue for a key attribute cannot contain an empty string value."
@@ -58,6 +58,7 @@ class DynamoDB:
             "Scan": self.scan,
             "TransactWriteItems": self.transact_write_items,
             "BatchWriteItem": self.batch_write_item,
+            "BatchGetItem": self.batch_get_item,
         }
 
     def find_answer(self, service: str, operation: str) -> Answer | None:
@@ -137,8 +138,23 @@ class DynamoDB:
             write.carry_out()
         return {"UnprocessedItems": {}}
 
+    def batch_get_item(self, parameters: Parameters) -> dict[str, Any]:
+        _know("BatchGetItem", parameters, "RequestItems")
+        asked = parameters["RequestItems"]
+        if sum(len(given["Keys"]) for given in asked.values()) > LARGEST_READING:
+            raise refuse("Too many items requested for the BatchGetItem call")
+        answers: dict[str, list[Attributes]] = {}
+        for name, given in asked.items():
+            _know("BatchGetItem", given, "Keys", "ConsistentRead")
+            items = self._find(name)
+            keys = [_read_key(items, key) for key in given["Keys"]]
+            if len(set(keys)) < len(keys):
+                raise refuse("Provided list of item keys contains duplicates")
+            answers[name] = [found.copy() for key in keys if (found := items.find(key)) is not None]
+        return {"Responses": answers, "UnprocessedKeys": {}}
+
     def query(self, parameters: Parameters) -> dict[str, Any]:
-        _know("Query", parameters, "IndexName", "KeyConditionExpression", "ScanIndexForward", *_READING)
+        _know("Query", parameters, "IndexName", "KeyConditionExpression", "ScanIndexForward", "Limit", *_READING)
         items = self._items(parameters)
         index = _read_index(items, parameters)
         condition = parse_key_condition(parameters["KeyConditionExpression"])
@@ -508,16 +524,19 @@ def _answer_page(
     names: Mapping[str, str] = parameters.get("ExpressionAttributeNames") or {}
     values = take_all(parameters.get("ExpressionAttributeValues") or {}) if filtered else {}
     read: list[Version] = []
-    size, more = 0, {}
-    for _, version in found:
-        size += version.size
-        if size > LARGEST_PAGE and read:
+    # Where so many were read, nobody has looked whether there are more:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+    size, more, most = 0, {}, parameters.get("Limit", 0)
+    for _, version in chain(found, [(None, None)]):
+        size += version.size if version else 0
+        if (version and size > LARGEST_PAGE and read) or (most and len(read) == most):
             last = read[-1].attributes
             more = {
                 "LastEvaluatedKey": give({name: last[name] for name in (*items.keys, *(index.keys if index else ()))})
             }
             break
-        read.append(version)
+        if version:
+            read.append(version)
     kept = [one for one in read if filtered is None or filtered.holds(one.attributes, names, values)]
     answered = [_project(one, wanted, parameters) for one in kept]
     return {"Items": answered, "Count": len(kept), "ScannedCount": len(read), **more}

@@ -114,7 +114,7 @@ def test_a_version_is_made_only_where_it_differs_in_the_image_and_nobody_else_la
 def hold_group(world: World, **members: Mapping[str, Any]) -> Lease:
     """A roll holds the group, and these members had their turn."""
     assert hold_as(world.table, ROLL, WEB, world.clock()).take(START) is None
-    hold_as(world.table, ROLL, WEB, world.clock()).activate({}, "suspend")
+    hold_as(world.table, ROLL, WEB, world.clock()).activate({"runId": ""}, "suspend")
     return replace(lease_of(world), members=members)
 
 

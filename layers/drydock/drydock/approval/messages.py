@@ -41,11 +41,6 @@ class Question(Message):
         return say(f"question.first.{self.urgency}", until=in_zone(self.until, self.zone), what=self.what)
 
 
-def count_text(count: int) -> str:
-    """`1 machine`, `1,200 machines`"""
-    return say("machines", count=count)
-
-
 def who_asks(plan: Plan, started_by: str) -> str:
     """Who started the run: a person, or the maintenance window; empty when nobody is known."""
     window = plan["window"]

@@ -448,3 +448,19 @@ class Ssm:
             for patch in told
         ]
         return sorted(patches, key=lambda patch: SEVERITIES.index(patch.severity))
+
+    def list_installed(self, instance_id: str, names: Sequence[str]) -> list[str]:
+        """Which of these patches are listed as installed, in whatever way: also those that wait for a reboot.
+
+        Names are compared with KBId, as Windows and Linux have them; what has none is not found.
+        """
+        found = pages(
+            self._client.describe_instance_patches,
+            InstanceId=instance_id,
+            Filters=[
+                {"Key": "State", "Values": ["Installed", "InstalledOther", "InstalledPendingReboot"]},
+                {"Key": "KBId", "Values": list(names)},
+            ],
+            MaxResults=_PAGE_OF_PATCHES,
+        )
+        return sorted({str(patch["KBId"]) for page in found for patch in page["Patches"]} & set(names))

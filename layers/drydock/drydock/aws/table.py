@@ -18,7 +18,8 @@ SCHEMA = 1
 """Of everything that is stored: items, plans and reports."""
 LOOKUP_INDEX = "lookup"
 AWAITED_INDEX = "awaited"
-"""Each index is named after its only key."""
+MONTH_INDEX = "month"
+"""Each index is named after its key; that of months is sorted by `startedAt`."""
 
 Item = dict[str, Any]
 Write = Mapping[str, Any]
@@ -87,9 +88,10 @@ def from_wire(item: Mapping[str, Any]) -> Item:
 class Table:
     """One DynamoDB table. Items go in and out as plain values; each carries the schema it was written with."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, dynamodb: Any = None) -> None:
+        """Without a client of DynamoDB, with the function's own."""
         self.name = name
-        self._client = client("dynamodb")
+        self._client = dynamodb or client("dynamodb")
 
     def get(self, key: Key) -> Item | None:
         """The item with this key as it is now (a consistent read), or None.

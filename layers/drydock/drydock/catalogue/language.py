@@ -15,7 +15,8 @@ class Language:
 
     - `{count:# machine|# machines}`: a number, `#`, and the form that goes with it; `{count:is|are}` the form alone
     - `{count:number}`: a number alone
-    - `{moment:time}`, `{moment:day}`, `{moment:clock}`: a time of its own zone, to the minute; its date; its hour
+    - `{moment:time}`, `{moment:day}`, `{moment:clock}`, `{moment:weekday}`: a time of its own zone, to the minute; its
+      date; its hour; its day of the week and hour
     - `{minutes:span}`: a duration in minutes
     - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are;
       `{names:is|are}`: the form that goes with their number
@@ -28,6 +29,7 @@ class Language:
     time: Callable[[datetime], str]
     day: Callable[[date], str]
     clock: Callable[[datetime], str]
+    weekday: Callable[[datetime], str]
     span: Callable[[int], str]
     listing: Callable[[Sequence[str], int], str]
     """Names, and how many more there are that are not named."""

@@ -23,7 +23,9 @@ def say(key: str, /, **values: Value) -> str:
     Texts of others, such as a Name tag, end no line. Raises KeyError for a sentence or value that is not there:
     tests/rules/test_catalogue.py holds every call against the catalogue.
     """
-    return _Formatter(ENGLISH).vformat(ENGLISH.sentences[key], (), values)
+    sentence = ENGLISH.sentences[key]
+    # Plans of ten thousand machines name as many steps.
+    return _Formatter(ENGLISH).vformat(sentence, (), values) if "{" in sentence else sentence
 
 
 def knows(key: str) -> bool:
@@ -58,7 +60,8 @@ class _Formatter(string.Formatter):
         language = self._language
         match value:
             case datetime():
-                return {"day": language.day, "clock": language.clock}.get(format_spec, language.time)(value)
+                ways = {"day": language.day, "clock": language.clock, "weekday": language.weekday}
+                return ways.get(format_spec, language.time)(value)
             case date():
                 return language.day(value)
             case bool() | str():

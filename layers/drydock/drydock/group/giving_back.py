@@ -6,7 +6,7 @@ then the group is as it was. The lease stays until all is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from drydock.aws.ec2 import state_of
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
-from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError
+from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError, UnreadableItemError
 from drydock.group.member_moves import Move, decide_move
 from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed, lacks_refill, note_refill, wanted_with
@@ -68,15 +68,19 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
     hindrance = _stop_members(services, lease)
     if hindrance is not None:
         return hindrance
-    if _members_held(services, lease):
+    held, unreadable = _members_held(services, lease)
+    if held:
         return "wait_for_members"
     try:
         group = services.autoscaling.group(lease.group_name)
     except GroupNotFoundError:
         return _release(services, lease, None, [say("group.gone")])
-    move = _give_members_back(services, lease, group)
+    move = _give_members_back(services, lease, group, unreadable)
     if move is not None:
         return move
+    if unreadable:
+        # Whether they are in work is not known: they stay as they are, and so does what the group needs for them.
+        raise next(iter(unreadable.values()))
     may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
     next_move, staying = give_surge_back(services, lease, group, may_wait)
     if next_move is not None:
@@ -130,17 +134,27 @@ def _stop_members(services: Services, lease: Lease) -> GroupMove | None:
     return "wait_for_functions" if is_unseen else None
 
 
-def _members_held(services: Services, lease: Lease) -> bool:
-    """Whether an execution of this roll still holds a member: by what the members' leases say now."""
-    unreleased = [Instance(one) for one, found in lease.members.items() if found.get("outcome") != "succeeded"]
-    return any(
-        held is not None and held.holder.execution == _child(services, lease, member.id)
-        for member in unreleased
-        for held in [find_lease(services.table, member)]
-    )
+def _members_held(services: Services, lease: Lease) -> tuple[bool, Mapping[str, UnreadableItemError]]:
+    """Whether an execution of this roll still holds a member, by what the members' leases say now.
+
+    And the members whose leases cannot be read, each with why.
+    """
+    unreadable: dict[str, UnreadableItemError] = {}
+    is_held = False
+    for instance_id, found in lease.members.items():
+        if found.get("outcome") == "succeeded":
+            continue
+        member = Instance(instance_id)
+        try:
+            held = find_lease(services.table, member)
+        except UnreadableItemError as error:
+            unreadable[instance_id] = error
+        else:
+            is_held = is_held or (held is not None and held.holder.execution == _child(services, lease, member.id))
+    return is_held, unreadable
 
 
-def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupMove | None:
+def _give_members_back(services: Services, lease: Lease, group: Group, left_alone: Container[str]) -> GroupMove | None:
     """Let the members that Drydock put into standby leave it, and wait until they serve. None when all do.
 
     One that cannot leave hinders no other: what hindered the first is raised when the others are done.
@@ -148,6 +162,8 @@ def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupM
     hindrance: DrydockError | None = None
     moves: list[GroupMove] = []
     for instance_id in lease.members:
+        if instance_id in left_alone:
+            continue
         try:
             move = _give_member_back(services, lease, group, instance_id)
         except DrydockError as error:

@@ -65,7 +65,7 @@ from drydock.records.runs import Run, child_execution, child_name, find_place, f
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import Forecast, look_at_run, look_outside
-from drydock.run.running import NEVER_STARTED, end_of_child, parts_of_members
+from drydock.run.running import end_of_child, never_started, parts_of_members
 from drydock.telling.failures import readable_failure
 from drydock.times import from_text, to_text
 
@@ -421,7 +421,7 @@ def _replace(services: Services, turn: MemberTurn, lease: Lease, group: Group) -
 def _end_of_work(services: Services, step: Step, turn: MemberTurn) -> Mapping[str, Any]:
     execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
-    was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
+    was_never_started = (ended["outcome"], ended["error"]) == (never_started()["outcome"], never_started()["error"])
     if was_never_started and failure is not None:
         # It did not come into standby, or its execution could not be started: the next would fare no better.
         return {"outcome": outcome_of_failure(failure["error"]), "verdict": "", **failure}

@@ -12,6 +12,7 @@ from drydock.aws.services import Services
 from drydock.aws.ssm import ListedPatch, PatchState
 from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
+    AwsCallFailedError,
     DrydockError,
     Failure,
     ImageRebootUnprovedError,
@@ -24,6 +25,7 @@ from drydock.errors import (
     RebootPendingError,
     VerdictUnknownError,
 )
+from drydock.log import logger
 from drydock.machine.operating_systems import describe_end
 from drydock.machine.reboots import describe_pending, describe_refused, is_due, need_of, would_reboot
 from drydock.records.results import PatchCounts
@@ -243,11 +245,29 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     return [say("patches.rejected", patches=names)]
 
 
+def find_installed(services: Services, step: Step, counts: PatchCounts) -> list[str]:
+    """Which of the patches that were missing are known to be installed: listed so, and neither missing nor failed.
+
+    A patch that another has replaced meanwhile is no longer missing, and was not installed. Windows Update lists
+    nothing as installed. Where AWS refuses the list, or more is missing than is named, nothing is known.
+    """
+    before = step.data.get("patchesBefore") or NOTHING_KNOWN
+    wanted = sorted({*before["missingPatches"]} - {*counts["missingPatches"], *counts["failedPatches"]})
+    is_listed = step.policy["operation"] == "Install" and step.policy["document"] == RUN_PATCH_BASELINE
+    if not wanted or not is_listed or counts["missing"] > len(counts["missingPatches"]):
+        return []
+    try:
+        return services.ssm.list_installed(step.instance_id, wanted)
+    except AwsCallFailedError as error:
+        logger.warning("what is installed cannot be listed", instance=step.instance_id, reason=str(error))
+        return []
+
+
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     """Judge the machine by its last scan, its boots and its agent.
 
-    Returns verdict, failure (error and cause, or None), counts, whether it rebooted, and notes: what people should know
-    besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
+    Returns verdict, failure (error and cause, or None), counts, what is known to be installed, whether it rebooted, and
+    notes: what people should know besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
     """
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
@@ -281,6 +301,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         "failure": failure_of(verdict, step.policy["failOn"], counts, notes, installs),
         "notes": notes,
         "patches": counts,
+        "installed": find_installed(services, step, counts) if fresh else [],
         "isRebootPending": pending,
         # The reboot for an image is none of the installation's.
         "rebooted": bool(after and (before_image or after)["bootId"] != before["bootId"]),

@@ -242,12 +242,17 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
             "state": "pending",
             "crashConsistent": bool(intent.facts["crashConsistent"]),
             "reason": "",
+            "problems": [],
         }
-        if intent.facts["until"] == "available":
-            image["state"] = "available" if is_waited_for else _state_of(services, image_id)
+        if not is_waited_for:
+            image["state"] = _state_of(services, image_id)
+        elif intent.facts["until"] == "available":
+            image["state"] = "available"
+        # People hear of a failure by the machine's own, but for the backup of what was installed.
+        is_lost_backup = moment == "before" and intents.INSTALL in lease.intents and image["state"] in _BAD_STATES
         if image["state"] == "available" and is_waited_for:
             problems += deprecate_image(services, image_id, _deprecation(intent))
-        elif image["state"] in ("available", "pending"):
+        elif image["state"] in ("available", "pending") or is_lost_backup:
             watches.append(_watch_of(lease, intent, image_id, moment, verdict))
         made[moment] = image
     return LeftImages(made, watches, problems)

@@ -15,6 +15,7 @@ from drydock.telling.details import (
     detail_rows,
     end_text,
     is_unwell,
+    repeats_output,
     step_rows,
     urgency_of,
     verdict_text,
@@ -33,6 +34,12 @@ def _times(result: Result, location: Location) -> str:
     )
 
 
+def _details(instance_id: str, work: Work, location: Location, bucket: str) -> list[Row]:
+    """What is known of a machine; with the last lines of error output where the policy wants them in messages."""
+    wanted = work.findings is not None and repeats_output(work.findings.policy)
+    return detail_rows(instance_id, describe_work(work), location, bucket, with_output=wanted)
+
+
 def _steps(work: Work | None, location: Location) -> Section:
     return Section(say("heading.steps"), step_rows(work.steps, location.time_zone) if work else [])
 
@@ -44,11 +51,7 @@ def success_message(result: Result, work: Work, location: Location, bucket: str)
         urgency=urgency,
         what=what,
         zone=location.time_zone,
-        facts=[
-            place(location),
-            _times(result, location),
-            *detail_rows(result.subject.key, describe_work(work), location, bucket),
-        ],
+        facts=[place(location), _times(result, location), *_details(result.subject.key, work, location, bucket)],
         sections=[_steps(work, location), where([], result.holder.execution, location)],
     )
 
@@ -108,7 +111,7 @@ def failure_message(
     facts.append(_times(result, location) if result else say("machine.at", moment=in_zone(ended, location.time_zone)))
     if work:
         facts.append(say("machine.verdict", verdict=verdict_text(work.operation, work.verdict)))
-        facts += detail_rows(instance_id, describe_work(work), location, bucket)
+        facts += _details(instance_id, work, location, bucket)
     else:
         facts.append(say("machine.power.now", power=power) if power else say("machine.power.unknown"))
     if may_install:
@@ -133,6 +136,8 @@ def _failed(
     if work and is_unwell(error, work.verdict):
         return "now", say("machine.patched_and_unwell", machine=machine)
     urgency, what = urgency_of(error, power_before, power), end_text(error)
+    if work and work.to_work_again and power == "running":
+        return "now", say("machine.may_be_drained", machine=machine, what=what)
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
     return urgency, say("machine.was", machine=machine, what=what)

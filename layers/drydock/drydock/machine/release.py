@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
@@ -19,6 +20,7 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.machine.commands import log_key
+from drydock.machine.draining import describe_drained_by
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import Settlement, describe_left, is_due, need_of, settle_reboots
@@ -73,7 +75,10 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     reboots = settle_reboots(services, step, lease)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
+    findings = _findings(step, owes_reboot=reboots.owes)
+    drained = describe_drained_by(lease, findings.hooks, power_of(instance))
     problems = [
+        *drained,
         *images.problems,
         *set_final_tags(
             services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=reboots.owes
@@ -87,7 +92,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         power_after=power_of(instance),
         verdict=verdict,
         problems=problems,
-        findings=_findings(step, owes_reboot=reboots.owes),
+        findings=findings,
     )
     result = Result(
         subject=step.subject,
@@ -98,7 +103,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         failure=failure,
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
     )
     left_service = bool(lease.journal.get("leave"))
     history = (
@@ -345,7 +350,7 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         },
         patches_before=before,
         patches_after=after,
-        installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
+        installed=verified.get("installed") or [],
         agent_before=_agent_version(data.get("probeBefore") or data.get("probeAtFirst")),
         agent_after=_agent_version(data.get("probeAfter")),
         agents=verified.get("agents") or [],
@@ -353,13 +358,6 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         commands=_ended_commands(step),
         policy=step.policy,
     )
-
-
-def _installed(before: PatchCounts | None, after: PatchCounts | None) -> list[str]:
-    """The patches that were missing before, and neither are missing nor failed now."""
-    if before is None or after is None:
-        return []
-    return sorted(set(before["missingPatches"]) - set(after["missingPatches"]) - set(after["failedPatches"]))
 
 
 def _agent_version(probe: Mapping[str, Any] | None) -> str:

@@ -231,6 +231,12 @@ def note_not_attempted(table: Table, run_id: str, instance_ids: Sequence[str], b
     return len(left)
 
 
+def find_left_over(table: Table, instance_id: str) -> datetime | None:
+    """When a machine was last left over; None where that has not happened, or was made good since."""
+    item = table.get({"pk": _LEFT, "sk": instance_id})
+    return _read_left_over(item)[1] if item else None
+
+
 def left_over(table: Table) -> dict[str, datetime]:
     """When machines were last left over, by instance id."""
     return dict(read_all(table.query(_LEFT), _read_left_over).read)

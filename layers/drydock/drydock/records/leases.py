@@ -141,20 +141,29 @@ def read_lease(item: Item) -> Lease:
 
     Raises UnreadableItemError.
     """
-    subject = _subject_of(item)
+    subject, phase = _subject_of(item), text(item["phase"])
     return Lease(
         subject=subject,
         holder=Holder.from_item(item, "owner"),
-        phase=text(item["phase"]),
+        phase=phase,
         started=moment(item["startedAt"]),
         since=moment(item["since"]),
         phase_since=moment(item["phaseSince"]),
-        journal=mapping(item.get("journal", {})),
+        journal=_read_journal(subject, phase, item),
         intents={name: _read_intent(name, raw) for name, raw in maps(item.get("intents", {})).items()},
         wait=read_wait(subject.key, mapping(item["wait"])) if "wait" in item else None,
         members=maps(item.get("members", {})),
         closed=mapping(item["closed"]) if "closed" in item else None,
     )
+
+
+def _read_journal(subject: Subject, phase: str, item: Item) -> Mapping[str, Any]:
+    """Empty before anything was touched. A group's is read by the executions of its members as well: it has to say
+    whose roll it is, by an empty `runId` if it is no run's."""
+    journal = mapping(item.get("journal", {}))
+    if isinstance(subject, Group) and phase == ACTIVE:
+        text(journal["runId"])
+    return journal
 
 
 def find_lease(table: Table, subject: Subject) -> Lease | None:

@@ -51,7 +51,8 @@ def readable(read: Callable[[Item], _Read]) -> Callable[[Item], _Read]:
                     item=f"{item.get('pk')} {item.get('sk')}",
                     kind=type(error).__name__,
                     reason=str(error),
-                )
+                ),
+                (str(item.get("pk")), str(item.get("sk"))),
             ) from error
 
     return read_item

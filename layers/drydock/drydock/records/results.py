@@ -91,13 +91,15 @@ class StepTime(TypedDict):
 class MadeImage(TypedDict):
     """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
 
-    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available,
+    `problems` what else went wrong after its machine was released: its tags, or its deprecation date.
     """
 
     imageId: str
     state: str
     crashConsistent: bool
     reason: str
+    problems: list[str]
 
 
 class Sizes(TypedDict):
@@ -144,7 +146,7 @@ class Findings:
     """None where they were not counted."""
     patches_after: PatchCounts | None
     installed: Sequence[str]
-    """The patches that were missing before, and neither are missing nor failed now."""
+    """The patches that were missing before, are neither missing nor failed now, and are listed as installed."""
     agent_before: str
     """The version of the SSM Agent; empty where it is not known."""
     agent_after: str
@@ -529,6 +531,11 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
 def results_of(table: Table, subject: Subject) -> list[Result]:
     """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
     return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
+
+
+def readable_results_of(table: Table, subject: Subject) -> Readings[Result]:
+    """As `results_of`, the newest first, and those that cannot be read by themselves."""
+    return read_all(reversed(table.query(subject.partition, "RESULT#")), Result.from_item)
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

@@ -47,21 +47,25 @@ _MOST_GROUP_NAME = 24
 _MOST_CAUSE = 4_000
 """Bytes of what a place says: Step Functions hands on 32,000 characters, and a run has 10,000 places."""
 _KEPT = timedelta(days=365)
+KEPT_MONTHS = 12
+"""A run that can be found was begun in this month, or in one of so many before it."""
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
 _TAKEN = "taken#"
+RUNS = "RUN#"
+"""How the partitions of runs begin."""
 PLACES = "MACHINE#"
 """How the sort keys of a run's places begin."""
 
 
 def run_key(run_id: str) -> Key:
     """Where a run's own item stands: in its partition, which its places share."""
-    return {"pk": f"RUN#{run_id}", "sk": "RUN"}
+    return {"pk": f"{RUNS}{run_id}", "sk": "RUN"}
 
 
 def place_key(run_id: str, subject: Subject) -> Key:
     """Where the place of a machine or a group stands in a run's partition."""
-    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
+    return {"pk": f"{RUNS}{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
 def child_name(run_id: str, subject: Subject) -> str:
@@ -721,7 +725,7 @@ def note_image_of_place(
 
 def places_of_run(table: Table, run_id: str) -> list[Place]:
     """All machines of a run whose turn came. Of one whose place cannot be read, somebody has to look what became."""
-    found = read_all(table.query(f"RUN#{run_id}", PLACES), Place.from_item)
+    found = read_all(table.query(f"{RUNS}{run_id}", PLACES), Place.from_item)
     lost = [
         Place(
             read_subject(one.key["sk"].removeprefix(PLACES)),

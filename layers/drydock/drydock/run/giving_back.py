@@ -18,6 +18,7 @@ from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.records.reading import Unreadable, working_with
 from drydock.records.runs import (
     Run,
+    RunSummary,
     close_run,
     find_run,
     open_run,
@@ -70,7 +71,7 @@ def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
     if execution is None:
         return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     error, cause = end_of_execution(execution)
-    return {"error": error, "cause": cause or "somebody stopped its execution"}
+    return {"error": error, "cause": cause or say("execution.stopped")}
 
 
 def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def _stop_children(services: Services, run: Run) -> int:
             logger.info("left to the next pass", executions=len(at_work) - number)
             break
         services.executions.stop(
-            child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
+            child_of(services, run, subject), RunStoppedError.__name__, say("execution.run_over", run=run.run_id)
         )
     return len(at_work)
 
@@ -127,6 +128,8 @@ class Swept:
     """What a sweep has handed over, and what it could not read."""
 
     done: Mapping[str, int]
+    open: Sequence[RunSummary]
+    """The runs that have not ended."""
     unreadable: Sequence[Unreadable]
 
 
@@ -141,6 +144,7 @@ def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
     hand_over(function("summarise_run"), [{"runId": run.run_id} for run in (*untold, *unfinished.read)], budget)
     return Swept(
         done={"deadRuns": len(dead), "untoldRuns": len(untold), "unfinishedReports": len(unfinished.read)},
+        open=open_.read,
         unreadable=[*open_.unreadable, *over.unreadable, *unfinished.unreadable],
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from drydock.aws.calls import call, client
 from drydock.aws.services import Services
-from drydock.aws.table import ConditionFailedError, Key
+from drydock.aws.table import ConditionFailedError, Key, Table
 from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, DrydockError, ServiceUnavailableError
 from drydock.log import logger
@@ -17,7 +17,7 @@ from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.telling.envelope import wrap_for_protocols
 from drydock.telling.message import Message
-from drydock.times import to_text
+from drydock.times import from_text, to_text
 
 _MOST_ATTEMPTS = 3
 """So many functions may die, or fail to note that they have told, before a cause counts as told."""
@@ -70,7 +70,7 @@ def _begin_telling(services: Services, key: Key) -> str | None:
         found = refused.found or {}
         if found.get("told") or found.get("attempts", 0) >= _MOST_ATTEMPTS:
             return None
-        raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
+        raise ServiceUnavailableError(say("telling.others", item=f"{key['pk']} {key['sk']}")) from refused
     return begun
 
 
@@ -143,6 +143,22 @@ def was_told(services: Services, holder: Holder, cause: str) -> bool:
     return bool(found and found.get("told"))
 
 
+@dataclass(frozen=True)
+class Told:
+    """A message that people got about an execution: when, about which cause, and its subject."""
+
+    at: datetime
+    cause: str
+    subject: str
+
+
+def told_of(table: Table, holder: Holder) -> list[Told]:
+    """The messages of the last sixty days about an execution, in order; not those that another message has said."""
+    items = table.query(str(_mark_key(holder, "")["pk"]))
+    told = [Told(from_text(one["begun"]), one["sk"], one["subject"]) for one in items if one.get("subject")]
+    return sorted(told, key=lambda one: one.at)
+
+
 def note_told(services: Services, holder: Holder, cause: str) -> None:
     """Let nobody tell this cause any more: another message says it, or nobody has to hear of it by itself."""
     now = services.now()
@@ -178,4 +194,5 @@ def _tell(
     except DrydockError:
         services.table.delete(key, "begun = :begun", {}, {":begun": begun})
         raise
-    services.table.update(key, "SET told = :yes", "attribute_exists(pk)", {}, {":yes": True})
+    said = {":yes": True, ":subject": message.subject}
+    services.table.update(key, "SET told = :yes, subject = :subject", "attribute_exists(pk)", {}, said)

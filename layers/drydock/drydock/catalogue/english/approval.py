@@ -71,4 +71,54 @@ SENTENCES = {
     "link.report_over": (
         "It led to the report for {days:# day|# days}. Who has access to the account gets it with: {command}"
     ),
+    # Why an answer does not count.
+    "decided.already.approved": "Run {run} was approved by {by:list} already.",
+    "decided.already.rejected": "Run {run} was rejected by {by:list} already.",
+    "decided.too_late": "Too late: run {run} could be approved or rejected until {until}.",
+    "decided.run_stopped": "Too late: run {run} was stopped before it was decided.",
+    "decided.run_ended": "Too late: run {run} has ended.",
+    "decided.other_plan": "That is not the plan of run {run}: look at the plan again.",
+    "decided.not_asked": "Run {run} does not wait for approval.",
+    "decided.written": "It has to be: approve HASH, or: reject HASH REASON.",
+    "approver.none": "Nobody may approve: {setting} names no approvers.",
+    "approver.not_named": "{who} is not among the approvers in {setting}.",
+    "approver.unknown": "An unknown caller",
+    "approver.started": "{who} started run {run}: somebody else has to approve it.",
+    "approval.too_many": "{run}: too many decide at once",
+    "run.gone": "{run}: the run is gone",
+    # What an answer has done.
+    "decided.counts": (
+        "Your approval counts. {missing:# more of different people is|# more of different people are} needed."
+    ),
+    "decided.counted": (
+        "Your approval counted already. {missing:# more of different people is|# more of different people are} needed."
+    ),
+    "decided.plan": "Plan {run} is approved.",
+    "decided.approved": "Run {run} is approved, and goes on.",
+    "decided.approved.later": (
+        "Run {run} is approved, and goes on within five minutes, unless its execution was stopped."
+    ),
+    "decided.rejected": "Run {run} is rejected. Nothing is touched.",
+    # How a run ends that was not approved.
+    "plan.rejected": "{by:list} rejected the plan, without saying why",
+    "plan.rejected.why": "{by:list} rejected the plan: {reason}",
+    "plan.unanswered": "{have:number} of {needed:# approval was|# approvals were} given until {until}",
+    "plan.unanswered.nobody": (
+        "{have:number} of {needed:# approval was|# approvals were} given until {until}; nobody may approve, since "
+        "{setting} names no approvers"
+    ),
+    # Requests that cannot be read.
+    "http.body": "The request's body cannot be read.",
+    "http.too_large": "The request is too large.",
+    "http.type": "The request has to be {type}.",
+    "http.not_utf8": "The request is not UTF-8.",
+    "http.not_json": "The request is not JSON.",
+    "http.wrong_texts": "The request needs the texts runId, hash, decision, and may have a reason.",
+    "http.decision": "The decision has to be approve or reject.",
+    "http.odd": "The request has characters in it that cannot be kept.",
+    "http.form": "The form cannot be read.",
+    "http.nothing": "There is nothing here.",
+    "http.only_post": "Only POST is possible here.",
+    "http.no_run": "There is no such run.",
+    "http.try_again": "Nothing was decided: try again in a minute.",
 }

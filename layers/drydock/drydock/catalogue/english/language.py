@@ -7,8 +7,10 @@ from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
+    approval_page,
     aws,
     errors,
+    estimates,
     group,
     group_work,
     machine,
@@ -22,6 +24,7 @@ from drydock.catalogue.english import (
     report_page,
     request,
     run,
+    run_work,
     shared,
 )
 from drydock.catalogue.language import Language
@@ -45,6 +48,10 @@ def _day(moment: date) -> str:
 
 def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M}"
+
+
+def _weekday(moment: datetime) -> str:
+    return f"{moment:%a %H:%M}"
 
 
 def _span(minutes: int) -> str:
@@ -71,6 +78,9 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        approval_page.SENTENCES,
+        run_work.SENTENCES,
+        estimates.SENTENCES,
         group_work.SENTENCES,
         machine_work.SENTENCES,
         machine_commands.SENTENCES,
@@ -93,6 +103,7 @@ ENGLISH = Language(
     time=_time,
     day=_day,
     clock=_clock,
+    weekday=_weekday,
     span=_span,
     listing=_listing,
 )

@@ -3,6 +3,7 @@
 SENTENCES = {
     # What happened to it: half a sentence, for subject and first line.
     "machine.was": "{machine}: {what}",
+    "machine.may_be_drained": "{machine} may be drained still; {what}",
     "machine.patched": "{machine} was patched",
     "machine.patched.noted": "{machine} was patched, with something to look at",
     "machine.patched.but": "{machine} was patched; {verdict}",
@@ -72,6 +73,7 @@ SENTENCES = {
     "machine.failed_now": "Failed to install: {patches:some}",
     "machine.missing_found": "Missing, worst first: {patches:some}",
     "machine.installed": "Installed: {patches:some}",
+    "machine.no_longer_missing": "No longer missing: {patches:some}",
     "machine.count_unknown": "an unknown number",
     "machine.hook": "Hook {hook}: {outcome}",
     "hook.ran": "ran",

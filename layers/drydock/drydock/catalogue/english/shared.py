@@ -26,6 +26,7 @@ SENTENCES = {
     "image.pending_in_report": (
         "{count:number} of them may still end: the report is completed then, and you hear of one that fails."
     ),
+    "image.not_marked": "image {image} is of a machine that is {verdict}, and could not be tagged so: {reason}",
     "image.failed": "an image of {machine} failed",
     "image.left.after": "The machine is as it was left, but has no image of what it is now.",
     "image.left.patched": "The machine was patched without a backup: the policy let the installation begin before.",

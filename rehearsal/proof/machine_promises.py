@@ -88,7 +88,7 @@ class _Facts:
 
     @property
     def images(self) -> list[Image]:
-        return [image for image in self.fleet.images.by_id.values() if image.machine is self.machine]
+        return self.fleet.images.of_machine(self.machine)
 
     @property
     def messages(self) -> list[Message]:

@@ -20,9 +20,13 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
+def links_of(page: Path) -> list[str]:
+    return _LINK.findall(page.read_text())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
-    for link in _LINK.findall(page.read_text()):
+    for link in links_of(page):
         name, _, anchor = link.partition("#")
         if "://" in link or link.startswith("mailto:"):
             continue

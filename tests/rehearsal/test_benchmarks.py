@@ -154,11 +154,11 @@ def test_the_stock_roll_patches_its_members_but_not_one_at_a_time() -> None:
     assert min(outage.idle for outage in cost.outages) > IDLE_GOAL
 
 
-def test_what_the_readme_says_of_waves_is_what_their_benchmark_finds() -> None:
+def test_what_the_docs_say_of_waves_is_what_their_benchmark_finds() -> None:
     said = re.search(
         r"one wave takes (\d+) % longer .*? two waves (\d+) % and four (\d+) % .*? in any other order "
         r"(\d+), (\d+) and (\d+) %",
-        " ".join((ROOT / "README.md").read_text().split()),
+        " ".join((ROOT / "docs" / "running.md").read_text().split()),
     )
 
     found = [

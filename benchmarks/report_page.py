@@ -155,6 +155,7 @@ def _details(begin: datetime) -> Details:
         "logKey": failed["logKey"],
         "notes": [_LONG] * 4,
         "toWorkAgain": "",
+        "rebootNeed": "not_needed",
         "noLongerMissing": [],
     }
 

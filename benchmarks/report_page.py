@@ -87,6 +87,7 @@ def make_report(count: int) -> Report:
         "failure": None,
         "closed": None,
         "approval": None,
+        "messages": [],
         "warnings": [],
         "tooLong": [],
         "snapshotId": "",

@@ -87,6 +87,7 @@ def make_report(count: int) -> Report:
         "failure": None,
         "closed": None,
         "approval": None,
+        "messages": [],
         "warnings": [],
         "tooLong": [],
         "snapshotId": "",
@@ -154,6 +155,7 @@ def _details(begin: datetime) -> Details:
         "logKey": failed["logKey"],
         "notes": [_LONG] * 4,
         "toWorkAgain": "",
+        "rebootNeed": "not_needed",
         "noLongerMissing": [],
     }
 

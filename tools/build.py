@@ -77,7 +77,7 @@ def build(python: Path, quietly: bool) -> None:
         shutil.rmtree(cache)
     for data in BUILT.glob("*/python/botocore/data"):
         drop_services(data, ROOT / "layers" / "drydock" / "drydock")
-    granted = set(re.findall(r"\bec2:([A-Z]\w+)", (ROOT / "template.yaml").read_text()))
+    granted = find_granted((ROOT / "template.yaml").read_text())
     for model in BUILT.glob("*/python/botocore/data/ec2/*/service-2.json.gz"):
         trim_model(model, granted)
     for folder in sorted(BUILT.iterdir()):
@@ -85,14 +85,17 @@ def build(python: Path, quietly: bool) -> None:
             compile_sources(python, folder)
 
 
+def find_granted(template: str) -> set[str]:
+    """Return the operations of EC2 that policies of the template grant, and some names of conditions."""
+    return set(re.findall(r"\bec2:([A-Z]\w+)", template))
+
+
 def drop_services(data: Path, sources: Path) -> None:
     """Delete what botocore knows of services that no text of the sources names.
 
     There are some 400, and it lists and looks into their folders before it makes the first client.
     """
-    named = {
-        text for path in sources.rglob("*.py") for text in re.findall(r"[\"']([a-z0-9-]+)[\"']", path.read_text())
-    }
+    named = {text for path in sources.rglob("*.py") for text in re.findall(r"[\"']([a-z0-9-]+)[\"']", path.read_text())}
     for service in data.iterdir():
         if service.is_dir() and service.name not in named:
             shutil.rmtree(service)

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from drydock.aws.clients import CLIENTS
-from tests.rules.project import LAYER
-from tools.build import drop_services, trim_model
+from tests.rules.project import LAYER, ROOT
+from tools.build import drop_services, find_granted, trim_model
+from tools.smoke.stack import read_table
 
 MODEL: dict[str, Any] = {
     "metadata": {"serviceId": "EC2"},
@@ -27,9 +27,9 @@ MODEL: dict[str, Any] = {
 }
 
 
-def test_the_services_that_functions_have_clients_of_are_left(tmp_path: Path) -> None:
-    seldom = {"cloudwatch", "kms", "lambda"}
-    used = {service for services in CLIENTS.values() for service in services} | seldom
+def test_what_the_functions_call_is_left(tmp_path: Path) -> None:
+    calls = [call.split() for call in read_table()["calls"]]
+    used = {service for service, _ in calls}
     for service in (*used, "braket", "workmail"):
         (tmp_path / service).mkdir()
     (tmp_path / "endpoints.json").touch()
@@ -37,6 +37,9 @@ def test_the_services_that_functions_have_clients_of_are_left(tmp_path: Path) ->
     drop_services(tmp_path, LAYER)
 
     assert {path.name for path in tmp_path.iterdir()} == {*used, "endpoints.json"}
+    assert {operation for service, operation in calls if service == "ec2"} <= find_granted(
+        (ROOT / "template.yaml").read_text()
+    )
 
 
 def test_a_trimmed_model_has_the_wanted_operations_with_all_that_they_speak_of(tmp_path: Path) -> None:

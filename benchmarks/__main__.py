@@ -173,13 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     for table in tables:
         print(f"{table.to_text()}\n")
-<<<<<<< HEAD
-    print(FORMULA)
-    print(f"Cold starts: milliseconds, {describe_machine()}. Goals: {IMPORT_GOAL} and {CALL_GOAL} ms.")
-=======
     print(describe_prices())
-    print(f"Cold starts: milliseconds, {describe_machine()}. Goals: {IMPORT_GOAL} ms by the clock, {CALL_GOAL} ms.")
->>>>>>> main
+    print(f"Cold starts: milliseconds, {describe_machine()}. Goals: {IMPORT_GOAL} and {CALL_GOAL} ms.")
     size = measure_layer()
     print("Layer: not built; make build." if size is None else f"Layer: {size / 2**20:.1f} MiB.")
     if given.json:

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rehearsal.engine.permissions import read_table
 from tests.rules.project import LAYER, ROOT
 from tools.build import drop_services, find_granted, trim_model
-from tools.smoke.stack import read_table
 
 MODEL: dict[str, Any] = {
     "metadata": {"serviceId": "EC2"},

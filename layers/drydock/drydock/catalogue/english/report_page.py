@@ -73,6 +73,9 @@ SENTENCES = {
     "page.approval": "Approval",
     "page.approval.asked": "Asked {at:time}; an answer was possible until {until:time}.",
     "page.approval.nobody": "Nobody answered in time.",
+    "page.messages": "Messages",
+    "page.messages.about": "What people were told before this report; the message about the whole run comes after it.",
+    "page.message": "{at:time}: {subject}",
     "page.cost": "Cost",
     "page.cost.own": (
         "Drydock itself: about {dollars} US dollars for {count:# machine|# machines}, by the benchmark's count of state"

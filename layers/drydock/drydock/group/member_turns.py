@@ -346,7 +346,7 @@ def await_standby(services: Services, step: Step) -> None:
     if member.lifecycle == STANDBY:
         return
     if not step.data["isDrained"]:
-        raise MemberDrainingError(f"{turn.instance_id}: is {member.lifecycle}")
+        raise MemberDrainingError(say("machine.in_state", machine=turn.instance_id, state=member.lifecycle))
     since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:

@@ -274,6 +274,17 @@ class EmbeddedAccount:
         options = {key: value for key, value in (("error", error), ("cause", cause)) if value is not None}
         self.client("stepfunctions").stop_execution(executionArn=arn, **options)
 
+    def forget(self, arn: str) -> None:
+        """Let go of an execution that is over, but for how it ended, and of the calls, events and logs of all."""
+        env = self._executions[arn].exec_worker.env
+        env.event_manager._history_event_list.clear()
+        env.heap.clear()
+        env.stack.clear()
+        env.states = env.variable_store = None
+        self.calls.calls.clear()
+        self.bus.events.clear()
+        self.functions.logs.clear()
+
     def run_until_quiet(self, limit: timedelta = timedelta(hours=48)) -> None:
         """Run until nothing but schedules is left; raises TimeLimitError past `limit` of virtual time."""
         self.clock.run(limit=limit)

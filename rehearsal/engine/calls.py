@@ -94,6 +94,7 @@ class CallLog:
         """Lets the caller work for so many seconds of a whole processor."""
         self.check_alive: Callable[[], None] = lambda: None
         """Raises in a caller that may not do anything any more."""
+        self._made = 0
         self.immediate = False
         """While true, calls take no time: a module that is being imported must not give way."""
         self._clock = clock
@@ -114,7 +115,8 @@ class CallLog:
         if caller is None:
             return act()
         self.check_alive()
-        call = Call(caller, service, operation, parameters, len(self.calls) + 1, self._clock.now())
+        self._made += 1
+        call = Call(caller, service, operation, parameters, self._made, self._clock.now())
         self.calls.append(call)
         self.counts[caller.name, service, operation] += 1
         for observe in self.observers:

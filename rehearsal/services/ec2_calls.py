@@ -22,6 +22,8 @@ _SMALLEST_PAGE, _LARGEST_PAGE = 5, 1000
 _MOST_FILTER_VALUES = 200
 _MOST_IMAGES_ASKED, _VERSIONS_LOOKED_AT = 10, 10
 """Of DescribeImageReferences: images in one call, and versions of each launch template unless more are asked for."""
+_WILD = ("*", "?", "\\")
+"""What makes a value of a filter a pattern."""
 _AMAZON = "137112412989"
 _ARM = re.compile(r"(?:[a-z]+\d+g|a1)[a-z]*\.")
 """The types of instances with a processor of Amazon's own."""
@@ -51,6 +53,23 @@ class EC2Calls:
             for machine in page
         ]
         return {"Reservations": reservations, "NextToken": token}
+
+    def describe_volumes(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeVolumes: the root volumes of the instances that a filter names. None is encrypted."""
+        (condition,) = parameters["Filters"]
+        if condition["Name"] != "attachment.instance-id":
+            raise NotImplementedError("other filters of DescribeVolumes are not simulated")
+        volumes = [
+            {
+                "VolumeId": mapping["Ebs"]["VolumeId"],
+                "Encrypted": False,
+                "Attachments": [{"InstanceId": machine.instance_id, "State": "attached"}],
+            }
+            for machine in self._fleet.machines
+            if machine.instance_id in condition["Values"]
+            for mapping in self._describe(machine)["BlockDeviceMappings"]
+        ]
+        return {"Volumes": volumes}
 
     def describe_instance_status(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstanceStatus: running instances only, unless all are asked for."""
@@ -171,8 +190,8 @@ class EC2Calls:
         foreign = [] if owners else self._describe_foreign_images(parameters.get("ImageIds", []))
         known = [image["ImageId"] for image in foreign]
         ids = [image_id for image_id in parameters.get("ImageIds", []) if image_id not in known]
-        images = [self._fleet.images.find(image_id) for image_id in ids] or list(
-            [] if ids or foreign else self._fleet.images.by_id.values()
+        images = [self._fleet.images.find(image_id) for image_id in ids] or (
+            [] if ids or foreign else self._find_images(parameters.get("Filters", []))
         )
         if owners and not {"self", ACCOUNT} & set(owners):
             images = []
@@ -182,6 +201,21 @@ class EC2Calls:
             images = [image for image in images if self._image_passes(image, condition)]
         page, token = take_page(images, parameters, 1000)
         return {"Images": [*foreign, *(self._describe_image(image) for image in page)], "NextToken": token}
+
+    def _find_images(self, conditions: Sequence[Mapping[str, Any]]) -> list[Image]:
+        """Return at least the images that pass: there may be many, and most are looked for by what tells them apart."""
+        images = self._fleet.images
+        for condition in conditions:
+            values: list[str] = condition.get("Values", [])
+            if any(wild in value for value in values for wild in _WILD):
+                continue
+            if condition["Name"] == "image-id":
+                # Their ids are numbered in the order in which they were made.
+                return [images.by_id[value] for value in sorted(set(values)) if value in images.by_id]
+            if condition["Name"] == "name":
+                found = [image for value in set(values) for image in images.named(value)]
+                return sorted(found, key=lambda image: image.image_id)
+        return list(images.by_id.values())
 
     def describe_snapshots(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeSnapshots for the snapshots of images. Whether it shows those that are pending is a knob."""
@@ -306,13 +340,12 @@ class EC2Calls:
 
     def _find_resources(self, parameters: Parameters) -> list[str]:
         resources: list[str] = parameters.get("Resources", [])
-        snapshots = {image.snapshot_id for image in self._fleet.images.by_id.values()}
         for resource in resources:
             if resource.startswith("i-"):
                 self._find_machines([resource])
             elif resource.startswith("ami-"):
                 self._fleet.images.find(resource)
-            elif resource not in snapshots:
+            elif self._fleet.images.of_snapshot(resource) is None:
                 raise NotImplementedError(f"tags of {resource} are not simulated")
         return resources
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -49,6 +51,10 @@ class Images:
     def __init__(self, account: Host) -> None:
         self._account = account
         self.by_id: dict[str, Image] = {}
+        self._by_name: defaultdict[str, list[Image]] = defaultdict(list)
+        self._by_snapshot: dict[str, Image] = {}
+        self._by_machine: defaultdict[str, list[Image]] = defaultdict(list)
+        """These three have every image that was ever made."""
         self.left: dict[str, Image] = {}
         """The snapshots whose images are gone, by id."""
         self.pending_snapshots_show = True
@@ -67,8 +73,8 @@ class Images:
                 "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
                 "'(', ')', '.', '-', '/' and '_'",
             )
-        for image in self.by_id.values():
-            if image.name == name and image.state in ("pending", "available", "disabled"):
+        for image in self.named(name):
+            if image.state in ("pending", "available", "disabled"):
                 raise AWSError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.image_id}")
         if machine.state not in ("running", "stopped"):
             raise AWSError(
@@ -89,12 +95,30 @@ class Images:
             created=self._account.clock.now(),
             machine_state=machine.state,
         )
-        self.by_id[image.image_id] = image
+        self.by_id[image.image_id] = self._by_snapshot[image.snapshot_id] = image
+        self._by_name[name].append(image)
+        self._by_machine[machine.instance_id].append(image)
         if machine.state == "running" and not no_reboot:
             machine.reboot_for_image()
         self._account.clock.call_later(_BEGINS_AFTER, lambda: self._begin(image))
         self._account.clock.call_later(machine.spec.durations.image, lambda: self._finish(image))
         return image
+
+    def named(self, name: str) -> list[Image]:
+        """Return the images of this name, oldest first."""
+        return self._that_are_there(self._by_name.get(name, []))
+
+    def of_machine(self, machine: Machine) -> list[Image]:
+        """Return the images of a machine, oldest first."""
+        return self._that_are_there(self._by_machine.get(machine.instance_id, []))
+
+    def of_snapshot(self, snapshot_id: str) -> Image | None:
+        """Return the image that a snapshot belongs to, if it is still there."""
+        image = self._by_snapshot.get(snapshot_id)
+        return image if image is not None and image.image_id in self.by_id else None
+
+    def _that_are_there(self, images: Sequence[Image]) -> list[Image]:
+        return [image for image in images if image.image_id in self.by_id]
 
     def _begin(self, image: Image) -> None:
         image.begun = self._account.clock.now()
@@ -118,9 +142,10 @@ class Images:
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot. Raises AWSError as DeleteSnapshot does."""
-        users = [image.image_id for image in self.by_id.values() if image.snapshot_id == snapshot_id]
-        if users:
-            raise AWSError("InvalidSnapshot.InUse", f"The snapshot {snapshot_id} is currently in use by {users[0]}")
+        user = self.of_snapshot(snapshot_id)
+        if user is not None:
+            message = f"The snapshot {snapshot_id} is currently in use by {user.image_id}"
+            raise AWSError("InvalidSnapshot.InUse", message)
         if snapshot_id not in self.left:
             raise AWSError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
         del self.left[snapshot_id]

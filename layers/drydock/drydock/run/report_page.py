@@ -25,7 +25,7 @@ from drydock.times import find_zone, from_text
 
 MOST_MACHINES = 1_000
 """So many machines are shown, those with trouble first; the others are counted."""
-DOLLARS_PER_MACHINE = 0.00073
+DOLLARS_PER_MACHINE = 0.00075
 """What docs/benchmarks.md counts, and tests/rehearsal/test_benchmarks.py holds it to."""
 _MOST_REASONS = 50
 _MOST_GROUPS = 200
@@ -88,6 +88,7 @@ def report_page(report: Report, bucket: str) -> str:
         _groups(report),
         _untouched(report),
         _approval(report),
+        _messages(report),
         _waves(report),
         _cost(report),
         _facts(report),
@@ -423,6 +424,16 @@ def _approval(report: Report) -> Html:
     if not approval["decisions"]:
         rows.append(say("page.approval.nobody"))
     return _section("approval", say("page.approval"), _list(rows))
+
+
+def _messages(report: Report) -> Html:
+    if not report["messages"]:
+        return Html()
+    rows = [
+        say("page.message", at=_local(report, one["at"]), subject=cut(one["subject"], _MOST_VALUE))
+        for one in report["messages"]
+    ]
+    return _section("messages", say("page.messages"), element("p", say("page.messages.about")), _list(rows))
 
 
 def _waves(report: Report) -> Html:

@@ -49,7 +49,7 @@ class Details(TypedDict):
     `installed` was missing before and is listed as installed now; `noLongerMissing` is not missing now, and no more is
     known. `steps` are in the order in which they began; their times are UTC, and one that was cut
     short has no end. `toWorkAgain` is the document that lets a machine work again which may be drained still; empty for
-    any other.
+    any other. `rebootNeed` is what it says of a reboot (`RebootNeed`); empty where nobody asked it.
     """
 
     operation: str
@@ -71,6 +71,7 @@ class Details(TypedDict):
     logKey: str
     notes: list[str]
     toWorkAgain: str
+    rebootNeed: str
 
 
 def describe_work(work: Work) -> Details:
@@ -97,6 +98,7 @@ def describe_work(work: Work) -> Details:
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
         "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
         "toWorkAgain": work.to_work_again,
+        "rebootNeed": found.reboot["need"] if found else "",
     }
 
 
@@ -228,8 +230,9 @@ def agent_text(update: AgentUpdate) -> str:
 
 
 def work_text(intent: str) -> str:
-    """What a command of a machine's flow is for, by its intent: `the installation`."""
-    return say(f"work.{intent}") if knows(f"work.{intent}") else intent
+    """What a command of a machine's flow, or any other intent, is for: `the installation`."""
+    what = intent.partition(":")[0]
+    return say(f"work.{what}") if knows(f"work.{what}") else what
 
 
 def _command(command: FailedCommand, location: Location, bucket: str, *, with_output: bool) -> list[Row]:

@@ -123,6 +123,7 @@ SENTENCES = {
         "Raise the desired capacity, set policy.capacity to surge, or lower policy.minHealthy."
     ),
     "advice.GroupNotReadyError": "See in the group's activities why it refuses the change, then start it again.",
+    "advice.MemberDrainingError": "Nothing is to be done: the roll waits until its connections are drained.",
     "advice.MemberNotReadyError": "See in the group's activities what keeps the member on its way.",
     "advice.MemberOvertakenError": "Start it again for the members that were not attempted, with a smaller batch.",
     "advice.MemberGoneError": "The group terminated the member or gave it away. Nothing is left to do for Drydock.",
@@ -145,6 +146,7 @@ SENTENCES = {
     "left_out.InstanceManagedByServiceError": "{count:#} in the hands of an AWS service",
     "left_out.InstanceHibernatedError": "{count:#} hibernated",
     "left_out.MemberInReserveError": "{count:#} in a warm pool, or retained by their group",
+    "left_out.GroupWeightedError": "{count:#} in groups whose members have weights",
     "left_out.InstanceBusyError": "{count:#} in the hands of another execution",
     "left_out.InstanceOfOtherStackError": "{count:#} in the hands of another stack",
     "left_out.InstanceUnmanagedError": "{count:#} not managed by Systems Manager",

@@ -146,6 +146,7 @@ def _details(begin: datetime) -> Details:
         "steps": steps,
         "failedCommands": [failed] * 4,
         "logKey": failed["logKey"],
+        "restored": None,
         "notes": [_LONG] * 4,
     }
 

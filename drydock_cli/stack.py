@@ -24,7 +24,9 @@ from drydock.aws.calls import error_code, error_text
 from drydock.aws.table import SCHEMA, Item, from_wire
 from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
+from drydock.records.results import RESULTS
 from drydock.records.runs import PLACES, report_page_key, run_key
+from drydock.subject import Instance
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
@@ -102,7 +104,9 @@ class Stack:
         return f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
 
     def console_link(self, run_id: str) -> str:
-        execution = self.execution_arn(run_id)
+        return self.console_link_of(self.execution_arn(run_id))
+
+    def console_link_of(self, execution: str) -> str:
         holder = Holder(execution, 0)
         return console_link(execution, Location(holder.partition, holder.account, self.region, ""))
 
@@ -121,6 +125,36 @@ class Stack:
                 ) from error
             raise
         return str(answer["executionArn"])
+
+    def start_restore(self, name: str, given: Mapping[str, Any]) -> str:
+        """Start to bring a machine back; the ARN of the execution."""
+        answer = self._client("stepfunctions").start_execution(
+            stateMachineArn=self.output("RestoreInstanceArn"), name=name, input=json.dumps(given, ensure_ascii=False)
+        )
+        return str(answer["executionArn"])
+
+    def describe_execution(self, execution: str) -> Mapping[str, Any]:
+        """An execution of any of the stack's machines as it is now."""
+        found: Mapping[str, Any] = self._client("stepfunctions").describe_execution(executionArn=execution)
+        return found
+
+    def read_result(self, instance_id: str, execution: str) -> Item | None:
+        """What became of a machine in an execution; None while that is not written."""
+        query: dict[str, Any] = {
+            "TableName": self.output("StateTableName"),
+            "KeyConditionExpression": "pk = :machine AND begins_with(sk, :result)",
+            "ExpressionAttributeValues": {
+                ":machine": {"S": Instance(instance_id).partition},
+                ":result": {"S": RESULTS},
+            },
+            "ConsistentRead": True,
+        }
+        for page in self._client("dynamodb").get_paginator("query").paginate(**query):
+            for wire in page["Items"]:
+                item = _read_item(wire, instance_id)
+                if item["execution"] == execution:
+                    return item
+        return None
 
     def find_execution(self, run_id: str) -> Mapping[str, Any] | None:
         """The execution of a run; None when Step Functions does not know it (any more)."""

@@ -198,7 +198,7 @@ class EC2Calls:
         states = {"pending": "pending", "available": "completed"}
         return {
             "SnapshotId": image.snapshot_id,
-            "VolumeId": "vol" + image.machine.instance_id[1:],
+            "VolumeId": image.volume_id,
             "State": states.get(image.state, "error"),
             "StartTime": image.begun,
             "OwnerId": ACCOUNT,
@@ -239,7 +239,7 @@ class EC2Calls:
                 self._find_machines([resource])
             elif resource.startswith("ami-"):
                 self._fleet.images.find(resource)
-            elif resource not in snapshots:
+            elif resource not in snapshots and self._fleet.root_volumes.find(resource) is None:
                 raise NotImplementedError(f"tags of {resource} are not simulated")
         return resources
 
@@ -322,12 +322,12 @@ class EC2Calls:
             "HibernationOptions": {"Configured": machine.spec.hibernated},
             "Operator": _describe_operator(machine.spec.operator),
             "BlockDeviceMappings": []
-            if gone or machine.spec.root_device != "ebs"
+            if gone or machine.spec.root_device != "ebs" or not machine.root_volume
             else [
                 {
                     "DeviceName": "/dev/sda1" if windows else "/dev/xvda",
                     "Ebs": {
-                        "VolumeId": "vol" + machine.instance_id[1:],
+                        "VolumeId": machine.root_volume,
                         "Status": "attached",
                         "DeleteOnTermination": True,
                     },

@@ -20,7 +20,7 @@ from drydock.telling.details import (
 )
 from drydock.telling.message import Message, Row, Section, Urgency, place, steps, where
 from drydock.telling.text import Location, advice_for, machine_text
-from drydock.times import in_zone
+from drydock.times import from_text, in_zone
 
 
 def _times(result: Result, location: Location) -> str:
@@ -38,7 +38,7 @@ def _steps(work: Work | None, location: Location) -> Section:
 
 def success_message(result: Result, work: Work, location: Location, bucket: str) -> Message:
     """For a machine that went well."""
-    urgency, what = _success(machine_text(result.subject.key, work.name), result, work)
+    urgency, what = _success(machine_text(result.subject.key, work.name), result, work, location.time_zone)
     return Message(
         urgency=urgency,
         what=what,
@@ -48,8 +48,11 @@ def success_message(result: Result, work: Work, location: Location, bucket: str)
     )
 
 
-def _success(machine: str, result: Result, work: Work) -> tuple[Urgency, str]:
+def _success(machine: str, result: Result, work: Work, zone: str) -> tuple[Urgency, str]:
     verdict = verdict_text(work.operation, work.verdict)
+    if work.restored is not None:
+        taken = in_zone(from_text(work.restored["takenAt"]), zone)
+        return "nothing", say("machine.restored", machine=machine, taken=taken)
     if work.operation == "UpdateAgents":
         return "nothing", say("machine.agents", machine=machine, verdict=verdict)
     if result.outcome == "already_compliant":

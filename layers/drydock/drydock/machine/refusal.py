@@ -18,7 +18,7 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership, cluster_of, refusal_by_owner
 from drydock.records.history import History
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RESTORE, Policy
 from drydock.tags import EXCLUDE_TAG, GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
@@ -47,7 +47,7 @@ def refusal(
         return InstanceNotPatchableError(f"{instance_id}: its root device is an instance store: no image, no stop")
     if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
         return InstanceNotPatchableError(f"{instance_id}: only EC2 itself can start a stopped Spot instance")
-    patches = policy["operation"] != "UpdateAgents"
+    patches = policy["operation"] in ("Install", "Scan")
     if patches and policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
         return InstanceNotPatchableError(
             f"{instance_id}: policy.document is {INSTALL_WINDOWS_UPDATES}, the instance runs {platform_of(instance)}"
@@ -60,9 +60,13 @@ def refusal(
 
 
 def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
-    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there."""
+    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there.
+
+    No node is brought back to an earlier root volume: its cluster replaces it.
+    """
     cluster = cluster_of(instance, membership.group_tags)
-    if cluster is None or policy["operation"] == "Scan" or cluster.kind in policy["include"]:
+    is_included = cluster is not None and policy["operation"] != RESTORE and cluster.kind in policy["include"]
+    if cluster is None or policy["operation"] == "Scan" or is_included:
         return None
     return cluster.refuse(instance["InstanceId"])
 

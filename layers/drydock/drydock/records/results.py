@@ -15,6 +15,9 @@ from drydock.records.shards import look_up_shards, shard_of
 from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
 
+RESULTS = "RESULT#"
+"""How the sort keys of results begin."""
+
 _UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
 
@@ -133,6 +136,24 @@ class RebootFacts(TypedDict):
     isOwed: bool
 
 
+class RestoredRoot(TypedDict):
+    """What came of the replacement of a root volume. Ids are empty where there is none.
+
+    `state` is `replaced`, `kept`, `detached`, `at_work` or `untouched`: see `machine.roots`. `takenAt` is when the
+    image was made, or the kept volume last in use. `keptVolumeId` is the root of before, `volumeId` that of now,
+    `dataVolumes` those that nothing brought back.
+    """
+
+    state: str
+    imageId: str
+    snapshotId: str
+    sourceVolumeId: str
+    takenAt: str
+    keptVolumeId: str
+    volumeId: str
+    dataVolumes: list[str]
+
+
 @dataclass(frozen=True)
 class Findings:
     """What the flow of a machine found out on its way; nobody knows it when its execution was killed."""
@@ -213,6 +234,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
+    restored: RestoredRoot | None = None
+    """None where no root volume was to be replaced."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -232,6 +255,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
+            restored=item.get("restored"),
         )
 
     def to_item(self) -> Item:
@@ -250,6 +274,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
+            **({"restored": self.restored} if self.restored else {}),
             **(self.findings.to_item() if self.findings else {}),
         }
 
@@ -481,7 +506,7 @@ def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     begun = int(started.timestamp())
     return {
         "pk": subject.partition,
-        "sk": f"RESULT#{begun:012d}#{holder.state_machine}#{holder.name}#{holder.redrive_count}",
+        "sk": f"{RESULTS}{begun:012d}#{holder.state_machine}#{holder.name}#{holder.redrive_count}",
     }
 
 
@@ -516,9 +541,14 @@ _BUCKET = 5
 def results_since(table: Table, subject: Subject, since: datetime) -> list[Result]:
     """The results of executions that began at or after this, within a day or two. Raises UnreadableItemError."""
     begun = int(since.timestamp())
-    beginnings = [f"RESULT#{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
+    beginnings = [f"{RESULTS}{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
     items = [item for beginning in beginnings for item in table.query(subject.partition, beginning)]
     return [result for result in map(Result.from_item, items) if result.started >= since]
+
+
+def all_results(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group that are kept, the oldest first. Raises UnreadableItemError."""
+    return [Result.from_item(item) for item in table.query(subject.partition, RESULTS)]
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

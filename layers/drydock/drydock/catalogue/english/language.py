@@ -14,6 +14,7 @@ from drydock.catalogue.english import (
     reboots,
     report_page,
     request,
+    restoring,
     run,
     shared,
 )
@@ -72,6 +73,7 @@ ENGLISH = Language(
         reboots.SENTENCES,
         report_page.SENTENCES,
         request.SENTENCES,
+        restoring.SENTENCES,
         run.SENTENCES,
         shared.SENTENCES,
     ),

@@ -1,6 +1,6 @@
 # Each target is a thin line. What needs .venv makes it first, inside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture smoke build deploy requirements clean
+.PHONY: help rehearse messages test quick check lint scan check-build prove soak coverage bench fidelity picture schemas smoke build deploy requirements clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -67,7 +67,7 @@ prove soak: export DRYDOCK_DYNAMODB ?= moto
 prove: $(READY) ## What takes longer: scale, ten thousand inputs, the whole crash matrix (SAMPLE=N: N tests, N cases, a twentieth of the inputs, no scale)
 	@echo "make prove SEED=$(SEED)$(if $(SAMPLE), SAMPLE=$(SAMPLE))"
 	@$(if $(SAMPLE),DRYDOCK_DRAWN=$(SAMPLE):$(SEED)) $(BIN)/pytest --numprocesses auto -m prove $(if $(SAMPLE),-k 'not test_scale')
-	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),500,10000) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
+	@DRYDOCK_EXAMPLES=$(if $(SAMPLE),500,10000) DRYDOCK_SEED=$(SEED) $(BIN)/pytest --numprocesses auto --hypothesis-seed $(SEED) tests/properties
 	@$(BIN)/python -m rehearsal.proof.soak --seed $(SEED) $(if $(SAMPLE),--sample $(SAMPLE) --lost $(SAMPLE) --pairs $(SAMPLE))
 
 soak: $(READY) ## The crash matrix alone: everything that can happen to every changing call of every flow, a run each
@@ -84,6 +84,9 @@ bench: $(READY) ## Compare with what Drydock replaces, and measure the embedded 
 	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON)) $(if $(WRITE),--write)
 	@$(BIN)/python -m benchmarks.account
 	@$(BIN)/python -m benchmarks.account --at-once
+
+schemas: $(READY) ## Write the schemas of what --json prints, and docs/shapes.md
+	@$(BIN)/python -m tools.schemas
 
 fidelity: $(READY) ## Write what is known of AWS into the pages (SMOKE=smoke.json takes up what a real account answered)
 	@$(BIN)/python tools/fidelity.py $(SMOKE)

@@ -11,13 +11,14 @@ plans one.
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import multiprocessing
 import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +33,7 @@ from rehearsal.engine.repairs.patches import Patches
 from rehearsal.play.fleet_file import read_fleet
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.run import RehearsalOutcome, rehearse
+from rehearsal.proof.ends import JudgedEnds
 from rehearsal.proof.promises import broken_promises
 from rehearsal.proof.roll_promises import GroupBefore, broken_roll_promises
 from rehearsal.world.fleet import MachineSpec
@@ -120,6 +122,12 @@ class LargeRun:
     status: str
     report: Mapping[str, Any]
     most_events: int
+    judged: int
+    """Executions, each when it ended."""
+    wave_minutes: float
+    """From the start of the first machine to the end of the last: one wave."""
+    schedule_minutes: float
+    """What the machines' actual durations would take, whoever takes longest first, without anything between them."""
     told: Mapping[str, int]
     plan_calls: int
     plan_seconds: float
@@ -153,6 +161,7 @@ def carry_out(machines: int, *, plan_only: bool = False) -> LargeRun:
     with EmbeddedAccount(dynamodb="own") as account, account.open_fleet() as fleet, Patches() as patches:
         sizes = _Sizes(patches)
         stack = account.deploy()
+        ends = JudgedEnds(account, fleet)
         for number in range(machines):
             # One after the other in turn, so that both kinds fail.
             wrong = ("install_error",) if number % FAILING == number // FAILING % FAILING else ()
@@ -168,24 +177,40 @@ def carry_out(machines: int, *, plan_only: bool = False) -> LargeRun:
         arn = account.start_execution("MaintenanceRun", given, f"run-of-{machines}")
         account.run_until_quiet(timedelta(days=4))
         view = account.execution(arn)
-        calls = [call for call in account.calls.calls if call.caller.name == "plan_run"]
         bucket = stack.resource("LogBucket")
         objects = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"runs/{view.name}/")["Contents"]
         report = account.client("s3").get_object(Bucket=bucket, Key=f"runs/{view.name}/report.json")["Body"].read()
         return LargeRun(
             real_seconds=time.perf_counter() - began,
-            minutes=((view.stopped or view.started) - view.started).total_seconds() / 60,
+            minutes=_minutes((view.stopped or view.started) - view.started),
             status=view.status,
             report=json.loads(report),
-            most_events=max(len(one.events) for one in account.executions()),
+            most_events=ends.most_events,
+            judged=ends.judged,
+            wave_minutes=_minutes(max(ended for _, ended in ends.worked) - min(began for began, _ in ends.worked))
+            if ends.worked
+            else 0,
+            schedule_minutes=find_longest_first([_minutes(end - start) for start, end in ends.worked], CONCURRENCY),
             told=Counter(message.attributes["kind"] for message in account.messages),
-            plan_calls=len(calls),
-            plan_seconds=(calls[-1].at - calls[0].at).total_seconds(),
+            plan_calls=len(ends.planning),
+            plan_seconds=(ends.planning[-1].at - ends.planning[0].at).total_seconds(),
             largest_object=max(item["Size"] for item in objects),
             largest_item=sizes.largest,
             processor_seconds=time.process_time() - processor,
-            broken=tuple(broken_promises(account, fleet, stack, view.name)),
+            broken=(*ends.broken, *broken_promises(account, fleet, stack, view.name)),
         )
+
+
+def _minutes(time: timedelta) -> float:
+    return time.total_seconds() / 60
+
+
+def find_longest_first(minutes: Iterable[float], places: int) -> float:
+    """Return how long it takes when whoever takes longest begins first, each as soon as one of the places is free."""
+    free = [0.0] * places
+    for one in sorted(minutes, reverse=True):
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
 
 
 def show_run(machines: int, *, plan_only: bool = False) -> bool:
@@ -193,7 +218,9 @@ def show_run(machines: int, *, plan_only: bool = False) -> bool:
     run = carry_out(machines, plan_only=plan_only)
     counts = {outcome: count for outcome, count in run.report["counts"].items() if count}
     print(f"a run of {machines:,} machines, {CONCURRENCY} at a time: {counts}, {run.real_seconds:.0f} s here")
-    print(f"  {run.minutes:,.0f} minutes, {run.plan_calls:,} calls in {run.plan_seconds:.0f} s for the plan")
+    print(f"  {run.minutes:,.0f} minutes, {run.wave_minutes:,.1f} of one wave")
+    print(f"  {run.schedule_minutes:,.1f} minutes if its machines followed each other at once, the longest first")
+    print(f"  {run.plan_calls:,} calls in {run.plan_seconds:.0f} s for the plan")
     print(f"  {run.most_events:,} events in the longest history, {run.largest_object:,} bytes in the largest file")
     print(f"  messages: {dict(run.told)}")
     for broken in run.broken[:10]:
@@ -216,6 +243,10 @@ def show_scale(sizes: Sequence[int], *, write: bool) -> bool:
         tuple(f"{size:,} machines" for size in sizes),
         (
             Row("minutes of the run", tuple(run.minutes for run, _ in runs)),
+            Row("minutes of its one wave", tuple(run.wave_minutes for run, _ in runs), 1),
+            Row("minutes of its machines, the longest first", tuple(run.schedule_minutes for run, _ in runs), 1),
+            Row("the one by the other", tuple(run.wave_minutes / run.schedule_minutes for run, _ in runs), 3),
+            Row("executions judged as they ended", tuple(run.judged for run, _ in runs)),
             Row("seconds of processor time here", tuple(run.processor_seconds for run, _ in runs)),
             Row(
                 "milliseconds of it for a machine",

@@ -55,7 +55,11 @@ class Account:
         return AWSResponse(request.url, status, headers, Body(content))
 
     def DescribeInstances(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
-        first = int(parse_qs(_text(request)).get("NextToken", ["0"])[0])
+        asked = parse_qs(_text(request))
+        if asked.get("Filter.1.Name") == ["tag-key"]:
+            # No machine has a tag that is nearly the targets'.
+            return 200, instances_as_xml([], "")
+        first = int(asked.get("NextToken", ["0"])[0])
         page = self.ids[first : first + _INSTANCES]
         last = first + _INSTANCES
         token = f"<nextToken>{last}</nextToken>" if last < len(self.ids) else ""
@@ -65,6 +69,13 @@ class Account:
         (asked,) = json.loads(_text(request))["Filters"]
         return _json({"InstanceInformationList": [{**AGENT, "InstanceId": one} for one in asked["Values"]]})
 
+    def DescribeInstancePatchStates(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        return _json({"InstancePatchStates": [_patch_state(one) for one in json.loads(_text(request))["InstanceIds"]]})
+
+    def ListSubscriptionsByTopic(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
+        answer = "<ListSubscriptionsByTopicResult><Subscriptions/></ListSubscriptionsByTopicResult>"
+        return 200, f"<ListSubscriptionsByTopicResponse>{answer}</ListSubscriptionsByTopicResponse>".encode()
+
     def GetParameter(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
         return 400, json.dumps({"__type": "ParameterNotFound"}).encode()
 
@@ -73,6 +84,9 @@ class Account:
 
     def PutItem(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
         self.run = json.loads(_text(request))["Item"]
+        return _json({})
+
+    def GetItem(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
         return _json({})
 
     def UpdateItem(self, request: AWSPreparedRequest) -> tuple[int, bytes]:
@@ -111,6 +125,25 @@ def _text(request: AWSPreparedRequest) -> str:
 
 def _json(answer: Mapping[str, Any]) -> tuple[int, bytes]:
     return 200, json.dumps(answer).encode()
+
+
+def _patch_state(instance_id: str) -> dict[str, Any]:
+    return {
+        "InstanceId": instance_id,
+        "PatchGroup": "web",
+        "BaselineId": "pb-0123456789abcdef0",
+        "SnapshotId": "12345678-1234-1234-1234-123456789012",
+        "Operation": "Scan",
+        "OperationStartTime": 1768266000.0,
+        "OperationEndTime": 1768266060.0,
+        "InstalledCount": 400,
+        "InstalledOtherCount": 3,
+        "InstalledPendingRebootCount": 0,
+        "InstalledRejectedCount": 0,
+        "MissingCount": 7,
+        "FailedCount": 0,
+        "NotApplicableCount": 2_000,
+    }
 
 
 def _history(instance_id: str) -> dict[str, Any]:

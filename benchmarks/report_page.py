@@ -27,7 +27,13 @@ _STEPS = (
     *("probeFirst", "scanFirst", "imageBefore", "start", "preInstallHook", "install", "scanAfter"),
     *("healthProbePatching", "installFinish", "postInstallHook", "probeAfter", "imageAfter", "stop"),
 )
-_IMAGE: MadeImage = {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
+_IMAGE: MadeImage = {
+    "imageId": "ami-0123456789abcdef0",
+    "state": "available",
+    "crashConsistent": False,
+    "reason": "",
+    "problems": [],
+}
 _LONG = "the installation said <why> & more, at length; " * 40
 
 
@@ -148,6 +154,8 @@ def _details(begin: datetime) -> Details:
         "logKey": failed["logKey"],
         "restored": None,
         "notes": [_LONG] * 4,
+        "toWorkAgain": "",
+        "noLongerMissing": [],
     }
 
 

@@ -37,8 +37,8 @@ def drydock(
         typer.echo(context.get_help())
 
 
-for _verb in VERBS:
-    app.command()(_verb)
+for _name, _verb in VERBS.items():
+    app.command(_name)(_verb)
 
 
 @app.command()
@@ -154,11 +154,16 @@ def _check_serving(fleet_file: FleetFile, port: int) -> None:
 def carry_out(arguments: Sequence[str], setting: Setting | None = None) -> int:
     """Carry out a command line; the exit code. Wrong usage is one line."""
     setting = setting or Setting()
+    terminal = setting.terminal
+    # What is wrong with the arguments is found before anybody has read them.
+    terminal.is_json = "--json" in arguments and "rehearse" not in arguments[:1]
     try:
         return app(list(arguments), prog_name="drydock", standalone_mode=False, obj=setting) or 0
     except typer.TyperException as error:
-        setting.terminal.note(_one_line(error))
+        terminal.problem([_one_line(error)], error.exit_code)
         return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
 
 
 def _one_line(error: typer.TyperException) -> str:

@@ -10,27 +10,30 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from drydock.aws.calls import THROTTLES, error_code, error_text
+from drydock.errors import DrydockError
 from drydock_cli.exit_codes import FAILED
 
 _UNKNOWN_CALLER = frozenset(
     {
         "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
         "MissingAuthenticationToken",
-        "RequestExpired",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_PERMISSIONS = "docs/permissions.md has what each command needs"
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -43,20 +46,35 @@ _DENIED = frozenset(
 
 
 class CommandError(Exception):
-    """Raised when a command cannot do what it was asked for; the text is for people."""
+    """Raised when a command cannot do what it was asked for; the text is for people, a line for each mistake."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
+    @property
+    def lines(self) -> list[str]:
+        return [" ".join(line.split()) for line in str(self).split("\n") if line.strip()]
 
-def explain(error: Exception) -> str:
+
+def explain(error: Exception, profile: str | None = None) -> str:
     """One line that says what is wrong and, where it is known, what helps."""
-    return " ".join(_explain(error).split())
+    if isinstance(error, DrydockError) and isinstance(error.__cause__, BotoCoreError | ClientError):
+        # The layer has said it in its own words: for a person those of the call are better.
+        error = error.__cause__
+    return " ".join(_explain(error, profile).split())
 
 
-def _explain(error: Exception) -> str:
+def _sign_in(profile: str | None) -> str:
+    return f"`aws sso login --profile {profile}`" if profile else "`aws sso login`"
+
+
+def _explain(error: Exception, profile: str | None) -> str:
     match error:
+        case SSOError() | TokenRetrievalError():
+            return f"the single sign-on has expired: sign in again with {_sign_in(profile)}"
+        case ProfileNotFound():
+            return f"{error}: `aws configure list-profiles` has those that there are"
         case NoCredentialsError() | PartialCredentialsError():
             return (
                 f"no credentials ({str(error).rstrip('.')}): sign in as for the AWS CLI, "
@@ -69,20 +87,25 @@ def _explain(error: Exception) -> str:
         case BotoConnectionError() | HTTPClientError():
             return f"AWS cannot be reached: {error}"
         case ClientError():
-            return _explain_answer(error)
+            return _explain_answer(error, profile)
+        case DrydockError():
+            return str(error)
         case BotoCoreError():
             return str(error)
         case _:
             return f"{type(error).__name__}: {error}"
 
 
-def _explain_answer(error: ClientError) -> str:
+def _explain_answer(error: ClientError, profile: str | None) -> str:
     code, operation = error_code(error), error.operation_name
     message = error_text(error) or "AWS gives no reason"
+    if code in _EXPIRED:
+        way = f"get new ones, with single sign-on by {_sign_in(profile)}"
+        return f"the credentials have expired ({code}): {way}"
     if code in _UNKNOWN_CALLER:
         return f"the credentials are not accepted ({code}): {message}"
     if code in _DENIED:
-        return f"no permission for {operation}: {message}"
+        return f"no permission for {operation}: {message} ({_PERMISSIONS})"
     if code in THROTTLES:
         return f"AWS throttles {operation}: try again in a minute ({message})"
     return f"{operation} failed: {code}: {message}"

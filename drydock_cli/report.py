@@ -35,6 +35,4 @@ def report(stack: Stack, terminal: Terminal, name: str, path: Path | None, *, op
 
 
 def _is_missing(run_id: str) -> CommandError:
-    return CommandError(
-        f"run {run_id} has no report (any more): it is written when the run ends; look with drydock watch", TO_DO
-    )
+    return CommandError(f"run {run_id} has no report (any more): it is written when the run ends", TO_DO)

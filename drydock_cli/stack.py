@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
+from itertools import islice
+from time import monotonic
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -19,13 +24,22 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from drydock.approval.approvals import decisions_parameter
-from drydock.aws.calls import error_code, error_text
-from drydock.aws.table import SCHEMA, Item, from_wire
+from drydock.approval.approvals import approvers_parameter, decisions_parameter
+from drydock.approval.approvers import read_approvers
+from drydock.aws.calls import error_code, error_text, in_chunks
+from drydock.aws.table import LOOKUP_INDEX, MONTH_INDEX, SCHEMA, Item, Key, Table, from_wire
 from drydock.errors import NewerSchemaError
 from drydock.records.holder import Holder
 from drydock.records.results import RESULTS
-from drydock.records.runs import PLACES, report_page_key, run_key
+from drydock.records.runs import (
+    AWAITING_APPROVAL,
+    KEPT_MONTHS,
+    OPEN_RUNS,
+    PLACES,
+    RUNS,
+    report_page_key,
+    run_key,
+)
 from drydock.subject import Instance
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
@@ -33,10 +47,12 @@ from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 
 DEFAULT_STACK = "drydock"
-LATEST = "latest"
-"""Stands for the run that was started last."""
+LATEST, WAITING = "latest", "waiting"
+"""Stand for the run that was started last, and for the one that waits for an approval."""
 
 _MOST_NAMED = 5
+_MOST_READ_TOGETHER = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 _WRITTEN = 202
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 5, 30, 3
@@ -67,6 +83,21 @@ class Stack:
         self._session = boto3.Session(botocore_session=core, region_name=region)
         self._endpoint = endpoint
         self._clients: dict[str, Any] = {}
+        self._clock: tuple[datetime, float] | None = None
+        core.register("after-call", self._note_clock)
+
+    def _note_clock(self, http_response: Any = None, **event: Any) -> None:
+        """An answer of AWS says what time it is there."""
+        said = getattr(http_response, "headers", {}).get("date", "")
+        with suppress(ValueError):
+            self._clock = parsedate_to_datetime(said), monotonic()
+
+    def now(self) -> datetime:
+        """The time by AWS's clock: this machine's may be wrong, and that of a rehearsal's account is virtual."""
+        if self._clock is None:
+            return datetime.now(UTC)
+        then, counted = self._clock
+        return then.astimezone(UTC) + timedelta(seconds=monotonic() - counted)
 
     @property
     def region(self) -> str:
@@ -103,12 +134,39 @@ class Stack:
         machine = self.output("MaintenanceRunArn")
         return f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"
 
+    @cached_property
+    def table(self) -> Table:
+        """The stack's table, for what reads the records of the layer."""
+        return Table(self.output("StateTableName"), self._client("dynamodb"))
+
+    @cached_property
+    def location(self) -> Location:
+        holder = Holder(self.execution_arn("any"), 0)
+        return Location(holder.partition, holder.account, self.region, "", self.name)
+
     def console_link(self, run_id: str) -> str:
         return self.console_link_of(self.execution_arn(run_id))
 
     def console_link_of(self, execution: str) -> str:
-        holder = Holder(execution, 0)
-        return console_link(execution, Location(holder.partition, holder.account, self.region, ""))
+        return console_link(execution, self.location)
+
+    def approvers(self) -> list[str]:
+        return read_approvers(self.read_parameter(approvers_parameter(self.name)))
+
+    def read_parameter(self, name: str) -> str | None:
+        """A setting in Parameter Store; None while nobody has made it."""
+        try:
+            return str(self._client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+        except ClientError as error:
+            if error_code(error) == "ParameterNotFound":
+                return None
+            raise
+
+    def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        """The instances that fit all filters, as EC2 describes them."""
+        given = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        pages = self._client("ec2").get_paginator("describe_instances").paginate(Filters=given)
+        return [one for page in pages for made in page["Reservations"] for one in made["Instances"]]
 
     def start(self, run_id: str, given: Mapping[str, Any]) -> str:
         """Start a run; the ARN of its execution. A name belongs to one run for ever."""
@@ -218,31 +276,114 @@ class Stack:
         return bytes(answer["Body"].read())
 
     def find_run_id(self, name: str) -> str:
-        """The id of the run that is meant: its id, the beginning of it where no other begins so, or `latest`.
+        """The id of the run that is meant: its id, the beginning of it where no other begins so, `latest` or `waiting`.
 
-        Step Functions lists the executions of the last ninety days, the newest first; what it does not know is taken
-        for the id of an older run. Raises CommandError when more than one begins so, or none is the latest.
+        What no run of the last year begins with is taken for a whole id. Raises CommandError when more than one is
+        meant, or none is the latest or waits.
         """
-        if name != LATEST and self.find_execution(name) is not None:
+        if name == LATEST:
+            latest = next(iter(self._recent_runs()), "")
+            if not latest:
+                raise CommandError(f"the stack {self.name} has had no run for a year", TO_DO)
+            return latest
+        if name == WAITING:
+            return self._find_waiting()
+        if self.find_execution(name) is not None:
             return name
-        found = [run_id for run_id in self._recent_runs() if name == LATEST or run_id.startswith(name)]
-        if name != LATEST and len(found) > 1:
+        found = [run_id for run_id in self._recent_runs() if run_id.startswith(name)]
+        if name in found:
+            return name
+        if len(found) > 1:
             raise CommandError(f"more than one run begins with {name}: {', '.join(found[:_MOST_NAMED])}", TO_DO)
-        if name == LATEST and not found:
-            raise CommandError(f"the stack {self.name} has had no run for ninety days", TO_DO)
         return found[0] if found else name
 
+    def _find_waiting(self) -> str:
+        waiting = [run_id for run_id, phase in self.open_runs() if phase == AWAITING_APPROVAL]
+        if not waiting:
+            raise CommandError(f"no run of the stack {self.name} waits for an approval", TO_DO)
+        if len(waiting) > 1:
+            raise CommandError(f"more than one run waits for an approval: {', '.join(waiting[:_MOST_NAMED])}", TO_DO)
+        return waiting[0]
+
+    def open_runs(self) -> list[tuple[str, str]]:
+        """The ids and phases of the runs that have not ended. The index lags a little."""
+        items = self.table.look_up(LOOKUP_INDEX, OPEN_RUNS)
+        return [(str(item["runId"]), str(item["phase"])) for item in items]
+
     def _recent_runs(self) -> Iterator[str]:
-        pages = self._client("stepfunctions").get_paginator("list_executions")
-        for page in pages.paginate(stateMachineArn=self.output("MaintenanceRunArn")):
-            yield from (str(execution["name"]) for execution in page["executions"])
+        return (key["pk"].removeprefix(RUNS) for key in self._keys_of_runs(None))
+
+    def list_runs(self, most: int, older_than: str | None = None) -> list[Item]:
+        """The items of at most so many runs, the newest first; of those that began before another, if one is named.
+
+        One read of the index of runs by their start for each month that is needed, and one of the items.
+        """
+        found = list(islice(self._keys_of_runs(older_than, most), most))
+        items = self.read_items(found)
+        return [items[key["pk"]] for key in found if key["pk"] in items]
+
+    def read_items(self, keys: Sequence[Key]) -> dict[str, Item]:
+        """The items with these keys, by their partition, as they are now."""
+        table, client = self.output("StateTableName"), self._client("dynamodb")
+        items: dict[str, Item] = {}
+        for some in in_chunks(keys, _MOST_READ_TOGETHER):
+            asked: Any = {
+                table: {
+                    "Keys": [{"pk": {"S": key["pk"]}, "sk": {"S": key["sk"]}} for key in some],
+                    "ConsistentRead": True,
+                }
+            }
+            while asked:
+                answer = client.batch_get_item(RequestItems=asked)
+                for wire in answer["Responses"].get(table, []):
+                    item = _read_item(wire, wire["pk"]["S"].removeprefix(RUNS))
+                    items[item["pk"]] = item
+                asked = answer.get("UnprocessedKeys")
+        return items
+
+    def _keys_of_runs(self, older_than: str | None, most: int = 0) -> Iterator[Key]:
+        """The keys of the runs of a year, the newest first. `most` is how many are probably wanted; 0 for all."""
+        self.output("StateTableName")
+        month = f"{self.now():%Y-%m}"
+        begin: Mapping[str, Any] = {}
+        if older_than:
+            run = self.read_run(older_than).run
+            if run is None:
+                raise CommandError(f"there is no run {older_than} in the stack {self.name} in {self.region}", TO_DO)
+            month = run["month"]
+            begin = {name: {"S": run[name]} for name in ("pk", "sk", "month", "startedAt")}
+        for _ in range(KEPT_MONTHS + 1):
+            query: dict[str, Any] = {
+                "TableName": self.output("StateTableName"),
+                "IndexName": MONTH_INDEX,
+                "KeyConditionExpression": "#month = :month",
+                "ExpressionAttributeNames": {"#month": "month"},
+                "ExpressionAttributeValues": {":month": {"S": month}},
+                "ScanIndexForward": False,
+                **({"Limit": most} if most else {}),
+                **({"ExclusiveStartKey": begin} if begin else {}),
+            }
+            while True:
+                answer = self._client("dynamodb").query(**query)
+                for wire in answer["Items"]:
+                    yield {"pk": wire["pk"]["S"], "sk": wire["sk"]["S"]}
+                if "LastEvaluatedKey" not in answer:
+                    break
+                query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            begin = {}
+            month = f"{date.fromisoformat(f'{month}-01') - timedelta(days=1):%Y-%m}"
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         """Ask the stack to let no new machine of a run begin."""
-        answer = self._client("lambda").invoke(
-            FunctionName=self.output("StopRunFunctionName"),
-            Payload=json.dumps({"runId": run_id, "reason": reason}).encode(),
-        )
+        return self._invoke("StopRunFunctionName", {"runId": run_id, "reason": reason})
+
+    def prune_images(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask the stack which of its images may go, or to let them go: as its function `prune_images` takes it."""
+        return self._invoke("PruneImagesFunctionName", event)
+
+    def _invoke(self, output: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a function of the stack answers. Raises CommandError with what it failed with."""
+        answer = self._client("lambda").invoke(FunctionName=self.output(output), Payload=json.dumps(event).encode())
         value = _object(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise CommandError(str(value.get("errorMessage") or f"the function failed: {answer['FunctionError']}"))
@@ -285,7 +426,7 @@ class Stack:
             Value=" ".join(decision[key] for key in ("decision", "hash", "reason")).strip(),
         )
         said = (
-            "It counts once Drydock has read it, in a minute or so: look with drydock watch. "
+            "It counts once Drydock has read it, in a minute or so. "
             "The approvers are told of a decision that does not count."
         )
         return _WRITTEN, {"runId": decision["runId"], "result": "written", "message": said, "by": self.caller()}

@@ -77,6 +77,12 @@ class Terminal:
             self.out.reconfigure(encoding="utf-8")
         print(json.dumps(value, indent=2, ensure_ascii=False), file=self.out, flush=True)
 
+    def problem(self, lines: Sequence[str], exit_code: int) -> None:
+        """Print why a command could not do what it was asked for: for people, and as JSON when that was asked for."""
+        for line in lines:
+            self.note(line)
+        self.document({"error": {"messages": list(lines), "exitCode": exit_code}})
+
     def ask(self, question: str) -> bool:
         """Whether the person at the terminal says yes."""
         print(f"{question} [y/N] ", end="", file=self.err, flush=True)

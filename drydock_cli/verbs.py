@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -44,7 +45,15 @@ def _check_instance_id(text: str) -> str:
     return text
 
 
-_Run = Annotated[str, typer.Argument(metavar="RUN", callback=_check_run_id, help="The run's id.", show_default=False)]
+_Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        callback=_check_run_id,
+        help="The run's id, the beginning of it, latest or waiting.",
+        show_default=False,
+    ),
+]
 _Targets = Annotated[
     list[str] | None,
     typer.Option(
@@ -191,7 +200,9 @@ def watch(
         context,
         account,
         json,
-        lambda opened, terminal: watching.watch(account, opened, terminal, run, None if once else interval),
+        lambda opened, terminal: watching.watch(
+            account, opened, terminal, opened.find_run_id(run), None if once else interval
+        ),
     )
 
 
@@ -209,7 +220,12 @@ def stop(
     from drydock_cli import stop as stopping
 
     account = Account(stack, profile, region, endpoint_url)
-    _carry_out(context, account, json, lambda opened, terminal: stopping.stop(account, opened, terminal, run, reason))
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: stopping.stop(account, opened, terminal, opened.find_run_id(run), reason),
+    )
 
 
 def approve(
@@ -227,7 +243,12 @@ def approve(
     from drydock_cli.decide import decide
 
     account = Account(stack, profile, region, endpoint_url)
-    _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "approve", reason, yes))
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: decide(opened, terminal, opened.find_run_id(run), "approve", reason, yes),
+    )
 
 
 def reject(
@@ -245,7 +266,12 @@ def reject(
     from drydock_cli.decide import decide
 
     account = Account(stack, profile, region, endpoint_url)
-    _carry_out(context, account, json, lambda opened, terminal: decide(opened, terminal, run, "reject", reason, yes))
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: decide(opened, terminal, opened.find_run_id(run), "reject", reason, yes),
+    )
 
 
 def report(
@@ -278,6 +304,94 @@ def report(
     account = Account(stack, profile, region, endpoint_url)
     _carry_out(
         context, account, json, lambda opened, terminal: reporting.report(opened, terminal, run, output, opens=opens)
+    )
+
+
+def list_runs(
+    context: typer.Context,
+    most: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="So many at the most.")] = 20,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", callback=_check_run_id, help="Those that began before this one: the next page."),
+    ] = None,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show the runs of the last year, the newest first: how each of them is, and which wait for you."""
+    from drydock_cli import run_list
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: run_list.list_runs(account, opened, terminal, most, older_than)
+    )
+
+
+_Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|MACHINE|GROUP",
+        help="A run's id, the beginning of it, latest or waiting; a machine's id or Name; group/NAME.",
+        show_default=False,
+    ),
+]
+
+
+def show(
+    context: typer.Context,
+    name: _Named,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show everything about a run, a machine or an Auto Scaling group."""
+    from drydock_cli import show as showing
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: showing.show(account, opened, terminal, name))
+
+
+def history(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="MACHINE|GROUP", help="A machine's id or Name; group/NAME.", show_default=False),
+    ],
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show what was done to a machine or an Auto Scaling group in the last year."""
+    from drydock_cli import show as showing
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: showing.history(account, opened, terminal, name))
+
+
+def images(
+    context: typer.Context,
+    prune: Annotated[
+        bool, typer.Option("--prune/--dry-run", help="Let those go that nobody needs; by default they are only shown.")
+    ] = False,
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Show the images that the stack has made, which of them nobody needs, and why the others stay."""
+    from drydock_cli import images as pruning
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(
+        context, account, json, lambda opened, terminal: pruning.images(opened, terminal, prune=prune, is_sure=yes)
     )
 
 
@@ -321,7 +435,21 @@ def undo(
     )
 
 
-VERBS = (run, plan, watch, stop, approve, reject, report, undo)
+VERBS: Mapping[str, Callable[..., None]] = {
+    "plan": plan,
+    "run": run,
+    "list": list_runs,
+    "show": show,
+    "watch": watch,
+    "stop": stop,
+    "approve": approve,
+    "reject": reject,
+    "history": history,
+    "report": report,
+    "images": images,
+    "undo": undo,
+}
+"""By their names, in the order in which people are told of them."""
 
 
 def _carry_out(
@@ -330,6 +458,7 @@ def _carry_out(
     """End with the exit code of a verb. Whatever goes wrong is one line."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from drydock.errors import DrydockError
     from drydock_cli.exit_codes import FAILED
     from drydock_cli.problems import CommandError, explain
     from drydock_cli.stack import open_stack
@@ -340,9 +469,9 @@ def _carry_out(
     try:
         code = work((setting.opens or open_stack)(account), terminal)
     except CommandError as error:
-        terminal.note(" ".join(str(error).split()))
         code = error.exit_code
-    except (BotoCoreError, ClientError) as error:
-        terminal.note(explain(error))
+        terminal.problem(error.lines, code)
+    except (BotoCoreError, ClientError, DrydockError) as error:
         code = FAILED
+        terminal.problem([explain(error, account.profile or os.environ.get("AWS_PROFILE"))], code)
     raise typer.Exit(code)

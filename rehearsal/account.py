@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -31,7 +30,7 @@ from rehearsal.engine.bus import EventBus
 from rehearsal.engine.calls import ACCOUNT, REGION, Call, Caller, CallLog, current_caller, make_client, route_calls
 from rehearsal.engine.clock import VirtualClock
 from rehearsal.engine.deployment import Deployer, Stack
-from rehearsal.engine.direct_calls import DIRECT_CALLS, answer_directly, call_directly
+from rehearsal.engine.direct_calls import find_direct_call
 from rehearsal.engine.dynamodb.calls import DynamoDB
 from rehearsal.engine.functions import FunctionHost, Outcome
 from rehearsal.engine.limits import Limits
@@ -65,6 +64,7 @@ from rehearsal.world.windows import Windows
 
 START = datetime.fromisoformat("2026-01-13T01:00:00+09:00")
 RECURSION_LIMIT = 10_000
+_BILLION = 1_000_000_000
 
 
 class Observer:
@@ -274,6 +274,17 @@ class EmbeddedAccount:
         options = {key: value for key, value in (("error", error), ("cause", cause)) if value is not None}
         self.client("stepfunctions").stop_execution(executionArn=arn, **options)
 
+    def forget(self, arn: str) -> None:
+        """Let go of an execution that is over, but for how it ended, and of the calls, events and logs of all."""
+        env = self._executions[arn].exec_worker.env
+        env.event_manager._history_event_list.clear()
+        env.heap.clear()
+        env.stack.clear()
+        env.states = env.variable_store = None
+        self.calls.calls.clear()
+        self.bus.events.clear()
+        self.functions.logs.clear()
+
     def run_until_quiet(self, limit: timedelta = timedelta(hours=48)) -> None:
         """Run until nothing but schedules is left; raises TimeLimitError past `limit` of virtual time."""
         self.clock.run(limit=limit)
@@ -305,6 +316,8 @@ class EmbeddedAccount:
         )
         self._follow_clock(patches)
         self._make_chance_repeatable(patches)
+        route_calls(patches, self.calls, find_direct_call)
+        answer_calls(patches, self.functions.find_answer)
         self._answer_about_items(patches)
         self.calls.check_alive = self.functions.check_alive
         self.calls.spend = self.functions.spend
@@ -326,10 +339,8 @@ class EmbeddedAccount:
         dynamodb.repair_attribute_values(patches)
         if self.dynamodb == "own":
             items = DynamoDB(ACCOUNT, REGION, self.clock.time, self.late_seconds)
-            route_calls(patches, self.calls, DIRECT_CALLS, partial(answer_directly, items.find_answer))
             answer_calls(patches, items.find_answer)
             return
-        route_calls(patches, self.calls, DIRECT_CALLS, call_directly)
         dynamodb.repair_transactions(patches)
         dynamodb.repair_queries(patches)
         dynamodb.repair_projections(patches)
@@ -343,7 +354,18 @@ class EmbeddedAccount:
         travel = time_machine.travel(self.clock.now(), tick=False)
         traveller = travel.start()
         patches.callback(travel.stop)
-        self.clock.on_advance = traveller.move_to
+        at = round(self.clock.time() * _BILLION)
+        # Without a time zone, which would be set again and again.
+        traveller.move_to(at // _BILLION)
+        traveller.shift(at % _BILLION / _BILLION)
+
+        def follow(now: float) -> None:
+            nonlocal at
+            # By what has passed, which is quicker than to an instant, and to the nanosecond the same.
+            passed, at = round(now * _BILLION) - at, round(now * _BILLION)
+            traveller.shift(passed / _BILLION)
+
+        self.clock.on_advance = follow
         patches.replace(time, "sleep", self.clock.sleep)
 
     def _make_chance_repeatable(self, patches: Patches) -> None:
@@ -451,8 +473,10 @@ class EmbeddedAccount:
         for observer in self.observers:
             observer.message_published(message)
 
-    def _note_invocation(self, name: str, event: Any, outcome: Outcome) -> None:
-        for observer in self.observers:
+    def _note_invocation(self, name: str, payload: str, outcome: Outcome) -> None:
+        listening = [one for one in self.observers if type(one).function_invoked is not Observer.function_invoked]
+        event = json.loads(payload) if listening else None
+        for observer in listening:
             observer.function_invoked(name, event, outcome)
 
     def _deliver(self, service: str, arn: str, payload: str) -> None:

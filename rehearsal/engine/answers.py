@@ -1,29 +1,27 @@
 """Answers to AWS calls given in the process itself, held to the shapes of the API models.
 
-A call goes through botocore as far as the check of its parameters; then its answer comes from a method,
-instead of a request that is written, signed, dispatched and read back.
+After what botocore does with its parameters a call's answer comes from a method, instead of a request that is written,
+signed, dispatched and read back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from botocore.client import BaseClient
 from botocore.exceptions import ParamValidationError
 from botocore.model import OperationModel
-from botocore.useragent import UserAgentString
+from botocore.response import StreamingBody
 from botocore.validate import ParamValidator
 
 from rehearsal.engine.repairs.patches import Patches
 
 Parameters = Mapping[str, Any]
 Answer = Callable[[Parameters], dict[str, Any]]
+FindAnswer = Callable[[str, str], Answer | None]
 T = TypeVar("T")
 
-_GIVEN = "rehearsal_parameters"
 _validator = ParamValidator()
 
 
@@ -36,42 +34,23 @@ class AWSError(Exception):
         self.details = details
 
 
-def answer_calls(patches: Patches, find_answer: Callable[[str, str], Answer | None]) -> None:
-    """Let `find_answer(service, operation)` give the answers of boto3 clients; None leaves a call to moto."""
+_finders: list[FindAnswer] = []
+"""Those of the account that there is, the latest first."""
 
-    def resolve(original: Callable[..., Any], self: BaseClient, operation: Any, *more: Any, **named: Any) -> Any:
-        if find_answer(self.meta.service_model.service_name, operation.name) is None:
-            return original(self, operation, *more, **named)
-        return "", {}, {}
 
-    def convert(original: Callable[..., Any], self: BaseClient, **named: Any) -> Any:
-        operation, context = named["operation_model"], named["context"]
-        context[_GIVEN] = named["api_params"]
-        if find_answer(self.meta.service_model.service_name, operation.name) is None:
-            return original(self, **named)
-        check_parameters(named["api_params"], operation)
-        # Nobody reads the request.
-        return {"headers": {}, "body": b"", "url": "", "url_path": "", "query_string": {}, "context": context}
+def answer_calls(patches: Patches, find: FindAnswer) -> None:
+    """Let `find(service, operation)` give the answers of boto3 clients; None leaves a call to others, and to moto."""
+    _finders.insert(0, find)
+    patches.callback(_finders.remove, find)
 
-    def request(
-        original: Callable[..., Any], self: BaseClient, operation: Any, request: Any, context: dict[str, Any]
-    ) -> Any:
-        answer = find_answer(self.meta.service_model.service_name, operation.name)
-        if answer is None:
-            return original(self, operation, request, context)
-        try:
-            body = {key: value for key, value in answer(context[_GIVEN]).items() if value is not None}
-        except AWSError as error:
-            refusal = {"Error": {"Code": error.code, "Message": str(error)}, **error.details}
-            return SimpleNamespace(status_code=400), refusal | _describe_response(400)
-        check_shape(body, operation.output_shape, operation.name)
-        return SimpleNamespace(status_code=200), body | _describe_response(200)
 
-    patches.wrap(BaseClient, "_resolve_endpoint_ruleset", resolve)
-    patches.wrap(BaseClient, "_convert_to_request_dict", convert)
-    # Composed anew for every call, which takes longer than most answers.
-    patches.replace(UserAgentString, "to_string", lambda user_agent: "rehearsal")
-    patches.wrap(BaseClient, "_make_request", request)
+def find_answer(service: str, operation: str) -> Answer | None:
+    """Return what answers an operation in this process; None leaves it to moto."""
+    for find in _finders:
+        answer = find(service, operation)
+        if answer is not None:
+            return answer
+    return None
 
 
 def check_parameters(parameters: Parameters, operation: OperationModel) -> None:
@@ -127,9 +106,5 @@ _PYTHON_TYPES: Mapping[str, type] = {
     "timestamp": datetime,
     "float": float,
     "double": float,
+    "blob": StreamingBody,
 }
-
-
-def _describe_response(status: int) -> dict[str, Any]:
-    about = {"RequestId": "", "HTTPStatusCode": status, "HTTPHeaders": {}, "RetryAttempts": 0}
-    return {"ResponseMetadata": about}

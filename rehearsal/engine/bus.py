@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,8 +96,10 @@ class EventBus:
         flat = EventPattern._flatten_dict(event)
         for rule in self._rules():
             pattern = rule.event_pattern
-            # moto would flatten the event anew for each rule.
-            if pattern.get_pattern() and pattern._does_event_match(flat, pattern.get_pattern()):
+            wanted = pattern.get_pattern()
+            # moto would flatten the event anew for each rule, and look at all of it for each.
+            may = wanted and _is_of(event, wanted, "source") and _is_of(event, wanted, "detail-type")
+            if may and pattern._does_event_match(flat, wanted):
                 self._send_to_targets(rule, event)
 
     def _plan(self, rule: Rule) -> None:
@@ -139,6 +141,12 @@ class EventBus:
             letters = (target.get("DeadLetterConfig") or {}).get("Arn")
             if letters:
                 self._deliver("sqs", letters, payload)
+
+
+def _is_of(event: Event, wanted: Mapping[str, Any], name: str) -> bool:
+    """Whether an event may fit what a pattern says of one of its texts; what is more than a list of texts may."""
+    texts = wanted.get(name)
+    return texts is None or event[name] in texts or not all(isinstance(text, str) for text in texts)
 
 
 def make_payload(target: dict[str, Any], event: Event, rule: Rule) -> str:

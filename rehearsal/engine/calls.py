@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.useragent import UserAgentString
 
 from rehearsal.engine.charges import charge_of
 from rehearsal.engine.clock import VirtualClock
@@ -62,6 +63,8 @@ class Interception:
     delay: float = 0
 
 
+DirectCall = Callable[[BaseClient, str, dict[str, Any]], Any]
+"""Carries out a call of a client: by operation and parameters, with boto3's answer and errors."""
 Interceptor = Callable[[Call], Interception | None]
 
 current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
@@ -91,6 +94,7 @@ class CallLog:
         """Lets the caller work for so many seconds of a whole processor."""
         self.check_alive: Callable[[], None] = lambda: None
         """Raises in a caller that may not do anything any more."""
+        self._made = 0
         self.immediate = False
         """While true, calls take no time: a module that is being imported must not give way."""
         self._clock = clock
@@ -111,7 +115,8 @@ class CallLog:
         if caller is None:
             return act()
         self.check_alive()
-        call = Call(caller, service, operation, parameters, len(self.calls) + 1, self._clock.now())
+        self._made += 1
+        call = Call(caller, service, operation, parameters, self._made, self._clock.now())
         self.calls.append(call)
         self.counts[caller.name, service, operation] += 1
         for observe in self.observers:
@@ -177,23 +182,25 @@ def _session() -> boto3.Session:
 _create_client: Callable[..., BaseClient] = boto3.Session.client
 
 
+def is_shared(client: BaseClient) -> bool:
+    """Whether a client takes and gives what the API does: one of a resource has Python's own types."""
+    return client in _shared
+
+
 def route_calls(
-    patches: Patches,
-    log: CallLog,
-    direct: Collection[tuple[str, str]] = (),
-    call_directly: Callable[[BaseClient, str, dict[str, Any]], Any] | None = None,
+    patches: Patches, log: CallLog, find_direct_call: Callable[[BaseClient, str], DirectCall | None]
 ) -> None:
     """Send every call of every botocore client through `log`, and give out cached clients.
 
-    Calls of the operations in `direct` are answered by `call_directly` instead of botocore.
+    What `find_direct_call(client, operation)` returns carries a call out instead of botocore.
     """
 
-    def call(original: Callable[..., Any], self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
-        service = self.meta.service_model.service_name
-        answer = call_directly if call_directly and (service, operation) in direct and self in _shared else original
+    def call(original: DirectCall, self: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        act = find_direct_call(self, operation) or original
         retries: dict[str, Any] = self.meta.config.retries or {}  # type: ignore[attr-defined]
         attempts = retries.get("total_max_attempts", 1)
-        return log.perform(service, operation, parameters, lambda: answer(self, operation, parameters), attempts)
+        service = self.meta.service_model.service_name
+        return log.perform(service, operation, parameters, lambda: act(self, operation, parameters), attempts)
 
     def client(
         self: boto3.Session,
@@ -211,5 +218,7 @@ def route_calls(
             return original(self, *arguments, **keywords)
 
     patches.wrap(BaseClient, "_make_api_call", call)
+    # Composed anew for every call, which takes longer than most answers.
+    patches.replace(UserAgentString, "to_string", lambda user_agent: "rehearsal")
     patches.replace(boto3.Session, "client", client)
     patches.wrap(boto3.Session, "resource", resource)

@@ -150,6 +150,9 @@ class VirtualClock:
         self._sequence = itertools.count()
         self._tasks: dict[Any, Task] = {}
         self._foreground_timers = 0
+        self._until: Callable[[], bool] | None = None
+        self._end: float | None = None
+        """What ends the run that is under way."""
         self.on_advance: Callable[[float], None] = lambda now: None
 
     def time(self) -> float:
@@ -181,7 +184,12 @@ class VirtualClock:
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass for the calling task."""
-        self.wait([], max(0.0, seconds))
+        when = self._now + max(0.0, seconds)
+        if self._is_alone_until(when):
+            # Nobody would notice that this task gave way.
+            self._move_to(when)
+        else:
+            self.wait([], when - self._now)
 
     def wait(self, waiters: list[Waiter], timeout: float | None = None) -> bool:
         """Wait as one of `waiters`; false when `timeout` seconds passed before a wake."""
@@ -237,16 +245,35 @@ class VirtualClock:
         end = None if limit is None else self._now + limit.total_seconds()
         if getcurrent() is not self._hub:
             raise RuntimeError("only the main program runs the clock")
-        while until is None or not until():
-            if self._ready:
-                self._ready.popleft()._resume()
-            elif not self._fire_next_timer(end, background):
-                return
+        outer, (self._until, self._end) = (self._until, self._end), (until, end)
+        try:
+            while until is None or not until():
+                if self._ready:
+                    self._ready.popleft()._resume()
+                elif not self._fire_next_timer(end, background):
+                    return
+        finally:
+            self._until, self._end = outer
+
+    def _is_alone_until(self, when: float) -> bool:
+        """Whether nothing but the calling task can happen until then, that instant included."""
+        if self._ready or self._until is not None or (self._end is not None and when > self._end):
+            return False
+        self._forget_cancelled()
+        return (not self._timers or self._timers[0][0] > when) and self.current_task() is not None
+
+    def _forget_cancelled(self) -> None:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+
+    def _move_to(self, when: float) -> None:
+        if when > self._now:
+            self._now = when
+            self.on_advance(when)
 
     def _fire_next_timer(self, end: float | None, background: bool) -> bool:
         """Move to the next timer and fire it; false when there is none to wait for."""
-        while self._timers and self._timers[0][2].cancelled:
-            heapq.heappop(self._timers)
+        self._forget_cancelled()
         if not self._timers or (self._foreground_timers == 0 and not background):
             return False
         when, _, timer = self._timers[0]
@@ -256,9 +283,7 @@ class VirtualClock:
         timer.fired = True
         if not timer.background:
             self._foreground_timers -= 1
-        if when > self._now:
-            self._now = when
-            self.on_advance(when)
+        self._move_to(when)
         timer.action()
         return True
 

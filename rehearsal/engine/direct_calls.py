@@ -9,7 +9,7 @@ import enum
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from botocore.client import BaseClient
@@ -22,7 +22,8 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.stepfunctions.responses import StepFunctionResponse
 from werkzeug.exceptions import HTTPException
 
-from rehearsal.engine.answers import Answer, AWSError, check_parameters
+from rehearsal.engine.answers import Answer, AWSError, check_parameters, check_shape, find_answer
+from rehearsal.engine.calls import DirectCall, is_shared
 
 _HANDLERS: dict[str, type] = {
     "dynamodb": DynamoHandler,
@@ -47,28 +48,47 @@ _known_shapes: set[tuple[str, tuple[tuple[str, type], ...]]] = set()
 """What calls about items were given, by name and type, that was found right."""
 
 
-def answer_directly(
-    find_answer: Callable[[str, str], Answer | None], client: BaseClient, operation: str, parameters: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the answer to a call, moto's unless there is one to be found; raises as `call_directly` does."""
-    answer = find_answer(client.meta.service_model.service_name, operation)
-    if answer is None:
-        return call_directly(client, operation, parameters)
+def find_direct_call(client: BaseClient, operation: str) -> DirectCall | None:
+    """Return what carries out a call of a client in the place of botocore, None when botocore has to."""
+    service = client.meta.service_model.service_name
+    answer = find_answer(service, operation)
+    if answer is not None:
+        return partial(answer_directly, answer)
+    return call_directly if (service, operation) in DIRECT_CALLS and is_shared(client) else None
+
+
+def answer_directly(answer: Answer, client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what `answer` says to a call; raises what boto3 raises for wrong parameters and refused calls."""
     model = client.meta.service_model.operation_model(operation)
-    shape = (operation, tuple((name, type(value)) for name, value in parameters.items()))
-    if shape not in _known_shapes:
+    shared = is_shared(client)
+    about_items = client.meta.service_model.service_name == "dynamodb"
+    if not (shared and about_items):
+        # What botocore, and a resource, fill in.
+        parameters = client._emit_api_params(api_params=parameters, operation_model=model, context={})  # type: ignore[attr-defined]
+    shape = (operation, tuple((name, type(value)) for name, value in parameters.items())) if about_items else None
+    if shape is None or shape not in _known_shapes:
         check_parameters(parameters, model)
-        _known_shapes.add(shape)
+        if shape is not None:
+            _known_shapes.add(shape)
     try:
         found = answer(parameters)
     except AWSError as error:
         refused = {"__type": error.code, "message": str(error), **error.details}
         raise _make_error(client, operation, refused) from None
+    except ServiceException as error:
+        raise _make_error(client, operation, {"__type": error.code, "message": error.message}) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         # The answer looks at the values that it uses.
         check_parameters(parameters, model)
         raise
-    return {**found, "ResponseMetadata": _describe_response(200)}
+    if not about_items:
+        found = {name: value for name, value in found.items() if value is not None}
+        check_shape(found, model.output_shape, operation)
+    answered = {**found, "ResponseMetadata": _describe_response(200)}
+    if not shared:
+        event = f"after-call.{client.meta.service_model.service_id.hyphenize()}.{operation}"
+        client.meta.events.emit(event, http_response=None, parsed=answered, model=model, context={})
+    return answered
 
 
 def call_directly(client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:

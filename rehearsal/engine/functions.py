@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent import futures
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from botocore.response import StreamingBody
 from moto.awslambda.models import LambdaBackend
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
+from rehearsal.engine.answers import Answer, Parameters
 from rehearsal.engine.calls import ACCOUNT, REGION, Caller, CallLog, FunctionKilled, current_caller
 from rehearsal.engine.charges import WHOLE_PROCESSOR
 from rehearsal.engine.clock import Task, VirtualClock
@@ -172,8 +175,8 @@ _warm: dict[Path, dict[str, ModuleType]] = {}
 class FunctionHost:
     """The functions of the account and their invocations.
 
-    `on_invoked(name, event, outcome)` hears of every invocation that is over; `send(arn, body)` delivers to a queue or
-    topic.
+    `on_invoked(name, payload, outcome)` hears of every invocation that is over; `send(arn, body)` delivers to a queue
+    or topic.
     """
 
     def __init__(
@@ -181,7 +184,7 @@ class FunctionHost:
         clock: VirtualClock,
         calls: CallLog,
         make_uuid: Callable[[], str],
-        on_invoked: Callable[[str, Any, Outcome], None],
+        on_invoked: Callable[[str, str, Outcome], None],
         send: Callable[[str, str], None],
     ) -> None:
         self.functions: dict[str, DeployedFunction] = {}
@@ -295,7 +298,7 @@ class FunctionHost:
         name = invocation.function.folder
         if invocation.output:
             self.logs.append((name, invocation.request_id, "".join(invocation.output)))
-        self._on_invoked(name, json.loads(payload), outcome)
+        self._on_invoked(name, payload, outcome)
 
     def spend(self, seconds: float) -> None:
         """Let the running function work for so many seconds of a whole processor, of which it has a share.
@@ -395,6 +398,22 @@ class FunctionHost:
             **function.environment,
         }
 
+    def find_answer(self, service: str, operation: str) -> Answer | None:
+        """Return what answers a call that invokes a function, None when it is another call."""
+        return self._answer_invoke if (service, operation) == ("lambda", "Invoke") else None
+
+    def _answer_invoke(self, parameters: Parameters) -> dict[str, Any]:
+        kind = parameters.get("InvocationType", "RequestResponse")
+        headers: dict[str, str] = {}
+        payload = self._answer_api(
+            parameters["FunctionName"], None, parameters.get("Payload"), {"x-amz-invocation-type": kind}, headers
+        )
+        return {
+            "StatusCode": _STATUS[kind],
+            "FunctionError": headers.get("x-amz-function-error"),
+            "Payload": StreamingBody(BytesIO(payload), len(payload)),
+        }
+
     def _answer_api(
         self,
         function_name: str,
@@ -417,6 +436,10 @@ class FunctionHost:
         if outcome.failed:
             response_headers["x-amz-function-error"] = "Unhandled"
         return outcome.payload.encode()
+
+
+_STATUS = {"RequestResponse": 200, "Event": 202, "DryRun": 204}
+"""By the type of an invocation: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
 
 
 def _describe_error(kind: str, message: str, request_id: str, frames: list[str]) -> Outcome:

@@ -599,5 +599,5 @@ def _collect(
 
 def _is_about(message: MessageOutcome, machine: Machine) -> bool:
     """Say whether a message tells somebody of one machine; those of whole runs name machines, too."""
-    tells_of_one = message.attributes.get("kind") not in ("run", APPROVAL)
+    tells_of_one = message.attributes.get("kind") not in ("run", "progress", APPROVAL)
     return machine.instance_id in message.body and tells_of_one and message.reaches_somebody

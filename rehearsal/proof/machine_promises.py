@@ -81,11 +81,14 @@ class _Facts:
 
     @property
     def problems(self) -> str:
-        return " ".join(problem for result in self.results for problem in result.get("problems", []))
+        """All that Drydock says went wrong with the machine or its images."""
+        said = [problem for result in self.results for problem in result.get("problems", [])]
+        images = [image for result in self.results for image in result.get("images", {}).values()]
+        return " ".join([*said, *(problem for image in images for problem in image["problems"])])
 
     @property
     def images(self) -> list[Image]:
-        return [image for image in self.fleet.images.by_id.values() if image.machine is self.machine]
+        return self.fleet.images.of_machine(self.machine)
 
     @property
     def messages(self) -> list[Message]:
@@ -204,7 +207,10 @@ def _judge_debt(facts: _Facts) -> Iterator[str]:
         yield f"called compliant, and it runs the old {', '.join(machine.software.old)}"
     is_owed = newest["reboot"]["isOwed"] if "reboot" in newest else None
     has_tag = "DrydockRebootOwed" in facts.fleet.tags(machine.instance_id)
-    if is_owed is not None and is_owed is not (owed == machine.boot_id):
+    # Who fails while it pays has not asked the machine since, and what it owed stands until the next look.
+    paid = [one["step"] for one in newest.get("commands", []) if one["step"].startswith("installFinishBefore")]
+    is_unasked = bool(is_owed and owed and paid) and newest["outcome"] == "failed"
+    if is_owed is not None and not is_unasked and is_owed is not (owed == machine.boot_id):
         yield f"the result says of an owed reboot {is_owed}, and out of boot {owed} one is, in boot {machine.boot_id}"
     if is_owed is not None and has_tag is not is_owed and "tag" not in facts.problems:
         yield f"tag DrydockRebootOwed: {has_tag}, owed: {is_owed}"

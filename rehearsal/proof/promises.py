@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from rehearsal.engine.messages import Message
 from rehearsal.ledger import find_unfinished, read_items
 from rehearsal.world.fleet import Fleet, Machine
 from rehearsal.world.machines import REBOOTED_FROM_INSIDE
+
+_INSTANCE_ID = re.compile(r"\bi-[0-9a-f]{17}\b")
 
 MOST_EVENTS = 2_500
 """A tenth of what Step Functions allows an execution."""
@@ -97,8 +100,7 @@ def _judge_executions(facts: _Facts, allowed: Allowance) -> Iterator[str]:
     for view in facts.executions:
         if view.status == "RUNNING":
             yield f"execution {view.machine}:{view.name} still runs"
-        if len(view.events) > MOST_EVENTS:
-            yield f"execution {view.machine}:{view.name} has {len(view.events)} events"
+        yield from judge_history(view.machine, view.name, len(view.events))
     started = Counter(str(view.input.get("instanceId")) for view in facts.children)
     for instance_id, count in started.items():
         if count > 1:
@@ -107,6 +109,12 @@ def _judge_executions(facts: _Facts, allowed: Allowance) -> Iterator[str]:
         late = [view.name for view in facts.children if view.started > allowed.stopped]
         if len(late) > allowed.in_flight:
             yield f"{len(late)} machines began after the stop, {allowed.in_flight} were in flight: {late}"
+
+
+def judge_history(machine: str, name: str, events: int) -> Iterator[str]:
+    """Say whether an execution's history is longer than it may be."""
+    if events > MOST_EVENTS:
+        yield f"execution {machine}:{name} has {events} events"
 
 
 def find_ill_treatment(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iterator[str]:
@@ -136,7 +144,7 @@ def find_repeated_work(fleet: Fleet, machine: Machine, *, most: int = 1) -> Iter
 
     An image is found again however often its execution was begun anew.
     """
-    images = [image for image in fleet.images.by_id.values() if image.machine is machine]
+    images = fleet.images.of_machine(machine)
     moments = Counter(fleet.tags(image.image_id).get("DrydockMoment", "?") for image in images)
     for moment, count in moments.items():
         if count > 1:
@@ -252,8 +260,8 @@ def _judge_messages(facts: _Facts, allowed: Allowance) -> Iterator[str]:
     about = Counter(
         instance_id
         for message in facts.messages("machine")
-        for instance_id in {machine.instance_id for machine in facts.fleet.machines}
-        if instance_id in message.body
+        for instance_id in set(_INSTANCE_ID.findall(message.body))
+        if facts.fleet.knows(instance_id)
     )
     for instance_id, count in about.items():
         if count > 1 + allowed.repeats:

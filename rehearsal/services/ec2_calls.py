@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.engine.answers import AWSError, Parameters, take_page
-from rehearsal.engine.calls import ACCOUNT
+from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.world.group_specs import find_subnet
 from rehearsal.world.images import Image
 from rehearsal.world.machines import STATE_CODES, Machine
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _SMALLEST_PAGE, _LARGEST_PAGE = 5, 1000
 _MOST_FILTER_VALUES = 200
+_MOST_IMAGES_ASKED, _VERSIONS_LOOKED_AT = 10, 10
+"""Of DescribeImageReferences: images in one call, and versions of each launch template unless more are asked for."""
+_WILD = ("*", "?", "\\")
+"""What makes a value of a filter a pattern."""
 _AMAZON = "137112412989"
 _ARM = re.compile(r"(?:[a-z]+\d+g|a1)[a-z]*\.")
 """The types of instances with a processor of Amazon's own."""
@@ -169,15 +173,32 @@ class EC2Calls:
         foreign = [] if owners else self._describe_foreign_images(parameters.get("ImageIds", []))
         known = [image["ImageId"] for image in foreign]
         ids = [image_id for image_id in parameters.get("ImageIds", []) if image_id not in known]
-        images = [self._fleet.images.find(image_id) for image_id in ids] or list(
-            [] if ids or foreign else self._fleet.images.by_id.values()
+        images = [self._fleet.images.find(image_id) for image_id in ids] or (
+            [] if ids or foreign else self._find_images(parameters.get("Filters", []))
         )
         if owners and not {"self", ACCOUNT} & set(owners):
             images = []
+        if not parameters.get("IncludeDisabled"):
+            images = [image for image in images if image.state != "disabled"]
         for condition in parameters.get("Filters", []):
             images = [image for image in images if self._image_passes(image, condition)]
         page, token = take_page(images, parameters, 1000)
         return {"Images": [*foreign, *(self._describe_image(image) for image in page)], "NextToken": token}
+
+    def _find_images(self, conditions: Sequence[Mapping[str, Any]]) -> list[Image]:
+        """Return at least the images that pass: there may be many, and most are looked for by what tells them apart."""
+        images = self._fleet.images
+        for condition in conditions:
+            values: list[str] = condition.get("Values", [])
+            if any(wild in value for value in values for wild in _WILD):
+                continue
+            if condition["Name"] == "image-id":
+                # Their ids are numbered in the order in which they were made.
+                return [images.by_id[value] for value in sorted(set(values)) if value in images.by_id]
+            if condition["Name"] == "name":
+                found = [image for value in set(values) for image in images.named(value)]
+                return sorted(found, key=lambda image: image.image_id)
+        return list(images.by_id.values())
 
     def describe_snapshots(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeSnapshots for the snapshots of images. Whether it shows those that are pending is a knob."""
@@ -195,7 +216,7 @@ class EC2Calls:
         return {"Snapshots": [self._describe_snapshot(image) for image in page], "NextToken": token}
 
     def _describe_snapshot(self, image: Image) -> dict[str, Any]:
-        states = {"pending": "pending", "available": "completed"}
+        states = {"pending": "pending", "available": "completed", "disabled": "completed"}
         return {
             "SnapshotId": image.snapshot_id,
             "VolumeId": image.volume_id,
@@ -205,6 +226,75 @@ class EC2Calls:
             "Description": f"Created by CreateImage({image.machine.instance_id}) for {image.image_id}",
             "Tags": _describe_tags(self._fleet.tags(image.snapshot_id)),
         }
+
+    def describe_image_references(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeImageReferences: instances, as many versions of each template as are asked for, and others."""
+        ids = parameters["ImageIds"]
+        if len(ids) > _MOST_IMAGES_ASKED:
+            raise AWSError("InvalidParameterValue", "ImageId takes 10 items at most.")
+        wanted = parameters.get("ResourceTypes", [])
+        if not parameters.get("IncludeAllResourceTypes"):
+            raise NotImplementedError("DescribeImageReferences of some types only is not simulated")
+        options = [option for one in wanted for option in one.get("ResourceTypeOptions", [])]
+        depths = [int(option["OptionValues"][0]) for option in options if option["OptionName"] == "version-depth"]
+        found = [
+            {"ImageId": image_id, "ResourceType": kind, "Arn": arn}
+            for image_id in ids
+            for kind, arn in self._find_references(image_id, (depths or [_VERSIONS_LOOKED_AT])[0])
+        ]
+        page, token = take_page(found, parameters, _LARGEST_PAGE)
+        return {"ImageReferences": page, "NextToken": token}
+
+    def _find_references(self, image_id: str, depth: int) -> list[tuple[str, str]]:
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}"
+        instances = [machine.instance_id for machine in self._fleet.machines if machine.spec.image_id == image_id]
+        templates = [
+            template.template_id
+            for template in self._fleet.launch_templates.all()
+            if any(version.image_id == image_id for version in template.versions[-depth:])
+        ]
+        image = self._fleet.images.by_id.get(image_id)
+        return [
+            *(("ec2:Instance", f"{arn}:instance/{one}") for one in instances),
+            *(("ec2:LaunchTemplate", f"{arn}:launch-template/{one}") for one in templates),
+            *(image.referred_by if image else []),
+        ]
+
+    def describe_image_attribute(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeImageAttribute for who may launch from an image."""
+        if parameters.get("Attribute") != "launchPermission":
+            raise NotImplementedError(f"DescribeImageAttribute of {parameters.get('Attribute')} is not simulated")
+        image = self._fleet.images.find(parameters["ImageId"])
+        return {"ImageId": image.image_id, "LaunchPermissions": [{"UserId": one} for one in image.shared_with]}
+
+    def disable_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DisableImage."""
+        self._fleet.images.set_disabled(parameters["ImageId"], disabled=True)
+        return {"Return": True}
+
+    def enable_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve EnableImage."""
+        self._fleet.images.set_disabled(parameters["ImageId"], disabled=False)
+        return {"Return": True}
+
+    def deregister_image(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DeregisterImage, which says of each snapshot what became of it."""
+        images = self._fleet.images
+        image = images.find(parameters["ImageId"])
+        images.deregister(image.image_id)
+        if not parameters.get("DeleteAssociatedSnapshots"):
+            return {"Return": True}
+        code = images.snapshots_stay or "success"
+        if code == "success":
+            images.delete_snapshot(image.snapshot_id)
+        return {"Return": True, "DeleteSnapshotResults": [{"SnapshotId": image.snapshot_id, "ReturnCode": code}]}
+
+    def delete_snapshot(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DeleteSnapshot."""
+        if self._fleet.images.snapshots_stay == "missing-permissions":
+            raise AWSError("UnauthorizedOperation", "You are not authorized to perform this operation.")
+        self._fleet.images.delete_snapshot(parameters["SnapshotId"])
+        return {}
 
     def enable_image_deprecation(self, parameters: Parameters) -> dict[str, Any]:
         """Serve EnableImageDeprecation."""
@@ -233,13 +323,12 @@ class EC2Calls:
 
     def _find_resources(self, parameters: Parameters) -> list[str]:
         resources: list[str] = parameters.get("Resources", [])
-        snapshots = {image.snapshot_id for image in self._fleet.images.by_id.values()}
         for resource in resources:
             if resource.startswith("i-"):
                 self._find_machines([resource])
             elif resource.startswith("ami-"):
                 self._fleet.images.find(resource)
-            elif resource not in snapshots and self._fleet.root_volumes.find(resource) is None:
+            elif self._fleet.images.of_snapshot(resource) is None and self._fleet.root_volumes.find(resource) is None:
                 raise NotImplementedError(f"tags of {resource} are not simulated")
         return resources
 
@@ -379,7 +468,8 @@ class EC2Calls:
             "OwnerId": ACCOUNT,
             "State": image.state,
             "CreationDate": image.created.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-            "Public": False,
+            "Public": "all" in image.shared_with,
+            "DeregistrationProtection": "enabled" if image.protected else "disabled",
             "Architecture": _find_architecture(image.machine.spec.instance_type),
             "ImageType": "machine",
             "RootDeviceType": "ebs",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rehearsal.engine.answers import AWSError, Parameters, take_page
+from rehearsal.engine.calls import ACCOUNT, REGION
 from rehearsal.world.group_members import Member
 from rehearsal.world.group_specs import PROCESSES, ZONE_IDS, find_subnet
 from rehearsal.world.groups import Group
@@ -71,6 +73,21 @@ class GroupCalls:
             for group, member in page
         ]
         return {"AutoScalingInstances": described, "NextToken": token}
+
+    def describe_launch_configurations(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve DescribeLaunchConfigurations: those that groups launch from."""
+        named = {group.spec.launch_configuration: group for group in self._groups() if group.spec.launch_configuration}
+        found = [
+            {
+                "LaunchConfigurationName": name,
+                "LaunchConfigurationARN": f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:launchConfiguration:"
+                f"{uuid.uuid5(uuid.NAMESPACE_OID, name)}:launchConfigurationName/{name}",
+                "ImageId": group.configured_image,
+            }
+            for name, group in named.items()
+        ]
+        page, token = take_page(found, parameters, 100)
+        return {"LaunchConfigurations": page, "NextToken": token}
 
     def describe_scaling_activities(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeScalingActivities, newest first."""

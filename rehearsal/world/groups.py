@@ -536,6 +536,11 @@ class Group:
         member.machine.when_changed.append(self._notice_machine)
         return member
 
+    @property
+    def configured_image(self) -> str:
+        """The image that the group's launch configuration names."""
+        return self._launched.image_id
+
     def _read_source(self, number: int) -> tuple[Mapping[str, str], str, str]:
         """Return what a launch comes from now: the template's version or the configuration, the image, the type.
 

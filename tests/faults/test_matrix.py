@@ -93,6 +93,7 @@ SHARES = (
     Share("aborted", DIES, ("give_back",), reads=True),
     Share("run", OF_A_RUN, ("plan_run", "check_gates", "admit_machine", "record_outcome", "summarise_run")),
     Share("spent", (*DIES, "times_out"), ("admit_machine", "record_outcome")),
+    Share("spent", ("throttled", "answer_lost"), ("record_outcome",)),
     Share("unanswered", ("dies_after",), ("ask_for_approval",)),
     Share("halted", ("dies_after",), ("give_back",), reads=True),
     Share("halted", ("dies_after",), ("summarise_run",)),
@@ -146,8 +147,17 @@ KNOWN = {
     ("replaced", "dies_after", "return_member autoscaling:Terminate"): "as found",
     ("replaced", "dies_before", "await_in_service autoscaling:Set"): "as found",
     ("unrolled", "dies_after", "give_back autoscaling:ExitStandby"): "half-way",
+    ("stopped", "hangs", "start_instance ec2:StartInstances"): "finished",
+    ("run", "hangs", "admit_machine dynamodb:PutItem"): "finished",
+    ("spent", "hangs", "record_outcome dynamodb:TransactWriteItems"): "half-way",
+    ("roll", "hangs", "make_room autoscaling:UpdateAuto"): "finished",
+    ("roll", "refused", "admit_group dynamodb:PutItem"): "as found",
+    ("roll", "refused", "admit_group dynamodb:UpdateItem"): "as found",
+    ("roll", "refused", "enter_standby dynamodb:UpdateItem"): "as found",
+    ("roll", "refused", "record_member dynamodb:UpdateItem"): "half-way",
+    ("replaced", "throttled", "await_in_service autoscaling:Describe"): "as found",
 }
-"""What was trouble once."""
+"""What was trouble once, or is in no share."""
 
 
 def at(points: Sequence[Point], flow: str, mode: str, text: str, *, loses_events: bool = False) -> Case:
@@ -257,8 +267,12 @@ def test_every_function_and_every_state_that_takes_time_is_put_to_the_test(matri
     functions = {function for share in SHARES for function in share.functions}
     stopped = {point.function for flow in FLOWS for point in matrix.points(flow) if point.kind in ("state", "child")}
 
-    # What people and other machines start is not part of a flow.
-    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {"decide_run", "stop_run"}
+    # What people, other machines and a schedule start is no part of a flow.
+    assert functions == {path.name for path in (ROOT / "functions").iterdir()} - {
+        "decide_run",
+        "prune_images",
+        "stop_run",
+    }
     lasting = {state.name for state in states() if state.type in ("Task", "Wait", "Map")}
     # A run that rolls through a group is stopped in test_run_groups.
     assert stopped == lasting - {"Roll Group", "Stop Run"}

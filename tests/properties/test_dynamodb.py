@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, assume, given, settings
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
-from rehearsal.engine.calls import ACCOUNT, REGION
+from rehearsal.engine.calls import ACCOUNT, REGION, make_client
 from rehearsal.engine.direct_calls import answer_directly, call_directly
 from rehearsal.engine.dynamodb.calls import DynamoDB
 
@@ -258,7 +257,7 @@ transaction with the code ValidationError; for moto the transaction is wrong as 
 def client() -> Iterator[Any]:
     """A client of an account that has one table."""
     with mock_aws():
-        made = boto3.client("dynamodb", region_name=REGION)
+        made: Any = make_client("dynamodb")
         made.create_table(**SCHEMA)
         yield made
 
@@ -294,5 +293,7 @@ def test_the_same_calls_have_the_same_answers(client: Any, played: list[Call]) -
     own = DynamoDB(ACCOUNT, REGION, lambda: 0.0, late=0)
     for operation, parameters in played:
         theirs = outcome(call_directly, client, operation, parameters)
-        ours = outcome(answer_directly, own.find_answer, client, operation, parameters)
+        answer = own.find_answer("dynamodb", operation)
+        assert answer is not None
+        ours = outcome(answer_directly, answer, client, operation, parameters)
         assert ours == theirs, (operation, parameters)

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from drydock.machine.evidence import Evidence, judge
-from drydock.machine.reboots import boots_old_kernel, is_pending
+from drydock.machine.reboots import is_due
 from drydock.request.policy import DEFAULTS, Policy
 from rehearsal.world.patch_states import Patch
 from rehearsal.world.software import Software, kind_of
@@ -72,13 +72,13 @@ def test_a_verdict_is_never_better_than_the_truth_and_no_reboot_is_needless_or_m
             assert not would_help, f"seed {seed}: not rebooted, and it runs the old {software.old}"
             needless += bool(patches)
         after, _ = software.look(tool=tool)
-        stays = boots_old_kernel({"bootsOldKernel": software.boots_old_kernel and "kernel" in software.old})
+        boots_old = software.boots_old_kernel and "kernel" in software.old
         verdict = judge(
             Evidence(
                 is_fresh=True,
                 missing=0,
                 failed=0,
-                pending_reboot=is_pending(after, policy, counted) or stays,
+                pending_reboot=is_due({"reboot": after, "bootsOldKernel": boots_old}, policy, counted),
                 installation_succeeded=True,
                 only_scanned=False,
             )

@@ -4,13 +4,16 @@ import re
 
 import pytest
 
-from benchmarks import waves
+from benchmarks import account, waves
 from benchmarks.flows import DRYDOCK, LINUX, RUNS, WINDOWS, Flow, measure
 from benchmarks.prices import price
 from benchmarks.rolls import ROLLS, STOCK, Roll, measure_roll
 from benchmarks.tables import Row, Table, write_into
 from drydock.run.report_page import DOLLARS_PER_MACHINE
+from rehearsal.account import EmbeddedAccount
 from rehearsal.play.outcomes.group import IDLE_GOAL
+from rehearsal.proof.ends import JudgedEnds
+from rehearsal.proof.promises import MOST_EVENTS
 from rehearsal.world.fleet import MachineSpec
 from tests.rules.project import ROOT
 
@@ -98,3 +101,32 @@ def test_the_page_has_a_place_for_every_table() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
     for name in ("machines", "rolls", "cold_starts"):
         assert re.search(rf"<!-- {name} -->\n(\|.+\n)+<!-- end -->", text), f"python -m benchmarks --write: {name}"
+
+
+@pytest.mark.prove
+def test_a_large_run_takes_little_more_than_its_machines_and_every_execution_is_judged_as_it_ends() -> None:
+    run = account.carry_out(120)
+
+    assert run.broken == ()
+    # Of each machine, the child of the Map and what it starts; and the run.
+    assert run.judged == 2 * 120 + 1
+    assert run.wave_minutes <= 1.03 * run.schedule_minutes
+    assert run.most_events <= MOST_EVENTS
+    assert run.largest_item <= 100_000
+
+
+def test_an_execution_that_leaves_its_machine_in_another_power_is_found_when_it_ends() -> None:
+    with EmbeddedAccount() as embedded, embedded.open_fleet() as fleet:
+        embedded.deploy()
+        ends = JudgedEnds(embedded, fleet)
+        instance_id = fleet.add(MachineSpec("web", missing=("KB1",)))
+        embedded.start_execution("PatchInstance", {"instanceId": instance_id})
+        embedded.clock.call_later(1_200, fleet.machine(instance_id).stop)
+        embedded.run_until_quiet()
+
+    assert any("web: power found running, left stop" in broken for broken in ends.broken)
+
+
+def test_the_longest_first_begins_as_soon_as_a_place_is_free() -> None:
+    assert account.find_longest_first([1, 2, 3, 4, 5], 2) == 8
+    assert account.find_longest_first([], 2) == 0

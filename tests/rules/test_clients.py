@@ -7,7 +7,7 @@ from collections import defaultdict
 from drydock.aws.clients import CLIENTS
 from tests.rules.project import functions, statements
 
-SELDOM = {"cloudformation", "cloudwatch", "kms", "lambda", "tag"}
+SELDOM = {"cloudformation", "cloudwatch", "imagebuilder", "kms", "lambda", "tag"}
 """Called when people ask for something special, or by AWS on the function's behalf."""
 NAMES = {"elasticloadbalancing": "elbv2", "states": "stepfunctions"}
 """Services as boto3 names them, where IAM has another name."""

@@ -20,12 +20,13 @@ LEANS_ON = {
     "records": {"catalogue", "aws"},
     "request": {"catalogue", "records"},
     "telling": {"catalogue", "aws", "records"},
+    "pruning": {"catalogue", "aws", "records", "request", "telling"},
     "machine": {"catalogue", "aws", "records", "request", "telling"},
     "plan": {"catalogue", "aws", "records", "request", "machine"},
     "approval": {"catalogue", "aws", "records", "request", "telling", "plan"},
     "run": {"catalogue", "aws", "records", "request", "telling", "plan", "approval"},
     "group": {"catalogue", "aws", "records", "request", "telling", "machine", "plan", "run"},
-    "recovery": {"catalogue", "aws", "records", "request", "telling", "machine", "plan", "run", "group"},
+    "recovery": {"catalogue", "aws", "records", "request", "telling", "pruning", "machine", "plan", "run", "group"},
 }
 
 # The rooms of the rehearsal, lowest first; a module at the root is a room of its own. `drydock` is the layer: what

@@ -120,6 +120,7 @@ NO_STEPS = {
     "decide_run": "approvers invoke it by the function URL, and EventBridge when they write a parameter",
     "follow_image": "resume_waiting hands an image over to it that has ended, and the sweep",
     "give_back": "EventBridge invokes it when an execution ends badly, and the schedule",
+    "prune_images": "the schedule invokes it, and drydock images",
     "resume_waiting": "EventBridge invokes it when something happened that a step may wait for",
 }
 """The functions of no state, and who invokes them."""
@@ -629,6 +630,22 @@ AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
         {"isBackedUp": True},
     ),
     ("What Is To Be Done?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "failed"}}),
+    ("What Is To Be Done?", "Scan Patches Before"): ({"scan": None}, {"scan": {"ended": 1}}),
+    ("What Is To Be Done?", "Run Hook Before Install"): ({"hooks": {}}, {"hooks": {"preInstall": "failed"}}),
+    ("What Is To Be Done?", "Finish Install Before"): (
+        {"owesReboot": True, "owedReboot": None},
+        {"owedReboot": {"succeeded": False}},
+    ),
+    ("What Is To Be Done?", "Probe Instance Before Install"): (
+        {
+            "policy": {"reboot": "Later"},
+            "owedReboot": {"succeeded": True},
+            "probeBeforeInstall": None,
+            "hooks": {},
+            "hasLeft": False,
+        },
+        {"probeBeforeInstall": {"bootId": "2"}},
+    ),
     ("What Follows Patching?", "Run Hook After Install"): ({"hooks": {}}, {"hooks": {"postInstall": "failed"}}),
     ("What Follows Patching?", "Probe Instance After Install"): (
         {"probeAfterInstall": None},

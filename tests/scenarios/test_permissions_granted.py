@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rehearsal.play.parameters import write_parameter
 from rehearsal.play.people import People, arn_of
 from rehearsal.world.gates import Calendar
 from rehearsal.world.machines import Durations, MachineSpec
+from rehearsal.world.patch_states import parse_patch
 from tests.faults import kinds
 from tests.scenarios.machine.scenario import MISSING, Scenario, assert_untouched, scenario
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, run_scenario
@@ -139,6 +141,7 @@ def record() -> Record:
         scene.settle()
         _run_in_every_way(scene)
         _run_from_windows(scene)
+        _run_past_its_end(scene)
         _ask(scene)
         _stop_roll_at_once(scene)
         _stop_runs(scene)
@@ -147,6 +150,7 @@ def record() -> Record:
         _lose_end_of_member(scene)
         _stop_rolls(scene)
         scene.settle()
+        _prune(scene)
         return _record(scene)
 
 
@@ -314,6 +318,37 @@ def _run_from_windows(scene: RunScenario) -> None:
     ssm.delete_maintenance_window(WindowId=other)
 
 
+def _prune(scene: RunScenario) -> None:
+    """Images that go, one that is needed after all, and snapshots that stay at first."""
+    images = scene.fleet.images
+    scene.settings({"backup": {"prune": {"enabled": True, "afterDays": 7, "keep": 1}}})
+    machine = scene.machine("pruned")
+    for number in range(4):
+        machine.missing = [parse_patch(f"openssl-3.0.{number}", "Linux", date(2026, 1, 1))]
+        scene.patch(machine)
+    for image in images.by_id.values():
+        image.created -= timedelta(days=100)
+    needed = scene.images(machine)[1]
+    invoke = scene.account.client("lambda").invoke
+    for snapshots_stay in ("", "missing-permissions", ""):
+        images.snapshots_stay = snapshots_stay
+        if needed.state == "disabled":
+            scene.fleet.tags(needed.image_id)["DrydockKeep"] = ""
+        invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
+        scene.run_for(1)
+        # Their days of grace pass.
+        for item in scene.items():
+            if item["sk"].startswith("PRUNING#"):
+                scene.account.client("dynamodb").update_item(
+                    TableName=scene.stack.outputs["StateTableName"],
+                    Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
+                    UpdateExpression="SET startedAt = :began",
+                    ExpressionAttributeValues={":began": {"S": "2020-01-01T00:00:00.000Z"}},
+                )
+        scene.run_for(1)
+    invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
+
+
 def _ask(scene: RunScenario) -> None:
     """Approved and rejected by link and by parameter, at once and when the event was lost; and nobody answers."""
     scene.machines("asked", 1)
@@ -371,6 +406,12 @@ def _roll(scene: Scenario, name: str, policy: Mapping[str, Any] = {}, /, *, memb
     scene.fleet.add_group(name, machines, **{"min": members, "max": members + 1, "target_group": name, **settings})
     given = {"groupName": name, "policy": {**QUICKLY, "minHealthy": 0, **policy}}
     return scene.account.start_execution("RollGroup", given, name)
+
+
+def _run_past_its_end(scene: RunScenario) -> None:
+    """The machine installs for much longer than anybody expected."""
+    scene.machines("overrun", 1, durations=Durations(install=3_000))
+    scene.run("overrun", {**QUICKLY, "deadlineMinutes": 45})
 
 
 def _stop_roll_at_once(scene: Scenario) -> None:

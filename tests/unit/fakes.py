@@ -277,6 +277,10 @@ class FakeSsm(Ssm):
     def list_patches(self, instance_id: str, state: str) -> list[ListedPatch]:
         return [ListedPatch(name, "Important") for name in self.patches.get((instance_id, state), [])]
 
+    def list_installed(self, instance_id: str, names: Sequence[str]) -> list[str]:
+        with self.faults.around("list_installed"):
+            return sorted({*names} & {*self.patches.get((instance_id, "Installed"), [])})
+
 
 class FakeExecutions(Executions):
     """Executions run until a test says otherwise; answers to tokens are kept."""

@@ -85,7 +85,7 @@ def image_facts(days: int = 90, *, until: str = "available", crash_consistent: b
 
 def made_image(image_id: str, state: str = "available", *, crash_consistent: bool = False) -> dict[str, Any]:
     """An image as a result has it."""
-    return {"imageId": image_id, "state": state, "crashConsistent": crash_consistent, "reason": ""}
+    return {"imageId": image_id, "state": state, "crashConsistent": crash_consistent, "reason": "", "problems": []}
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,6 +127,7 @@ class World:
             "snapshotId": SNAPSHOT,
             "runId": "",
             "owedBootId": "",
+            "outlivedReasons": [],
         }
 
     def set_policy(self, **above: Any) -> None:

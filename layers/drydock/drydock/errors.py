@@ -53,7 +53,11 @@ class NewerSchemaError(DrydockError):
 
 
 class UnreadableItemError(DrydockError):
-    """Raised when an item of the table is not as Drydock writes it."""
+    """Raised when an item of the table is not as Drydock writes it. `key` is its pk and sk, where they are known."""
+
+    def __init__(self, text: str, key: tuple[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class InstanceNotFoundError(DrydockError):

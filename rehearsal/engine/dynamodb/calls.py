@@ -6,11 +6,12 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import takewhile
+from functools import cached_property
+from itertools import chain, takewhile
 from typing import Any
 
 from moto.dynamodb.exceptions import ResourceNotFoundException
-from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
 from rehearsal.engine.answers import Answer, AWSError
 from rehearsal.engine.dynamodb.expressions import (
@@ -34,7 +35,7 @@ LARGEST_ITEM = 400 * 1024
 LARGEST_PAGE = 1 << 20
 """Bytes that a query or a scan reads at most."""
 LARGEST_TRANSACTION = 100
-LARGEST_BATCH = 25
+LARGEST_BATCH, LARGEST_READING = 25, 100
 
 _NOT_HELD = "The conditional request failed"
 _NO_TEXT = "The AttributeValue for a key attribute cannot contain an empty string value."
@@ -57,6 +58,7 @@ class DynamoDB:
             "Scan": self.scan,
             "TransactWriteItems": self.transact_write_items,
             "BatchWriteItem": self.batch_write_item,
+            "BatchGetItem": self.batch_get_item,
         }
 
     def find_answer(self, service: str, operation: str) -> Answer | None:
@@ -71,7 +73,7 @@ class DynamoDB:
         version = items.find(_read_key(items, parameters["Key"]))
         if version is None:
             return {}
-        return {"Item": _project(version.attributes, wanted, parameters)}
+        return {"Item": _project(version, wanted, parameters)}
 
     def put_item(self, parameters: Parameters) -> dict[str, Any]:
         _know("PutItem", parameters, "Item", *_CONDITIONAL, "ReturnValues")
@@ -83,7 +85,7 @@ class DynamoDB:
         before = write.carry_out()
         if parameters.get("ReturnValues") == "ALL_NEW":
             after = write.items.find(write.key)
-            return {"Attributes": give(after.attributes)} if after is not None else {}
+            return {"Attributes": after.copy()} if after is not None else {}
         if parameters.get("ReturnValues") == "UPDATED_NEW":
             return write.answer_updated()
         return _answer_old(parameters, before)
@@ -136,8 +138,23 @@ class DynamoDB:
             write.carry_out()
         return {"UnprocessedItems": {}}
 
+    def batch_get_item(self, parameters: Parameters) -> dict[str, Any]:
+        _know("BatchGetItem", parameters, "RequestItems")
+        asked = parameters["RequestItems"]
+        if sum(len(given["Keys"]) for given in asked.values()) > LARGEST_READING:
+            raise refuse("Too many items requested for the BatchGetItem call")
+        answers: dict[str, list[Attributes]] = {}
+        for name, given in asked.items():
+            _know("BatchGetItem", given, "Keys", "ConsistentRead")
+            items = self._find(name)
+            keys = [_read_key(items, key) for key in given["Keys"]]
+            if len(set(keys)) < len(keys):
+                raise refuse("Provided list of item keys contains duplicates")
+            answers[name] = [found.copy() for key in keys if (found := items.find(key)) is not None]
+        return {"Responses": answers, "UnprocessedKeys": {}}
+
     def query(self, parameters: Parameters) -> dict[str, Any]:
-        _know("Query", parameters, "IndexName", "KeyConditionExpression", "ScanIndexForward", *_READING)
+        _know("Query", parameters, "IndexName", "KeyConditionExpression", "ScanIndexForward", "Limit", *_READING)
         items = self._items(parameters)
         index = _read_index(items, parameters)
         condition = parse_key_condition(parameters["KeyConditionExpression"])
@@ -168,12 +185,16 @@ class DynamoDB:
         found = [entry for entry in items.everything() if start is None or entry[0] > start[1:]]
         return _answer_page(items, None, found, filtered, wanted, parameters)
 
+    @cached_property
+    def _backend(self) -> DynamoDBBackend:
+        return dynamodb_backends[self._account][self._region]
+
     def _items(self, parameters: Parameters) -> Items:
         return self._find(parameters["TableName"])
 
     def _find(self, name: str) -> Items:
         try:
-            table = dynamodb_backends[self._account][self._region].get_table(name)
+            table = self._backend.get_table(name)
         except ResourceNotFoundException:
             raise AWSError("ResourceNotFoundException", "Requested resource not found") from None
         kept: Items | None = vars(table).get("rehearsed_items")
@@ -234,7 +255,7 @@ class _Write:
         if self._condition is None:
             return
         if not self._condition.holds(before.attributes if before else {}, self.names, self.values):
-            more = {"Item": give(before.attributes)} if before is not None and self._tells else {}
+            more = {"Item": before.copy()} if before is not None and self._tells else {}
             raise AWSError(_FAILED, _NOT_HELD, **more)
 
     def make(self) -> Version | None:
@@ -348,7 +369,7 @@ def _answer_old(parameters: Parameters, before: Version | None) -> dict[str, Any
     wanted = parameters.get("ReturnValues", "NONE")
     if wanted not in ("NONE", "ALL_OLD"):
         raise NotImplementedError(f"ReturnValues {wanted} is not rehearsed by the account's own DynamoDB")
-    return {"Attributes": give(before.attributes)} if wanted == "ALL_OLD" and before is not None else {}
+    return {"Attributes": before.copy()} if wanted == "ALL_OLD" and before is not None else {}
 
 
 def _read_key(items: Items, key: Mapping[str, Mapping[str, Any]]) -> Key:
@@ -477,15 +498,15 @@ def _read_range(term: KeyTerm | None, parameters: Parameters) -> tuple[str, Call
     return tests[term.comparator]
 
 
-def _project(attributes: Attributes, wanted: ParsedProjection | None, parameters: Parameters) -> Attributes:
+def _project(version: Version, wanted: ParsedProjection | None, parameters: Parameters) -> Attributes:
     if wanted is None:
-        return give(attributes)
+        return version.copy()
     names: Mapping[str, str] = parameters.get("ExpressionAttributeNames") or {}
     found: Attributes = {}
     for path in wanted.paths:
         if len(path.parts) > 1:
             raise NotImplementedError("projections of what is inside an attribute are not rehearsed")
-        value = path.find(attributes, names)
+        value = path.find(version.attributes, names)
         if value is not None:
             found[str(path.resolve(names)[0])] = value
     return give(found)
@@ -503,16 +524,19 @@ def _answer_page(
     names: Mapping[str, str] = parameters.get("ExpressionAttributeNames") or {}
     values = take_all(parameters.get("ExpressionAttributeValues") or {}) if filtered else {}
     read: list[Version] = []
-    size, more = 0, {}
-    for _, version in found:
-        size += version.size
-        if size > LARGEST_PAGE and read:
+    # Where so many were read, nobody has looked whether there are more:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+    size, more, most = 0, {}, parameters.get("Limit", 0)
+    for _, version in chain(found, [(None, None)]):
+        size += version.size if version else 0
+        if (version and size > LARGEST_PAGE and read) or (most and len(read) == most):
             last = read[-1].attributes
             more = {
                 "LastEvaluatedKey": give({name: last[name] for name in (*items.keys, *(index.keys if index else ()))})
             }
             break
-        read.append(version)
+        if version:
+            read.append(version)
     kept = [one for one in read if filtered is None or filtered.holds(one.attributes, names, values)]
-    answered = [_project(one.attributes, wanted, parameters) for one in kept]
+    answered = [_project(one, wanted, parameters) for one in kept]
     return {"Items": answered, "Count": len(kept), "ScannedCount": len(read), **more}

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from moto.dynamodb.models.table import Table
 
-from rehearsal.engine.dynamodb.values import Attributes, size_of
+from rehearsal.engine.dynamodb.values import Attributes, pack, size_of, unpack
 
 Key = tuple[str, str]
 """The texts of partition key and sort key; the latter is empty where a table has none."""
@@ -25,6 +25,14 @@ class Version:
     def __init__(self, attributes: Attributes, at_most: int) -> None:
         self.attributes = attributes
         self.at_most = at_most
+
+    def copy(self) -> Attributes:
+        """Return the attributes, sharing nothing with the table."""
+        return unpack(self._packed)
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return pack(self.attributes)
 
     @cached_property
     def size(self) -> int:

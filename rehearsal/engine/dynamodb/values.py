@@ -103,8 +103,17 @@ def _take_set(kind: str, content: Any) -> list[str]:
 
 def give(attributes: Attributes) -> Attributes:
     """Return a copy that shares nothing with the table."""
-    # Several times as fast as a walk through it, and all of it is plain.
-    return cast(Attributes, marshal.loads(marshal.dumps(attributes)))
+    return unpack(pack(attributes))
+
+
+def pack(attributes: Attributes) -> bytes:
+    """Return what `unpack` makes copies of: several times as fast as a walk through them, and all of it is plain."""
+    return marshal.dumps(attributes)
+
+
+def unpack(packed: bytes) -> Attributes:
+    """Return a copy of what was packed."""
+    return cast(Attributes, marshal.loads(packed))
 
 
 def order_of(value: Value) -> Any:

@@ -47,18 +47,45 @@ def evaluate(expression: str, variables: dict[str, Any], uuid: Callable[[], str]
 
     `variables` are bound by name (without the dollar sign). Raises whatever the evaluator raises.
     """
+    found = _follow(_path_of(expression), variables)
+    if found is not UNDEFINED:
+        return _to_json(found)
     compiled = parse(expression)
     # Of some thirty variables an expression reads one or two.
-    known = {**variables, **_FUNCTIONS, "uuid": Jsonata.JLambda(lambda: uuid())}
-    bindings = {
-        name: Utils.NULL_VALUE if known[name] is None else known[name]
-        for name in _variables_of(expression)
-        if name in known
-    }
+    bindings = {}
+    for name in _variables_of(expression):
+        if name in _FUNCTIONS:
+            bindings[name] = _FUNCTIONS[name]
+        elif name == "uuid":
+            bindings[name] = Jsonata.JLambda(lambda: uuid())
+        elif name in variables:
+            bindings[name] = Utils.NULL_VALUE if variables[name] is None else variables[name]
     # Functions of the library look their evaluator up here.
     Jsonata.CURRENT.jsonata = compiled
     result = compiled.evaluate(None, bindings)
     return UNDEFINED if result is None else _to_json(result)
+
+
+_PATH = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)+)")
+_WORDS = frozenset({"and", "function", "in", "or", "false", "null", "true"})
+
+
+@lru_cache(maxsize=4096)
+def _path_of(expression: str) -> tuple[str, ...]:
+    """The names on the way that an expression goes when it does nothing else, `$states.input.name`."""
+    path = _PATH.fullmatch(expression.strip())
+    names = (path[1], *path[2].split(".")[1:]) if path else ()
+    return () if _WORDS.intersection(names) or not _BOUND.isdisjoint(names[:1]) else names
+
+
+def _follow(path: tuple[str, ...], variables: dict[str, Any]) -> Any:
+    """Return what stands at the end of a path through objects; UNDEFINED where it needs JSONata's rules, of arrays."""
+    found: Any = variables if path else None
+    for name in path:
+        if type(found) is not dict:
+            return UNDEFINED
+        found = found.get(name)
+    return found if type(found) in (str, bool, int, dict) else UNDEFINED
 
 
 def _hash(text: str, algorithm: str = "SHA-256") -> str:
@@ -83,6 +110,9 @@ _FUNCTIONS = {
     "partition": Jsonata.JLambda(_partition),
     "range": Jsonata.JLambda(_range),
 }
+
+
+_BOUND = {*_FUNCTIONS, "uuid"}
 
 
 @lru_cache(maxsize=4096)

@@ -98,7 +98,7 @@ def describe_machine(
     carried_out = [item for item in results if item["outcome"] != "refused"]
     result = (carried_out or results or [{}])[-1]
     failure = result.get("failure") or {}
-    images = [image for image in fleet.images.by_id.values() if image.machine is machine]
+    images = fleet.images.of_machine(machine)
     return MachineOutcome(
         name=machine.spec.name,
         instance_id=machine.instance_id,

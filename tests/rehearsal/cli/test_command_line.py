@@ -212,7 +212,8 @@ def test_what_a_stopped_run_left_is_taken_up(drydock: CommandLine) -> None:
     drydock("stop", "night-1")
     drydock.scene.settle()
 
-    answer = drydock("run", "--resume", "night-1", "--minutes", "600", "--watch", "--interval", "1", step=QUICKLY)
+    options = ("--minutes", "600", "--watch", "--interval", "1")
+    answer = drydock("run", "--resume", "night-1", *options, step=timedelta(minutes=1))
 
     assert (answer.code, answer.err) == (0, "")
     assert "web-2" in answer.out

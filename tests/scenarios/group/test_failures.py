@@ -188,7 +188,7 @@ def test_a_member_that_failed_is_held_in_standby_and_everybody_is_told(scene: Ro
     # More than is wanted would launch another instance beside the one that is held.
     assert (group.min, group.desired, group.max) == (2, 2, 5)
     assert roll.problems == [
-        "is mixed now: 1 of its members are patched, and 1 were not attempted",
+        "the group is mixed now: 1 of its members is patched, and 1 was not attempted",
         "min is 2, not 3: 2 instances are wanted now",
     ]
     assert all(problem in roll.summary.said for problem in roll.problems)

@@ -41,7 +41,7 @@ def assert_group_untouched(scene: RollScenario, group: Group) -> None:
 
 
 CANNOT_SPARE: dict[str, tuple[int, dict[str, Any], str]] = {
-    "one": (1, {}, "1 members are wanted and 1 have to be healthy, so 1 cannot be spared"),
+    "one": (1, {}, "1 member is wanted and 1 has to be healthy, so 1 cannot be spared"),
     "count": (4, {"minHealthy": 4}, "4 have to be healthy"),
     "share": (4, {"minHealthy": "90%"}, "4 have to be healthy"),
     "batch": (2, {"batch": 3}, "so 3 cannot be spared"),

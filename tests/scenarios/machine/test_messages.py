@@ -183,3 +183,17 @@ def test_a_very_long_cause_is_told_all_the_same(scene: Scenario) -> None:
     (message,) = scene.told(machine)
     assert "excludeKbs[0]" in message.said
     assert len(message.body) < 262_144
+
+
+@pytest.mark.parametrize(("policy", "is_told"), [({}, False), ({"messages": {"errorOutput": "lastLines"}}, True)])
+def test_error_output_is_in_messages_only_where_the_policy_says_so(
+    scene: Scenario, policy: dict[str, Any], is_told: bool
+) -> None:
+    machine = scene.machine(f"output-{is_told}", wrong=("install_error",))
+
+    patch(scene, machine, policy, BY_HAND)
+
+    (message,) = scene.told(machine)
+    assert "the installation: Failed, exit code" in message.said
+    assert ("The last lines of its error output" in message.said) is is_told
+    assert ("failed to run commands: exit status 1" in message.said) is is_told

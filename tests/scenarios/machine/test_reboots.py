@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
+from rehearsal.world.patch_states import parse_patch
 from tests.scenarios.machine.scenario import Scenario, assert_given_back
 
 WHEN_NEEDED = {"reboot": "WhenNeeded", "backup": {"before": {"take": False}, "after": {"take": False}}}
@@ -158,13 +160,47 @@ def test_an_owed_reboot_comes_after_the_hook_that_drains_and_before_the_installa
 
     scene.patch(machine, {**LATER, "hooks": {"preInstall": "drain-first"}})
 
-    assert scene.commands(machine)[before:][:4] == [
+    assert scene.commands(machine)[before:][:5] == [
         "drydock-Probe",
         "drain-first",
         "drydock-Reboot",
+        "drydock-Probe",
         "AWS-RunPatchBaseline",
     ]
     assert (machine.boots, scene.results(machine)[1]["verdict"]) == (2, "compliant")
+
+
+@pytest.mark.parametrize("how", ["debt-of-before", "hook-before-install"])
+def test_what_an_installation_that_dies_puts_off_is_owed_out_of_the_boot_in_which_it_began(
+    scene: Scenario, how: str
+) -> None:
+    scene.fleet.add_document(how)
+    machine = scene.machine(f"dies-after-{how}", missing=(KERNEL,))
+    policy = LATER if how == "debt-of-before" else {**LATER, "hooks": {"preInstall": how}}
+    if how == "debt-of-before":
+        scene.patch(machine, policy)
+        machine.missing = [*machine.pending]
+        scene.run_for(5)
+    execution = scene.start(machine, policy)
+    if how == "hook-before-install":
+        scene.run_until(execution, "Run Hook Before Install")
+        machine.reboot_for_image()
+    scene.run_until(execution, "Install Patches", 30)
+    assert machine.boots == 2, "it runs in another boot than it was probed in at first"
+
+    scene.account.stop_execution(execution)
+    scene.settle()
+
+    [history] = [item for item in scene.items() if item["sk"] == f"Install#{machine.instance_id}"]
+    assert machine.runs_old_code and history["owedBoot"] == machine.boot_id
+    assert "DrydockRebootOwed" in scene.tags(machine)
+    assert any("owes a reboot" in problem for problem in scene.results(machine)[-1]["problems"])
+    scene.run_for(5)
+    execution = scene.start(machine, LATER)
+    scene.settle()
+    assert "Finish Install Before" in scene.states(execution)
+    assert (machine.boots, machine.runs_old_code) == (3, False)
+    assert "DrydockRebootOwed" not in scene.tags(machine)
 
 
 @pytest.mark.parametrize("how", ["rebooted", "stopped-and-started"])
@@ -218,3 +254,64 @@ def test_a_machine_on_which_nothing_can_be_done_is_left_and_not_called_compliant
     second = scene.results(machine)[1]
     assert (second["outcome"], second["verdict"]) == ("already_compliant", "pending_reboot")
     assert any("would not help" in problem for problem in second["problems"])
+
+
+@pytest.mark.parametrize("reboot", ["WhenNeeded", "Later", "RebootIfNeeded"])
+def test_a_reboot_that_does_not_remove_its_reason_is_named_and_not_made_again_for_it(
+    scene: Scenario, reboot: str
+) -> None:
+    machine = scene.machine(f"in-vain-{reboot.lower()}", missing=(KERNEL,), wrong=("stays_pending_reboot",))
+    policy = {**WHEN_NEEDED, "reboot": reboot}
+    boots = []
+
+    for _ in range(4):
+        scene.patch(machine, policy)
+        boots.append(machine.boots)
+        scene.run_for(5)
+
+    *_, third, fourth = scene.results(machine)
+    assert boots[-3:] == [2, 2, 2] and machine.boots == 2, boots
+    for result in (third, fourth):
+        assert (result["outcome"], result["verdict"]) == ("already_compliant", "pending_reboot")
+        assert any("has not helped" in problem for problem in result["problems"])
+        assert not result["reboot"]["isOwed"]
+    assert "DrydockRebootOwed" not in scene.tags(machine)
+    assert scene.commands(machine, "drydock-Reboot") == (["drydock-Reboot"] if reboot != "RebootIfNeeded" else [])
+
+
+def test_what_is_installed_anew_is_a_new_reason_to_reboot(scene: Scenario) -> None:
+    machine = scene.machine("in-vain-then-new", missing=(KERNEL,), wrong=("stays_pending_reboot",))
+    for _ in range(2):
+        scene.patch(machine, WHEN_NEEDED)
+        scene.run_for(5)
+    assert machine.boots == 2
+    machine.missing = [*machine.pending]
+
+    scene.patch(machine, WHEN_NEEDED)
+
+    assert (machine.boots, scene.results(machine)[-1]["verdict"]) == (3, "pending_reboot")
+
+
+@pytest.mark.parametrize("reboot", ["RebootIfNeeded", "NoReboot"])
+def test_old_code_for_which_the_policy_makes_no_reboot_is_told_and_takes_nobody_out(
+    scene: Scenario, reboot: str
+) -> None:
+    machine = scene.machine(f"by-hand-{reboot.lower()}", missing=())
+    machine.software.install([parse_patch(LIBRARY, "Linux", date(2026, 1, 1))])
+
+    execution = scene.start(machine, {**WHEN_NEEDED, "reboot": reboot})
+    scene.settle()
+
+    result = scene.result(machine)
+    assert (result["outcome"], result["verdict"]) == ("already_compliant", "pending_reboot")
+    assert any("policy.reboot" in problem and "openssl" in problem for problem in result["problems"])
+    assert "Install Patches" not in scene.states(execution) and machine.boots == 1
+
+
+def test_whose_policy_calls_a_pending_reboot_a_failure_is_not_left_with_one(scene: Scenario) -> None:
+    machine = scene.machine("by-hand-failing", missing=())
+    machine.software.install([parse_patch(LIBRARY, "Linux", date(2026, 1, 1))])
+
+    execution = scene.patch(machine, {**WHEN_NEEDED, "reboot": "NoReboot", "failOn": ["pending_reboot"]})
+
+    assert (execution.status, execution.error) == ("FAILED", "RebootPendingError")

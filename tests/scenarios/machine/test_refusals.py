@@ -142,7 +142,7 @@ def test_an_instance_that_is_gone_is_refused(scene: Scenario) -> None:
             ["policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, Later, NoReboot"],
             id="value",
         ),
-        pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; known are operation"], id="key"),
+        pytest.param({"reeboot": "NoReboot"}, ["policy.reeboot: unknown; did you mean reboot?"], id="key"),
         pytest.param(
             {"backup": {"after": {"take": "yes"}}}, ["policy.backup.after.take: 'yes' is not true or false"], id="type"
         ),

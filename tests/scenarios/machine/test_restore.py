@@ -111,6 +111,7 @@ def test_a_machine_without_a_root_volume_is_kept_and_told_of_until_somebody_give
     assert "IT HAS NO ROOT VOLUME" in first.said and f"that of before is {root}" in first.said
     assert first.attributes["urgency"] == "now"
     assert daily and all("there is no root volume" in message.said for message in daily)
+    assert all("set its power yourself" not in message.said for message in daily)
 
     scene.fleet.root_volumes.attach_behind_the_back(machine, root)
     scene.settle()

@@ -345,7 +345,8 @@ def test_who_rejects_while_it_is_carried_out_is_told_how_to_stop_it(scene: RunSc
     status, answer = scene.decide(made.run_id, "reject", by="ben")
 
     assert status == 409
-    assert answer["message"].endswith(f"Stop it with: drydock stop {scene.view(arn).run_id}")
+    stop = f"drydock stop {scene.view(arn).run_id} --stack drydock --region ap-northeast-1"
+    assert answer["message"].endswith(f"Stop it with: {stop}")
     scene.settle()
 
 

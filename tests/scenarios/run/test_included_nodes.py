@@ -18,7 +18,7 @@ policy:
   backup: {after: {reboot: true}}
   hooks: {beforeAnything: Acme-Drain, onExit: Acme-Uncordon}
 documents: [{name: Acme-Drain, platforms: [Linux]}, {name: Acme-Uncordon, platforms: [Linux]}]
-window: {executions: [{expect: {outcome: failed, counts: {succeeded: 3, failed: 2, alreadyCompliant: 1}, leftOut: 1}}]}
+window: {executions: [{expect: {outcome: failed, counts: {succeeded: 3, failed: 3, alreadyCompliant: 1}, leftOut: 1}}]}
 groups: [{name: workers, min: 0, max: 1, loadBalancer: false}]
 instances:
   - {name: worker, group: workers, missing: 2, tags: &node {WinUpdate: "ON", "eks:cluster-name": prod}}
@@ -26,6 +26,7 @@ instances:
   - {name: stopped, power: stopped, missing: 2, tags: *node, expect: {verdict: compliant, images: 2}}
   - {name: unimaged, wrong: [image_fails], missing: 2, tags: *node, expect: {run: failed, error: ImageFailedError}}
   - {name: failing, wrong: [install_error], missing: 2, tags: *node, expect: {run: failed, verdict: failed}}
+  - {name: cordoned, wrong: [install_error, "hook_fails:Acme-Uncordon"], missing: 2, tags: *node, expect: {run: failed}}
   - {name: well, tags: *node, expect: {run: already_compliant}}
   - {name: spark, missing: 2, tags: {WinUpdate: "ON", "aws:elasticmapreduce:job-flow-id": j-1}, expect: {run: left_out}}
 """
@@ -68,13 +69,13 @@ def test_a_node_whose_execution_is_killed_works_again_or_people_are_told_how() -
     said = {name: " ".join(machine.result["problems"]) for name, machine in by_name.items()}
     assert said["killed"] == ""
     command = "aws ssm send-command --document-name Acme-Uncordon --instance-ids i-"
-    assert "whether Acme-Uncordon did its work is not known" in said["unsure"] and command in said["unsure"]
-    assert "Acme-Drain was sent, and Acme-Uncordon was not" in said["stopped"] and command in said["stopped"]
+    assert "whether Acme-Uncordon, which lets it work again, did its work is not known" in said["unsure"]
+    assert "Acme-Drain was sent, and Acme-Uncordon, which lets it work again, was not" in said["stopped"]
     assert "drained" not in said["undrained"]
     for name in ("unsure", "stopped"):
         first, second = [" ".join(one.body.split()) for one in outcome.messages if f" {name} (i-" in one.subject]
         assert "It was drained: Drydock sends Acme-Uncordon" in first
-        assert "it may be drained still" in second
+        assert "it may be drained still" in second and command in second.replace("\\ ", "")
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,16 @@ def test_a_node_on_which_nothing_is_missing_is_not_drained(night: RehearsalOutco
 
     assert not any(state.startswith("Run Hook") for state in states_of(night, "well"))
     assert well.result["hooks"] == {"beforeAnything": "not_needed", "onExit": "not_needed"}
+
+
+def test_a_node_that_its_hook_did_not_let_work_again_is_named_with_the_command_though_something_else_had_failed(
+    night: RehearsalOutcome,
+) -> None:
+    [mail] = [one for one in night.messages if "cordoned (i-" in one.subject]
+    [summary] = [one for one in night.messages if one.attributes.get("kind") == "run"]
+
+    assert mail.subject.startswith("Drydock, act now: cordoned (i-") and "may be drained still" in mail.subject
+    for body in (" ".join(one.body.split()).replace("\\ ", "") for one in (mail, summary)):
+        assert "whether Acme-Uncordon, which lets it work again, did its work is not known" in body
+        assert "aws ssm send-command --document-name Acme-Uncordon --instance-ids i-" in body
+    assert summary.subject.startswith("Drydock, act now: ")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.scenarios.machine.scenario import assert_untouched
 from tests.scenarios.run.scenario import QUICKLY, RunScenario, RunView, run_scenario
+from tests.scenarios.run.windows import a_window
 
 ALL = [{"key": "tag:Patch Group", "values": ["web"]}]
 UUID = "00000000-0000-4000-8000-000000000000"
@@ -190,6 +191,24 @@ def test_a_run_about_something_that_is_not_there_is_refused(
     run = run_with(scene, {"policy": {"deadlineMinutes": 60}, **given})
 
     assert_refused(scene, run, error, words)
+
+
+def test_a_run_for_an_execution_that_its_window_never_had_is_refused(scene: RunScenario) -> None:
+    window = a_window(scene, "open")
+
+    run = run_with(scene, {"window": {"windowId": window.window_id, "executionId": UUID}})
+
+    assert_refused(scene, run, "InvalidInputError", f"window execution {UUID}: Systems Manager knows no such execution")
+    assert f"Started by maintenance window {window.window_id}" in run.summary.said
+
+
+@pytest.mark.parametrize("who", ["arn:aws:iam::12:user/anna", "arn:aws:iam::123456789012:user/an\nna", "arn:"])
+def test_what_only_looks_like_the_commands_word_for_who_started_it_is_refused_and_told(
+    scene: RunScenario, who: str
+) -> None:
+    run = run_with(scene, {"targets": ALL, "startedBy": who, "policy": {"deadlineMinutes": 60}})
+
+    assert_refused(scene, run, "InvalidInputError", "input.startedBy: ")
 
 
 def test_a_wave_size_that_makes_too_many_waves_is_refused_with_what_to_change(scene: RunScenario) -> None:

@@ -69,7 +69,7 @@ def test_a_roll_stops_in_time_by_itself_and_what_it_did_not_come_to_is_first_the
     assert done[0].isdisjoint(done[1])
     assert first.report["insideWindow"] is second.report["insideWindow"] is True
     assert first.report["groups"][0]["problems"] == [
-        "is mixed now: 3 of its members are patched, and 3 were not attempted"
+        "the group is mixed now: 3 of its members are patched, and 3 were not attempted"
     ]
     assert second.plan["machines"][0]["roll"]["reaches"] == 3
     # The summaries tell; a roll whose time is over is no failure of its own.

@@ -386,7 +386,7 @@ def test_trouble_is_shown_as_a_page_that_gives_nothing_away(linked: Asking, monk
     page = linked.fill_in()
 
     assert page["statusCode"] == 503
-    assert "Try again in a minute" in page["body"]
+    assert "try again in a minute" in page["body"]
     assert "secret details" not in page["body"]
 
 

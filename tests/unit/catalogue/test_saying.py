@@ -63,6 +63,6 @@ def test_text_of_others_ends_no_line_and_fills_no_place_holder() -> None:
 
 def test_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(TypeError):
-        saying.say("text", name=1.5)
+        saying.say("text", name=1.5)  # type: ignore[arg-type]
     with pytest.raises(KeyError):
         saying.say("no such sentence")

@@ -31,6 +31,7 @@ from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
 from drydock.request.policy import DEFAULTS, OPERATIONS
+from drydock.times import to_text
 from drydock_cli.exit_codes import GOES_ON
 from drydock_cli.main import carry_out
 from drydock_cli.problems import CommandError, explain
@@ -436,7 +437,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(stack: FakeStack, arguments: Se
         ),
         (
             '{"maxErrors": "x",\n"waveSize": 0}',
-            "policy.json:1: policy.maxErrors: 'x' is not 0, a number such as 10 or a percentage such as 10%; ",
+            "policy.json:1: policy.maxErrors: 'x' is not 0, a number such as 10 or a percentage such as 10%\n",
         ),
         ('{"maxErrors": "x",\n"waveSize": 0}', "policy.json:2: policy.waveSize: "),
         ('{\n\t"maxErrors": 1,\n\t"größe \u2028\x7f":\n\t\t1\n}', "policy.json:3: policy.größe "),
@@ -452,9 +453,9 @@ def test_a_mistake_in_a_policy_file_is_told_with_its_line(
     stack.begin("AWAITING_APPROVAL")
     console = drydock(stack, "run", *OPTIONS, "--policy", str(tmp_path / "policy.json"))
 
-    assert console.code == 1
+    assert console.code == 2
     assert expected in console.err.replace(f"{tmp_path}/", "")
-    assert console.err.count("\n") == 1
+    assert all(line.startswith("drydock: ") for line in console.err.splitlines())
     assert stack.started == []
 
 
@@ -925,7 +926,8 @@ def test_a_plan_whose_run_died_without_a_report_is_one_line(stack: FakeStack) ->
 
     console = drydock(stack, "plan", *OPTIONS, "--name", RUN, "--json")
 
-    assert (console.code, console.out) == (1, "")
+    assert (console.code, list(console.document)) == (1, ["error"])
+    assert console.document["error"]["exitCode"] == 1
     assert console.err.startswith(f"drydock: run {RUN} failed, and its report has not come")
     assert console.err.count("\n") == 1
 
@@ -1117,11 +1119,11 @@ def test_a_run_is_known_by_its_beginning_or_as_the_latest(
     ("name", "recent", "expected"),
     [
         ("night", ["night-1", "night-2"], "drydock: more than one run begins with night: night-1, night-2\n"),
-        ("latest", [], "drydock: the stack drydock has had no run for ninety days\n"),
+        ("latest", [], "drydock: the stack drydock has had no run for a year\n"),
         (
             "gone",
             [],
-            "drydock: run gone has no report (any more): it is written when the run ends; look with drydock watch\n",
+            "drydock: run gone has no report (any more): it is written when the run ends\n",
         ),
     ],
 )
@@ -1267,7 +1269,10 @@ def test_a_decision_that_is_refused_is_one_line(
         (ProfileNotFound(profile="boss"), "The config profile (boss) could not be found"),
         (EndpointConnectionError(endpoint_url="https://sts.nowhere.amazonaws.com/"), "AWS cannot be reached: "),
         (ReadTimeoutError(endpoint_url="https://sts.amazonaws.com/"), "AWS cannot be reached: Read timeout"),
-        (make_error("ExpiredToken", "The token\nhas expired"), "the credentials are not accepted (ExpiredToken): The"),
+        (
+            make_error("ExpiredToken", "The token\nhas expired"),
+            "the credentials have expired (ExpiredToken): get new ones, with single sign-on by `aws sso login`",
+        ),
         (make_error("AccessDenied", "User x may not"), "no permission for DescribeStacks: User x may not"),
         (make_error("Throttling", "Rate exceeded"), "AWS throttles DescribeStacks: try again in a minute"),
         (make_error("ValidationError", "odd"), "DescribeStacks failed: ValidationError: odd"),
@@ -1308,15 +1313,27 @@ def deployed() -> Iterator[Stack]:
         )
         boto3.client("dynamodb").create_table(
             TableName="drydock-State",
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+            AttributeDefinitions=[
+                {"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "month", "startedAt")
+            ],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "month",
+                    "KeySchema": [
+                        {"AttributeName": "month", "KeyType": "HASH"},
+                        {"AttributeName": "startedAt", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         yield Stack(botocore.session.Session(), "drydock")
 
 
-def put_item(sk: str, **values: Any) -> None:
-    boto3.resource("dynamodb").Table("drydock-State").put_item(Item={"pk": f"RUN#{RUN}", "sk": sk, **values})
+def put_item(sk: str, run: str = RUN, **values: Any) -> None:
+    boto3.resource("dynamodb").Table("drydock-State").put_item(Item={"pk": f"RUN#{run}", "sk": sk, **values})
 
 
 def test_the_names_come_from_the_outputs_of_the_stack(deployed: Stack) -> None:
@@ -1384,7 +1401,13 @@ def test_a_run_is_started_once_for_a_name(deployed: Stack) -> None:
     assert deployed.find_execution(RUN) is not None
     with pytest.raises(CommandError, match=f"there has been a run named {RUN}: give this one another --name"):
         deployed.start(RUN, {"targets": ["another"]})
-    assert {deployed.find_run_id(name) for name in (RUN, RUN[:4], "latest")} == {RUN}
+    for run, months in (("night-10", 0), (RUN, 0), ("day-1", 7)):
+        then = to_text(datetime.now(UTC) - months * timedelta(days=31))
+        put_item("RUN", run, month=then[:7], startedAt=then)
+    assert {deployed.find_run_id(name) for name in (RUN, "latest")} == {RUN}
+    assert deployed.find_run_id("day") == "day-1"
+    with pytest.raises(CommandError, match="more than one run begins with night: night-1, night-10"):
+        deployed.find_run_id("night")
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from drydock.aws.autoscaling import AZ_REBALANCE, AutoScaling, Group, Member
-from drydock.errors import GroupNotFoundError
+from drydock.errors import GroupNotFoundError, UnreadableItemError
 from drydock.group.giving_back import give_back_group
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
-from drydock.records.leases import FUNCTION_LIFETIME, find_lease
+from drydock.records.leases import FUNCTION_LIFETIME, find_lease, lease_key
 from drydock.records.results import Result, Roll, find_result
-from drydock.subject import read_subject
+from drydock.subject import Instance, read_subject
 from tests.unit.fakes import START
 from tests.unit.world import INSTANCE, OTHER_EXECUTION, World, hold_as
 
@@ -216,6 +216,30 @@ def test_nothing_is_undone_while_a_machine_is_being_given_back(world: World, sca
 
     assert passes(world, most=3) == ["wait_for_functions", "wait_for_members", "wait_for_members"]
     assert scaling.told == []
+
+
+def test_a_member_whose_lease_cannot_be_read_stays_out_and_the_others_come_back(
+    world: World, scaling: FakeAutoScaling
+) -> None:
+    roll(world)
+    claim_member(hold_as(world.table, ROLL, SUBJECT, world.clock()), OTHER)
+    hold_as(world.table, ROLL, SUBJECT, world.clock()).claim(f"standby:{OTHER}")
+    scaling.now = replace(scaling.group("web"), members=[replace(one, lifecycle="Standby") for one in AS_FOUND.members])
+    world.executions.statuses[child_of(OTHER)] = "ABORTED"
+    world.ec2.instances[OTHER] = {**world.ec2.instances[INSTANCE], "InstanceId": OTHER}
+    world.hold(holder=Holder(child_of(INSTANCE), 0))
+    unreadable = {**lease_key(Instance(INSTANCE)), "owner": "somebody", "redriveCount": 0}
+    world.table.put(unreadable, "attribute_exists(pk)", {}, {})
+
+    moves = passes(world, most=2)
+    with pytest.raises(UnreadableItemError, match=f"INSTANCE#{INSTANCE}") as told:
+        give_back_group(world.services, SUBJECT)
+
+    assert moves == ["wait_for_functions", "exit_standby"]
+    assert scaling.told == [f"exit {OTHER}"]
+    assert told.value.key == tuple(lease_key(Instance(INSTANCE)).values())
+    lease = find_lease(world.table, SUBJECT)
+    assert lease is not None and lease.phase == "RESTORING"
 
 
 @pytest.mark.parametrize("power", ["stopped", "terminated"])

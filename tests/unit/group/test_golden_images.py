@@ -85,7 +85,7 @@ def test_a_group_that_launches_from_more_than_one_template_is_left(
         ({}, None),
         ({"others": {"reports": "$Latest"}}, "reports would launch from a new version at once"),
         ({"others": {"reports": "$Latest"}, "source": replace(SOURCE, version="$Latest")}, None),
-        ({"data": {}}, "version 3 does not name an image but nothing"),
+        ({"data": {}}, "version 3 names no image"),
         ({"data": {"ImageId": "resolve:ssm:golden"}}, "but resolve:ssm:golden: change what that stands for"),
         ({"data": {"ImageId": BASE, "BlockDeviceMappings": [{"Ebs": {"SnapshotId": "snap-1"}}]}}, "snapshots"),
         ({"image": None}, "the image of the member failed or is gone"),
@@ -93,7 +93,7 @@ def test_a_group_that_launches_from_more_than_one_template_is_left(
         ({"present": None}, f"{BASE}, the image of version 3, is gone"),
         ({"present": {"Architecture": "arm64"}}, "is for x86_64, that of version 3 for arm64"),
         ({"launched_from": OWN}, f"the member was launched from {OWN}"),
-        ({"launched_from": ""}, "the member was launched from what nobody knows any more"),
+        ({"launched_from": ""}, "nobody knows any more from what the member was launched"),
         (
             {
                 "launched_from": OWN,
@@ -114,7 +114,7 @@ def test_a_version_is_made_only_where_it_differs_in_the_image_and_nobody_else_la
 def hold_group(world: World, **members: Mapping[str, Any]) -> Lease:
     """A roll holds the group, and these members had their turn."""
     assert hold_as(world.table, ROLL, WEB, world.clock()).take(START) is None
-    hold_as(world.table, ROLL, WEB, world.clock()).activate({}, "suspend")
+    hold_as(world.table, ROLL, WEB, world.clock()).activate({"runId": ""}, "suspend")
     return replace(lease_of(world), members=members)
 
 

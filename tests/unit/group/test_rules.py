@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[Group, dict[str, Any], str, type[DrydockError], str]] =
     "nobody": (group([]), {}, "", NoMemberInServiceError, "no member is in service"),
     "unhealthy": (group([member(1, healthy=False)]), {}, "", NoMemberInServiceError, "no member is in service"),
     "standby": (group([member(1, lifecycle="Standby")]), {}, "", NoMemberInServiceError, "no member is in service"),
-    "one": (group(1), {}, "", MemberNotSparedError, "1 members are wanted and 1 have to be healthy"),
+    "one": (group(1), {}, "", MemberNotSparedError, "1 member is wanted and 1 has to be healthy"),
     "all": (group(), {"minHealthy": "100%"}, "", MemberNotSparedError, "4 have to be healthy, so 1 cannot be spared"),
     "batch": (group(2), {"batch": 2}, "", MemberNotSparedError, "so 2 cannot be spared"),
 }

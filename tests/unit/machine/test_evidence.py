@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from drydock import errors
-from drydock.errors import PatchStateNotReadyError
+from drydock.errors import AwsCallFailedError, PatchStateNotReadyError
 from drydock.machine.evidence import (
     NOTHING_KNOWN,
     Evidence,
     count_patches,
     failure_of,
+    find_installed,
     is_fresh,
     judge,
     look_at_patches,
@@ -21,7 +22,7 @@ from drydock.machine.evidence import (
     verify_patches,
 )
 from drydock.records.results import PatchCounts
-from drydock.request.policy import DEFAULTS, Verdict
+from drydock.request.policy import DEFAULTS, Verdict, merge
 from tests.unit.fakes import patch_state
 from tests.unit.world import INSTANCE, SNAPSHOT, World
 
@@ -170,7 +171,7 @@ GROUPED = {"Tags": [{"Key": "Patch Group", "Value": "web"}]}
         ({"failed": 1}, {}, GROUPED, False),
         ({"rejected": 1}, {}, GROUPED, False),
         ({"pending_reboot": 1}, {}, GROUPED, False),
-        ({}, {"reboot": "needed", "rebootReasons": []}, GROUPED, False),
+        ({}, {"reboot": "needed", "rebootReasons": ["the policy makes none"]}, GROUPED, True),
         ({}, {}, {"Tags": [{"Key": "Patch Group", "Value": "other"}]}, False),
         ({}, {}, {"Tags": []}, False),
         ({"operation": "Install"}, {}, GROUPED, False),
@@ -298,3 +299,41 @@ def test_the_failed_cause_does_not_claim_what_was_not_reported(world: World) -> 
     assert failure["error"] == "PatchingFailedError"
     assert "KB3" in failure["cause"]
     assert "the installation reported failure" not in failure["cause"]
+
+
+BEFORE: PatchCounts = {**NOTHING_KNOWN, "missing": 3, "missingPatches": ["KB1", "KB2", "KB3"]}
+AFTER: PatchCounts = {**NOTHING_KNOWN, "missing": 1, "missingPatches": ["KB1"]}
+
+
+def installed(world: World, counts: PatchCounts = AFTER, **policy: Any) -> list[str]:
+    given = world.step(data={"patchesBefore": BEFORE}, policy=merge(DEFAULTS, policy))
+    return find_installed(world.services, given, counts)
+
+
+def test_installed_is_what_was_missing_and_is_listed_so_and_no_longer_missing(world: World) -> None:
+    world.ssm.patches[(INSTANCE, "Installed")] = ["KB0", "KB1", "KB2"]
+
+    assert installed(world) == ["KB2"], "KB3 may have been replaced by another, KB1 is missing in a newer version"
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts"),
+    [
+        ({"operation": "Scan"}, AFTER),
+        ({"document": "AWS-InstallWindowsUpdates"}, AFTER),
+        ({}, {**AFTER, "missing": 70}),
+    ],
+    ids=["nothing was to be installed", "Windows Update lists nothing", "more is missing than is named"],
+)
+def test_what_is_not_known_to_be_installed_is_not_said(
+    world: World, policy: dict[str, Any], counts: PatchCounts
+) -> None:
+    world.ssm.patches[(INSTANCE, "Installed")] = ["KB2", "KB3"]
+
+    assert installed(world, counts, **policy) == []
+
+
+def test_a_list_that_aws_refuses_fails_no_machine(world: World) -> None:
+    world.ssm.faults.before["list_installed"] = AwsCallFailedError("InvalidFilter")
+
+    assert installed(world) == []

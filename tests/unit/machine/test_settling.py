@@ -235,7 +235,7 @@ def test_only_ends_that_are_certain_and_a_fresh_answer_settle_a_machine(
     settlement = judge(endings, answer, heard, power)
 
     assert settlement.is_settled is is_settled
-    assert (str(settlement) == "nothing") is is_settled
+    assert (str(settlement) == "") is is_settled
 
 
 @pytest.mark.parametrize("power", ["pending", "stopping"])

@@ -22,7 +22,7 @@ FIRST, SECOND = "i-0000000000000000a", "i-0000000000000000b"
 def roll(world: World) -> None:
     """A roll that is at work on the group."""
     assert hold_as(world.table, ROLL, Group(GROUP), world.clock()).take(START) is None
-    hold_as(world.table, ROLL, Group(GROUP), world.clock()).activate({"desired": 2}, "suspend")
+    hold_as(world.table, ROLL, Group(GROUP), world.clock()).activate({"runId": "", "desired": 2}, "suspend")
 
 
 def lease_of(world: World) -> Lease:

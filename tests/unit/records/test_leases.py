@@ -109,16 +109,16 @@ def test_activating_twice_is_activating_once(table: Table) -> None:
 def test_a_lease_of_somebody_else_is_not_activated(table: Table, holder: Holder) -> None:
     activate(table, holder)
 
-    with pytest.raises(LeaseLostError, match="before it was active"):
+    with pytest.raises(LeaseLostError, match="before it had begun"):
         hold_as(table, HOLDER, SUBJECT, LATER).activate({"power": "running"}, "tag")
 
 
 def test_a_lease_that_is_being_given_back_or_gone_is_not_activated(table: Table) -> None:
-    with pytest.raises(LeaseLostError, match="before it was active"):
+    with pytest.raises(LeaseLostError, match="before it had begun"):
         hold_as(table, HOLDER, SUBJECT, LATER).activate({}, "tag")
     restore(table)
 
-    with pytest.raises(LeaseLostError, match="before it was active"):
+    with pytest.raises(LeaseLostError, match="before it had begun"):
         hold_as(table, HOLDER, SUBJECT, LATER).activate({}, "tag")
 
 

@@ -70,6 +70,6 @@ def test_mistakes_of_lists_and_objects_are_collected_with_their_paths() -> None:
         "top.flags[1]: 1 is not true or false",
         "top.flags[2]: 0 is not true or false",
         "top.inner.size: 10 is not a whole number from 1 to 9",
-        "top.inner.sizes: unknown; known are size",
+        "top.inner.sizes: unknown; did you mean size?",
         "top.more: unknown; known are flags, inner",
     ]

@@ -58,7 +58,16 @@ def test_the_input_stands_over_the_settings_and_these_over_the_defaults() -> Non
         "after": {"take": False, "reboot": False},
         "members": False,
         "deprecateAfterDays": 7,
+        "prune": {"enabled": False, "afterDays": 90, "keep": 3},
     }
+
+
+def test_when_images_go_is_for_the_account_to_say_and_not_for_one_run() -> None:
+    account = json.dumps({"backup": {"prune": {"enabled": True}}})
+    given = {"backup": {"prune": {"enabled": True, "keep": 1}}}
+
+    assert effective_policy(account, NAME, {"backup": {"prune": {"enabled": True}}})[1] == []
+    assert effective_policy(account, NAME, given)[1] == [f"policy.backup.prune: counts in {NAME} only, not for one run"]
 
 
 def test_a_list_replaces_the_list_below_it() -> None:
@@ -80,7 +89,7 @@ def test_the_defaults_are_never_changed() -> None:
     ("given", "mistake"),
     [
         ({"reboot": "maybe"}, "policy.reboot: 'maybe' is not one of RebootIfNeeded, WhenNeeded, Later, NoReboot"),
-        ({"rebot": "NoReboot"}, "policy.rebot: unknown; known are operation, document, reboot"),
+        ({"rebot": "NoReboot"}, "policy.rebot: unknown; did you mean reboot?"),
         ({"operation": None}, "policy.operation: None is not one of Install, Scan, UpdateAgents"),
         ({"agents": ["amazon-ssm-agent"]}, "policy.agents[0]: 'amazon-ssm-agent' is not one of AmazonSSMAgent, Amaz"),
         ({"document": "AWS-RunShellScript"}, "policy.document: 'AWS-RunShellScript' is not one of"),
@@ -104,7 +113,7 @@ def test_the_defaults_are_never_changed() -> None:
         ({"deadlines": {"hookSeconds": 600.5}}, "policy.deadlines.hookSeconds: 600.5 is not"),
         (
             {"hooks": {"preInstal": "X"}},
-            "policy.hooks.preInstal: unknown; known are beforeAnything, preInstall, postInstall",
+            "policy.hooks.preInstal: unknown; did you mean preInstall?",
         ),
         ({"hooks": {"onExit": "a b"}}, "policy.hooks.onExit: 'a b' is not the name of an SSM document"),
         ({"healthProbe": 5}, "policy.healthProbe: 5 is not the name of an SSM document"),

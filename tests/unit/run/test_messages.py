@@ -224,11 +224,11 @@ def test_a_run_by_hand_is_known_by_its_id_and_by_who_started_it() -> None:
     plan = make_plan(window=None)
 
     message = summary(
-        report_of(ALL_WELL, plan=plan, run=a_run(plan=recorded_plan(started_by="arn:aws:iam::1:user/taro")))
+        report_of(ALL_WELL, plan=plan, run=a_run(plan=recorded_plan(started_by="arn:aws:iam::123456789012:user/taro")))
     )
 
     assert message.subject == f"Drydock: all 3 machines patched (run {RUN_ID})"
-    assert "Started by arn:aws:iam::1:user/taro" in message.facts
+    assert "Started by arn:aws:iam::123456789012:user/taro" in message.facts
     assert "Inside the time it was given: yes" in message.text
 
 

@@ -128,7 +128,7 @@ def test_every_mistake_is_said_at_once(night: World) -> None:
     for word in (
         "i-9: named as targets and gone",
         f"nobody hears of results: 2 subscriptions of {TOPIC} are not confirmed",
-        f"1 subscriptions of {APPROVALS}",
+        f"1 subscription of {APPROVALS}",
         "window night opens again at 2026-01-13 01:05 +00:00 (UTC), before it closes at 2026-01-13 05:00",
     ):
         assert word in said.partition("--")[2]
@@ -185,7 +185,7 @@ def test_a_pinned_document_has_to_have_the_same_content(night: World) -> None:
     ("approvers", "wanted", "said"),
     [
         ("", 1, "names nobody"),
-        (ROLE, 2, "names 1 people, and the policy wants 2"),
+        (ROLE, 2, "names 1 person, and the policy wants 2"),
         (f"{ROLE},arn:aws:iam::123456789012:user/ann", 2, None),
         ("arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Ops_0", 2, None),
     ],

@@ -26,21 +26,21 @@ SOME_LEFT: Mapping[str, int] = {"succeeded": 2, "not_attempted": 1}
 FAILED: Mapping[str, int] = {"succeeded": 1, "failed": 2}
 
 DECIDED_BY = {
-    "stopped with machines left": ending(SOME_LEFT, closed_by="RunStoppedError"),
-    "stopped without machines": ending(NONE, error="RunStoppedError"),
-    "killed with machines in work": ending(FAILED, error="ABORTED"),
+    "stopped_with_machines_left": ending(SOME_LEFT, closed_by="RunStoppedError"),
+    "stopped_without_machines": ending(NONE, error="RunStoppedError"),
+    "killed_with_machines_in_work": ending(FAILED, error="ABORTED"),
     "rejected": ending(LEFT, error="ApprovalRejectedError"),
-    "not answered": ending(LEFT, error="ApprovalTimedOutError"),
+    "not_answered": ending(LEFT, error="ApprovalTimedOutError"),
     "refused": ending(NONE, error="InvalidInputError"),
-    "machines failed": ending(FAILED),
-    "a roll failed": ending(a_roll_failed=True),
-    "ended early": ending(error="States.Timeout"),
-    "back late": ending(SOME_LEFT, is_late=True),
-    "no machine was there": ending(NONE),
-    "only planned": ending(LEFT, is_plan_only=True),
-    "none was done": ending({"busy": 3}),
-    "some were left": ending(SOME_LEFT),
-    "all were done": ending(),
+    "machines_failed": ending(FAILED),
+    "a_roll_failed": ending(a_roll_failed=True),
+    "ended_early": ending(error="States.Timeout"),
+    "back_late": ending(SOME_LEFT, is_late=True),
+    "no_machine_was_there": ending(NONE),
+    "only_planned": ending(LEFT, is_plan_only=True),
+    "none_was_done": ending({"busy": 3}),
+    "some_were_left": ending(SOME_LEFT),
+    "all_were_done": ending(),
 }
 
 
@@ -53,9 +53,9 @@ def test_every_row_decides_of_some_run() -> None:
 def test_the_failure_of_a_run_that_touched_machines_tells_more_than_why_it_was_closed(
     error: str, closed_by: str
 ) -> None:
-    assert row_of(ending(SOME_LEFT, error=error, closed_by=closed_by)) == "ended early"
+    assert row_of(ending(SOME_LEFT, error=error, closed_by=closed_by)) == "ended_early"
 
 
 @pytest.mark.parametrize("error", ["ABORTED", "RunStoppedError"])
 def test_a_run_that_was_stopped_when_all_was_done_is_done(error: str) -> None:
-    assert row_of(ending(error=error)) == "all were done"
+    assert row_of(ending(error=error)) == "all_were_done"

@@ -239,7 +239,13 @@ def known(**more: Any) -> Details:
         "failed": ["KB5034441"],
         "installed": ["KB5033371", "KB5034439"],
         "images": {
-            "before": {"imageId": "ami-0123456789abcdef0", "state": "available", "crashConsistent": False, "reason": ""}
+            "before": {
+                "imageId": "ami-0123456789abcdef0",
+                "state": "available",
+                "crashConsistent": False,
+                "reason": "",
+                "problems": [],
+            }
         },
         "hooks": {"preInstall": "ran"},
         "agents": [],
@@ -262,6 +268,8 @@ def known(**more: Any) -> Details:
             }
         ],
         "logKey": "drydock/commands/c-1",
+        "toWorkAgain": "",
+        "noLongerMissing": [],
         "notes": [],
         **more,
     }

@@ -26,11 +26,12 @@ from drydock.errors import (
     InvalidPolicyError,
     NotInRunError,
     ServiceUnavailableError,
+    UnreadableItemError,
 )
 from drydock.machine.evidence import NOTHING_KNOWN
 from drydock.records.group_leases import claim_member, end_member
 from drydock.records.holder import Holder
-from drydock.records.leases import ACTIVE, ADMITTING, find_lease
+from drydock.records.leases import ACTIVE, ADMITTING, find_lease, lease_key
 from drydock.records.runs import Place, open_run, put_place
 from drydock.request.policy import DEFAULTS
 from drydock.subject import Group
@@ -343,7 +344,7 @@ def test_patches_are_not_looked_at_where_agents_are_updated(world: World) -> Non
 def test_a_machine_in_work_is_refused_and_its_lease_stays(world: World) -> None:
     world.hold(holder=OTHER)
 
-    with pytest.raises(InstanceBusyError, match="night-2 has held it since 2026-01-13 01:00:00 UTC"):
+    with pytest.raises(InstanceBusyError, match="night-2 has held it since 2026-01-13 01:00 UTC"):
         admit(world)
 
     assert world.lease is not None and world.lease.holder == OTHER
@@ -406,6 +407,17 @@ def test_a_member_of_a_group_needs_the_groups_lease(world: World, named: str | N
             admit(world, holder=MEMBER, group="web")
 
     assert (world.lease is not None) is admitted
+
+
+def test_a_member_whose_groups_lease_says_of_no_run_is_not_patched_and_the_item_is_named(world: World) -> None:
+    world.ec2.instances[INSTANCE]["Tags"] = name_tags(**{"aws:autoscaling:groupName": "web"})
+    lease_group(world, named=INSTANCE)
+    world.table.update(lease_key(Group("web")), "REMOVE journal.runId", "attribute_exists(pk)", {}, {})
+
+    with pytest.raises(UnreadableItemError, match="GROUP#web LEASE is not as Drydock writes it"):
+        admit(world, holder=MEMBER, group="web")
+
+    assert world.lease is None
 
 
 def test_a_member_whose_turn_is_over_is_not_patched_again(world: World) -> None:

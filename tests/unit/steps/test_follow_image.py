@@ -14,6 +14,7 @@ from drydock.records.image_watches import ImageWatch, addition_of, find_watch
 from drydock.records.results import find_result, put_result
 from drydock.records.runs import Place, RecordedEnd, end_run, find_place, open_run, put_place
 from drydock.subject import Instance
+from drydock.telling.details import describe_work
 from tests.unit.fakes import START, FunctionDiedError
 from tests.unit.records.recorded import RUN_EXECUTION, RUN_ID, a_result, a_watch, recorded_end, some_work
 from tests.unit.world import INSTANCE, SUBJECT, World, made_image
@@ -122,13 +123,23 @@ def test_a_function_that_dies_at_a_call_is_carried_on(world: World, operation: s
     assert find_watch(world.table, INSTANCE, IMAGE) is None
 
 
-def test_a_tag_that_cannot_be_written_hinders_nothing(world: World) -> None:
-    watch = followed(world, "available")
-    world.ec2.faults.before["set_tags"] = AwsCallFailedError("denied")
+@pytest.mark.parametrize("operation", ["set_tags", "deprecate_image"])
+def test_a_tag_or_a_date_that_cannot_be_written_hinders_nothing_and_is_among_the_problems(
+    world: World, operation: str
+) -> None:
+    watch = followed(world, "available", verdict="still_missing")
+    world.ec2.faults.before[operation] = AwsCallFailedError("denied")
 
     assert follow(world) == "available"
 
-    assert image_in_result(world, watch)["state"] == "available"
+    image = image_in_result(world, watch)
+    assert (image["state"], image["reason"]) == ("available", "")
+    assert [("still_missing" in one or "no deprecation date" in one, "denied" in one) for one in image["problems"]] == [
+        (True, True)
+    ]
+    result = find_result(world.table, SUBJECT, watch.holder, watch.started)
+    assert result is not None and result.work is not None
+    assert image["problems"][0] in describe_work(result.work)["notes"]
 
 
 def test_a_machine_whose_backup_fails_later_was_patched_without_one(world: World) -> None:

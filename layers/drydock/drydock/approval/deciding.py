@@ -45,7 +45,9 @@ from drydock.log import logger, name_in_log
 from drydock.plan.stored_plans import read_plan
 from drydock.records.runs import MOST_RUN_ID, Run, find_run, report_page_key
 from drydock.request.checking import is_odd
+from drydock.telling.commands import drydock
 from drydock.telling.links import fits
+from drydock.telling.text import location_of
 from drydock.times import for_people
 
 _MOST_BODY = 8_192
@@ -56,11 +58,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 Response = dict[str, Any]
 
-_TITLES: Mapping[str, tuple[str, Tone]] = {
-    "": ("Counted", "plain"),
-    "approved": ("Approved", "approved"),
-    "rejected": ("Rejected", "rejected"),
-}
+_TONES: Mapping[str, Tone] = {"": "plain", "approved": "approved", "rejected": "rejected"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class DecisionRequest:
             try:
                 body = base64.b64decode(body, validate=True)
             except binascii.Error as error:
-                raise DecisionRefusedError(400, "The request's body cannot be read.") from error
+                raise DecisionRefusedError(400, say("http.body")) from error
         return cls(
             method=context["http"]["method"].upper(),
             path=event.get("rawPath") or "/",
@@ -98,13 +96,13 @@ class DecisionRequest:
     def require(self, content_type: str) -> str:
         """The body as text. Raises DecisionRefusedError."""
         if len(self.body) > _MOST_BODY:
-            raise DecisionRefusedError(413, "The request is too large.")
+            raise DecisionRefusedError(413, say("http.too_large"))
         if self.content_type != content_type:
-            raise DecisionRefusedError(415, f"The request has to be {content_type}.")
+            raise DecisionRefusedError(415, say("http.type", type=content_type))
         try:
             return self.body.decode()
         except UnicodeDecodeError as error:
-            raise DecisionRefusedError(400, "The request is not UTF-8.") from error
+            raise DecisionRefusedError(400, say("http.not_utf8")) from error
 
 
 def decide_run(services: Services, ways: Ways, event: Mapping[str, Any]) -> Response | None:
@@ -166,14 +164,12 @@ def _said(run: Run, is_new: bool, *, is_awake: bool) -> str:
     if approval is None or not approval.decision:
         have = len({one.person for one in approval.decisions}) if approval else 0
         missing = approvals_needed(run) - have
-        counted = "Your approval counts" if is_new else "Your approval counted already"
-        return f"{counted}. {missing} more of different people {'is' if missing == 1 else 'are'} needed."
+        return say("decided.counts" if is_new else "decided.counted", missing=missing)
     if approval.decision == APPROVED:
         if not approval.token:
-            return f"Plan {run.run_id} is approved."
-        goes_on = "goes on" if is_awake else "goes on within five minutes, unless its execution was stopped"
-        return f"Run {run.run_id} is approved, and {goes_on}."
-    return f"Run {run.run_id} is rejected. Nothing is touched."
+            return say("decided.plan", run=run.run_id)
+        return say("decided.approved" if is_awake else "decided.approved.later", run=run.run_id)
+    return say("decided.rejected", run=run.run_id)
 
 
 # Signed requests.
@@ -183,21 +179,21 @@ def _serve_signed(services: Services, event: Mapping[str, Any]) -> Response:
     try:
         request = DecisionRequest.read(event)
         if request.path.rstrip("/") != "/decide":
-            raise DecisionRefusedError(404, "There is nothing here.")
+            raise DecisionRefusedError(404, say("http.nothing"))
         if request.method != "POST":
-            return _json(405, {"message": "Only POST is possible here."}, {"Allow": "POST"})
+            return _json(405, {"message": say("http.only_post")}, {"Allow": "POST"})
         return _decide_signed(services, request)
     except DecisionRefusedError as refused:
         return _json(refused.status, {"message": str(refused)})
     except DrydockError as error:
-        return _json(_status_of(error), {"message": "Nothing was decided: try again in a minute."})
+        return _json(_status_of(error), {"message": say("http.try_again")})
 
 
 def _decide_signed(services: Services, request: DecisionRequest) -> Response:
     given = _read_json(request.require(_JSON))
     run = _find_run(services, given["runId"])
     if run is None:
-        raise DecisionRefusedError(404, "There is no such run.")
+        raise DecisionRefusedError(404, say("http.no_run"))
     verdict = VERDICTS[given["decision"]]
     require_approver(services, approvers_of(services), run, request.caller, verdict)
     decision = Decision(
@@ -219,15 +215,15 @@ def _read_json(text: str) -> dict[str, str]:
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DecisionRefusedError(400, "The request is not JSON.") from error
+        raise DecisionRefusedError(400, say("http.not_json")) from error
     wanted = {"runId": "", "hash": "", "decision": "", "reason": "", **(given if isinstance(given, dict) else {})}
     if set(wanted) != {"runId", "hash", "decision", "reason"} or not all(
         isinstance(one, str) for one in wanted.values()
     ):
-        raise DecisionRefusedError(400, "The request needs the texts runId, hash, decision, and may have a reason.")
+        raise DecisionRefusedError(400, say("http.wrong_texts"))
     _require_plain(wanted.values())
     if wanted["decision"] not in VERDICTS:
-        raise DecisionRefusedError(400, "The decision has to be approve or reject.")
+        raise DecisionRefusedError(400, say("http.decision"))
     return wanted
 
 
@@ -260,17 +256,17 @@ def _answer_page(services: Services, event: Mapping[str, Any]) -> Response:
             return _show(services, request)
         if request.method == "POST":
             return _decide_by_form(services, request)
-        response = _page(405, message_page("This cannot be done", "Only the page's own form can answer."))
+        response = _page(405, message_page(say("page.cannot"), say("page.only_form")))
         response["headers"] |= {"Allow": "GET, HEAD, POST"}
         return response
     except DecisionRefusedError as refused:
-        return _page(refused.status, message_page("This cannot be done", str(refused), "wrong"))
+        return _page(refused.status, message_page(say("page.cannot"), str(refused), "wrong"))
     except PlanChangedError:
-        text = "The stored plan is not the one that was made. Nobody can approve it; make a new one."
-        return _page(409, message_page("The plan has changed", text, "wrong"))
+        text = say("page.plan_changed.what")
+        return _page(409, message_page(say("page.plan_changed"), text, "wrong"))
     except DrydockError as error:
-        text = "Nothing was decided. Try again in a minute."
-        return _page(_status_of(error), message_page("Something went wrong", text, "wrong"))
+        text = say("http.try_again")
+        return _page(_status_of(error), message_page(say("page.went_wrong"), text, "wrong"))
 
 
 def _page(status: int, body: str) -> Response:
@@ -278,7 +274,7 @@ def _page(status: int, body: str) -> Response:
 
 
 def _not_found() -> Response:
-    return _page(404, message_page("There is nothing here", "The link is not complete, or it is for another run."))
+    return _page(404, message_page(say("page.nothing"), say("page.nothing.why")))
 
 
 def _find_linked(services: Services, run_id: str, key: str) -> tuple[Run, Approval] | None:
@@ -308,8 +304,9 @@ def _show_report(services: Services, request: DecisionRequest) -> Response:
     if run is None or end is None or not is_its_own:
         return _not_found()
     if services.now() >= end.at + REPORT_LINK_LIVES:
-        days = REPORT_LINK_LIVES.days
-        return _page(410, message_page(say("link.over"), say("link.report_over", days=days, run=run.run_id), "wrong"))
+        command = drydock(location_of(run.holder, services.environment), "report", run.run_id).text
+        said = say("link.report_over", days=REPORT_LINK_LIVES.days, command=command)
+        return _page(410, message_page(say("link.over"), said, "wrong"))
     if request.method == "HEAD":
         return _page(200, "")
     response = _page(303, "")
@@ -327,20 +324,20 @@ def _decide_by_form(services: Services, request: DecisionRequest) -> Response:
     name, reason = clean_text(given.get("name", ""), MOST_NAME), clean_text(given.get("reason", ""), MOST_REASON)
     verdict = VERDICTS.get(given.get("decision", ""))
     if verdict is None:
-        raise DecisionRefusedError(400, "The decision has to be approve or reject.")
+        raise DecisionRefusedError(400, say("http.decision"))
     if not name and not _closed_notice(services, run, approval):
         form = Form(run.run_id, key, approval.hash, reason=reason)
-        missing = Notice("Nothing was decided: please give your name.", "wrong")
+        missing = Notice(say("page.no_name"), "wrong")
         return _page(400, _plan_page(services, run, approval, form, missing))
     decision = Decision(by=name, name=name, decision=verdict, reason=reason, at=services.now(), via="link")
     try:
         run, said = _decide(services, run, given.get("hash", ""), decision)
     except DecisionRefusedError as refused:
-        title = "Too late" if refused.status == 410 else "Nothing was changed"
+        title = say("page.too_late") if refused.status == 410 else say("page.unchanged")
         return _page(refused.status, message_page(title, str(refused), "wrong"))
     approval = approval_of(run) or approval
-    title, tone = _TITLES[approval.decision]
-    return _page(200, message_page(title, f"{said} You can close this page.", tone))
+    title, tone = say(f"page.result.{approval.decision or 'counted'}"), _TONES[approval.decision]
+    return _page(200, message_page(title, say("page.close", said=said), tone))
 
 
 def _read_form(text: str) -> dict[str, str]:
@@ -348,7 +345,7 @@ def _read_form(text: str) -> dict[str, str]:
     try:
         fields = parse_qs(text, keep_blank_values=True, max_num_fields=20, errors="strict")
     except ValueError as error:
-        raise DecisionRefusedError(400, "The form cannot be read.") from error
+        raise DecisionRefusedError(400, say("http.form")) from error
     _require_plain(value for values in fields.values() for value in values)
     return {name: values[0] for name, values in fields.items() if len(values) == 1}
 
@@ -356,26 +353,29 @@ def _read_form(text: str) -> dict[str, str]:
 def _require_plain(texts: Iterable[str]) -> None:
     """Raises DecisionRefusedError for texts that can be neither stored nor sent."""
     if any(map(is_odd, texts)):
-        raise DecisionRefusedError(400, "The request has characters in it that cannot be kept.")
+        raise DecisionRefusedError(400, say("http.odd"))
 
 
 def _closed_notice(services: Services, run: Run, approval: Approval) -> Notice | None:
     """Why nothing can be decided any more."""
     zone = run.time_zone or services.environment.time_zone
     if approval.decision in ("approved", "rejected") and approval.decided is not None:
-        by = " and ".join(one.name for one in approval.decisions if one.decision == approval.decision)
-        text = f"This run was {approval.decision} by {by} at {for_people(approval.decided, zone)}."
+        by = [one.name for one in approval.decisions if one.decision == approval.decision]
+        text = say(f"page.was.{approval.decision}", by=by, moment=for_people(approval.decided, zone))
         return Notice(text, "approved" if approval.decision == APPROVED else "rejected")
     if approval.decision == NOT_ANSWERED or not approval.is_open(services.now()):
-        return Notice(f"Too late: it could be approved or rejected until {for_people(approval.until, zone)}.", "wrong")
+        return Notice(say("page.was_open", until=for_people(approval.until, zone)), "wrong")
     if approval.token and (run.is_ended or run.closed is not None):
-        return Notice("This run was stopped before it was decided.", "wrong")
+        return Notice(say("page.run_stopped"), "wrong")
     return None
 
 
 def _plan_page(services: Services, run: Run, approval: Approval, form: Form | None, notice: Notice | None) -> str:
     decisions = [
-        f"{one.decision} by {one.name}" + (f": {one.reason}" if one.reason else "") for one in approval.decisions
+        say(f"page.said.{one.decision}.why", who=one.name, reason=one.reason)
+        if one.reason
+        else say(f"page.said.{one.decision}", who=one.name)
+        for one in approval.decisions
     ]
     return plan_page(
         PlanView(

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from drydock.catalogue.saying import one_line, say
+from drydock.catalogue.saying import first_of, one_line, say
 from drydock.plan.estimates import basis_text, breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, count_outside, count_planned, members_of
 from drydock.plan.showing import missing_text, what_is_different, what_is_planned
 from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
-from drydock.telling.text import Location, console_link, machine_text, subject_line
-from drydock.texts import first_of
-from drydock.times import find_zone, for_people, from_text
+from drydock.telling.commands import aws, drydock
+from drydock.telling.message import Command, Link, Message, Row, Section, place, steps, where
+from drydock.telling.text import Location, machine_text, subject_line
+from drydock.times import find_zone, from_text, in_zone
 
 _MOST_LEFT_OUT, _MOST_WAVES, _MOST_MACHINES, _MOST_MEMBERS = 20, 10, 20, 20
 
+_BY_DAY = timedelta(hours=3)
+"""A plan that may be answered for so long wakes nobody."""
 
-def count_text(count: int, noun: str = "machine") -> str:
-    """`1 machine`, `1,200 machines`"""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Message):
+    """What approvers are asked: by when an answer counts comes first, since a phone shows no more than that."""
+
+    until: datetime
+
+    @property
+    def subject(self) -> str:
+        """By when, what, and which window or run."""
+        until = in_zone(self.until, self.zone)
+        return subject_line(say("question.subject", until=until, what=self.what, about=self.about))
+
+    @property
+    def first(self) -> str:
+        """Whether to get up for it, by when, and what it is about."""
+        return say(f"question.first.{self.urgency}", until=in_zone(self.until, self.zone), what=self.what)
 
 
 def who_asks(plan: Plan, started_by: str) -> str:
@@ -28,20 +46,22 @@ def who_asks(plan: Plan, started_by: str) -> str:
     window = plan["window"]
     if started_by:
         return one_line(started_by)
-    return one_line(f"maintenance window {window['name']} ({window['windowId']})") if window else ""
+    return say("asked.window", name=window["name"], id=window["windowId"]) if window else ""
 
 
 def wave_text(plan: Plan, number: int) -> str:
     """`Wave 1 of 2, the canary: 1 machine`"""
     wave = plan["waves"][number]
-    canary = ", the canary" if wave["isCanary"] else ""
-    return f"Wave {number + 1} of {len(plan['waves'])}{canary}: {count_text(wave['count'])}"
+    wanted, of, count = number + 1, len(plan["waves"]), wave["count"]
+    if wave["isCanary"]:
+        return say("plan.wave.canary", number=wanted, of=of, count=count)
+    return say("plan.wave", number=wanted, of=of, count=count)
 
 
 def left_out_text(left_out: LeftOut) -> str:
     """A machine that the plan leaves out, and why, on one line: `web-1 (i-…): REASON`."""
     reason = left_out["reason"].removeprefix(f"{left_out['instanceId']}: ")
-    return one_line(f"{machine_text(left_out['instanceId'], left_out['name'])}: {reason}")
+    return say("row.reason", what=machine_text(left_out["instanceId"], left_out["name"]), reason=reason)
 
 
 def approval_message(
@@ -54,43 +74,38 @@ def approval_message(
     approvers: Sequence[str],
     setting: str,
     parameter: str,
-    stack: str,
     link: str,
     location: Location,
-) -> tuple[str, str]:
-    """Subject and text. With a link, whoever has it may answer; without, the approvers of the setting may."""
-    machines = count_text(count_planned(plan))
-    deadline = for_people(until, location.time_zone)
-    late = sum(map(count_outside, plan["machines"]))
-    verb = say(f"wanted.{plan['operation']}")
-    recorded = run.require_plan()
-    asked = [
-        f"Drydock wants to {verb} {machines}, and waits for approval until {deadline}.",
-        "Without an answer by then nothing is touched, and the run ends.",
-    ]
-    lines = [
-        *(_asked_ahead(plan, run, until, location) if run.is_ahead else asked),
-        "",
-        _run(plan, run),
-        f"  Account {location.account}, Region {location.region}",
-        *[f"  {heading}: {one_line(said)}" for heading, said in what_is_planned(plan)],
-        *[f"  {heading}: {one_line(said)}" for heading, said in what_is_different(plan, find_zone(location.time_zone))],
-        *[f"  Never begun: {one_line(sentence)}" for sentence in plan["tooLong"]],
-        *_end(plan, late, location),
-        *[f"  {sentence}" for sentence in plan.get("advice", [])],
-        *[f"  A guess: {breakdown_text(guess)}" for guess in plan["guesses"]],
-        f"  Plan {hash}",
-        *[f"  Note: {one_line(warning)}" for warning in plan["warnings"]],
-        "",
-        "What to do next",
-        *[f"  {line}" for line in _answers(run.run_id, hash, needed, approvers, setting, parameter, stack, link)],
-        *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}", location.time_zone),
-        *_left_out(plan),
-        "",
-        "Where to look",
-        f"  Execution: {console_link(run.holder.execution, location)}",
-    ]
-    return subject_line(_subject(plan, run, verb, until, location)), "\n".join(lines)
+) -> Question:
+    """With a link, whoever has it may answer; without, the approvers of the setting may."""
+    zone, window, recorded = find_zone(location.time_zone), plan["window"], run.require_plan()
+    may_wait = run.is_ahead and until - run.started > _BY_DAY
+    return Question(
+        urgency="tomorrow" if may_wait else "now",
+        what=say("question.what", wanted=say(f"wanted.{plan['operation']}"), machines=count_planned(plan)),
+        about=window["name"] if window else run.run_id,
+        until=until,
+        intro=_asked_ahead(plan, run, until, location) if run.is_ahead else [say("question.without")],
+        zone=location.time_zone,
+        facts=[
+            _run(plan, run),
+            place(location),
+            *[say("plan.line", heading=heading, said=said) for heading, said in what_is_planned(plan)],
+            *[say("plan.line", heading=heading, said=said) for heading, said in what_is_different(plan, zone)],
+            *[say("plan.never_begun", sentence=sentence) for sentence in plan["tooLong"]],
+            *_end(plan, location),
+            *plan.get("advice", []),
+            say("plan.hash", hash=hash),
+            *[say("machine.note", note=warning) for warning in plan["warnings"]],
+        ],
+        sections=[
+            steps(_answers(run.run_id, hash, needed, approvers, setting, parameter, link, location)),
+            *_machines(plan, f"s3://{recorded.bucket}/{recorded.key}", location.time_zone),
+            _left_out(plan),
+            Section(say("heading.guesses"), [breakdown_text(guess) for guess in plan["guesses"]]),
+            where([], run.holder.execution, location),
+        ],
+    )
 
 
 def _asked_ahead(plan: Plan, run: Run, until: datetime, location: Location) -> list[str]:
@@ -109,23 +124,16 @@ def _asked_ahead(plan: Plan, run: Run, until: datetime, location: Location) -> l
     ]
 
 
-def _subject(plan: Plan, run: Run, verb: str, until: datetime, location: Location) -> str:
-    """By when an answer counts first, since a phone shows no more than that; then which window."""
-    at = until.astimezone(find_zone(location.time_zone))
-    whose = plan["window"]["name"] if plan["window"] else run.run_id
-    return say("approval.subject", until=at, wanted=verb, machines=count_planned(plan), whose=whose)
-
-
 def _run(plan: Plan, run: Run) -> str:
     asker = who_asks(plan, run.started_by)
-    return f"  Run {run.run_id}" + (f", asked for by {asker}" if asker else "")
+    return say("asked.by", run=run.run_id, who=asker) if asker else say("run.asked.run", run=run.run_id)
 
 
 def planned_text(machine: PlannedMachine) -> str:
     """`web-1 (i-…)`, or `group web, 4 members in one roll`"""
     if machine.get("kind") != "group":
         return one_line(machine_text(machine["instanceId"], machine["name"]))
-    return one_line(f"group {machine['groupName']}, {count_text(len(members_of(machine)), 'member')} in one roll")
+    return say("plan.roll", group=machine["groupName"], count=len(members_of(machine)))
 
 
 def members_text(machine: PlannedMachine) -> str:
@@ -140,82 +148,95 @@ def members_text(machine: PlannedMachine) -> str:
 
 def estimate_text(machine: PlannedMachine) -> str:
     """`30 min, a guess`, `25 min, from 4 runs of it`"""
-    return f"{whole_minutes(machine['seconds'])} min, {basis_text(machine['basis'], machine['samples'])}"
+    basis = basis_text(machine["basis"], machine["samples"])
+    return say("plan.estimate", minutes=whole_minutes(machine["seconds"]), basis=basis)
 
 
 def guessed_text(plan: Plan) -> str:
     """What is to be said of a prediction that is a guess, in parts or as a whole; else empty."""
     guessed = sum(len(members_of(machine)) for machine in plan["machines"] if machine["basis"] == "guess")
-    return f": a guess for {count_text(guessed)} without history" if guessed else ""
+    return say("plan.guessed", count=guessed) if guessed else ""
 
 
 def fit_text(machine: PlannedMachine) -> str:
-    """What is to be said where not all of it is expected to fit: `, not expected to fit`; else empty."""
+    """What is to be said where not all of it is expected to fit: `not expected to fit`; else empty."""
     late = count_outside(machine)
     if not late:
         return ""
-    those = "" if late == len(members_of(machine)) else f"{late:,} of them "
-    return f", {those}not expected to fit"
+    return say("plan.fits_not") if late == len(members_of(machine)) else say("plan.fits_not.some", count=late)
 
 
-def refused_decision_message(run_id: str, by: str, at: datetime, reason: str, location: Location) -> tuple[str, str]:
-    """Subject and text for a decision in a parameter that does not count."""
-    lines = [
-        f"What {by} decided about run {run_id} does not count: {reason}",
-        "",
-        f"  Written at {for_people(at, location.time_zone)}",
-        f"  Account {location.account}, Region {location.region}",
-        "",
-        "What to do next",
-        f"  See how the run stands with `drydock watch {run_id}`.",
-    ]
-    return subject_line(f"Drydock: a decision about run {run_id} does not count"), "\n".join(lines)
+def refused_decision_message(
+    *, run_id: str, by: str, at: datetime, reason: str, carried_out_by: str, is_open: bool, location: Location
+) -> Message:
+    """For a decision in a parameter that does not count.
+
+    `carried_out_by` is the run that carries the plan out, empty for none; `is_open` says that an answer still counts.
+    """
+    look: list[Row] = [say("refused.see"), drydock(location, "watch", run_id)]
+    stop: list[Row] = [say("refused.stop"), drydock(location, "stop", carried_out_by)] if carried_out_by else []
+    return Message(
+        urgency="now" if is_open or carried_out_by else "tomorrow",
+        what=say("refused.decision", by=by, run=run_id),
+        zone=location.time_zone,
+        facts=[
+            say("machine.reason", reason=reason),
+            say("refused.written", moment=in_zone(at, location.time_zone)),
+            place(location),
+        ],
+        sections=[steps([*look, *stop])],
+    )
 
 
-def _machines(plan: Plan, where: str, zone: str) -> list[str]:
+def _machines(plan: Plan, stored: str, zone: str) -> list[Section]:
     """The machines and groups by wave, the first twenty by name."""
-    lines, named, told = [""], 0, 0
+    waves: list[tuple[str, list[Row]]] = []
+    named, told = 0, 0
     for number in range(len(plan["waves"])):
         machines = [machine for machine in plan["machines"] if machine["wave"] == number]
         if number >= _MOST_WAVES or named >= _MOST_MACHINES:
             break
-        lines.append(wave_text(plan, number))
+        rows: list[Row] = []
         for machine in machines[: _MOST_MACHINES - named]:
-            missing = missing_text(machine, find_zone(zone))
-            about = f"{machine['platform']}, {machine['power']}, {estimate_text(machine)}{fit_text(machine)}"
-            about += f", {missing}" if missing else ""
-            lines.append(f"  {planned_text(machine)}: {about}")
-            if machine.get("kind") == "group":
-                lines.append(f"    {members_text(machine)}")
+            row = say("row.reason", what=planned_text(machine), reason=_about(machine, zone))
+            rows.append(Section(row, [members_text(machine)]) if machine.get("kind") == "group" else row)
             named += 1
             told += len(members_of(machine))
+        waves.append((wave_text(plan, number), rows))
     more = count_planned(plan) - told
-    return [*lines, f"  … and {more:,} more in the plan, {where}"] if more else lines
+    if waves and more:
+        waves[-1][1].append(say("rows.more_planned", count=more, where=stored))
+    return [Section(heading, rows) for heading, rows in waves]
 
 
-def _end(plan: Plan, late: int, location: Location) -> list[str]:
+def _about(machine: PlannedMachine, zone: str) -> str:
+    about = [machine["platform"], machine["power"], estimate_text(machine), fit_text(machine)]
+    return say("names", names=[text for text in (*about, missing_text(machine, find_zone(zone))) if text])
+
+
+def _end(plan: Plan, location: Location) -> list[str]:
     lines = []
     if plan["predictedEnd"]:
-        done = for_people(from_text(plan["predictedEnd"]), location.time_zone)
-        lines.append(f"  Done by {done}, as predicted{guessed_text(plan)}")
+        done = in_zone(from_text(plan["predictedEnd"]), location.time_zone)
+        lines.append(say("plan.done_by", end=done, guessed=guessed_text(plan)))
     if plan["end"]:
-        lines.append(f"  Has to end by {for_people(from_text(plan['end']), location.time_zone)}")
+        lines.append(say("plan.has_to_end", end=in_zone(from_text(plan["end"]), location.time_zone)))
+    late = sum(map(count_outside, plan["machines"]))
     if late:
-        lines.append(f"  {count_text(late)} not expected to fit: not touched unless others are quicker")
+        lines.append(say("plan.late", count=late))
     return lines
 
 
-def _left_out(plan: Plan) -> list[str]:
+def _left_out(plan: Plan) -> Section:
     left_out = plan["leftOut"]
-    if not left_out:
-        return []
     more = len(left_out) - _MOST_LEFT_OUT
-    return [
-        "",
-        f"Left out: {count_text(len(left_out))}",
-        *[f"  {left_out_text(one)}" for one in left_out[:_MOST_LEFT_OUT]],
-        *([f"  … and {more:,} more in the plan"] if more > 0 else []),
-    ]
+    return Section(
+        say("heading.left_out", count=len(left_out)),
+        [
+            *map(left_out_text, left_out[:_MOST_LEFT_OUT]),
+            *([say("rows.more_in_plan", count=more)] if more > 0 else []),
+        ],
+    )
 
 
 def _answers(
@@ -225,23 +246,30 @@ def _answers(
     approvers: Sequence[str],
     setting: str,
     parameter: str,
-    stack: str,
     link: str,
-) -> list[str]:
-    many = [f"{needed} different people have to approve; one rejection is enough."] if needed > 1 else []
+    location: Location,
+) -> list[Row]:
+    many: list[Row] = [say("answer.many", needed=needed)] if needed > 1 else []
     if not link and not approvers:
-        return [
-            f"Nobody may approve now: write the approvers' ARNs into the setting {setting}, separated by commas."
-            f" They can then answer with: drydock approve {run_id} --stack {stack}",
-            *many,
-        ]
-    put = f"aws ssm put-parameter --overwrite --type String --name {parameter} --value"
-    lines = [f"Look at the plan, and approve or reject it: {link}"] if link else []
+        return [say("answer.nobody", setting=setting), drydock(location, "approve", run_id), *many]
+    rows: list[Row] = [Link(say("answer.link"), link)] if link else []
     if approvers and not link:
-        lines.append(f"Approve or reject: drydock approve {run_id} --stack {stack} (or: drydock reject …)")
-    if approvers:
-        lines += [
-            f'Or with the AWS CLI alone: {put} "approve {hash}"',
-            f'To reject: {put} "reject {hash} REASON"',
+        rows += [
+            say("answer.approve"),
+            drydock(location, "approve", run_id),
+            say("answer.reject"),
+            drydock(location, "reject", run_id),
         ]
-    return [*lines, *many]
+    if approvers:
+        rows += [
+            say("answer.approve.aws"),
+            _write(parameter, f"approve {hash}", location),
+            say("answer.reject.aws"),
+            _write(parameter, f"reject {hash} REASON", location),
+        ]
+    return [*rows, *many]
+
+
+def _write(parameter: str, value: str, location: Location) -> Command:
+    named = ("--overwrite", "--type", "String", "--name", parameter)
+    return aws(location, "ssm", "put-parameter", *named, "--value", value)

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
+from drydock.catalogue.saying import say
 from drydock.errors import (
     GroupNotFoundError,
     GroupNotReadyError,
@@ -130,7 +131,7 @@ class AutoScaling:
         """Raises GroupNotFoundError."""
         found = find_first(self._client.describe_auto_scaling_groups, "AutoScalingGroups", AutoScalingGroupNames=[name])
         if found is None:
-            raise GroupNotFoundError(f"{name}: there is no such Auto Scaling group here")
+            raise GroupNotFoundError(say("autoscaling.unknown_group", group=name))
         return _read(found)
 
     def groups(self, names: Iterable[str]) -> dict[str, Group]:
@@ -160,6 +161,15 @@ class AutoScaling:
         """What all groups of the account launch their instances from."""
         found = pages(self._client.describe_auto_scaling_groups, MaxRecords=_PAGE)
         return [_read_source(one) for page in found for one in page["AutoScalingGroups"]]
+
+    def images_of_configurations(self) -> dict[str, str]:
+        """The images that launch configurations name, each with the ARN of one that does."""
+        found = pages(self._client.describe_launch_configurations)
+        return {
+            str(one["ImageId"]): str(one["LaunchConfigurationARN"])
+            for page in found
+            for one in page["LaunchConfigurations"]
+        }
 
     def refresh_at_work(self, name: str) -> str:
         """The id of an instance refresh that is not over; empty for none."""
@@ -230,10 +240,17 @@ class AutoScaling:
                 RetryStrategy="none",
             )
         except OperationUnknownError as error:
-            raise SurgeNotPossibleError(f"{name}: no instance is launched in {zone}: {error}") from error
+            raise SurgeNotPossibleError(
+                say("autoscaling.not_launched", group=name, zone=zone, reason=str(error))
+            ) from error
         except ClientError as error:
             raise SurgeNotPossibleError(
-                f"{name}: no instance is launched in {zone}: {error_code(error)}: {error_text(error)}"
+                say(
+                    "autoscaling.not_launched",
+                    group=name,
+                    zone=zone,
+                    reason=f"{error_code(error)}: {error_text(error)}",
+                )
             ) from error
         for launched in answer.get("Instances", []):
             for instance_id in launched["InstanceIds"]:
@@ -242,8 +259,8 @@ class AutoScaling:
         if not causes:
             # https://docs.aws.amazon.com/autoscaling/ec2/userguide/launch-instances-synchronously.html: a launch that
             # takes long is answered with its token only, and asked for again by that.
-            raise ServiceUnavailableError(f"{name}: it is not known yet what was launched in {zone}")
-        raise SurgeNotPossibleError(f"{name}: no instance is launched in {zone}: {'; '.join(causes)}")
+            raise ServiceUnavailableError(say("autoscaling.launch_unknown", group=name, zone=zone))
+        raise SurgeNotPossibleError(say("autoscaling.not_launched", group=name, zone=zone, reason="; ".join(causes)))
 
     def remove(self, name: str, instance_id: str) -> None:
         """Terminate a member; the group wants one less. Raises GroupNotReadyError when it may not now."""
@@ -259,7 +276,9 @@ class AutoScaling:
                 ShouldDecrementDesiredCapacity=decrement,
             )
         except ClientError as error:
-            raise GroupNotReadyError(f"{name}: {instance_id} is not terminated: {error_text(error)}") from error
+            raise GroupNotReadyError(
+                say("autoscaling.not_terminated", group=name, machine=instance_id, message=error_text(error))
+            ) from error
 
     def serving_targets(self, target_groups: Sequence[str]) -> set[str] | None:
         """The instances that are healthy in every target group that a load balancer uses; None where none does.

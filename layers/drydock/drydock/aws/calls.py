@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, UnknownServiceError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, OperationUnknownError, ServiceUnavailableError
 from drydock.texts import cut_bytes
 
@@ -87,8 +88,6 @@ _FINAL_SERVER_ERRORS = frozenset(
 )
 """Codes with a status of 500 and more that do not pass all the same."""
 
-_NOT_KNOWN = f"boto3 {boto3.__version__}, which is deployed, does not know it"
-
 
 _AT_ONCE = 4
 """Calls of one function. Systems Manager publishes no rates; a client has ten connections."""
@@ -114,7 +113,7 @@ def client(service: str, attempts: int = _ATTEMPTS, signature: str | None = None
     try:
         made = boto3.client(service, config=config)  # type: ignore[call-overload]
     except UnknownServiceError as error:
-        raise OperationUnknownError(f"{service}: {_NOT_KNOWN}") from error
+        raise _unknown(service) from error
     # https://github.com/boto/botocore/blob/develop/botocore/client.py: a client asks for what it does not have.
     made.meta.events.register("getattr", _refuse_unknown)
     return made
@@ -125,7 +124,11 @@ def _refuse_unknown(event_name: str, **event: Any) -> None:
     service, operation = event_name.split(".")[1:]
     # Python itself asks any object for names that begin so.
     if not operation.startswith("_"):
-        raise OperationUnknownError(f"{service} {operation}: {_NOT_KNOWN}")
+        raise _unknown(f"{service} {operation}")
+
+
+def _unknown(operation: str) -> OperationUnknownError:
+    return OperationUnknownError(say("aws.unknown_operation", operation=operation, version=boto3.__version__))
 
 
 def error_code(error: ClientError) -> str:

@@ -35,6 +35,7 @@ CLIENTS: Mapping[str, tuple[str, ...]] = {
     "plan_launched_members": ("autoscaling", "dynamodb", "ec2"),
     "plan_run": ("autoscaling", "dynamodb", "ec2", "resource-groups", "s3", "sns", "ssm", "stepfunctions"),
     "probe_instance": ("dynamodb", "ec2", "ssm", "stepfunctions"),
+    "prune_images": ("autoscaling", "dynamodb", "ec2", "ssm"),
     "read_patches": ("ec2", "ssm"),
     "record_member": ("dynamodb", "ec2"),
     "record_outcome": ("dynamodb", "stepfunctions"),

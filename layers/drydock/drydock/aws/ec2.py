@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
+from drydock.catalogue.saying import say
 from drydock.errors import (
     ImageFailedError,
     InstanceNotFoundError,
@@ -50,7 +51,10 @@ NOT_STARTED = (
 """How EC2 says that it has no room for an instance, or that its state forbids a start."""
 
 _UNKNOWN_INSTANCE = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
+_NO_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 _PAGE = 1000
+_REFERENCES_TOGETHER, _MOST_VERSIONS = 10, 10_000
+"""What one call takes (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageReferences.html)."""
 
 
 def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
@@ -124,7 +128,7 @@ class Ec2:
             for instance in reservation["Instances"]:
                 found: Instance = instance
                 return found
-        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        raise InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
     def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
         """All instances that pass every filter. EC2 reads `*`, `?` and a backslash in a value as `escape` says."""
@@ -163,7 +167,7 @@ class Ec2:
         for status in answer["InstanceStatuses"]:
             checks = (status["InstanceStatus"]["Status"], status["SystemStatus"]["Status"])
             return str(status["InstanceState"]["Name"]), checks == ("ok", "ok")
-        raise InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        raise InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
     def start(self, instance_id: str) -> None:
         """Raises InstanceStartFailedError when EC2 has no room for it or its state forbids it."""
@@ -171,7 +175,7 @@ class Ec2:
             call(self._client.start_instances, *NOT_STARTED, InstanceIds=[instance_id])
         except ClientError as error:
             raise InstanceStartFailedError(
-                f"{instance_id}: EC2 did not start it: {error_code(error)}: {error_text(error)}"
+                say("ec2.not_started", machine=instance_id, code=error_code(error), message=error_text(error))
             ) from error
 
     def stop(self, instance_id: str) -> None:
@@ -181,7 +185,7 @@ class Ec2:
             call(self._client.stop_instances, *refusals, InstanceIds=[instance_id])
         except ClientError as error:
             raise PowerNotRestoredError(
-                f"{instance_id}: EC2 did not stop it: {error_code(error)}: {error_text(error)}"
+                say("ec2.not_stopped", machine=instance_id, code=error_code(error), message=error_text(error))
             ) from error
 
     def create_image(
@@ -214,10 +218,10 @@ class Ec2:
         except ClientError as error:
             existing = self.find_own_image(name)
             if existing is None:
-                raise ServiceUnavailableError(f"{instance_id}: image {name} exists and is not shown yet") from error
+                raise ServiceUnavailableError(say("ec2.image_not_shown", machine=instance_id, name=name)) from error
             if from_text(str(existing["CreationDate"])) < since:
                 raise ImageFailedError(
-                    f"{instance_id}: the name {name} is taken by an older image, {existing['ImageId']}"
+                    say("ec2.image_name_taken", machine=instance_id, name=name, image=existing["ImageId"])
                 ) from error
             return str(existing["ImageId"])
         return str(answer["ImageId"])
@@ -236,8 +240,7 @@ class Ec2:
             return find_first(
                 self._client.describe_images,
                 "Images",
-                "InvalidAMIID.NotFound",
-                "InvalidAMIID.Unavailable",
+                *_NO_IMAGE,
                 ImageIds=[image_id],
             )
         except ClientError:
@@ -321,6 +324,78 @@ class Ec2:
             for volume in page["Volumes"]
         }
         return [found[volume_id] for volume_id in sorted(found)]
+
+    def images_with_tag(self, key: str, value: str) -> list[Image]:
+        """The account's own images with this tag, those that are disabled, too."""
+        found = pages(
+            self._client.describe_images,
+            Owners=["self"],
+            Filters=[{"Name": f"tag:{key}", "Values": [escape(value)]}],
+            IncludeDisabled=True,
+            MaxResults=_PAGE,
+        )
+        return [image for page in found for image in page["Images"]]
+
+    def references_to(self, image_ids: Iterable[str]) -> dict[str, list[str]]:
+        """The ARNs of what refers to these images, by image: instances, all versions of launch templates, parameters
+        and recipes.
+
+        Whoever calls must be allowed to read all of them, or the whole call is refused
+        (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html).
+        """
+        found = look_at_once(self._references, in_chunks(sorted(image_ids), _REFERENCES_TOGETHER))
+        references: dict[str, list[str]] = {}
+        for one in (reference for some in found for reference in some):
+            references.setdefault(str(one["ImageId"]), []).append(str(one["Arn"]))
+        return references
+
+    def _references(self, image_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        every_version = {"OptionName": "version-depth", "OptionValues": [str(_MOST_VERSIONS)]}
+        found = pages(
+            self._client.describe_image_references,
+            ImageIds=list(image_ids),
+            IncludeAllResourceTypes=True,
+            ResourceTypes=[{"ResourceType": "ec2:LaunchTemplate", "ResourceTypeOptions": [every_version]}],
+        )
+        return [one for page in found for one in page["ImageReferences"]]
+
+    def is_shared(self, image_id: str) -> bool:
+        """Whether an image may be launched by anybody else."""
+        answer = call(self._client.describe_image_attribute, ImageId=image_id, Attribute="launchPermission")
+        return bool(answer.get("LaunchPermissions"))
+
+    def disable_image(self, image_id: str) -> None:
+        """Let nobody launch from an image any more; `enable_image` takes that back. Its snapshots stay."""
+        call(self._client.disable_image, ImageId=image_id)
+
+    def enable_image(self, image_id: str) -> None:
+        """Let an image be launched from again."""
+        call(self._client.enable_image, ImageId=image_id)
+
+    def deregister_image(self, image_id: str) -> dict[str, str]:
+        """Take an image away with its snapshots; one that is gone already is fine.
+
+        Returns what became of its snapshots, by their ids: `success`, `skipped` (others need it), or a failure
+        (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeregisterImage.html).
+        """
+        try:
+            answer = call(self._client.deregister_image, *_NO_IMAGE, ImageId=image_id, DeleteAssociatedSnapshots=True)
+        except ClientError:
+            return {}
+        return {str(one["SnapshotId"]): str(one["ReturnCode"]) for one in answer.get("DeleteSnapshotResults", [])}
+
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Delete a snapshot; one that is gone already is fine. False when an image needs it still."""
+        try:
+            call(
+                self._client.delete_snapshot,
+                "InvalidSnapshot.NotFound",
+                "InvalidSnapshot.InUse",
+                SnapshotId=snapshot_id,
+            )
+        except ClientError as error:
+            return error_code(error) == "InvalidSnapshot.NotFound"
+        return True
 
     def launch_template(self, template_id: str) -> LaunchTemplate:
         """A launch template's default and latest version. Raises AwsCallFailedError when there is no such template."""

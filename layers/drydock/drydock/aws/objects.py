@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client
+from drydock.catalogue.saying import say
 from drydock.errors import RunNotFoundError
 
 
@@ -45,9 +46,7 @@ class Objects:
             # Without permission to list the bucket, S3 denies what is not there.
             answer = call(self._client.get_object, "NoSuchKey", "AccessDenied", Bucket=self.bucket, Key=key)
         except ClientError as error:
-            raise RunNotFoundError(
-                f"s3://{self.bucket}/{key}: there is no such object, or it may not be read"
-            ) from error
+            raise RunNotFoundError(say("object.missing", bucket=self.bucket, key=key)) from error
         return json.loads(answer["Body"].read())
 
     def sign_reading(self, key: str, lives: timedelta) -> str:

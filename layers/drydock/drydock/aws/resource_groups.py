@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import client, error_text, pages
+from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
 
 INSTANCE_TYPES = ("AWS::EC2::Instance", "AWS::SSM::ManagedInstance")
@@ -33,8 +34,12 @@ class ResourceGroups:
             for page in found:
                 for problem in page.get("QueryErrors", []):
                     raise InvalidInputError(
-                        f"resource group {group}: its members cannot be told: "
-                        f"{problem.get('ErrorCode', '')}: {problem.get('Message', '')}"
+                        say(
+                            "resource_group.unreadable",
+                            group=group,
+                            code=problem.get("ErrorCode", ""),
+                            message=problem.get("Message", ""),
+                        )
                     )
                 members = [resource["Identifier"] for resource in page.get("Resources", [])]
                 ids |= {
@@ -43,5 +48,5 @@ class ResourceGroups:
                     if str(member["ResourceType"]).lower() in wanted
                 }
         except ClientError as error:
-            raise InvalidInputError(f"resource group {group}: {error_text(error)}") from error
+            raise InvalidInputError(say("resource_group.refused", group=group, message=error_text(error))) from error
         return sorted(ids)

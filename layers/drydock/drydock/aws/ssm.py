@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_code, error_text, find_first, in_chunks, look_at_once, pages
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import CalendarClosedError, CommandNotDeliveredError, DocumentError
 from drydock.texts import cut_bytes
@@ -70,11 +71,11 @@ class CommandDocument:
     def why_not_on(self, platform: str) -> str:
         """The reason why it cannot run on this platform; empty when it can."""
         if self.kind != "Command":
-            return f"document {self.name}: its type is {self.kind}, not Command"
+            return say("document.type", name=self.name, type=self.kind)
         if self.status != "Active":
-            return f"document {self.name}: its status is {self.status}, not Active"
+            return say("document.status", name=self.name, status=self.status)
         if self.platforms and platform not in self.platforms:
-            return f"document {self.name}: is for {', '.join(self.platforms)}, not for {platform}"
+            return say("document.platform", name=self.name, platforms=self.platforms, platform=platform)
         return ""
 
 
@@ -239,7 +240,7 @@ class Ssm:
             answer = call(self._client.get_calendar_state, *names, CalendarNames=list(calendars))
         except ClientError as error:
             raise CalendarClosedError(
-                f"Change Calendar {', '.join(calendars)} cannot be read: {error_code(error)}: {error_text(error)}"
+                say("calendar.unreadable", calendars=calendars, code=error_code(error), message=error_text(error))
             ) from error
         return str(answer.get("State", "CLOSED")), str(answer.get("NextTransitionTime", ""))
 
@@ -303,8 +304,9 @@ class Ssm:
         """The reason why a version of a document cannot run on this platform, or None."""
         document = self.find_document(name, version)
         if document is None:
-            which = "" if version == "$DEFAULT" else f", version {version}"
-            return f"document {name}{which}: does not exist in this account and Region"
+            if version == "$DEFAULT":
+                return say("document.missing", name=name)
+            return say("document.missing.version", name=name, version=version)
         return document.why_not_on(platform) or None
 
     def send_command(
@@ -446,3 +448,19 @@ class Ssm:
             for patch in told
         ]
         return sorted(patches, key=lambda patch: SEVERITIES.index(patch.severity))
+
+    def list_installed(self, instance_id: str, names: Sequence[str]) -> list[str]:
+        """Which of these patches are listed as installed, in whatever way: also those that wait for a reboot.
+
+        Names are compared with KBId, as Windows and Linux have them; what has none is not found.
+        """
+        found = pages(
+            self._client.describe_instance_patches,
+            InstanceId=instance_id,
+            Filters=[
+                {"Key": "State", "Values": ["Installed", "InstalledOther", "InstalledPendingReboot"]},
+                {"Key": "KBId", "Values": list(names)},
+            ],
+            MaxResults=_PAGE_OF_PATCHES,
+        )
+        return sorted({str(patch["KBId"]) for page in found for patch in page["Patches"]} & set(names))

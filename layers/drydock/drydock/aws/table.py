@@ -10,6 +10,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, error_text, in_chunks
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, NewerSchemaError, ServiceUnavailableError
 from drydock.log import logger
 
@@ -17,7 +18,8 @@ SCHEMA = 1
 """Of everything that is stored: items, plans and reports."""
 LOOKUP_INDEX = "lookup"
 AWAITED_INDEX = "awaited"
-"""Each index is named after its only key."""
+MONTH_INDEX = "month"
+"""Each index is named after its key; that of months is sorted by `startedAt`."""
 
 Item = dict[str, Any]
 Write = Mapping[str, Any]
@@ -42,7 +44,7 @@ class ConditionFailedError(Exception):
     """Raised when a condition did not hold; `found` is the item that stands there, if any."""
 
     def __init__(self, found: Item | None) -> None:
-        super().__init__("condition failed")
+        super().__init__(found)
         self.found = found
 
 
@@ -78,7 +80,7 @@ def from_wire(item: Mapping[str, Any]) -> Item:
     # What is no number is not newer: whoever reads the item says that it cannot be read.
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchemaError(
-            f"item {plain.get('pk')} {plain.get('sk')} has schema {plain['schema']}; this Drydock knows {SCHEMA}"
+            say("item.newer", item=f"{plain.get('pk')} {plain.get('sk')}", schema=schema, known=SCHEMA)
         )
     return plain
 
@@ -86,9 +88,10 @@ def from_wire(item: Mapping[str, Any]) -> Item:
 class Table:
     """One DynamoDB table. Items go in and out as plain values; each carries the schema it was written with."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, dynamodb: Any = None) -> None:
+        """Without a client of DynamoDB, with the function's own."""
         self.name = name
-        self._client = client("dynamodb")
+        self._client = dynamodb or client("dynamodb")
 
     def get(self, key: Key) -> Item | None:
         """The item with this key as it is now (a consistent read), or None.
@@ -165,7 +168,7 @@ class Table:
                     break
             else:
                 raise ServiceUnavailableError(
-                    f"table {self.name}: {len(left)} items were not written", was_refused=True
+                    say("table.not_written", table=self.name, count=len(left)), was_refused=True
                 )
 
     def change(
@@ -192,6 +195,16 @@ class Table:
             }
         }
 
+    def absence(self, key: Key) -> Write:
+        """That there is no such item, for `write_together`."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.name,
+                "Key": _to_wire(key),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+
     def removal(self, key: Key, condition: str, names: Mapping[str, str], values: Mapping[str, Any]) -> Write:
         """A deletion, for `write_together`."""
         return {
@@ -213,7 +226,7 @@ class Table:
         except ClientError as error:
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
             if "ConditionalCheckFailed" not in reasons:
-                raise ServiceUnavailableError(f"transaction cancelled: {error_text(error)}") from error
+                raise ServiceUnavailableError(say("table.transaction_cancelled", message=error_text(error))) from error
             raise ConditionFailedError(None) from error
 
     def _conditionally(

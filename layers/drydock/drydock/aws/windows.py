@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from drydock.aws.calls import call, client, pages
+from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
 
 _UNKNOWN = "DoesNotExistException"
@@ -28,9 +29,7 @@ class Windows:
         try:
             found = call(self._client.get_maintenance_window_execution, _UNKNOWN, WindowExecutionId=execution_id)
         except ClientError as error:
-            raise InvalidInputError(
-                f"window execution {execution_id}: Systems Manager knows no such execution here"
-            ) from error
+            raise InvalidInputError(say("window.unknown_execution", execution=execution_id)) from error
         started: datetime = found["StartTime"]
         return started.astimezone(UTC)
 
@@ -72,4 +71,4 @@ def _list(method: Callable[..., Any], window_id: str, key: str) -> list[Mapping[
 
 
 def _no_window(window_id: str) -> InvalidInputError:
-    return InvalidInputError(f"window {window_id}: Systems Manager knows no such maintenance window here")
+    return InvalidInputError(say("window.unknown", window=window_id))

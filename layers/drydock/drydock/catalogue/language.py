@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,11 @@ class Language:
 
     - `{count:# machine|# machines}`: a number, `#`, and the form that goes with it; `{count:is|are}` the form alone
     - `{count:number}`: a number alone
-    - `{moment:time}`, `{moment:day}`, `{moment:clock}`: a time of its own zone, to the minute; its date; its hour
+    - `{moment:time}`, `{moment:day}`, `{moment:clock}`, `{moment:weekday}`: a time of its own zone, to the minute; its
+      date; its hour; its day of the week and hour
     - `{minutes:span}`: a duration in minutes
-    - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are
+    - `{names:list}`: names, all of them; `{names:some}`: the first ten, and how many more there are;
+      `{names:is|are}`: the form that goes with their number
     """
 
     sentences: Mapping[str, str]
@@ -25,8 +27,9 @@ class Language:
     form: Callable[[int, Sequence[str]], str]
     """Of the forms that a sentence gives, the one that goes with a number."""
     time: Callable[[datetime], str]
-    day: Callable[[datetime], str]
+    day: Callable[[date], str]
     clock: Callable[[datetime], str]
+    weekday: Callable[[datetime], str]
     span: Callable[[int], str]
     listing: Callable[[Sequence[str], int], str]
-    """So many names of a list, and how many more there are; at most 0: all of them."""
+    """Names, and how many more there are that are not named."""

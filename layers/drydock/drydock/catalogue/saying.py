@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from drydock.catalogue.english.language import ENGLISH
@@ -13,13 +13,19 @@ from drydock.catalogue.language import Language
 MOST_NAMED = 10
 
 
-def say(key: str, /, **values: object) -> str:
+Value = str | int | date | Sequence[str]
+"""What a sentence can write."""
+
+
+def say(key: str, /, **values: Value) -> str:
     """A sentence by its key, with a value for each of its place holders.
 
     Texts of others, such as a Name tag, end no line. Raises KeyError for a sentence or value that is not there:
     tests/rules/test_catalogue.py holds every call against the catalogue.
     """
-    return _Formatter(ENGLISH).vformat(ENGLISH.sentences[key], (), values)
+    sentence = ENGLISH.sentences[key]
+    # Plans of ten thousand machines name as many steps.
+    return _Formatter(ENGLISH).vformat(sentence, (), values) if "{" in sentence else sentence
 
 
 def knows(key: str) -> bool:
@@ -34,6 +40,15 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def first_of(names: Sequence[str], most: int = MOST_NAMED, total: int = 0) -> str:
+    """Names, the first of them, and how many more there are: of `total`, where not all are at hand.
+
+    At most 0: all of them.
+    """
+    named = [one_line(str(name)) for name in (names[:most] if most else names)]
+    return ENGLISH.listing(named, max(len(names), total) - len(named))
+
+
 class _Formatter(string.Formatter):
     """Writes values as a language does."""
 
@@ -45,16 +60,20 @@ class _Formatter(string.Formatter):
         language = self._language
         match value:
             case datetime():
-                return {"day": language.day, "clock": language.clock}.get(format_spec, language.time)(value)
+                ways = {"day": language.day, "clock": language.clock, "weekday": language.weekday}
+                return ways.get(format_spec, language.time)(value)
+            case date():
+                return language.day(value)
             case bool() | str():
                 return one_line(str(value))
             case int() if format_spec == "span":
                 return language.span(value)
             case int():
                 return self._count(value, format_spec)
+            case Sequence() if "|" in format_spec:
+                return self._count(len(value), format_spec)
             case Sequence():
-                names = [one_line(str(name)) for name in value]
-                return language.listing(names, MOST_NAMED if format_spec == "some" else 0)
+                return first_of(value, MOST_NAMED if format_spec == "some" else 0)
         raise TypeError(f"{value!r} cannot be written into a sentence")
 
     def _count(self, count: int, format_spec: str) -> str:

@@ -11,6 +11,7 @@ from drydock.aws.autoscaling import Group, Member
 from drydock.aws.ec2 import Instance, name_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import DrydockError, GroupBusyError, GroupTooLargeError
 from drydock.group.rules import in_order, reduced, refusal, refusal_of_members, takes_members_out
 from drydock.group.surging import choose_capacity, plan_capacity
@@ -44,7 +45,7 @@ def admit_group(services: Services, step: Step) -> dict[str, Any]:
         if is_stale(services, standing):
             invoke_later(environment.function("give_back"), {"subject": request.group.key})
         raise GroupBusyError(
-            f"{request.group.name}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
+            say("group.busy", group=request.group.name, execution=standing.holder.name, since=standing.since)
         )
     try:
         return _admit(services, step, request, standing)
@@ -68,10 +69,7 @@ def _admit(services: Services, step: Step, request: GroupRequest, standing: Leas
         if refused is not None:
             raise refused
         if len(planned) > MOST_MEMBERS:
-            raise GroupTooLargeError(
-                f"{group.name}: {len(planned)} of its members are to be patched, and one roll takes {MOST_MEMBERS}: "
-                "name some of them in only"
-            )
+            raise GroupTooLargeError(say("group.too_large", group=group.name, count=len(planned), most=MOST_MEMBERS))
         journal = {
             "name": "",
             "runId": request.run_id,

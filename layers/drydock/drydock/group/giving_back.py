@@ -6,7 +6,7 @@ then the group is as it was. The lease stays until all is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -15,7 +15,8 @@ from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.ec2 import state_of
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
-from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError
+from drydock.catalogue.saying import say
+from drydock.errors import DrydockError, Failure, GroupNotFoundError, RollStoppedError, UnreadableItemError
 from drydock.group.member_moves import Move, decide_move
 from drydock.group.member_turns import mark_unended
 from drydock.group.refilling import describe_departed, lacks_refill, note_refill, wanted_with
@@ -67,15 +68,19 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
     hindrance = _stop_members(services, lease)
     if hindrance is not None:
         return hindrance
-    if _members_held(services, lease):
+    held, unreadable = _members_held(services, lease)
+    if held:
         return "wait_for_members"
     try:
         group = services.autoscaling.group(lease.group_name)
     except GroupNotFoundError:
-        return _release(services, lease, None, ["the group is gone"])
-    move = _give_members_back(services, lease, group)
+        return _release(services, lease, None, [say("group.gone")])
+    move = _give_members_back(services, lease, group, unreadable)
     if move is not None:
         return move
+    if unreadable:
+        # Whether they are in work is not known: they stay as they are, and so does what the group needs for them.
+        raise next(iter(unreadable.values()))
     may_wait = services.now() - lease.phase_since < _SERVES_AGAIN
     next_move, staying = give_surge_back(services, lease, group, may_wait)
     if next_move is not None:
@@ -85,7 +90,7 @@ def give_back_group(services: Services, subject: Subject) -> GroupMove:
         *undo_changes(services, lease),
         *describe_departed(lease, group),
         *_still_out(lease, group),
-        *(f"{one} is held in standby, as the policy says" for one in lease.members if _is_out(lease, group, one)),
+        *(say("member.held", machine=one) for one in lease.members if _is_out(lease, group, one)),
     ]
     return _release(services, lease, group, problems)
 
@@ -94,7 +99,7 @@ def _end_untouched(services: Services, lease: Lease) -> GroupMove:
     if services.now() - lease.phase_since < FUNCTION_LIFETIME:
         return "wait_for_functions"
     if Hold.of(services, lease.holder, lease.subject).drop(ADMITTING):
-        failure: Failure = {"error": "ABORTED", "cause": "the execution ended before it had begun"}
+        failure: Failure = {"error": "ABORTED", "cause": say("execution.ended_before")}
         result = Result(lease.subject, lease.holder, lease.started, services.now(), "refused", failure)
         put_result(services.table, result)
     return "release"
@@ -119,7 +124,7 @@ def _stop_members(services: Services, lease: Lease) -> GroupMove | None:
     }
     running = [child for child, found in children.items() if found is not None and found["status"] in OPEN]
     for child in running:
-        services.executions.stop(child, RollStoppedError.__name__, f"the roll {lease.holder.name} is over")
+        services.executions.stop(child, RollStoppedError.__name__, say("roll.over", roll=lease.holder.name))
     now = services.now()
     if now - max(lease.newest_intent_at(), lease.phase_since) < FUNCTION_LIFETIME:
         return "wait_for_functions"
@@ -129,17 +134,27 @@ def _stop_members(services: Services, lease: Lease) -> GroupMove | None:
     return "wait_for_functions" if is_unseen else None
 
 
-def _members_held(services: Services, lease: Lease) -> bool:
-    """Whether an execution of this roll still holds a member: by what the members' leases say now."""
-    unreleased = [Instance(one) for one, found in lease.members.items() if found.get("outcome") != "succeeded"]
-    return any(
-        held is not None and held.holder.execution == _child(services, lease, member.id)
-        for member in unreleased
-        for held in [find_lease(services.table, member)]
-    )
+def _members_held(services: Services, lease: Lease) -> tuple[bool, Mapping[str, UnreadableItemError]]:
+    """Whether an execution of this roll still holds a member, by what the members' leases say now.
+
+    And the members whose leases cannot be read, each with why.
+    """
+    unreadable: dict[str, UnreadableItemError] = {}
+    is_held = False
+    for instance_id, found in lease.members.items():
+        if found.get("outcome") == "succeeded":
+            continue
+        member = Instance(instance_id)
+        try:
+            held = find_lease(services.table, member)
+        except UnreadableItemError as error:
+            unreadable[instance_id] = error
+        else:
+            is_held = is_held or (held is not None and held.holder.execution == _child(services, lease, member.id))
+    return is_held, unreadable
 
 
-def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupMove | None:
+def _give_members_back(services: Services, lease: Lease, group: Group, left_alone: Container[str]) -> GroupMove | None:
     """Let the members that Drydock put into standby leave it, and wait until they serve. None when all do.
 
     One that cannot leave hinders no other: what hindered the first is raised when the others are done.
@@ -147,6 +162,8 @@ def _give_members_back(services: Services, lease: Lease, group: Group) -> GroupM
     hindrance: DrydockError | None = None
     moves: list[GroupMove] = []
     for instance_id in lease.members:
+        if instance_id in left_alone:
+            continue
         try:
             move = _give_member_back(services, lease, group, instance_id)
         except DrydockError as error:
@@ -210,7 +227,7 @@ def _end_of(services: Services, lease: Lease, instance_id: str) -> Mapping[str, 
         return found
     child = services.executions.find(_child(services, lease, instance_id))
     if child is None:
-        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": "its execution was never started"}
+        return {**found, "outcome": "not_attempted", "error": "ABORTED", "cause": say("execution.never_started")}
     return {**found, **describe_end(child)}
 
 
@@ -237,7 +254,7 @@ def _is_out(lease: Lease, group: Group, instance_id: str) -> bool:
 
 def _still_out(lease: Lease, group: Group) -> list[str]:
     return [
-        f"{instance_id} is in standby still and was left there: it does not run"
+        say("member.left_in_standby", machine=instance_id)
         for instance_id in lease.members
         if (member := group.find(instance_id)) is not None
         and member.lifecycle == STANDBY
@@ -248,7 +265,7 @@ def _still_out(lease: Lease, group: Group) -> list[str]:
 def _release(services: Services, lease: Lease, group: Group | None, problems: list[str]) -> GroupMove:
     execution = services.executions.find(lease.holder.execution)
     status = str(execution["status"]) if execution else "UNKNOWN"
-    cause = readable_cause(str((execution or {}).get("cause") or f"the execution ended as {status}"))
+    cause = readable_cause(str((execution or {}).get("cause") or say("execution.ended", status=status)))
     failure: Failure = {"error": str((execution or {}).get("error") or status), "cause": cause}
     members: dict[str, Mapping[str, Any]] = {}
     for instance_id, found in lease.members.items():

@@ -16,6 +16,7 @@ from typing import Any
 from drydock.aws.autoscaling import DEFAULT_VERSION, LATEST_VERSION, LaunchSource
 from drydock.aws.ec2 import Image, LaunchTemplate, tags_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import GroupNotFoundError, ImageNotReadyError, InstanceNotFoundError, LeaseLostError
 from drydock.records import intents
 from drydock.records.image_watches import watches_of
@@ -78,11 +79,11 @@ def choose_donor(members: Sequence[Mapping[str, Any]], lease: Lease) -> Donor | 
 def obstacle_in_source(source: LaunchSource) -> str | None:
     """Why what a group launches from cannot learn an image, or None."""
     if source.configuration:
-        return f"the group has the launch configuration {source.configuration}, and only a launch template has versions"
+        return say("template.configuration", configuration=source.configuration)
     if set(source.other_templates) - {source.template_id, source.template_name}:
-        return "overrides of the group name other launch templates, and one image does not fit them all"
+        return say("template.other_templates")
     if source.has_own_images:
-        return "overrides of the group name images, which go before that of the launch template"
+        return say("template.own_images")
     return None
 
 
@@ -91,28 +92,28 @@ def obstacle(situation: ImageSituation) -> str | None:
     source, number, data = situation.source, situation.number, situation.data
     followers = sorted(name for name, version in situation.others.items() if version == LATEST_VERSION)
     if followers and source.version != LATEST_VERSION:
-        return (
-            f"{', '.join(followers[:_MOST_OTHERS])} would launch from a new version at once ({LATEST_VERSION}), "
-            f"and this group launches from {source.version}"
+        return say(
+            "template.others_follow", groups=followers[:_MOST_OTHERS], follow=LATEST_VERSION, version=source.version
         )
     named = str(data.get("ImageId", ""))
     if not named.startswith("ami-"):
-        return f"version {number} does not name an image but {named or 'nothing'}: change what that stands for"
+        if not named:
+            return say("template.no_image", version=str(number))
+        return say("template.other_image", version=str(number), named=named)
     if any("SnapshotId" in mapping.get("Ebs", {}) for mapping in data.get("BlockDeviceMappings", [])):
         # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateLaunchTemplateVersion.html
-        return f"version {number} names snapshots of volumes, which a version made from it would not have"
+        return say("template.snapshots", version=str(number))
     if situation.image is None or situation.image["State"] != "available":
-        return "the image of the member failed or is gone"
+        return say("template.image_gone")
     if situation.present is None:
-        return f"{named}, the image of version {number}, is gone, so nothing tells what is launched from it"
-    architectures = (situation.image.get("Architecture"), situation.present.get("Architecture"))
+        return say("template.present_gone", image=named, version=str(number))
+    architectures = tuple(str(one.get("Architecture")) for one in (situation.image, situation.present))
     if architectures[0] != architectures[1]:
-        return f"the member's image is for {architectures[0]}, that of version {number} for {architectures[1]}"
+        return say("template.architectures", architecture=architectures[0], version=str(number), other=architectures[1])
     if situation.launched_from != named and "DrydockInstance" not in tags_of(situation.present):
-        return (
-            f"version {number} names {named}, and the member was launched from "
-            f"{situation.launched_from or 'what nobody knows any more'}: its image would go back behind {named}"
-        )
+        if not situation.launched_from:
+            return say("template.launched_from_unknown", version=str(number), image=named)
+        return say("template.goes_back", version=str(number), image=named, other=situation.launched_from)
     return None
 
 
@@ -125,11 +126,11 @@ def refresh_launch_template(services: Services, step: Step) -> dict[str, Any]:
     subject = step.subject
     lease = find_lease(services.table, subject)
     if lease is None or lease.holder != step.holder or lease.phase != ACTIVE:
-        raise LeaseLostError(f"{subject.key}: the lease is no longer ours")
+        raise LeaseLostError(say("held.lost", subject=subject.key))
     standing = lease.intents.get(intents.TEMPLATE_VERSION)
     facts = standing.facts if standing is not None else _plan(services, lease, step.data["members"])
     if isinstance(facts, str):
-        return {"problems": [f"the launch template was left as it is: {facts}"]}
+        return {"problems": [say("template.untouched", reason=facts)]}
     intent = Hold.of(services, step.holder, subject).claim(intents.TEMPLATE_VERSION, **facts).intent
     number = int(intent.id) if intent.id else _make_version(services, step, subject, intent)
     if intent.facts["follows"] == DEFAULT_VERSION and step.policy["refreshLaunchTemplate"]["allowDefault"]:
@@ -141,16 +142,16 @@ def _plan(services: Services, lease: Lease, members: Sequence[Mapping[str, Any]]
     """The facts of the version that is to be made, or why none is."""
     outcomes = [lease.members.get(str(member["instanceId"]), {}).get("outcome") for member in members]
     if lease.closed or any(outcome not in _DONE for outcome in outcomes):
-        return "the roll did not succeed"
+        return say("template.roll_failed")
     donor = choose_donor(members, lease)
     if donor is None:
-        return "no member was found compliant and has an image of that"
+        return say("template.no_member")
     if any(watch.image_id == donor.image_id for watch in watches_of(services.table, donor.instance_id)):
-        raise ImageNotReadyError(f"{donor.image_id}: the image of {donor.instance_id} is not finished yet")
+        raise ImageNotReadyError(say("template.image_unfinished", image=donor.image_id, machine=donor.instance_id))
     sources = {source.group_name: source for source in services.autoscaling.launch_sources()}
     source = sources.pop(lease.group_name, None)
     if source is None:
-        raise GroupNotFoundError(f"{lease.group_name}: there is no such Auto Scaling group here")
+        raise GroupNotFoundError(say("autoscaling.unknown_group", group=lease.group_name))
     reason = obstacle_in_source(source)
     if reason is not None:
         return reason
@@ -241,16 +242,10 @@ def _warnings(intent: Intent) -> list[str]:
     facts = intent.facts
     warnings = []
     if facts["isWindows"]:
-        warnings.append(
-            "the image is of a running Windows and was not generalised (Sysprep): where the member is joined to a "
-            "domain, what is launched from it has the member's name and identity there"
-        )
+        warnings.append(say("template.not_generalised"))
     first = int(facts["latestVersion"]) + 1
     if facts["follows"] == LATEST_VERSION and intent.id and int(intent.id) > first:
-        warnings.append(
-            f"somebody else made version {first} meanwhile: version {intent.id} is made from "
-            f"{facts['sourceVersion']} and has nothing of it"
-        )
+        warnings.append(say("template.made_meanwhile", other=first, version=intent.id, source=facts["sourceVersion"]))
     if facts.get("wrong"):
-        warnings.append(f"EC2 says of version {intent.id}: {facts['wrong']}")
+        warnings.append(say("template.wrong", version=intent.id, said=facts["wrong"]))
     return warnings

@@ -12,6 +12,7 @@ from typing import Any
 from drydock import subject
 from drydock.aws.autoscaling import ENTERING_STANDBY, IN_SERVICE, STANDBY, Group
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.environment import Environment
 from drydock.errors import (
     AwsCallFailedError,
@@ -64,7 +65,7 @@ from drydock.records.runs import Run, child_execution, child_name, find_place, f
 from drydock.request.policy import Policy, deadline_of
 from drydock.request.step import Step
 from drydock.run.gates import Forecast, look_at_run, look_outside
-from drydock.run.running import NEVER_STARTED, end_of_child, parts_of_members
+from drydock.run.running import end_of_child, never_started, parts_of_members
 from drydock.telling.failures import readable_failure
 from drydock.times import from_text, to_text
 
@@ -128,7 +129,7 @@ def take_turn(services: Services, step: Step) -> dict[str, Any]:
         return {"taken": False, "childName": turn.child}
     member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
-        _end(services, turn, policy, members, _GONE)
+        _end(services, turn, policy, members, _gone_before())
         return {"taken": False, "childName": turn.child}
     needless = None if has_left else _needless(services, turn, policy, claimed)
     if needless is not None:
@@ -164,7 +165,7 @@ def enter_standby(services: Services, step: Step) -> dict[str, Any]:
     group = services.autoscaling.group(turn.group.name)
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
-        raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
+        raise MemberGoneError(say("member.gone", machine=turn.instance_id, group=turn.group.name))
     standing = lease.intents.get(intents.enter_standby(turn.instance_id))
     if member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if standing is None:
@@ -211,13 +212,14 @@ def _is_donor(lease: Lease, policy: Policy, instance_id: str) -> bool:
     return not any(lease.members.get(donor, {}).get("outcome", "succeeded") == "succeeded" for donor in donors)
 
 
-_GONE = {"outcome": "gone", "error": MemberGoneError.__name__, "cause": "the group has given it away"}
+def _gone_before() -> dict[str, str]:
+    return {"outcome": "gone", "error": MemberGoneError.__name__, "cause": say("member.given_away")}
 
 
 def _require_spared(services: Services, turn: MemberTurn, policy: Policy, lease: Lease, group: Group) -> None:
     """Raises GroupNotReadyError while the group cannot do without a member."""
     if is_refilling(lease, turn.instance_id):
-        raise GroupNotReadyError(f"{turn.group.name}: the place of another member is being filled")
+        raise GroupNotReadyError(say("group.place_filled", group=turn.group.name))
     targets = services.autoscaling.serving_targets(group.target_groups)
     leaving = members_leaving(lease) - {turn.instance_id}
     others = (group.serving if targets is None else group.serving & targets) - {turn.instance_id} - leaving
@@ -225,12 +227,11 @@ def _require_spared(services: Services, turn: MemberTurn, policy: Policy, lease:
     least = least_healthy(policy_of(lease, policy), wanted)
     if len(others) < least:
         raise GroupNotReadyError(
-            f"{turn.group.name}: without {turn.instance_id} {len(others)} members would be in service and healthy, "
-            f"and {least} have to be"
+            say("group.cannot_spare", group=turn.group.name, machine=turn.instance_id, count=len(others), least=least)
         )
     away = leaving | _away(lease, group, turn.instance_id)
     if len(away) >= policy["batch"]:
-        raise GroupNotReadyError(f"{turn.group.name}: {', '.join(sorted(away))} is out of service still")
+        raise GroupNotReadyError(say("group.members_out", group=turn.group.name, members=sorted(away)))
 
 
 def _close_after_a_loss(services: Services, turn: MemberTurn, policy: Policy, lease: Lease) -> None:
@@ -238,7 +239,7 @@ def _close_after_a_loss(services: Services, turn: MemberTurn, policy: Policy, le
     unended = [key for key, found in lease.members.items() if key != turn.instance_id and "outcome" not in found]
     # As many may be at work beside this one as the batch has besides.
     if len(unended) >= policy["batch"]:
-        reason = f"the end of {', '.join(unended)} is not known"
+        reason = say("roll.end_unknown", members=unended)
         close_roll(turn.hold(services), RollStoppedError.__name__, reason)
 
 
@@ -281,7 +282,7 @@ def _closed_gate(services: Services, turn: MemberTurn, policy: Policy, lease: Le
             return verdict.reason
     refresh = services.autoscaling.refresh_at_work(turn.group.name) if takes_members_out(policy) else ""
     if refresh:
-        return InstanceRefreshAtWorkError(f"{turn.group.name}: instance refresh {refresh} is at work")
+        return InstanceRefreshAtWorkError(say("group.refresh_at_work", group=turn.group.name, refresh=refresh))
     return look_outside(services, policy["gates"])
 
 
@@ -298,7 +299,9 @@ def _forecast(services: Services, run: Run, lease: Lease) -> Forecast | None:
         # The plan has assumed how long connections drain; by now it is known. What members took has it in it.
         seconds += int(lease.journal["drainSeconds"]) - DRAIN.linux
     members = [Member.from_item({"name": "", **found}) for found in lease.members.values() if "outcome" in found]
-    forecast = Forecast.by_run(run, place.pace, seconds, "as planned", Counter(parts_of_members(members, seconds)))
+    forecast = Forecast.by_run(
+        run, place.pace, seconds, say("estimate.as_planned"), Counter(parts_of_members(members, seconds))
+    )
     return replace(forecast, seconds=forecast.seconds + place.after_seconds)
 
 
@@ -310,7 +313,7 @@ def mark_member(services: Services, instance_id: str, value: str | None) -> str:
         else:
             services.ec2.set_tags(instance_id, {MEMBER_TAG: value})
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        return f"the tag {MEMBER_TAG} could not be written: {error}"
+        return say("tag.not_written", tag=MEMBER_TAG, reason=str(error))
     return ""
 
 
@@ -334,13 +337,13 @@ def await_standby(services: Services, step: Step) -> None:
     lease = turn.hold(services).require()
     member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
     if member is None or member.is_leaving:
-        raise MemberGoneError(f"{turn.instance_id}: group {turn.group.name} terminates it or has given it away")
+        raise MemberGoneError(say("member.gone", machine=turn.instance_id, group=turn.group.name))
     if member.lifecycle == STANDBY:
         return
     since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
-        raise StandbyTimedOutError(f"{turn.instance_id}: is {member.lifecycle} still, not in standby")
+        raise StandbyTimedOutError(say("member.not_in_standby", machine=turn.instance_id, state=member.lifecycle))
     raise MemberNotReadyError(f"{turn.instance_id}: is {member.lifecycle}")
 
 
@@ -371,13 +374,13 @@ def return_member(services: Services, step: Step) -> dict[str, Any]:
                 ended = {**ended, "error": lease.closed["error"], "cause": lease.closed["reason"]}
             return {"move": "none", "work": ended}
         # A function of its execution, which is over, was about to take it out, and has.
-        raise MachinesNotReadyError(f"{turn.instance_id}: was taken out of service just now")
+        raise MachinesNotReadyError(say("member.just_left", machine=turn.instance_id))
     move = _standing_move(lease, turn.instance_id) or decide_move(
         services, lease, turn.instance_id, ended, turn.execution(services.environment)
     )
     if move == "exit" and member.lifecycle in (STANDBY, ENTERING_STANDBY):
         if is_refilling(lease, turn.instance_id):
-            raise MemberOvertakenError(f"{turn.group.name}: the place of another member is being filled")
+            raise MemberOvertakenError(say("group.place_filled", group=turn.group.name))
         claim_alone(hold_of(services, lease), lease, intents.exit_standby(turn.instance_id))
         let_member_return(services, turn.owner, lease, group)
         services.autoscaling.exit_standby(turn.group.name, turn.instance_id)
@@ -398,7 +401,7 @@ def _require_commands_over(services: Services, turn: MemberTurn) -> None:
     except InstanceNotFoundError:
         return
     if not settlement.is_settled:
-        raise MachinesNotReadyError(f"{turn.instance_id}: not settled yet: {settlement}")
+        raise MachinesNotReadyError(say("member.not_settled", machine=turn.instance_id, hindrance=str(settlement)))
 
 
 def _standing_move(lease: Lease, instance_id: str) -> Move | None:
@@ -418,7 +421,7 @@ def _replace(services: Services, turn: MemberTurn, lease: Lease, group: Group) -
 def _end_of_work(services: Services, step: Step, turn: MemberTurn) -> Mapping[str, Any]:
     execution, failure = turn.execution(services.environment), readable_failure(step.data.get("failure"))
     ended = end_of_child(services, step, execution)
-    was_never_started = (ended["outcome"], ended["error"]) == (NEVER_STARTED["outcome"], NEVER_STARTED["error"])
+    was_never_started = (ended["outcome"], ended["error"]) == (never_started()["outcome"], never_started()["error"])
     if was_never_started and failure is not None:
         # It did not come into standby, or its execution could not be started: the next would fare no better.
         return {"outcome": outcome_of_failure(failure["error"]), "verdict": "", **failure}
@@ -457,25 +460,29 @@ def await_in_service(services: Services, step: Step) -> None:
 def _lack_of_member(services: Services, group: Group, turn: MemberTurn) -> str | None:
     member = group.find(turn.instance_id)
     if member is None or member.is_leaving:
-        raise MemberGoneError(f"{turn.instance_id}: group {group.name} terminates it or has given it away")
+        raise MemberGoneError(say("member.gone", machine=turn.instance_id, group=group.name))
     if member.lifecycle != IN_SERVICE or not member.is_healthy:
-        return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy") + f" in group {group.name}"
+        return say(
+            "member.lacks_service" if member.is_healthy else "member.lacks_health",
+            state=member.lifecycle,
+            group=group.name,
+        )
     unhealthy = services.autoscaling.unhealthy_targets(group.target_groups, turn.instance_id)
-    return f"is not healthy in {'; '.join(unhealthy)}" if unhealthy else None
+    return say("member.lacks_targets", targets=unhealthy) if unhealthy else None
 
 
 def _lack_of_capacity(services: Services, group: Group, lease: Lease, turn: MemberTurn) -> str | None:
     """A replaced member's place is filled by the group itself, or, where it wants one less now, asked for once."""
     member = group.find(turn.instance_id)
     if member is not None and not member.is_leaving:
-        return f"is {member.lifecycle} still"
+        return say("member.still_there", state=member.lifecycle)
     if lacks_refill(lease, group, turn.instance_id):
         refill(services, lease, group, turn.instance_id)
-        return "another instance was asked for"
+        return say("member.refill_asked")
     if (standing := lease.intents.get(intents.refill(turn.instance_id))) is not None and not standing.id:
         note_refill(services, lease, turn.instance_id)
     if group.healthy_in_service < group.desired:
-        return f"{group.healthy_in_service} of {group.desired} members are in service and healthy"
+        return say("group.lacks_members", count=group.healthy_in_service, wanted=group.desired)
     return None
 
 
@@ -505,9 +512,9 @@ def _end(services: Services, turn: MemberTurn, policy: Policy, members: int, out
     allowed = slots_of(policy["maxErrors"], len(lease.journal["planned"]), 0)
     held = [key for key in failed if lease.members[key].get("move") == "hold"]
     if len(failed) > allowed:
-        why = f"{len(failed)} of its members failed, and the policy allows {allowed} (maxErrors)"
+        why = say("roll.budget_spent", count=len(failed), allowed=allowed)
     elif len(held) >= policy["batch"]:
-        why = f"{', '.join(held)} is held in standby, and the policy takes {policy['batch']} out at once (batch)"
+        why = say("roll.held_too_many", members=held, batch=policy["batch"])
     else:
         return
     close_roll(turn.hold(services), RollStoppedError.__name__, why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from drydock.aws.autoscaling import IN_SERVICE, STANDBY, Group
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import MemberNotReadyError
 from drydock.group.surging import count_surge
 from drydock.records import intents
@@ -59,7 +60,11 @@ def refill(services: Services, lease: Lease, group: Group, instance_id: str) -> 
         or (member.lifecycle == IN_SERVICE and member.instance_id in members_leaving(lease))
     ]
     if moving or is_refilling(lease, instance_id):
-        raise MemberNotReadyError(f"{instance_id}: {', '.join(moving) or 'the place of another'} comes first")
+        raise MemberNotReadyError(
+            say("group.others_first", machine=instance_id, members=moving)
+            if moving
+            else say("group.place_first", machine=instance_id)
+        )
     claim_alone(hold_of(services, lease), lease, intents.refill(instance_id))
     services.autoscaling.set_desired(group.name, group.desired + 1)
     note_refill(services, lease, instance_id)
@@ -86,7 +91,4 @@ def describe_departed(lease: Lease, group: Group) -> list[str]:
     gone, before = departed(lease, group), int(lease.journal["desired"])
     if not gone or _wanted(lease, group) >= before:
         return []
-    return [
-        f"{group.desired} instances are wanted now, and {before} were: {', '.join(gone)} was terminated while it was "
-        "out of service"
-    ]
+    return [say("group.departed", wanted=group.desired, before=before, members=gone)]

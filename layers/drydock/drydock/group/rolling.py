@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from drydock.aws.autoscaling import AZ_REBALANCE, Group
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     Failure,
     GroupNotRestoredError,
@@ -35,12 +36,11 @@ from drydock.records.leases import ACTIVE, Hold, Lease, find_lease
 from drydock.records.results import Member, Result, Roll, find_result, put_result
 from drydock.request.step import Step
 from drydock.telling.failures import readable_failure
-from drydock.texts import cut_bytes, first_of
+from drydock.texts import cut_bytes
 
 MOST_ROUNDS = 5
 """So often a roll goes through members that were launched meanwhile: a group may launch some without an end."""
 
-_MOST_NAMED = 20
 
 _MOST_PROBLEMS, _MOST_PROBLEM = 40, 300
 """So many problems are told of a roll, of so many bytes each: all members of a group may have the same one."""
@@ -101,7 +101,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
     left = [one for one in members_out(lease, group) if lease.members.get(one, {}).get("move") != "hold"]
     if left:
         causes = sorted({str(lease.members.get(one, {}).get("cause") or "") for one in left} - {""})
-        raise GroupNotRestoredError(f"{group.name}: {', '.join(left)} could not leave standby yet: {'; '.join(causes)}")
+        raise GroupNotRestoredError(say("group.not_restored", group=group.name, members=left, causes="; ".join(causes)))
     unended = [instance_id for instance_id, found in lease.members.items() if "outcome" not in found]
     notes = {one: mark_unended(services, lease, group, one) for one in unended}
     return {
@@ -117,7 +117,7 @@ def restore_group(services: Services, step: Step) -> dict[str, Any]:
 def launched_meanwhile(lease: Lease, group: Group) -> list[str]:
     """Members that the group has launched since the roll began: they are not patched."""
     new = _launched(lease, group)
-    return [f"launched meanwhile, and not patched: {', '.join(new)}"] if new else []
+    return [say("group.launched_meanwhile", members=new)] if new else []
 
 
 def undo_changes(services: Services, lease: Lease) -> list[str]:
@@ -130,9 +130,9 @@ def undo_changes(services: Services, lease: Lease) -> list[str]:
         size = min(int(journal["min"]), group.desired) if members_out(lease, group) else int(journal["min"])
         services.autoscaling.set_min(name, size)
         if size < journal["min"]:
-            problems.append(f"min is {size}, not {journal['min']}: {group.desired} instances are wanted now")
+            problems.append(say("group.min_not_back", size=size, before=journal["min"], wanted=group.desired))
     elif intents.LOWER_MIN in lease.intents and group.min != journal["min"]:
-        problems.append(f"min is {group.min}: somebody else has set it, and Drydock left it")
+        problems.append(say("group.min_of_others", size=group.min))
     problems += undo_max(services, lease, group)
     if (
         intents.SUSPEND in lease.intents
@@ -151,7 +151,7 @@ def release_group(services: Services, step: Step) -> dict[str, Any]:
     if lease is None or lease.holder != step.holder:
         standing = find_result(services.table, subject, step.holder, step.execution_started)
         if standing is None:
-            lost = LeaseLostError(f"{subject.key}: the lease is no longer ours")
+            lost = LeaseLostError(say("held.lost", subject=subject.key))
             standing = Result(
                 subject, step.holder, step.execution_started, services.now(), "refused", failure or as_failure(lost)
             )
@@ -203,20 +203,20 @@ def _told(problems: Sequence[str]) -> list[str]:
     """As many problems as a result has room for."""
     more = len(problems) - _MOST_PROBLEMS
     told = [cut_bytes(problem, _MOST_PROBLEM) for problem in problems[:_MOST_PROBLEMS]]
-    return [*told, f"and {more} more problems, which are not told here"] if more > 0 else told
+    return [*told, say("roll.more_problems", count=more)] if more > 0 else told
 
 
 def _members_at_end(lease: Lease, failure: Failure | None) -> dict[str, Member]:
     closed = lease.closed or {}
     why_not = {
         "error": closed.get("error") or (failure["error"] if failure else ""),
-        "cause": closed.get("reason") or "the roll ended before its turn came",
+        "cause": closed.get("reason") or say("roll.ended_early"),
     }
     ends: dict[str, Mapping[str, Any]] = {
         instance_id: {"outcome": "not_attempted", **why_not} for instance_id in planned_members(lease)
     }
     for instance_id, found in lease.members.items():
-        ends[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": "its end is not known", **found}
+        ends[instance_id] = {"outcome": "failed", "error": "UNKNOWN", "cause": say("member.end_unknown"), **found}
     names: Mapping[str, str] = lease.journal.get("names") or {}
     return {
         instance_id: Member.from_item({"name": names.get(instance_id, ""), **fit_texts(end, len(ends))})
@@ -234,10 +234,12 @@ def _failure_of_members(lease: Lease, members: Mapping[str, Member]) -> Failure 
     failed = [instance_id for instance_id, member in members.items() if member.outcome == "failed"]
     left = [instance_id for instance_id, member in members.items() if member.outcome == "not_attempted"]
     if failed:
-        return as_failure(MachinesFailedError(f"{lease.group_name}: {', '.join(failed)} failed"))
+        return as_failure(MachinesFailedError(say("roll.members_failed", group=lease.group_name, members=failed)))
     if left:
         reason = (lease.closed or {}).get("reason", "")
-        return as_failure(RollStoppedError(f"{lease.group_name}: {len(left)} were not attempted: {reason}"))
+        return as_failure(
+            RollStoppedError(say("roll.members_left", group=lease.group_name, count=len(left), reason=reason))
+        )
     return None
 
 
@@ -247,12 +249,12 @@ def _describe_mixture(operation: str, members: Mapping[str, Member]) -> list[str
     left = sum(member.outcome == "not_attempted" for member in members.values())
     if operation != "Install" or not patched or not left:
         return []
-    return [f"is mixed now: {patched} of its members are patched, and {left} were not attempted"]
+    return [say("group.mixed", patched=patched, left=left)]
 
 
 def _describe_left_out(lease: Lease) -> list[str]:
     left = lease.journal.get("leftOut") or []
-    return [f"left out, for they were not in service: {first_of(left, _MOST_NAMED)}"] if left else []
+    return [say("roll.left_out", members=left)] if left else []
 
 
 def _notes(lease: Lease) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, LAUNCH, Group, Member
 from drydock.aws.ec2 import Instance
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
     DrydockError,
     GroupWeightedError,
@@ -17,7 +18,6 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import cluster_of
 from drydock.request.policy import Policy
-from drydock.texts import first_of
 
 _LAST = "9"
 
@@ -51,33 +51,25 @@ def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
     """Why a group cannot be rolled through as it is, or None."""
     if LAUNCH in group.suspended:
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html
-        return ProcessSuspendedError(
-            f"{group.name}: its process {LAUNCH} is suspended, so no member could leave standby: resume it first"
-        )
+        return ProcessSuspendedError(say("group.launch_suspended", group=group.name, process=LAUNCH))
     if ADD_TO_LOAD_BALANCER in group.suspended and group.target_groups and takes_members_out(policy):
         # Documented for launches; whether a member that leaves standby is registered all the same is not.
-        return ProcessSuspendedError(
-            f"{group.name}: its process {ADD_TO_LOAD_BALANCER} is suspended, so no load balancer might use a member "
-            "again that was in standby: resume it first"
-        )
+        return ProcessSuspendedError(say("group.attach_suspended", group=group.name, process=ADD_TO_LOAD_BALANCER))
     if refresh:
-        return InstanceRefreshAtWorkError(
-            f"{group.name}: instance refresh {refresh} is at work: wait for it, or cancel it"
-        )
+        return InstanceRefreshAtWorkError(say("group.refresh", group=group.name, refresh=refresh))
     if any(member.weight != 1 for member in group.members):
-        return GroupWeightedError(
-            f"{group.name}: its members have weights, so its sizes do not count members: Drydock does not roll through "
-            "such a group; use an instance refresh, or remove the weights"
-        )
+        return GroupWeightedError(say("group.weighted", group=group.name))
     if not group.healthy_in_service:
-        return NoMemberInServiceError(
-            f"{group.name}: no member is in service and healthy: mend the group, or raise its desired capacity, first"
-        )
+        return NoMemberInServiceError(say("group.no_member", group=group.name))
     if takes_members_out(policy) and group.desired - _spared(policy) < least_healthy(policy, group.desired):
         return MemberNotSparedError(
-            f"{group.name}: {group.desired} members are wanted and {least_healthy(policy, group.desired)} have to be "
-            f"healthy, so {_spared(policy)} cannot be spared: raise its desired capacity, set policy.capacity to "
-            "surge, or lower policy.minHealthy"
+            say(
+                "group.spares_none",
+                group=group.name,
+                wanted=group.desired,
+                least=least_healthy(policy, group.desired),
+                spared=_spared(policy),
+            )
         )
     return None
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from drydock.aws.autoscaling import ADD_TO_LOAD_BALANCER, IN_SERVICE, AutoScaling, Group, Member
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import MemberNotReadyError, SurgeNotPossibleError
 from drydock.group.rules import lowered_min, reduced, refusal
 from drydock.records import intents
@@ -50,13 +51,11 @@ def obstacle(group: Group) -> str:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/launch-instances-synchronously.html
     """
     reasons = {
-        "it uses a launch configuration, and needs a launch template": not group.launches_from_template,
-        "it has both On-Demand and Spot instances": group.mixes_markets,
-        "it has a warm pool": group.has_warm_pool,
-        "its instances have weights": group.is_weighted,
-        "its process AddToLoadBalancer is suspended": (
-            ADD_TO_LOAD_BALANCER in group.suspended and bool(group.target_groups)
-        ),
+        say("surge.configuration"): not group.launches_from_template,
+        say("surge.mixed_markets"): group.mixes_markets,
+        say("surge.warm_pool"): group.has_warm_pool,
+        say("surge.weights"): group.is_weighted,
+        say("surge.suspended"): (ADD_TO_LOAD_BALANCER in group.suspended and bool(group.target_groups)),
     }
     return "; ".join(reason for reason, applies in reasons.items() if applies)
 
@@ -72,7 +71,7 @@ def choose_capacity(group: Group, policy: Policy) -> tuple[Policy, str]:
     if not why:
         return policy, ""
     if policy["surgeFallback"] == "fail":
-        raise SurgeNotPossibleError(f"{group.name}: no surge instance can be launched: {why}")
+        raise SurgeNotPossibleError(say("surge.impossible", group=group.name, reason=why))
     return reduced(policy), why
 
 
@@ -168,7 +167,7 @@ def _launch(services: Services, holder: Holder, lease: Lease, number: int) -> st
             continue
         Hold.of(services, holder, lease.subject).record(name, {"id": instance_id})
         return instance_id
-    raise SurgeNotPossibleError("; ".join(causes) or f"{group.name}: it has no Availability Zone")
+    raise SurgeNotPossibleError("; ".join(causes) or say("surge.no_zone", group=group.name))
 
 
 def _emptiest_first(group: Group) -> list[str]:
@@ -196,10 +195,10 @@ def _require_service(services: Services, step: Step, lease: Lease, instance_ids:
         member = group.find(instance_id)
         if member is None and services.now() - since[instance_id] < FUNCTION_LIFETIME:
             # What Auto Scaling shows may lag.
-            lacks.append((instance_id, "is not seen yet"))
+            lacks.append((instance_id, say("surge.lacks.not_seen")))
             continue
         if member is None or member.is_leaving:
-            raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched, and the group has given it up")
+            raise SurgeNotPossibleError(say("surge.given_up", group=group.name, machine=instance_id))
         if member.lifecycle == IN_SERVICE and not member.is_protected:
             Hold.of(services, step.holder, lease.subject).claim(intents.protection(instance_id))
             services.autoscaling.set_protection(group.name, instance_id, protected=True)
@@ -208,16 +207,16 @@ def _require_service(services: Services, step: Step, lease: Lease, instance_ids:
             lacks.append((instance_id, lack))
     for instance_id, lack in lacks:
         if services.now() - since[instance_id] > deadline_of(step.policy, "startSeconds"):
-            raise SurgeNotPossibleError(f"{group.name}: {instance_id} was launched and does not serve: {lack}")
+            raise SurgeNotPossibleError(say("surge.does_not_serve", group=group.name, machine=instance_id, lack=lack))
     if lacks:
-        raise MemberNotReadyError("; ".join(f"{instance_id} {lack}" for instance_id, lack in lacks))
+        raise MemberNotReadyError("; ".join(f"{instance_id}: {lack}" for instance_id, lack in lacks))
 
 
 def _lack_of(services: Services, group: Group, member: Member) -> str:
     if member.lifecycle != IN_SERVICE or not member.is_healthy:
-        return f"is {member.lifecycle}" + ("" if member.is_healthy else " and unhealthy")
+        return say("surge.lacks.service" if member.is_healthy else "surge.lacks.health", state=member.lifecycle)
     serving = services.autoscaling.serving_targets(group.target_groups)
-    return "" if serving is None or member.instance_id in serving else "is not healthy in the target groups"
+    return "" if serving is None or member.instance_id in serving else say("surge.lacks.targets")
 
 
 def remove_surge(services: Services, step: Step) -> None:
@@ -311,11 +310,11 @@ def judge(lease: Lease, group: Group, instance_id: str, surge: Sequence[str], se
         if member.instance_id != instance_id
     )
     if left < wanted and held:
-        return SurgeMove("keep", f"{instance_id}, a surge instance, stays: {', '.join(held)} does not leave standby")
+        return SurgeMove("keep", say("surge.stays.held", machine=instance_id, members=held))
     if left < wanted:
-        return SurgeMove("wait", f"{instance_id}, a surge instance, stays: without it {left} of {wanted} would serve")
+        return SurgeMove("wait", say("surge.stays.needed", machine=instance_id, left=left, wanted=wanted))
     if group.desired <= group.min:
-        return SurgeMove("keep", f"{instance_id}, a surge instance, stays: the group's min is {group.min} now")
+        return SurgeMove("keep", say("surge.stays.min", machine=instance_id, min=group.min))
     return SurgeMove("remove")
 
 
@@ -325,8 +324,7 @@ def _judge_gone(lease: Lease, group: Group, instance_id: str) -> SurgeMove:
         return SurgeMove("over")
     return SurgeMove(
         "keep",
-        f"{instance_id}, a surge instance, is gone without Drydock: desired is {group.desired}, and it was "
-        f"{lease.journal['desired']}",
+        say("surge.gone", machine=instance_id, wanted=group.desired, before=lease.journal["desired"]),
     )
 
 
@@ -363,17 +361,17 @@ def undo_max(services: Services, lease: Lease, group: Group) -> list[str]:
         # A max below the desired capacity would terminate members.
         size = max(before, group.desired)
         services.autoscaling.set_max(group.name, size)
-        return [f"max is {size}, not {before}: {group.desired} instances are wanted now"] if size != before else []
-    return [] if group.max == before else [f"max is {group.max}: somebody else has set it, and Drydock left it"]
+        return [say("group.max_not_back", size=size, before=before, wanted=group.desired)] if size != before else []
+    return [] if group.max == before else [say("group.max_of_others", size=group.max)]
 
 
 def describe_surge(lease: Lease) -> list[str]:
     """What people should know of the surge instances, a phrase each."""
     phrases = []
     if lease.journal.get("notSurged"):
-        phrases.append(f"no surge instance was launched first: {lease.journal['notSurged']}")
+        phrases.append(say("surge.not_first", reason=lease.journal["notSurged"]))
     if intents.SURGE_FALLBACK in lease.intents:
-        phrases.append(f"the roll went on with fewer members: {lease.intents[intents.SURGE_FALLBACK].facts['why']}")
+        phrases.append(say("surge.went_without", reason=lease.intents[intents.SURGE_FALLBACK].facts["why"]))
     kept = {
         intents.member_of(name): intent
         for name, intent in lease.intents.items()

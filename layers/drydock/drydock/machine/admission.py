@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
     DocumentError,
@@ -84,8 +85,12 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
     if stale:
         invoke_later(services.environment.function("give_back"), {"subject": standing.subject.key})
     raise InstanceBusyError(
-        f"{standing.instance_id}: {standing.holder.name} has held it since {standing.since:%Y-%m-%d %H:%M:%S} UTC"
-        + ("; that execution is over and the machine is being given back: try again later" if stale else "")
+        say(
+            "machine.busy.over" if stale else "machine.busy",
+            machine=standing.instance_id,
+            execution=standing.holder.name,
+            since=standing.since,
+        )
     )
 
 
@@ -109,6 +114,7 @@ def _admit(
         "patchGroup": patch_group_of(instance),
         "snapshotId": request.snapshot_id,
         "runId": request.run_id,
+        "outlivedReasons": [*history.outlived] if history is not None else [],
         "owedBootId": history.owed.boot_id if history is not None and history.owed is not None else "",
     }
     # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.
@@ -164,10 +170,7 @@ def _require_admissible(
     if state_of(instance) == "running":
         agent = services.ssm.find_agent(request.instance_id)
         if agent is None or not agent.online:
-            raise InstanceUnmanagedError(
-                f"{request.instance_id}: Systems Manager does not reach it: check the SSM Agent, the instance "
-                "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
-            )
+            raise InstanceUnmanagedError(say("machine.unmanaged", machine=request.instance_id))
     elif services.ec2.is_stop_protected(request.instance_id):
         raise refusal_as_protected(request.instance_id)
     _check_documents(services, request, platform_of(instance))
@@ -182,14 +185,14 @@ def find_run_of(services: Services, given: object) -> Run | None:
 def require_open_run(run: Run | None, subject: str) -> None:
     """Raises RunOverError: what a run that is over began too late would be in no report."""
     if run is not None and (run.is_ended or (run.closed or {}).get("error") == RunStoppedError.__name__):
-        raise RunOverError(f"{subject}: run {run.run_id} is over")
+        raise RunOverError(say("run.over_already", subject=subject, run=run.run_id))
 
 
 def require_place(services: Services, holder: Holder, run_id: str, subject: Subject) -> None:
     """Raises NotInRunError: what a run has not let in is in none of its counts, gates and reports."""
     place = find_place(services.table, run_id, subject) if run_id else None
     if run_id and (place is None or place.execution != holder.execution):
-        raise NotInRunError(f"{subject.key}: run {run_id} has not let this execution in")
+        raise NotInRunError(say("run.not_let_in", subject=subject.key, run=run_id))
 
 
 def _find_history(services: Services, request: InstanceRequest) -> History | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import AgentUpdateFailedError, AgentVersionUnknownError, DrydockError, Failure
 from drydock.machine.commands import Command
 from drydock.machine.patching import run_command
@@ -89,8 +90,9 @@ def _failure_of(verdict: AgentVerdict, fail_on: list[str], agents: list[AgentUpd
 
 def _cause_of(update: AgentUpdate) -> str:
     if update["verdict"] == "unknown":
-        return f"{update['name']}: its version cannot be told, although the update reported success"
+        return say("agent.version_unknown", agent=update["name"])
     if update["after"]:
-        return f"{update['name']}: the update failed; its version is {update['after']}"
-    was = f"{update['before']} is gone" if update["before"] else "it is not installed"
-    return f"{update['name']}: the update failed; {was}"
+        return say("agent.update_failed", agent=update["name"], version=update["after"])
+    if update["before"]:
+        return say("agent.gone", agent=update["name"], version=update["before"])
+    return say("agent.not_installed", agent=update["name"])

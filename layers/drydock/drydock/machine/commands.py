@@ -12,6 +12,7 @@ from typing import Any
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import Invocation
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import (
     AwsCallFailedError,
@@ -208,7 +209,7 @@ def find_sent_command(services: Services, instance_id: str, intent: Intent) -> t
         return None
     sent = services.ssm.find_command(instance_id, str(intent.facts["comment"]), intent.at)
     if sent is None and services.now() - intent.at < _SEEN_AFTER:
-        raise CommandNotReadyError(f"{instance_id}: {intent.name}: it cannot be seen yet whether it was sent")
+        raise CommandNotReadyError(say("command.not_seen", machine=instance_id, step=intent.name))
     return sent
 
 
@@ -220,8 +221,9 @@ def look_at_command(services: Services, wait: Wait) -> Mapping[str, Any] | None:
         return _CONCLUSIONS[wait.facts["purpose"]](services, wait, invocation)
     if services.now() >= wait.deadline:
         raise CommandTimedOutError(
-            f"{wait.instance_id}: {_what(wait)} is not over at the deadline "
-            f"({invocation.status_details if invocation else 'not seen'}); it may still be at work"
+            say("command.late", machine=wait.instance_id, command=_what(wait), status=invocation.status_details)
+            if invocation
+            else say("command.late.not_seen", machine=wait.instance_id, command=_what(wait))
         )
     _require_running_instance(services, wait)
     return None
@@ -230,28 +232,35 @@ def look_at_command(services: Services, wait: Wait) -> Mapping[str, Any] | None:
 def _require_running_instance(services: Services, wait: Wait) -> None:
     instance = services.ec2.describe_instance(wait.instance_id)
     if is_gone(instance):
-        raise InstanceTerminatedError(f"{wait.instance_id}: was terminated during {_what(wait)}")
+        raise InstanceTerminatedError(say("command.machine_terminated", machine=wait.instance_id, command=_what(wait)))
     if state_of(instance) in ("stopping", "stopped"):
-        raise InstanceStoppedError(f"{wait.instance_id}: was stopped by somebody else during {_what(wait)}")
+        raise InstanceStoppedError(say("command.machine_stopped", machine=wait.instance_id, command=_what(wait)))
 
 
 def _what(wait: Wait) -> str:
-    return f"{wait.facts['intent']} ({wait.facts['document']}, command {wait.resource})"
+    return say("command.named", step=wait.facts["intent"], document=wait.facts["document"], id=wait.resource)
 
 
 def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation) -> None:
     if invocation.gave_up and services.now() >= from_text(wait.facts["expiresAt"]):
-        raise CommandTimedOutError(
-            f"{wait.instance_id}: {_what(wait)} was not over when it expired; it may still be at work"
-        )
+        raise CommandTimedOutError(say("command.expired", machine=wait.instance_id, command=_what(wait)))
     if invocation.never_ran:
         raise CommandNotDeliveredError(
-            f"{wait.instance_id}: {_what(wait)} never reached the machine: {invocation.status_details}"
+            say(
+                "command.not_delivered", machine=wait.instance_id, command=_what(wait), status=invocation.status_details
+            )
         )
     if invocation.was_cancelled:
-        raise CommandCancelledError(f"{wait.instance_id}: {_what(wait)} was cancelled by somebody")
+        raise CommandCancelledError(say("command.cancelled", machine=wait.instance_id, command=_what(wait)))
     if wait.facts["document"] == RUN_PATCH_BASELINE and _found_another(invocation):
-        raise PatchingNotReadyError(f"{wait.instance_id}: {_what(wait)} did nothing: {invocation.output.strip()[:300]}")
+        raise PatchingNotReadyError(
+            say(
+                "command.did_nothing",
+                machine=wait.instance_id,
+                command=_what(wait),
+                output=invocation.output.strip()[:300],
+            )
+        )
 
 
 def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
@@ -273,12 +282,14 @@ def _conclude(services: Services, wait: Wait, invocation: Invocation) -> dict[st
 def _parse_output(what: str, invocation: Invocation, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     """What a document of the stack answered: the last line of its output, as JSON. Raises ProbeFailedError."""
     if not invocation.succeeded:
-        raise ProbeFailedError(f"{what} ended as {invocation.status_details} (exit code {invocation.response_code})")
+        raise ProbeFailedError(
+            say("probe.ended", command=what, status=invocation.status_details, code=str(invocation.response_code))
+        )
     try:
         said = invocation.output.partition(ERROR_MARK)[0].splitlines()
         return read(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
     except (KeyError, StopIteration, TypeError, ValueError) as error:
-        raise ProbeFailedError(f"{what} answered {invocation.output[:200]!r}, not the JSON it should") from error
+        raise ProbeFailedError(say("probe.not_json", command=what, output=f"{invocation.output[:200]!r}")) from error
 
 
 def read_probe(what: str, invocation: Invocation) -> dict[str, Any]:
@@ -309,9 +320,7 @@ def _conclude_probe(services: Services, wait: Wait, invocation: Invocation) -> d
 def _conclude_change(services: Services, wait: Wait, invocation: Invocation) -> dict[str, Any]:
     """The end of what installs, good or bad. Raises CommandTimedOutError where it may go on behind its end."""
     if invocation.was_cut_short:
-        raise CommandTimedOutError(
-            f"{wait.instance_id}: {_what(wait)} was not over after its execution time-out; it may still be at work"
-        )
+        raise CommandTimedOutError(say("command.cut_short", machine=wait.instance_id, command=_what(wait)))
     return _conclude(services, wait, invocation)
 
 
@@ -336,20 +345,26 @@ def _conclude_search(services: Services, wait: Wait, invocation: Invocation) -> 
 
 
 def _conclude_own_document(
-    what: str, error: type[DrydockError], services: Services, wait: Wait, invocation: Invocation
+    error: type[DrydockError], services: Services, wait: Wait, invocation: Invocation
 ) -> dict[str, Any]:
     """The end of a document of the account's own: it succeeds, or it fails the step."""
     if not invocation.succeeded:
         raise error(
-            f"{wait.instance_id}: {what} {_what(wait)} ended as {invocation.status_details} "
-            f"(exit code {invocation.response_code}); its output: {wait.facts['logKey']}"
+            say(
+                f"command.failed.{wait.facts['purpose']}",
+                machine=wait.instance_id,
+                command=_what(wait),
+                status=invocation.status_details,
+                code=str(invocation.response_code),
+                log=wait.facts["logKey"],
+            )
         )
     return _conclude(services, wait, invocation)
 
 
 _CONCLUSIONS: Mapping[str, Callable[[Services, Wait, Invocation], Mapping[str, Any]]] = {
-    "health": partial(_conclude_own_document, "health probe", HealthCheckFailedError),
-    "hook": partial(_conclude_own_document, "hook", HookFailedError),
+    "health": partial(_conclude_own_document, HealthCheckFailedError),
+    "hook": partial(_conclude_own_document, HookFailedError),
     "install": _conclude_change,
     "probe": _conclude_probe,
     "scan": _conclude_scan,

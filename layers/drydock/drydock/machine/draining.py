@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, CommandNotDeliveredError, DocumentError
@@ -10,7 +12,6 @@ from drydock.machine.commands import Command, send_again
 from drydock.machine.power import GONE
 from drydock.records import intents
 from drydock.records.leases import REFUSED, Intent, Lease
-from drydock.records.results import Work
 
 _NOT_SENT = (AwsCallFailedError, CommandNotDeliveredError, DocumentError)
 
@@ -45,23 +46,28 @@ def let_work_again(services: Services, lease: Lease) -> None:
 
 
 def describe_drained(services: Services, lease: Lease, power: str) -> list[str]:
-    """What people have to do about a machine that was drained; nothing where it works again, or is gone."""
+    """What people have to do about a machine that was drained by an execution that is over, or was killed.
+
+    Nothing where it works again, or is gone.
+    """
+    hook = _sent_hook(lease)
+    if hook is None or not hook.id or not may_be_drained(lease):
+        return _left_drained(lease, power)
+    invocation = services.ssm.find_invocation(lease.instance_id, hook.id, str(lease.journal["platform"]))
+    return [] if invocation is not None and invocation.succeeded else _left_drained(lease, power)
+
+
+def describe_drained_by(lease: Lease, hooks: Mapping[str, str], power: str) -> list[str]:
+    """The same at the end of a flow, which knows how its hooks have ended."""
+    return [] if hooks.get("onExit") == "ran" else _left_drained(lease, power)
+
+
+def _left_drained(lease: Lease, power: str) -> list[str]:
     if not may_be_drained(lease) or power in ("gone", *GONE):
         return []
     hook = _sent_hook(lease)
     names = {
         "document": str(lease.journal["onExit"]),
         "drained": str(lease.intents[intents.hook("beforeAnything")].facts["document"]),
-        "machine": lease.instance_id,
     }
-    if hook is None or not hook.id:
-        return [say("drained.left", **names)]
-    invocation = services.ssm.find_invocation(lease.instance_id, hook.id, str(lease.journal["platform"]))
-    if invocation is None or not invocation.succeeded:
-        return [say("drained.unsure", **names)]
-    return []
-
-
-def is_left_drained(work: Work | None) -> bool:
-    """Whether `describe_drained` had something to say when the machine was given back."""
-    return work is not None and intents.hook("beforeAnything") in work.times and bool(work.problems)
+    return [say("drained.unsure", **names) if hook is not None and hook.id else say("drained.left", **names)]

@@ -10,8 +10,9 @@ from typing import Any
 from drydock.aws.ec2 import patch_group_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import ListedPatch, PatchState
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
+    AwsCallFailedError,
     DrydockError,
     Failure,
     ImageRebootUnprovedError,
@@ -24,12 +25,12 @@ from drydock.errors import (
     RebootPendingError,
     VerdictUnknownError,
 )
+from drydock.log import logger
 from drydock.machine.operating_systems import describe_end
-from drydock.machine.reboots import boots_old_kernel, describe_pending, describe_refused, is_pending, need_of, owes
+from drydock.machine.reboots import describe_pending, describe_refused, is_due, need_of, would_reboot
 from drydock.records.results import PatchCounts
 from drydock.request.policy import RUN_PATCH_BASELINE, Verdict
 from drydock.request.step import Step
-from drydock.texts import first_of
 
 _MOST_NAMED = 50
 
@@ -115,12 +116,12 @@ def failure_of(
     """
     if verdict not in fail_on:
         return None
-    missing = first_of(counts["missingPatches"], total=counts["missing"]) or "none"
-    failed = first_of(counts["failedPatches"], total=counts["failed"]) or "none"
+    missing = first_of(counts["missingPatches"], total=counts["missing"]) or say("patches.none")
+    failed = first_of(counts["failedPatches"], total=counts["failed"]) or say("patches.none")
     causes = {
-        "failed": f"patches are missing or failed to install; missing: {missing}; failed: {failed}",
+        "failed": say("cause.failed", missing=missing, failed=failed),
         "non_compliant": "; ".join(notes),
-        "patched_reported_failed": "nothing is missing, but the installation reported failure",
+        "patched_reported_failed": say("cause.reported_failed"),
         "pending_reboot": "; ".join(notes),
         "still_missing": say("cause.still_missing", count=counts["missing"], patches=missing),
         "unknown": _without_evidence(installs),
@@ -131,10 +132,10 @@ def failure_of(
 
 def _without_evidence(installs: Sequence[Mapping[str, Any]]) -> str:
     """What is known all the same: how the installation itself has ended, if there was one."""
-    scan = "the scan after the installation" if installs else "the scan"
     bad = [install for install in installs if not install["succeeded"]]
-    reported = f", and the installation reported failure (exit code {bad[-1]['responseCode']})" if bad else ""
-    return f"{scan} gave no fresh patch state{reported}"
+    if bad:
+        return say("evidence.none.install_failed", code=str(bad[-1]["responseCode"]))
+    return say("evidence.none.after_install") if installs else say("evidence.none")
 
 
 def is_fresh(state: PatchState | None, scan: Mapping[str, Any], snapshot_id: str) -> bool:
@@ -197,27 +198,26 @@ def read_patches(services: Services, step: Step) -> tuple[PatchCounts, bool]:
     if is_fresh(state, scan, step.machine["snapshotId"]):
         return count_patches(services, step.instance_id, state), True
     if scan["succeeded"] and step.retry_count < _MOST_READS:
-        raise PatchStateNotReadyError(f"{step.instance_id}: the scan has ended, its patch state is not there yet")
+        raise PatchStateNotReadyError(say("evidence.not_there", machine=step.instance_id))
     return NOTHING_KNOWN, False
 
 
 def look_at_patches(services: Services, step: Step) -> dict[str, Any]:
     """What the scan or search before an installation has found, with what the probe beside it has.
 
-    Returns the counts, whether anything is to be installed, and whether all is well as it is: then nothing is missing,
-    failed, rejected or pending, by fresh evidence of this execution. Whatever is not known is not well.
+    Returns the counts, whether anything is to be done, and whether it can be left as it is: then nothing is missing,
+    failed or rejected, by fresh evidence of this execution, and no reboot would come that helps. Whatever is not known
+    is not well.
     Raises PatchStateNotReadyError.
     """
     counts, fresh = read_patches(services, step)
-    need = need_of(step.data["probe"])
-    needs_reboot = is_pending(need, step.policy, counts["pendingReboot"]) or owes(
-        step.machine, step.data["probe"], step.policy
-    )
-    is_missing = not fresh or counts["missing"] != 0 or needs_reboot
+    probe, counted = step.data["probe"], counts["pendingReboot"]
+    is_missing = not fresh or counts["missing"] != 0 or would_reboot(step.machine, probe, step.policy, counted)
     is_compliant = (
         not is_missing
         and counts["failed"] == 0
         and counts["rejected"] == 0
+        and not ("pending_reboot" in step.policy["failOn"] and is_due(probe, step.policy, counted))
         and _is_of_its_patch_group(services, step, counts)
         and not _describe_ended_system(services, step.instance_id)
     )
@@ -242,25 +242,43 @@ def describe_rejected(counts: PatchCounts) -> list[str]:
     if counts["rejected"] <= 0:
         return []
     names = first_of(counts["rejectedPatches"], total=counts["rejected"])
-    return [f"installed, and rejected by the patch baseline: {names}"]
+    return [say("patches.rejected", patches=names)]
+
+
+def find_installed(services: Services, step: Step, counts: PatchCounts) -> list[str]:
+    """Which of the patches that were missing are known to be installed: listed so, and neither missing nor failed.
+
+    A patch that another has replaced meanwhile is no longer missing, and was not installed. Windows Update lists
+    nothing as installed. Where AWS refuses the list, or more is missing than is named, nothing is known.
+    """
+    before = step.data.get("patchesBefore") or NOTHING_KNOWN
+    wanted = sorted({*before["missingPatches"]} - {*counts["missingPatches"], *counts["failedPatches"]})
+    is_listed = step.policy["operation"] == "Install" and step.policy["document"] == RUN_PATCH_BASELINE
+    if not wanted or not is_listed or counts["missing"] > len(counts["missingPatches"]):
+        return []
+    try:
+        return services.ssm.list_installed(step.instance_id, wanted)
+    except AwsCallFailedError as error:
+        logger.warning("what is installed cannot be listed", instance=step.instance_id, reason=str(error))
+        return []
 
 
 def verify_patches(services: Services, step: Step) -> dict[str, Any]:
     """Judge the machine by its last scan, its boots and its agent.
 
-    Returns verdict, failure (error and cause, or None), counts, whether it rebooted, and notes: what people should know
-    besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
+    Returns verdict, failure (error and cause, or None), counts, what is known to be installed, whether it rebooted, and
+    notes: what people should know besides, a phrase each. Raises PatchStateNotReadyError, ImageRebootUnprovedError.
     """
     counts, fresh = read_patches(services, step)
     before, after = step.data["probeBefore"], step.data.get("probeAfter")
     before_image = step.data.get("probeBeforeImage")
     if before_image and after and after["bootId"] == before_image["bootId"]:
-        raise ImageRebootUnprovedError(f"{step.instance_id}: its boot is that of before the image")
+        raise ImageRebootUnprovedError(say("image.not_rebooted", machine=step.instance_id))
     installs = [install for install in step.data.get("installs", []) if install]
     owed = step.data.get("owedReboot")
     ended = _describe_ended_system(services, step.instance_id)
     need = need_of(after)
-    pending = is_pending(need, step.policy, counts["pendingReboot"]) or boots_old_kernel(after)
+    pending = is_due(after, step.policy, counts["pendingReboot"])
     reasons = after["rebootReasons"] if after else []
     verdict = judge(
         Evidence(
@@ -283,6 +301,7 @@ def verify_patches(services: Services, step: Step) -> dict[str, Any]:
         "failure": failure_of(verdict, step.policy["failOn"], counts, notes, installs),
         "notes": notes,
         "patches": counts,
+        "installed": find_installed(services, step, counts) if fresh else [],
         "isRebootPending": pending,
         # The reboot for an image is none of the installation's.
         "rebooted": bool(after and (before_image or after)["bootId"] != before["bootId"]),

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.machine.draining import can_work_again, describe_drained, let_work_again
 from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
+from drydock.machine.reboots import settle_owed_after_death
 from drydock.machine.release import (
     describe_work,
     find_instance,
@@ -123,8 +125,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
         _release(services, lease)
     if move in ("wait_for_root_volume", "keep_without_root_volume"):
         return Pass(move, situation.root.said, may_install=False)
-    waits = "" if move == "wait_for_commands" else f"{move.replace('_', ' ')}: "
-    return Pass(move, f"{waits}{situation.settlement}", may_install=bool(situation.settlement.unproved))
+    hindrance = str(situation.settlement) if move == "wait_for_commands" else say(f"hindrance.{move}")
+    return Pass(move, hindrance, may_install=bool(situation.settlement.unproved))
 
 
 def _look(services: Services, lease: Lease) -> MachineSituation:
@@ -165,10 +167,13 @@ def _release(services: Services, lease: Lease) -> None:
         images.problems.extend(
             tag_kept_volume(services, lease.instance_id, lease.holder, lease.intents[intents.REPLACE_ROOT])
         )
+    owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
+    drained = describe_drained(services, lease, power_of(instance))
     problems = [
         *images.problems,
-        *set_final_tags(services, lease, instance, succeeded=False, restored=restored),
-        *describe_drained(services, lease, power_of(instance)),
+        *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot, restored=restored),
+        *drained,
+        *([say("reboot.owed")] if owes_reboot else []),
     ]
     work = describe_work(
         services.environment.stack,
@@ -184,7 +189,7 @@ def _release(services: Services, lease: Lease) -> None:
         _result_of(services, lease, "failed"),
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]
@@ -211,9 +216,9 @@ def _result_of(services: Services, lease: Lease, outcome: Literal["failed", "ref
 def _failure_of(services: Services, lease: Lease) -> Failure:
     execution = services.executions.find(lease.holder.execution)
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     status = str(execution["status"])
     return {
         "error": str(execution.get("error") or status),
-        "cause": readable_cause(str(execution.get("cause") or f"the execution ended as {status}")),
+        "cause": readable_cause(str(execution.get("cause") or say("execution.ended", status=status))),
     }

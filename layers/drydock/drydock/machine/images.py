@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from drydock.aws.ec2 import Image, volumes_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
     EarlierImageNotReadyError,
@@ -105,7 +106,7 @@ def _require_no_earlier_image(services: Services, step: Step) -> None:
     """Raises EarlierImageNotReadyError: a volume takes only so many snapshots at once, some a single one."""
     for watch in watches_of(services.table, step.instance_id):
         if watch.holder.execution != step.holder.execution and services.now() < watch.deadline:
-            raise EarlierImageNotReadyError(f"{step.instance_id}: image {watch.image_id} is not finished yet")
+            raise EarlierImageNotReadyError(say("image.not_finished", machine=step.instance_id, image=watch.image_id))
 
 
 def take_image(services: Services, step: Step) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _require_begun(services: Services, step: Step, work: Work) -> None:
         facts=work.facts,
     )
     if not work.may_be_over or (look_at_image(services, wait) is None and not _have_begun(services, wait, work.begun)):
-        raise SnapshotsNotReadyError(f"{step.instance_id}: the snapshots of image {work.resource} are not seen yet")
+        raise SnapshotsNotReadyError(say("image.snapshots_not_seen", machine=step.instance_id, image=work.resource))
 
 
 def _have_begun(services: Services, wait: Wait, asked: datetime) -> bool:
@@ -147,7 +148,9 @@ def _have_begun(services: Services, wait: Wait, asked: datetime) -> bool:
     found = services.ec2.snapshots_of(str(wait.facts["imageName"]), asked - _SETTLES)
     failed = sorted(volume for volume, state in found.items() if state == "error")
     if failed:
-        raise ImageFailedError(f"{wait.instance_id}: image {wait.resource}: the snapshot of {failed[0]} failed")
+        raise ImageFailedError(
+            say("image.snapshot_failed", machine=wait.instance_id, image=wait.resource, volume=failed[0])
+        )
     volumes = set(wait.facts["volumes"])
     return bool(volumes) and volumes <= set(found)
 
@@ -170,12 +173,13 @@ def look_at_image(services: Services, wait: Wait) -> Mapping[str, Any] | None:
             "availableAt": to_text(now),
         }
     error = ImageFailedError if end.outcome == "failed" else ImageTimedOutError
-    raise error(f"{wait.instance_id}: image {wait.resource} ({wait.facts['imageName']}) {end.reason}")
+    name = wait.facts["imageName"]
+    raise error(say("image.ended", machine=wait.instance_id, image=wait.resource, name=name, reason=end.reason))
 
 
 @dataclass(frozen=True)
 class EndOfImage:
-    """What became of an image, and for a bad end why, as it follows the name of the image."""
+    """What became of an image, and for a bad end why, in half a sentence."""
 
     outcome: Literal["available", "failed", "timed_out"]
     reason: str = ""
@@ -188,9 +192,12 @@ def judge_image(image: Image | None, asked: datetime, deadline: datetime, now: d
         return EndOfImage("available")
     if state in _BAD_STATES or (state == "unseen" and now - asked > _SETTLES):
         reason = (image or {}).get("StateReason", {}).get("Message", "")
-        return EndOfImage("failed", f"is {state}" + (f": {reason}" if reason else ""))
+        return EndOfImage(
+            "failed",
+            say("image.end.failed.why", state=state, why=reason) if reason else say("image.end.failed", state=state),
+        )
     if now >= deadline:
-        return EndOfImage("timed_out", f"is still {state} at the deadline; EC2 may yet finish it")
+        return EndOfImage("timed_out", say("image.end.late", state=state))
     return None
 
 
@@ -235,12 +242,17 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
             "state": "pending",
             "crashConsistent": bool(intent.facts["crashConsistent"]),
             "reason": "",
+            "problems": [],
         }
-        if intent.facts["until"] == "available":
-            image["state"] = "available" if is_waited_for else _state_of(services, image_id)
+        if not is_waited_for:
+            image["state"] = _state_of(services, image_id)
+        elif intent.facts["until"] == "available":
+            image["state"] = "available"
+        # People hear of a failure by the machine's own, but for the backup of what was installed.
+        is_lost_backup = moment == "before" and intents.INSTALL in lease.intents and image["state"] in _BAD_STATES
         if image["state"] == "available" and is_waited_for:
             problems += deprecate_image(services, image_id, _deprecation(intent))
-        elif image["state"] in ("available", "pending"):
+        elif image["state"] in ("available", "pending") or is_lost_backup:
             watches.append(_watch_of(lease, intent, image_id, moment, verdict))
         made[moment] = image
     return LeftImages(made, watches, problems)
@@ -287,5 +299,5 @@ def deprecate_image(services: Services, image_id: str, at: datetime) -> list[str
     try:
         services.ec2.deprecate_image(image_id, at)
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        return [f"image {image_id} got no deprecation date: {error}"]
+        return [say("image.no_deprecation", image=image_id, reason=str(error))]
     return []

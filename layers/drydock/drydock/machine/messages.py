@@ -9,11 +9,13 @@ from drydock.catalogue.saying import say
 from drydock.errors import Failure, PatchedWithoutBackupError
 from drydock.records.image_watches import ImageWatch
 from drydock.records.results import Result, Work
+from drydock.telling.commands import aws
 from drydock.telling.details import (
     describe_work,
     detail_rows,
     end_text,
     is_unwell,
+    repeats_output,
     step_rows,
     urgency_of,
     verdict_text,
@@ -32,6 +34,12 @@ def _times(result: Result, location: Location) -> str:
     )
 
 
+def _details(instance_id: str, work: Work, location: Location, bucket: str) -> list[Row]:
+    """What is known of a machine; with the last lines of error output where the policy wants them in messages."""
+    wanted = work.findings is not None and repeats_output(work.findings.policy)
+    return detail_rows(instance_id, describe_work(work), location, bucket, with_output=wanted)
+
+
 def _steps(work: Work | None, location: Location) -> Section:
     return Section(say("heading.steps"), step_rows(work.steps, location.time_zone) if work else [])
 
@@ -43,7 +51,7 @@ def success_message(result: Result, work: Work, location: Location, bucket: str)
         urgency=urgency,
         what=what,
         zone=location.time_zone,
-        facts=[place(location), _times(result, location), *detail_rows(describe_work(work), location, bucket)],
+        facts=[place(location), _times(result, location), *_details(result.subject.key, work, location, bucket)],
         sections=[_steps(work, location), where([], result.holder.execution, location)],
     )
 
@@ -106,7 +114,7 @@ def failure_message(
     facts.append(_times(result, location) if result else say("machine.at", moment=in_zone(ended, location.time_zone)))
     if work:
         facts.append(say("machine.verdict", verdict=verdict_text(work.operation, work.verdict)))
-        facts += detail_rows(describe_work(work), location, bucket)
+        facts += _details(instance_id, work, location, bucket)
     else:
         facts.append(say("machine.power.now", power=power) if power else say("machine.power.unknown"))
     if may_install:
@@ -131,6 +139,8 @@ def _failed(
     if work and is_unwell(error, work.verdict):
         return "now", say("machine.patched_and_unwell", machine=machine)
     urgency, what = urgency_of(error, power_before, power), end_text(error)
+    if work and work.to_work_again and power == "running":
+        return "now", say("machine.may_be_drained", machine=machine, what=what)
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
     return urgency, say("machine.was", machine=machine, what=what)
@@ -145,18 +155,23 @@ def _let_it_end(group: str) -> list[str]:
 def failed_image_message(watch: ImageWatch, location: Location) -> Message:
     """For an image that ended badly after the work on its machine was over."""
     machine = machine_text(watch.instance_id, watch.machine)
-    lost = watch.is_lost_backup
+    lost, by_hand = watch.is_lost_backup, f"{watch.instance_id}_InsteadOf_{watch.image_id}"
     return Message(
         urgency="tomorrow",
         what=say("image.failed", machine=machine),
         intro=[say("image.left.patched") if lost else say(f"image.left.{watch.moment}")],
         zone=location.time_zone,
         facts=[
-            say("image.ended_badly", image=watch.image_id, moment=watch.moment, machine=machine, reason=watch.reason),
+            say(f"image.ended_badly.{watch.moment}", image=watch.image_id, machine=machine, reason=watch.reason),
             place(location),
         ],
         sections=[
-            steps([advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next")]),
+            steps(
+                [
+                    advice_for(PatchedWithoutBackupError.__name__) if lost else say("image.next"),
+                    aws(location, "ec2", "create-image", "--instance-id", watch.instance_id, "--name", by_hand),
+                ]
+            ),
             where([], watch.holder.execution, location),
         ],
     )
@@ -172,13 +187,17 @@ def not_given_back_message(
     group: str,
     may_install: bool,
     location: Location,
+    root_at_work: bool = False,
 ) -> Message:
     """For a machine that Drydock could not give back for a long time.
 
-    `may_install` says that an installation may go on behind the end of its command; `group` is empty for no member.
+    `may_install` says that an installation may go on behind the end of its command, `root_at_work` that its root volume
+    may still be replaced, or is missing; `group` is empty for no member.
     """
     stays = [say("late.member", group=group)] if group and may_install else []
-    todo = _let_it_end(group) if may_install else [say("late.set_power")]
+    todo = [say("late.root")] if root_at_work else [say("late.set_power")]
+    if may_install:
+        todo = _let_it_end(group)
     return Message(
         urgency="now",
         what=say("late.what", machine=machine_text(instance_id, name)),

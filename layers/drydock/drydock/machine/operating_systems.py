@@ -6,6 +6,8 @@ import re
 from datetime import date, datetime
 from typing import NamedTuple
 
+from drydock.catalogue.saying import say
+
 
 class _Ending(NamedTuple):
     """`name` and `version` are patterns of what the SSM Agent reports as PlatformName and PlatformVersion."""
@@ -74,7 +76,7 @@ _ENDINGS = (
     _Ending("Oracle Linux Server", "9", "Oracle Linux 9", date(2032, 6, 30), _ORACLE),
     _Ending("SLES", "11", "SUSE Linux Enterprise Server 11", date(2019, 3, 31), _SUSE),
     _Ending("SLES", "12", "SUSE Linux Enterprise Server 12", date(2024, 10, 31), _SUSE),
-    _Ending("SLES", "15", "SUSE Linux Enterprise Server 15 without a service pack", date(2019, 12, 31), _SUSE),
+    _Ending("SLES", "15", "SUSE Linux Enterprise Server 15 GA", date(2019, 12, 31), _SUSE),
     _Ending("SLES", "15.1", "SUSE Linux Enterprise Server 15 SP1", date(2021, 1, 31), _SUSE),
     _Ending("SLES", "15.2", "SUSE Linux Enterprise Server 15 SP2", date(2021, 12, 31), _SUSE),
     _Ending("SLES", "15.3", "SUSE Linux Enterprise Server 15 SP3", date(2022, 12, 31), _SUSE),
@@ -117,7 +119,7 @@ def describe_end(name: str, version: str, now: datetime) -> str:
     ending = max(found, key=lambda one: (len(one.name), len(one.version)))
     if now.date() <= ending.last_day:
         return ""
-    return f"{ending.what} gets no more updates since {ending.last_day:%Y-%m-%d}, unless they are paid for"
+    return say("system.ended", system=ending.what, since=ending.last_day)
 
 
 def _begins(name: str, known: str) -> bool:

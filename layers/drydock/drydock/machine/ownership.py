@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
+from drydock.catalogue.saying import say
 from drydock.errors import (
     ClusterNodeError,
     DrydockError,
@@ -64,20 +65,6 @@ _ECS_PROFILE = ":instance-profile/ecsInstanceRole"
 """How ECS and Batch name the profile of container instances by default; one of another name tells nothing:
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/instance_IAM_role.html"""
 
-_CLUSTERS: Mapping[ClusterKind, str] = {
-    "eks": "a Kubernetes cluster",
-    "ecs": "an ECS cluster",
-    "emr": "an EMR cluster",
-    "karpenter": "a cluster, launched by Karpenter",
-}
-
-_INSTEAD: Mapping[ClusterKind, str] = {
-    "eks": "give its node group a newer image",
-    "ecs": "refresh its Auto Scaling group with a newer image",
-    "emr": "start the cluster anew with a newer release",
-    "karpenter": "let Karpenter replace it with a newer image",
-}
-
 
 @dataclass(frozen=True)
 class Membership:
@@ -103,11 +90,14 @@ class Cluster:
 
     def refuse(self, who: str) -> ClusterNodeError:
         """Why `who`, a node or a group of nodes, is left alone, and what to do."""
-        name = f" ({self.name})" if self.name else ""
+        cluster = say(f"cluster.kind.{self.kind}")
         return ClusterNodeError(
-            f"{who}: belongs to {_CLUSTERS[self.kind]}{name}, by its {self.mark}; a reboot without a drain ends what "
-            f"runs there: {_INSTEAD[self.kind]}, or name {self.kind} in policy.include, with a hook beforeAnything "
-            "that drains it"
+            say(
+                f"cluster.node.{self.kind}",
+                nodes=who,
+                cluster=say("cluster.named", cluster=cluster, name=self.name) if self.name else cluster,
+                mark=self.mark,
+            )
         )
 
 
@@ -121,9 +111,9 @@ def cluster_of(instance: Instance, group_tags: Mapping[str, str]) -> Cluster | N
         key = mark.is_in(tags)
         if key is not None:
             name = {"value": tags[key], "key": key.removeprefix(mark.key), "nothing": ""}[mark.names]
-            return Cluster(mark.kind, name, f"tag {key}")
+            return Cluster(mark.kind, name, say("cluster.mark.tag", key=key))
     if str(instance.get("IamInstanceProfile", {}).get("Arn", "")).endswith(_ECS_PROFILE):
-        return Cluster("ecs", "", "profile ecsInstanceRole")
+        return Cluster("ecs", "", say("cluster.mark.profile"))
     return None
 
 
@@ -133,24 +123,22 @@ def refusal_by_owner(instance: Instance, membership: Membership) -> DrydockError
     if operator.get("Managed"):
         # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/amazon-ec2-managed-instances.html
         return InstanceManagedByServiceError(
-            f"{instance_id}: belongs to {operator.get('Principal') or 'an AWS service'}, and AWS lets nobody else "
-            "change it: that service patches or replaces it"
+            say(
+                "machine.of_service",
+                machine=instance_id,
+                service=operator.get("Principal") or say("machine.of_service.unknown"),
+            )
         )
-    group = tags_of(instance).get(GROUP_TAG, "its Auto Scaling group")
+    group = tags_of(instance).get(GROUP_TAG, "")
     if membership.lifecycle.endswith(":Retained"):
         return MemberInReserveError(
-            f"{instance_id}: is {membership.lifecycle} in group {group}, which serves without it: look at why its "
-            "termination was abandoned, then terminate it"
+            say("member.retained", machine=instance_id, state=membership.lifecycle, group=group)
         )
     if membership.lifecycle.startswith("Warmed:"):
         return MemberInReserveError(
-            f"{instance_id}: is {membership.lifecycle} in the warm pool of group {group}, which would take it for "
-            "ready: give the group a newer image, and let it fill the pool anew"
+            say("member.in_warm_pool", machine=instance_id, state=membership.lifecycle, group=group)
         )
     reason = str(instance.get("StateReason", {}).get("Code", ""))
     if reason == HIBERNATED and state_of(instance) in ("stopping", "stopped"):
-        return InstanceHibernatedError(
-            f"{instance_id}: hibernates; a stop after the next start would lose what it holds in memory: start it, let "
-            "it finish its work, and stop it, or leave it running"
-        )
+        return InstanceHibernatedError(say("machine.hibernated", machine=instance_id))
     return None

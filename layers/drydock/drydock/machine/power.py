@@ -8,6 +8,7 @@ from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import InstanceStartFailedError, InstanceTerminatedError, StartTimedOutError, StopTimedOutError
 from drydock.records import intents
 from drydock.records.leases import Hold, Lease
@@ -60,25 +61,26 @@ def look_at_start(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     if state == "running":
         return {"startedAt": to_text(instance["LaunchTime"])}
     if is_gone(instance):
-        raise InstanceTerminatedError(f"{wait.instance_id}: was terminated while it started")
+        raise InstanceTerminatedError(say("start.terminated", machine=wait.instance_id))
     called_at = from_text(wait.facts["calledAt"])
     has_launched = instance["LaunchTime"] >= called_at - timedelta(seconds=2)
     if state == "stopped" and (has_launched or now - called_at > _SETTLES):
-        raise InstanceStartFailedError(f"{wait.instance_id}: {_why_it_fell_back(instance)}")
+        raise _fell_back(instance)
     if now >= wait.deadline:
-        raise StartTimedOutError(f"{wait.instance_id}: is still {state} at the deadline")
+        raise StartTimedOutError(say("power.late", machine=wait.instance_id, state=state))
     return None
 
 
-def _why_it_fell_back(instance: Instance) -> str:
+def _fell_back(instance: Instance) -> InstanceStartFailedError:
     reason = instance.get("StateReason", {})
     said = f"{reason.get('Code', '')}: {reason.get('Message', '')}".strip(": ")
-    advice = (
-        "; if its volumes are encrypted, the role of start_instance needs kms:CreateGrant on their KMS keys"
-        if "InternalError" in said
-        else ""
+    return InstanceStartFailedError(
+        say(
+            "start.fell_back.kms" if "InternalError" in said else "start.fell_back",
+            machine=instance["InstanceId"],
+            reason=said or say("start.no_reason"),
+        )
     )
-    return f"fell back to stopped after the start ({said or 'no reason given'}){advice}"
 
 
 def begin_stop(services: Services, step: Step) -> Work:
@@ -112,5 +114,5 @@ def look_at_stop(services: Services, wait: Wait) -> Mapping[str, Any] | None:
     if state == "stopped" or is_gone(instance) or not wait.facts["isOurs"]:
         return {"power": state}
     if services.now() >= wait.deadline:
-        raise StopTimedOutError(f"{wait.instance_id}: is still {state} at the deadline")
+        raise StopTimedOutError(say("power.late", machine=wait.instance_id, state=state))
     return None

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from drydock.aws.services import Services
 from drydock.aws.ssm import Agent
+from drydock.catalogue.saying import say
 from drydock.errors import AgentNotReadyError, AgentUnreachableError, InstanceStoppedError, InstanceTerminatedError
 from drydock.machine.power import GONE
 from drydock.request.policy import deadline_of
@@ -16,18 +17,15 @@ from drydock.times import from_text
 def what_is_missing(state: str, passes_checks: bool, agent: Agent | None, ping_after: datetime | None) -> str | None:
     """What an instance lacks to be reachable, or None."""
     if state != "running":
-        return f"it is {state}"
+        return say("machine.is_in_state", state=state)
     if not passes_checks:
-        return "its status checks have not passed"
+        return say("agent.status_checks")
     if agent is None:
-        return (
-            "Systems Manager does not know it: check the SSM Agent, the instance profile "
-            "(AmazonSSMManagedInstanceCore) and the route to Systems Manager"
-        )
+        return say("agent.unknown")
     if not agent.online:
-        return f"its SSM Agent is not online (last ping {agent.last_ping:%Y-%m-%d %H:%M:%S} UTC)"
+        return say("agent.offline", ping=agent.last_ping)
     if ping_after is not None and agent.last_ping <= ping_after:
-        return f"its SSM Agent has not called in since {ping_after:%Y-%m-%d %H:%M:%S} UTC"
+        return say("agent.silent", since=ping_after)
     return None
 
 
@@ -36,9 +34,9 @@ def require_reachable(services: Services, step: Step) -> None:
     InstanceStoppedError and InstanceTerminatedError when somebody took it away."""
     state, passes_checks = services.ec2.look_at_status(step.instance_id)
     if state in GONE:
-        raise InstanceTerminatedError(f"{step.instance_id}: was terminated while Drydock waited for it")
+        raise InstanceTerminatedError(say("wait.machine_terminated", machine=step.instance_id))
     if state in ("stopping", "stopped"):
-        raise InstanceStoppedError(f"{step.instance_id}: was stopped by somebody else")
+        raise InstanceStoppedError(say("wait.machine_stopped", machine=step.instance_id))
     ping_after = step.data.get("pingAfter")
     missing = what_is_missing(
         state,
@@ -50,5 +48,5 @@ def require_reachable(services: Services, step: Step) -> None:
         return
     deadline = step.entered + deadline_of(step.policy, "startSeconds")
     if services.now() >= deadline:
-        raise AgentUnreachableError(f"{step.instance_id}: not reachable at the deadline: {missing}")
+        raise AgentUnreachableError(say("machine.not_reachable", machine=step.instance_id, reason=missing))
     raise AgentNotReadyError(f"{step.instance_id}: {missing}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from drydock.aws.ec2 import Instance, platform_of, state_of, tags_of
+from drydock.catalogue.saying import say
 from drydock.errors import (
     DrydockError,
     InstanceDoneError,
@@ -30,32 +31,37 @@ def refusal(
     if state in ("shutting-down", "terminated"):
         return InstanceNotFoundError(f"{instance_id}: is {state}")
     if EXCLUDE_TAG in tags:
-        return InstanceExcludedError(f"{instance_id}: tag {EXCLUDE_TAG} says: {tags[EXCLUDE_TAG] or 'no reason'}")
+        why = tags[EXCLUDE_TAG]
+        return InstanceExcludedError(
+            say("machine.excluded.why", machine=instance_id, tag=EXCLUDE_TAG, why=why)
+            if why
+            else say("machine.excluded", machine=instance_id, tag=EXCLUDE_TAG)
+        )
     not_ours = refusal_by_owner(instance, membership) or refusal_as_node(instance, policy, membership)
     if not_ours is not None:
         return not_ours
     if GROUP_TAG in tags and not member_of_leased_group:
-        return InstanceInGroupError(
-            f"{instance_id}: is a member of Auto Scaling group {tags[GROUP_TAG]}, which would replace it; "
-            "the group's roll has to patch it"
-        )
+        return InstanceInGroupError(say("machine.in_group", machine=instance_id, group=tags[GROUP_TAG]))
     if state in ("pending", "stopping"):
         return InstanceNotReadyError(f"{instance_id}: is {state}")
     if "mac" in str(instance.get("PlatformDetails", "")).lower():
-        return InstanceNotPatchableError(f"{instance_id}: Drydock patches Windows and Linux, not macOS")
+        return InstanceNotPatchableError(say("machine.macos", machine=instance_id))
     if instance.get("RootDeviceType", "ebs") != "ebs":
-        return InstanceNotPatchableError(f"{instance_id}: its root device is an instance store: no image, no stop")
+        return InstanceNotPatchableError(say("machine.instance_store", machine=instance_id))
     if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
-        return InstanceNotPatchableError(f"{instance_id}: only EC2 itself can start a stopped Spot instance")
+        return InstanceNotPatchableError(say("machine.stopped_spot", machine=instance_id))
     patches = policy["operation"] in ("Install", "Scan")
     if patches and policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
         return InstanceNotPatchableError(
-            f"{instance_id}: policy.document is {INSTALL_WINDOWS_UPDATES}, the instance runs {platform_of(instance)}"
+            say(
+                "machine.other_platform",
+                machine=instance_id,
+                document=INSTALL_WINDOWS_UPDATES,
+                platform=platform_of(instance),
+            )
         )
     if policy["operation"] == "Scan" and state == "stopped" and not policy["startForScan"]:
-        return InstanceNotRunningError(
-            f"{instance_id}: is stopped; a Scan starts it only when policy.startForScan is true"
-        )
+        return InstanceNotRunningError(say("machine.not_started_for_scan", machine=instance_id))
     return None
 
 
@@ -73,18 +79,14 @@ def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) 
 
 def refusal_as_protected(instance_id: str) -> InstanceNotPatchableError:
     """Why a stopped machine is not started whose attribute DisableApiStop is set."""
-    return InstanceNotPatchableError(
-        f"{instance_id}: is stopped and stop-protected: once started it could not be stopped again"
-    )
+    return InstanceNotPatchableError(say("machine.stop_protected", machine=instance_id))
 
 
 def refusal_by_guard(instance: Instance, guard_tag: str) -> InstanceNotPatchableError | None:
     """Why this stack may not change an instance, when it needs a tag for that."""
     if not guard_tag or tags_of(instance).get(guard_tag) == "true":
         return None
-    return InstanceNotPatchableError(
-        f"{instance['InstanceId']}: this stack changes only instances with the tag {guard_tag} = true"
-    )
+    return InstanceNotPatchableError(say("machine.without_guard_tag", machine=instance["InstanceId"], tag=guard_tag))
 
 
 def refusal_by_stack(instance: Instance, stack: str) -> InstanceOfOtherStackError | None:
@@ -93,7 +95,7 @@ def refusal_by_stack(instance: Instance, stack: str) -> InstanceOfOtherStackErro
     other = tags.get(STACK_TAG, "")
     if tags.get(STATE_TAG) != IN_PROGRESS or other in ("", stack):
         return None
-    return InstanceOfOtherStackError(f"{instance['InstanceId']}: stack {other} has it in work, as its tags say")
+    return InstanceOfOtherStackError(say("machine.of_other_stack", machine=instance["InstanceId"], stack=other))
 
 
 def done_since(history: History | None, since: datetime) -> InstanceDoneError | None:
@@ -101,4 +103,4 @@ def done_since(history: History | None, since: datetime) -> InstanceDoneError | 
     if history is None or history.done is None or history.done < since:
         return None
     by = history.done_by.rpartition(":")[2]
-    return InstanceDoneError(f"{history.instance_id}: {by} did the same at {history.done:%Y-%m-%d %H:%M} UTC")
+    return InstanceDoneError(say("machine.done", machine=history.instance_id, execution=by, moment=history.done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
@@ -20,9 +21,10 @@ from drydock.errors import (
 )
 from drydock.log import logger
 from drydock.machine.commands import log_key
+from drydock.machine.draining import describe_drained_by
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
-from drydock.machine.reboots import boots_old_kernel, describe_pending, need_of, settle_owed
+from drydock.machine.reboots import Settlement, describe_left, is_due, need_of, settle_reboots
 from drydock.machine.roots import look_at_root, restored_root
 from drydock.records import intents
 from drydock.records.history import history_change, note_failure, undone_change
@@ -73,21 +75,24 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         return _write_refusal(services, step, failure)
     is_compliant = failure is None and bool(step.data.get("isAlreadyCompliant"))
     instance = find_instance(services, step.instance_id)
-    owes_reboot = settle_owed(services, step)
+    reboots = settle_reboots(services, step, lease)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
     restored = find_restored(services, lease, instance)
+    findings = _findings(step, owes_reboot=reboots.owes)
+    drained = describe_drained_by(lease, findings.hooks, power_of(instance))
     problems = [
+        *drained,
         *images.problems,
         *set_final_tags(
             services,
             lease,
             instance,
             succeeded=failure is None and not is_compliant,
-            owes_reboot=owes_reboot,
+            owes_reboot=reboots.owes,
             restored=restored,
         ),
-        *_notes(step, owes_reboot=owes_reboot),
+        *_notes(step, reboots),
     ]
     work = describe_work(
         services.environment.stack,
@@ -96,7 +101,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         power_after=power_of(instance),
         verdict=verdict,
         problems=problems,
-        findings=_findings(step, owes_reboot=owes_reboot),
+        findings=findings,
         restored=restored,
     )
     result = Result(
@@ -108,7 +113,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         failure=failure,
         run_id=lease.journal["runId"],
         notify=lease.journal["notify"],
-        work=work,
+        work=replace(work, to_work_again=str(lease.journal["onExit"]) if drained else ""),
     )
     left_service = bool(lease.journal.get("leave"))
     history = (
@@ -124,13 +129,15 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     return _summarise(result)
 
 
-def _notes(step: Step, *, owes_reboot: bool) -> list[str]:
-    """What people should know besides: of the verdict, of a look that a reboot would not help, and what is owed."""
+def _notes(step: Step, reboots: Settlement) -> list[str]:
+    """What people should know besides: of the verdict, of a reboot that nobody makes, and of what is owed."""
     notes = list((step.data.get("verified") or {}).get("notes") or [])
-    probe = step.data.get("probeAtFirst")
-    if step.data.get("isAlreadyCompliant") and probe and boots_old_kernel(probe):
-        notes.append(describe_pending("would_not_help", probe["rebootReasons"]))
-    return [*notes, *([say("reboot.owed")] if owes_reboot else [])]
+    if step.data.get("isAlreadyCompliant"):
+        counted = step.data["patchesBefore"]["pendingReboot"]
+        notes += describe_left(step.machine, step.data.get("probeAtFirst"), step.policy, counted)
+    if reboots.outlived:
+        notes.append(say("reboot.outlived", reasons=reboots.outlived))
+    return [*notes, *([say("reboot.owed")] if reboots.owes else [])]
 
 
 def announce_later(services: Services, result: Result) -> None:
@@ -155,13 +162,13 @@ def _release_without_lease(services: Services, step: Step, failure: Failure) -> 
     if result is None:
         lease = find_lease(services.table, step.subject)
         if lease is not None and lease.holder == step.holder and lease.phase != ADMITTING:
-            raise LeaseLostError(f"{step.subject.key}: is being given back already")
+            raise LeaseLostError(say("release.giving_back", subject=step.subject.key))
         refusal = _write_refusal(services, step, failure)
         if step.data.get("failure") is None:
             raise LeaseLostError(f"{step.subject.key}: {failure['cause']}")
         return refusal
     if step.data.get("failure") is None and not result.went_well:
-        raise LeaseLostError(f"{step.subject.key}: was given back before it was released")
+        raise LeaseLostError(say("release.given_back", subject=step.subject.key))
     return _summarise(result)
 
 
@@ -246,7 +253,7 @@ def set_final_tags(
         if removed:
             services.ec2.remove_tags(lease.instance_id, removed)
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        return [f"the tags {', '.join(wanted)} could not be written: {error}"]
+        return [say("tags.not_written", tags=list(wanted), reason=str(error))]
     return []
 
 
@@ -361,7 +368,8 @@ def step_times(lease: Lease, ended: Sequence[EndedCommand], images: Mapping[str,
 def _verdict(step: Step) -> str:
     """That of the evidence; without one, by whether it was begun to install."""
     if step.data.get("isAlreadyCompliant") and not step.data.get("failure"):
-        return "pending_reboot" if boots_old_kernel(step.data.get("probeAtFirst")) else "compliant"
+        counted = step.data["patchesBefore"]["pendingReboot"]
+        return "pending_reboot" if is_due(step.data.get("probeAtFirst"), step.policy, counted) else "compliant"
     verified = step.data.get("verified") or {}
     return str(verified.get("verdict") or ("unknown" if step.data.get("isPatching") else "not_patched"))
 
@@ -383,7 +391,7 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         },
         patches_before=before,
         patches_after=after,
-        installed=_installed(before, after) if step.policy["operation"] == "Install" else [],
+        installed=verified.get("installed") or [],
         agent_before=_agent_version(data.get("probeBefore") or data.get("probeAtFirst")),
         agent_after=_agent_version(data.get("probeAfter")),
         agents=verified.get("agents") or [],
@@ -391,13 +399,6 @@ def _findings(step: Step, *, owes_reboot: bool) -> Findings:
         commands=_ended_commands(step),
         policy=step.policy,
     )
-
-
-def _installed(before: PatchCounts | None, after: PatchCounts | None) -> list[str]:
-    """The patches that were missing before, and neither are missing nor failed now."""
-    if before is None or after is None:
-        return []
-    return sorted(set(before["missingPatches"]) - set(after["missingPatches"]) - set(after["failedPatches"]))
 
 
 def _agent_version(probe: Mapping[str, Any] | None) -> str:
@@ -413,6 +414,7 @@ def _ended_commands(step: Step) -> list[EndedCommand]:
         data.get("probeAtFirst"),
         data.get("probeBefore"),
         data.get("owedReboot"),
+        data.get("probeBeforeInstall"),
         data.get("probeAfterInstall"),
         data.get("probeBeforeImage"),
         data.get("probeAfter"),

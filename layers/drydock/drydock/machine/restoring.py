@@ -17,7 +17,7 @@ from drydock.errors import (
     RestoreUnprovedError,
 )
 from drydock.machine.admission import admit
-from drydock.records.results import Result, all_results
+from drydock.records.results import Result, results_of
 from drydock.request.restoring import RestoreRequest, read_restore_request
 from drydock.request.step import RootSource, Step
 from drydock.tags import KEEP_STATE_TAG
@@ -38,7 +38,7 @@ def _find_source(services: Services, request: RestoreRequest, instance: Instance
     reason = refusal_to_restore(instance)
     if reason is not None:
         raise reason
-    results = all_results(services.table, request.subject)
+    results = results_of(services.table, request.subject)
     if request.volume_id:
         return {"source": _source_of_volume(services, request, instance, results)}
     image_id = request.image_id or default_image(request.instance_id, results)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from drydock.aws.ec2 import Instance, root_of, tags_of
+from drydock.aws.ec2 import Instance, root_of, state_of, tags_of
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
 from drydock.errors import (
@@ -86,8 +86,8 @@ class RootLook:
 def look_at_root(services: Services, lease: Lease, instance: Instance | None) -> RootLook:
     """What came of the replacement of a lease; `untouched` where it has announced none.
 
-    A machine that was left without a root volume counts as `kept` once somebody has given it one and its status checks
-    pass.
+    A machine that was left without a root volume counts as `kept` once somebody has given it one, and its status checks
+    pass if it runs.
     """
     intent = lease.intents.get(intents.REPLACE_ROOT)
     if intent is None or REFUSED in intent.facts:
@@ -95,7 +95,8 @@ def look_at_root(services: Services, lease: Lease, instance: Instance | None) ->
     state = judge_task(intent, _find_task(services, lease.instance_id, intent), instance, services.now())
     if instance is None or state != "detached":
         return RootLook("kept" if instance is None else state, say("root.at_work") if state == "at_work" else "")
-    if root_of(instance) and services.ec2.look_at_status(lease.instance_id)[1]:
+    is_at_rest = state_of(instance) not in ("pending", "running")
+    if root_of(instance) and (is_at_rest or services.ec2.look_at_status(lease.instance_id)[1]):
         return RootLook("kept")
     return RootLook(state, _describe_detached(services, intent))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from drydock.aws.ec2 import state_of
 from drydock.aws.services import Services
 from drydock.aws.ssm import Agent, Invocation
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
     CommandNotDeliveredError,
@@ -63,7 +64,7 @@ class CommandAtWork:
     """It has not begun: it can be cancelled."""
 
     def __str__(self) -> str:
-        return f"{self.intent} (command {self.command_id})"
+        return say("settling.command", step=self.intent, id=self.command_id)
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,16 @@ class Settlement:
         )
 
     def __str__(self) -> str:
-        parts = [f"at work: {', '.join(str(work) for work in self.at_work)}"] if self.at_work else []
+        parts = [say("settling.at_work", commands=[str(work) for work in self.at_work])] if self.at_work else []
         if self.unproved:
-            names = ", ".join(f"{ending.intent} (command {ending.command_id})" for ending in self.unproved)
-            parts.append(f"{names} was cut short and may go on: {self.said or 'the machine was not asked yet'}")
-            parts += [] if self.is_agent_online else ["the agent is not online"]
+            cut = [say("settling.command", step=ending.intent, id=ending.command_id) for ending in self.unproved]
+            parts.append(say("settling.cut_short", commands=cut, said=self.said or say("proof.not_sent_yet")))
+            parts += [] if self.is_agent_online else [say("settling.agent_offline")]
         if self.silent_since:
-            parts.append(f"the agent is silent since {self.silent_since}")
+            parts.append(say("settling.agent_silent", since=self.silent_since.astimezone(UTC)))
         if self.changing:
-            parts.append(f"the machine is {self.changing}")
-        return "; ".join(parts) or "nothing"
+            parts.append(say("settling.changing", state=self.changing))
+        return "; ".join(parts)
 
 
 def judge(endings: Sequence[Ending], answer: Answer | None, agent: Agent | None, power: str) -> Settlement:
@@ -203,7 +204,7 @@ def _look_at_one(services: Services, lease: Lease, intent: Intent) -> tuple[Endi
         try:
             sent = find_sent_command(services, lease.instance_id, intent)
         except CommandNotReadyError:
-            return Ending(intent.name, "not seen yet", intent.at, "at_work"), None
+            return Ending(intent.name, say("settling.not_seen"), intent.at, "at_work"), None
         if sent is None:
             return None, None
         command_id, expires_text = sent[0], to_text(sent[1])
@@ -232,11 +233,11 @@ def judge_end(
 def _answer_of(proof: Intent, invocation: Invocation | None) -> Answer:
     """A probe that failed, or has not answered, has proved nothing."""
     if REFUSED in proof.facts:
-        return Answer(proof.at, True, f"the probe could not be sent: {proof.facts[REFUSED]}")
+        return Answer(proof.at, True, say("proof.not_sent", reason=proof.facts[REFUSED]))
     if invocation is None or not invocation.is_over:
-        return Answer(proof.at, True, "the probe has not answered")
+        return Answer(proof.at, True, say("proof.not_answered"))
     try:
-        probed = read_probe("the probe", invocation)
+        probed = read_probe(say("proof.command"), invocation)
     except ProbeFailedError as error:
         return Answer(proof.at, True, str(error))
     return Answer(proof.at, probed["installing"], probed["installer"])
@@ -306,7 +307,5 @@ def look_at_settled_commands(services: Services, wait: Wait) -> Mapping[str, Any
     if settlement.is_settled:
         return {}
     if services.now() >= wait.deadline:
-        raise CommandsNotSettledError(
-            f"{wait.instance_id}: not settled at the deadline: {settlement}; the machine is left as it is"
-        )
+        raise CommandsNotSettledError(say("settling.deadline", machine=wait.instance_id, hindrance=str(settlement)))
     return None

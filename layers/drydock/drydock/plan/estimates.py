@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, NamedTuple, TypedDict
 
+from drydock.catalogue.saying import say
 from drydock.records.history import History
 from drydock.request.policy import (
     INSTALL_WINDOWS_UPDATES,
@@ -25,20 +26,13 @@ from drydock.request.policy import (
 Basis = Literal["own history", "last failure", "patch group", "guess"]
 """What an estimate comes from, the surest first."""
 
-ASSUMED = "assumed"
-_PAUSE_SOURCE = "two runs of AWS-RunPatchBaseline within two minutes collide"
-_DRAIN_SOURCE = (
-    "the default of a target group, "
-    "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html"
-)
-
 
 class Figure(NamedTuple):
     """How long one step takes, in seconds, and where that is from: `assumed` where nobody says it."""
 
     linux: int
     windows: int
-    source: str = ASSUMED
+    source: Literal["assumed", "pings", "pause", "drain"] = "assumed"
 
 
 IMAGE = Figure(300, 600)
@@ -56,12 +50,14 @@ INSTALL = Figure(600, 2100)
 WINDOWS_UPDATE = Figure(600, 2700)
 """Windows Update downloads while it installs."""
 AGENT_UPDATE = Figure(120, 180)
-AGENT_SILENCE = Figure(300, 300, "an agent pings every five minutes")
+AGENT_SILENCE = Figure(300, 300, "pings")
 REBOOT = Figure(150, 480)
-PAUSE = Figure(120, 120, _PAUSE_SOURCE)
+PAUSE = Figure(120, 120, "pause")
 SCAN = Figure(60, 180)
 STOP = Figure(60, 180)
-DRAIN = Figure(300, 300, _DRAIN_SOURCE)
+DRAIN = Figure(300, 300, "drain")
+"""The default of a target group:
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html"""
 STANDBY = Figure(30, 30)
 IN_SERVICE = Figure(120, 180)
 """Out of standby, and healthy again in the group and its target groups."""
@@ -71,8 +67,11 @@ SURGE = Figure(300, 600)
 REMOVE_SURGE = Figure(60, 60)
 RESTORE = Figure(30, 30)
 
-_LEAVING = (("connections drain", DRAIN), ("into standby", STANDBY))
-"""What a member does before it is worked on, and nothing else does."""
+
+def _leaving() -> list[tuple[str, Figure]]:
+    """What a member does before it is worked on, and nothing else does."""
+    return [(say("guess.step.drain"), DRAIN), (say("guess.step.standby"), STANDBY)]
+
 
 FEWEST_TO_SHORTEN = 3
 """So many machines of a run have to be quicker than expected before others are expected to be. One that was slower
@@ -142,7 +141,7 @@ def _step(what: str, figure: Figure, platform: str) -> PlannedStep:
     return {
         "what": what,
         "seconds": figure.windows if platform == "Windows" else figure.linux,
-        "source": figure.source,
+        "source": say(f"guess.source.{figure.source}"),
     }
 
 
@@ -163,104 +162,132 @@ def _steps(policy: Policy, runs: bool, leaves: bool) -> Iterator[tuple[str, Figu
         passes_meanwhile = backup["before"]["take"] and backup["before"]["wait"] == "available"
         yield from _steps_of_look(policy, pauses=leaves or not passes_meanwhile)
     if leaves:
-        yield from _LEAVING
+        yield from _leaving()
     drains = installs and bool(policy["hooks"]["beforeAnything"])
     if runs and drains:
-        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
+        yield say("guess.step.hook", document=policy["hooks"]["beforeAnything"]), HOOK
     if installs and backup["before"]["take"]:
         if backup["before"]["wait"] == "begun":
-            yield "snapshots of the image before", SNAPSHOTS
+            yield say("guess.step.snapshots_of_the_image_before"), SNAPSHOTS
         else:
-            yield "image before", IMAGE
+            yield say("guess.step.image_before"), IMAGE
         if runs and backup["before"]["reboot"]:
-            yield "reboot for the image before", IMAGE_REBOOT
+            yield say("guess.step.reboot_for_the_image_before"), IMAGE_REBOOT
     if not runs:
-        yield "start", START
-        yield "agent ready", AGENT
-    yield "probe before", COMMAND
+        yield say("guess.step.start"), START
+        yield say("guess.step.agent_ready"), AGENT
+    yield say("guess.step.probe_before"), COMMAND
     if not runs and drains:
-        yield f"hook {policy['hooks']['beforeAnything']}", HOOK
+        yield say("guess.step.hook", document=policy["hooks"]["beforeAnything"]), HOOK
     if installs:
         yield from _steps_of_installation(policy, runs=runs, has_looked=looks)
     elif policy["operation"] == "Scan":
-        yield "scan", SCAN
+        yield say("guess.step.scan"), SCAN
     else:
         yield from _steps_of_agents(policy)
     if not runs:
-        yield "stop", STOP
+        yield say("guess.step.stop"), STOP
 
 
 def _steps_of_look(policy: Policy, *, pauses: bool) -> Iterator[tuple[str, Figure]]:
     """Of a machine on which something is missing: for one on which nothing is, the look is all."""
-    yield "probe at first", COMMAND
-    yield "scan at first", SCAN
+    yield say("guess.step.probe_at_first"), COMMAND
+    yield say("guess.step.scan_at_first"), SCAN
     if pauses and policy["document"] == RUN_PATCH_BASELINE:
-        yield "pause after the look", PAUSE
+        yield say("guess.step.pause_after_the_look"), PAUSE
 
 
 def _steps_of_installation(policy: Policy, *, runs: bool, has_looked: bool) -> Iterator[tuple[str, Figure]]:
     hooks: HookPolicy = policy["hooks"]
     pauses = policy["document"] == RUN_PATCH_BASELINE
     if (hooks["preInstall"] or hooks["postInstall"]) and not has_looked:
-        yield "scan before", SCAN
+        yield say("guess.step.scan_before"), SCAN
         if pauses:
-            yield "pause before the installation", PAUSE
+            yield say("guess.step.pause_before_the_installation"), PAUSE
     if hooks["preInstall"]:
-        yield f"hook {hooks['preInstall']}", HOOK
-    yield "installation", WINDOWS_UPDATE if policy["document"] == INSTALL_WINDOWS_UPDATES else INSTALL
+        yield say("guess.step.hook", document=hooks["preInstall"]), HOOK
+    yield say("guess.step.installation"), WINDOWS_UPDATE if policy["document"] == INSTALL_WINDOWS_UPDATES else INSTALL
     if hooks["postInstall"]:
-        yield f"hook {hooks['postInstall']}", HOOK
+        yield say("guess.step.hook", document=hooks["postInstall"]), HOOK
         if pauses and policy["reboot"] == "RebootIfNeeded":
-            yield "pause before the reboot", PAUSE
+            yield say("guess.step.pause_before_the_reboot"), PAUSE
     if policy["reboot"] == "WhenNeeded":
-        yield "probe after the installation", COMMAND
+        yield say("guess.step.probe_after_the_installation"), COMMAND
     if policy["reboot"] in ("RebootIfNeeded", "WhenNeeded"):
-        yield "reboot", REBOOT
+        yield say("guess.step.reboot"), REBOOT
     if runs and policy["backup"]["after"]["take"] and policy["backup"]["after"]["reboot"]:
-        yield "probe before the image after", COMMAND
-        yield "snapshots of the image after", SNAPSHOTS
-        yield "reboot for the image after", IMAGE_REBOOT
+        yield say("guess.step.probe_before_the_image_after"), COMMAND
+        yield say("guess.step.snapshots_of_the_image_after"), SNAPSHOTS
+        yield say("guess.step.reboot_for_the_image_after"), IMAGE_REBOOT
     if hooks["onExit"]:
-        yield f"hook {hooks['onExit']}", HOOK
-    yield "probe after", COMMAND
+        yield say("guess.step.hook", document=hooks["onExit"]), HOOK
+    yield say("guess.step.probe_after"), COMMAND
     if pauses:
-        yield "pause before the proving scan", PAUSE
-    yield "proving scan", SCAN
+        yield say("guess.step.pause_before_the_proving_scan"), PAUSE
+    yield say("guess.step.proving_scan"), SCAN
     if policy["healthProbe"]:
-        yield "health probe", COMMAND
+        yield say("guess.step.health_probe"), COMMAND
 
 
 def _steps_of_agents(policy: Policy) -> Iterator[tuple[str, Figure]]:
     for agent in policy["agents"]:
-        yield f"update of {agent}", AGENT_UPDATE
+        yield say("guess.step.update", agent=agent), AGENT_UPDATE
         if agent == SSM_AGENT:
-            yield "agent calls in", AGENT_SILENCE
-    yield "probe after", COMMAND
+            yield say("guess.step.agent_calls_in"), AGENT_SILENCE
+    yield say("guess.step.probe_after"), COMMAND
+
+
+_OF_INTENTS: Mapping[str, Figure] = {
+    "image": IMAGE,
+    "start": START,
+    "probe": COMMAND,
+    "scan": SCAN,
+    "installFinish": REBOOT,
+    "install": INSTALL,
+    "update": AGENT_UPDATE,
+    "healthProbe": COMMAND,
+    "stop": STOP,
+    "standby": STANDBY,
+    "exit": IN_SERVICE,
+    "surge": SURGE,
+    "removeSurge": REMOVE_SURGE,
+}
+"""How long the work of an intent takes (`records.intents`), by how its name begins; the longest one counts."""
+
+
+def expected_of_step(intent: str, platform: str) -> int:
+    """How many seconds the work of an intent is expected to take; 0 where nobody says."""
+    if intent.endswith("Hook"):
+        return _step(intent, HOOK, platform)["seconds"]
+    known = [name for name in _OF_INTENTS if intent.startswith(name)]
+    return _step(intent, _OF_INTENTS[max(known, key=len)], platform)["seconds"] if known else 0
 
 
 def steps_before_roll(policy: Policy, platform: str) -> list[PlannedStep]:
     """What a roll does once before its first batch. A Scan takes nobody out of service, so it needs no room."""
     if policy["operation"] == "Scan":
         return []
-    steps = [_step("making room", MAKE_ROOM, platform)]
+    steps = [_step(say("guess.step.making_room"), MAKE_ROOM, platform)]
     if policy["operation"] == "Install" and policy["refreshLaunchTemplate"]["enabled"]:
-        steps.append(_step("reboot of one member for the launch template's image", IMAGE_REBOOT, platform))
-    return [*steps, _step("surge instances", SURGE, platform)] if policy["capacity"] == "surge" else steps
+        steps.append(_step(say("guess.step.reboot_of_one_member_for_the_template_image"), IMAGE_REBOOT, platform))
+    return (
+        [*steps, _step(say("guess.step.surge_instances"), SURGE, platform)] if policy["capacity"] == "surge" else steps
+    )
 
 
 def steps_around_member(policy: Policy, platform: str) -> list[PlannedStep]:
     """What is done for each batch of members besides the work on them."""
     if policy["operation"] == "Scan":
         return []
-    return [_step("back in service and healthy", IN_SERVICE, platform)]
+    return [_step(say("guess.step.back_in_service_and_healthy"), IN_SERVICE, platform)]
 
 
 def steps_after_roll(policy: Policy, platform: str) -> list[PlannedStep]:
     """What a roll does once after its last batch."""
     if policy["operation"] == "Scan":
         return []
-    restore = _step("restoring the group", RESTORE, platform)
-    surge = _step("removing surge instances", REMOVE_SURGE, platform)
+    restore = _step(say("guess.step.restoring_the_group"), RESTORE, platform)
+    surge = _step(say("guess.step.removing_surge_instances"), REMOVE_SURGE, platform)
     return [surge, restore] if policy["capacity"] == "surge" else [restore]
 
 
@@ -274,7 +301,7 @@ def break_down(of: str, steps: Sequence[PlannedStep]) -> Breakdown:
     return {"of": of, "seconds": total_of(steps), "steps": list(steps)}
 
 
-def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str]]:
+def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, int]]:
     """What of the policy makes a machine take longer that it could do without, and the minutes that this saves."""
     if policy["operation"] != "Install":
         return []
@@ -293,7 +320,7 @@ def savings_of(policy: Policy, platform: str, power: str) -> list[tuple[str, str
         total_of(steps_of_machine(one, platform, power, is_member=False)) for one in (policy, *changes.values())
     )
     saved = {change: whole - other for change, other in zip(changes, others, strict=True)}
-    return [(change, f"about {whole_minutes(seconds)} min") for change, seconds in saved.items() if seconds > 0]
+    return [(change, whole_minutes(seconds)) for change, seconds in saved.items() if seconds > 0]
 
 
 def estimate_roll(policy: Policy, platform: str, seconds: Collection[int]) -> RollEstimate:
@@ -334,7 +361,7 @@ class Estimates:
         found = self._by_success(instance_id, platform, patch_group, power, is_member)
         own = self._history.get(instance_id)
         if own and own.owed and power != "stopped" and self._policy["reboot"] != "NoReboot":
-            owed = _step("owed reboot", REBOOT, platform)
+            owed = _step(say("guess.step.owed_reboot"), REBOOT, platform)
             found = replace(found, seconds=found.seconds + owed["seconds"])
         at_least = min(own.failed_after, self._room) if own else 0
         return found if at_least <= found.seconds else Estimate(at_least, "last failure", 1)
@@ -354,7 +381,7 @@ class Estimates:
         """What is known of machines that stand alone has no draining and no standby in it."""
         if has_left or not is_member or self._policy["operation"] == "Scan":
             return known
-        leaving = total_of([_step(what, figure, platform) for what, figure in _LEAVING])
+        leaving = total_of([_step(what, figure, platform) for what, figure in _leaving()])
         return replace(known, seconds=known.seconds + leaving)
 
 
@@ -371,18 +398,20 @@ def whole_minutes(seconds: float) -> int:
 
 def basis_text(basis: str, samples: int) -> str:
     """What an estimate comes from, for people: `a guess`, `from 4 runs of it`."""
-    runs = f"{samples:,} run{'' if samples == 1 else 's'}"
-    return {
-        "own history": f"from {runs} of it",
-        "patch group": f"from {runs} of machines like it",
-        "last failure": "it failed after so long last time",
-    }.get(basis, "a guess")
+    match basis:
+        case "own history":
+            return say("basis.own", count=samples)
+        case "patch group":
+            return say("basis.alike", count=samples)
+        case "last failure":
+            return say("basis.failed")
+    return say("basis.guess")
 
 
 def breakdown_text(breakdown: Breakdown) -> str:
     """`Linux, running: 30 min = image before 5 + installation 10 + …`"""
     steps = " + ".join(f"{step['what']} {step['seconds'] / 60:.3g}" for step in breakdown["steps"])
-    return f"{breakdown['of']}: {whole_minutes(breakdown['seconds'])} min = {steps}"
+    return say("guess.steps", of=breakdown["of"], minutes=whole_minutes(breakdown["seconds"]), steps=steps)
 
 
 # What the run itself shows

@@ -73,7 +73,7 @@ def frame_of(window: WindowFacts | None, policy: Policy, started: datetime) -> F
     deadline = started + timedelta(minutes=minutes) if minutes else None
     if window is None:
         if deadline is None:
-            raise InvalidPolicyError("policy.deadlineMinutes: is required without a window")
+            raise InvalidPolicyError(say("policy.deadline.required"))
         return Frame(deadline, deadline, None)
     end = min(window.end, deadline or window.end)
     return Frame(end, min(window.last_admission, end), window)
@@ -133,7 +133,7 @@ class Facts:
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     """What those that are members of Auto Scaling groups are to them, by instance id."""
     near_misses: Sequence[str] = ()
-    """Warnings about machines that are nearly meant."""
+    """Machines that are nearly meant, a sentence each."""
     missing_patches: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
     """How many patches each machine misses, and when that was found, by instance id, where it is known."""
     documents: Mapping[str, PinnedDocument] = field(default_factory=dict)
@@ -153,9 +153,7 @@ def make_plan(facts: Facts) -> Plan:
     policy, frame, request = facts.policy, facts.frame, facts.request
     candidates, without = sort_out(facts)
     if len(candidates) > _MOST_MACHINES:
-        raise InvalidInputError(
-            f"input: the targets are {len(candidates):,} machines; a run takes {_MOST_MACHINES:,} at most"
-        )
+        raise InvalidInputError(say("plan.too_many", count=len(candidates), most=_MOST_MACHINES))
     ordered, order_warnings = in_order(gather_groups(candidates, policy))
     snapshot = _choose_snapshot(facts)
     is_proved = facts.resumed is not None and snapshot.goes_on and facts.resumed.is_canary_proved
@@ -195,7 +193,7 @@ def make_plan(facts: Facts) -> Plan:
         ),
         "warnings": [
             *(frame.window.warnings if frame.window else ()),
-            *facts.near_misses,
+            *([say("targets.near_misses", machines=facts.near_misses)] if facts.near_misses else ()),
             *_warn_of_ended_systems(facts),
             *_warn_of_reboots(facts, candidates),
             *snapshot.warnings,
@@ -265,7 +263,7 @@ def _warn_of_ended_systems(facts: Facts) -> list[str]:
     ended = Counter(
         said for agent in facts.agents.values() if (said := describe_end(agent.system, agent.system_version, facts.now))
     )
-    return [f"{said}: {count:,} of the machines" for said, count in sorted(ended.items())]
+    return [say("system.ended.count", ended=said, count=count) for said, count in sorted(ended.items())]
 
 
 def _warn_of_reboots(facts: Facts, candidates: Sequence[Candidate]) -> list[str]:
@@ -313,11 +311,8 @@ def _choose_snapshot(facts: Facts) -> _Snapshot:
         return _Snapshot(own, False, [])
     if earlier.snapshot_lives(facts.now):
         return _Snapshot(earlier.plan["snapshotId"], True, [])
-    warning = (
-        f"the patch snapshot of run {earlier.run.run_id} is older than three days: this run begins anew, "
-        "with patches as they are approved now" + (", and with a new canary" if facts.resumed else "")
-    )
-    return _Snapshot(own, False, [warning])
+    over = say("plan.snapshot_over.resumed" if facts.resumed else "plan.snapshot_over", run=earlier.run.run_id)
+    return _Snapshot(own, False, [over])
 
 
 def own_snapshot(run: Run) -> str:
@@ -341,7 +336,7 @@ def describe_window(window: WindowFacts | None) -> PlannedWindow | None:
 def require_not_expired(run: Run, now: datetime) -> None:
     """Raises PlanExpiredError when the plan of a run that only made it is too old."""
     if now >= run.expires:
-        raise PlanExpiredError(f"{run.run_id}: its plan could be carried out until {to_text(run.expires)}: plan anew")
+        raise PlanExpiredError(say("plan.expired", run=run.run_id, until=run.expires))
 
 
 def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, now: datetime) -> Plan:
@@ -354,10 +349,7 @@ def take_over(earlier: Earlier, request: RunRequest, account: Policy, run: Run, 
     frame = frame_of(None, policy, run.started)
     require_not_expired(earlier.run, now)
     if not earlier.is_snapshot_unused and not earlier.snapshot_lives(frame.end):
-        raise PlanExpiredError(
-            f"{earlier.run.run_id}: the patch snapshot of its plan would be older than three days before the last "
-            "machine is done: plan anew"
-        )
+        raise PlanExpiredError(say("plan.snapshot_too_old", run=earlier.run.run_id))
     moved = at_another_time({**plan, "policy": tighten(policy, account)}, now, frame.end, frame.last_admission)
     advice = advise(moved, now, frame.end, frame.last_admission)
     return {**moved, "runId": run.run_id, "createdAt": to_text(now), "advice": advice}

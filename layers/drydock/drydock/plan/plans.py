@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, get_args
 from drydock.aws.calls import in_chunks
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.ssm import Agent
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import (
     DrydockError,
@@ -48,7 +49,6 @@ from drydock.request.checking import brief
 from drydock.request.policy import Policy
 from drydock.subject import Group, Subject, read_subject, subject_of_item
 from drydock.tags import GROUP_TAG
-from drydock.texts import first_of
 from drydock.times import to_text
 
 ORDER_TAG = "DrydockOrder"
@@ -296,7 +296,7 @@ def _why_left_out(
 ) -> DrydockError | None:
     instance_id = instance["InstanceId"]
     if held_by:
-        return InstanceBusyError(f"{instance_id}: {held_by} works on it")
+        return InstanceBusyError(say("machine.worked_on", machine=instance_id, execution=held_by))
     why = _refusal_once_settled(instance, policy, membership)
     if why is not None:
         return why
@@ -304,10 +304,7 @@ def _why_left_out(
     if why is not None:
         return why
     if state_of(instance) == "running" and (agent is None or not agent.online):
-        return InstanceUnmanagedError(
-            f"{instance_id}: is running, and Systems Manager does not reach it: check the SSM Agent, the instance "
-            "profile (AmazonSSMManagedInstanceCore) and the route to Systems Manager"
-        )
+        return InstanceUnmanagedError(say("plan.unmanaged", machine=instance_id))
     return None
 
 
@@ -317,10 +314,7 @@ def _refusal_once_settled(instance: Instance, policy: Policy, membership: Member
     why = refusal({**instance, "State": {"Name": settled}}, policy, True, membership)
     group = tags_of(instance).get(GROUP_TAG)
     if why is None and group is not None and settled == "stopped":
-        return InstanceInGroupError(
-            f"{instance['InstanceId']}: is a stopped member of Auto Scaling group {group}; the group's roll patches "
-            "those in service"
-        )
+        return InstanceInGroupError(say("plan.stopped_member", machine=instance["InstanceId"], group=group))
     return why
 
 
@@ -411,9 +405,7 @@ def in_order(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[str
     ]
     if not unclear:
         return ordered, []
-    return ordered, [
-        f"tag {ORDER_TAG} is not a whole number from 0 to {_LAST - 1}, so these come last: {first_of(unclear)}"
-    ]
+    return ordered, [say("plan.order_unclear", tag=ORDER_TAG, last=_LAST - 1, machines=unclear)]
 
 
 def _rank(machine: Candidate) -> tuple[bool, int, int, str, str]:
@@ -448,8 +440,14 @@ def make_waves(
     waves += [DraftWave(machines, is_canary=False) for machines in _split(rest, size)]
     if len(waves) > MOST_WAVES:
         raise InvalidPolicyError(
-            f"policy.waveSize: {brief(policy['waveSize'])} makes {len(waves):,} waves of {len(ordered):,} machines, "
-            f"more than the {MOST_WAVES} that are possible: raise waveSize, or use fewer values of the tag {ORDER_TAG}"
+            say(
+                "plan.too_many_waves",
+                size=brief(policy["waveSize"]),
+                waves=len(waves),
+                machines=len(ordered),
+                most=MOST_WAVES,
+                tag=ORDER_TAG,
+            )
         )
     return waves, warnings
 
@@ -461,7 +459,7 @@ def _canary_of(ordered: Sequence[Candidate], policy: Policy) -> tuple[set[Subjec
     count = slots_of(text, len(ordered), 1) if is_asked else 0
     tagged = {machine.subject for machine in ordered if tag and _has_tag(machine, tag)}
     others = [machine.subject for machine in ordered if machine.subject not in tagged]
-    warnings = [f"policy.canary.tag: no planned machine has the tag {tag}"] if tag and ordered and not tagged else []
+    warnings = [say("plan.no_canary_tag", tag=tag)] if tag and ordered and not tagged else []
     return {*tagged, *others[: max(0, count - len(tagged))]}, warnings
 
 
@@ -626,18 +624,18 @@ def guesses_of(candidates: Iterable[Candidate], policy: Policy) -> list[Breakdow
     kinds = sorted({(one.platform, settled_power(one.power), bool(one.group_name)) for one in guessed})
     found = [
         break_down(
-            f"{platform}, {'in a group' if is_member else power}",
+            say("guess.member", platform=platform) if is_member else say(f"guess.power.{power}", platform=platform),
             steps_of_machine(policy, platform, power, is_member=is_member),
         )
         for platform, power, is_member in kinds
     ]
     for platform in sorted({member.platform for one in candidates if one.members for member in one.members}):
         rolls = {
-            "before a roll": steps_before_roll(policy, platform),
-            "around each batch of a roll": steps_around_member(policy, platform),
-            "after a roll": steps_after_roll(policy, platform),
+            say("guess.before_roll", platform=platform): steps_before_roll(policy, platform),
+            say("guess.batch", platform=platform): steps_around_member(policy, platform),
+            say("guess.after_roll", platform=platform): steps_after_roll(policy, platform),
         }
-        found += [break_down(f"{platform}, {of}", steps) for of, steps in rolls.items() if steps]
+        found += [break_down(of, steps) for of, steps in rolls.items() if steps]
     return found
 
 
@@ -713,7 +711,9 @@ def find_too_long(machines: Iterable[PlannedMachine], policy: Policy, room: time
             continue
         is_group = machine.get("kind") == "group"
         kind = (least, machine["basis"], machine["samples"], machine["platform"], machine["power"], is_group)
-        name = f"group {machine['groupName']}" if is_group else machine["name"] or machine["instanceId"]
+        name = (
+            say("plan.of_group", group=machine["groupName"]) if is_group else machine["name"] or machine["instanceId"]
+        )
         alike.setdefault(kind, []).append(name)
     return [
         _too_long(names, Estimate(least, basis, samples), platform, power, is_group, policy, room)
@@ -731,14 +731,20 @@ def _too_long(
     room: timedelta,
 ) -> str:
     minutes, has = whole_minutes(estimate.seconds), whole_minutes(room.total_seconds())
-    what = "one batch of it takes" if is_group else "takes"
     more = max(5, -(-(estimate.seconds - int(room.total_seconds())) // 300) * 5)
-    savings = [f"{change} saves {saved}" for change, saved in savings_of(policy, platform, settled_power(power))]
-    return (
-        f"{first_of(names)}: {what} {minutes} minutes ({basis_text(estimate.basis, estimate.samples)}), and there are "
-        f"{has} in all, so no run of this length ever begins it. Give the window {more} minutes more"
-        + (f", or shorten the work ({'; '.join(savings)})" if savings else "")
+    said = say(
+        "plan.too_long.batch" if is_group else "plan.too_long",
+        names=names,
+        minutes=minutes,
+        basis=basis_text(estimate.basis, estimate.samples),
+        room=has,
+        more=more,
     )
+    savings = [
+        say("plan.saves", change=change, minutes=saved)
+        for change, saved in savings_of(policy, platform, settled_power(power))
+    ]
+    return say("plan.too_long.savings", advice=said, savings="; ".join(savings)) if savings else said
 
 
 def wave_key(run_id: str, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
 from drydock.plan.targets import Target, check_targets
-from drydock.request.checking import GUID, RUN_ID, Check, brief, flag, join_mistakes, one_of, section, text
+from drydock.request.checking import GUID, PRINCIPAL, RUN_ID, Check, brief, flag, join_mistakes, one_of, section, text
 from drydock.request.policy import OPERATIONS, Policy, effective_policy, require_no_mistakes
 
 Source = Literal["targets", "window", "plan", "resume"]
@@ -20,14 +20,14 @@ _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 def _operations(path: str, value: Any) -> list[str]:
     if not isinstance(value, list) or len(value) != 1:
-        return [f"{path}: {brief(value)} is not a list of one operation: {', '.join(OPERATIONS)}"]
+        return [say("request.operations", path=path, value=brief(value), allowed=OPERATIONS)]
     return one_of(*OPERATIONS)(f"{path}[0]", value[0])
 
 
 _check_window: Check = section(
     {
-        "windowId": text(r"mw-[0-9a-f]{17}", "the id of a maintenance window, {{WINDOW_ID}} in its task"),
-        "executionId": text(_UUID, "the id of a window's execution, {{WINDOW_EXECUTION_ID}} in its task"),
+        "windowId": text(r"mw-[0-9a-f]{17}", say("expected.window_id")),
+        "executionId": text(_UUID, say("expected.window_execution")),
     }
 )
 
@@ -42,7 +42,7 @@ _check_input = section(
         "planOnly": flag,
         "snapshotId": GUID,
         "follows": RUN_ID,
-        "startedBy": text(r"arn:[^:]+:(iam|sts)::[0-9]{12}:.{1,400}", "the ARN of a principal"),
+        "startedBy": PRINCIPAL,
     }
 )
 
@@ -79,7 +79,7 @@ def read_run_request(given: object, settings: str, settings_name: str, run_id: s
     if isinstance(policy_given, Mapping) and isinstance(operations, list) and len(operations) == 1:
         merged = {**policy_given, "operation": operations[0]} if operations[0] in OPERATIONS else policy_given
     policy, policy_mistakes = effective_policy(settings, settings_name, merged)
-    mistakes = [*RUN_ID("the execution's name", run_id), *_check_input("input", given)]
+    mistakes = [*RUN_ID(say("request.execution_name"), run_id), *_check_input("input", given)]
     if isinstance(given, Mapping):
         mistakes += _combinations(values, policy)
     if mistakes:
@@ -107,8 +107,11 @@ def _combinations(values: Mapping[str, Any], policy: Policy) -> list[str]:
     mistakes = []
     sources = [name for name in _SOURCES if name in values]
     if len(sources) != 1:
-        said = f"has {' and '.join(sources)}" if sources else "has none"
-        mistakes.append(f"input: exactly one of {', '.join(_SOURCES)} says which machines; this {said}")
+        mistakes.append(
+            say("request.several_sources", known=_SOURCES, given=sources)
+            if sources
+            else say("request.no_source", known=_SOURCES)
+        )
     window = values.get("window")
     if isinstance(window, Mapping):
         if "windowId" not in window:
@@ -116,18 +119,16 @@ def _combinations(values: Mapping[str, Any], policy: Policy) -> list[str]:
         if "executionId" not in window and not values.get("planOnly"):
             mistakes.append(say("request.window.execution", path="input.window.executionId"))
     elif policy["deadlineMinutes"] == 0:
-        mistakes.append(
-            "policy.deadlineMinutes: is required without a window: in so many minutes the last machine is given back"
-        )
+        mistakes.append(say("request.deadline.required"))
     if "snapshotId" in values and "follows" in values:
-        mistakes.append("input: snapshotId and follows both name a snapshot")
+        mistakes.append(say("request.two_snapshots"))
     for source in ("plan", "resume"):
         if source in values:
             fixed = [name for name in ("operations", "follows", "snapshotId") if name in values]
-            mistakes += [f"input.{name}: the run named in {source} says it" for name in fixed]
+            mistakes += [say("request.fixed_by_run", name=name, source=source) for name in fixed]
     if "plan" in values and values.get("planOnly"):
-        mistakes.append("input.planOnly: the run named in plan has made the plan already")
+        mistakes.append(say("request.planned_already"))
     given = values.get("policy")
     if "plan" in values and isinstance(given, Mapping) and set(given) - {"deadlineMinutes"}:
-        mistakes.append("input.policy: the plan has its policy; only deadlineMinutes may be given with it")
+        mistakes.append(say("request.policy_of_plan"))
     return mistakes

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from drydock.catalogue.saying import say
 from drydock.plan.plans import Candidate, DraftWave, Plan, PlannedMachine
 from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
-from drydock.texts import first_of
 
 Kind = tuple[str, str]
 """Patch group, empty for none, and platform."""
@@ -32,13 +32,13 @@ def warn_of_other_patches(
     warnings = []
     if followed is not None:
         known = _kinds_of_plan(followed["machines"])
-        warnings += _warn(machines, known, f"run {followed['runId']}, which this one follows,")
+        warnings += _warn(machines, known, say("patches.followed_run", run=followed["runId"]))
     if proved is not None:
         canary = [one for one in proved["machines"] if proved["waves"][one["wave"]]["isCanary"]]
-        known, whose = _kinds_of_plan(canary), f"the canary of run {proved['runId']}"
+        known, whose = _kinds_of_plan(canary), say("patches.canary_of", run=proved["runId"])
     else:
         known = {_kind(one) for wave in waves if wave.is_canary for entry in wave.machines for one in entry.machines}
-        whose = "the canary"
+        whose = say("patches.canary")
     return [*warnings, *(_warn(machines, known, whose) if known else [])]
 
 
@@ -57,10 +57,8 @@ def _warn(machines: Iterable[Candidate], known: set[Kind], whose: str) -> list[s
         if _kind(machine) not in known:
             others.setdefault(_kind(machine), []).append(machine.label)
     return [
-        f"{whose} has no {platform} machine {_in_group(group)}, so nobody has proved the patches of {first_of(names)}"
+        say("patches.unproved", whose=whose, platform=platform, group=group, machines=names)
+        if group
+        else say("patches.unproved.no_group", whose=whose, platform=platform, machines=names)
         for (group, platform), names in sorted(others.items())
     ]
-
-
-def _in_group(group: str) -> str:
-    return f"of patch group {group}" if group else "without a patch group"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import tzinfo
 
-from drydock.catalogue.saying import say
+from drydock.catalogue.saying import first_of, say
 from drydock.plan.plans import Plan, PlannedMachine, PlannedMember, count_planned, machines_of, members_of, slots_of
 from drydock.request.policy import Policy
-from drydock.texts import first_of
 from drydock.times import from_text
 
 Line = tuple[str, str]

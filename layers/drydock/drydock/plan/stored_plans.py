@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import PlanChangedError
 from drydock.plan.plans import Plan, plan_hash
 from drydock.records.runs import Run
@@ -13,5 +14,5 @@ def read_plan(services: Services, run: Run) -> Plan:
     recorded = run.require_plan()
     plan: Plan = services.objects.read_json(recorded.key)
     if plan_hash(plan) != recorded.hash:
-        raise PlanChangedError(f"{run.run_id}: the stored plan is not the one that was made: its hash differs")
+        raise PlanChangedError(say("plan.changed", run=run.run_id))
     return plan

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, TypedDict
 
 from drydock.aws.autoscaling import AutoScaling
 from drydock.aws.ec2 import MOST_FILTER_VALUES, Ec2, Instance, escape, name_of, state_of, tags_of
 from drydock.aws.resource_groups import INSTANCE_TYPES, ResourceGroups
+from drydock.catalogue.saying import say
 from drydock.errors import DrydockError, InstanceNotFoundError, InstanceNotPatchableError
 from drydock.machine.ownership import Membership
-from drydock.request.checking import Check, brief, list_of, text
+from drydock.plan.near_misses import find_near_tag, spellings
+from drydock.request.checking import Check, brief, list_of, spell_out, text
 from drydock.tags import GROUP_TAG
 
 INSTANCE_IDS = "InstanceIds"
@@ -24,24 +25,20 @@ GROUP_TYPES = "resource-groups:ResourceTypeFilters"
 MOST_TARGETS, MOST_VALUES = 5, 50
 """Run Command's own limits."""
 
-_BLANKS = (("", ""), (" ", ""), ("", " "))
-_SHORT_WORD = 4
-_MOST_NEAR = 10
 
 _GONE = ("shutting-down", "terminated")
-_KNOWN = f"{TAG}<key>, {TAG_KEY}, {INSTANCE_IDS}, {GROUP_NAME}, {GROUP_TYPES}"
+_KEYS = ("key", "values")
+_KNOWN = (f"{TAG}<key>", TAG_KEY, INSTANCE_IDS, GROUP_NAME, GROUP_TYPES)
 
-_instance_id = text(
-    r"m?i-[0-9a-f]{17}|i-[0-9a-f]{8}", "an instance id such as i-0123456789abcdef0 (or of a hybrid node, mi-…)"
-)
-_tag_key = text(r"(?s).{1,128}", "a tag key (1 to 128 characters)")
-_tag_value = text(r"(?s).{0,256}", "a tag value (up to 256 characters)")
+_instance_id = text(r"m?i-[0-9a-f]{17}|i-[0-9a-f]{8}", say("expected.target_id"))
+_tag_key = text(r"(?s).{1,128}", say("expected.tag_key"))
+_tag_value = text(r"(?s).{0,256}", say("expected.tag_value"))
 _group = text(
     r"([a-zA-Z0-9_.\-]{1,300}|[a-zA-Z0-9_.\-]{1,150}/[a-z0-9]{26})"
     r"|arn:aws[a-z\-]*:resource-groups:[a-z0-9\-]+:[0-9]{12}:group/[a-zA-Z0-9_.\-/]{1,300}",
-    "the name or ARN of a resource group",
+    say("expected.resource_group"),
 )
-_resource_type = text(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+", "a resource type such as AWS::EC2::Instance")
+_resource_type = text(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+", say("expected.resource_type"))
 
 
 class Target(TypedDict):
@@ -67,6 +64,8 @@ class Resolved:
     instances: Mapping[str, Instance]
     """By id, in the order of the ids."""
     left_out: Sequence[LeftOut]
+    near_misses: Sequence[str]
+    """Machines that are no targets because of how a tag of theirs is written, a sentence each."""
 
 
 def leave_out(instance_id: str, name: str, why: DrydockError) -> LeftOut:
@@ -77,33 +76,35 @@ def leave_out(instance_id: str, name: str, why: DrydockError) -> LeftOut:
 def check_targets(path: str, value: Any) -> list[str]:
     """The mistakes in a list of targets, each one sentence that names its path."""
     if not isinstance(value, list):
-        return [f"{path}: {brief(value)} is not a list"]
+        return [say("request.no_list", path=path, value=brief(value))]
     if not 1 <= len(value) <= MOST_TARGETS:
-        return [f"{path}: needs 1 to {MOST_TARGETS} targets, not {len(value)}"]
+        return [say("targets.number", path=path, most=MOST_TARGETS, count=len(value))]
     mistakes = [mistake for index, target in enumerate(value) for mistake in _check_target(f"{path}[{index}]", target)]
     keys = [target.get("key") for target in value if isinstance(target, Mapping)]
     if GROUP_TYPES in keys and GROUP_NAME not in keys:
-        mistakes.append(f"{path}: {GROUP_TYPES} needs {GROUP_NAME} beside it")
+        mistakes.append(say("targets.types_need_group", path=path, types=GROUP_TYPES, group=GROUP_NAME))
     return mistakes
 
 
 def _check_target(path: str, target: Any) -> list[str]:
     if not isinstance(target, Mapping):
-        return [f"{path}: {brief(target)} is not an object"]
+        return [say("request.no_object", path=path, value=brief(target))]
     mistakes = [
-        f"{path}.{str(key)[:100]}: unknown; known are key, values" for key in target if key not in ("key", "values")
+        say("request.unknown_key", path=path, key=spell_out(str(key)[:100]), known=_KEYS)
+        for key in target
+        if key not in _KEYS
     ]
-    mistakes += [f"{path}.{key}: is required" for key in ("key", "values") if key not in target]
+    mistakes += [say("request.required", path=f"{path}.{key}") for key in _KEYS if key not in target]
     of_value = _check_of(target["key"]) if "key" in target else None
     if "key" in target:
         if of_value is None:
-            mistakes.append(f"{path}.key: {brief(target['key'])} is not one of {_KNOWN}")
+            mistakes.append(say("targets.unknown_key", path=path, value=brief(target["key"]), known=_KNOWN))
         elif str(target["key"]).startswith(TAG):
             mistakes += _tag_key(f"{path}.key", str(target["key"]).removeprefix(TAG))
     if "values" in target:
         mistakes += list_of(of_value or (lambda path, value: []), MOST_VALUES)(f"{path}.values", target["values"])
         if target["values"] == []:
-            mistakes.append(f"{path}.values: needs at least one value")
+            mistakes.append(say("targets.no_value", path=path))
     return mistakes
 
 
@@ -118,20 +119,26 @@ def _check_of(key: Any) -> Check | None:
 def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence[Target]]) -> Resolved:
     """The machines of all groups together; in a group, every target has to fit.
 
+    The fleet is read once: the tags are asked for with the ways in which people mistype them, and compared here.
+
     Raises InvalidInputError that names a resource group which is not there.
     """
     found: dict[str, Instance] = {}
     left_out: dict[str, LeftOut] = {}
+    nearly: dict[str, str] = {}
     for targets in groups:
+        tagged = [target for target in targets if target["key"].startswith(TAG)]
         ids = _wanted_ids(resource_groups, targets)
         if ids is None:
-            described = _describe_by_tags(ec2, targets)
+            described = {**_describe_by_tags(ec2, targets), **_describe_nearly(ec2, tagged)}
         else:
             described = ec2.describe_by_id(one for one in ids if one.startswith("i-"))
         for instance_id in sorted((ids or set()) - set(described)):
             left_out[instance_id] = leave_out(instance_id, "", _why_unknown(instance_id))
         for instance_id, instance in described.items():
             if not _fits(instance, targets):
+                if near := _find_near_miss(instance, targets):
+                    nearly[instance_id] = near
                 continue
             if state_of(instance) in _GONE:
                 gone = InstanceNotFoundError(f"{instance_id}: is {state_of(instance)}")
@@ -141,15 +148,14 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
     return Resolved(
         instances={instance_id: found[instance_id] for instance_id in sorted(found)},
         left_out=[left_out[instance_id] for instance_id in sorted(left_out) if instance_id not in found],
+        near_misses=[nearly[instance_id] for instance_id in sorted(nearly) if instance_id not in found],
     )
 
 
 def _why_unknown(instance_id: str) -> DrydockError:
     if instance_id.startswith("mi-"):
-        return InstanceNotPatchableError(
-            f"{instance_id}: is a hybrid node, not an EC2 instance: it cannot be imaged, started or stopped from here"
-        )
-    return InstanceNotFoundError(f"{instance_id}: EC2 knows no such instance here")
+        return InstanceNotPatchableError(say("targets.hybrid", machine=instance_id))
+    return InstanceNotFoundError(say("ec2.unknown_instance", machine=instance_id))
 
 
 def _wanted_ids(resource_groups: ResourceGroups, targets: Sequence[Target]) -> set[str] | None:
@@ -177,6 +183,11 @@ def _describe_by_tags(ec2: Ec2, targets: Sequence[Target]) -> dict[str, Instance
         if name not in filters and count + len(values) <= MOST_FILTER_VALUES:
             filters[name] = values
             count += len(values)
+    room = (MOST_FILTER_VALUES - count) // max(len(filters), 1)
+    for target in targets:
+        if target["key"].startswith(TAG) and target["key"] in filters:
+            nearly = spellings(target["values"], room)
+            filters[target["key"]] = [*dict.fromkeys([*filters[target["key"]], *nearly])]
     return {str(instance["InstanceId"]): instance for instance in ec2.describe_instances(filters)}
 
 
@@ -202,62 +213,27 @@ def _fits(instance: Instance, targets: Sequence[Target]) -> bool:
     return True
 
 
-def find_near_misses(ec2: Ec2, groups: Iterable[Sequence[Target]], found: Collection[str]) -> list[str]:
-    """Warnings about machines that are no targets by the case of a letter, or by a blank: each with its tag.
-
-    `found` are the ids of those that are targets.
-    """
-    nearly: dict[str, str] = {}
-    for targets in groups:
-        tagged = [target for target in targets if target["key"].startswith(TAG)]
-        for instance in _describe_alike(ec2, tagged):
-            tags = tags_of(instance)
-            hits = [_find_near_miss(tags, target) for target in tagged]
-            is_near = all(hits) and not _fits(instance, tagged)
-            if is_near and instance["InstanceId"] not in found and state_of(instance) not in _GONE:
-                named = f"{tags['Name']} ({instance['InstanceId']})" if tags.get("Name") else instance["InstanceId"]
-                has = ", ".join(hit for hit in hits if hit)
-                nearly[instance["InstanceId"]] = f"{named} has the tag {has}"
-    if not nearly:
-        return []
-    more = f"; and {len(nearly) - _MOST_NEAR:,} more" if len(nearly) > _MOST_NEAR else ""
-    listed = "; ".join(nearly[instance_id] for instance_id in sorted(nearly)[:_MOST_NEAR])
-    return [f"nearly targets, and left out: capitals, small letters and blanks count: {listed}{more}"]
+def _describe_nearly(ec2: Ec2, tagged: Sequence[Target]) -> dict[str, Instance]:
+    """Instances that have a tag whose key is nearly one of these: few, and none that has the very key only."""
+    keys = spellings([target["key"].removeprefix(TAG) for target in tagged], MOST_FILTER_VALUES)
+    return {str(one["InstanceId"]): one for one in (ec2.describe_instances({TAG_KEY: keys}) if keys else ())}
 
 
-def _describe_alike(ec2: Ec2, tagged: Iterable[Target]) -> Iterator[Instance]:
-    """Instances that have a tag which is written as one of these, or nearly so; never all that fit once more.
-
-    EC2's filters tell capitals from small letters, so they are given the ways in which people write a word.
-    """
-    for target in tagged:
-        key = target["key"].removeprefix(TAG)
-        yield from ec2.describe_instances({TAG_KEY: [escape(one) for one in _misspelt([key])]})
-        if values := _misspelt(target["values"])[:MOST_FILTER_VALUES]:
-            yield from ec2.describe_instances({target["key"]: [escape(one) for one in values]})
-
-
-def _misspelt(words: Sequence[str]) -> list[str]:
-    """How each of these words might be written otherwise: its letters' case, and a blank before or behind it."""
-    found = {f"{before}{cased}{behind}" for word in words for cased in _cased(word) for before, behind in _BLANKS}
-    return sorted(found - set(words) - {""})
-
-
-def _cased(word: str) -> set[str]:
-    """A short word in all ways, a long one as people write words."""
-    if len(word) <= _SHORT_WORD:
-        return set(map("".join, product(*({one.lower(), one.upper()} for one in word))))
-    return {word, word.lower(), word.upper(), word.capitalize(), word.title(), word[0].swapcase() + word[1:]}
-
-
-def _find_near_miss(tags: Mapping[str, str], target: Target) -> str:
-    """The tag that fits a target, or would but for capitals and blanks, as `key = value`; empty for none."""
-    key, values = _fold(target["key"].removeprefix(TAG)), {_fold(value) for value in target["values"]}
-    return next((f"{has} = {value}" for has, value in tags.items() if _fold(has) == key and _fold(value) in values), "")
-
-
-def _fold(text: str) -> str:
-    return text.strip().casefold()
+def _find_near_miss(instance: Instance, targets: Sequence[Target]) -> str:
+    """Which tags of a machine that is no target are nearly a target's; empty where another condition is not met."""
+    tagged = [target for target in targets if target["key"].startswith(TAG)]
+    others = [target for target in targets if target not in tagged]
+    if _fits(instance, tagged) or not _fits(instance, others) or state_of(instance) in _GONE:
+        return ""
+    hits = [find_near_tag(tags_of(instance), target["key"].removeprefix(TAG), target["values"]) for target in tagged]
+    if not all(hits):
+        return ""
+    name, instance_id = name_of(instance), instance["InstanceId"]
+    return say(
+        "targets.near_miss",
+        machine=say("machine.named", name=name, id=instance_id) if name else instance_id,
+        tags=hits,
+    )
 
 
 def memberships_of(autoscaling: AutoScaling, instances: Iterable[Instance]) -> dict[str, Membership]:

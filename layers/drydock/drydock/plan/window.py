@@ -80,13 +80,13 @@ def _read_next_start(text: str) -> datetime | None:
 def _read_targets(registered: Sequence[Mapping[str, Any]]) -> tuple[list[list[Target]], list[str]]:
     """Sorted by id, so that a plan does not depend on the order in which they are listed."""
     groups: list[list[Target]] = []
-    warnings = [] if registered else ["no targets are registered with the window"]
+    warnings = [] if registered else [say("window.no_targets")]
     for target in sorted(registered, key=lambda found: str(found["WindowTargetId"])):
-        named = f"target {target.get('Name') or target['WindowTargetId']} of the window"
+        named = str(target.get("Name") or target["WindowTargetId"])
         conditions = [_read_condition(condition) for condition in target.get("Targets", [])]
         if mistakes := check_targets("targets", conditions):
             # A window may also serve other tasks than patching: what they are about is no mistake.
-            warnings.append(f"{named} is left aside: {join_mistakes(mistakes)}")
+            warnings.append(say("window.target_left_aside", target=named, mistakes=join_mistakes(mistakes)))
         else:
             groups.append(conditions)
     return groups, warnings
@@ -104,20 +104,12 @@ def _warn_of_tasks(tasks: Sequence[Mapping[str, Any]], machine: str) -> list[str
     for task in tasks:
         document = str(task["TaskArn"]).rpartition("/")[2]
         if task["Type"] == "RUN_COMMAND" and document in _PATCHING:
-            warnings.append(
-                f"task {_name_of(task)} of the window runs {document} itself: unless it only scans, it patches the "
-                "same machines without backup and without Drydock's order; remove it from the window"
-            )
+            warnings.append(say("window.task_patches", task=_name_of(task), document=document))
     ours = [task for task in tasks if machine_of(task) == machine]
     if len(ours) > 1:
-        names = ", ".join(_name_of(task) for task in ours)
-        warnings.append(f"{len(ours)} tasks of the window start Drydock ({names}): one is enough")
-    warnings += [
-        f"task {_name_of(task)} of the window has targets: Systems Manager starts one run for each of its machines; "
-        "register it without targets"
-        for task in ours
-        if task.get("Targets")
-    ]
+        names = [_name_of(task) for task in ours]
+        warnings.append(say("window.tasks_many", count=len(ours), tasks=names))
+    warnings += [say("window.task_has_targets", task=_name_of(task)) for task in ours if task.get("Targets")]
     return warnings
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drydock.aws.autoscaling import ENTERING_STANDBY, STANDBY, Group
+from drydock.catalogue.saying import say
 from drydock.errors import MemberOvertakenError
 from drydock.records import intents
 from drydock.records.leases import (
     ACTIVE,
-    LOST,
-    UNTOUCHED,
     Hold,
     Intent,
     Lease,
@@ -75,7 +74,7 @@ def claim_member(hold: Hold, instance_id: str) -> Lease | None:
         {"#member": instance_id},
         {":active": ACTIVE, ":member": {"at": to_text(hold.now())}},
     )
-    lease = hold.own(found, UNTOUCHED)
+    lease = hold.own(found, "untouched")
     return lease if is_new or instance_id in lease.members else None
 
 
@@ -97,9 +96,9 @@ def claim_alone(
         {"#name": name, **({"#member": if_in_turn} if if_in_turn else {})},
         {":active": ACTIVE, ":intent": {"at": to_text(hold.now()), **facts}, ":count": len(seen.intents)},
     )
-    lease = hold.own(found, UNTOUCHED)
+    lease = hold.own(found, "untouched")
     if not is_done:
-        raise MemberOvertakenError(f"{seen.group_name}: something else was begun before {name}")
+        raise MemberOvertakenError(say("group.overtaken", group=seen.group_name, step=name))
     return lease.intents[name]
 
 
@@ -125,7 +124,7 @@ def end_member(hold: Hold, instance_id: str, outcome: Mapping[str, Any]) -> Leas
     )
     if found is not None and found.holder == hold.holder and "outcome" in found.members.get(instance_id, {}):
         return found
-    hold.own(found, LOST)
+    hold.own(found, "lost")
     return None
 
 
@@ -140,7 +139,7 @@ def end_turn_in_service(hold: Hold, instance_id: str) -> bool:
         {"#member": instance_id, "#standby": intents.enter_standby(instance_id)},
         {":active": ACTIVE, ":yes": True},
     )
-    hold.own(found, LOST)
+    hold.own(found, "lost")
     return is_done
 
 

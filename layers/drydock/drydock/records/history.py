@@ -49,6 +49,8 @@ class History:
     """The longest time after which it failed since it succeeded last; 0 when it did not."""
     owed: OwedReboot | None = None
     """Of an Install: the reboot that was put off, unless one is known to have happened since."""
+    outlived: tuple[str, ...] = ()
+    """Of an Install: the reasons to reboot that a reboot has not removed, and nothing was installed since."""
 
 
 def _key(operation: str, instance_id: str) -> Key:
@@ -68,6 +70,7 @@ def _read(item: Item) -> History:
         left_service=bool(item.get("leftService", False)),
         failed_after=int(item.get("failedAfter", 0)),
         owed=_read_owed(item) if "owedBoot" in item else None,
+        outlived=tuple(text(reason) for reason in item.get("outlived", ())),
     )
 
 
@@ -187,6 +190,28 @@ def forget_owed_reboot(table: Table, instance_id: str) -> None:
         return
 
 
+def note_outlived(
+    table: Table, instance_id: str, platform: str, patch_group: str, reasons: Sequence[str], now: datetime
+) -> None:
+    """Write down the reasons to reboot that a reboot has not removed; none is that there are no such."""
+    facts = {
+        "platform": platform,
+        "patchGroup": patch_group,
+        "outlived": [*reasons],
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    try:
+        table.update(
+            _key("Install", instance_id),
+            "SET " + ", ".join(f"#{name} = :{name}" for name in facts),
+            "attribute_not_exists(outlived) OR outlived <> :outlived",
+            {f"#{name}": name for name in facts},
+            {f":{name}": value for name, value in facts.items()},
+        )
+    except ConditionFailedError:
+        return
+
+
 def find_history(table: Table, operation: str, instance_id: str) -> History | None:
     """What is known of a machine's past in this operation; None for nothing in the time that is kept."""
     item = table.get(_key(operation, instance_id))
@@ -222,6 +247,12 @@ def note_not_attempted(table: Table, run_id: str, instance_ids: Sequence[str], b
             for instance_id in some
         )
     return len(left)
+
+
+def find_left_over(table: Table, instance_id: str) -> datetime | None:
+    """When a machine was last left over; None where that has not happened, or was made good since."""
+    item = table.get({"pk": _LEFT, "sk": instance_id})
+    return _read_left_over(item)[1] if item else None
 
 
 def left_over(table: Table) -> dict[str, datetime]:

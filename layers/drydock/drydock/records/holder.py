@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from drydock.catalogue.saying import say
 from drydock.records.reading import number, text
 
 _EXECUTION = re.compile(r"arn:[^:]+:states:[^:]*:[^:]*:execution:[^:]+:.+", re.DOTALL)
@@ -25,7 +26,7 @@ class Holder:
         """The holder in an item, whose execution stands in the attribute `name`. Raises ValueError for no execution."""
         execution = text(item[name])
         if not _EXECUTION.fullmatch(execution):
-            raise ValueError(f"{execution!r:.80} is no execution")
+            raise ValueError(say("item.no_execution", value=f"{execution!r:.80}"))
         return cls(execution, number(item["redriveCount"]))
 
     @property

@@ -17,7 +17,7 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     scan<moment>               patching                                            waits until it is over
     <hook>Hook                 patching            draining                        waits until it is over
     install                    patching            giving_back, images,            waits, and knows not what came of it
-                                                   member_moves
+                                                   member_moves, reboots
     installFinishBefore        patching            member_moves                    waits until it is over
     installFinish              patching            member_moves                    waits until it is over
     update<agent>              agents              giving_back, member_moves       waits, and knows not what came of it
@@ -102,7 +102,7 @@ def image(moment: str) -> str:
 
 
 def probe(moment: str) -> str:
-    """The probe at `First`, `Before`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
+    """The probe at `First`, `Before`, `BeforeInstall`, `AfterInstall`, before the `Image` with a reboot, or `After`."""
     return f"{_PROBE}{moment}"
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from drydock.aws.services import Services
 from drydock.aws.table import AWAITED_INDEX, ConditionFailedError, Item, Key, Table, Write
+from drydock.catalogue.saying import say
 from drydock.errors import LeaseLostError, ServiceUnavailableError
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, maps, moment, read_all, readable, text
@@ -40,8 +41,8 @@ FUNCTION_LIFETIME = timedelta(seconds=75)
 
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _HELD_NAMES = {"#owner": "owner"}
-LOST = "the lease is no longer ours"
-UNTOUCHED = f"{LOST}; nothing was touched"
+Loss = Literal["lost", "untouched", "lost_at_once", "lost_in_call"]
+"""What is said of a lease that an execution does not hold any more."""
 
 
 def lease_key(subject: Subject) -> Key:
@@ -116,7 +117,7 @@ def _subject_of(item: Item) -> Subject:
     """Raises ValueError for an item that is no lease."""
     subject = subject_of_partition(item["pk"])
     if {"pk": item["pk"], "sk": item["sk"]} != lease_key(subject):
-        raise ValueError("its key is not a lease's")
+        raise ValueError(say("item.not_of_lease"))
     return subject
 
 
@@ -140,20 +141,29 @@ def read_lease(item: Item) -> Lease:
 
     Raises UnreadableItemError.
     """
-    subject = _subject_of(item)
+    subject, phase = _subject_of(item), text(item["phase"])
     return Lease(
         subject=subject,
         holder=Holder.from_item(item, "owner"),
-        phase=text(item["phase"]),
+        phase=phase,
         started=moment(item["startedAt"]),
         since=moment(item["since"]),
         phase_since=moment(item["phaseSince"]),
-        journal=mapping(item.get("journal", {})),
+        journal=_read_journal(subject, phase, item),
         intents={name: _read_intent(name, raw) for name, raw in maps(item.get("intents", {})).items()},
         wait=read_wait(subject.key, mapping(item["wait"])) if "wait" in item else None,
         members=maps(item.get("members", {})),
         closed=mapping(item["closed"]) if "closed" in item else None,
     )
+
+
+def _read_journal(subject: Subject, phase: str, item: Item) -> Mapping[str, Any]:
+    """Empty before anything was touched. A group's is read by the executions of its members as well: it has to say
+    whose roll it is, by an empty `runId` if it is no run's."""
+    journal = mapping(item.get("journal", {}))
+    if isinstance(subject, Group) and phase == ACTIVE:
+        text(journal["runId"])
+    return journal
 
 
 def find_lease(table: Table, subject: Subject) -> Lease | None:
@@ -239,7 +249,7 @@ class Hold:
                 ":intent": {"at": now},
             },
         )
-        self.own(lease, "the lease was lost before it was active")
+        self.own(lease, "lost_at_once")
 
     def claim(self, name: str, **facts: Any) -> Claim:
         """Announce a changing call, and forget what was waited for before.
@@ -265,7 +275,7 @@ class Hold:
             {"#name": name, "#wait": "wait"},
             {":active": ACTIVE, ":intent": {"at": to_text(at), **facts}},
         )
-        lease = self.own(found, f"{name}: {UNTOUCHED}")
+        lease = self.own(found, "untouched")
         return Claim(lease.intents[name], is_new, lease)
 
     def renew(self, intent: Intent, at: datetime) -> Intent:
@@ -280,9 +290,9 @@ class Hold:
             {"#name": intent.name, "#at": "at"},
             {":active": ACTIVE, ":intent": renewed, ":before": to_text(intent.at)},
         )
-        self.own(found, f"{intent.name}: {LOST}")
+        self.own(found, "lost")
         if not is_done:
-            raise ServiceUnavailableError(f"{self.subject.key}: {intent.name}: another function carries this on")
+            raise ServiceUnavailableError(say("hold.carried_on", subject=self.subject.key))
         return _read_intent(intent.name, renewed)
 
     def record(self, name: str, answer: Mapping[str, str]) -> None:
@@ -294,7 +304,7 @@ class Hold:
             {f":{key}": value for key, value in answer.items()},
         )
         if not is_done:
-            self.own(None, f"{name}: the lease went while the call was made")
+            self.own(None, "lost_in_call")
 
     def file(self, wait: Wait, work: Work) -> bool:
         """Put the wait in place of an older one, together with what AWS answered when the work was begun.
@@ -328,7 +338,7 @@ class Hold:
 
     def require(self) -> Lease:
         """The lease, which allows changes. Raises LeaseLostError."""
-        return self.own(find_lease(self.table, self.subject), LOST)
+        return self.own(find_lease(self.table, self.subject), "lost")
 
     def begin_restoring(self, seen: Lease) -> Lease | None:
         """Fence off the owner, and wake it no more. The lease as it is then, or None when it has changed hands."""
@@ -405,10 +415,10 @@ class Hold:
             return (read_lease(refused.found) if refused.found else None), False
         return read_lease(item), True
 
-    def own(self, found: Lease | None, otherwise: str) -> Lease:
+    def own(self, found: Lease | None, otherwise: Loss) -> Lease:
         """A lease that was found, if it is ours and allows changes. Raises LeaseLostError, which says `otherwise`."""
         if found is None or found.holder != self.holder or found.phase != ACTIVE:
-            raise LeaseLostError(f"{self.subject.key}: {otherwise}")
+            raise LeaseLostError(say(f"held.{otherwise}", subject=self.subject.key))
         return found
 
     def _values(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, Generic, TypeVar
 
 from drydock.aws.table import Item, Key
+from drydock.catalogue.saying import say
 from drydock.errors import UnreadableItemError
 from drydock.log import logger
 from drydock.times import from_text
@@ -45,7 +46,13 @@ def readable(read: Callable[[Item], _Read]) -> Callable[[Item], _Read]:
             return read(item)
         except _NOT_AS_WRITTEN as error:
             raise UnreadableItemError(
-                f"item {item.get('pk')} {item.get('sk')} is not as Drydock writes it: {type(error).__name__}: {error}"
+                say(
+                    "item.unreadable",
+                    item=f"{item.get('pk')} {item.get('sk')}",
+                    kind=type(error).__name__,
+                    reason=str(error),
+                ),
+                (str(item.get("pk")), str(item.get("sk"))),
             ) from error
 
     return read_item
@@ -61,7 +68,7 @@ def working_with(what: str = "") -> Iterator[None]:
         yield
     except _NOT_AS_WRITTEN as error:
         logger.exception("an item cannot be worked with")
-        raise UnreadableItemError(f"{what}{': ' if what else ''}{type(error).__name__}: {error}") from error
+        raise UnreadableItemError(f"{f'{what}: ' if what else ''}{type(error).__name__}: {error}") from error
 
 
 def read_all(items: Iterable[Item], read: Callable[[Item], _Read]) -> Readings[_Read]:
@@ -79,14 +86,14 @@ def read_all(items: Iterable[Item], read: Callable[[Item], _Read]) -> Readings[_
 def text(value: object) -> str:
     """A value that has to be text. Raises TypeError."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is no text")
+        raise TypeError(say("item.no_text", value=f"{value!r:.80}"))
     return value
 
 
 def number(value: object) -> int:
     """A value that has to be a whole number. Raises TypeError."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r:.80} is no whole number")
+        raise TypeError(say("item.no_number", value=f"{value!r:.80}"))
     return value
 
 
@@ -94,14 +101,14 @@ def moment(value: object) -> datetime:
     """A value that has to be a time with its zone. Raises TypeError, ValueError."""
     found = from_text(text(value))
     if found.tzinfo is None:
-        raise ValueError(f"{value!r:.80} is in no time zone")
+        raise ValueError(say("item.no_zone", value=f"{value!r:.80}"))
     return found
 
 
 def mapping(value: object) -> Mapping[str, Any]:
     """A value that has to be a map. Raises TypeError."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r:.80} is no map")
+        raise TypeError(say("item.no_map", value=f"{value!r:.80}"))
     return value
 
 

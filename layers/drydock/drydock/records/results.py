@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
 from drydock.aws.table import ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import Failure
 from drydock.records.holder import Holder
 from drydock.records.reading import Readings, mapping, moment, read_all, readable, text
@@ -93,13 +94,15 @@ class StepTime(TypedDict):
 class MadeImage(TypedDict):
     """An image of a machine. `state` is that of EC2, `timed_out` where it was pending still at its deadline.
 
-    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available.
+    `crashConsistent`: the machine ran on while its snapshots began. `reason` says why it has not become available,
+    `problems` what else went wrong after its machine was released: its tags, or its deprecation date.
     """
 
     imageId: str
     state: str
     crashConsistent: bool
     reason: str
+    problems: list[str]
 
 
 class Sizes(TypedDict):
@@ -164,7 +167,7 @@ class Findings:
     """None where they were not counted."""
     patches_after: PatchCounts | None
     installed: Sequence[str]
-    """The patches that were missing before, and neither are missing nor failed now."""
+    """The patches that were missing before, are neither missing nor failed now, and are listed as installed."""
     agent_before: str
     """The version of the SSM Agent; empty where it is not known."""
     agent_after: str
@@ -236,6 +239,8 @@ class Work:
     """In the order in which they began; none where the execution was killed."""
     restored: RestoredRoot | None = None
     """None where no root volume was to be replaced."""
+    to_work_again: str = ""
+    """The document that lets a machine work again which may be drained still; empty for any other."""
 
     @classmethod
     def from_item(cls, item: Item) -> Work:
@@ -256,6 +261,7 @@ class Work:
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
             restored=item.get("restored"),
+            to_work_again=item["toWorkAgain"],
         )
 
     def to_item(self) -> Item:
@@ -275,6 +281,7 @@ class Work:
             "problems": self.problems,
             "steps": self.steps,
             **({"restored": self.restored} if self.restored else {}),
+            "toWorkAgain": self.to_work_again,
             **(self.findings.to_item() if self.findings else {}),
         }
 
@@ -497,7 +504,7 @@ def _read_untold(item: Item) -> UntoldResult:
         tell_at=moment(item["tellAt"]) if "tellAt" in item else None,
     )
     if untold.key != {"pk": item["pk"], "sk": item["sk"]}:
-        raise ValueError("its key is not a result's")
+        raise ValueError(say("item.not_of_result"))
     return untold
 
 
@@ -546,9 +553,14 @@ def results_since(table: Table, subject: Subject, since: datetime) -> list[Resul
     return [result for result in map(Result.from_item, items) if result.started >= since]
 
 
-def all_results(table: Table, subject: Subject) -> list[Result]:
-    """All results of a machine or a group that are kept, the oldest first. Raises UnreadableItemError."""
+def results_of(table: Table, subject: Subject) -> list[Result]:
+    """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
     return [Result.from_item(item) for item in table.query(subject.partition, RESULTS)]
+
+
+def readable_results_of(table: Table, subject: Subject) -> Readings[Result]:
+    """As `results_of`, the newest first, and those that cannot be read by themselves."""
+    return read_all(reversed(table.query(subject.partition, RESULTS)), Result.from_item)
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

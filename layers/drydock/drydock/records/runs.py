@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict, cast
 
 from drydock.aws.table import LOOKUP_INDEX, ConditionFailedError, Item, Key, Table
+from drydock.catalogue.saying import say
 from drydock.errors import (
     DrydockError,
     Failure,
@@ -46,21 +47,25 @@ _MOST_GROUP_NAME = 24
 _MOST_CAUSE = 4_000
 """Bytes of what a place says: Step Functions hands on 32,000 characters, and a run has 10,000 places."""
 _KEPT = timedelta(days=365)
+KEPT_MONTHS = 12
+"""A run that can be found was begun in this month, or in one of so many before it."""
 _HELD = "#owner = :owner AND redriveCount = :redrive"
 _NAMES = {"#owner": "owner"}
 _TAKEN = "taken#"
+RUNS = "RUN#"
+"""How the partitions of runs begin."""
 PLACES = "MACHINE#"
 """How the sort keys of a run's places begin."""
 
 
 def run_key(run_id: str) -> Key:
     """Where a run's own item stands: in its partition, which its places share."""
-    return {"pk": f"RUN#{run_id}", "sk": "RUN"}
+    return {"pk": f"{RUNS}{run_id}", "sk": "RUN"}
 
 
 def place_key(run_id: str, subject: Subject) -> Key:
     """Where the place of a machine or a group stands in a run's partition."""
-    return {"pk": f"RUN#{run_id}", "sk": f"{PLACES}{subject.key}"}
+    return {"pk": f"{RUNS}{run_id}", "sk": f"{PLACES}{subject.key}"}
 
 
 def child_name(run_id: str, subject: Subject) -> str:
@@ -393,13 +398,13 @@ class Run:
     def require_plan(self) -> RecordedPlan:
         """Raises RunNotFoundError when it has none."""
         if self.plan is None:
-            raise RunNotFoundError(f"{self.run_id}: the run has no plan")
+            raise RunNotFoundError(say("run.without_plan", run=self.run_id))
         return self.plan
 
     def require_end(self) -> RecordedEnd:
         """Raises RunNotFoundError when it has not ended."""
         if self.ended is None:
-            raise RunNotFoundError(f"{self.run_id}: the run has not ended")
+            raise RunNotFoundError(say("run.not_ended", run=self.run_id))
         return self.ended
 
 
@@ -437,7 +442,7 @@ def _run_id_of(item: Item) -> str:
     """Raises ValueError for an item that is no run's own."""
     run_id = text(item["runId"])
     if {"pk": item["pk"], "sk": item["sk"]} != run_key(run_id):
-        raise ValueError("its key is not a run's")
+        raise ValueError(say("item.not_of_run"))
     return run_id
 
 
@@ -502,7 +507,7 @@ def require_run(table: Table, run_id: str) -> Run:
     """Raises RunNotFoundError."""
     run = find_run(table, run_id)
     if run is None:
-        raise RunNotFoundError(f"{run_id}: there is no such run, or it is older than a year")
+        raise RunNotFoundError(say("run.not_found", run=run_id))
     return run
 
 
@@ -545,7 +550,7 @@ def open_run(table: Table, holder: Holder, started: datetime) -> Run:
         standing = read_run(refused.found) if refused.found else require_run(table, holder.name)
         if standing.belongs_to(holder, started):
             return standing
-        raise RunOverError(f"{holder.name}: a run of this name has been there already: start a new one") from refused
+        raise RunOverError(say("run.name_taken", run=holder.name)) from refused
     return read_run(item)
 
 
@@ -586,7 +591,7 @@ def record_plan(table: Table, run: Run, plan: RecordedPlan) -> Run:
         standing = read_run(refused.found) if refused.found else None
         if standing is not None and standing.holder == run.holder and standing.phase == PLANNING:
             return standing
-        raise RunOverError(f"{run.run_id}: the run went while it was planned") from refused
+        raise RunOverError(say("run.over_while_planned", run=run.run_id)) from refused
 
 
 def mark_carried_out(table: Table, planned: Run, by: Run) -> None:
@@ -607,16 +612,13 @@ def mark_carried_out(table: Table, planned: Run, by: Run) -> None:
     except ConditionFailedError as refused:
         standing = read_run(refused.found) if refused.found else planned
         require_not_carried_out(standing, by)
-        raise ServiceUnavailableError(f"{planned.run_id}: somebody decides about its plan now") from refused
+        raise ServiceUnavailableError(say("run.being_decided", run=planned.run_id)) from refused
 
 
 def require_not_carried_out(planned: Run, by: Run) -> None:
     """Raises PlanCarriedOutError when another run than this one carries the plan out."""
     if planned.carried_out_by not in ("", by.run_id):
-        raise PlanCarriedOutError(
-            f"{planned.run_id}: run {planned.carried_out_by} has carried out its plan already; "
-            "use resume for what that run left"
-        )
+        raise PlanCarriedOutError(say("run.carried_out", run=planned.run_id, by=planned.carried_out_by))
 
 
 def begin_carrying_out(table: Table, run: Run) -> Run:
@@ -632,7 +634,7 @@ def begin_carrying_out(table: Table, run: Run) -> Run:
             {":ended": ENDED, ":no": False, ":approved": "approved"},
         )
     except ConditionFailedError as refused:
-        raise RunOverError(f"{run.run_id}: the run is over, or nobody has approved it") from refused
+        raise RunOverError(say("run.not_to_begin", run=run.run_id)) from refused
 
 
 def close_run(table: Table, run: Run, reason: DrydockError, now: datetime) -> Run:
@@ -723,7 +725,7 @@ def note_image_of_place(
 
 def places_of_run(table: Table, run_id: str) -> list[Place]:
     """All machines of a run whose turn came. Of one whose place cannot be read, somebody has to look what became."""
-    found = read_all(table.query(f"RUN#{run_id}", PLACES), Place.from_item)
+    found = read_all(table.query(f"{RUNS}{run_id}", PLACES), Place.from_item)
     lost = [
         Place(
             read_subject(one.key["sk"].removeprefix(PLACES)),
@@ -749,7 +751,7 @@ def end_run(table: Table, run: Run, end: RecordedEnd) -> Run:
         return update_run(table, run, facts, "phase <> :ended", {":ended": ENDED})
     except ConditionFailedError as refused:
         if refused.found is None:
-            raise RunOverError(f"{run.run_id}: its item is gone") from refused
+            raise RunOverError(say("run.item_gone", run=run.run_id)) from refused
         return read_run(refused.found)
 
 

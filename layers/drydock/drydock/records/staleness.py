@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, UnreadableItemError
 from drydock.records.leases import Lease
 
@@ -32,9 +33,7 @@ def is_stale(services: Services, lease: Lease) -> bool:
         execution = services.executions.find(lease.holder.execution)
     except AwsCallFailedError as error:
         # Whoever holds it is no execution that Drydock may look at: none of this stack's.
-        raise UnreadableItemError(
-            f"{lease.subject.key}: the owner of its lease cannot be looked at: {error}"
-        ) from error
+        raise UnreadableItemError(say("hold.owner_unknown", subject=lease.subject.key, reason=str(error))) from error
     if execution is None:
         return services.now() - lease.since > UNKNOWN_OWNER
     return execution["status"] not in OPEN

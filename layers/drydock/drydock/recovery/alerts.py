@@ -27,16 +27,19 @@ from drydock.errors import (
 )
 from drydock.group.messages import group_message, group_not_given_back_message, needs_attention
 from drydock.log import logger, name_in_log
-from drydock.machine.draining import is_left_drained, may_be_drained
+from drydock.machine.draining import may_be_drained
 from drydock.machine.giving_back import told_from
 from drydock.machine.messages import failed_image_message, failure_message, not_given_back_message, success_message
+from drydock.pruning.messages import tell_of_pruning
 from drydock.records import intents
 from drydock.records.holder import Holder
 from drydock.records.image_watches import drop_watch, find_watch
-from drydock.records.leases import FUNCTION_LIFETIME, Lease, find_lease
+from drydock.records.leases import FUNCTION_LIFETIME, Lease, all_leases, find_lease
 from drydock.records.reading import working_with
 from drydock.records.results import Result, find_result, mark_result_told, result_key
 from drydock.records.runs import Run, find_run
+from drydock.run.messages import standing_message
+from drydock.run.standing import find_standing
 from drydock.subject import Group, Subject, read_subject
 from drydock.tags import GROUP_TAG
 from drydock.telling.failures import STOPPED, end_of_execution, subject_of
@@ -66,8 +69,14 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         one = event["unreadable"]
         tell_unreadable(services, {"pk": one["pk"], "sk": one["sk"]}, one["reason"])
         return
+    if "standing" in event:
+        _tell_how_it_stands(services, str(event["standing"]))
+        return
     if "image" in event:
         _tell_failed_image(services, str(event["image"]["instanceId"]), str(event["image"]["imageId"]))
+        return
+    if "pruning" in event:
+        tell_of_pruning(services, event["pruning"])
         return
     if "detail" in event:
         detail = event["detail"]
@@ -83,6 +92,18 @@ def alert_failure(services: Services, event: Mapping[str, Any]) -> None:
         _tell_not_given_back(services, holder, subject, event)
     else:
         _tell_failure(services, holder, from_text(event["startedAt"]), subject, None)
+
+
+def _tell_how_it_stands(services: Services, run_id: str) -> None:
+    """Tell how a run stands that works after its end, or waits for one machine, once of each."""
+    name_in_log(run=run_id)
+    standing = find_standing(services, run_id, all_leases(services.table).read)
+    if standing is None:
+        return
+    run = standing.run
+    message = standing_message(standing, location_of(run.holder, services.environment, run.time_zone))
+    attributes = {"outcome": "in_work", "kind": "progress", "run": run_id}
+    tell_once(services, run.holder, standing.cause, message, attributes)
 
 
 def _tell_failed_image(services: Services, instance_id: str, image_id: str) -> None:
@@ -127,10 +148,10 @@ def _tell_end(
         return
     lease, unread = _find_own_lease(services, holder, subject)
     if result is None and lease is not None and _is_being_released(services, lease):
-        raise ServiceUnavailableError(f"{subject.key}: is being released just now; its result will tell more")
+        raise ServiceUnavailableError(say("release.at_work", subject=subject.key))
     failure, ended = _failure_and_end(services, detail, result)
     # That a machine may be drained still is known only afterwards: of that people hear although they heard of the end.
-    is_news = result is not None and result.given_back and is_left_drained(result.work)
+    is_news = result is not None and result.given_back and bool(result.work and result.work.to_work_again)
     if not is_news and not _is_wanted(services, result, lease, failure):
         _note_told(services, holder, "outcome")
         _finish(services, result)
@@ -281,7 +302,7 @@ def _failure_and_end(
     if result is not None and result.failure:
         return result.failure, result.ended
     if detail is None:
-        return {"error": "UNKNOWN", "cause": "the execution ended without a word"}, services.now()
+        return {"error": "UNKNOWN", "cause": say("execution.ended_silently")}, services.now()
     stopped = detail.get("stopDate")
     ended = datetime.fromtimestamp(stopped / 1000, UTC) if stopped else services.now()
     error, cause = end_of_execution(detail)
@@ -331,11 +352,15 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
     if not event["day"] and not was_told(services, holder, "outcome"):
         # How the execution ended is told first, and may say this as well. The next pass comes back to it.
         return
+    cause = f"notGivenBack{event['day'] or ''}"
+    if was_told(services, holder, cause):
+        return
     location, hindrance = location_of(holder, services.environment), str(event["notGivenBack"])
     if isinstance(subject, Group):
         message = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
         name, power, group = _look_at_machine(services, subject.id)
+        lease, _ = _find_own_lease(services, holder, subject)
         message = not_given_back_message(
             instance_id=subject.id,
             name=name,
@@ -345,6 +370,7 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
             group=group,
             may_install=event["mayInstall"],
             location=location,
+            root_at_work=lease is not None and intents.REPLACE_ROOT in lease.intents,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
-    tell_once(services, holder, f"notGivenBack{event['day'] or ''}", message, attributes)
+    tell_once(services, holder, cause, message, attributes)

@@ -9,8 +9,8 @@ from typing import Any
 from drydock.aws.ec2 import Image
 from drydock.aws.executions import hand_over
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, ServiceUnavailableError, UnreadableItemError
-from drydock.log import logger
 from drydock.machine.images import deprecate_image, judge_image
 from drydock.records.image_watches import (
     TELL_AGAIN,
@@ -66,7 +66,8 @@ def _follow(services: Services, instance_id: str, image_id: str) -> str:
         "imageId": watch.image_id,
         "state": watch.end,
         "crashConsistent": watch.is_crash_consistent,
-        "reason": "; ".join([*([watch.reason] if watch.reason else []), *problems]),
+        "reason": watch.reason,
+        "problems": problems,
     }
     verdict = WITHOUT_BACKUP if watch.is_lost_backup else ""
     result = result_key(Instance(instance_id), watch.holder, watch.started)
@@ -85,13 +86,13 @@ def _mark_image(services: Services, watch: ImageWatch) -> list[str]:
 
     Returns what went wrong: it fails nothing.
     """
-    problems = []
+    problems: list[str] = []
     try:
         services.ec2.set_tags(watch.image_id, {"DrydockVerdict": watch.verdict})
     except (AwsCallFailedError, ServiceUnavailableError) as error:
-        logger.warning("the image has no verdict", image=watch.image_id, reason=str(error))
+        problems.append(say("image.not_marked", image=watch.image_id, verdict=watch.verdict, reason=str(error)))
     if watch.end != "failed":
-        problems = deprecate_image(services, watch.image_id, watch.deprecate_at)
+        problems += deprecate_image(services, watch.image_id, watch.deprecate_at)
     return problems
 
 

@@ -30,10 +30,11 @@ from drydock.records.leases import (
 )
 from drydock.records.reading import Unreadable, working_with
 from drydock.records.results import UntoldResult, postpone_telling, untold_results
-from drydock.records.runs import run_key
+from drydock.records.runs import RunSummary, run_key
 from drydock.records.staleness import TOLD_LATE, is_stale
 from drydock.recovery.following import sweep_images
 from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
+from drydock.run.standing import find_standing
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
 from drydock.telling.handing_over import alert_later, alert_of, alert_unreadable
@@ -67,6 +68,7 @@ def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
     alerts = [alert_of(result.subject, result.holder, result.started) for result in postponed]
     hand_over(function("alert_failure"), alerts, budget)
     images = sweep_images(services, budget)
+    standing = _tell_how_runs_stand(services, runs.open, leases.read, budget)
     unreadable = [*runs.unreadable, *leases.unreadable, *untold.unreadable, *images.unreadable]
     for one in _in_turn(unreadable, services.now()):
         alert_unreadable(services, one.key, one.reason)
@@ -75,8 +77,18 @@ def sweep(services: Services, budget: TimeBudget) -> dict[str, Any]:
         "suspects": len(suspects),
         "untold": len(due),
         "images": images.due,
+        "standing": standing,
         "unreadable": len(unreadable),
     }
+
+
+def _tell_how_runs_stand(
+    services: Services, runs: Sequence[RunSummary], leases: Sequence[LeaseSummary], budget: TimeBudget
+) -> int:
+    """Have people told of the runs that work after their end, or wait for one machine: how many those are."""
+    found = [run for run in runs if not budget.is_spent and find_standing(services, run.run_id, leases) is not None]
+    hand_over(services.environment.function("alert_failure"), [{"standing": run.run_id} for run in found], budget)
+    return len(found)
 
 
 def _find_suspects(services: Services, leases: Sequence[LeaseSummary]) -> list[LeaseSummary]:
@@ -109,7 +121,9 @@ def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str,
         with working_with():
             return give_back_one()
     except UnreadableItemError as error:
-        alert_unreadable(services, key, str(error))
+        # It may have stumbled over another item than the one that it was about.
+        at = Key(pk=error.key[0], sk=error.key[1]) if error.key else key
+        alert_unreadable(services, at, str(error))
     return {"move": "unreadable"}
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
+from drydock.catalogue.saying import say
 from drydock.times import from_text
 
 Check = Callable[[str, Any], list[str]]
@@ -29,7 +31,7 @@ class _Brief(reprlib.Repr):
         try:
             return super().repr_int(x, level)
         except ValueError:
-            return f"a number of about {x.bit_length() * 3 // 10} digits"
+            return say("request.digits", digits=x.bit_length() * 3 // 10)
 
 
 _briefly = _Brief()
@@ -55,8 +57,8 @@ def spell_out(value: str) -> str:
 
 def join_mistakes(mistakes: list[str]) -> str:
     """All mistakes in one text that fits into a message, whatever was given."""
-    more = len(mistakes) - _MOST_MISTAKES
-    return spell_out("; ".join(mistakes[:_MOST_MISTAKES])) + (f"; and {more:,} more" if more > 0 else "")
+    told, more = spell_out("; ".join(mistakes[:_MOST_MISTAKES])), len(mistakes) - _MOST_MISTAKES
+    return say("request.more_mistakes", told=told, more=more) if more > 0 else told
 
 
 def one_of(*allowed: str) -> Check:
@@ -65,14 +67,14 @@ def one_of(*allowed: str) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, str) and value in allowed:
             return []
-        return [f"{path}: {brief(value)} is not one of {', '.join(allowed)}"]
+        return [say("request.not_one_of", path=path, value=brief(value), allowed=allowed)]
 
     return check
 
 
 def flag(path: str, value: Any) -> list[str]:
     """A check, as it is, for JSON's true or false: neither text nor a number stands for one."""
-    return [] if isinstance(value, bool) else [f"{path}: {brief(value)} is not true or false"]
+    return [] if isinstance(value, bool) else [say("request.no_flag", path=path, value=brief(value))]
 
 
 def whole_number(least: int, most: int) -> Check:
@@ -81,7 +83,7 @@ def whole_number(least: int, most: int) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return []
-        return [f"{path}: {brief(value)} is not a whole number from {least} to {most}"]
+        return [say("request.no_whole_number", path=path, value=brief(value), least=str(least), most=str(most))]
 
     return check
 
@@ -96,7 +98,7 @@ def text(pattern: str, expected: str) -> Check:
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, str) and matcher.fullmatch(value) and not is_odd(value):
             return []
-        return [f"{path}: {brief(value)} is not {expected}"]
+        return [say("request.not_expected", path=path, value=brief(value), expected=expected)]
 
     return check
 
@@ -108,7 +110,7 @@ def moment(path: str, value: Any) -> list[str]:
             return []
     except ValueError:
         pass
-    return [f"{path}: {brief(value)} is not a time such as 2026-01-13T01:00:00Z"]
+    return [say("request.no_time", path=path, value=brief(value))]
 
 
 def number_or_share(pattern: str, least: int, most: int, expected: str) -> Check:
@@ -126,9 +128,9 @@ def list_of(item: Check, most: int | None = None) -> Check:
 
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, list):
-            return [f"{path}: {brief(value)} is not a list"]
+            return [say("request.no_list", path=path, value=brief(value))]
         if most is not None and len(value) > most:
-            return [f"{path}: {len(value)} are more than the {most} that are possible"]
+            return [say("request.too_many", path=path, count=len(value), most=most)]
         return [mistake for index, element in enumerate(value) for mistake in item(f"{path}[{index}]", element)]
 
     return check
@@ -140,23 +142,38 @@ def section(keys: Mapping[str, Check], replaced: Mapping[str, Check] | None = No
 
     def check(path: str, value: Any) -> list[str]:
         if not isinstance(value, Mapping):
-            return [f"{path}: {brief(value)} is not an object"]
+            return [say("request.no_object", path=path, value=brief(value))]
         mistakes = []
         for key, element in value.items():
             if key in checks:
                 mistakes += checks[key](f"{path}.{key}", element)
             else:
-                mistakes.append(f"{path}.{str(key)[:_MOST]}: unknown; known are {', '.join(keys)}")
+                mistakes.append(_unknown(path, spell_out(str(key)[:_MOST]), list(keys)))
         return mistakes
 
     return check
 
 
+def _unknown(path: str, key: str, known: list[str]) -> str:
+    """With what was probably meant, or else all that is known."""
+    near = get_close_matches(key.lower(), {one.lower(): one for one in known}, 1)
+    if near:
+        meant = next(one for one in known if one.lower() == near[0])
+        return say("request.unknown_key.near", path=path, key=key, meant=meant)
+    return say("request.unknown_key", path=path, key=key, known=known)
+
+
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 
-GUID = text(_UUID, "a GUID")
+GUID = text(_UUID, say("expected.guid"))
 
 
-INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", "an instance id such as i-0123456789abcdef0")
-RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", "a run id (1 to 80 of A-Z a-z 0-9 _ -)")
+INSTANCE_ID = text(r"i-[0-9a-f]{8}([0-9a-f]{9})?", say("expected.instance_id"))
+RUN_ID = text(r"[a-zA-Z0-9_-]{1,80}", say("expected.run_id"))
+PRINCIPAL = text(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:.{1,400}", say("expected.principal"))
+
+
+def is_principal(value: object) -> bool:
+    """Whether a value is the ARN of who starts a run, as its input has to name it."""
+    return not PRINCIPAL("", value)

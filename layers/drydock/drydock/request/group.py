@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError
 from drydock.request.checking import GUID, INSTANCE_ID, RUN_ID, join_mistakes, list_of, moment, section, text
@@ -16,7 +17,7 @@ from drydock.subject import Group
 
 _check_input = section(
     {
-        "groupName": text(r".{1,255}", "the name of an Auto Scaling group"),
+        "groupName": text(r".{1,255}", say("expected.group_name")),
         "policy": lambda path, value: [],
         "runId": RUN_ID,
         "snapshotId": GUID,
@@ -50,7 +51,7 @@ def read_group_request(given: object, settings: str, settings_name: str, executi
     mistakes = _check_input("input", given)
     values: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     if isinstance(given, Mapping) and "groupName" not in given:
-        mistakes.append("input.groupName: is required, the name of an Auto Scaling group")
+        mistakes.append(say("request.group.required"))
     policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
     if mistakes:
         raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drydock.catalogue.saying import say
 from drydock.documents import PinnedDocument
 from drydock.errors import InvalidInputError
 from drydock.request.checking import GUID, INSTANCE_ID, RUN_ID, join_mistakes, moment, section, text
@@ -23,7 +24,7 @@ _check_input = section(
         "runId": RUN_ID,
         "snapshotId": GUID,
         "documents": check_documents,
-        "group": text(r".{1,255}", "the name of an Auto Scaling group"),
+        "group": text(r".{1,255}", say("expected.group_name")),
         "unlessDoneSince": moment,
     }
 )
@@ -59,7 +60,7 @@ def read_request(given: object, settings: str, settings_name: str, execution: st
     mistakes = _check_input("input", given)
     values: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     if isinstance(given, Mapping) and "instanceId" not in given:
-        mistakes.append("input.instanceId: is required, an instance id such as i-0123456789abcdef0")
+        mistakes.append(say("request.instance.required"))
     policy, policy_mistakes = effective_policy(settings, settings_name, values.get("policy", {}))
     if mistakes:
         raise InvalidInputError(join_mistakes([*mistakes, *policy_mistakes]))

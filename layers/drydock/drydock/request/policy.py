@@ -22,7 +22,6 @@ from drydock.request.checking import (
     whole_number,
 )
 from drydock.request.documents import DOCUMENT_NAME
-from drydock.texts import first_of
 
 RUN_PATCH_BASELINE = "AWS-RunPatchBaseline"
 INSTALL_WINDOWS_UPDATES = "AWS-InstallWindowsUpdates"
@@ -86,13 +85,22 @@ class BackupAfterPolicy(TypedDict):
     reboot: bool
 
 
+class PrunePolicy(TypedDict):
+    """Whether images go by themselves, and which may: older than so many days, beyond so many of each machine."""
+
+    enabled: bool
+    afterDays: int
+    keep: int
+
+
 class BackupPolicy(TypedDict):
-    """Which images are made, whether of members of groups, too, and the days to their deprecation."""
+    """Which images are made, whether of members of groups, too, the days to their deprecation, and when they go."""
 
     before: BackupBeforePolicy
     after: BackupAfterPolicy
     members: bool
     deprecateAfterDays: int
+    prune: PrunePolicy
 
 
 class HookPolicy(TypedDict):
@@ -145,6 +153,15 @@ class ApprovalPolicy(TypedDict):
     ahead: int
 
 
+class MessagePolicy(TypedDict):
+    """What is repeated in messages of what machines print, secrets masked: nothing, or the last lines of error output.
+
+    Never of hooks and health probes: those are somebody's own, and what they print stays in the log bucket.
+    """
+
+    errorOutput: Literal["none", "lastLines"]
+
+
 class RefreshPolicy(TypedDict):
     """Whether a roll gives the group's launch template the image of a member, and may make that its default."""
 
@@ -176,6 +193,7 @@ class Policy(TypedDict):
     undo: UndoPolicy
     failOn: list[str]
     notify: Literal["each", "failures", "summary"]
+    messages: MessagePolicy
     deadlineMinutes: int
     maxConcurrency: str | int
     maxErrors: str | int
@@ -210,6 +228,7 @@ DEFAULTS: Policy = {
         "after": {"take": True, "reboot": False},
         "members": False,
         "deprecateAfterDays": 90,
+        "prune": {"enabled": False, "afterDays": 90, "keep": 3},
     },
     "hooks": {"beforeAnything": "", "preInstall": "", "postInstall": "", "onExit": ""},
     "healthProbe": "",
@@ -229,6 +248,7 @@ DEFAULTS: Policy = {
     "undo": {"maxAgeDays": 14},
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
+    "messages": {"errorOutput": "none"},
     "deadlineMinutes": 0,
     "maxConcurrency": "1",
     "maxErrors": "0",
@@ -262,15 +282,16 @@ _CATEGORIES = (
 )
 """Those whose language-free ids the stack's search knows."""
 
-_kb = text(r"(KB)?[0-9]{6,7}", "a KB number such as KB5034439")
-_document = text(rf"|{DOCUMENT_NAME}", "the name of an SSM document (3 to 128 of A-Z a-z 0-9 _ - .) or ''")
+_kb = text(r"(KB)?[0-9]{6,7}", say("expected.kb"))
+_document = text(rf"|{DOCUMENT_NAME}", say("expected.document_or_none"))
 
-_positive = "a number such as 10 or a percentage such as 10%"
-_at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, _positive)
-_at_least_none = number_or_share(r"[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"0, {_positive}")
-_alarm = text(r"(?s).{1,400}", "the name or ARN of a CloudWatch alarm")
-_calendar = text(r"[a-zA-Z0-9_\-.:/]{3,400}", "the name or ARN of a Change Calendar")
-_canary_tag = text(r"|[^=]{1,128}(=.{0,256})?", "a tag key, or Key=Value, or ''")
+_at_least_one = number_or_share(r"[1-9][0-9]{0,4}|[1-9][0-9]?%|100%", 1, 99_999, say("expected.share"))
+_at_least_none = number_or_share(
+    r"[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, say("expected.share_or_zero")
+)
+_alarm = text(r"(?s).{1,400}", say("expected.alarm"))
+_calendar = text(r"[a-zA-Z0-9_\-.:/]{3,400}", say("expected.calendar"))
+_canary_tag = text(r"|[^=]{1,128}(=.{0,256})?", say("expected.canary_tag"))
 
 MOST_SECONDS: DeadlinePolicy = {
     "imageSeconds": 86_400,
@@ -293,20 +314,19 @@ def _moment_of_backup(keys: Mapping[str, Check]) -> Check:
 
     def check(path: str, value: Any) -> list[str]:
         if isinstance(value, bool):
-            return [f'{path}: {str(value).lower()} is written {{"take": {str(value).lower()}}} now']
+            return [say("policy.take", path=path, value=str(value).lower())]
         return check_section(path, value)
 
     return check
 
 
 def _no_reboot(path: str, value: Any) -> list[str]:
-    moments = path.rpartition(".")[0]
-    return [f"{path}: is written {moments}.before.reboot and {moments}.after.reboot now, true for with a reboot"]
+    return [say("policy.no_reboot", path=path, backup=path.rpartition(".")[0])]
 
 
 def _method(path: str, value: Any) -> list[str]:
     if value == "vss":
-        return [f"{path}: 'vss' is not there yet; what there is: image"]
+        return [say("policy.no_vss", path=path)]
     return one_of("image")(path, value)
 
 
@@ -317,6 +337,8 @@ _BACKUP: Mapping[str, Check] = {
     "after": _moment_of_backup({"take": flag, "reboot": flag}),
     "members": flag,
     "deprecateAfterDays": whole_number(1, 3650),
+    # A run lasts three days at most, so what a run or a roll may need is always younger.
+    "prune": section({"enabled": flag, "afterDays": whole_number(7, 3650), "keep": whole_number(1, 1000)}),
 }
 _REPLACED: Mapping[str, Check] = {"noReboot": _no_reboot}
 """Keys that there were, and what is written instead. They are not named among those that are known."""
@@ -348,6 +370,7 @@ _check_policy = section(
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of(*(verdict for verdict in get_args(Verdict) if verdict not in _NO_FAILURES))),
         "notify": one_of("each", "failures", "summary"),
+        "messages": section({"errorOutput": one_of("none", "lastLines")}),
         "deadlineMinutes": whole_number(0, MOST_DEADLINE_MINUTES),
         "maxConcurrency": _at_least_one,
         "maxErrors": _at_least_none,
@@ -368,7 +391,7 @@ _check_policy = section(
         "capacity": one_of("reduce", "surge"),
         "surgeFallback": one_of("fail", "reduce"),
         "minHealthy": number_or_share(
-            r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, f"'', 0, {_positive}"
+            r"|[0-9]|[1-9][0-9]{0,4}|[0-9]%|[1-9][0-9]%|100%", 0, 99_999, say("expected.share_zero_or_none")
         ),
         "onMemberFailure": one_of("return", "hold", "replace"),
         "launchedMembers": one_of("report", "patch"),
@@ -395,19 +418,16 @@ def _impossible(policy: Mapping[str, Any]) -> list[str]:
         mistakes.append(say("policy.ahead.pointless"))
     both = sorted(_kbs(policy, "includeKbs") & _kbs(policy, "excludeKbs"))
     if both:
-        names = first_of([f"KB{kb}" for kb in both])
-        mistakes.append(f"policy.windowsUpdate: {names} stands in includeKbs and in excludeKbs")
+        mistakes.append(say("policy.kbs", names=[f"KB{kb}" for kb in both]))
     if policy.get("operation") == "UpdateAgents" and policy.get("agents") == []:
-        mistakes.append(f"policy.agents: is empty; UpdateAgents needs {SSM_AGENT}, {CLOUDWATCH_AGENT} or both")
+        mistakes.append(say("policy.no_agents", first=SSM_AGENT, second=CLOUDWATCH_AGENT))
     hooks = policy.get("hooks")
     if policy.get("include") and not (
         isinstance(hooks, Mapping) and hooks.get("beforeAnything") and hooks.get("onExit")
     ):
-        mistakes.append(
-            "policy.include: needs hooks.beforeAnything, to drain a node, and hooks.onExit, to let it work again"
-        )
+        mistakes.append(say("policy.include_needs_hooks"))
     if policy.get("reboot") == "Later" and _images_with_reboot(policy):
-        mistakes.append("policy.reboot: Later, and backup.after.reboot reboots at once")
+        mistakes.append(say("policy.later_and_image"))
     return mistakes
 
 
@@ -428,7 +448,7 @@ def read_settings(settings: str) -> tuple[Mapping[str, Any], list[str]]:
     try:
         value = json.loads(settings)
     except (ValueError, RecursionError) as error:
-        return {}, [f"not JSON: {error}"]
+        return {}, [say("policy.not_json", reason=str(error))]
     mistakes = _check_policy("policy", value)
     return ({}, mistakes) if mistakes else (value, [])
 
@@ -485,27 +505,29 @@ def _reserved(settings_name: str) -> list[str]:
     """
     if not settings_name.lower().startswith(("/aws", "/ssm")):
         return []
-    return ["Parameter Store takes no name that begins with aws or ssm: give the stack another name"]
+    return [say("policy.reserved_name")]
 
 
 def _loosened(below: Policy, policy: Policy, settings_name: str) -> list[str]:
     """Who starts a run may ask more people and mind more gates than the account does, never fewer."""
     wanted, given = below["approval"], policy["approval"]
     mistakes = []
+    if policy["backup"]["prune"] != below["backup"]["prune"]:
+        mistakes.append(say("policy.prune.of_account", settings=settings_name))
     if wanted["required"] and not given["required"]:
-        mistakes.append(f"policy.approval.required: {settings_name} asks for approval")
+        mistakes.append(say("policy.approval.loosened", settings=settings_name))
     if given["minApprovals"] < wanted["minApprovals"]:
-        mistakes.append(f"policy.approval.minApprovals: {settings_name} asks for {wanted['minApprovals']}")
+        mistakes.append(say("policy.approvals.loosened", settings=settings_name, count=wanted["minApprovals"]))
     if (wanted["required"] or wanted["above"]) and given["ahead"] > wanted["ahead"]:
         mistakes.append(say("policy.ahead.loosened", settings=settings_name, days=wanted["ahead"]))
     if wanted["above"] and not given["required"] and not 0 < given["above"] <= wanted["above"]:
-        mistakes.append(f"policy.approval.above: {settings_name} asks for approval above {wanted['above']} machines")
+        mistakes.append(say("policy.above.loosened", settings=settings_name, count=wanted["above"]))
     for kind, names, kept in (
         ("alarms", below["gates"]["alarms"], policy["gates"]["alarms"]),
         ("calendars", below["gates"]["calendars"], policy["gates"]["calendars"]),
     ):
         missing = [name for name in names if name not in kept]
-        mistakes += [f"policy.gates.{kind}: {settings_name} minds {name}, too" for name in missing]
+        mistakes += [say("policy.gates.loosened", kind=kind, settings=settings_name, name=name) for name in missing]
     return mistakes
 
 

@@ -42,6 +42,8 @@ class Machine(TypedDict):
     """The boot out of which it owes a reboot, by what was written down; empty for none."""
     source: NotRequired[RootSource]
     """Of a machine that is brought back."""
+    outlivedReasons: list[str]
+    """The reasons to reboot that a reboot has not removed, by what was written down."""
     documents: NotRequired[Mapping[str, PinnedDocument]]
     """By name: the versions of hooks and health probe that the run's plan has pinned. Others are sent as they are."""
 

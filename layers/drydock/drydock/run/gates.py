@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AlarmRingingError,
     BudgetSpentError,
@@ -35,7 +36,7 @@ class GateAnswer:
 
 def budget_spent(run: Run) -> BudgetSpentError:
     """The error of a run in which more have failed than its policy allows, with both numbers."""
-    return BudgetSpentError(f"{run.failed} failed, and the policy allows {run.max_errors} (maxErrors)")
+    return BudgetSpentError(say("run.budget_spent", failed=run.failed, allowed=run.max_errors))
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Forecast:
         corrected = correct(seconds, taken)
         if corrected == seconds:
             return cls(seconds, basis)
-        return cls(corrected, f"{basis}, corrected by what {taken.total():,} like it took in this run")
+        return cls(corrected, say("estimate.corrected", basis=basis, count=taken.total()))
 
 
 def look_at_run(run: Run, forecast: Forecast | None, now: datetime, zone: str) -> GateAnswer | None:
@@ -64,13 +65,18 @@ def look_at_run(run: Run, forecast: Forecast | None, now: datetime, zone: str) -
         return GateAnswer(budget_spent(run), closes_run=True)
     if run.last_admission is not None and now >= run.last_admission:
         return GateAnswer(
-            DeadlineReachedError(f"no machine may begin after {for_people(run.last_admission, zone)}"), closes_run=True
+            DeadlineReachedError(say("run.last_admission_over", moment=for_people(run.last_admission, zone))),
+            closes_run=True,
         )
     if forecast is not None and run.end is not None and now + timedelta(seconds=forecast.seconds) > run.end:
         return GateAnswer(
             DeadlineReachedError(
-                f"it is expected to take {whole_minutes(forecast.seconds)} minutes ({forecast.basis}), and the run has "
-                f"to end at {for_people(run.end, zone)}"
+                say(
+                    "run.would_be_late",
+                    minutes=whole_minutes(forecast.seconds),
+                    basis=forecast.basis,
+                    end=for_people(run.end, zone),
+                )
             ),
             closes_run=False,
         )
@@ -83,7 +89,7 @@ def look_at_alarms(wanted: list[str], states: Mapping[str, str]) -> DrydockError
     unknown = [name for name in wanted if name not in states]
     if not ringing and not unknown:
         return None
-    said = [f"alarm {name} is in ALARM" for name in ringing] + [f"there is no alarm {name}" for name in unknown]
+    said = [say("alarm.rings", alarm=name) for name in ringing] + [say("alarm.unknown", alarm=name) for name in unknown]
     return AlarmRingingError("; ".join(said))
 
 
@@ -99,6 +105,9 @@ def look_outside(services: Services, gates: GatePolicy) -> DrydockError | None:
         except CalendarClosedError as closed:
             return closed
         if state != "OPEN":
-            names = ", ".join(gates["calendars"])
-            return CalendarClosedError(f"Change Calendar {names} is closed" + (f" until {until}" if until else ""))
+            return CalendarClosedError(
+                say("calendar.closed.until", calendars=gates["calendars"], until=until)
+                if until
+                else say("calendar.closed", calendars=gates["calendars"])
+            )
     return None

@@ -20,7 +20,7 @@ from drydock.aws.services import Services
 from drydock.aws.ssm import Agent
 from drydock.errors import RunNotFoundError
 from drydock.log import logger
-from drydock.plan.targets import Resolved, Target, find_near_misses, resolve
+from drydock.plan.targets import Resolved, Target, resolve
 from drydock.records.runs import Run
 from drydock.request.step import Step
 from drydock.times import from_text, to_text
@@ -59,22 +59,19 @@ class Gathering:
         kept = self._recall("machines")
         if kept is not None:
             instances = {str(one["InstanceId"]): one for one in kept["instances"]}
-            return Resolved(instances, kept["leftOut"])
+            return Resolved(instances, kept["leftOut"], kept["nearMisses"])
         found = resolve(self.services.ec2, self.services.resource_groups, groups)
-        resolved = Resolved({key: _plain(one) for key, one in found.instances.items()}, found.left_out)
+        resolved = Resolved(
+            {key: _plain(one) for key, one in found.instances.items()}, found.left_out, found.near_misses
+        )
         if len(resolved.instances) > PORTION:
-            self._keep("machines", {"instances": list(resolved.instances.values()), "leftOut": resolved.left_out})
+            facts = {
+                "instances": list(resolved.instances.values()),
+                "leftOut": resolved.left_out,
+                "nearMisses": resolved.near_misses,
+            }
+            self._keep("machines", facts)
         return resolved
-
-    def find_near_misses(self, groups: Sequence[Sequence[Target]], found: Resolved) -> list[str]:
-        """What nearly is a target, a sentence for a plan's warnings."""
-        kept = self._recall("near-misses")
-        if kept is not None:
-            return list(kept)
-        nearly = find_near_misses(self.services.ec2, groups, found.instances.keys())
-        if len(found.instances) > PORTION:
-            self._keep("near-misses", nearly)
-        return nearly
 
     def find_agents(self, instance_ids: Iterable[str]) -> dict[str, Agent]:
         """The agents of those instances that Systems Manager knows and that run, by instance id."""

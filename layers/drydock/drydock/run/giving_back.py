@@ -10,6 +10,7 @@ from typing import Any
 from drydock.approval.approvals import Ways
 from drydock.aws.executions import OPEN, hand_over, invoke_later
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import Failure, MachinesNotReadyError, RunStoppedError, UnreadableItemError
 from drydock.log import logger
 from drydock.records.holder import Holder
@@ -17,6 +18,7 @@ from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.records.reading import Unreadable, working_with
 from drydock.records.runs import (
     Run,
+    RunSummary,
     close_run,
     find_run,
     open_run,
@@ -67,9 +69,9 @@ def _end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
 
 def _failure_of(execution: Mapping[str, Any] | None) -> Failure:
     if execution is None:
-        return {"error": "UNKNOWN", "cause": "Step Functions no longer knows the execution"}
+        return {"error": "UNKNOWN", "cause": say("execution.unknown")}
     error, cause = end_of_execution(execution)
-    return {"error": error, "cause": cause or "somebody stopped its execution"}
+    return {"error": error, "cause": cause or say("execution.stopped")}
 
 
 def give_back_run(services: Services, run_id: str) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def _stop_children(services: Services, run: Run) -> int:
             logger.info("left to the next pass", executions=len(at_work) - number)
             break
         services.executions.stop(
-            child_of(services, run, subject), RunStoppedError.__name__, f"its run {run.run_id} is over"
+            child_of(services, run, subject), RunStoppedError.__name__, say("execution.run_over", run=run.run_id)
         )
     return len(at_work)
 
@@ -126,6 +128,8 @@ class Swept:
     """What a sweep has handed over, and what it could not read."""
 
     done: Mapping[str, int]
+    open: Sequence[RunSummary]
+    """The runs that have not ended."""
     unreadable: Sequence[Unreadable]
 
 
@@ -140,6 +144,7 @@ def sweep_runs(services: Services, budget: TimeBudget) -> Swept:
     hand_over(function("summarise_run"), [{"runId": run.run_id} for run in (*untold, *unfinished.read)], budget)
     return Swept(
         done={"deadRuns": len(dead), "untoldRuns": len(untold), "unfinishedReports": len(unfinished.read)},
+        open=open_.read,
         unreadable=[*open_.unreadable, *over.unreadable, *unfinished.unreadable],
     )
 

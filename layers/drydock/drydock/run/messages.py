@@ -10,12 +10,31 @@ from typing import Any
 from drydock.aws.ssm import SEVERITIES
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
+from drydock.records.runs import Place
 from drydock.run.outcomes import MachineOutcome, failed_groups
 from drydock.run.reports import Report, failed_images
+from drydock.run.standing import InWork, Standing
+from drydock.subject import Group
 from drydock.telling.commands import aws, drydock
-from drydock.telling.details import detail_rows, end_text, is_unwell, urgency_of, verdict_text
+from drydock.telling.details import (
+    detail_rows,
+    end_text,
+    is_unwell,
+    repeats_output,
+    urgency_of,
+    verdict_text,
+    work_text,
+)
 from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
-from drydock.telling.text import CAUSE_IN_MAIL, Location, cut, machine_text, object_link, windows_link
+from drydock.telling.text import (
+    CAUSE_IN_MAIL,
+    Location,
+    console_link,
+    cut,
+    machine_text,
+    object_link,
+    windows_link,
+)
 from drydock.times import from_text, in_zone
 
 _MOST_LISTED = 20
@@ -46,8 +65,8 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
         facts=[*_asked(report), place(location), *_course(report, location)],
         sections=[
             _done(report, location),
-            _detailed("unwell", unwell, location, bucket),
-            _detailed("failed", failed, location, bucket),
+            _detailed("unwell", unwell, report, location, bucket),
+            _detailed("failed", failed, report, location, bucket),
             _groups(report),
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
@@ -163,11 +182,17 @@ def _bad_verdict(report: Report) -> tuple[Urgency, str]:
 def _is_urgent(report: Report) -> bool:
     """Whether a machine or a group may not serve, or is not as it was found."""
     return any(
-        urgency_of(machine["error"], *_power_of(machine)) == "now" for machine in _with(report, "failed")
+        urgency_of(machine["error"], *_power_of(machine)) == "now" or _may_be_drained(machine)
+        for machine in _with(report, "failed")
     ) or any(
         group["problems"] or (error_named(group["error"]) or DrydockError).is_urgent
         for group in failed_groups(report["groups"])
     )
+
+
+def _may_be_drained(machine: MachineOutcome) -> bool:
+    details = machine["details"]
+    return details is not None and bool(details["toWorkAgain"]) and details["powerAfter"] == "running"
 
 
 def _power_of(machine: MachineOutcome) -> tuple[str, str]:
@@ -294,9 +319,8 @@ def _images(report: Report) -> Section:
     names = {machine["instanceId"]: machine["name"] for machine in report["machines"]}
     rows = [
         say(
-            "image.ended_badly",
+            f"image.ended_badly.{image['moment']}",
             image=image["imageId"],
-            moment=image["moment"],
             machine=machine_text(image["instanceId"], names.get(image["instanceId"], "")),
             reason=image["reason"],
         )
@@ -387,14 +411,22 @@ def _groups(report: Report) -> Section:
     return Section(say("heading.groups", count=len(rows)), _first(rows))
 
 
-def _detailed(kind: str, machines: Sequence[MachineOutcome], location: Location, bucket: str) -> Section:
+def _detailed(
+    kind: str, machines: Sequence[MachineOutcome], report: Report, location: Location, bucket: str
+) -> Section:
     """The first machines with all that is known of each."""
+    policy = report["asked"]["policy"]
+    with_output = isinstance(policy, Mapping) and repeats_output(policy)
     rows: list[Row] = [
         Section(
             say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
-                *(detail_rows(machine["details"], location, bucket) if machine["details"] else []),
+                *(
+                    detail_rows(machine["instanceId"], machine["details"], location, bucket, with_output=with_output)
+                    if machine["details"]
+                    else []
+                ),
             ],
         )
         for machine in machines[:_MOST_LISTED]
@@ -502,6 +534,124 @@ def _report_rows(report: Report, location: Location, bucket: str, key: str, link
 
 def _window_text(window_id: str, window_name: str) -> str:
     return say("window.named", name=window_name, id=window_id) if window_name else window_id
+
+
+def standing_message(standing: Standing, location: Location) -> Message:
+    """For a run that works after its end, or waits for one machine: how it stands until then."""
+    run, zone = standing.run, location.time_zone
+    plan = run.require_plan()
+    name = str(plan.window.get("name") or "")
+    end = say("standing.end", end=in_zone(run.end, zone)) if run.end else ""
+    begun = sum(len(place.only) or 1 for place in standing.places)
+    goes_on = run.closed is None and plan.machines > begun
+    stop: list[Row] = [say("standing.stop"), drydock(location, "stop", run.run_id)] if goes_on else []
+    return Message(
+        urgency=_urgency_of_standing(standing),
+        what=_what_stands(standing),
+        about=say("run.about.window", window=name) if name else say("run.about.run", run=run.run_id),
+        intro=[
+            say("run.takes_no_more", reason=run.closed["reason"])
+            if run.closed
+            else say("run.goes_on", failed=run.failed, allowed=run.max_errors)
+            if goes_on
+            else say("standing.all_begun", failed=run.failed, allowed=run.max_errors),
+            say(f"standing.again.{standing.why}"),
+        ],
+        zone=zone,
+        facts=[
+            say("run.asked", run=run.run_id, operation=plan.operation),
+            place(location),
+            say("standing.begun", began=in_zone(run.started, zone)),
+            *([end] if end else []),
+            say("standing.so_far", parts=_so_far(standing, plan.machines - begun)),
+        ],
+        sections=[
+            Section(say("heading.in_work", count=standing.count), _rows_in_work(standing, zone)),
+            steps([say("standing.watch"), drydock(location, "watch", run.run_id), *stop, say("standing.finish")]),
+            where(
+                [Link(say("standing.execution"), console_link(standing.in_work[0].place.execution, location))]
+                if standing.count == 1
+                else [],
+                run.holder.execution,
+                location,
+            ),
+        ],
+    )
+
+
+def _what_stands(standing: Standing) -> str:
+    first = standing.in_work[0].place
+    if standing.count > 1:
+        return say("standing.what.many", count=standing.count)
+    machine = _place_text(first)
+    return (
+        say("standing.what.end", machine=machine)
+        if standing.why == "end"
+        else say("standing.what.one", machine=machine)
+    )
+
+
+def _place_text(found: Place) -> str:
+    subject = found.subject
+    if isinstance(subject, Group):
+        return say("standing.group", group=subject.name, count=len(found.only))
+    return machine_text(subject.id, found.name)
+
+
+def _urgency_of_standing(standing: Standing) -> Urgency:
+    """Whether something may not serve although its time is over."""
+    if standing.why == "one":
+        return "tomorrow"
+    served = [
+        isinstance(one.lease.subject, Group) or one.lease.journal.get("power") == "running" for one in standing.in_work
+    ]
+    return "now" if any(served) or len(served) < standing.count else "tomorrow"
+
+
+def _so_far(standing: Standing, not_begun: int) -> list[str]:
+    """What became of the machines that are done; a group is named, with what became of its roll."""
+    done = [one for one in standing.places if one.outcome]
+    counts = Counter(one.outcome for one in done if not isinstance(one.subject, Group))
+    operation = standing.run.require_plan().operation
+    parts = [say("summary.part", count=count, what=_became(outcome, operation)) for outcome, count in counts.items()]
+    parts += [
+        say("standing.of_group", group=one.subject.name, what=_became(one.outcome, operation))
+        for one in done
+        if isinstance(one.subject, Group)
+    ]
+    parts.append(say("standing.in_work", count=standing.count))
+    return [*parts, say("standing.not_begun", count=not_begun)] if not_begun > 0 else parts
+
+
+def _became(outcome: str, operation: str) -> str:
+    return say(f"done.{operation}") if outcome == "succeeded" else say(f"outcome.{outcome}")
+
+
+def _rows_in_work(standing: Standing, zone: str) -> list[Row]:
+    plan = standing.run.require_plan()
+    rows: list[Row] = [
+        say("row.reason", what=_place_text(one.place), reason=say("names", names=_doing(one, plan.operation, zone)))
+        for one in standing.in_work
+    ]
+    more = standing.count - len(rows)
+    return [*rows, *([say("rows.more_members", count=more)] if more > 0 else [])]
+
+
+def _doing(one: InWork, operation: str, zone: str) -> list[str]:
+    """What goes on there and since when, by when that was expected to be over, and what power it was found with."""
+    lease = one.lease
+    parts = []
+    if one.place.outcome:
+        parts.append(say("standing.held", what=_became(one.place.outcome, operation)))
+    elif newest := max(lease.intents.items(), key=lambda found: found[1].at, default=None):
+        name, intent = newest
+        told = work_text(name) if knows(f"work.{name}") else say("standing.at_work")
+        parts.append(say("standing.doing", what=told, since=in_zone(intent.at, zone)))
+    if one.expected:
+        parts.append(say("standing.expected", at=in_zone(one.expected, zone)))
+    if power := str(lease.journal.get("power") or ""):
+        parts.append(say("standing.power", power=power))
+    return parts
 
 
 def name_taken_message(*, run_id: str, execution: str, location: Location) -> Message:

@@ -15,7 +15,6 @@ from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotF
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
-from drydock.texts import first_of
 from drydock.times import find_zone, for_people, from_text
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
@@ -55,18 +54,17 @@ def _targets_gone(plan: Plan) -> Iterator[str]:
     """Where machines were named and none of them is there any more, nobody is patched, and that is no success."""
     gone = [one for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
     if gone and len(gone) == len(plan["leftOut"]) and not plan["machines"]:
-        names = first_of([one["instanceId"] for one in gone])
-        yield f"nothing is left of the targets: {names} gone or unknown to EC2; name those that are there"
+        yield say("needs.targets_gone", machines=[one["instanceId"] for one in gone])
 
 
 def _targets_without_machines(plan: Plan) -> Iterator[str]:
     if not plan["machines"] and not plan["leftOut"] and not plan["resumes"]:
-        yield "the targets mean no machine: check their tags, ids and groups"
+        yield say("needs.no_machine")
     elif plan["machines"]:
         gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
         named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}
         if stale := [instance_id for instance_id in gone if instance_id in named]:
-            yield f"{first_of(stale)}: named as targets and gone; take them out, or name their successors"
+            yield say("needs.targets_stale", machines=stale)
 
 
 def _documents(services: Services, plan: Plan) -> Iterator[str]:
@@ -78,13 +76,13 @@ def _documents(services: Services, plan: Plan) -> Iterator[str]:
         try:
             document = services.ssm.find_document(name, version)
         except AwsCallFailedError as error:
-            yield f"document {name}: cannot be looked at: {error}"
+            yield say("needs.document.unknown", name=name, reason=str(error))
             continue
         if document is None:
             yield (
                 say("needs.document.gone", name=name, version=version)
                 if name in pinned
-                else say("needs.document.missing", name=name)
+                else say("document.missing", name=name)
             )
         elif name in pinned and document.pinned != pinned[name]:
             yield say("needs.document.changed", name=name, version=version)
@@ -105,7 +103,7 @@ def _newer_documents(services: Services, plan: Plan) -> Iterator[str]:
 
 def _alarms(services: Services, names: Sequence[str]) -> list[str]:
     known = services.cloudwatch.alarm_states(names) if names else {}
-    return [f"there is no alarm {name} in this account and Region" for name in names if name not in known]
+    return [say("needs.alarm", alarm=name) for name in names if name not in known]
 
 
 def _calendar(services: Services, name: str) -> str:
@@ -125,28 +123,28 @@ def _approvers(services: Services, ways: Ways, plan: Plan) -> Iterator[str]:
     people = {person_of(arn) for arn in approvers if arn not in wrong}
     wanted = plan["policy"]["approval"]["minApprovals"]
     if wrong:
-        yield f"{setting}: {first_of(wrong)}: not the ARN of a role or a user"
+        yield say("needs.approvers.wrong", setting=setting, arns=wrong)
     if ways.auth == "LINK":
         return
     if not people:
-        yield f"{setting}: names nobody, and this run has to be approved"
+        yield say("needs.approvers.nobody", setting=setting)
     elif len(people) < wanted and not any(map(can_be_many, approvers)):
-        yield f"{setting}: names {len(people)} people, and the policy wants {wanted} approvals (minApprovals)"
+        yield say("needs.approvers.few", setting=setting, count=len(people), wanted=wanted)
 
 
 def _subscriptions(services: Services, approvals_topic: str) -> Iterator[str]:
     environment = services.environment
     results = services.ssm.parameter(environment.topic_parameter) or environment.topic
-    for topic, whom in ((results, "results"), (approvals_topic, "plans that wait for approval")):
+    for topic, what in ((results, "results"), (approvals_topic, "approvals")):
         if not topic:
             continue
         try:
             confirmed, pending = services.topics.count_subscriptions(topic)
         except AwsCallFailedError as error:
-            yield f"whether anybody hears of {whom} is not known: {error}"
+            yield say(f"needs.subscriptions.{what}", reason=str(error))
             continue
         if pending and not confirmed:
-            yield f"nobody hears of {whom}: {pending} subscriptions of {topic} are not confirmed; see their mails"
+            yield say(f"needs.unheard.{what}", count=pending, topic=topic)
 
 
 def _opens_late(plan: Plan, window: WindowFacts, zone: str) -> Iterator[str]:
@@ -164,6 +162,10 @@ def _schedule(window: WindowFacts, zone: str) -> Iterator[str]:
     opens: datetime | None = window.next_start
     if opens is not None and opens < window.end:
         yield (
-            f"window {window.name} opens again at {for_people(opens, zone)}, before it closes at "
-            f"{for_people(window.end, zone)}: its schedule is shorter than it lasts"
+            say(
+                "needs.window_overlaps",
+                name=window.name,
+                opens=for_people(opens, zone),
+                end=for_people(window.end, zone),
+            )
         )

@@ -130,7 +130,7 @@ class Ending:
 
 
 class Row(NamedTuple):
-    """A name for people who read the table, the condition, and the outcome."""
+    """A name for whoever reads the table, the condition, and the outcome."""
 
     name: str
     holds: Callable[[Ending], bool]
@@ -138,21 +138,21 @@ class Row(NamedTuple):
 
 
 OUTCOMES_OF_RUNS: Sequence[Row] = (
-    Row("stopped with machines left", lambda end: end.was_stopped and end.counts["not_attempted"] > 0, "stopped"),
-    Row("stopped without machines", lambda end: end.was_stopped and not end.has_machines, "stopped"),
-    Row("killed with machines in work", lambda end: end.error == "ABORTED" and end.counts["failed"] > 0, "stopped"),
+    Row("stopped_with_machines_left", lambda end: end.was_stopped and end.counts["not_attempted"] > 0, "stopped"),
+    Row("stopped_without_machines", lambda end: end.was_stopped and not end.has_machines, "stopped"),
+    Row("killed_with_machines_in_work", lambda end: end.error == "ABORTED" and end.counts["failed"] > 0, "stopped"),
     Row("rejected", lambda end: end.untouched_as == "rejected", "rejected"),
-    Row("not answered", lambda end: end.untouched_as == "not_answered", "not_answered"),
+    Row("not_answered", lambda end: end.untouched_as == "not_answered", "not_answered"),
     Row("refused", lambda end: end.untouched_as == "refused", "refused"),
-    Row("machines failed", lambda end: end.counts["failed"] > 0, "failed"),
-    Row("a roll failed", lambda end: end.a_roll_failed, "failed"),
-    Row("ended early", lambda end: end.error not in ("", *STOPPED), "failed"),
-    Row("back late", lambda end: end.is_late, "late"),
-    Row("no machine was there", lambda end: not end.has_machines, "nothing_to_do"),
-    Row("only planned", lambda end: end.is_plan_only, "planned"),
-    Row("none was done", lambda end: not end.counts["succeeded"] + end.counts["already_compliant"], "incomplete"),
-    Row("some were left", lambda end: end.counts["not_attempted"] > 0, "incomplete"),
-    Row("all were done", lambda end: True, "succeeded"),
+    Row("machines_failed", lambda end: end.counts["failed"] > 0, "failed"),
+    Row("a_roll_failed", lambda end: end.a_roll_failed, "failed"),
+    Row("ended_early", lambda end: end.error not in ("", *STOPPED), "failed"),
+    Row("back_late", lambda end: end.is_late, "late"),
+    Row("no_machine_was_there", lambda end: not end.has_machines, "nothing_to_do"),
+    Row("only_planned", lambda end: end.is_plan_only, "planned"),
+    Row("none_was_done", lambda end: not end.counts["succeeded"] + end.counts["already_compliant"], "incomplete"),
+    Row("some_were_left", lambda end: end.counts["not_attempted"] > 0, "incomplete"),
+    Row("all_were_done", lambda end: True, "succeeded"),
 )
 """What became of a run: the first row that holds says it."""
 

@@ -232,8 +232,9 @@ def _require_alone(window: WindowFacts, overlapping: Sequence[RunSummary]) -> No
     for other in overlapping:
         if other.window_id == window.window_id:
             raise RunStillWorkingError(
-                f"window {window.name} ({window.window_id}): its last run, {other.run_id}, still works since "
-                f"{other.started:%Y-%m-%d %H:%M} UTC; nothing was begun"
+                say(
+                    "window.run_works", name=window.name, window=window.window_id, run=other.run_id, since=other.started
+                )
             )
 
 
@@ -245,18 +246,18 @@ def _read_earlier(services: Services, request: RunRequest, run: Run) -> Earlier 
     found = require_run(services.table, run_id)
     found.require_plan()
     if not found.is_ended:
-        raise InvalidInputError(f"input: run {run_id} has not ended yet")
+        raise InvalidInputError(say("request.run_not_ended", run=run_id))
     plan = read_plan(services, found)
     if request.follows:
         _require_success(request, found, plan)
     if request.source == "plan":
         if found.outcome != "planned":
-            raise InvalidInputError(f"input.plan: run {run_id} was not only planned; use resume for what it left")
+            raise InvalidInputError(say("request.run_not_planned", run=run_id))
         require_not_carried_out(found, run)
     places = places_of_run(services.table, run_id)
     left = frozenset(_left_by(services, found, plan, places))
     if request.source == "resume" and not left:
-        raise InvalidInputError(f"input.resume: run {run_id} left no machine over")
+        raise InvalidInputError(say("request.run_left_nothing", run=run_id))
     return Earlier(found, plan, left, _is_canary_proved(found, plan, places))
 
 
@@ -270,11 +271,11 @@ def _require_success(request: RunRequest, run: Run, plan: Plan) -> None:
     left = counts.get("not_attempted", 0)
     if not done or (run.outcome != "succeeded" and (run.outcome != "late" or left)):
         raise InvalidInputError(
-            f"input.follows: run {run.run_id} did not succeed: it is {run.outcome}, {done} machines done"
+            say("request.run_did_not_succeed", run=run.run_id, outcome=run.outcome.replace("_", " "), count=done)
         )
     if plan["operation"] != request.policy["operation"]:
         raise InvalidInputError(
-            f"input.follows: run {run.run_id} was a {plan['operation']}, this one is {request.policy['operation']}"
+            say("request.run_was_other", run=run.run_id, operation=plan["operation"], now=request.policy["operation"])
         )
 
 
@@ -341,7 +342,7 @@ def _look_up(planning: _Planning, policy: Policy, earlier: Earlier | None, since
         stack=services.environment.stack,
         stop_protected=_find_stop_protected(services, policy, instances),
         memberships=memberships_of(services.autoscaling, instances),
-        near_misses=[] if resumed else gathering.find_near_misses(groups, found),
+        near_misses=[] if resumed else found.near_misses,
         missing_patches=_find_missing_patches(services, policy, instances),
         documents=_pin_documents(services, policy),
     )

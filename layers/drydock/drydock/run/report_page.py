@@ -325,7 +325,8 @@ def _known(report: Report, machine: MachineOutcome, bucket: str) -> Html:
     details = machine["details"]
     if details:
         location = _location(report)
-        parts.append(_rows(detail_rows(details, location, bucket, with_output=True)))
+        rows = detail_rows(machine["instanceId"], details, location, bucket, with_output=True)
+        parts.append(_rows(rows))
         if details["steps"]:
             steps = _rows(step_rows(details["steps"], location.time_zone))
             parts += [element("p", say("heading.steps")), steps]

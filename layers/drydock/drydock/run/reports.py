@@ -32,6 +32,7 @@ from drydock.records.history import OwedReboot
 from drydock.records.image_watches import WatchSummary
 from drydock.records.results import MadeImage, Member, Result
 from drydock.records.runs import PLAN_LIVES, Place, Run
+from drydock.request.checking import brief, is_principal
 from drydock.run.outcomes import (
     VERDICTS_OF_THE_FLOW,
     GroupOutcome,
@@ -352,6 +353,7 @@ def images_of_run(places: Iterable[Place], pending: Iterable[WatchSummary]) -> l
                 "state": "pending",
                 "crashConsistent": watch.is_crash_consistent,
                 "reason": "",
+                "problems": [],
             }
             found.append(_reported(label, image))
     return sorted(found, key=lambda image: (image["instanceId"], image["moment"]))
@@ -372,6 +374,7 @@ def with_images(report: Report, images: Sequence[ReportedImage], places: Iterabl
             "state": image["state"],
             "crashConsistent": image["crashConsistent"],
             "reason": image["reason"],
+            "problems": image["problems"],
         }
     machines: list[MachineOutcome] = [
         {
@@ -385,7 +388,11 @@ def with_images(report: Report, images: Sequence[ReportedImage], places: Iterabl
 
 
 def _with_images(details: Details | None, made: Mapping[str, MadeImage]) -> Details | None:
-    return {**details, "images": {**details["images"], **made}} if details else None
+    if details is None:
+        return None
+    problems = [problem for image in made.values() for problem in image["problems"]]
+    notes = [*details["notes"], *(problem for problem in problems if problem not in details["notes"])]
+    return {**details, "images": {**details["images"], **made}, "notes": notes}
 
 
 def has_pending(images: Iterable[ReportedImage]) -> bool:
@@ -528,8 +535,13 @@ def _asked(run: Run, plan: Plan | None, given: Mapping[str, Any]) -> Asked:
         "policy": first("policy") or {},
         "follows": _brief(first("follows")),
         "resumes": _brief(first("resumes") or given.get("resume")),
-        "startedBy": _brief(first("startedBy")),
+        "startedBy": _who(first("startedBy")),
     }
+
+
+def _who(given: object) -> str:
+    """Who has started the run; what is no principal's ARN in quotes, so that nobody takes it for one."""
+    return _brief(given if not given or is_principal(given) else brief(given))
 
 
 def _brief(value: object) -> str:
@@ -665,8 +677,8 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
             found.append(_step(say("next.closed", what=end_text(closed_by), advice=advice_for(closed_by))))
         zone = report["timeZone"] or "UTC"
         until = in_zone(from_text(report["startedAt"]) + PLAN_LIVES, zone)
-        resume = ("run", "--resume", run_id, "--minutes", _minutes_given(report))
-        found.append(_step(say("next.resume", until=until), *resume))
+        minutes = _minutes_given(report)
+        found.append(_step(say("next.resume", until=until), "run", "--resume", run_id, "--minutes", minutes))
     if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
         found += [_step(f"{sentence}.") for sentence in report["advice"]]
     unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])

@@ -12,6 +12,7 @@ from typing import Any
 
 from drydock.aws.executions import OPEN
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     CanaryFailedError,
     MachinesNotReadyError,
@@ -101,9 +102,9 @@ def canary_failure(plan: Plan, number: int, places: Sequence[Place]) -> CanaryFa
     found = [ends.get(subject, "") for subject in [*canary, *stand_ins]]
     allowed = slots_of(plan["policy"]["maxErrors"], len(canary), 0)
     if found.count("failed") > min(allowed, len(found) - 1):
-        return CanaryFailedError(f"{found.count('failed')} of the {len(found)} machines of the canary failed")
+        return CanaryFailedError(say("canary.failed", failed=found.count("failed"), count=len(found)))
     if "succeeded" not in found and "already_compliant" not in found:
-        return CanaryFailedError(f"none of the {len(canary)} machines of the canary was done: nothing is proved")
+        return CanaryFailedError(say("canary.unproved", count=len(canary)))
     return None
 
 
@@ -146,7 +147,7 @@ def _soak_left(services: Services, run: Run, plan: Plan, number: int) -> int:
 def _own_run(services: Services, step: Step) -> Run:
     run = require_run(services.table, step.holder.name)
     if run.is_ended or not run.belongs_to(step.holder, step.execution_started):
-        raise RunOverError(f"{run.run_id}: the run is over, or is another execution's")
+        raise RunOverError(say("run.not_own", run=run.run_id))
     return run
 
 
@@ -154,7 +155,7 @@ def _require_planned(services: Services, run: Run, number: int) -> Plan:
     """Raises PlanChangedError unless the wave's machines are those of the plan that counts."""
     plan = read_plan(services, run)
     if services.objects.read_json(plan["waves"][number]["key"]) != wave_items(plan, number):
-        raise PlanChangedError(f"{run.run_id}: the machines of wave {number} are not those of the plan")
+        raise PlanChangedError(say("run.wave_changed", run=run.run_id, wave=str(number)))
     return plan
 
 
@@ -181,7 +182,7 @@ def admit_machine(services: Services, step: Step) -> dict[str, Any]:
         place = _take_turn(services, run, subject, machine)
     elif not place.outcome and (run.is_ended or not _is_at_work(services, run)):
         # Let in by a function whose answer was lost, and meanwhile the run was stopped.
-        end_place(services.table, run, subject, NEVER_STARTED, services.now())
+        end_place(services.table, run, subject, never_started(), services.now())
         return {"admitted": False, "childName": name}
     return {"admitted": not place.outcome, "childName": name}
 
@@ -191,11 +192,11 @@ def _take_turn(services: Services, run: Run, subject: Subject, machine: Mapping[
     forecast = Forecast.by_run(run, machine["pace"], int(machine["seconds"]), machine["basis"])
     answer = _look(services, run, forecast) if run.phase == CARRYING_OUT else None
     if answer is None and not _is_at_work(services, run):
-        answer = GateAnswer(RunStoppedError("the execution of the run is over"), closes_run=False)
+        answer = GateAnswer(RunStoppedError(say("run.execution_over")), closes_run=False)
     if answer is None and count_admission(services.table, run) is None:
         run = require_run(services.table, run.run_id)
         answer = look_at_run(run, None, now, run.time_zone or services.environment.time_zone) or GateAnswer(
-            RunStoppedError("the run is over"), closes_run=False
+            RunStoppedError(say("run.is_over_now")), closes_run=False
         )
     place = Place(
         subject,
@@ -239,7 +240,7 @@ def describe_end(child: Mapping[str, Any]) -> PlaceEnd:
     return {
         "outcome": outcome_of_failure(error),
         "error": error,
-        "cause": cause or "somebody stopped it",
+        "cause": cause or say("execution.stopped_by_somebody"),
         "verdict": "",
     }
 
@@ -251,12 +252,14 @@ def _describe_success(output: Mapping[str, Any]) -> PlaceEnd:
     return {"outcome": outcome, "error": "", "cause": notes, "verdict": output.get("verdict", "")}
 
 
-NEVER_STARTED: PlaceEnd = {
-    "outcome": "not_attempted",
-    "error": ServiceUnavailableError.__name__,
-    "cause": "it was let in, but its execution could not be started",
-    "verdict": "",
-}
+def never_started() -> PlaceEnd:
+    """What became of a machine that was let in, and whose execution could not be started."""
+    return {
+        "outcome": "not_attempted",
+        "error": ServiceUnavailableError.__name__,
+        "cause": say("execution.not_started"),
+        "verdict": "",
+    }
 
 
 def settle_places(services: Services, run: Run) -> list[Subject]:
@@ -276,7 +279,7 @@ def settle_places(services: Services, run: Run) -> list[Subject]:
         if (child is None and _not_seen_yet(services, place)) or (child is not None and child["status"] in OPEN):
             still.append(subject)
         elif child is None:
-            end_place(services.table, run, subject, NEVER_STARTED, services.now())
+            end_place(services.table, run, subject, never_started(), services.now())
         else:
             end_turn(services, run, subject, describe_end(child), child["stopDate"])
     return still
@@ -306,11 +309,11 @@ def end_of_child(services: Services, step: Step, execution: str) -> PlaceEnd:
         return describe_end({key.lower(): value for key, value in told.items()})
     found = services.executions.find(execution)
     if found is None and _not_seen_yet(services, find_place(services.table, str(step.data["runId"]), step.subject)):
-        raise MachinesNotReadyError(f"{step.subject.key}: it cannot be seen yet whether its execution was started")
+        raise MachinesNotReadyError(say("execution.not_seen", subject=step.subject.key))
     if found is None:
-        return {**NEVER_STARTED, "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
+        return {**never_started(), "cause": f"{failure['error']}: {readable_cause(str(failure.get('cause') or ''))}"}
     if found["status"] in OPEN:
-        raise MachinesNotReadyError(f"{step.subject.key}: its execution goes on although the run was told otherwise")
+        raise MachinesNotReadyError(say("execution.goes_on", subject=step.subject.key))
     return describe_end(found)
 
 
@@ -389,11 +392,11 @@ def stop_run(services: Services, event: Mapping[str, Any]) -> dict[str, Any]:
     """Let no machine of a run begin any more; those in work are finished. Raises RunNotFoundError."""
     run_id = event.get("runId")
     if RUN_ID("runId", run_id):
-        raise RunNotFoundError(f"{brief(run_id)} is not the id of a run")
+        raise RunNotFoundError(say("run.no_id", value=brief(run_id)))
     run = require_run(services.table, str(run_id))
     if run.is_ended:
-        return {"stopped": False, "reason": f"{run.run_id} has ended already: {run.outcome}"}
-    said = event.get("reason") or "somebody stopped it"
+        return {"stopped": False, "reason": say("run.ended_already", run=run.run_id, outcome=run.outcome)}
+    said = event.get("reason") or say("execution.stopped_by_somebody")
     reason = RunStoppedError(spell_out(said if isinstance(said, str) else brief(said))[:500])
     closed = close_run(services.table, run, reason, services.now())
     token = (closed.approval or {}).get("token", "")

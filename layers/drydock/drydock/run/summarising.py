@@ -10,6 +10,7 @@ from drydock.approval.approvals import Ways
 from drydock.approval.report_links import hash_of_report_key, report_link
 from drydock.aws.calls import look_at_once
 from drydock.aws.services import Services
+from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
     DrydockError,
@@ -44,6 +45,7 @@ from drydock.records.runs import (
     require_run,
 )
 from drydock.records.staleness import RESTORE_LIMIT
+from drydock.request.checking import is_principal
 from drydock.request.policy import ON_EVIDENCE
 from drydock.request.step import Step
 from drydock.run.messages import name_taken_message, summary_message
@@ -65,7 +67,6 @@ from drydock.telling.details import Details, describe_work
 from drydock.telling.failures import readable_failure
 from drydock.telling.tell_once import tell_once
 from drydock.telling.text import location_of
-from drydock.texts import first_of
 from drydock.times import TimeBudget, from_text
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)
@@ -99,7 +100,7 @@ def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
         # The plan could not even be begun.
         run = open_run(services.table, step.holder, step.execution_started)
     if not run.belongs_to(step.holder, step.execution_started):
-        cause = f"{run.run_id}: the run is another execution's, or was redriven; nothing was touched"
+        cause = say("run.of_others", run=run.run_id)
         _tell_name_taken(services, step.holder)
         return {
             "outcome": "refused",
@@ -111,7 +112,7 @@ def summarise_run(services: Services, ways: Ways, step: Step) -> dict[str, Any]:
         places = places_of_run(services.table, run.run_id)
         in_work = {*children_at_work(services, run, places), *not_given_back(services, run, places)}
         if in_work:
-            raise MachinesNotReadyError(f"{run.run_id}: {_some_of(in_work)} still in work")
+            raise MachinesNotReadyError(say("run.still_in_work", run=run.run_id, machines=_keys_of(in_work)))
         if failure is None:
             _require_images(services, run, places)
         run = end_with_report(services, ways, run, failure, step.given)
@@ -129,7 +130,7 @@ def _require_images(services: Services, run: Run, places: Sequence[Place]) -> No
         return
     pending = pending_of_run(services.table, run.run_id)
     if pending:
-        raise MachinesNotReadyError(f"{run.run_id}: {len(pending)} images are pending")
+        raise MachinesNotReadyError(say("run.images_pending", run=run.run_id, count=len(pending)))
 
 
 def _tell_name_taken(services: Services, holder: Holder) -> None:
@@ -142,14 +143,18 @@ def _tell_name_taken(services: Services, holder: Holder) -> None:
 def _describe_end(run_id: str, end: RecordedEnd) -> dict[str, Any]:
     failure = end.failure
     if not failure and end.outcome in _ENDS_WITH:
-        failure = {"error": _ENDS_WITH[end.outcome].__name__, "cause": f"{run_id}: {_counted(end)}"}
+        failure = {"error": _ENDS_WITH[end.outcome].__name__, "cause": _counted(run_id, end)}
     return {"outcome": end.outcome, "counts": end.counts, "reportKey": end.report_key, "failure": failure}
 
 
-def _counted(end: RecordedEnd) -> str:
-    counts = [f"{count} {outcome.replace('_', ' ')}" for outcome, count in end.counts.items() if count]
-    groups = [f"group {name} was not rolled through well" for name in end.failed_groups]
-    return f"{', '.join([*counts, *groups])}; see s3://{end.bucket}/{end.report_key}"
+def _counted(run_id: str, end: RecordedEnd) -> str:
+    counts = [
+        say("page.counted", count=count, outcome=say(f"page.machine.{outcome}"))
+        for outcome, count in end.counts.items()
+        if count
+    ]
+    groups = [say("group.failed", group=name) for name in end.failed_groups]
+    return say("run.counts", run=run_id, counts=[*counts, *groups], report=f"s3://{end.bucket}/{end.report_key}")
 
 
 def _in_work(places: Sequence[Place]) -> list[Subject]:
@@ -192,8 +197,8 @@ def child_of(services: Services, run: Run, subject: Subject) -> str:
     return child_execution(run.holder, services.environment.stack, services.environment.region, subject)
 
 
-def _some_of(subjects: Iterable[Subject]) -> str:
-    return first_of(sorted(subject.key for subject in subjects))
+def _keys_of(subjects: Iterable[Subject]) -> list[str]:
+    return sorted(subject.key for subject in subjects)
 
 
 def _read_plan(services: Services, run: Run) -> Plan | None:
@@ -214,7 +219,7 @@ def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure |
     budget = TimeBudget.begin(services.now)
     still = settle_places(services, run)
     if still:
-        raise MachinesNotReadyError(f"{run.run_id}: {_some_of(still)} still in work")
+        raise MachinesNotReadyError(say("run.still_in_work", run=run.run_id, machines=_keys_of(still)))
     now = services.now()
     # The budget may have been counted on.
     run = require_run(services.table, run.run_id)
@@ -223,7 +228,7 @@ def end_with_report(services: Services, ways: Ways, run: Run, failure: Failure |
         left = [machine["instanceId"] for machine in report["machines"] if machine["outcome"] == "not_attempted"]
         unnoted = note_not_attempted(services.table, run.run_id, left, budget)
         if unnoted:
-            raise MachinesNotReadyError(f"{run.run_id}: {unnoted:,} machines that were left are not noted yet")
+            raise MachinesNotReadyError(say("run.unnoted", run=run.run_id, count=unnoted))
     end = RecordedEnd(
         at=now,
         outcome=report["outcome"],
@@ -360,7 +365,7 @@ def finish_report(services: Services, run: Run) -> None:
 def _was_answered(run: Run, end: RecordedEnd, report: Report) -> bool:
     """Whether the command line has answered whoever started the run: it shows a plan, and what is refused at once."""
     # Whoever gives something else than the identity that the command gives is not the command.
-    if not report["asked"]["startedBy"].startswith("arn:") or report["asked"]["window"]:
+    if not is_principal(report["asked"]["startedBy"]) or report["asked"]["window"]:
         return False
     return end.outcome == "planned" or (end.outcome == "refused" and end.at - run.started < _COMMAND_LOOKS)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 
+from drydock.environment import Environment
 from drydock.telling.message import Command
 from drydock.telling.text import Location
 
 
-def drydock(location: Location, *arguments: str) -> Command:
+def drydock(where: Location | Environment, *arguments: str) -> Command:
     """A line of Drydock's own command."""
-    return Command(shlex.join(["drydock", *arguments, "--stack", location.stack, "--region", location.region]))
+    return Command(shlex.join(["drydock", *arguments, "--stack", where.stack, "--region", where.region]))
 
 
-def aws(location: Location, *arguments: str) -> Command:
+def aws(where: Location | Environment, *arguments: str) -> Command:
     """A line of the AWS CLI."""
-    return Command(shlex.join(["aws", *arguments, "--region", location.region]))
+    return Command(shlex.join(["aws", *arguments, "--region", where.region]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from drydock.catalogue.saying import knows, say
 from drydock.errors import (
@@ -15,6 +15,7 @@ from drydock.errors import (
     error_named,
 )
 from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, RestoredRoot, StepTime, Work
+from drydock.telling.commands import aws
 from drydock.telling.message import Link, Row, Section, Urgency
 from drydock.telling.text import Location, folder_link
 from drydock.times import from_text, in_zone
@@ -46,8 +47,10 @@ class FailedCommand(TypedDict):
 class Details(TypedDict):
     """What is known of the work on one machine. A count of -1 is not known; a list is empty where nothing is known.
 
-    `installed` is what was missing before and is proved to be installed. `steps` are in the order in which they began;
-    their times are UTC, and one that was cut short has no end.
+    `installed` was missing before and is listed as installed now; `noLongerMissing` is not missing now, and no more is
+    known. `steps` are in the order in which they began; their times are UTC, and one that was cut
+    short has no end. `toWorkAgain` is the document that lets a machine work again which may be drained still; empty for
+    any other.
     """
 
     operation: str
@@ -60,6 +63,7 @@ class Details(TypedDict):
     missingBySeverity: dict[str, int]
     failed: list[str]
     installed: list[str]
+    noLongerMissing: list[str]
     images: dict[str, MadeImage]
     hooks: dict[str, str]
     agents: list[AgentUpdate]
@@ -68,6 +72,7 @@ class Details(TypedDict):
     logKey: str
     notes: list[str]
     restored: RestoredRoot | None
+    toWorkAgain: str
 
 
 def describe_work(work: Work) -> Details:
@@ -85,15 +90,23 @@ def describe_work(work: Work) -> Details:
         "missingBySeverity": dict(after["missingBySeverity"]) if after else {},
         "failed": list(after["failedPatches"]) if after else [],
         "installed": list(found.installed) if found else [],
+        "noLongerMissing": _no_longer_missing(before, after, found.installed) if found else [],
         "images": dict(work.images),
         "hooks": dict(found.hooks) if found else {},
         "agents": list(found.agents) if found else [],
         "steps": list(work.steps),
         "failedCommands": _failed_commands(work),
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
-        "notes": list(work.problems),
+        "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
+        "toWorkAgain": work.to_work_again,
         "restored": work.restored,
     }
+
+
+def _no_longer_missing(before: PatchCounts | None, after: PatchCounts | None, installed: Sequence[str]) -> list[str]:
+    if before is None or after is None or not 0 <= after["missing"] <= len(after["missingPatches"]):
+        return []
+    return sorted({*before["missingPatches"]} - {*after["missingPatches"], *after["failedPatches"], *installed})
 
 
 def _missing(counts: PatchCounts | None) -> int:
@@ -153,10 +166,18 @@ def image_text(moment: str, image: MadeImage) -> str:
     """`Image after: ami-0123, available, crash-consistent: the machine ran on`"""
     told = say(f"image.state.{image['state']}") if knows(f"image.state.{image['state']}") else image["state"]
     consistency = say("image.crash_consistent") if image["crashConsistent"] else say("image.at_rest")
-    return say("image.of_machine", moment=moment, id=image["imageId"], state=told, consistency=consistency)
+    return say(f"image.of_machine.{moment}", id=image["imageId"], state=told, consistency=consistency)
 
 
-def detail_rows(details: Details, location: Location, bucket: str, *, with_output: bool = False) -> list[Row]:
+def repeats_output(policy: Mapping[str, Any]) -> bool:
+    """Whether messages repeat the last lines of error output, by the policy of a machine or a run."""
+    wanted = policy.get("messages")
+    return isinstance(wanted, Mapping) and wanted.get("errorOutput") == "lastLines"
+
+
+def detail_rows(
+    instance_id: str, details: Details, location: Location, bucket: str, *, with_output: bool = False
+) -> list[Row]:
     """What people are told of a machine. Error output only where the policy says so."""
     lines: list[Row] = [say("machine.power", before=details["powerBefore"], after=details["powerAfter"])]
     if details["rebooted"] is not None:
@@ -166,6 +187,9 @@ def detail_rows(details: Details, location: Location, bucket: str, *, with_outpu
     lines += _restored(details["restored"], location) if details["restored"] else []
     lines += [image_text(moment, image) for moment, image in details["images"].items()]
     lines += [say("machine.note", note=note) for note in details["notes"]]
+    if document := details["toWorkAgain"]:
+        lines.append(say("drained.again"))
+        lines.append(aws(location, "ssm", "send-command", "--document-name", document, "--instance-ids", instance_id))
     for command in details["failedCommands"]:
         lines += _command(command, location, bucket, with_output=with_output)
     return lines
@@ -200,6 +224,8 @@ def _patches(details: Details) -> list[str]:
         lines.append(say("machine.failed_now", patches=details["failed"]))
     if details["installed"]:
         lines.append(say("machine.installed", patches=details["installed"]))
+    if details["noLongerMissing"]:
+        lines.append(say("machine.no_longer_missing", patches=details["noLongerMissing"]))
     return lines
 
 

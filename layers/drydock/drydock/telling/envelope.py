@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from drydock.catalogue.saying import say
-from drydock.telling.message import Command, Link, Message, Row, Section, Verbatim
+from drydock.telling.message import Command, Link, Message, Row, Section
 from drydock.telling.text import cut
 
 _CUT = say("cut")
@@ -65,15 +65,6 @@ def _inert(text: str) -> str:
 
 def _widen(text: str) -> str:
     return "".join(character if character.isalpha() else chr(ord(character) + _FULL_WIDTH) for character in text)
-
-
-def _inert_but(links: Sequence[str], text: str) -> str:
-    """Text that is inert but for some links."""
-    for link in links:
-        before, found, after = text.partition(link)
-        if found:
-            return f"{_inert(before)}{link}{_inert(after)}"
-    return _inert(text)
 
 
 def _for_chat(text: str, most: int) -> str:
@@ -137,14 +128,7 @@ def _card(message: Message) -> dict[str, Any]:
     return {"description": _fit(told[1:]), **({"nextSteps": listed} if listed else {})}
 
 
-def _laid_out(message: Verbatim) -> dict[str, Any]:
-    lines = message.text.split("\n")
-    return {"description": _fit([cut(_inert_but(message.links, line), _MOST_CHAT_TEXT // 2) for line in lines])}
-
-
-def _chat_notification(
-    message: Message | Verbatim, *, thread: str, event: str, resources: Sequence[str]
-) -> dict[str, Any]:
+def _chat_notification(message: Message, *, thread: str, event: str, resources: Sequence[str]) -> dict[str, Any]:
     """A message in the schema of custom notifications (Amazon Q Developer in chat applications).
 
     Messages of one thread are shown together.
@@ -157,7 +141,7 @@ def _chat_notification(
         "content": {
             "textType": "client-markdown",
             "title": title,
-            **(_card(message) if isinstance(message, Message) else _laid_out(message)),
+            **_card(message),
         },
         "metadata": {
             "threadId": thread,
@@ -168,7 +152,7 @@ def _chat_notification(
     }
 
 
-def wrap_for_protocols(message: Message | Verbatim, *, thread: str, event: str, resources: Sequence[str]) -> str:
+def wrap_for_protocols(message: Message, *, thread: str, event: str, resources: Sequence[str]) -> str:
     """A message as SNS takes it with MessageStructure=json: text for mail, the schema of chat clients for https."""
     plain = _sendable(message.text)
     chat = _chat_notification(message, thread=thread, event=event, resources=resources)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from drydock.catalogue.saying import say
 from drydock.errors import Failure, RunStoppedError
 from drydock.subject import Group, Instance, Subject, read_subject
 
@@ -36,7 +37,7 @@ def end_of_execution(execution: Mapping[str, Any]) -> tuple[str, str]:
     error, cause = str(execution.get("error") or ""), readable_cause(str(execution.get("cause") or ""))
     if status == "ABORTED":
         return status, ": ".join(part for part in (error, cause) if part)
-    return error or status, cause or f"the execution ended as {status}"
+    return error or status, cause or say("execution.ended", status=status)
 
 
 def readable_failure(failure: Mapping[str, Any] | None) -> Failure | None:

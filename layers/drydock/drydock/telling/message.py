@@ -154,12 +154,3 @@ def _broken(command: str, indent: str) -> Iterator[str]:
             line = f"{indent}{_STEP}"
         line += f"{word} "
     yield line.rstrip()
-
-
-@dataclass(frozen=True)
-class Verbatim:
-    """A message that was laid out elsewhere. `links` are its own: they are links in chat rooms as well."""
-
-    subject: str
-    text: str
-    links: Sequence[str] = ()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from drydock.aws.calls import call, client
 from drydock.aws.services import Services
-from drydock.aws.table import ConditionFailedError, Key
+from drydock.aws.table import ConditionFailedError, Key, Table
 from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, DrydockError, ServiceUnavailableError
 from drydock.log import logger
 from drydock.records.holder import Holder
 from drydock.records.leases import FUNCTION_LIFETIME
 from drydock.telling.envelope import wrap_for_protocols
-from drydock.telling.message import Message, Verbatim
-from drydock.times import to_text
+from drydock.telling.message import Message
+from drydock.times import from_text, to_text
 
 _MOST_ATTEMPTS = 3
 """So many functions may die, or fail to note that they have told, before a cause counts as told."""
@@ -35,9 +35,9 @@ class _About:
     resources: Sequence[str]
 
 
-def _with_urgency(attributes: Mapping[str, str], message: Message | Verbatim) -> Mapping[str, str]:
+def _with_urgency(attributes: Mapping[str, str], message: Message) -> Mapping[str, str]:
     """By this a subscription takes only what somebody has to be woken for."""
-    return {**attributes, "urgency": message.urgency} if isinstance(message, Message) else attributes
+    return {**attributes, "urgency": message.urgency}
 
 
 def _mark_key(holder: Holder, cause: str) -> Key:
@@ -70,12 +70,12 @@ def _begin_telling(services: Services, key: Key) -> str | None:
         found = refused.found or {}
         if found.get("told") or found.get("attempts", 0) >= _MOST_ATTEMPTS:
             return None
-        raise ServiceUnavailableError(f"{key['pk']}: another function tells {key['sk']} just now") from refused
+        raise ServiceUnavailableError(say("telling.others", item=f"{key['pk']} {key['sk']}")) from refused
     return begun
 
 
 def _publish(
-    services: Services, about: _About, message: Message | Verbatim, attributes: Mapping[str, str], topic: str | None
+    services: Services, about: _About, message: Message, attributes: Mapping[str, str], topic: str | None
 ) -> None:
     environment = services.environment
     chosen = topic or _topic_of_settings(services) or environment.topic
@@ -90,9 +90,7 @@ def _publish(
         _publish_to(environment.topic, about, _with_note(message, note), attributes)
 
 
-def _with_note(message: Message | Verbatim, note: str) -> Message | Verbatim:
-    if isinstance(message, Verbatim):
-        return replace(message, text=f"{message.text}\n\n{note}")
+def _with_note(message: Message, note: str) -> Message:
     return replace(message, intro=[*message.intro, note])
 
 
@@ -104,7 +102,7 @@ def _topic_of_settings(services: Services) -> str | None:
         return None
 
 
-def _publish_to(topic: str, about: _About, message: Message | Verbatim, attributes: Mapping[str, str]) -> None:
+def _publish_to(topic: str, about: _About, message: Message, attributes: Mapping[str, str]) -> None:
     wrapped = wrap_for_protocols(
         message,
         thread=about.thread,
@@ -127,7 +125,7 @@ def tell_once(
     services: Services,
     holder: Holder,
     cause: str,
-    message: Message | Verbatim,
+    message: Message,
     attributes: Mapping[str, str],
     topic: str | None = None,
 ) -> None:
@@ -143,6 +141,22 @@ def was_told(services: Services, holder: Holder, cause: str) -> bool:
     """Whether this cause of an execution has been told, or is known to be nothing to tell."""
     found = services.table.get(_mark_key(holder, cause))
     return bool(found and found.get("told"))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A message that people got about an execution: when, about which cause, and its subject."""
+
+    at: datetime
+    cause: str
+    subject: str
+
+
+def told_of(table: Table, holder: Holder) -> list[Told]:
+    """The messages of the last sixty days about an execution, in order; not those that another message has said."""
+    items = table.query(str(_mark_key(holder, "")["pk"]))
+    told = [Told(from_text(one["begun"]), one["sk"], one["subject"]) for one in items if one.get("subject")]
+    return sorted(told, key=lambda one: one.at)
 
 
 def note_told(services: Services, holder: Holder, cause: str) -> None:
@@ -168,7 +182,7 @@ def _tell(
     services: Services,
     key: Key,
     about: _About,
-    message: Message | Verbatim,
+    message: Message,
     attributes: Mapping[str, str],
     topic: str | None,
 ) -> None:
@@ -180,4 +194,5 @@ def _tell(
     except DrydockError:
         services.table.delete(key, "begun = :begun", {}, {":begun": begun})
         raise
-    services.table.update(key, "SET told = :yes", "attribute_exists(pk)", {}, {":yes": True})
+    said = {":yes": True, ":subject": message.subject}
+    services.table.update(key, "SET told = :yes, subject = :subject", "attribute_exists(pk)", {}, said)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 from drydock.aws.services import Services
 from drydock.aws.table import Key
 from drydock.catalogue.saying import knows, say
 from drydock.environment import Environment
 from drydock.log import logger
-from drydock.telling.message import Command, Message, steps
+from drydock.telling.commands import aws
+from drydock.telling.message import Message, steps
 from drydock.telling.tell_once import tell_daily
 from drydock.telling.text import CAUSE_IN_MAIL, cut
 
@@ -27,10 +27,8 @@ def unreadable_message(environment: Environment, key: Key, reason: str) -> Messa
     wanted = json.dumps({name: {"S": value} for name, value in key.items()})
     item, kind = f"{key['pk']} {key['sk']}", key["sk"].partition("#")[0]
     means = say(f"unreadable.means.{kind}") if knows(f"unreadable.means.{kind}") else say("unreadable.means.others")
-    command = (
-        f"aws dynamodb get-item --region {environment.region} --consistent-read --table-name {environment.table}"
-        f" --key {shlex.quote(wanted)}"
-    )
+    name, read = environment.table, "--consistent-read"
+    look = aws(environment, "dynamodb", "get-item", read, "--table-name", name, "--key", wanted)
     return Message(
         urgency="now" if kind == "LEASE" else "tomorrow",
         what=say("unreadable.what"),
@@ -41,5 +39,5 @@ def unreadable_message(environment: Environment, key: Key, reason: str) -> Messa
             say("unreadable.where", table=environment.table, item=item),
             means,
         ],
-        sections=[steps([say("unreadable.next"), Command(command), say("unreadable.mend")])],
+        sections=[steps([say("unreadable.next"), look, say("unreadable.mend")])],
     )

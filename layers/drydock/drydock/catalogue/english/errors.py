@@ -103,7 +103,7 @@ SENTENCES = {
     "advice.RunOverError": "The run is over, or its name is another's. Start a new one.",
     "advice.NotInRunError": "Leave out runId, or start a run: it starts the executions of its machines itself.",
     "advice.MachinesNotReadyError": "Look at the executions of its machines: their histories say what they wait for.",
-    "advice.RunStillWorkingError": "Let the earlier run end, or stop it with `drydock stop`.",
+    "advice.RunStillWorkingError": "Let the earlier run end, or stop it.",
     "advice.ApprovalRejectedError": "Ask who rejected it for the reason, then start another run.",
     "advice.ApprovalTimedOutError": "Start another run when an approver can answer, or raise policy.approval.seconds.",
     "advice.PlanRefusedError": "Mend everything that the reason names, then start the run again; nothing was touched.",
@@ -169,12 +169,10 @@ SENTENCES = {
     "drained.pending": (
         "It was drained: Drydock sends {document}, and tells of it where that does not let it work again."
     ),
-    "drained.left": (
-        "it may be drained still: {drained} was sent, and {document} was not. Let it work again, once it runs, with "
-        "`aws ssm send-command --document-name {document} --instance-ids {machine}`"
-    ),
+    "drained.again": "Let it work again, once it runs:",
+    "drained.left": ("it may be drained still: {drained} was sent, and {document}, which lets it work again, was not"),
     "drained.unsure": (
-        "it may be drained still: {drained} was sent, and whether {document} did its work is not known. Look, and let "
-        "it work again with `aws ssm send-command --document-name {document} --instance-ids {machine}`"
+        "it may be drained still: {drained} was sent, and whether {document}, which lets it work again, did its work is"
+        " not known"
     ),
 }

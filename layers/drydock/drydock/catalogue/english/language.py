@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from drydock.catalogue.english import (
     approval,
+    approval_page,
+    aws,
     errors,
+    estimates,
     group,
+    group_work,
     machine,
+    machine_commands,
+    machine_refusals,
+    machine_work,
     plans,
+    pruning,
     reboots,
+    records,
     report_page,
     request,
     restoring,
     run,
+    run_work,
     shared,
 )
 from drydock.catalogue.language import Language
@@ -33,12 +43,16 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _day(moment: datetime) -> str:
+def _day(moment: date) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
 def _clock(moment: datetime) -> str:
     return f"{moment:%H:%M}"
+
+
+def _weekday(moment: datetime) -> str:
+    return f"{moment:%a %H:%M}"
 
 
 def _span(minutes: int) -> str:
@@ -48,9 +62,8 @@ def _span(minutes: int) -> str:
     return f"{hours:,} h {rest} min" if rest else f"{hours:,} h"
 
 
-def _listing(names: Sequence[str], most: int) -> str:
-    more = len(names) - most if most else 0
-    return f"{', '.join(names[:most])} and {more:,} more" if more > 0 else ", ".join(names)
+def _listing(names: Sequence[str], more: int) -> str:
+    return f"{', '.join(names)} and {more:,} more" if more > 0 else ", ".join(names)
 
 
 def _all(*parts: dict[str, str]) -> dict[str, str]:
@@ -66,10 +79,20 @@ def _all(*parts: dict[str, str]) -> dict[str, str]:
 ENGLISH = Language(
     sentences=_all(
         approval.SENTENCES,
+        approval_page.SENTENCES,
+        run_work.SENTENCES,
+        estimates.SENTENCES,
+        group_work.SENTENCES,
+        machine_work.SENTENCES,
+        machine_commands.SENTENCES,
+        machine_refusals.SENTENCES,
+        aws.SENTENCES,
+        records.SENTENCES,
         errors.SENTENCES,
         group.SENTENCES,
         machine.SENTENCES,
         plans.SENTENCES,
+        pruning.SENTENCES,
         reboots.SENTENCES,
         report_page.SENTENCES,
         request.SENTENCES,
@@ -82,6 +105,7 @@ ENGLISH = Language(
     time=_time,
     day=_day,
     clock=_clock,
+    weekday=_weekday,
     span=_span,
     listing=_listing,
 )

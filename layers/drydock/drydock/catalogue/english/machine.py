@@ -3,6 +3,7 @@
 SENTENCES = {
     # What happened to it: half a sentence, for subject and first line.
     "machine.was": "{machine}: {what}",
+    "machine.may_be_drained": "{machine} may be drained still; {what}",
     "machine.patched": "{machine} was patched",
     "machine.patched.noted": "{machine} was patched, with something to look at",
     "machine.patched.but": "{machine} was patched; {verdict}",
@@ -77,6 +78,7 @@ SENTENCES = {
     "machine.failed_now": "Failed to install: {patches:some}",
     "machine.missing_found": "Missing, worst first: {patches:some}",
     "machine.installed": "Installed: {patches:some}",
+    "machine.no_longer_missing": "No longer missing: {patches:some}",
     "machine.count_unknown": "an unknown number",
     "machine.hook": "Hook {hook}: {outcome}",
     "hook.ran": "ran",
@@ -126,6 +128,10 @@ SENTENCES = {
     "late.set_power": (
         "Look at the machine. Once nothing runs on it any more you may set its power yourself; Drydock then lets go of"
         " it within minutes."
+    ),
+    "late.root": (
+        "See in EC2 what its root volume replacement task has come to. Where it has no root volume, attach one. Do not"
+        " terminate the machine; Drydock lets go of it once it has a root volume and its status checks pass."
     ),
     "late.let_it_end": (
         "Do not stop, reboot or restore the machine while something installs: see on it what does, and let that end."

@@ -15,6 +15,23 @@ SENTENCES = {
     "plan.label.worst": "Missing most",
     "plan.label.before": "Last time",
     "plan.label.different": "Different now",
+    "plan.line": "{heading}: {said}",
+    # What the plan says of its machines, wave by wave.
+    "plan.wave": "Wave {number:number} of {of:number}: {count:# machine|# machines}",
+    "plan.wave.canary": "Wave {number:number} of {of:number}, the canary: {count:# machine|# machines}",
+    "plan.roll": "group {group}, {count:# member|# members} in one roll",
+    "plan.estimate": "{minutes:number} min, {basis}",
+    "plan.guessed": ": a guess for {count:# machine|# machines} without history",
+    "heading.guesses": "What the guesses are made of",
+    "plan.fits_not": "not expected to fit",
+    "plan.fits_not.some": "{count:number} of them not expected to fit",
+    "plan.never_begun": "Never begun: {sentence}",
+    "plan.done_by": "Done by {end:time}, as predicted{guessed}",
+    "plan.has_to_end": "Has to end by {end:time}",
+    "plan.late": "{count:# machine|# machines} not expected to fit: not touched unless others are quicker",
+    "plan.hash": "Plan {hash}",
+    "rows.more_in_plan": "and {count:number} more in the plan",
+    "rows.more_planned": "And {count:number} more in the plan, {where}",
     # What is done to a machine.
     "plan.what.patches": "{operation} with {document}",
     "plan.what.agents": "UpdateAgents: {agents:list}",
@@ -52,10 +69,13 @@ SENTENCES = {
     "plan.missing.of_member": ": {count:number} missing",
     "plan.missing.of_machine": "{count:# patch|# patches} missing on {moment:day}",
     # What a plan needs, and what somebody should know of it.
-    "needs.document.missing": "document {name}: does not exist in this account and Region",
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",
+    "targets.near_miss": "{machine} has the tag {tags:list}",
+    "targets.near_misses": (
+        "nearly targets, and left out, because tags are compared letter for letter: {machines:some}"
+    ),
     # What would make all of it fit.
     "plan.advice.batch": "All would be expected to fit with {count:# member|# members} of a group at once (batch)",
     "plan.advice.concurrency": "All would be expected to fit with {count} at once (maxConcurrency)",
@@ -72,4 +92,71 @@ SENTENCES = {
     "plan.different.canary": "the canary: {names:some}",
     "plan.different.document": "{name}: version {now}, was {before}",
     "plan.different.content": "{name}: another content under version {now}",
+    # Why nothing is planned, or a machine is not.
+    "plan.too_many": "input: the targets are {count:# machine|# machines}; a run takes {most:number} at most",
+    "plan.too_many_waves": (
+        "policy.waveSize: {size} makes {waves:number} waves of {machines:# machine|# machines}, more than the "
+        "{most:number} that are possible: raise waveSize, or use fewer values of the tag {tag}"
+    ),
+    "plan.no_canary_tag": "policy.canary.tag: no planned machine has the tag {tag}",
+    "plan.expired": "{run}: its plan could be carried out until {until:time} UTC: plan anew",
+    "plan.snapshot_too_old": (
+        "{run}: the patch snapshot of its plan would be older than three days before the last machine is done: plan "
+        "anew"
+    ),
+    "plan.changed": "{run}: the stored plan is not the one that was made: its hash differs",
+    "machine.worked_on": "{machine}: {execution} works on it",
+    "plan.unmanaged": (
+        "{machine}: is running, and Systems Manager does not reach it: check the SSM Agent, the instance profile "
+        "(AmazonSSMManagedInstanceCore) and the route to Systems Manager"
+    ),
+    "plan.stopped_member": (
+        "{machine}: is a stopped member of Auto Scaling group {group}; the group's roll patches those in service"
+    ),
+    "targets.hybrid": (
+        "{machine}: is a hybrid node, not an EC2 instance: it cannot be imaged, started or stopped from here"
+    ),
+    # Warnings.
+    "system.ended.count": "{ended}: {count:number} of the machines",
+    "plan.snapshot_over": (
+        "the patch snapshot of run {run} is older than three days: this run begins anew, with patches as they are "
+        "approved now"
+    ),
+    "plan.snapshot_over.resumed": (
+        "the patch snapshot of run {run} is older than three days: this run begins anew, with patches as they are "
+        "approved now, and with a new canary"
+    ),
+    "plan.order_unclear": "tag {tag} is not a whole number from 0 to {last}, so these come last: {machines:some}",
+    "patches.canary": "the canary",
+    "patches.canary_of": "the canary of run {run}",
+    "patches.followed_run": "run {run}, which this one follows,",
+    "patches.unproved": (
+        "{whose} has no {platform} machine of patch group {group}, so nobody has proved the patches of {machines:some}"
+    ),
+    "patches.unproved.no_group": (
+        "{whose} has no {platform} machine without a patch group, so nobody has proved the patches of {machines:some}"
+    ),
+    "window.no_targets": "no targets are registered with the window",
+    "window.target_left_aside": "target {target} of the window is left aside: {mistakes}",
+    "window.task_patches": (
+        "task {task} of the window runs {document} itself: unless it only scans, it patches the same machines without "
+        "backup and without Drydock's order; remove it from the window"
+    ),
+    "window.tasks_many": "{count:# task|# tasks} of the window start Drydock ({tasks:list}): one is enough",
+    "window.task_has_targets": (
+        "task {task} of the window has targets: Systems Manager starts one run for each of its machines; register it "
+        "without targets"
+    ),
+    # What never fits.
+    "plan.of_group": "group {group}",
+    "plan.too_long": (
+        "{names:some}: {names:takes|take} {minutes:# minute|# minutes} ({basis}), and there are {room:number} in all, "
+        "so no run of this length ever begins it. Give the window {more:# minute|# minutes} more"
+    ),
+    "plan.too_long.batch": (
+        "{names:some}: one batch of it takes {minutes:# minute|# minutes} ({basis}), and there are {room:number} in "
+        "all, so no run of this length ever begins it. Give the window {more:# minute|# minutes} more"
+    ),
+    "plan.too_long.savings": "{advice}, or shorten the work ({savings})",
+    "plan.saves": "{change} saves about {minutes:number} min",
 }

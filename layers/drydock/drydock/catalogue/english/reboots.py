@@ -4,6 +4,11 @@ SENTENCES = {
     "reboot.pending": "a reboot is still pending",
     "reboot.needed": "a reboot is still pending: {reasons:list}",
     "reboot.would_not_help": "a reboot would not help: {reasons:list}",
+    "reboot.outlived": "a reboot has not helped, and is not made again: {reasons:list}",
+    "reboot.not_made": (
+        "it runs old code, and nothing is missing for which policy.reboot = {reboot} makes a reboot: {reasons:list}"
+    ),
+    "reboot.aws_counts": "AWS counts patches that wait for a reboot",
     "reboot.owed": "it owes a reboot, which the next run makes before it installs anything",
     "reboot.owed_by": (
         "{count:# machine owes|# machines owe} a reboot for what an earlier run installed; it comes first, before "

@@ -111,6 +111,35 @@ SENTENCES = {
     "where.no_report": "There is no report: it could not be stored. The table has what became of each machine.",
     "where.windows": "Windows",
     "where.window_tasks": "What the window did:",
+    # How a run stands that still works.
+    "standing.what.end": "{machine} is still in work after the run's end",
+    "standing.what.many": "{count:number} machines or groups are still in work after the run's end",
+    "standing.what.one": "the run waits for {machine}, which takes longer than expected",
+    "standing.again.end": "What is in work is finished and given back; you hear again when the run is over.",
+    "standing.again.one": "You hear again when the run is over, or its end has come.",
+    "standing.all_begun": (
+        "No machine is left to begin: {failed:# machine has|# machines have} failed; the error budget is"
+        " {allowed:number}."
+    ),
+    "standing.begun": "Begun {began:time}",
+    "standing.end": "The run's end: {end:time}",
+    "standing.so_far": "So far: {parts:list}",
+    "standing.of_group": "group {group} {what}",
+    "standing.in_work": "{count:number} in work",
+    "standing.not_begun": "{count:number} not begun",
+    "standing.group": "group {group} ({count:# member|# members})",
+    "heading.in_work": "In work ({count:number})",
+    "standing.doing": "{what} since {since:clock}",
+    "standing.at_work": "at work",
+    "standing.held": "{what}, and not given back yet",
+    "standing.expected": "expected to be done {at:time}",
+    "standing.power": "{power} before",
+    "standing.watch": "See what goes on:",
+    "standing.stop": "Let no further machine begin; those in work are finished:",
+    "standing.finish": (
+        "Do not stop executions: a machine that is stopped in the middle of an installation is left half patched."
+    ),
+    "standing.execution": "Execution of what is in work",
     # What to do next.
     "next.never_begun": "Never begun: {sentence}.",
     "next.carry_out": "Carry the plan out, while its targets stay the same:",

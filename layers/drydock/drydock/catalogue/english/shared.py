@@ -21,16 +21,19 @@ SENTENCES = {
     "cut": "… (cut: the message is longer than can be sent)",
     # What became of a machine's patches.
     "image.heading": "Images",
-    "image.ended_badly": "Image {image} {moment} patching of {machine} {reason}.",
+    "image.ended_badly.before": "Image {image} before patching of {machine}: {reason}.",
+    "image.ended_badly.after": "Image {image} after patching of {machine}: {reason}.",
     "image.pending_in_report": (
         "{count:number} of them may still end: the report is completed then, and you hear of one that fails."
     ),
+    "image.not_marked": "image {image} is of a machine that is {verdict}, and could not be tagged so: {reason}",
     "image.failed": "an image of {machine} failed",
     "image.left.after": "The machine is as it was left, but has no image of what it is now.",
     "image.left.patched": "The machine was patched without a backup: the policy let the installation begin before.",
     "image.left.before": "Nothing was installed on the machine.",
-    "image.next": "Make an image by hand (aws ec2 create-image), or start the execution anew.",
-    "image.of_machine": "Image {moment}: {id}, {state}, {consistency}",
+    "image.next": "Start the execution anew, or make an image by hand:",
+    "image.of_machine.before": "Image before: {id}, {state}, {consistency}",
+    "image.of_machine.after": "Image after: {id}, {state}, {consistency}",
     "image.state.available": "available",
     "image.state.pending": "pending still",
     "image.state.timed_out": "not finished at its deadline",

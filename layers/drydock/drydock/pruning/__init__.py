@@ -1,0 +1,1 @@
+"""Images that nobody needs any more: which those are, and how they go."""

@@ -8,9 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from rehearsal.account import EmbeddedAccount, ExecutionView, Observer
-from rehearsal.engine.functions import Outcome
+from benchmarks.bills import SWEEP, Bill, Meter
+from benchmarks.cold import chill
+from rehearsal.account import EmbeddedAccount, ExecutionView
 from rehearsal.engine.project import PROJECT
+from rehearsal.engine.repairs.patches import Patches
 from rehearsal.play.outcomes.machine import minutes_out_of_service
 from rehearsal.play.waiting import covered, spans_of_pause, spans_of_work
 from rehearsal.world.fleet import Durations, Fleet, Machine, MachineSpec
@@ -37,12 +39,7 @@ LONG_IMAGES = replace(LINUX, name="30-minute images", durations=replace(LINUX.du
 """As LINUX, but an image takes half an hour."""
 WINDOWS = MachineSpec("stopped Windows", platform="Windows", power="stopped", missing=("KB5034439", "KB5035857"))
 
-SWEEP = "give_back"
-"""The one function of Drydock's that runs by schedule; in a clean run it finds nothing to do."""
-OWN_SECONDS = 0.1
-"""What an invocation is taken to last besides its AWS calls."""
 _LIMIT = timedelta(days=1)
-_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,27 @@ class Flow:
     project: Path = PROJECT
     stack: str = "drydock"
     input: Mapping[str, Any] = field(default_factory=dict)
+    is_cold: bool = False
+    """Whether all functions are."""
 
 
 DRYDOCK = Flow("Drydock", "PatchInstance")
-BEGUN = replace(DRYDOCK, title="begun", input={"policy": {"backup": {"before": {"wait": "begun"}}}})
-"""Patches once the snapshots of the image before have begun."""
+COLD = replace(DRYDOCK, title="all functions cold", is_cold=True)
+
+
+def _with_images(title: str, **backup: Mapping[str, Any]) -> Flow:
+    return replace(DRYDOCK, title=title, input={"policy": {"backup": backup}})
+
+
+IMAGES = (
+    _with_images("none", before={"take": False}, after={"take": False}),
+    _with_images("before", after={"take": False}),
+    _with_images("after", before={"take": False}),
+    _with_images("both"),
+    _with_images("both, begun", before={"wait": "begun"}),
+    _with_images("both, with reboots", after={"reboot": True}),
+)
+"""Which images are made, and what patching waits for: `begun` waits for the snapshots of the first only."""
 POLLING_CHAIN = Flow("polling chain", "PollingChain", Path(__file__).parent, "replaced")
 FIXED_SLEEPS = replace(POLLING_CHAIN, title="fixed sleeps", machine="FixedSleeps")
 
@@ -74,10 +87,9 @@ _WINDOWS_UPDATE = {
 
 RUNS = (
     (LINUX, DRYDOCK),
+    (LINUX, COLD),
     (LINUX, replace(POLLING_CHAIN, input=_BASELINE)),
     (LINUX, FIXED_SLEEPS),
-    (LONG_IMAGES, DRYDOCK),
-    (LONG_IMAGES, BEGUN),
     (WINDOWS, DRYDOCK),
     (WINDOWS, replace(POLLING_CHAIN, input=_WINDOWS_UPDATE)),
 )
@@ -121,9 +133,7 @@ class Cost:
     service_calls: int
     table_calls: int
     machine_calls: int
-    table_writes: int
-    invocations: int
-    gigabyte_seconds: float
+    bill: Bill
 
     @property
     def is_success(self) -> bool:
@@ -132,27 +142,29 @@ class Cost:
 
     def average(self, measure: str) -> float:
         """Return the mean of a property of the runs, or an even share of a sum."""
-        if hasattr(self, measure):
-            return float(getattr(self, measure)) / len(self.runs)
+        for counted in (self, self.bill):
+            if hasattr(counted, measure):
+                return float(getattr(counted, measure)) / len(self.runs)
         return sum(float(getattr(run, measure)) for run in self.runs) / len(self.runs)
 
 
 def measure(kind: MachineSpec, flow: Flow) -> Cost:
     """Patch machines of a kind, all at once, in an account of their own."""
-    with EmbeddedAccount(project=flow.project) as account, account.open_fleet() as fleet:
-        account.deploy(stack=flow.stack)
+    with EmbeddedAccount(project=flow.project, dynamodb="own") as account, account.open_fleet() as fleet:
+        stack = account.deploy(stack=flow.stack)
         machines = [fleet.machine(fleet.add(spec)) for spec in make_machines(kind)]
-        counter = _InvocationCounter()
-        account.observers.append(counter)
-        started = [
-            account.start_execution(flow.machine, {"instanceId": machine.instance_id, **flow.input})
-            for machine in machines
-        ]
-        account.run_until_quiet(_LIMIT)
+        with Meter(account, sweeps=False) as meter, Patches() as patches:
+            if flow.is_cold:
+                chill(account, patches)
+            started = [
+                account.start_execution(flow.machine, {"instanceId": machine.instance_id, **flow.input})
+                for machine in machines
+            ]
+            account.run_until_quiet(_LIMIT)
+            bill = meter.bill(stack)
         calls = [call for call in account.calls.calls if call.caller.name != SWEEP]
         by_functions = [call for call in calls if call.caller.kind == "function"]
         to_table = [call for call in by_functions if call.service == "dynamodb"]
-        memory = {function.folder: function.memory / 1024 for function in account.functions.functions.values()}
         return Cost(
             kind=kind.name,
             flow=flow.title,
@@ -163,21 +175,8 @@ def measure(kind: MachineSpec, flow: Flow) -> Cost:
             service_calls=len(by_functions) - len(to_table),
             table_calls=len(to_table),
             machine_calls=len(calls) - len(by_functions),
-            table_writes=sum(call.operation in _WRITES for call in to_table),
-            invocations=len(counter.names),
-            gigabyte_seconds=sum(memory[name] * OWN_SECONDS for name in counter.names)
-            + sum(memory[call.caller.name] * account.calls.seconds for call in by_functions),
+            bill=bill,
         )
-
-
-class _InvocationCounter(Observer):
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def function_invoked(self, name: str, event: Any, outcome: Outcome) -> None:
-        """Note which function ran."""
-        if name != SWEEP:
-            self.names.append(name)
 
 
 def _describe_run(fleet: Fleet, machine: Machine, execution: ExecutionView) -> Run:

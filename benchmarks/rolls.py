@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cold import chill
 from benchmarks.flows import LINUX, make_machines
 from rehearsal.account import EmbeddedAccount
 from rehearsal.engine.project import PROJECT
+from rehearsal.engine.repairs.patches import Patches
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.outcomes.group import MemberOutage, describe_outage
 from rehearsal.world.group_members import Change
@@ -29,6 +31,8 @@ class Roll:
     stack: str = "drydock"
     input: Mapping[str, Any] = field(default_factory=dict)
     image_seconds: float = 300.0
+    is_cold: bool = False
+    """Whether all functions are."""
 
 
 DRYDOCK = Roll("Drydock", "RollGroup")
@@ -36,8 +40,10 @@ _BOTH_IMAGES = {"members": True, "before": {"wait": "begun"}}
 WITH_IMAGES = replace(DRYDOCK, title="both, begun", input={"policy": {"backup": _BOTH_IMAGES}})
 LONG_IMAGES = replace(WITH_IMAGES, title="both, 30 min", image_seconds=1800)
 """With both images, of which the first has only begun at the installation; and with images that take half an hour."""
+ON_EVIDENCE = replace(DRYDOCK, title="reboots on evidence", input={"policy": {"reboot": "WhenNeeded"}})
+COLD = replace(DRYDOCK, title="all functions cold", is_cold=True)
 STOCK = Roll("stock flow", "StockRoll", Path(__file__).parent, "replaced")
-ROLLS = (DRYDOCK, WITH_IMAGES, LONG_IMAGES, STOCK)
+ROLLS = (DRYDOCK, WITH_IMAGES, LONG_IMAGES, ON_EVIDENCE, COLD, STOCK)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class RollCost:
     missing: int
     seconds: float
     transitions: int
+    of_member: float
+    """The transitions of the execution that patches a member, on average; 0 where a flow has none."""
     outages: tuple[MemberOutage, ...]
     most_out: int
     few_seconds: float
@@ -69,7 +77,13 @@ class RollCost:
 
 def measure_roll(roll: Roll) -> RollCost:
     """Roll through a group of four over two zones behind a load balancer, in an account of its own."""
-    with EmbeddedAccount(project=roll.project) as account, account.open_fleet() as fleet:
+    with (
+        EmbeddedAccount(project=roll.project, dynamodb="own") as account,
+        account.open_fleet() as fleet,
+        Patches() as patches,
+    ):
+        if roll.is_cold:
+            chill(account, patches)
         account.deploy(stack=roll.stack)
         group = fleet.add_group(
             "web",
@@ -99,6 +113,8 @@ def measure_roll(roll: Roll) -> RollCost:
             missing=sum(len(machine.missing) for machine in fleet.machines),
             seconds=(execution.stopped - execution.started).total_seconds(),
             transitions=sum(view.transitions for view in account.executions()),
+            of_member=sum(view.transitions for view in account.executions() if view.machine.endswith("PatchInstance"))
+            / MEMBERS,
             outages=tuple(describe_outage(fleet, machines[one.instance_id], one) for one in monitor.outages),
             most_out=monitor.most_out,
             few_seconds=_seconds_of(few, execution.stopped),

@@ -1,34 +1,33 @@
 """What the table's indexes cost: `python -m benchmarks.table` counts write units, and times a look at 10,000 leases.
 
-Both with indexes that hold all attributes, and as the template declares them. Units by
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html: an index is written when what it holds of an
-item changes, each begun kilobyte of that is a unit, and a changed key is two writes. Writes that are refused, and the
-doubling of transactions, are left out.
+Both with indexes that hold all attributes, and as the template declares them. `--write` writes the units into
+docs/benchmarks.md. They are those of one machine, as `benchmarks.bills` counts them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import math
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from samtranslator.yaml_helper import yaml_parse
 
+from benchmarks.bills import Meter, Write, index_units, units_of
 from benchmarks.flows import LINUX, WINDOWS
-from drydock.aws.table import Table
+from benchmarks.tables import PAGE, Row, Table, write_into
+from drydock.aws.table import Table as StateTable
 from drydock.records.leases import all_leases
-from rehearsal.account import EmbeddedAccount, Observer
-from rehearsal.engine.calls import REGION, current_caller
+from rehearsal.account import EmbeddedAccount
+from rehearsal.engine.calls import REGION
+from rehearsal.engine.dynamodb.items import Index, Version
 from rehearsal.engine.dynamodb.values import size_of
-from rehearsal.engine.project import PROJECT
 from rehearsal.world.fleet import MachineSpec
 
-Index = Mapping[str, Any]
 Item = Mapping[str, Any]
 """As DynamoDB's API has it."""
 
@@ -36,68 +35,14 @@ LEASES = 10_000
 _PAGE = 1 << 20
 
 
-def _read_indexes() -> list[Index]:
-    properties = yaml_parse((PROJECT / "template.yaml").read_text())["Resources"]["StateTable"]["Properties"]
-    return list(properties["GlobalSecondaryIndexes"])
-
-
-def _units(item: Item) -> int:
-    return math.ceil(size_of(item) / 1024)
-
-
-def _held(index: Index, item: Item | None) -> Item | None:
-    """What an index holds of an item."""
-    keys = [key["AttributeName"] for key in index["KeySchema"]]
-    if item is None or any(key not in item for key in keys):
-        return None
-    projection = index["Projection"]
-    if projection["ProjectionType"] == "ALL":
-        return item
-    names = {"pk", "sk", *keys, *projection.get("NonKeyAttributes", [])}
-    return {name: value for name, value in item.items() if name in names}
-
-
-def _index_units(index: Index, before: Item | None, after: Item | None) -> int:
-    old, new = _held(index, before), _held(index, after)
-    if old == new:
-        return 0
-    if old is None or new is None:
-        return _units(old or new or {})
-    if any(old[key["AttributeName"]] != new[key["AttributeName"]] for key in index["KeySchema"]):
-        return _units(old) + _units(new)
-    return max(_units(old), _units(new))
-
-
-class _Writes(Observer):
-    """Every change of every item: before and after."""
-
-    def __init__(self, account: EmbeddedAccount, table: str) -> None:
-        self._scan = account.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-        self.all: list[tuple[Item | None, Item | None]] = []
-        self._last: dict[tuple[str, str], Item] = {}
-
-    def call_made(self, call: object) -> None:
-        """Note what the calls before this one have changed."""
-        # Nobody's call, or it would be heard of in turn.
-        token = current_caller.set(None)
-        items = {(item["pk"]["S"], item["sk"]["S"]): item for page in self._scan for item in page["Items"]}
-        current_caller.reset(token)
-        for key in items.keys() | self._last.keys():
-            before, after = self._last.get(key), items.get(key)
-            if before != after:
-                self.all.append((before, after))
-        self._last = items
-
-
-def record_writes(kind: MachineSpec) -> list[tuple[Item | None, Item | None]]:
-    """Patch one machine; what was written to the table meanwhile."""
-    with EmbeddedAccount() as account, account.open_fleet() as fleet:
-        writes = _Writes(account, account.deploy().resource("StateTable"))
-        account.observers.append(writes)
-        account.start_execution("PatchInstance", {"instanceId": fleet.add(kind)})
-        account.run_until_quiet()
-        writes.call_made(None)
-        return writes.all
+def record_writes(kind: MachineSpec) -> tuple[list[Write], Sequence[Index]]:
+    """Patch one machine; what was written to the table meanwhile, and the indexes of the table."""
+    with EmbeddedAccount(dynamodb="own") as account, account.open_fleet() as fleet:
+        account.deploy()
+        with Meter(account, sweeps=False) as meter:
+            account.start_execution("PatchInstance", {"instanceId": fleet.add(kind)})
+            account.run_until_quiet()
+        return meter.writes, list(meter.indexes.values())
 
 
 class _Body:
@@ -125,7 +70,7 @@ def time_look(items: list[Item]) -> float:
 
     events: Any = client.meta.events
     events.register("before-send.dynamodb.Query", answer)
-    table = Table.__new__(Table)
+    table = StateTable.__new__(StateTable)
     table.name, table._client = "drydock-State", client
     began = time.process_time()
     found = all_leases(table).read
@@ -134,24 +79,44 @@ def time_look(items: list[Item]) -> float:
     return seconds
 
 
-def main() -> None:
-    """Print both figures for both ways."""
-    declared = _read_indexes()
-    whole = [{**index, "Projection": {"ProjectionType": "ALL"}} for index in declared]
+def _is_of_lease(write: Write) -> bool:
+    return any(version.attributes["sk"]["S"] == "LEASE" for version in write if version is not None)
+
+
+def measure() -> tuple[Table, list[Write], Sequence[Index]]:
+    """Return what a machine of each kind writes, with the writes of the last and the indexes of the table."""
+    columns: dict[str, tuple[int, int, int, int]] = {}
     for kind in (LINUX, WINDOWS):
-        writes = record_writes(kind)
-        own = sum(max(_units(item) for item in write if item is not None) for write in writes)
-        for title, indexes in (("all attributes", whole), ("as declared", declared)):
-            more = sum(_index_units(index, *write) for write in writes for index in indexes)
-            print(f"{kind.name}, {title}: {own} write units of the table, {more} of its indexes, {own + more} in all")
-        leases = [write for write in writes if (write[1] or write[0] or {})["sk"]["S"] == "LEASE"]
-        reaching = sum(any(_index_units(index, *write) for index in declared) for write in leases)
-        print(f"{kind.name}: {len(leases)} writes of the lease, {reaching} of them reach an index")
-    lease = max((item for write in leases for item in write if item is not None), key=size_of)
-    for title, index in (("all attributes", whole[0]), ("as declared", declared[0])):
-        held = _held(index, lease)
-        assert held is not None
-        print(f"{LEASES:,} leases, {title}, {size_of(held):,} bytes each: {time_look([held] * LEASES):.2f} s")
+        writes, declared = record_writes(kind)
+        own = sum(max(units_of(version.size) for version in write if version is not None) for write in writes)
+        leases = [write for write in writes if _is_of_lease(write)]
+        reaching = sum(any(index_units(index, *write) for index in declared) for write in leases)
+        for title, indexes in (
+            ("all attributes", [replace(one, held=None) for one in declared]),
+            ("as declared", declared),
+        ):
+            more = sum(index_units(index, *write) for write in writes for index in indexes)
+            columns[f"{kind.name}: {title}"] = (own, more, len(leases), reaching)
+    rows = ("write units of the table", "of its indexes", "writes of the lease", "those that reach an index")
+    figures = zip(*columns.values(), strict=True)
+    table = Table("indexes", tuple(columns), tuple(Row(*row) for row in zip(rows, figures, strict=True)))
+    return table, writes, declared
+
+
+def main() -> None:
+    """Print what a machine writes, and what it takes to read the leases, both ways."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
+    given = parser.parse_args()
+    table, writes, declared = measure()
+    print(f"{table.to_text()}\n")
+    versions = [version for write in writes if _is_of_lease(write) for version in write if version is not None]
+    lease: Version = max(versions, key=lambda version: version.size)
+    for title, held in (("all attributes", lease), ("as declared", declared[0].show(lease))):
+        seconds = time_look([held.attributes] * LEASES)
+        print(f"{LEASES:,} leases, {title}, {held.size:,} bytes each: {seconds:.2f} s")
+    if given.write:
+        PAGE.write_text(write_into(PAGE.read_text(), [table]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rehearsal.engine.project import PROJECT
+
+PAGE = PROJECT / "docs" / "benchmarks.md"
 Figure = float | str
 
 

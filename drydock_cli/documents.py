@@ -345,6 +345,30 @@ class ImagesDocument(TypedDict):
     images: list[JudgedImage]
 
 
+class Finding(TypedDict):
+    """Something that a check has found, and the way out of it.
+
+    `level` is `problem`, `unknown` for what could not be looked at, or `note`; `subject` is the machine or group that
+    it is about, empty for the stack.
+    """
+
+    level: str
+    subject: str
+    name: str
+    what: str
+    way: str
+
+
+class CheckDocument(TypedDict):
+    """`drydock check`. `machines` is how many were looked at; `isWell` is false where something is to do."""
+
+    stack: str
+    region: str
+    machines: int
+    isWell: bool
+    findings: list[Finding]
+
+
 DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "plan": (PlannedRun,),
     "run": (StartedRun, RefusedRun, WatchedRun),
@@ -357,6 +381,7 @@ DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "history": (HistoryDocument,),
     "report": (Report,),
     "images": (ImagesDocument,),
+    "check": (CheckDocument,),
     "error": (ErrorDocument,),
 }
 """What each verb may print, by its name; `error` is printed by any."""

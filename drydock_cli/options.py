@@ -38,3 +38,5 @@ class Order:
     plan: str | None = None
     is_only_planned: bool = False
     window: str | None = None
+    is_sure: bool = False
+    """Nobody is asked whether to start it."""

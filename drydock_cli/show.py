@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from drydock.aws.ec2 import name_of, platform_of, state_of, tags_of
-from drydock.aws.table import Item
 from drydock.errors import UnreadableItemError
 from drydock.records.history import find_history, find_left_over
 from drydock.records.holder import Holder
 from drydock.records.image_watches import find_watch, pending_of_run, watches_of
-from drydock.records.leases import Lease, find_lease, lease_key, read_lease
+from drydock.records.leases import Lease, find_lease
 from drydock.records.results import Result, readable_results_of
 from drydock.records.runs import Place, Run, read_run
 from drydock.request.policy import OPERATIONS
@@ -46,7 +46,7 @@ from drydock_cli.facts import (
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError
 from drydock_cli.run_list import read_runs, state_text, style_of
-from drydock_cli.showing import STYLES, error_line, machine_text, targets_text, words
+from drydock_cli.showing import STYLES, doing_text, error_line, machine_text, targets_text, words
 from drydock_cli.stack import RunItems, Stack
 from drydock_cli.subjects import NamedRun, find_named, find_subject
 from drydock_cli.terminal import Terminal, count, length_of_time, read_time
@@ -120,7 +120,7 @@ def _show_run(account: Account, stack: Stack, terminal: Terminal, run_id: str) -
         "report": report,
     }
     terminal.document(document)
-    _tell_run(account, terminal, document)
+    _tell_run(account, terminal, document, stack.now())
 
 
 def _places(items: RunItems) -> list[Place]:
@@ -141,21 +141,9 @@ def _order_of(outcome: str) -> int:
 
 def _leases_of_run(stack: Stack, places: Sequence[Place]) -> list[LeaseFacts]:
     """What is done now to the machines in work: to those of groups, too."""
-    leases = read_leases(stack, [place.subject for place in places if not place.outcome])
+    leases = stack.read_leases([place.subject for place in places if not place.outcome])
     members = [Instance(one) for lease in leases for one in lease.members]
-    return [lease_facts(lease) for lease in [*leases, *read_leases(stack, members)]]
-
-
-def read_leases(stack: Stack, subjects: Sequence[Subject]) -> list[Lease]:
-    """The leases of these machines and groups, of those that have one that can be read."""
-    items: Mapping[str, Item] = stack.read_items([lease_key(subject) for subject in subjects])
-    found = []
-    for item in items.values():
-        try:
-            found.append(read_lease(item))
-        except UnreadableItemError:
-            continue
-    return found
+    return [lease_facts(lease) for lease in [*leases, *stack.read_leases(members)]]
 
 
 def _owed_of(stack: Stack, instance_ids: Iterable[str]) -> list[OwedFacts]:
@@ -184,7 +172,7 @@ def _links_of_run(stack: Stack, run: Run) -> dict[str, str]:
     return links
 
 
-def _tell_run(account: Account, terminal: Terminal, shown: ShownRun) -> None:
+def _tell_run(account: Account, terminal: Terminal, shown: ShownRun, now: datetime) -> None:
     run, plan, report = shown["run"], shown["plan"], shown["report"]
     terminal.say_wrapped(f"Run {run['runId']}: {state_text(terminal, run)}", "", style_of(run) or "strong", later="  ")
     if run["operation"]:
@@ -213,7 +201,7 @@ def _tell_run(account: Account, terminal: Terminal, shown: ShownRun) -> None:
             reason = error_line(why["error"], why.get("reason") or why.get("cause"))
             terminal.say_wrapped(f"{label} {reason}", "  ", "warn", later="    ")
     _tell_approval(account, terminal, shown)
-    _tell_machines(terminal, shown)
+    _tell_machines(terminal, shown, now)
     _tell_watches(terminal, shown["imageWatches"])
     _tell_owed(terminal, shown["owedReboots"], {one["instanceId"]: one["name"] for one in shown["machines"]})
     for heading, sentences in (
@@ -261,7 +249,7 @@ def _tell_approval(account: Account, terminal: Terminal, shown: ShownRun) -> Non
         terminal.say(f"    {account.again('approve', run['runId'])}")
 
 
-def _tell_machines(terminal: Terminal, shown: ShownRun) -> None:
+def _tell_machines(terminal: Terminal, shown: ShownRun, now: datetime) -> None:
     machines = shown["machines"]
     if not machines:
         return
@@ -271,7 +259,7 @@ def _tell_machines(terminal: Terminal, shown: ShownRun) -> None:
         text = f"{machine_text(machine['instanceId'], machine['name'])}: {_place_text(machine)}"
         terminal.say_wrapped(text, "  ", STYLES.get(machine["outcome"], ""), later="    ")
         if machine["instanceId"] in leases:
-            terminal.say_wrapped(doing_text(terminal, leases[machine["instanceId"]]), "    ", later="      ")
+            terminal.say_wrapped(doing_text(terminal, leases[machine["instanceId"]], now), "    ", later="      ")
     if len(machines) > _MOST_MACHINES:
         terminal.say(f"  … and {len(machines) - _MOST_MACHINES:,} more: --json has them all")
 
@@ -285,19 +273,6 @@ def _place_text(machine: PlaceFacts) -> str:
         text += f", {length_of_time((ended - began).total_seconds())}"
     why = error_line(machine["error"], machine["cause"])
     return f"{text}: {why}" if why else text
-
-
-def doing_text(terminal: Terminal, lease: LeaseFacts) -> str:
-    """`the installation since 01:05, usually 10 min; waits for command 0123 until 02:05`"""
-    since = terminal.at_text(lease["stepSince"])
-    text = f"{lease['doing'] or 'begins'} since {since}"
-    if lease["expectedSeconds"]:
-        text += f", usually {length_of_time(lease['expectedSeconds'])}"
-    wait = lease["wait"]
-    if wait:
-        what = f"{wait['kind']} {wait['resource']}".rstrip()
-        text += f"; waits for {what} until {terminal.at_text(wait['until'])}"
-    return text
 
 
 def _tell_watches(terminal: Terminal, watches: Sequence[WatchFacts]) -> None:
@@ -386,7 +361,7 @@ def _tell_machine(account: Account, stack: Stack, terminal: Terminal, shown: Sho
         terminal.say_wrapped(f"Member of group {shown['groupName']}", "  ", later="    ")
     if shown["leftOverAt"]:
         terminal.say(f"  Left over {terminal.at_text(shown['leftOverAt'])}: it comes first in the next run")
-    _tell_lease(terminal, shown["lease"])
+    _tell_lease(terminal, shown["lease"], stack.now())
     for operation, pace in shown["pace"].items():
         if pace["doneAt"]:
             took = f", {length_of_time(pace['seconds'][0])} the last time" if pace["seconds"] else ""
@@ -415,14 +390,14 @@ def _tell_machine(account: Account, stack: Stack, terminal: Terminal, shown: Sho
         terminal.say(f"  Execution: {shown['links']['execution']}")
 
 
-def _tell_lease(terminal: Terminal, lease: LeaseFacts | None) -> None:
+def _tell_lease(terminal: Terminal, lease: LeaseFacts | None, now: datetime) -> None:
     if lease is None:
         terminal.say("  Nobody has it in work")
         return
     by = lease["execution"].rpartition(":")[2]
     phase = " (being given back)" if lease["phase"] == "RESTORING" else ""
     terminal.say_wrapped(f"In work by {by} since {terminal.at_text(lease['since'])}{phase}", "  ", "warn", later="    ")
-    terminal.say_wrapped(doing_text(terminal, lease), "    ", later="      ")
+    terminal.say_wrapped(doing_text(terminal, lease, now), "    ", later="      ")
 
 
 def _tell_result(terminal: Terminal, result: ResultFacts) -> None:
@@ -465,7 +440,7 @@ def _show_group(account: Account, stack: Stack, terminal: Terminal, group: Group
     lease = _find_lease(stack, group)
     if lease is None and not results:
         raise CommandError(f"the stack {stack.name} in {stack.region} has never rolled through a group {group.name}")
-    members = read_leases(stack, [Instance(one) for one in lease.members]) if lease else []
+    members = stack.read_leases([Instance(one) for one in lease.members]) if lease else []
     document: ShownGroup = {
         "kind": "group",
         "groupName": group.name,
@@ -477,10 +452,10 @@ def _show_group(account: Account, stack: Stack, terminal: Terminal, group: Group
     }
     terminal.document(document)
     terminal.say(f"Auto Scaling group {group.name}", "strong")
-    _tell_lease(terminal, document["lease"])
+    _tell_lease(terminal, document["lease"], stack.now())
     for member in document["members"]:
         name = machine_text(member["subject"], member["name"])
-        terminal.say_wrapped(f"{name}: {doing_text(terminal, member)}", "    ", later="      ")
+        terminal.say_wrapped(f"{name}: {doing_text(terminal, member, stack.now())}", "    ", later="      ")
     if document["results"]:
         last = document["results"][0]
         _heading(terminal, f"The last roll: {terminal.at_text(last['startedAt'])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from drydock.approval.messages import guessed_text
@@ -11,6 +12,7 @@ from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside,
 from drydock.plan.showing import what_is_different, what_is_planned
 from drydock.run.outcomes import MACHINE_OUTCOMES
 from drydock.subject import Group, read_subject
+from drydock_cli.documents import LeaseFacts
 from drydock_cli.options import Account
 from drydock_cli.terminal import Style, Terminal, count, length_of_time, printable, read_time, row
 
@@ -199,6 +201,21 @@ def _show_left_out(terminal: Terminal, left_out: Sequence[Mapping[str, Any]], mo
         terminal.say_wrapped(f"{machine_text(left['instanceId'], left['name'])}: {reason}", "  ", later="    ")
     if len(shown) < len(left_out):
         terminal.say(f"  … and {len(left_out) - len(shown):,} more")
+
+
+def doing_text(terminal: Terminal, lease: LeaseFacts, now: datetime) -> str:
+    """`the installation, begun 4 min ago, usually 10 min; waits for command 0123 until 02:05`"""
+    text = lease["doing"] or "being admitted"
+    since = read_time(lease["stepSince"])
+    if since:
+        text += f", begun {length_of_time(max((now - since).total_seconds(), 0))} ago"
+    if lease["expectedSeconds"]:
+        text += f", usually {length_of_time(lease['expectedSeconds'])}"
+    if lease["wait"]:
+        until = read_time(lease["wait"]["until"])
+        text += f"; waits for {lease['wait']['kind']} {lease['wait']['resource']}".rstrip()
+        text += f" until {terminal.clock(until)}" if until else ""
+    return text
 
 
 def show_machine_list(terminal: Terminal, title: str, machines: Sequence[Mapping[str, Any]], most: int) -> None:

@@ -28,8 +28,9 @@ from drydock.approval.approvals import approvers_parameter, decisions_parameter
 from drydock.approval.approvers import read_approvers
 from drydock.aws.calls import error_code, error_text, in_chunks
 from drydock.aws.table import LOOKUP_INDEX, MONTH_INDEX, SCHEMA, Item, Key, Table, from_wire
-from drydock.errors import NewerSchemaError
+from drydock.errors import NewerSchemaError, UnreadableItemError
 from drydock.records.holder import Holder
+from drydock.records.leases import Lease, lease_key, read_lease
 from drydock.records.results import RESULTS
 from drydock.records.runs import (
     AWAITING_APPROVAL,
@@ -40,7 +41,7 @@ from drydock.records.runs import (
     report_page_key,
     run_key,
 )
-from drydock.subject import Instance
+from drydock.subject import Instance, Subject
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
@@ -51,6 +52,8 @@ LATEST, WAITING = "latest", "waiting"
 """Stand for the run that was started last, and for the one that waits for an approval."""
 
 _MOST_NAMED = 5
+_MOST_ASKED_FOR = 50
+"""Values of one filter, which Systems Manager takes. EC2 takes more."""
 _MOST_READ_TOGETHER = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
@@ -108,8 +111,25 @@ class Stack:
     @cached_property
     def outputs(self) -> Mapping[str, str]:
         """Raises CommandError when there is no such stack."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._described.get("Outputs", [])}
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What the stack was deployed with."""
+        given = self._described.get("Parameters", [])
+        return {one["ParameterKey"]: one.get("ParameterValue", "") for one in given}
+
+    @property
+    def status(self) -> str:
+        """As CloudFormation names it: `UPDATE_COMPLETE`."""
+        return str(self._described["StackStatus"])
+
+    @cached_property
+    def _described(self) -> Mapping[str, Any]:
         try:
-            stacks = self._client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+            stacks: Sequence[Mapping[str, Any]] = self.client("cloudformation").describe_stacks(StackName=self.name)[
+                "Stacks"
+            ]
         except ClientError as error:
             if error_code(error) == "ValidationError" and "does not exist" in error_text(error):
                 raise CommandError(
@@ -117,7 +137,7 @@ class Stack:
                     "and its Region with --region"
                 ) from error
             raise
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+        return stacks[0]
 
     def output(self, key: str) -> str:
         if key not in self.outputs:
@@ -128,7 +148,7 @@ class Stack:
 
     def caller(self) -> str:
         """The ARN of whoever the credentials are."""
-        return str(self._client("sts").get_caller_identity()["Arn"])
+        return str(self.client("sts").get_caller_identity()["Arn"])
 
     def execution_arn(self, run_id: str) -> str:
         machine = self.output("MaintenanceRunArn")
@@ -137,7 +157,7 @@ class Stack:
     @cached_property
     def table(self) -> Table:
         """The stack's table, for what reads the records of the layer."""
-        return Table(self.output("StateTableName"), self._client("dynamodb"))
+        return Table(self.output("StateTableName"), self.client("dynamodb"))
 
     @cached_property
     def location(self) -> Location:
@@ -156,7 +176,7 @@ class Stack:
     def read_parameter(self, name: str) -> str | None:
         """A setting in Parameter Store; None while nobody has made it."""
         try:
-            return str(self._client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+            return str(self.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
         except ClientError as error:
             if error_code(error) == "ParameterNotFound":
                 return None
@@ -165,13 +185,13 @@ class Stack:
     def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
         """The instances that fit all filters, as EC2 describes them."""
         given = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
-        pages = self._client("ec2").get_paginator("describe_instances").paginate(Filters=given)
+        pages = self.client("ec2").get_paginator("describe_instances").paginate(Filters=given)
         return [one for page in pages for made in page["Reservations"] for one in made["Instances"]]
 
     def start(self, run_id: str, given: Mapping[str, Any]) -> str:
         """Start a run; the ARN of its execution. A name belongs to one run for ever."""
         try:
-            answer = self._client("stepfunctions").start_execution(
+            answer = self.client("stepfunctions").start_execution(
                 stateMachineArn=self.output("MaintenanceRunArn"),
                 name=run_id,
                 input=json.dumps(given, ensure_ascii=False),
@@ -216,10 +236,12 @@ class Stack:
 
     def find_execution(self, run_id: str) -> Mapping[str, Any] | None:
         """The execution of a run; None when Step Functions does not know it (any more)."""
+        return self.find_execution_by_arn(self.execution_arn(run_id))
+
+    def find_execution_by_arn(self, arn: str) -> Mapping[str, Any] | None:
+        """As `find_execution`."""
         try:
-            found: Mapping[str, Any] = self._client("stepfunctions").describe_execution(
-                executionArn=self.execution_arn(run_id)
-            )
+            found: Mapping[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
         except ClientError as error:
             if error_code(error) == "ExecutionDoesNotExist":
                 return None
@@ -235,7 +257,7 @@ class Stack:
         }
         run: Item | None = None
         machines: dict[str, Item] = {}
-        for page in self._client("dynamodb").get_paginator("query").paginate(**query):
+        for page in self.client("dynamodb").get_paginator("query").paginate(**query):
             for wire in page["Items"]:
                 item = _read_item(wire, run_id)
                 if item["sk"] == key["sk"]:
@@ -268,7 +290,7 @@ class Stack:
 
     def _read_object(self, key: str, bucket: str) -> bytes | None:
         try:
-            answer = self._client("s3").get_object(Bucket=bucket, Key=key)
+            answer = self.client("s3").get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error_code(error) in ("NoSuchKey", "404"):
                 return None
@@ -324,7 +346,7 @@ class Stack:
 
     def read_items(self, keys: Sequence[Key]) -> dict[str, Item]:
         """The items with these keys, by their partition, as they are now."""
-        table, client = self.output("StateTableName"), self._client("dynamodb")
+        table, client = self.output("StateTableName"), self.client("dynamodb")
         items: dict[str, Item] = {}
         for some in in_chunks(keys, _MOST_READ_TOGETHER):
             asked: Any = {
@@ -340,6 +362,79 @@ class Stack:
                     items[item["pk"]] = item
                 asked = answer.get("UnprocessedKeys")
         return items
+
+    def _all(self, service: str, operation: str, listed: str, **given: Any) -> list[Mapping[str, Any]]:
+        pages = self.client(service).get_paginator(operation).paginate(**given)
+        return [one for page in pages for one in page[listed]]
+
+    def functions(self) -> list[Mapping[str, Any]]:
+        """The account's Lambda functions."""
+        return self._all("lambda", "list_functions", "Functions")
+
+    def windows(self) -> list[Mapping[str, Any]]:
+        """The account's maintenance windows."""
+        return self._all("ssm", "describe_maintenance_windows", "WindowIdentities")
+
+    def associations(self) -> list[Mapping[str, Any]]:
+        """The account's associations of State Manager."""
+        return self._all("ssm", "list_associations", "Associations")
+
+    def agents(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """What Systems Manager knows of the agents of these instances, by instance id."""
+        found = [
+            one
+            for some in in_chunks(instance_ids, _MOST_ASKED_FOR)
+            for one in self._all(
+                "ssm",
+                "describe_instance_information",
+                "InstanceInformationList",
+                Filters=[{"Key": "InstanceIds", "Values": list(some)}],
+            )
+        ]
+        return {str(one["InstanceId"]): one for one in found}
+
+    def volumes(self, instance_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """The volumes of these instances."""
+        return [
+            one
+            for some in in_chunks(instance_ids, _MOST_ASKED_FOR)
+            for one in self._all(
+                "ec2", "describe_volumes", "Volumes", Filters=[{"Name": "attachment.instance-id", "Values": list(some)}]
+            )
+        ]
+
+    def why_no_logs(self, profile_arn: str) -> str:
+        """Why the role of an instance profile may not write the output of commands; empty where it may.
+
+        The simulator knows the role's own policies and boundary, and not what a bucket's policy or an organisation
+        denies (https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_testing-policies.html).
+        """
+        profile = self.client("iam").get_instance_profile(InstanceProfileName=profile_arn.rpartition("/")[2])
+        roles = profile["InstanceProfile"]["Roles"]
+        if not roles:
+            return f"its instance profile {profile_arn} has no role"
+        bucket = self.output("LogBucketName")
+        answer = self.client("iam").simulate_principal_policy(
+            PolicySourceArn=roles[0]["Arn"],
+            ActionNames=["s3:PutObject"],
+            ResourceArns=[f"arn:{self.location.partition}:s3:::{bucket}/{self.name}/any"],
+        )
+        if all(one["EvalDecision"] == "allowed" for one in answer["EvaluationResults"]):
+            return ""
+        return f"its role {roles[0]['RoleName']} may not write logs (s3:PutObject on {bucket}/{self.name}/*)"
+
+    def state_of_key(self, key_arn: str) -> str:
+        """The state of a customer managed key, such as `Enabled`; empty for one of AWS's own."""
+        found = self.client("kms").describe_key(KeyId=key_arn)["KeyMetadata"]
+        return "" if found["KeyManager"] == "AWS" else str(found["KeyState"])
+
+    def read_leases(self, subjects: Sequence[Subject]) -> list[Lease]:
+        """The leases of these machines and groups, of those that have one that can be read."""
+        found = []
+        for item in self.read_items([lease_key(subject) for subject in subjects]).values():
+            with suppress(UnreadableItemError):
+                found.append(read_lease(item))
+        return found
 
     def _keys_of_runs(self, older_than: str | None, most: int = 0) -> Iterator[Key]:
         """The keys of the runs of a year, the newest first. `most` is how many are probably wanted; 0 for all."""
@@ -364,7 +459,7 @@ class Stack:
                 **({"ExclusiveStartKey": begin} if begin else {}),
             }
             while True:
-                answer = self._client("dynamodb").query(**query)
+                answer = self.client("dynamodb").query(**query)
                 for wire in answer["Items"]:
                     yield {"pk": wire["pk"]["S"], "sk": wire["sk"]["S"]}
                 if "LastEvaluatedKey" not in answer:
@@ -383,7 +478,7 @@ class Stack:
 
     def _invoke(self, output: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a function of the stack answers. Raises CommandError with what it failed with."""
-        answer = self._client("lambda").invoke(FunctionName=self.output(output), Payload=json.dumps(event).encode())
+        answer = self.client("lambda").invoke(FunctionName=self.output(output), Payload=json.dumps(event).encode())
         value = _object(answer["Payload"].read())
         if answer.get("FunctionError"):
             raise CommandError(str(value.get("errorMessage") or f"the function failed: {answer['FunctionError']}"))
@@ -419,7 +514,7 @@ class Stack:
         return answer.status_code, _object(answer.content)
 
     def _write_decision(self, decision: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
-        self._client("ssm").put_parameter(
+        self.client("ssm").put_parameter(
             Name=decisions_parameter(self.name, decision["runId"]),
             Type="String",
             Overwrite=True,
@@ -431,7 +526,7 @@ class Stack:
         )
         return _WRITTEN, {"runId": decision["runId"], "result": "written", "message": said, "by": self.caller()}
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
         if service not in self._clients:
             try:
                 self._clients[service] = self._session.client(  # type: ignore[call-overload]

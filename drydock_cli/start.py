@@ -123,7 +123,23 @@ def _start(stack: Stack, terminal: Terminal, order: Order, given: dict[str, Any]
     # Before anything is asked of AWS.
     _require_acceptable(given, run_id)
     given["startedBy"] = stack.caller()
+    if not order.is_only_planned and order.operation != "Scan" and terminal.can_ask and not order.is_sure:
+        what = "\n".join(f"  {line}" for line in _what_is_started(order))
+        if not terminal.ask(f"{what}\nStart run {run_id} on these machines of {stack.name} in {stack.region}?"):
+            raise CommandError("nothing was started", TO_DO)
+    # Whoever ends the command from now on knows what may have begun.
+    terminal.say(f"Starting run {run_id}")
+    if terminal.is_json:
+        terminal.note(f"starting run {run_id}")
     return run_id, stack.start(run_id, given)
+
+
+def _what_is_started(order: Order) -> list[str]:
+    operation = order.operation or "Install"
+    machines = [f"machines with {target}" for target in order.targets]
+    machines += [f"the plan of run {order.plan}"] * bool(order.plan)
+    machines += [f"what run {order.resume} left"] * bool(order.resume)
+    return [f"{operation}: {', and '.join(machines)}"]
 
 
 def new_run_id(now: datetime, verb: str) -> str:

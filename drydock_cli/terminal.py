@@ -18,7 +18,7 @@ from drydock.times import from_text, to_the_minute
 
 Style = Literal["", "good", "warn", "bad", "strong", "faint"]
 
-_COLUMNS, _FEWEST_COLUMNS = 80, 40
+_COLUMNS, _FEWEST_COLUMNS, _LINES = 80, 40, 24
 _CODES: Mapping[Style, str] = {"good": "32", "warn": "33", "bad": "31", "strong": "1", "faint": "2"}
 
 
@@ -33,6 +33,12 @@ class Terminal:
     has_colours: bool = False
     can_ask: bool = False
     is_json: bool = False
+    has_picture: bool = False
+    """Whether the last lines may be drawn over."""
+    height: int = _LINES
+    size: Callable[[], tuple[int, int]] | None = None
+    """Columns and lines as they are now: people make their windows smaller. None where they stay as they are."""
+    _drawn: Sequence[str] = ()
     zone: tzinfo | None = None
     """None is the zone of the machine that the command runs on."""
     sleep: Callable[[float], None] = time.sleep
@@ -46,19 +52,45 @@ class Terminal:
             if isinstance(stream, io.TextIOWrapper):
                 # A name that the terminal cannot show must not end the command.
                 stream.reconfigure(errors="replace")
+        is_smart = is_terminal and os.environ.get("TERM") != "dumb"
         return cls(
+            has_picture=is_smart,
+            size=_size if is_smart else None,
             out=sys.stdout,
             err=sys.stderr,
             answers=sys.stdin,
             width=max(columns - 1, _FEWEST_COLUMNS) if is_terminal else _COLUMNS,
-            has_colours=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+            has_colours=is_smart and not os.environ.get("NO_COLOR"),
             can_ask=sys.stdin.isatty() and sys.stderr.isatty(),
         )
 
     def say(self, text: str = "", style: Style = "") -> None:
         """Print a line for people; with --json they get none."""
         if not self.is_json:
+            self.wipe()
             print(self.paint(printable(text), style), file=self.out, flush=True)
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Draw a picture below everything else, in place of the last one."""
+        self.wipe()
+        if self.has_picture and not self.is_json:
+            self._measure()
+            self._drawn = [cut(printable(line), self.width) for line in lines]
+            print("\n".join(self.paint(line, "faint") for line in self._drawn), file=self.out, flush=True)
+
+    def wipe(self) -> None:
+        """Take the picture away. In a window that was made narrower its lines take more rows than they did."""
+        if not self._drawn:
+            return
+        self._measure()
+        rows = sum(max(-(-columns(line) // (self.width + 1)), 1) for line in self._drawn)
+        self._drawn = ()
+        print(f"\x1b[{rows}F\x1b[J", end="", file=self.out, flush=True)
+
+    def _measure(self) -> None:
+        if self.size:
+            wide, self.height = self.size()
+            self.width = max(wide - 1, _FEWEST_COLUMNS)
 
     def say_wrapped(self, text: str, indent: str = "", style: Style = "", later: str | None = None) -> None:
         """Print a text in lines of the terminal's width; those after the first begin with `later`."""
@@ -67,6 +99,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Print a line that is no result."""
+        self.wipe()
         print(printable(f"drydock: {text}"), file=self.err, flush=True)
 
     def document(self, value: Any) -> None:
@@ -101,6 +134,11 @@ class Terminal:
 
     def clock(self, moment: datetime, seconds: bool = False) -> str:
         return f"{moment.astimezone(self.zone):{'%H:%M:%S' if seconds else '%H:%M'}}"
+
+
+def _size() -> tuple[int, int]:
+    found = shutil.get_terminal_size((_COLUMNS, _LINES))
+    return found.columns, found.lines
 
 
 def read_time(text: Any) -> datetime | None:

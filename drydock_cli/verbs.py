@@ -125,6 +125,7 @@ def run(
     plan: _Plan = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show what happens until the run ends.")] = False,
     interval: _Interval = _INTERVAL,
+    yes: _Yes = False,
     stack: _Stack = None,
     profile: _Profile = None,
     region: _Region = None,
@@ -139,7 +140,7 @@ def run(
     from drydock_cli import start
 
     account = Account(stack, profile, region, endpoint_url)
-    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan)
+    order = Order(tuple(target or ()), minutes, operation, policy, name, resume, follows, plan, is_sure=yes)
     _carry_out(
         context,
         account,
@@ -395,6 +396,25 @@ def images(
     )
 
 
+def check(
+    context: typer.Context,
+    target: _Targets = None,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Check whether the stack is well, and whether machines can be patched: those of its window, or of --target.
+
+    The exit code is 2 when something is to do.
+    """
+    from drydock_cli import check as checking
+
+    account = Account(stack, profile, region, endpoint_url)
+    _carry_out(context, account, json, lambda opened, terminal: checking.check(opened, terminal, tuple(target or ())))
+
+
 def undo(
     context: typer.Context,
     machine: Annotated[
@@ -436,6 +456,7 @@ def undo(
 
 
 VERBS: Mapping[str, Callable[..., None]] = {
+    "check": check,
     "plan": plan,
     "run": run,
     "list": list_runs,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,12 +16,16 @@ from drydock.aws.executions import OPEN
 from drydock.aws.table import Item
 from drydock.records.runs import AWAITING_APPROVAL, CARRYING_OUT, ENDED, PLANNING
 from drydock.records.staleness import RESTORE_LIMIT
+from drydock.subject import Instance, subject_of_item
+from drydock_cli.documents import LeaseFacts
 from drydock_cli.exit_codes import FAILED, GOES_ON, code_of
+from drydock_cli.facts import lease_facts
 from drydock_cli.options import Account
 from drydock_cli.problems import CommandError, explain
 from drydock_cli.showing import (
     STYLES,
     counts_text,
+    doing_text,
     error_line,
     machine_text,
     show_machine_list,
@@ -30,14 +34,16 @@ from drydock_cli.showing import (
     words,
 )
 from drydock_cli.stack import RunItems, Stack
-from drydock_cli.terminal import Style, Terminal, count, length_of_time, read_time
+from drydock_cli.terminal import Style, Terminal, count, length_of_time, read_time, wrap
 
 _MOST_LISTED = 20
+_LINES_OF_EVENTS = 4
+"""So many lines of a screen are left to what has happened."""
 _MOST_MISSED = 5
 """So many looks in a row may fail for a reason that passes."""
 _MOST_LOOKS_FOR_A_NEW_RUN = 20
-_SUMMARY_COMES_WITHIN = 5 * timedelta(minutes=2)
-"""Five sweeps. After the end of an execution that died, once none of its machines is in work."""
+FIVE_SWEEPS = 5 * timedelta(minutes=2)
+"""So long after the end of an execution that died all that it held is given back, and its run is summarised."""
 _PHASES = {PLANNING: "planning", AWAITING_APPROVAL: "waiting for approval", CARRYING_OUT: "carrying out"}
 
 
@@ -47,6 +53,8 @@ class View:
 
     items: RunItems
     execution: Mapping[str, Any] | None
+    leases: Sequence[LeaseFacts] = ()
+    """Of the machines and groups in work, and of the members that are; none where there are too many to show."""
 
     @property
     def is_ended(self) -> bool:
@@ -92,6 +100,7 @@ class Watcher:
         self._told_closed = self._told_dead = False
         self._was_seen = self._was_headed = False
         self._told: dict[str, str] = {}
+        self._told_steps: dict[str, str] = {}
         self._decisions = 0
 
     def once(self) -> int:
@@ -106,6 +115,7 @@ class Watcher:
             view = self._first_look(is_new)
             self._show_all(view)
             while not self._is_over(view):
+                self._draw(view)
                 self._terminal.sleep(interval)
                 view = self._look_patiently(interval)
                 self._show_changes(view)
@@ -128,6 +138,7 @@ class Watcher:
         try:
             yield
         except KeyboardInterrupt:
+            self._terminal.wipe()
             if self._was_seen:
                 self._terminal.note(
                     f"run {self._run_id} goes on: look again with `{self._account.again('watch', self._run_id)}`, "
@@ -150,9 +161,9 @@ class Watcher:
         self._seen_dead = self._seen_dead or now
         died: datetime = (view.execution or {}).get("stopDate") or self._seen_dead
         if view.in_work:
-            return now > died + RESTORE_LIMIT + _SUMMARY_COMES_WITHIN
+            return now > died + RESTORE_LIMIT + FIVE_SWEEPS
         ends = [read_time(machine.get("endedAt")) for machine in view.items.machines.values()]
-        return now > max([died, *filter(None, ends)]) + _SUMMARY_COMES_WITHIN
+        return now > max([died, *filter(None, ends)]) + FIVE_SWEEPS
 
     def _look(self) -> View:
         items = self._stack.read_run(self._run_id)
@@ -162,7 +173,15 @@ class Watcher:
         if execution is not None and execution["status"] not in OPEN:
             # The run may have begun and ended between the two looks.
             items = self._stack.read_run(self._run_id)
-        return View(items, execution)
+        view = View(items, execution)
+        return replace(view, leases=self._read_leases(view.in_work))
+
+    def _read_leases(self, in_work: Sequence[Item]) -> list[LeaseFacts]:
+        if not 0 < len(in_work) <= _MOST_LISTED:
+            return []
+        leases = self._stack.read_leases([subject_of_item(one) for one in in_work])
+        members = [Instance(one) for lease in leases for one in lease.members]
+        return [lease_facts(lease) for lease in [*leases, *self._stack.read_leases(members)]]
 
     def _first_look(self, is_new: bool) -> View:
         self._was_seen = is_new
@@ -216,6 +235,7 @@ class Watcher:
                 if outcome != "succeeded":
                     show_machine_list(terminal, words(outcome).capitalize(), view.with_outcome(outcome), _MOST_LISTED)
             show_machine_list(terminal, "In work", view.in_work, _MOST_LISTED)
+            self._show_steps(view)
         self._told = {key: str(machine.get("outcome", "")) for key, machine in view.items.machines.items()}
         self._show_closed(run)
         self._show_death(view)
@@ -242,10 +262,53 @@ class Watcher:
             self._told[key] = outcome
         for at, text, style in sorted(events):
             self._event(at, text, style)
+        self._show_steps(view)
         if events:
             self._terminal.say(f"          {self._progress(view)}", "faint")
         self._show_closed(run)
         self._show_death(view)
+
+    def _show_steps(self, view: View) -> None:
+        """A line for each machine that is in another step than before, where there is no picture."""
+        now = self._stack.now()
+        for lease in () if self._terminal.has_picture else view.leases:
+            if lease["step"] and self._told_steps.get(lease["subject"]) != lease["step"]:
+                self._told_steps[lease["subject"]] = lease["step"]
+                name = machine_text(lease["subject"], lease["name"])
+                self._event(lease["stepSince"], f"{name}: {doing_text(self._terminal, lease, now)}", "faint")
+
+    def _draw(self, view: View) -> None:
+        """The picture at the bottom of a terminal: how far the run is, and what each machine does now, for how long."""
+        if not view.in_work:
+            return
+        now, terminal = self._stack.now(), self._terminal
+        leases = {lease["subject"]: lease for lease in view.leases}
+        rows = [self._row(key, machine, leases.pop(key, None), now) for key, machine in self._by_delay(view, now)]
+        rows += [self._row(lease["subject"], {"name": lease["name"]}, lease, now) for lease in leases.values()]
+        lines, shown = [f"Run {self._run_id} at {terminal.clock(now, seconds=True)}: {self._progress(view)}"], 0
+        for row in rows:
+            # The last line stays free: the cursor stands there.
+            if len(lines) + len(row) > terminal.height - _LINES_OF_EVENTS:
+                break
+            lines += row
+            shown += 1
+        more = len(rows) - shown
+        terminal.draw([*lines, *([f"  and {more:,} more in work"] if more else [])])
+
+    def _by_delay(self, view: View, now: datetime) -> list[tuple[str, Item]]:
+        """What is in work, that first which has taken the longest by what was expected."""
+        in_work = [(key, one) for key, one in view.items.machines.items() if "outcome" not in one]
+        return sorted(in_work, key=lambda one: -_elapsed(one[1], now) / max(int(one[1].get("expectedSeconds", 0)), 1))
+
+    def _row(self, key: str, machine: Item, lease: LeaseFacts | None, now: datetime) -> list[str]:
+        name = machine_text(key, machine.get("name"))
+        taken = f" for {length_of_time(_elapsed(machine, now))}" if "admittedAt" in machine else ""
+        expected = int(machine.get("expectedSeconds", 0))
+        taken += f" of about {length_of_time(expected)}" if taken and expected else ""
+        first = list(wrap(f"{name}{taken}", self._terminal.width, "  ", "    "))
+        if lease is None:
+            return first
+        return [*first, *wrap(doing_text(self._terminal, lease, now), self._terminal.width, "    ", "      ")]
 
     def _show_phase(self, run: Item, is_first: bool = False) -> None:
         phase = str(run["phase"])
@@ -364,11 +427,17 @@ class Watcher:
                 else None,
                 "counts": dict(view.counts()),
                 "inWork": sum(map(size_of, view.in_work)),
+                "leases": list(view.leases),
                 "machines": [_machine_value(key, machine) for key, machine in sorted(view.items.machines.items())],
                 "report": report,
             }
         )
         return code
+
+
+def _elapsed(machine: Item, now: datetime) -> float:
+    began = read_time(machine.get("admittedAt"))
+    return max((now - began).total_seconds(), 0) if began else 0
 
 
 def _ending(machine: Item) -> str:

@@ -86,14 +86,18 @@ class FleetFile:
     groups: tuple[FleetGroup, ...] = ()
     rolls: tuple[RollStart, ...] = ()
 
-    def promise_of(self, group: FleetGroup) -> tuple[int, int]:
-        """Return how many members may be out at once, and how many have to stay healthy, by the widest policy."""
+    def promise_of(self, group: FleetGroup) -> tuple[int, int | None]:
+        """Return how many members may be out at once, and how many have to stay healthy, by the widest policy.
+
+        None where all of them leave it to what is wanted of the group at each moment, less those that may be out.
+        """
         policies = [roll.input.get("policy", {}) for roll in self.rolls if roll.group == group.name]
         policies += [run.input.get("policy", {}) for run in self.runs.by_hand]
         policies += [window.input.get("policy", {}) for window in self.runs.windows]
         policies += [{}] if self.runs.window is not None or not policies else []
         promises = [_promise({**self.policy, **policy}, group.serving) for policy in policies]
-        return max(batch for batch, _ in promises), min(least for _, least in promises)
+        named = [least for _, least in promises if least is not None]
+        return max(batch for batch, _ in promises), min(named) if len(named) == len(promises) else None
 
     @property
     def zone(self) -> tzinfo | None:
@@ -183,9 +187,9 @@ def _find_policy_mistakes(source: MarkedText, path: KeyPath, policy: Any) -> Ite
         yield source.at((*path, *path_of(mistake)[1:]), mistake)
 
 
-def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int]:
+def _promise(given: Mapping[str, Any], desired: int) -> tuple[int, int | None]:
     policy, _ = effective_policy("{}", "policy", given)
-    return policy["batch"], least_healthy(policy, desired)
+    return policy["batch"], least_healthy(policy, desired) if str(policy["minHealthy"]) else None
 
 
 @cache

@@ -121,6 +121,12 @@ FLOWS = {
         Flow("hooked", _LINUX, {"hooks": HOOKS, "healthProbe": HEALTH_PROBE}),
         Flow("drained", _LINUX, {"hooks": DRAINING}),
         Flow(
+            "cordoned",
+            {**_LINUX, "wrong": (f"hook_fails:{DRAINING['onExit']}",)},
+            {"hooks": DRAINING},
+            status="FAILED",
+        ),
+        Flow(
             "failing",
             {**_WINDOWS, "wrong": (f"hook_fails:{HOOKS['preInstall']}",)},
             {"hooks": HOOKS},

@@ -12,11 +12,14 @@ from rehearsal.account import EmbeddedAccount
 from rehearsal.engine.deployment import Stack
 from rehearsal.engine.messages import Message
 from rehearsal.ledger import read_items
+from rehearsal.proof.flows import DRAINING
 from rehearsal.proof.promises import find_ill_treatment, find_left, find_work_left
 from rehearsal.world.fleet import Fleet, Image, Machine
 
 NOT_GIVEN_BACK = "not_given_back"
 """The outcome of messages that say what keeps a machine from being given back."""
+
+_MAY_BE_DRAINED = "it may be drained still"
 
 _DAY = timedelta(hours=23)
 """A day of messages, whose sweeps may come a little early or late."""
@@ -125,6 +128,7 @@ def broken_machine_promises(
         *_judge_truth(facts, allowed),
         *_judge_debt(facts),
         *_judge_images(facts),
+        *find_drained(fleet, before.machine, facts.problems),
         *find_work_left(account, stack, {"subject": before.machine.instance_id}),
     ]
 
@@ -139,7 +143,9 @@ def _judge_results(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
 def _judge_messages(facts: _Facts, allowed: MachineAllowance) -> Iterator[str]:
     messages, results = facts.messages, facts.results
     least = min(allowed.ends, len(results)) if allowed.silent else allowed.ends
-    if not least <= len(messages) <= allowed.ends + allowed.repeats:
+    # That a machine may be drained still is known, and told, only when it was given back.
+    most = allowed.ends + allowed.repeats + (_MAY_BE_DRAINED in facts.problems)
+    if not least <= len(messages) <= most:
         yield f"messages: {len(messages)}, not {allowed.ends}: {[message.subject for message in messages]}"
     if allowed.ends == 1 and results and results[0]["outcome"] in ("succeeded", "already_compliant"):
         for message in messages:
@@ -217,6 +223,19 @@ def _judge_debt(facts: _Facts) -> Iterator[str]:
     policy: Mapping[str, Any] = next((item["policy"] for item in facts.results if "policy" in item), {})
     if policy.get("reboot") == "Later" and machine.runs_old_code and machine.spec.power == "running" and not owed:
         yield "it runs old code, and no reboot is owed"
+
+
+def find_drained(fleet: Fleet, machine: Machine, problems: str) -> Iterator[str]:
+    """Say whether the machine was drained and nobody has let it work again, though it runs, or said that it may be."""
+    is_drained = False
+    for command in reversed(fleet.run_command.list_visible(None, machine.instance_id)):
+        reached = [one for one in command.invocations if one.started is not None]
+        if command.document.name == DRAINING["beforeAnything"] and reached:
+            is_drained = True
+        elif command.document.name == DRAINING["onExit"] and any(one.status == "Success" for one in reached):
+            is_drained = False
+    if is_drained and machine.power in ("running", "stopped") and _MAY_BE_DRAINED not in problems:
+        yield f"{machine.name}: it was drained, does not work again, and nobody is told"
 
 
 def _judge_images(facts: _Facts) -> Iterator[str]:

@@ -123,6 +123,10 @@ class SSMCalls:
         page, token = take_page(nodes, parameters, 10)
         return {"InstanceInformationList": [self._describe_agent(machine) for machine in page], "NextToken": token}
 
+    def list_associations(self, parameters: Parameters) -> dict[str, Any]:
+        """Serve ListAssociations: nothing of State Manager is simulated, so there are none."""
+        return {"Associations": []}
+
     def describe_instance_patch_states(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstancePatchStates: instances that never reported are left out."""
         states = []

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from tests.rules.project import LAYER, ROOT, parse, relative, source_files
+from tests.rules.project import LAYER, ROOT, parse, relative, source_files, template
 
 OF_THE_REHEARSAL = {"greenlet", "jsonata", "moto", "rehearsal", "samtranslator", "time_machine"}
 
@@ -52,6 +52,11 @@ def test_the_command_declares_no_constant_of_the_layer_again() -> None:
     assert len(of_the_layer) > 100
     twice = of_the_layer.keys() & of_the_command.keys()
     assert [f"{of_the_command[value]} is {of_the_layer[value]}" for value in sorted(twice)] == []
+
+
+def test_the_template_names_the_version_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert template()["Outputs"]["Version"]["Value"] == project["version"]
 
 
 def _named(requirements: Iterable[str]) -> set[str]:

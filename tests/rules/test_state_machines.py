@@ -619,6 +619,15 @@ def test_after_a_failure_the_power_waits_until_commands_are_settled(of: str) -> 
 
 AGAIN: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("What Comes Before Patching?", "Probe Instance At First"): ({"looks": True, "scan": None}, {"scan": {"ended": 1}}),
+    ("What Comes Before Patching?", "Wait Before Leaving"): (
+        {
+            "patchedAt": "2026-01-13T01:00:00.000Z",
+            "leave": {"owner": 1},
+            "hasLeft": False,
+            "policy": {"document": "AWS-RunPatchBaseline"},
+        },
+        {"patchedAt": None},
+    ),
     ("What Comes Before Patching?", "Enter Standby"): ({"leave": {"owner": 1}, "hasLeft": False}, {"hasLeft": True}),
     ("What Comes Before Patching?", "Run Hook Before Anything"): ({"hooks": {}}, {"hooks": {"beforeAnything": "ran"}}),
     ("What Comes Before Patching?", "Back Up Before"): ({"isBackedUp": False}, {"isBackedUp": True}),

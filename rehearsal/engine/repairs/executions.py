@@ -77,6 +77,8 @@ LARGEST_DATA = 262_144
 """Bytes of an input or an output."""
 CANCELLATION_SECONDS = (1.0, 5.0)
 """How long it takes until a child is stopped whose parent is over."""
+_TOKEN_LENGTH = 668
+"""Of a task token, in recordings of 2023 and 2025; the API allows 2,048."""
 EXECUTION_NAME = re.compile(r"[0-9A-Za-z._@+!='()-]{1,80}")
 
 running: ContextVar[Any] = ContextVar("running", default=None)
@@ -142,8 +144,8 @@ class Executions:
             execution.tasks.append(task)
 
     def open_token(self, execution: Any) -> str:
-        """Hand out a new token."""
-        text = f"AQCIAAAAKgAAAAMAAAAAAAAAA{self.make_uuid().replace('-', '')}"
+        """Hand out a new token, as long as AWS's are."""
+        text = f"AQCEAAAAKgAAAAMAAAAAAAAAA{self.make_uuid().replace('-', '')}".ljust(_TOKEN_LENGTH, "A")
         self.tokens[text] = TaskToken(execution)
         return text
 

@@ -16,8 +16,8 @@ KINDS = ("draining", "command", "image", "power", "pause", "health")
 """What a member that is out of service may wait for; where two overlap, the first counts. A pause is what
 AWS-RunPatchBaseline demands between two of its runs, health what the group and its load balancer take to trust it."""
 
-IDLE_GOAL = timedelta(seconds=30)
-"""So long a member may be out of service for none of these."""
+IDLE_GOAL = timedelta(seconds=15)
+"""So long a member may be out of service for none of these, with functions that are warm."""
 
 
 @dataclass(frozen=True)

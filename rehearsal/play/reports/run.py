@@ -38,7 +38,8 @@ def _story(run: RunOutcome, zone: tzinfo | None) -> Iterator[Row]:
     window = plan.get("window")
     if window:
         began, ends = _instant(window["start"], zone), _instant(window["end"], zone)
-        yield "Window", Text(f"{window['name']}, {began:%a %Y-%m-%d %H:%M} to {_clock(ends, began)} ({began:%Z})")
+        zones = f"{began:%Z}" if began.utcoffset() == ends.utcoffset() else f"{began:%Z} to {ends:%Z}"
+        yield "Window", Text(f"{window['name']}, {began:%a %Y-%m-%d %H:%M} to {_clock(ends, began)} ({zones})")
     elif plan:
         yield (
             "Time",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,6 +45,17 @@ class Shown:
         return json.loads(self.out)
 
 
+@dataclass
+class _Terminal(Terminal):
+    """A terminal whose pictures are kept."""
+
+    pictures: list[list[str]] = field(default_factory=list)
+
+    def draw(self, lines: Sequence[str]) -> None:
+        if self.has_picture:
+            self.pictures.append(list(lines))
+
+
 class Recorder:
     """A client of AWS that notes what is asked of it."""
 
@@ -81,8 +92,8 @@ class KnownStack(Stack):
         self.asked.append("sts:GetCallerIdentity")
         return OPERATOR
 
-    def _client(self, service: str) -> Any:
-        return Recorder(super()._client(service), self.asked)
+    def client(self, service: str) -> Any:
+        return Recorder(super().client(service), self.asked)
 
 
 def drydock(
@@ -90,9 +101,14 @@ def drydock(
     answers: str | None = None,
     width: int = 80,
     sleep: Callable[[float], None] = lambda seconds: None,
+    pictures: list[list[str]] | None = None,
 ) -> Shown:
-    """Carry out a command; one with --json has to print a document of its schema, whatever happens."""
-    terminal = Terminal(
+    """Carry out a command; one with --json has to print a document of its schema, whatever happens.
+
+    With `pictures` there is a terminal of 24 lines: what is drawn at its bottom goes there.
+    """
+    terminal = _Terminal(
+        has_picture=pictures is not None,
         out=io.StringIO(),
         err=io.StringIO(),
         answers=io.StringIO(answers or ""),
@@ -101,6 +117,7 @@ def drydock(
         zone=ZoneInfo("Asia/Tokyo"),
         sleep=sleep,
     )
+    terminal.pictures = pictures if pictures is not None else []
     stack = KnownStack(botocore.session.Session(), "drydock")
     code = carry_out(arguments, Setting(terminal, lambda account: stack))
     shown = Shown(code, terminal.out.getvalue(), terminal.err.getvalue(), stack.asked)  # type: ignore[attr-defined]

@@ -103,7 +103,7 @@ def test_a_run_is_started_watched_and_succeeds(drydock: CommandLine) -> None:
 
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0] == "Run night-1 has begun."
+    assert lines[:2] == ["Starting run night-1", "Run night-1 has begun."]
     assert any(f"web-2 ({second.instance_id}): succeeded after" in line for line in lines), answer.out
     assert "  2 machines: 2 succeeded" in lines
     assert lines[-1].startswith("Report: s3://")
@@ -127,7 +127,8 @@ def test_a_plan_is_approved_and_carried_out_later_as_it_is(drydock: CommandLine)
     assert "InstanceExcludedError" in plan.out and "not before June" in " ".join(plan.out.split())
     assert (approval.code, approval.err) == (0, "")
     assert f"by {APPROVER}" in approval.out
-    assert (run.code, run.err) == (0, "")
+    assert run.code == 0
+    assert run.err == f"drydock: starting run {run.document['runId']}\n"
     assert run.document["outcome"] == "succeeded"
     assert [one["name"] for one in run.document["machines"]] == ["web-1"]
 

@@ -366,7 +366,16 @@ def test_a_group_has_the_machines_that_name_it_and_is_rolled_through_when_somebo
     assert [(roll.group, roll.at) for roll in fleet.rolls] == [("shop", timedelta(minutes=5))]
     assert fleet.starts == ()
     assert [machine.expect.outcome for machine in fleet.machines] == ["succeeded", "succeeded", "none"]
-    assert fleet.promise_of(group) == (1, 1)
+    assert fleet.promise_of(group) == (1, None)
+
+
+@pytest.mark.parametrize(("policy", "least"), [("{minHealthy: 1}", 1), ("{minHealthy: 100%}", 2), ("{batch: 1}", None)])
+def test_how_many_stay_healthy_is_what_the_policy_says_or_else_follows_what_is_wanted_of_the_group(
+    policy: str, least: int | None
+) -> None:
+    fleet = read(f"policy: {policy}\n{GROUP}groups: [{{name: shop, max: 4}}]\nrolls: [{{group: shop}}]")
+
+    assert fleet.promise_of(fleet.groups[0])[1] == least
 
 
 @pytest.mark.parametrize(

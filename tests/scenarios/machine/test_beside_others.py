@@ -20,7 +20,7 @@ SCAN = {"operation": "Scan"}
 BESIDE = {
     "at-once": RunAssociation("", Moment(state="Probe Instance At First")),
     "as-it-is-scanned": RunAssociation("", Moment(state="Scan Patches At First")),
-    "before-it-installs": RunAssociation("", Moment(after=119, state="Wait Before Leaving")),
+    "before-it-installs": RunAssociation("", Moment(after=113, state="Wait Before Install")),
     "as-it-installs": RunAssociation("", Moment(state="Install Patches")),
     "in-the-pause": RunAssociation("", Moment(state="Wait Before Scan")),
     "at-the-pause's-end": RunAssociation("", Moment(after=112, state="Wait Before Scan")),

@@ -318,7 +318,7 @@ def command(pruned: Pruned, *words: str) -> tuple[int, str]:
 
     def open_stack(account: Account) -> Stack:
         stack = Stack(botocore.session.get_session(), "drydock", "ap-northeast-1")
-        stack._client = pruned.scene.account.client  # type: ignore[method-assign]
+        stack.client = pruned.scene.account.client  # type: ignore[method-assign]
         return stack
 
     terminal = Terminal(out=out, err=io.StringIO(), answers=io.StringIO())

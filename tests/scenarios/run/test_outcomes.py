@@ -161,7 +161,7 @@ def test_machines_that_may_not_be_patched_are_left_out_each_with_its_reason(scen
 
     run = scene.run("no")
 
-    assert (run.status, run.outcome) == ("SUCCEEDED", "nothing_to_do")
+    assert (run.status, run.outcome) == ("FAILED", "incomplete")
     expected = {name: error for name, (_, error, _) in LEFT_OUT.items()} | {"gone": "InstanceNotFoundError"}
     assert run.left_out == expected
     reasons = {left["instanceId"]: left["reason"] for left in run.report["leftOut"]}

@@ -49,6 +49,14 @@ def test_a_time_is_written_in_its_own_zone() -> None:
     assert saying.say("time", moment=moment.astimezone(ZoneInfo("Asia/Tokyo"))) == "at 2026-01-14 01:40 on 2026-01-14"
 
 
+def test_a_time_that_the_clocks_show_twice_says_which_of_the_two_it_is() -> None:
+    first = datetime(2026, 10, 25, 0, 47, tzinfo=UTC).astimezone(ZoneInfo("Europe/Zurich"))
+    second = datetime(2026, 10, 25, 1, 47, tzinfo=UTC).astimezone(ZoneInfo("Europe/Zurich"))
+
+    assert saying.say("time", moment=first) == "at 2026-10-25 02:47 +02:00 on 2026-10-25"
+    assert saying.say("time", moment=second) == "at 2026-10-25 02:47 +01:00 on 2026-10-25"
+
+
 def test_of_a_list_all_names_are_said_or_the_first_ten() -> None:
     names = [f"web-{number}" for number in range(1, 13)]
     assert saying.say("names", names=names).endswith("web-11, web-12")

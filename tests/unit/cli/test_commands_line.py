@@ -30,7 +30,9 @@ from botocore.exceptions import (
 from moto import mock_aws
 
 from drydock.plan.plans import plan_hash
+from drydock.records.leases import Lease
 from drydock.request.policy import DEFAULTS, OPERATIONS
+from drydock.subject import Subject
 from drydock.times import to_text
 from drydock_cli.exit_codes import GOES_ON
 from drydock_cli.main import carry_out
@@ -151,6 +153,7 @@ class FakeStack(Stack):
         self.knows_at_once = True
         self.objects: dict[str, Any] = {}
         self.recent: list[str] = []
+        self.leases: dict[str, Lease] = {}
         self.started: list[tuple[str, dict[str, Any]]] = []
         self.stopped: list[tuple[str, str]] = []
         self.decided: list[dict[str, str]] = []
@@ -192,6 +195,12 @@ class FakeStack(Stack):
 
     def _recent_runs(self) -> Iterator[str]:
         yield from self.recent
+
+    def now(self) -> datetime:
+        return NOW
+
+    def read_leases(self, subjects: Sequence[Subject]) -> list[Lease]:
+        return [self.leases[one.key] for one in subjects if one.key in self.leases]
 
     def stop_run(self, run_id: str, reason: str) -> Mapping[str, Any]:
         self.stopped.append((run_id, reason))
@@ -324,6 +333,34 @@ def test_run_starts_the_state_machine_and_says_how_to_watch_it(stack: FakeStack)
     assert f"Run {RUN} has begun." in console.out
     assert f"drydock watch {RUN}\n" in console.out
     assert "https://ap-northeast-1.console.aws.amazon.com/states/home?region=ap-northeast-1#/v2/" in console.out
+
+
+def test_the_id_of_a_run_is_said_before_it_is_started(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(run_id: str, given: Mapping[str, Any]) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stack, "start", interrupted)
+    console, as_json = drydock(stack, "run", *OPTIONS), drydock(stack, "run", *OPTIONS, "--json")
+
+    assert (console.code, as_json.code) == (130, 130)
+    assert re.fullmatch(r"Starting run run-20260112T160000Z-[0-9a-f]{6}\n", console.out)
+    assert re.fullmatch(r"drydock: starting run run-20260112T160000Z-[0-9a-f]{6}\n", as_json.err)
+
+
+@pytest.mark.parametrize("answers", ["\n", "n\n"])
+def test_a_person_is_asked_before_machines_are_patched_and_not_before_they_are_looked_at(
+    stack: FakeStack, answers: str
+) -> None:
+    stack.begin("AWAITING_APPROVAL")
+    refused = drydock(stack, "run", *OPTIONS, "--name", RUN, answers=answers)
+    assert (refused.code, stack.started) == (2, [])
+    assert "Install: machines with tag:Patch Group=web,db" in refused.err
+    assert "Start run night-1 on these machines of drydock in ap-northeast-1? [y/N] " in refused.err
+
+    for options in (("--yes",), ("--operation", "Scan")):
+        assert drydock(stack, "run", *OPTIONS, *options, "--name", RUN, answers=answers).code == 0
+    assert drydock(stack, "run", *OPTIONS, "--name", RUN, answers="y\n").code == 0
+    assert len(stack.started) == 3
 
 
 def test_a_run_without_a_name_gets_one_that_tells_when_it_was_started(stack: FakeStack) -> None:
@@ -488,7 +525,7 @@ def test_plan_waits_for_the_plan_and_shows_it_whole(stack: FakeStack) -> None:
     assert console.code == 0
     assert stack.started[0][1]["planOnly"] is True
     lines = console.out.splitlines()
-    assert lines[0] == f"Plan {RUN}, made 2026-01-13 01:00 +09:00"
+    assert lines[1] == f"Plan {RUN}, made 2026-01-13 01:00 +09:00"
     assert "Install on 2 machines in 2 waves, a canary first; targets: tag:Patch" in console.out
     assert "Predicted end 2026-01-13 01:26 +09:00: a guess for 2 machines without history" in lines
     assert "Has to end by 2026-01-13 03:00 +09:00" in lines
@@ -549,7 +586,7 @@ def test_a_plan_as_json_is_the_stored_one_with_its_hash(stack: FakeStack) -> Non
 
     assert console.document["plan"] == make_plan()
     assert console.document["planHash"] == plan_hash(make_plan())  # type: ignore[arg-type]
-    assert console.err == ""
+    assert console.err == f"drydock: starting run {RUN}\n"
 
 
 def test_a_plan_without_machines_says_why_and_that_there_is_nothing_to_do(stack: FakeStack) -> None:
@@ -928,8 +965,7 @@ def test_a_plan_whose_run_died_without_a_report_is_one_line(stack: FakeStack) ->
 
     assert (console.code, list(console.document)) == (1, ["error"])
     assert console.document["error"]["exitCode"] == 1
-    assert console.err.startswith(f"drydock: run {RUN} failed, and its report has not come")
-    assert console.err.count("\n") == 1
+    assert console.err.splitlines()[1].startswith(f"drydock: run {RUN} failed, and its report has not come")
 
 
 def test_a_run_that_ends_while_it_is_looked_at_did_not_die() -> None:

@@ -36,6 +36,7 @@ DECIDED_BY = {
     "a_roll_failed": ending(a_roll_failed=True),
     "ended_early": ending(error="States.Timeout"),
     "back_late": ending(SOME_LEFT, is_late=True),
+    "nothing_is_left_of_the_targets": ending(NONE, is_left_to_people=True),
     "no_machine_was_there": ending(NONE),
     "only_planned": ending(LEFT, is_plan_only=True),
     "none_was_done": ending({"busy": 3}),

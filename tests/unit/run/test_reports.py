@@ -439,7 +439,7 @@ def test_machines_that_nobody_can_reach_are_not_forgotten() -> None:
 
     (step,) = report_of(ALL_WELL, plan=make_plan(leftOut=left_out))["next"]
 
-    assert step["text"].startswith("1 machine cannot be reached by Systems Manager. Make it a managed node")
+    assert step["text"].startswith("1 not managed by Systems Manager. Make it a managed node")
 
 
 def test_a_cause_as_long_as_aws_makes_them_does_not_fill_the_report() -> None:

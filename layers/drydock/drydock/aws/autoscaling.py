@@ -86,6 +86,11 @@ class Group:
         return next((member for member in self.members if member.instance_id == instance_id), None)
 
     @property
+    def counts_by_weight(self) -> bool:
+        """Whether its sizes do not count the members that it has now."""
+        return any(member.weight != 1 for member in self.members)
+
+    @property
     def healthy_in_service(self) -> int:
         """By the group's own health checks."""
         return len(self.serving)

@@ -115,8 +115,9 @@ class LaunchTemplate:
 class Ec2:
     """EC2's instances, images, launch templates and tags."""
 
-    def __init__(self) -> None:
-        self._client = client("ec2")
+    def __init__(self, made: Any = None) -> None:
+        """Without a client, with the function's own."""
+        self._client = made or client("ec2")
 
     def describe_instance(self, instance_id: str) -> Instance:
         """Raises InstanceNotFoundError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -17,8 +18,9 @@ INSTANCE_TYPES = ("AWS::EC2::Instance", "AWS::SSM::ManagedInstance")
 class ResourceGroups:
     """Resource Groups, which a run's targets may name."""
 
-    def __init__(self) -> None:
-        self._client = client("resource-groups")
+    def __init__(self, made: Any = None) -> None:
+        """Without a client, with the function's own."""
+        self._client = made or client("resource-groups")
 
     def list_instances(self, group: str, types: Sequence[str] = INSTANCE_TYPES) -> list[str]:
         """The ids (`i-…`, `mi-…`) of a group's members of these types, sorted. A name or an ARN says which group.

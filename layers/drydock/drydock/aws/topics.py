@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drydock.aws.calls import call, client
 
 _PENDING = "PendingConfirmation"
@@ -11,8 +13,9 @@ _PENDING = "PendingConfirmation"
 class Topics:
     """SNS's topics, and who is subscribed to them."""
 
-    def __init__(self) -> None:
-        self._client = client("sns")
+    def __init__(self, made: Any = None) -> None:
+        """Without a client, with the function's own."""
+        self._client = made or client("sns")
 
     def count_subscriptions(self, topic: str) -> tuple[int, int]:
         """How many of the first hundred subscriptions are confirmed, and how many wait for that."""

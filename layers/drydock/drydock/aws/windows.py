@@ -21,8 +21,9 @@ _PAGE = 100
 class Windows:
     """Systems Manager's maintenance windows, with their targets, tasks and executions."""
 
-    def __init__(self) -> None:
-        self._client = client("ssm")
+    def __init__(self, made: Any = None) -> None:
+        """Without a client, with the function's own."""
+        self._client = made or client("ssm")
 
     def started(self, execution_id: str) -> datetime:
         """When an execution of a window began. Raises InvalidInputError when there is no such execution."""

@@ -10,13 +10,12 @@ from drydock.aws.ec2 import Instance
 from drydock.catalogue.saying import first_of, say
 from drydock.errors import (
     DrydockError,
-    GroupWeightedError,
     InstanceRefreshAtWorkError,
     MemberNotSparedError,
     NoMemberInServiceError,
     ProcessSuspendedError,
 )
-from drydock.machine.ownership import cluster_of
+from drydock.machine.ownership import cluster_of, refuse_weighted
 from drydock.request.policy import Policy
 
 _LAST = "9"
@@ -57,8 +56,8 @@ def refusal(group: Group, policy: Policy, refresh: str) -> DrydockError | None:
         return ProcessSuspendedError(say("group.attach_suspended", group=group.name, process=ADD_TO_LOAD_BALANCER))
     if refresh:
         return InstanceRefreshAtWorkError(say("group.refresh", group=group.name, refresh=refresh))
-    if any(member.weight != 1 for member in group.members):
-        return GroupWeightedError(say("group.weighted", group=group.name))
+    if group.counts_by_weight:
+        return refuse_weighted(group.name)
     if not group.healthy_in_service:
         return NoMemberInServiceError(say("group.no_member", group=group.name))
     if takes_members_out(policy) and group.desired - _spared(policy) < least_healthy(policy, group.desired):

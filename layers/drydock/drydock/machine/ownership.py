@@ -11,6 +11,7 @@ from drydock.catalogue.saying import say
 from drydock.errors import (
     ClusterNodeError,
     DrydockError,
+    GroupWeightedError,
     InstanceHibernatedError,
     InstanceManagedByServiceError,
     MemberInReserveError,
@@ -74,6 +75,8 @@ class Membership:
     """LifecycleState, as Auto Scaling names it."""
     group_tags: Mapping[str, str] = field(default_factory=dict)
     """The tags of the group: not all of them need be its instances'."""
+    is_weighted: bool = False
+    """Whether members of the group count by weights, so that nobody can roll through it."""
 
 
 NO_MEMBERSHIP = Membership()
@@ -117,6 +120,11 @@ def cluster_of(instance: Instance, group_tags: Mapping[str, str]) -> Cluster | N
     return None
 
 
+def refuse_weighted(group: str) -> GroupWeightedError:
+    """Why a group whose members have weights is left alone, and what to do."""
+    return GroupWeightedError(say("group.weighted", group=group))
+
+
 def refusal_by_owner(instance: Instance, membership: Membership) -> DrydockError | None:
     """Why nobody but its owner may touch an instance, whatever a policy says, or None."""
     instance_id, operator = instance["InstanceId"], instance.get("Operator", {})
@@ -138,6 +146,8 @@ def refusal_by_owner(instance: Instance, membership: Membership) -> DrydockError
         return MemberInReserveError(
             say("member.in_warm_pool", machine=instance_id, state=membership.lifecycle, group=group)
         )
+    if membership.is_weighted:
+        return refuse_weighted(group)
     reason = str(instance.get("StateReason", {}).get("Code", ""))
     if reason == HIBERNATED and state_of(instance) in ("stopping", "stopped"):
         return InstanceHibernatedError(say("machine.hibernated", machine=instance_id))

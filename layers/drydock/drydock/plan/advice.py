@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
 from drydock.catalogue.saying import say
+from drydock.plan.estimates import correct, pace_of
 from drydock.plan.plans import (
     Plan,
     PlannedMachine,
@@ -17,6 +18,7 @@ from drydock.plan.plans import (
     slots_of,
 )
 from drydock.request.policy import MOST_BATCH, Policy
+from drydock.times import from_text
 
 _MINUTES = 5
 _MOST_MINUTES = 48 * 60
@@ -45,6 +47,25 @@ def advise(plan: Plan, start: datetime, end: datetime, last_admission: datetime)
         *([say("plan.advice.concurrency", count=concurrency)] if concurrency else ()),
         *([say("plan.advice.time", minutes=minutes)] if minutes else ()),
     ]
+
+
+def advise_after(plan: Plan, taken: Mapping[str, Mapping[int, int]], begun: datetime) -> list[str]:
+    """The same of a plan that was carried out from `begun` on, by what its machines took, counted by their pace."""
+    end, last_admission = from_text(plan["end"]), from_text(plan["lastAdmission"])
+    machines = [
+        _corrected(machine, taken.get(pace_of(machine["platform"], machine["basis"]), {}))
+        for machine in plan["machines"]
+    ]
+    corrected = at_another_time({**plan, "machines": machines}, begun, end, last_admission)
+    return advise(corrected, begun, end, last_admission)
+
+
+def _corrected(machine: PlannedMachine, taken: Mapping[int, int]) -> PlannedMachine:
+    """An entry with the estimates that its run has come to."""
+    if "roll" in machine:
+        turns = [correct(seconds, taken) for seconds in machine["roll"]["turns"]]
+        return {**machine, "roll": {**machine["roll"], "turns": turns}}
+    return {**machine, "seconds": correct(machine["seconds"], taken)}
 
 
 def _fits_alone(machine: PlannedMachine, room: timedelta) -> bool:

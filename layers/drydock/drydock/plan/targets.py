@@ -136,7 +136,7 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
         for instance_id in sorted((ids or set()) - set(described)):
             left_out[instance_id] = leave_out(instance_id, "", _why_unknown(instance_id))
         for instance_id, instance in described.items():
-            if not _fits(instance, targets):
+            if not fits(instance, targets):
                 if near := _find_near_miss(instance, targets):
                     nearly[instance_id] = near
                 continue
@@ -201,7 +201,7 @@ def _filter_of(target: Target) -> tuple[str, list[str]]:
     return target["key"], [escape(value) for value in values]
 
 
-def _fits(instance: Instance, targets: Sequence[Target]) -> bool:
+def fits(instance: Instance, targets: Sequence[Target]) -> bool:
     """Whether an instance has the tags that the targets want, letter for letter."""
     tags = tags_of(instance)
     for target in targets:
@@ -223,7 +223,7 @@ def _find_near_miss(instance: Instance, targets: Sequence[Target]) -> str:
     """Which tags of a machine that is no target are nearly a target's; empty where another condition is not met."""
     tagged = [target for target in targets if target["key"].startswith(TAG)]
     others = [target for target in targets if target not in tagged]
-    if _fits(instance, tagged) or not _fits(instance, others) or state_of(instance) in _GONE:
+    if fits(instance, tagged) or not fits(instance, others) or state_of(instance) in _GONE:
         return ""
     hits = [find_near_tag(tags_of(instance), target["key"].removeprefix(TAG), target["values"]) for target in tagged]
     if not all(hits):
@@ -244,6 +244,10 @@ def memberships_of(autoscaling: AutoScaling, instances: Iterable[Instance]) -> d
     # Members of warm pools are shown nowhere else.
     lifecycles |= autoscaling.lifecycles(named.keys() - lifecycles.keys())
     return {
-        instance_id: Membership(lifecycles.get(instance_id, ""), groups[name].tags if name in groups else {})
+        instance_id: Membership(
+            lifecycles.get(instance_id, ""),
+            groups[name].tags if name in groups else {},
+            is_weighted=name in groups and groups[name].counts_by_weight,
+        )
         for instance_id, name in named.items()
     }

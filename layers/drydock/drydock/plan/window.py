@@ -53,7 +53,7 @@ def read_window(windows: Windows, window_id: str, execution_id: str, machine: st
         raise InvalidInputError(say("request.window.closed", name=window["Name"], id=window_id))
     start = opens if not execution_id and opens is not None else windows.started(execution_id)
     end = start + timedelta(hours=window["Duration"])
-    targets, warnings = _read_targets(windows.targets(window_id))
+    targets, warnings = read_registered(windows.targets(window_id))
     return WindowFacts(
         window_id=window_id,
         execution_id=execution_id,
@@ -77,7 +77,7 @@ def _read_next_start(text: str) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _read_targets(registered: Sequence[Mapping[str, Any]]) -> tuple[list[list[Target]], list[str]]:
+def read_registered(registered: Sequence[Mapping[str, Any]]) -> tuple[list[list[Target]], list[str]]:
     """Sorted by id, so that a plan does not depend on the order in which they are listed."""
     groups: list[list[Target]] = []
     warnings = [] if registered else [say("window.no_targets")]

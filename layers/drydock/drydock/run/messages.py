@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from drydock.aws.ssm import SEVERITIES
 from drydock.catalogue.saying import knows, say
-from drydock.errors import DrydockError, Failure, InstanceUnmanagedError, error_named
+from drydock.errors import DrydockError, Failure, error_named
 from drydock.records.runs import Place
-from drydock.run.outcomes import MachineOutcome, failed_groups
-from drydock.run.reports import Report, failed_images
+from drydock.run.outcomes import MachineOutcome, failed_groups, left_to_people
+from drydock.run.reports import Report, failed_images, left_out_text
 from drydock.run.standing import InWork, Standing
 from drydock.subject import Group
 from drydock.telling.commands import aws, drydock
@@ -115,6 +116,8 @@ def _verdict(report: Report) -> tuple[Urgency, str]:
         what = _number(counts["succeeded"], total, _verb(report))
         what = say("run.also", what=what, more=left) if counts["not_attempted"] else what
         return "tomorrow", say("run.also", what=what, more=say("run.late", minutes=report["minutesAfterEnd"]))
+    if not total and outcome == "incomplete":
+        return _empty_verdict(report)
     if outcome == "incomplete" and not counts["not_attempted"]:
         return "tomorrow", say("run.none_done", total=total, done=_verb(report))
     if outcome == "incomplete":
@@ -125,9 +128,17 @@ def _verdict(report: Report) -> tuple[Urgency, str]:
     if outcome == "succeeded":
         return _good_verdict(report)
     if outcome == "nothing_to_do":
-        unmanaged = any(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
-        return ("tomorrow" if unmanaged else "nothing"), say("run.nothing_to_do", done=_verb(report))
+        return _empty_verdict(report)
     return ("nothing" if outcome == "rejected" else "tomorrow"), say(f"untouched.{outcome}")
+
+
+def _empty_verdict(report: Report) -> tuple[Urgency, str]:
+    """Of a run that was about no machine. One whose targets mean none at all is worth a look."""
+    left_out = report["leftOut"]
+    if not left_out:
+        return "tomorrow", say("run.nothing_to_do", done=_verb(report))
+    urgency: Urgency = "tomorrow" if left_to_people(left_out) else "nothing"
+    return urgency, say("run.all_left_out", total=len(left_out), done=_verb(report))
 
 
 def _good_verdict(report: Report) -> tuple[Urgency, str]:
@@ -261,7 +272,9 @@ def _course(report: Report, location: Location) -> list[str]:
     if not report["insideWindow"]:
         return [*lines, say(f"run.outside_{noun}", end=end, minutes=minutes)]
     if minutes < 0:
-        return [*lines, say(f"run.inside_{noun}.spare", end=end, minutes=-minutes)]
+        # The run itself may end later: it waits for its images, of which no machine knows.
+        back = in_zone(from_text(report["end"]) + timedelta(minutes=minutes), zone)
+        return [*lines, say(f"run.inside_{noun}.spare", back=back, end=end, minutes=-minutes)]
     return [*lines, say(f"run.inside_{noun}", end=end)]
 
 
@@ -465,9 +478,9 @@ def _first(rows: Sequence[Row]) -> list[Row]:
 def _left_out(report: Report) -> Section:
     """What was found and never planned: kind by kind, or each machine where people look at nothing but the plan."""
     left_out = report["leftOut"]
-    if report["outcome"] not in ("nothing_to_do", "planned"):
+    if report["machines"] and report["outcome"] != "planned":
         kinds = Counter(str(machine["error"]) for machine in left_out)
-        rows: list[Row] = [_left_out_as(error, count) for error, count in kinds.most_common()]
+        rows: list[Row] = [left_out_text(error, count) for error, count in kinds.most_common()]
     else:
         rows = [
             say(
@@ -478,12 +491,6 @@ def _left_out(report: Report) -> Section:
             for machine in left_out
         ]
     return Section(say("heading.left_out", count=len(left_out)), _first(rows))
-
-
-def _left_out_as(error: str, count: int) -> str:
-    if knows(f"left_out.{error}"):
-        return say(f"left_out.{error}", count=count)
-    return say("left_out_otherwise", count=count, error=error)
 
 
 def _approval(report: Report, location: Location) -> Section:

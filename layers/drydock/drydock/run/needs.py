@@ -15,6 +15,7 @@ from drydock.errors import AwsCallFailedError, CalendarClosedError, InstanceNotF
 from drydock.plan.plans import Plan
 from drydock.plan.window import WindowFacts
 from drydock.request.policy import documents_of
+from drydock.run.outcomes import left_to_people
 from drydock.times import find_zone, for_people, from_text
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:(role|user|assumed-role)/.+")
@@ -60,6 +61,8 @@ def _targets_gone(plan: Plan) -> Iterator[str]:
 def _targets_without_machines(plan: Plan) -> Iterator[str]:
     if not plan["machines"] and not plan["leftOut"] and not plan["resumes"]:
         yield say("needs.no_machine")
+    elif not plan["machines"] and (left := left_to_people(plan["leftOut"])) and not any(_targets_gone(plan)):
+        yield say("needs.nothing_left", count=len(left))
     elif plan["machines"]:
         gone = [one["instanceId"] for one in plan["leftOut"] if one["error"] == InstanceNotFoundError.__name__]
         named = {value for target in plan["targets"] if target["key"] == "InstanceIds" for value in target["values"]}

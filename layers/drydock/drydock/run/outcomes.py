@@ -8,15 +8,24 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict
 
 from drydock.errors import (
+    ClusterNodeError,
     DrydockError,
     Failure,
+    GroupWeightedError,
+    InstanceHibernatedError,
+    InstanceManagedByServiceError,
+    InstanceNotFoundError,
+    InstanceNotPatchableError,
+    InstanceUnmanagedError,
     MachinesFailedError,
+    MemberInReserveError,
     RollStoppedError,
     RunIncompleteError,
     RunLateError,
     RunStoppedError,
     error_named,
 )
+from drydock.plan.targets import LeftOut
 from drydock.records.runs import Run
 from drydock.telling.details import Details
 from drydock.telling.failures import STOPPED
@@ -41,6 +50,27 @@ VERDICTS_OF_THE_FLOW = (MachinesFailedError.__name__, RunIncompleteError.__name_
 """What the flow ends with because of its machines: no failure of the run itself."""
 _VERDICTS_OF_A_ROLL = (MachinesFailedError.__name__, RollStoppedError.__name__)
 """What a roll ends with because of its members."""
+
+
+_FOR_PEOPLE = frozenset(
+    one.__name__
+    for one in (
+        ClusterNodeError,
+        GroupWeightedError,
+        InstanceHibernatedError,
+        InstanceManagedByServiceError,
+        InstanceNotFoundError,
+        InstanceNotPatchableError,
+        InstanceUnmanagedError,
+        MemberInReserveError,
+    )
+)
+"""For what machines are left out of every plan until somebody mends it: nobody decided that, and it does not pass."""
+
+
+def left_to_people(left_out: Iterable[LeftOut]) -> list[LeftOut]:
+    """The machines that a plan leaves out for a reason that somebody has to mend."""
+    return [one for one in left_out if one["error"] in _FOR_PEOPLE]
 
 
 class MachineOutcome(TypedDict):
@@ -107,6 +137,8 @@ class Ending:
     is_plan_only: bool
     is_late: bool
     """Whether a machine or a group was given back after the run had to end."""
+    is_left_to_people: bool = False
+    """Whether something of what the targets mean was left out for a reason that somebody has to mend."""
 
     @property
     def has_machines(self) -> bool:
@@ -148,6 +180,11 @@ OUTCOMES_OF_RUNS: Sequence[Row] = (
     Row("a_roll_failed", lambda end: end.a_roll_failed, "failed"),
     Row("ended_early", lambda end: end.error not in ("", *STOPPED), "failed"),
     Row("back_late", lambda end: end.is_late, "late"),
+    Row(
+        "nothing_is_left_of_the_targets",
+        lambda end: not end.has_machines and end.is_left_to_people and not end.is_plan_only,
+        "incomplete",
+    ),
     Row("no_machine_was_there", lambda end: not end.has_machines, "nothing_to_do"),
     Row("only_planned", lambda end: end.is_plan_only, "planned"),
     Row("none_was_done", lambda end: not end.counts["succeeded"] + end.counts["already_compliant"], "incomplete"),
@@ -164,6 +201,7 @@ def outcome_of_run(
     groups: Sequence[GroupOutcome] = (),
     *,
     is_late: bool = False,
+    is_left_to_people: bool = False,
 ) -> RunOutcome:
     """What became of the run."""
     error = failure["error"] if failure else ""
@@ -174,5 +212,6 @@ def outcome_of_run(
         closed_by=run.closed["error"] if run.closed else "",
         is_plan_only=run.plan is not None and run.plan.is_only,
         is_late=is_late,
+        is_left_to_people=is_left_to_people,
     )
     return next(row.outcome for row in OUTCOMES_OF_RUNS if row.holds(ending))

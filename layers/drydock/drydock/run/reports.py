@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from drydock.approval.approvals import REJECTED, Approval, DecisionItem, approval_of
 from drydock.aws.table import SCHEMA
-from drydock.catalogue.saying import one_line, say
+from drydock.catalogue.saying import knows, one_line, say
 from drydock.errors import (
     ApprovalRejectedError,
     ApprovalTimedOutError,
@@ -26,6 +26,7 @@ from drydock.errors import (
     as_failure,
     error_named,
 )
+from drydock.plan.advice import advise_after
 from drydock.plan.plans import Plan, members_of
 from drydock.plan.targets import LeftOut
 from drydock.records.history import OwedReboot
@@ -40,6 +41,7 @@ from drydock.run.outcomes import (
     RunOutcome,
     count_outcomes,
     failed_groups,
+    left_to_people,
     outcome_of_run,
 )
 from drydock.subject import Group, Subject
@@ -445,7 +447,14 @@ def make_report(
         "schema": SCHEMA,
         "runId": run.run_id,
         "execution": run.holder.execution,
-        "outcome": outcome_of_run(outcomes, run, failure, groups, is_late=compared["insideWindow"] is False),
+        "outcome": outcome_of_run(
+            outcomes,
+            run,
+            failure,
+            groups,
+            is_late=compared["insideWindow"] is False,
+            is_left_to_people=bool(left_to_people(plan["leftOut"] if plan else [])),
+        ),
         "planOnly": recorded is not None and recorded.is_only,
         "asked": _asked(run, plan, given if isinstance(given, Mapping) else {}),
         "timeZone": run.time_zone,
@@ -464,7 +473,7 @@ def make_report(
         "approval": _describe_approval(approval) if approval else None,
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
         "tooLong": plan["tooLong"] if plan else [],
-        "advice": plan.get("advice", []) if plan else [],
+        "advice": _advice(run, plan, outcomes),
         "snapshotId": recorded.snapshot_id if recorded else "",
         "planHash": recorded.hash if recorded else "",
         "predictedEnd": plan["predictedEnd"] if plan else "",
@@ -476,6 +485,14 @@ def make_report(
         "next": [],
     }
     return {**report, "next": _next_steps(report)}
+
+
+def _advice(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> list[str]:
+    """What would have made all of the plan fit: as it was planned, or by what its machines took."""
+    began = min((one["startedAt"] for one in outcomes if one["startedAt"]), default="")
+    if plan is None:
+        return []
+    return advise_after(plan, run.taken, from_text(began)) if began else plan.get("advice", [])
 
 
 def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReboot]) -> list[ReportedReboot]:
@@ -513,6 +530,13 @@ def _waves(plan: Plan, outcomes: Sequence[MachineOutcome]) -> list[ReportedWave]
             wave["startedAt"] = _earlier(wave["startedAt"], machine["startedAt"])
             wave["endedAt"] = max(wave["endedAt"], machine["endedAt"])
     return waves
+
+
+def left_out_text(error: str, count: int) -> str:
+    """So many machines that a plan leaves out for an error: `2 hibernated`."""
+    if knows(f"left_out.{error}"):
+        return say(f"left_out.{error}", count=count)
+    return say("left_out_otherwise", count=count, error=error)
 
 
 def _earlier(one: str, other: str) -> str:
@@ -681,10 +705,11 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
         found.append(_step(say("next.resume", until=until), "run", "--resume", run_id, "--minutes", minutes))
     if any(machine["error"] == DeadlineReachedError.__name__ for machine in report["machines"]):
         found += [_step(f"{sentence}.") for sentence in report["advice"]]
-    unmanaged = sum(machine["error"] == InstanceUnmanagedError.__name__ for machine in report["leftOut"])
-    if unmanaged:
-        advice = advice_for(InstanceUnmanagedError.__name__)
-        found.append(_step(say("next.unmanaged", count=unmanaged, advice=advice)))
+    # Where machines are patched, those that are not reached are news; the others are left out every time.
+    is_news = [InstanceUnmanagedError.__name__] if report["machines"] else []
+    for kind, count in Counter(machine["error"] for machine in left_to_people(report["leftOut"])).most_common():
+        if not report["machines"] or kind in is_news:
+            found.append(_step(say("next.left_out", what=left_out_text(kind, count), advice=advice_for(kind))))
     if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
         found.append(_step(say("next.none_patched")))
     for verdict, error in _TO_MEND:

@@ -247,8 +247,9 @@ def agent_text(update: AgentUpdate) -> str:
 
 
 def work_text(intent: str) -> str:
-    """What a command of a machine's flow is for, by its intent: `the installation`."""
-    return say(f"work.{intent}") if knows(f"work.{intent}") else intent
+    """What a command of a machine's flow, or any other intent, is for: `the installation`."""
+    what = intent.partition(":")[0]
+    return say(f"work.{what}") if knows(f"work.{what}") else what
 
 
 def _command(command: FailedCommand, location: Location, bucket: str, *, with_output: bool) -> list[Row]:

@@ -156,6 +156,7 @@ SENTENCES = {
     "left_out.InstanceManagedByServiceError": "{count:#} in the hands of an AWS service",
     "left_out.InstanceHibernatedError": "{count:#} hibernated",
     "left_out.MemberInReserveError": "{count:#} in a warm pool, or retained by their group",
+    "left_out.GroupWeightedError": "{count:#} in groups whose members have weights",
     "left_out.InstanceBusyError": "{count:#} in the hands of another execution",
     "left_out.InstanceOfOtherStackError": "{count:#} in the hands of another stack",
     "left_out.InstanceUnmanagedError": "{count:#} not managed by Systems Manager",

@@ -40,7 +40,15 @@ def _form(count: int, forms: Sequence[str]) -> str:
 
 
 def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return f"{moment:%Y-%m-%d %H:%M}{_offset(moment)}"
+
+
+def _offset(moment: datetime) -> str:
+    """Which of the two it is, of a time that the clocks of its zone show twice; empty for any other."""
+    if moment.replace(fold=0).utcoffset() == moment.replace(fold=1).utcoffset():
+        return ""
+    offset = f"{moment:%z}"
+    return f" {offset[:3]}:{offset[3:5]}"
 
 
 def _day(moment: date) -> str:
@@ -48,7 +56,7 @@ def _day(moment: date) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M}"
+    return f"{moment:%H:%M}{_offset(moment)}"
 
 
 def _weekday(moment: datetime) -> str:

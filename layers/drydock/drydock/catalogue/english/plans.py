@@ -72,6 +72,9 @@ SENTENCES = {
     "needs.document.gone": "document {name}: version {version}, which the plan names, is not there any more",
     "needs.document.changed": "document {name}: version {version} has another content than the plan's",
     "needs.document.newer": "document {name}: its default version is {newer} now; this run sends {version}, as planned",
+    "needs.nothing_left": (
+        "no machine of the targets can be worked on: {count:# is|# are} left out until somebody mends why"
+    ),
     "targets.near_miss": "{machine} has the tag {tags:list}",
     "targets.near_misses": (
         "nearly targets, and left out, because tags are compared letter for letter: {machines:some}"

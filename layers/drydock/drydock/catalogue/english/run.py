@@ -24,6 +24,7 @@ SENTENCES = {
     "run.missing": "{count:number} of {total:# machine|# machines} {count:lacks|lack} patches",
     "run.planned": "a plan for {total:# machine|# machines} was made and nothing was touched",
     "run.nothing_to_do": "no machine was there to be {done}",
+    "run.all_left_out": "{total:the only machine is|all # machines are} left out, and none was {done}",
     "untouched.rejected": "the run was rejected and nothing was touched",
     "untouched.not_answered": "the run was not approved in time and nothing was touched",
     "untouched.refused": "the run was refused and nothing was touched",
@@ -53,10 +54,15 @@ SENTENCES = {
     "run.window_end": "The window ended {end:time}",
     "run.deadline_end": "It had to end by {end:time}",
     "run.inside_window": "Inside the window: yes (until {end:time})",
-    "run.inside_window.spare": "Inside the window: yes, with {minutes:span} to spare (until {end:time})",
+    "run.inside_window.spare": (
+        "Inside the window: yes, all was back by {back:clock}, with {minutes:span} to spare (until {end:time})"
+    ),
     "run.outside_window": "Inside the window: no, {minutes:span} late (until {end:time})",
     "run.inside_deadline": "Inside the time it was given: yes (until {end:time})",
-    "run.inside_deadline.spare": "Inside the time it was given: yes, with {minutes:span} to spare (until {end:time})",
+    "run.inside_deadline.spare": (
+        "Inside the time it was given: yes, all was back by {back:clock}, with {minutes:span} to spare"
+        " (until {end:time})"
+    ),
     "run.outside_deadline": "Inside the time it was given: no, {minutes:span} late (until {end:time})",
     # Sections.
     "heading.done": "Done",
@@ -154,7 +160,7 @@ SENTENCES = {
         "Take up what is left: the same patches until {until:day}, later a new canary. Or leave it to the next window,"
         " which takes these machines first."
     ),
-    "next.unmanaged": "{count:# machine|# machines} cannot be reached by Systems Manager. {advice}",
+    "next.left_out": "{what}. {advice}",
     "next.none_patched": "No machine was patched at all: see why, and change targets or tags if that is not meant.",
     "next.verdict": "{count:# machine|# machines}: {verdict}. {advice}",
     "next.busy": "Busy machines were in the hands of another execution: see what that one did, or run again.",

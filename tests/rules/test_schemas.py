@@ -13,7 +13,8 @@ def test_the_committed_schemas_and_their_page_are_those_of_the_types() -> None:
     written = files()
 
     assert {path.name for path in FOLDER.iterdir()} == {path.name for path in written if path.parent == FOLDER}
-    assert [path.name for path, text in written.items() if path.read_text(encoding="utf-8") != text] == []
+    stale = [path.name for path, text in written.items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "a type has changed: run `make schemas`"
 
 
 def test_every_schema_is_one() -> None:

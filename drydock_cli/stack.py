@@ -31,7 +31,7 @@ from drydock.aws.table import LOOKUP_INDEX, MONTH_INDEX, SCHEMA, Item, Key, Tabl
 from drydock.errors import NewerSchemaError, UnreadableItemError
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, lease_key, read_lease
-from drydock.records.results import RESULTS
+from drydock.records.results import Result, readable_results_of
 from drydock.records.runs import (
     AWAITING_APPROVAL,
     KEPT_MONTHS,
@@ -206,33 +206,20 @@ class Stack:
 
     def start_restore(self, name: str, given: Mapping[str, Any]) -> str:
         """Start to bring a machine back; the ARN of the execution."""
-        answer = self._client("stepfunctions").start_execution(
+        answer = self.client("stepfunctions").start_execution(
             stateMachineArn=self.output("RestoreInstanceArn"), name=name, input=json.dumps(given, ensure_ascii=False)
         )
         return str(answer["executionArn"])
 
     def describe_execution(self, execution: str) -> Mapping[str, Any]:
         """An execution of any of the stack's machines as it is now."""
-        found: Mapping[str, Any] = self._client("stepfunctions").describe_execution(executionArn=execution)
+        found: Mapping[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution)
         return found
 
-    def read_result(self, instance_id: str, execution: str) -> Item | None:
+    def find_result(self, instance_id: str, execution: str) -> Result | None:
         """What became of a machine in an execution; None while that is not written."""
-        query: dict[str, Any] = {
-            "TableName": self.output("StateTableName"),
-            "KeyConditionExpression": "pk = :machine AND begins_with(sk, :result)",
-            "ExpressionAttributeValues": {
-                ":machine": {"S": Instance(instance_id).partition},
-                ":result": {"S": RESULTS},
-            },
-            "ConsistentRead": True,
-        }
-        for page in self._client("dynamodb").get_paginator("query").paginate(**query):
-            for wire in page["Items"]:
-                item = _read_item(wire, instance_id)
-                if item["execution"] == execution:
-                    return item
-        return None
+        found = readable_results_of(self.table, Instance(instance_id)).read
+        return next((result for result in found if result.holder.execution == execution), None)
 
     def find_execution(self, run_id: str) -> Mapping[str, Any] | None:
         """The execution of a run; None when Step Functions does not know it (any more)."""

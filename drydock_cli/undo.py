@@ -44,17 +44,20 @@ def undo(stack: Stack, terminal: Terminal, given: Mapping[str, Any], *, is_sure:
 def _show_end(stack: Stack, terminal: Terminal, execution: str, given: Mapping[str, Any], interval: float) -> int:
     while (found := stack.describe_execution(execution))["status"] == "RUNNING":
         terminal.sleep(interval)
-    result = stack.read_result(str(given["instanceId"]), execution) or {}
-    outcome = str(result.get("outcome") or "failed")
-    restored = result.get("restored") or {}
+    result = stack.find_result(str(given["instanceId"]), execution)
+    restored = result.work.restored if result is not None and result.work is not None else None
+    outcome = result.outcome if result is not None else "failed"
     terminal.document({"executionArn": execution, "outcome": outcome, "restored": restored, "input": given})
     if found["status"] == "SUCCEEDED":
         terminal.say(f"{given['instanceId']} was brought back.", "good")
-        for note in result.get("problems") or ():
+        for note in result.work.problems if result is not None and result.work is not None else ():
             terminal.say_wrapped(f"Note: {note}", "  ", later="    ")
-        if restored.get("keptVolumeId"):
+        if restored is not None:
             terminal.say_wrapped(f"The root volume of before is kept: {restored['keptVolumeId']}", "  ")
         return WELL
-    failure = result.get("failure") or {"error": found.get("error"), "cause": found.get("cause")}
-    terminal.note(f"{given['instanceId']}: {error_line(failure.get('error'), failure.get('cause'))}")
+    failure = (result.failure if result is not None else None) or {
+        "error": str(found.get("error", "")),
+        "cause": str(found.get("cause", "")),
+    }
+    terminal.note(f"{given['instanceId']}: {error_line(failure['error'], failure['cause'])}")
     return TO_DO if outcome == "refused" else FAILED

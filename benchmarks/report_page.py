@@ -155,6 +155,7 @@ def _details(begin: datetime) -> Details:
         "restored": None,
         "notes": [_LONG] * 4,
         "toWorkAgain": "",
+        "rebootNeed": "not_needed",
         "noLongerMissing": [],
     }
 

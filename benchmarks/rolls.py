@@ -16,6 +16,7 @@ from rehearsal.engine.repairs.patches import Patches
 from rehearsal.play.group_monitor import GroupMonitor
 from rehearsal.play.outcomes.group import MemberOutage, describe_outage
 from rehearsal.world.group_members import Change
+from rehearsal.world.group_specs import Unconfirmed
 
 MEMBERS = 4
 _LIMIT = timedelta(days=1)
@@ -31,6 +32,7 @@ class Roll:
     stack: str = "drydock"
     input: Mapping[str, Any] = field(default_factory=dict)
     image_seconds: float = 300.0
+    unconfirmed: Unconfirmed = field(default_factory=Unconfirmed)
     is_cold: bool = False
     """Whether all functions are."""
 
@@ -41,9 +43,11 @@ WITH_IMAGES = replace(DRYDOCK, title="both, begun", input={"policy": {"backup": 
 LONG_IMAGES = replace(WITH_IMAGES, title="both, 30 min", image_seconds=1800)
 """With both images, of which the first has only begun at the installation; and with images that take half an hour."""
 ON_EVIDENCE = replace(DRYDOCK, title="reboots on evidence", input={"policy": {"reboot": "WhenNeeded"}})
+IDLE = replace(DRYDOCK, title="no connections", unconfirmed=Unconfirmed(standby_when_idle=True))
+"""If Auto Scaling waits for connections, and not for the status of the target, which AWS does not say."""
 COLD = replace(DRYDOCK, title="all functions cold", is_cold=True)
 STOCK = Roll("stock flow", "StockRoll", Path(__file__).parent, "replaced")
-ROLLS = (DRYDOCK, WITH_IMAGES, LONG_IMAGES, ON_EVIDENCE, COLD, STOCK)
+ROLLS = (DRYDOCK, WITH_IMAGES, LONG_IMAGES, ON_EVIDENCE, IDLE, COLD, STOCK)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def measure_roll(roll: Roll) -> RollCost:
             target_group="web",
             min=MEMBERS - 1,
             max=6,
+            unconfirmed=roll.unconfirmed,
         )
         monitor = GroupMonitor(account, group)
         few: list[tuple[datetime, bool]] = []

@@ -23,7 +23,7 @@ MOST_EVENTS = 2_500
 """A tenth of what Step Functions allows an execution."""
 
 _NOTHING_LEFT = dict.fromkeys(
-    ("suspects", "untold", "images", "deadRuns", "untoldRuns", "unfinishedReports", "unreadable"), 0
+    ("suspects", "untold", "images", "deadRuns", "untoldRuns", "unfinishedReports", "standing", "unreadable"), 0
 )
 
 

@@ -55,6 +55,8 @@ class Unconfirmed:
     """Terminating a member in standby, with decrement, lowers desired capacity although it was lowered before."""
     refresh_refuses_standby: bool = False
     """No member enters standby during an instance refresh."""
+    standby_when_idle: bool = False
+    """A member whose targets have no connections is in standby at once, although they drain by their status."""
     exit_registers: bool = False
     """The end of a standby registers with the load balancer even while AddToLoadBalancer is suspended."""
 

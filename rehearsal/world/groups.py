@@ -204,10 +204,12 @@ class Group:
                 activity.end("Successful", self._clock.now())
                 self._set_state(member, "Standby")
 
-        if any(member.instance_id in group.targets for group in self.target_groups):
+        drains = any(member.instance_id in group.targets for group in self.target_groups)
+        waits = drains and not self.spec.unconfirmed.standby_when_idle
+        if drains:
             activity.code = "WaitingForELBConnectionDraining"
-            self._drain(member, arrive)
-        else:
+            self._drain(member, arrive if waits else lambda: None)
+        if not waits:
             self._clock.call_later(self.spec.pace.standby, arrive)
 
     def _end_standby(self, member: Member, activity: Activity) -> None:

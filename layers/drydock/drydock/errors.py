@@ -482,6 +482,10 @@ class MemberNotReadyError(DrydockError):
     """Raised when a member of a group is still on its way into standby, or back into service."""
 
 
+class MemberDrainingError(DrydockError):
+    """Raised when a member of a group is not in standby yet, and its connections have time to drain."""
+
+
 class MemberOvertakenError(DrydockError):
     """Raised when something else was begun in a group while a member was judged by what was there before."""
 

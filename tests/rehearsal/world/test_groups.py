@@ -353,6 +353,18 @@ def test_a_member_may_come_back_without_the_load_balancer_while_that_is_suspende
     assert (world.state(first), world.target(first)) == ("InService", "healthy" if registers else "unused")
 
 
+@pytest.mark.parametrize(("at_once", "state"), [(True, "Standby"), (False, "EnteringStandby")])
+def test_a_member_without_connections_may_be_in_standby_while_its_target_drains(
+    world: World, at_once: bool, state: str
+) -> None:
+    first, *_ = ids(world.group(unconfirmed=Unconfirmed(standby_when_idle=at_once)))
+    world.enter(first)
+
+    world.pass_time(60)
+
+    assert (world.state(first), world.target(first)) == (state, "draining")
+
+
 def test_a_pending_update_refuses_changes(world: World) -> None:
     first, *_ = ids(world.group())
     world.given(Contend(group=WEB, moment=Moment(10), seconds=20))

@@ -262,6 +262,7 @@ def test_a_group_without_a_load_balancer_is_rolled_through_too(scene: RollScenar
     [
         proved("told-as-launch", Unconfirmed(standby_events=True)),
         ("registers-itself", Unconfirmed(exit_registers=True)),
+        ("idle", Unconfirmed(standby_when_idle=True)),
         ("whole-members", Unconfirmed(standby_in_units=False)),
     ],
 )
@@ -276,6 +277,8 @@ def test_what_aws_leaves_open_about_standby_changes_nothing(
     monitor.check()
     assert_members_patched(group)
     assert_group_given_back(scene, group, sizes=(2, 2, 4))
+    waited = [(outage.standby or outage.left) - outage.left for outage in monitor.outages]
+    assert all((one < timedelta(minutes=1)) is unconfirmed.standby_when_idle for one in waited)
 
 
 def test_the_members_of_a_roll_get_the_same_patches(scene: RollScenario) -> None:

@@ -305,3 +305,22 @@ def test_what_does_not_fit_is_first_the_next_week_and_the_advice_goes_by_what_ma
     # Whoever had the time that was planned would have been late with machines that take 84 minutes.
     assert advised[-1] == "All would be expected to fit with 50 min more"
     assert first.report["insideWindow"] and second.report["insideWindow"]
+
+
+PINNED = """
+description: The boot loader of a machine boots the kernel of before, whatever is installed.
+parameters: {WindowDurationHours: 4, TimeZone: UTC}
+window: {executions: [{expect: {outcome: succeeded, counts: {succeeded: 1}}}]}
+instances:
+  - {name: pinned, missing: 2, wrong: [boots_old_kernel], tags: {WinUpdate: "ON"}, expect: {verdict: pending_reboot}}
+"""
+
+
+def test_nobody_is_told_to_reboot_what_a_reboot_would_not_help() -> None:
+    night = play_night(PINNED)
+
+    assert_ended_as_expected(night)
+    steps = [step["text"] for step in night.runs[0].report["next"]]
+    assert [step for step in steps if "older kernel" in step] and not [
+        step for step in steps if "when it suits" in step
+    ]

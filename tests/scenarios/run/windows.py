@@ -1,4 +1,4 @@
-"""Windows that tests make: Drydock is attached to them as the README says."""
+"""Windows that tests make: Drydock is attached to them as docs/first-hour.md says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INPUT = '{"window": {"windowId": "{{WINDOW_ID}}", "executionId": "{{WINDOW_EXECU
 
 
 class Window:
-    """A window of somebody's, opening once in an hour, to which Drydock is attached as the README says."""
+    """A window of somebody's, opening once in an hour, to which Drydock is attached as docs/first-hour.md says."""
 
     def __init__(self, scene: RunScenario, name: str, **settings: Any) -> None:
         self.scene = scene

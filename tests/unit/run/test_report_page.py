@@ -269,6 +269,7 @@ def known(**more: Any) -> Details:
         ],
         "logKey": "drydock/commands/c-1",
         "toWorkAgain": "",
+        "rebootNeed": "not_needed",
         "noLongerMissing": [],
         "notes": [],
         **more,

@@ -23,6 +23,7 @@ from drydock.errors import (
     InstanceNotReadyError,
     InstanceRefreshAtWorkError,
     MachinesNotReadyError,
+    MemberDrainingError,
     MemberGoneError,
     MemberNotReadyError,
     MemberOvertakenError,
@@ -332,7 +333,11 @@ def mark_unended(
 
 
 def await_standby(services: Services, step: Step) -> None:
-    """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError."""
+    """Raises MemberNotReadyError until the member is in standby, MemberGoneError, StandbyTimedOutError.
+
+    Raises MemberDrainingError where nobody has waited yet until its connections are drained, as `data.isDrained` says:
+    a member without connections may be in standby at once.
+    """
     turn = MemberTurn.read(step)
     lease = turn.hold(services).require()
     member = services.autoscaling.group(turn.group.name).find(turn.instance_id)
@@ -340,6 +345,8 @@ def await_standby(services: Services, step: Step) -> None:
         raise MemberGoneError(say("member.gone", machine=turn.instance_id, group=turn.group.name))
     if member.lifecycle == STANDBY:
         return
+    if not step.data["isDrained"]:
+        raise MemberDrainingError(f"{turn.instance_id}: is {member.lifecycle}")
     since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:

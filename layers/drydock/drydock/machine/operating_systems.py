@@ -104,7 +104,12 @@ _ENDINGS = (
 """What begins like another name or version stands before it, or is more exact: the most exact one counts.
 
 On 2026-12-01 every row was held against the data of endoflife.date as of 2026-08-22. Where days are between the two
-(Ubuntu 14.04, 16.04, 22.04, 23.04, 25.10), the later one stands here: nothing may be called unpatchable too early.
+(Ubuntu 14.04, 16.04, 22.04, 23.04, 25.10), the later one stands here: nothing may be called unpatchable too early. Held
+against the vendors' own words as well, as far as copies were found: Windows Server 2004 and the end of its channel on
+2022-08-09 (MicrosoftDocs/windowsserverdocs), 2008 to 2019 (a copy of Microsoft Learn's lifecycle pages of 2025-07-08),
+Debian 10 and 11 (announcement of the LTS team, June 2024), CentOS 7 and Stream 8 (blog.centos.org), Amazon Linux 2
+(aws.amazon.com as others quote it). For Red Hat and Oracle, only others that quote them were found, and agree; for
+SUSE, none.
 """
 
 

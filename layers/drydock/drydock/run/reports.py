@@ -712,8 +712,12 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
             found.append(_step(say("next.left_out", what=left_out_text(kind, count), advice=advice_for(kind))))
     if report["outcome"] == "succeeded" and not counts["succeeded"] + counts["already_compliant"]:
         found.append(_step(say("next.none_patched")))
+    pinned = [one for one in report["machines"] if _boots_old_kernel(one)]
+    if pinned:
+        found.append(_step(say("next.boots_old_kernel", count=len(pinned))))
     for verdict, error in _TO_MEND:
-        count = sum(one["outcome"] == "succeeded" and one["verdict"] == verdict for one in report["machines"])
+        alike = [one for one in report["machines"] if one["outcome"] == "succeeded" and one["verdict"] == verdict]
+        count = sum(one not in pinned for one in alike)
         if count:
             meaning = say(f"verdict.{verdict}")
             found.append(_step(say("next.verdict", count=count, verdict=meaning, advice=advice_for(error.__name__))))
@@ -724,6 +728,13 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
     if report["insideWindow"] is False:
         found.append(_step(say("next.late")))
     return found
+
+
+def _boots_old_kernel(machine: MachineOutcome) -> bool:
+    """Whether what is pending on a machine that went well is a reboot which would not help."""
+    details = machine["details"]
+    is_pending = machine["outcome"] != "failed" and machine["verdict"] == "pending_reboot"
+    return is_pending and details is not None and details["rebootNeed"] == "would_not_help"
 
 
 _TO_MEND: Sequence[tuple[str, type[DrydockError]]] = (

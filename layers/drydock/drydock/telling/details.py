@@ -50,7 +50,7 @@ class Details(TypedDict):
     `installed` was missing before and is listed as installed now; `noLongerMissing` is not missing now, and no more is
     known. `steps` are in the order in which they began; their times are UTC, and one that was cut
     short has no end. `toWorkAgain` is the document that lets a machine work again which may be drained still; empty for
-    any other.
+    any other. `rebootNeed` is what it says of a reboot (`RebootNeed`); empty where nobody asked it.
     """
 
     operation: str
@@ -73,6 +73,7 @@ class Details(TypedDict):
     notes: list[str]
     restored: RestoredRoot | None
     toWorkAgain: str
+    rebootNeed: str
 
 
 def describe_work(work: Work) -> Details:
@@ -100,6 +101,7 @@ def describe_work(work: Work) -> Details:
         "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
         "toWorkAgain": work.to_work_again,
         "restored": work.restored,
+        "rebootNeed": found.reboot["need"] if found else "",
     }
 
 

@@ -134,6 +134,7 @@ SENTENCES = {
         "Raise the desired capacity, set policy.capacity to surge, or lower policy.minHealthy."
     ),
     "advice.GroupNotReadyError": "See in the group's activities why it refuses the change, then start it again.",
+    "advice.MemberDrainingError": "Nothing is to be done: the roll waits until its connections are drained.",
     "advice.MemberNotReadyError": "See in the group's activities what keeps the member on its way.",
     "advice.MemberOvertakenError": "Start it again for the members that were not attempted, with a smaller batch.",
     "advice.MemberGoneError": "The group terminated the member or gave it away. Nothing is left to do for Drydock.",

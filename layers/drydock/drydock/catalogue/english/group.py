@@ -36,6 +36,7 @@ SENTENCES = {
     "ended_with.GroupTooLargeError": "the group has too many members for one roll",
     "ended_with.GroupWeightedError": "the members of the group have weights",
     "ended_with.InstanceRefreshAtWorkError": "an instance refresh is at work on the group",
+    "ended_with.MemberDrainingError": "a member's connections are being drained",
     "ended_with.MemberNotReadyError": "a member is still on its way",
     "ended_with.MemberNotSparedError": "the group cannot spare a member",
     "ended_with.NoMemberInServiceError": "no member is in service and healthy",

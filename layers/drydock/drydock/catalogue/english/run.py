@@ -162,6 +162,10 @@ SENTENCES = {
     ),
     "next.left_out": "{what}. {advice}",
     "next.none_patched": "No machine was patched at all: see why, and change targets or tags if that is not meant.",
+    "next.boots_old_kernel": (
+        "{count:# machine boots|# machines boot} an older kernel than the newest that is installed, so a reboot would"
+        " not help. Let the boot loader boot the newest, then reboot."
+    ),
     "next.verdict": "{count:# machine|# machines}: {verdict}. {advice}",
     "next.busy": "Busy machines were in the hands of another execution: see what that one did, or run again.",
     "next.not_planned": "Machines outside the plan were worked on: that is a mistake of Drydock's. Keep the report.",

@@ -54,23 +54,6 @@ class EC2Calls:
         ]
         return {"Reservations": reservations, "NextToken": token}
 
-    def describe_volumes(self, parameters: Parameters) -> dict[str, Any]:
-        """Serve DescribeVolumes: the root volumes of the instances that a filter names. None is encrypted."""
-        (condition,) = parameters["Filters"]
-        if condition["Name"] != "attachment.instance-id":
-            raise NotImplementedError("other filters of DescribeVolumes are not simulated")
-        volumes = [
-            {
-                "VolumeId": mapping["Ebs"]["VolumeId"],
-                "Encrypted": False,
-                "Attachments": [{"InstanceId": machine.instance_id, "State": "attached"}],
-            }
-            for machine in self._fleet.machines
-            if machine.instance_id in condition["Values"]
-            for mapping in self._describe(machine)["BlockDeviceMappings"]
-        ]
-        return {"Volumes": volumes}
-
     def describe_instance_status(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstanceStatus: running instances only, unless all are asked for."""
         if parameters.get("Filters"):

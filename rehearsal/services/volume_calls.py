@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.engine.answers import AWSError, Parameters, take_page
-from rehearsal.world.root_volumes import Replacement
+from rehearsal.world.root_volumes import Replacement, Volume
 
 if TYPE_CHECKING:
     from rehearsal.world.fleet import Fleet
@@ -47,17 +47,12 @@ class VolumeCalls:
         return {"ReplaceRootVolumeTasks": [self._describe(task) for task in page], "NextToken": token}
 
     def describe_volumes(self, parameters: Parameters) -> dict[str, Any]:
-        """Serve DescribeVolumes for root volumes that a replacement has made or kept, by snapshot or id."""
-        volumes = self._fleet.root_volumes.known
+        """Serve DescribeVolumes: machines' root volumes, and those that replacements have kept. None is encrypted."""
+        volumes = self._fleet.root_volumes.all_of(self._fleet.machines)
         for condition in parameters.get("Filters", []):
-            if condition["Name"] not in ("snapshot-id", "volume-id"):
+            if condition["Name"] not in ("attachment.instance-id", "snapshot-id", "volume-id"):
                 raise NotImplementedError(f"the filter {condition['Name']} of DescribeVolumes is not simulated")
-            volumes = [
-                volume
-                for volume in volumes
-                if (volume.snapshot_id if condition["Name"] == "snapshot-id" else volume.volume_id)
-                in condition["Values"]
-            ]
+            volumes = [volume for volume in volumes if _value_of(volume, condition["Name"]) in condition["Values"]]
         page, token = take_page(volumes, parameters, 500)
         return {
             "Volumes": [
@@ -91,3 +86,10 @@ class VolumeCalls:
             "DeleteReplacedRootVolume": False,
             "Tags": [{"Key": key, "Value": tags[key]} for key in sorted(tags)],
         }
+
+
+def _value_of(volume: Volume, name: str) -> str:
+    """Return what a filter of this name looks at; empty where a volume has none."""
+    attached = volume.machine.instance_id if volume.is_attached else ""
+    values = {"attachment.instance-id": attached, "snapshot-id": volume.snapshot_id, "volume-id": volume.volume_id}
+    return values[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,10 +62,14 @@ class RootVolumes:
         """Return a volume that a replacement has made or kept; None for any other."""
         return self._kept.get(volume_id)
 
-    @property
-    def known(self) -> list[Volume]:
-        """Return the volumes that replacements have made or kept."""
-        return list(self._kept.values())
+    def all_of(self, machines: Sequence[Machine]) -> list[Volume]:
+        """Return the root volumes of these machines, and those that replacements have made or kept."""
+        roots = {
+            machine.root_volume: Volume(machine.root_volume, machine, machine.launch_time)
+            for machine in machines
+            if machine.root_volume and machine.spec.root_device == "ebs" and machine.state != "terminated"
+        }
+        return list({**roots, **self._kept}.values())
 
     def replace(self, machine: Machine, token: str, source: Mapping[str, str]) -> Replacement:
         """Begin to replace the root volume of a machine; the same token is the same task.

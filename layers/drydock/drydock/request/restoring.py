@@ -9,10 +9,9 @@ from typing import Any
 
 from drydock.catalogue.saying import say
 from drydock.errors import InvalidInputError
-from drydock.request.checking import INSTANCE_ID, RUN_ID, flag, join_mistakes, section, text
+from drydock.request.checking import INSTANCE_ID, RUN_ID, join_mistakes, section, text
 from drydock.request.instance import InstanceRequest
 from drydock.request.policy import RESTORE, effective_policy, require_no_mistakes
-from drydock.subject import Group
 
 _check_input = section(
     {
@@ -21,8 +20,6 @@ _check_input = section(
         "runId": RUN_ID,
         "imageId": text(r"ami-[0-9a-f]{8}([0-9a-f]{9})?", say("request.image_id")),
         "volumeId": text(r"vol-?[0-9a-f]{8,17}", say("request.volume_id")),
-        "unreachable": flag,
-        "group": text(r".{1,255}", say("request.group_name")),
     }
 )
 
@@ -35,8 +32,6 @@ class RestoreRequest(InstanceRequest):
     """The image that is wanted; empty for that of before the last run."""
     volume_id: str = ""
     """The root volume, kept by an earlier undo, that is wanted back; empty for an image."""
-    unreachable: bool = False
-    """Whether a person says that the machine answers nobody, and is to be restored all the same."""
 
 
 def read_restore_request(given: object, settings: str, settings_name: str, execution: str) -> RestoreRequest:
@@ -60,9 +55,8 @@ def read_restore_request(given: object, settings: str, settings_name: str, execu
         run_id=str(values.get("runId", "")),
         documents={},
         snapshot_id=str(uuid.uuid5(uuid.NAMESPACE_URL, execution)),
-        group=Group(str(values["group"])) if values.get("group") else None,
+        group=None,
         unless_done_since=None,
         image_id=str(values.get("imageId", "")),
         volume_id=str(values.get("volumeId", "")),
-        unreachable=bool(values.get("unreachable")),
     )

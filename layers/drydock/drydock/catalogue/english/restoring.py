@@ -3,7 +3,6 @@
 SENTENCES = {
     "request.image_id": "an image id such as ami-0123456789abcdef0",
     "request.volume_id": "a volume id such as vol-0123456789abcdef0",
-    "request.group_name": "the name of an Auto Scaling group",
     "input.instance_required": "input.instanceId: is required, an instance id such as i-0123456789abcdef0",
     "restore.image_and_volume": "input.volumeId: either an image or a volume, not both",
     # Why a machine is not brought back.

@@ -1,7 +1,8 @@
-"""What planning many machines takes: `python -m benchmarks.planning 10000`, in a process of its own for each size.
+"""What planning many machines takes: `python -m benchmarks.planning [N...]`, in a process of its own for each size.
 
 `plan_run` as it is, with the real boto3, on answers as long as AWS's. It prints its calls, its processor time and the
-most memory that the process had. Nothing waits: how long AWS takes to answer is `rehearsal/engine/charges.py`'s.
+most memory that the process had; `--write` writes them into docs/benchmarks.md.
+Nothing waits: how long AWS takes to answer is `rehearsal/engine/charges.py`'s.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +23,7 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from benchmarks.processor import AGENT, Body, instances_as_xml
+from benchmarks.tables import Row, Table, measure_apart, read_sizes, show
 from drydock.aws.services import Services
 from drydock.environment import Environment
 from drydock.request.step import Step
@@ -160,8 +163,19 @@ def _history(instance_id: str) -> dict[str, Any]:
     return {key: TypeSerializer().serialize(value) for key, value in item.items()}
 
 
-def plan(machines: int) -> None:
-    """Plan so many machines, and print what that took."""
+@dataclass(frozen=True)
+class Planned:
+    """What a plan took: calls, seconds of processor time, megabytes of memory before and at most, bytes written."""
+
+    calls: Mapping[str, int]
+    seconds: float
+    before: float
+    most: float
+    written: int
+
+
+def plan(machines: int) -> Planned:
+    """Plan so many machines."""
     # What is written is kept as it is given, not in signed chunks.
     os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
     account = Account(machines)
@@ -182,17 +196,27 @@ def plan(machines: int) -> None:
     seconds = time.process_time() - began
     assert planned["machines"] == machines
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{machines:,} machines: {sum(account.calls.values())} calls, {seconds:.1f} s of a whole processor")
-    print(f"  {most / 1024:.0f} MiB at most, {before / 1024:.0f} of them before the first call")
-    print(f"  {account.written:,} bytes written; {dict(sorted(account.calls.items()))}")
+    return Planned(dict(account.calls), seconds, before / 1024, most / 1024, account.written)
 
 
 def main(arguments: list[str]) -> int:
-    """Plan in this process when one size is given, otherwise print how to."""
-    if len(arguments) != 1 or not arguments[0].isdigit():
-        print(f"usage: python -m benchmarks.planning MACHINES, such as {' or '.join(map(str, SIZES))}")
-        return 2
-    plan(int(arguments[0]))
+    """Print what plans of several sizes took."""
+    given = read_sizes("planning", __doc__, SIZES, arguments)
+    plans = measure_apart(plan, given.sizes)
+    table = Table(
+        "planning",
+        tuple(f"{size:,} machines" for size in given.sizes),
+        (
+            Row("calls", tuple(sum(one.calls.values()) for one in plans)),
+            Row("of EC2", tuple(one.calls["DescribeInstances"] for one in plans)),
+            Row("of Systems Manager's agents", tuple(one.calls["DescribeInstanceInformation"] for one in plans)),
+            Row("seconds of a whole processor", tuple(one.seconds for one in plans), 1),
+            Row("MiB of memory, at most", tuple(one.most for one in plans)),
+            Row("those before the first call", tuple(one.before for one in plans)),
+            Row("bytes written", tuple(one.written for one in plans)),
+        ),
+    )
+    show(table, write=given.write)
     return 0
 
 

@@ -6,6 +6,7 @@ rehearsal charges functions for it: `rehearsal/engine/charges.py` has the figure
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
@@ -18,6 +19,7 @@ import boto3
 from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from benchmarks.tables import Row, Table, show
 from drydock.aws.table import from_wire
 
 TIMES = 5
@@ -198,8 +200,11 @@ def measure() -> dict[str, float]:
 
 def main() -> None:
     """Print the figures."""
-    for what, seconds in measure().items():
-        print(f"{what:30} {seconds * 1e6:10.3f} µs")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.processor", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
+    given = parser.parse_args()
+    rows = tuple(Row(what, (seconds * 1e6,), 3 if "byte" in what else 0) for what, seconds in measure().items())
+    show(Table("processor", ("microseconds of a processor",), rows), write=given.write)
 
 
 if __name__ == "__main__":

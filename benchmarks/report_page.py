@@ -1,17 +1,17 @@
-"""What the page of a report takes: `python -m benchmarks.report_page 1000`, in a process of its own for each size.
+"""What the page of a report takes: `python -m benchmarks.report_page [N...]`, in a process of its own for each size.
 
 The machines are as bad as they get: each failed after every step, with long texts. It prints the page's size, its
-processor time and the most memory that the process had.
+processor time and the most memory that the process had; `--write` writes them into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+from benchmarks.tables import Row, Table, measure_apart, read_sizes, show
 from drydock.records.results import MadeImage, StepTime
 from drydock.run.outcomes import MACHINE_OUTCOMES, MachineOutcome
 from drydock.run.report_page import report_page
@@ -87,6 +87,7 @@ def make_report(count: int) -> Report:
         "failure": None,
         "closed": None,
         "approval": None,
+        "messages": [],
         "warnings": [],
         "tooLong": [],
         "snapshotId": "",
@@ -169,16 +170,23 @@ def measure(count: int) -> tuple[int, float, float]:
     return size, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
-    """Print one line for each size, each measured in a process of its own."""
-    sizes = [int(one) for one in sys.argv[1:]] or list(SIZES)
-    if len(sizes) > 1:
-        for size in sizes:
-            subprocess.run([sys.executable, "-m", "benchmarks.report_page", str(size)], check=True)
-        return
-    found, seconds, megabytes = measure(sizes[0])
-    print(f"{sizes[0]:,} machines: {found:,} bytes, {seconds:.2f} s of processor time, {megabytes:.0f} MB at most")
+def main(arguments: list[str]) -> int:
+    """Print what pages of several sizes take."""
+    given = read_sizes("report_page", __doc__, SIZES, arguments)
+    pages = measure_apart(measure, given.sizes)
+    sizes, seconds, megabytes = zip(*pages, strict=True)
+    table = Table(
+        "report_page",
+        tuple(f"{size:,} machines" for size in given.sizes),
+        (
+            Row("bytes of the page", sizes),
+            Row("seconds of a processor", seconds, 1),
+            Row("megabytes of memory, at most", megabytes),
+        ),
+    )
+    show(table, write=given.write)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from benchmarks.bills import Meter, Write, index_units, units_of
 from benchmarks.flows import LINUX, WINDOWS
-from benchmarks.tables import PAGE, Row, Table, write_into
+from benchmarks.tables import PAGE, Row, Table, show
 from drydock.aws.table import Table as StateTable
 from drydock.records.leases import all_leases
 from rehearsal.account import EmbeddedAccount
@@ -109,14 +109,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
     given = parser.parse_args()
     table, writes, declared = measure()
-    print(f"{table.to_text()}\n")
+    show(table, write=given.write)
     versions = [version for write in writes if _is_of_lease(write) for version in write if version is not None]
     lease: Version = max(versions, key=lambda version: version.size)
     for title, held in (("all attributes", lease), ("as declared", declared[0].show(lease))):
         seconds = time_look([held.attributes] * LEASES)
         print(f"{LEASES:,} leases, {title}, {held.size:,} bytes each: {seconds:.2f} s")
-    if given.write:
-        PAGE.write_text(write_into(PAGE.read_text(), [table]))
 
 
 if __name__ == "__main__":

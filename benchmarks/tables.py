@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import multiprocessing
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from rehearsal.engine.project import PROJECT
-
-PAGE = PROJECT / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 Figure = float | str
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,27 @@ def write_into(page: str, tables: Sequence[Table]) -> str:
         if found != 1:
             raise LookupError(f"the page has {found} places for the table {table.name}")
     return page
+
+
+def measure_apart(measure: Callable[[int], Measured], sizes: Sequence[int]) -> list[Measured]:
+    """Measure each size in a process of its own, so that its memory is its own; one after the other."""
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawned, max_tasks_per_child=1) as pool:
+        return list(pool.map(measure, sizes))
+
+
+def read_sizes(
+    name: str, description: str | None, sizes: Sequence[int], arguments: Sequence[str]
+) -> argparse.Namespace:
+    """Return the `sizes` that a command is to measure, and whether it is to `write` them into the page."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("sizes", nargs="*", type=int, default=list(sizes), help=f"so many machines ({sizes})")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
+    return parser.parse_args(arguments)
+
+
+def show(table: Table, *, write: bool) -> None:
+    """Print a table, and write it into the page where that is asked for."""
+    sys.stdout.write(f"{table.to_text()}\n")
+    if write:
+        PAGE.write_text(write_into(PAGE.read_text(), [table]))

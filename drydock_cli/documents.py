@@ -369,6 +369,15 @@ class CheckDocument(TypedDict):
     findings: list[Finding]
 
 
+class InitDocument(TypedDict):
+    """`drydock init`. `written` names the parameters and files that were changed; `deploy` is the file that deploys."""
+
+    stack: str
+    answers: dict[str, str]
+    written: list[str]
+    deploy: str
+
+
 DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "plan": (PlannedRun,),
     "run": (StartedRun, RefusedRun, WatchedRun),
@@ -382,6 +391,7 @@ DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "report": (Report,),
     "images": (ImagesDocument,),
     "check": (CheckDocument,),
+    "init": (InitDocument,),
     "error": (ErrorDocument,),
 }
 """What each verb may print, by its name; `error` is printed by any."""

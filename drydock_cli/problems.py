@@ -33,6 +33,8 @@ _UNKNOWN_CALLER = frozenset(
     }
 )
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_ACTIONS = {"GetObject": "s3:GetObject"}
+"""Of the services that do not name it in the message."""
 _PERMISSIONS = "docs/permissions.md has what each command needs"
 _DENIED = frozenset(
     {
@@ -105,7 +107,7 @@ def _explain_answer(error: ClientError, profile: str | None) -> str:
     if code in _UNKNOWN_CALLER:
         return f"the credentials are not accepted ({code}): {message}"
     if code in _DENIED:
-        return f"no permission for {operation}: {message} ({_PERMISSIONS})"
+        return f"no permission for {_ACTIONS.get(operation, operation)}: {message} ({_PERMISSIONS})"
     if code in THROTTLES:
         return f"AWS throttles {operation}: try again in a minute ({message})"
     return f"{operation} failed: {code}: {message}"

@@ -182,6 +182,10 @@ class Stack:
                 return None
             raise
 
+    def write_parameter(self, name: str, value: str) -> None:
+        """Make a setting in Parameter Store, in place of the one that stands there."""
+        self.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
     def describe_instances(self, filters: Mapping[str, Sequence[str]]) -> list[Mapping[str, Any]]:
         """The instances that fit all filters, as EC2 describes them."""
         given = [{"Name": name, "Values": list(values)} for name, values in filters.items()]

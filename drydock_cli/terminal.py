@@ -121,6 +121,15 @@ class Terminal:
         print(f"{question} [y/N] ", end="", file=self.err, flush=True)
         return self.answers.readline().strip().lower() in ("y", "yes")
 
+    def ask_text(self, question: str, default: str) -> str:
+        """What the person at the terminal answers; the default for nothing."""
+        print(f"{question}" + (f" [{default}]" if default else "") + ": ", end="", file=self.err, flush=True)
+        answer = self.answers.readline()
+        if not answer:
+            # The input is over: nobody will ever answer.
+            raise KeyboardInterrupt
+        return answer.strip() or default
+
     def paint(self, text: str, style: Style) -> str:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.has_colours and style and text else text
 

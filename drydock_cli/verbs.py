@@ -396,6 +396,42 @@ def images(
     )
 
 
+def init(
+    context: typer.Context,
+    mail: Annotated[str | None, typer.Option(help="Who is told of results: a mail address.")] = None,
+    approvers: Annotated[
+        str | None, typer.Option(help="Who approves runs: ARNs between commas; empty for nobody.")
+    ] = None,
+    machines: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="The tag of the window's machines.")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="'CRON ZONE'", help="When the window opens: 'cron(0 22 ? * TUE#2 *) Asia/Tokyo'."),
+    ] = None,
+    hours: Annotated[str | None, typer.Option(metavar="N", help="How long the window is open.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="The line that deploys; deploy-STACK.sh by default."),
+    ] = None,
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Write the account's policy, its approvers and the line that deploys, out of five questions.
+
+    What would change is shown first, and nothing is deployed.
+    """
+    from drydock_cli import init as beginning
+
+    account = Account(stack, profile, region, endpoint_url)
+    given = beginning.Answers(mail, approvers, machines, schedule, hours)
+    _carry_out(
+        context, account, json, lambda opened, terminal: beginning.init(opened, terminal, given, output, is_sure=yes)
+    )
+
+
 def check(
     context: typer.Context,
     target: _Targets = None,
@@ -456,6 +492,7 @@ def undo(
 
 
 VERBS: Mapping[str, Callable[..., None]] = {
+    "init": init,
     "check": check,
     "plan": plan,
     "run": run,

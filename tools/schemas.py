@@ -12,11 +12,13 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 from drydock.plan.plans import Plan
 from drydock.run.reports import Report
 from drydock_cli.documents import DOCUMENTS
+from rehearsal.play.reports.documents import RehearsalDocument
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "drydock_cli" / "schemas"
 PAGE = ROOT / "docs" / "shapes.md"
 
+_ALL: Mapping[str, tuple[type, ...]] = {**DOCUMENTS, "rehearse": (RehearsalDocument,)}
 _PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _HEADING = """# Shapes
 
@@ -26,8 +28,7 @@ What `drydock COMMAND --json` prints, and what a plan and a report are. This pag
 keys; none is renamed or taken away without a line in [CHANGELOG.md](../CHANGELOG.md).
 
 A command that could not do what it was asked for prints an `ErrorDocument` instead, and the same lines on standard
-error; the exit code is in both. What `drydock rehearse --json FILE` writes is in
-[fleet files](fleet-files.md).
+error; the exit code is in both.
 """
 
 
@@ -92,10 +93,10 @@ def page() -> str:
     parts = [_HEADING, "## The documents\n\n| command | prints |\n|---|---|"]
     parts += [
         f"| `{name}` | {' or '.join(f'[{shape.__name__}](#{shape.__name__.lower()})' for shape in shapes)} |"
-        for name, shapes in DOCUMENTS.items()
+        for name, shapes in _ALL.items()
     ]
     text = "\n".join(parts) + "\n"
-    for shape in (Plan, Report, *(shape for shapes in DOCUMENTS.values() for shape in shapes)):
+    for shape in (Plan, Report, *(shape for shapes in _ALL.values() for shape in shapes)):
         for each in _with_parts(shape, told):
             text += f"\n## {each.__name__}\n\n{_words(each)}\n\n| key | |\n|---|---|\n"
             optional = _optional(each)
@@ -140,7 +141,7 @@ def files() -> dict[Path, str]:
     """What is written, by path."""
     schemas = {
         FOLDER / f"{name}.schema.json": json.dumps(schema_of(name, shapes), indent=2, ensure_ascii=False) + "\n"
-        for name, shapes in DOCUMENTS.items()
+        for name, shapes in _ALL.items()
     }
     return {**schemas, PAGE: page()}
 

@@ -186,7 +186,8 @@ def test_the_tables_of_the_page_are_those_that_programs_get() -> None:
 
 def test_the_page_has_a_place_for_every_table() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    for name in ("machines", "images", "runs", "rolls", "prices", "cold_starts"):
+    ours = ("machines", "images", "runs", "rolls", "prices", "cold_starts")
+    for name in (*ours, "indexes", "planning", "report_page", "processor", "scale"):
         assert re.search(rf"<!-- {name} -->\n(\|.+\n)+<!-- end -->", text), f"python -m benchmarks --write: {name}"
 
 

@@ -6,6 +6,7 @@ import json
 
 from jsonschema import Draft202012Validator
 
+from drydock_cli.verbs import VERBS
 from tools.schemas import FOLDER, files
 
 
@@ -20,3 +21,7 @@ def test_the_committed_schemas_and_their_page_are_those_of_the_types() -> None:
 def test_every_schema_is_one() -> None:
     for path in FOLDER.iterdir():
         Draft202012Validator.check_schema(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_every_verb_has_a_schema_for_what_it_prints() -> None:
+    assert {*VERBS, "error", "rehearse"} == {path.name.removesuffix(".schema.json") for path in FOLDER.iterdir()}

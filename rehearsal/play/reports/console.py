@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from datetime import datetime, timedelta, tzinfo
 from types import TracebackType
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from rehearsal.play.fleet_file import FleetFile
 from rehearsal.play.outcomes.machine import MachineOutcome
+from rehearsal.play.reports.documents import RehearsalDocument, RehearsedMachine
 from rehearsal.play.reports.group import group_value, print_groups
 from rehearsal.play.reports.run import print_run, run_value
 from rehearsal.play.run import Change, MessageOutcome, RehearsalOutcome
@@ -308,7 +308,7 @@ def duration(length: timedelta) -> str:
 def to_json(outcome: RehearsalOutcome) -> str:
     """Return everything about a rehearsal as JSON: the same bytes for the same file and seed, but `realSeconds`."""
     machines = len(outcome.machines)
-    value = {
+    value: RehearsalDocument = {
         "fleet": str(outcome.fleet.path),
         "description": outcome.fleet.description,
         "seed": outcome.seed,
@@ -348,7 +348,7 @@ def to_json(outcome: RehearsalOutcome) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
-def _machine_value(machine: MachineOutcome) -> dict[str, Any]:
+def _machine_value(machine: MachineOutcome) -> RehearsedMachine:
     return {
         "name": machine.name,
         "instanceId": machine.instance_id,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rehearsal.play.outcomes.group import IDLE_GOAL, KINDS, GroupOutcome
+from rehearsal.play.reports.documents import RehearsedGroup
 
 MOST_OUTAGES = 20
 """With more times out of service than this, the longest idle ones are shown."""
@@ -83,7 +83,7 @@ def _minutes(length: timedelta) -> float:
     return length.total_seconds() / 60
 
 
-def group_value(group: GroupOutcome) -> dict[str, Any]:
+def group_value(group: GroupOutcome) -> RehearsedGroup:
     """Return everything about a group as JSON has it."""
     return {
         "name": group.name,

@@ -13,6 +13,7 @@ from rich.text import Text
 from drydock.plan.plans import count_outside
 from rehearsal.play.outcomes.run import RunOutcome, WaveOutcome
 from rehearsal.play.people import Answer
+from rehearsal.play.reports.documents import RehearsedRun
 
 _MOST_REASONS, _MOST_NAMES, _MOST_WAVES, _MOST_WARNINGS = 5, 3, 8, 3
 _STYLES = {"succeeded": "green", "planned": "green", "nothing_to_do": "green", "incomplete": "yellow", "late": "yellow"}
@@ -164,7 +165,7 @@ def _clock(at: datetime, since: datetime, zone: tzinfo | None = None) -> str:
     return f"{local:%H:%M}" if local.date() == began.date() else f"{local:%a %H:%M}"
 
 
-def run_value(run: RunOutcome) -> dict[str, Any]:
+def run_value(run: RunOutcome) -> RehearsedRun:
     """Return everything about a run, for JSON."""
     return {
         "runId": run.run_id,

@@ -122,8 +122,12 @@ def drydock(
     code = carry_out(arguments, Setting(terminal, lambda account: stack))
     shown = Shown(code, terminal.out.getvalue(), terminal.err.getvalue(), stack.asked)  # type: ignore[attr-defined]
     if "--json" in arguments:
-        is_error = list(shown.document) == ["error"]
-        path = FOLDER / f"{'error' if is_error else arguments[0]}.schema.json"
-        wrong = best_match(Draft202012Validator(json.loads(path.read_text())).iter_errors(shown.document))
-        assert wrong is None, f"{path.name}: {wrong.json_path}: {wrong.message[:500]}"
+        require_fitting(arguments[0], shown.document)
     return shown
+
+
+def require_fitting(verb: str, document: Any) -> None:
+    """What a verb printed with --json has to be as its committed schema says, or as that of errors."""
+    path = FOLDER / f"{'error' if list(document) == ['error'] else verb}.schema.json"
+    wrong = best_match(Draft202012Validator(json.loads(path.read_text())).iter_errors(document))
+    assert wrong is None, f"{path.name}: {wrong.json_path}: {wrong.message[:500]}"

@@ -16,6 +16,7 @@ import pytest
 
 from rehearsal.play.serve import Server, serve_api, serve_url
 from rehearsal.world.fleet import Machine
+from tests.rehearsal.cli.at_the_desk import require_fitting
 from tests.rehearsal.cli.command import start_command
 from tests.scenarios.machine.scenario import Scenario, scenario
 from tests.scenarios.run.test_without_url import template_without_url
@@ -60,7 +61,10 @@ class CommandLine:
         self._api.pump(lambda: self._pump_page() < 0 or process.exitcode is not None, step)
         killer.cancel()
         assert process.exitcode is not None
-        return Answer(process.exitcode, self._out.read_text(), self._err.read_text())
+        answer = Answer(process.exitcode, self._out.read_text(), self._err.read_text())
+        if "--json" in arguments:
+            require_fitting(arguments[0], answer.document)
+        return answer
 
     def _pump_page(self) -> int:
         return self._page.pump() if self._page else 0
@@ -118,10 +122,12 @@ def test_a_plan_is_approved_and_carried_out_later_as_it_is(drydock: CommandLine)
     policy = json.dumps({"approval": {"required": True}})
 
     plan = drydock("plan", *TARGET, "--name", "plan-1", "--policy", policy, step=QUICKLY)
+    as_json = drydock("plan", *TARGET, "--policy", policy, "--json", step=QUICKLY)
     approval = drydock("approve", "plan-1", "--yes", "--reason", "looked at it")
     run = drydock("run", "--plan", "plan-1", "--minutes", "600", "--watch", "--interval", "1", "--json", step=QUICKLY)
 
     assert (plan.code, plan.err) == (0, "")
+    assert as_json.document["outcome"] == "planned"
     row = next(line.split() for line in plan.out.splitlines() if machine.instance_id in line)
     assert (row[:3], row[-1]) == (["1", "web-1", machine.instance_id], "yes")
     assert "InstanceExcludedError" in plan.out and "not before June" in " ".join(plan.out.split())
@@ -194,6 +200,8 @@ def test_a_stopped_run_finishes_what_it_has_in_work_and_leaves_the_rest(drydock:
     stopped = drydock("stop", "night-1", "--reason", "wrong patches")
     ended = drydock("watch", "night-1", "--json", "--interval", "1", step=QUICKLY)
     late = drydock("stop", "night-1")
+    assert not drydock("stop", "night-1", "--json").document["stopped"]
+    assert drydock("report", "night-1", "--json").document["outcome"] == "stopped"
     again = drydock("run", *TARGET, "--name", "night-1")
 
     assert (stopped.code, stopped.err) == (0, "")

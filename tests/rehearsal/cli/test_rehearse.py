@@ -19,6 +19,7 @@ from rehearsal.play.fleet_shape import FLEETS
 from rehearsal.play.outcomes.group import IDLE_GOAL
 from rehearsal.play.reports.console import Progress, print_report, to_json
 from rehearsal.play.run import RehearsalOutcome, rehearse
+from tests.rehearsal.cli.at_the_desk import require_fitting
 
 SMALL = """
 instances:
@@ -46,7 +47,9 @@ def write(folder: Path, text: str) -> Path:
 def default_rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, Any]]:
     out = tmp_path_factory.mktemp("rehearsal") / "out.json"
     result = run("--json", str(out))
-    return result, json.loads(out.read_text())
+    document = json.loads(out.read_text())
+    require_fitting("rehearse", document)
+    return result, document
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from botocore.exceptions import (
     NoRegionError,
     ProfileNotFound,
     ReadTimeoutError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
 from moto import mock_aws
 
@@ -1301,6 +1303,8 @@ def test_a_decision_that_is_refused_is_one_line(
     ("error", "expected"),
     [
         (NoCredentialsError(), "no credentials (Unable to locate credentials): sign in as for the AWS CLI"),
+        (UnauthorizedSSOTokenError(), "the single sign-on has expired: sign in again with `aws sso login`"),
+        (TokenRetrievalError(provider="sso", error_msg="gone"), "the single sign-on has expired: sign in again with"),
         (NoRegionError(), "no Region: name it with --region"),
         (ProfileNotFound(profile="boss"), "The config profile (boss) could not be found"),
         (EndpointConnectionError(endpoint_url="https://sts.nowhere.amazonaws.com/"), "AWS cannot be reached: "),
@@ -1310,6 +1314,10 @@ def test_a_decision_that_is_refused_is_one_line(
             "the credentials have expired (ExpiredToken): get new ones, with single sign-on by `aws sso login`",
         ),
         (make_error("AccessDenied", "User x may not"), "no permission for DescribeStacks: User x may not"),
+        (
+            make_error("AccessDenied", "Access Denied", operation="GetObject"),
+            "no permission for s3:GetObject: Access D",
+        ),
         (make_error("Throttling", "Rate exceeded"), "AWS throttles DescribeStacks: try again in a minute"),
         (make_error("ValidationError", "odd"), "DescribeStacks failed: ValidationError: odd"),
         (make_error("503", ""), "DescribeStacks failed: 503: AWS gives no reason"),

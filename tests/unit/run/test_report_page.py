@@ -225,6 +225,30 @@ def test_the_timeline_shows_each_machine_that_was_worked_on_and_the_moments_of_t
     assert len([1 for tag, attributes in page.elements if attributes.get("class") == "bar edge"]) == 2
 
 
+def test_a_line_stands_wherever_the_gates_were_looked_at_again() -> None:
+    waves = [{"key": str(number), "count": 1, "isCanary": False} for number in range(4)]
+    machines = [planned_machine(number + 1, wave=number) for number in range(4)]
+    places = [place(number + 1, admitted=after(10 * number), ended=after(10 * number + 9)) for number in range(4)]
+
+    page = read(places, plan=make_plan(machines=machines, waves=waves))
+
+    lines = [
+        attributes["x1"] for tag, attributes in page.elements if (tag, attributes.get("class")) == ("line", "gate")
+    ]
+    assert len(set(lines)) == 3
+    assert page.text.count("gates again") == 1
+
+
+def test_the_page_lists_the_messages_that_people_got_before_it_as_text() -> None:
+    told = [{"at": to_text(after(30)), "subject": "Drydock, look tomorrow: <b>web-2</b>: patches failed to install"}]
+
+    page = read(ALL_WELL, messages=told)
+
+    assert "Messages What people were told before this report" in page.text
+    assert ": Drydock, look tomorrow: <b>web-2</b>: patches failed to install" in page.text
+    assert "Messages" not in read(ALL_WELL).texts
+
+
 def known(**more: Any) -> Details:
     """What is known of a machine whose installation failed."""
     details: Any = {

@@ -109,6 +109,10 @@ def client(service: str, attempts: int = _ATTEMPTS, signature: str | None = None
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         signature_version=signature,
+        # What is signed for others names the Region: botocore would name S3's global address otherwise, which answers
+        # for no Region that was launched after 2019-03-20
+        # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#VirtualHostingBackwardsCompatibility).
+        s3={"addressing_style": "virtual"} if signature else None,
     )
     try:
         made = boto3.client(service, config=config)  # type: ignore[call-overload]

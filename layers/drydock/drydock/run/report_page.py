@@ -88,6 +88,7 @@ def report_page(report: Report, bucket: str) -> str:
         _groups(report),
         _untouched(report),
         _approval(report),
+        _messages(report),
         _waves(report),
         _cost(report),
         _facts(report),
@@ -423,6 +424,16 @@ def _approval(report: Report) -> Html:
     if not approval["decisions"]:
         rows.append(say("page.approval.nobody"))
     return _section("approval", say("page.approval"), _list(rows))
+
+
+def _messages(report: Report) -> Html:
+    if not report["messages"]:
+        return Html()
+    rows = [
+        say("page.message", at=_local(report, one["at"]), subject=cut(one["subject"], _MOST_VALUE))
+        for one in report["messages"]
+    ]
+    return _section("messages", say("page.messages"), element("p", say("page.messages.about")), _list(rows))
 
 
 def _waves(report: Report) -> Html:

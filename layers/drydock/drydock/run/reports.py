@@ -100,6 +100,13 @@ class ReportedEnd(TypedDict):
     minutesAfterEnd: int
 
 
+class ReportedMessage(TypedDict):
+    """A message that people got before the report was made: when, and its subject."""
+
+    at: str
+    subject: str
+
+
 class NextStep(TypedDict):
     """A sentence that says what to do next, and the arguments of `drydock` that do it; none where there is no such."""
 
@@ -149,6 +156,7 @@ class Report(ReportedEnd):
     failure: Failure | None
     closed: dict[str, str] | None
     approval: ReportedApproval | None
+    messages: list[ReportedMessage]
     warnings: list[str]
     tooLong: list[str]
     advice: list[str]
@@ -433,6 +441,7 @@ def make_report(
     groups: Sequence[GroupOutcome] = (),
     owed: Mapping[str, OwedReboot] | None = None,
     images: Sequence[ReportedImage] = (),
+    messages: Sequence[ReportedMessage] = (),
     is_held: bool = False,
 ) -> Report:
     """The report of a run, as it is stored and as the message is made from it.
@@ -471,6 +480,7 @@ def make_report(
         "failure": _own_failure(failure),
         "closed": dict(run.closed) if run.closed else None,
         "approval": _describe_approval(approval) if approval else None,
+        "messages": list(messages),
         "warnings": [*(plan["warnings"] if plan else []), *_mistakes(run, plan, outcomes)],
         "tooLong": plan["tooLong"] if plan else [],
         "advice": _advice(run, plan, outcomes),
@@ -492,7 +502,8 @@ def _advice(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> 
     began = min((one["startedAt"] for one in outcomes if one["startedAt"]), default="")
     if plan is None:
         return []
-    return advise_after(plan, run.taken, from_text(began)) if began else plan.get("advice", [])
+    own = {one["instanceId"]: one["seconds"] for one in outcomes if one["outcome"] == "succeeded"}
+    return advise_after(plan, run.taken, own, from_text(began)) if began else plan.get("advice", [])
 
 
 def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReboot]) -> list[ReportedReboot]:

@@ -53,6 +53,7 @@ from drydock.run.outcomes import SUCCESSES, MachineOutcome, failed_groups
 from drydock.run.report_page import report_page
 from drydock.run.reports import (
     Report,
+    ReportedMessage,
     failed_images,
     group_outcomes,
     has_pending,
@@ -65,9 +66,9 @@ from drydock.run.running import find_result_of, settle_places
 from drydock.subject import Group, Instance, Subject
 from drydock.telling.details import Details, describe_work
 from drydock.telling.failures import readable_failure
-from drydock.telling.tell_once import tell_once
+from drydock.telling.tell_once import tell_once, told_of
 from drydock.telling.text import location_of
-from drydock.times import TimeBudget, from_text
+from drydock.times import TimeBudget, from_text, to_text
 
 _WAITS_FOR_IMAGES = timedelta(minutes=30)
 _LONGEST_IMAGE = timedelta(days=1, hours=1)
@@ -261,6 +262,7 @@ def _make_report(services: Services, run: Run, failure: Failure | None, given: o
         groups=group_outcomes(places, rolls, failure),
         owed=_find_owed_reboots(services, run),
         images=images_of_run(places, pending),
+        messages=_find_messages(services, run, places),
         # Before the end, nothing that is held is late.
         is_held=is_over and bool(_still_held(services, places)),
     )
@@ -276,6 +278,7 @@ def find_details(services: Services, run: Run, outcomes: Sequence[MachineOutcome
 
 _WORKED_ON = ("succeeded", "already_compliant", "failed")
 _MOST_DETAILS = 1_000
+_MOST_TOLD_OF = 100
 
 
 def _find_work(services: Services, run: Run, outcome: MachineOutcome) -> Work | None:
@@ -295,6 +298,14 @@ def _find_owed_reboots(services: Services, run: Run) -> dict[str, OwedReboot]:
         return {}
     histories = all_histories(services.table, run.plan.operation)
     return {key: history.owed for key, history in histories.items() if history.owed is not None}
+
+
+def _find_messages(services: Services, run: Run, places: Sequence[Place]) -> list[ReportedMessage]:
+    """What people were told of the run until now, and of its machines that failed, the first hundred of them."""
+    failed = [Holder(place.execution, 0) for place in places if place.outcome == "failed" and place.execution]
+    asked = [run.holder, *failed[:_MOST_TOLD_OF]]
+    told = [one for some in look_at_once(lambda holder: told_of(services.table, holder), asked) for one in some]
+    return [{"at": to_text(one.at), "subject": one.subject} for one in sorted(told, key=lambda one: one.at)]
 
 
 def _find_rolls(services: Services, places: Sequence[Place]) -> dict[Subject, Result]:

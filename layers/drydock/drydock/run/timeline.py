@@ -93,6 +93,8 @@ class _Mark:
     moment: datetime
     name: str
     kind: str
+    again: Sequence[datetime] = ()
+    """When the same was once more, without a name."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,10 @@ def _marks(report: Report) -> list[_Mark]:
         marks.append(_Mark(from_text(approval["decidedAt"]), say("page.timeline.approval"), "gate"))
     if soak:
         marks.append(_Mark(soak[0], say("page.timeline.soak"), "gate"))
-    gates = sorted({from_text(wave["startedAt"]) for wave in report["waves"] if wave["startedAt"]})
-    if len(gates) > 1:
-        marks.append(_Mark(gates[1], say("page.timeline.gates"), "gate"))
+    # The gates before the first wave are where the picture begins.
+    gates = sorted({from_text(wave["startedAt"]) for wave in report["waves"] if wave["startedAt"]})[1:]
+    if gates:
+        marks.append(_Mark(gates[0], say("page.timeline.gates"), "gate", gates[1:]))
     if closed:
         marks.append(_Mark(from_text(closed["at"]), say("page.timeline.closed"), "closed"))
     if report["lastAdmission"]:
@@ -219,7 +222,11 @@ def _draw_mark(mark: _Mark, lane: int, scale: _Scale, report: Report, height: in
     )
     where = scale.at(mark.moment)
     line = element("line", x1=where, x2=where, y1=y - 9, y2=height, class_=mark.kind)
-    return [label] if is_beyond else [line, label]
+    # Below the name, through which they would go.
+    more = [
+        element("line", x1=scale.at(one), x2=scale.at(one), y1=y + 3, y2=height, class_=mark.kind) for one in mark.again
+    ]
+    return [label] if is_beyond else [line, *more, label]
 
 
 def _axis(scale: _Scale, report: Report, top: int, height: int) -> Iterator[Html]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drydock_cli.documents import UndoneMachine
 from drydock_cli.exit_codes import FAILED, TO_DO, WELL
 from drydock_cli.problems import CommandError
 from drydock_cli.showing import error_line
@@ -36,7 +37,7 @@ def undo(stack: Stack, terminal: Terminal, given: Mapping[str, Any], *, is_sure:
     terminal.say(f"{name} has begun.", "strong")
     terminal.say(f"  Console:  {stack.console_link_of(execution)}")
     if interval is None:
-        terminal.document({"executionArn": execution, "input": given})
+        terminal.document(UndoneMachine(executionArn=execution, outcome="", restored=None, input=given))
         return WELL
     return _show_end(stack, terminal, execution, given, interval)
 
@@ -47,7 +48,7 @@ def _show_end(stack: Stack, terminal: Terminal, execution: str, given: Mapping[s
     result = stack.find_result(str(given["instanceId"]), execution)
     restored = result.work.restored if result is not None and result.work is not None else None
     outcome = result.outcome if result is not None else "failed"
-    terminal.document({"executionArn": execution, "outcome": outcome, "restored": restored, "input": given})
+    terminal.document(UndoneMachine(executionArn=execution, outcome=outcome, restored=restored, input=given))
     if found["status"] == "SUCCEEDED":
         terminal.say(f"{given['instanceId']} was brought back.", "good")
         for note in result.work.problems if result is not None and result.work is not None else ():

@@ -7,11 +7,14 @@ machine without one skips the build, and says so.
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,64 @@ def build(python: Path, quietly: bool) -> None:
     # SAM copies the byte code that a rehearsal left beside the sources: each build would be another layer.
     for cache in list(BUILT.rglob("__pycache__")):
         shutil.rmtree(cache)
+    for data in BUILT.glob("*/python/botocore/data"):
+        drop_services(data, ROOT / "layers" / "drydock" / "drydock")
+    granted = find_granted((ROOT / "template.yaml").read_text())
+    for model in BUILT.glob("*/python/botocore/data/ec2/*/service-2.json.gz"):
+        trim_model(model, granted)
+    for folder in sorted(BUILT.iterdir()):
+        if folder.is_dir():
+            compile_sources(python, folder)
+
+
+def find_granted(template: str) -> set[str]:
+    """Return the operations of EC2 that policies of the template grant, and some names of conditions."""
+    return set(re.findall(r"\bec2:([A-Z]\w+)", template))
+
+
+def drop_services(data: Path, sources: Path) -> None:
+    """Delete what botocore knows of services that no text of the sources names.
+
+    There are some 400, and it lists and looks into their folders before it makes the first client.
+    """
+    named = {text for path in sources.rglob("*.py") for text in re.findall(r"[\"']([a-z0-9-]+)[\"']", path.read_text())}
+    for service in data.iterdir():
+        if service.is_dir() and service.name not in named:
+            shutil.rmtree(service)
+
+
+def trim_model(path: Path, wanted: Collection[str]) -> None:
+    """Leave in botocore's model of a service the operations that are wanted, and their shapes.
+
+    EC2's has some 750, and to read them takes a fifth of a cold start.
+    """
+    model = json.loads(gzip.decompress(path.read_bytes()))
+    model["operations"] = {name: one for name, one in model["operations"].items() if name in wanted}
+    used: set[str] = set()
+    left: list[Any] = [model["operations"]]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            name = part.get("shape")
+            if isinstance(name, str) and name not in used:
+                used.add(name)
+                left.append(model["shapes"][name])
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+    model["shapes"] = {name: shape for name, shape in model["shapes"].items() if name in used}
+    path.write_bytes(gzip.compress(json.dumps(model, separators=(",", ":")).encode(), mtime=0))
+
+
+def compile_sources(python: Path, folder: Path) -> None:
+    """Put byte code of this python3.13 beside the sources of a function or a layer; raises CalledProcessError.
+
+    Lambda can write none beside them, so every cold start would compile all that it imports. It is the same for the
+    same sources, and trusted without a look at them. A Python that cannot use it compiles the sources.
+    """
+    there = "/opt" if (folder / "python").is_dir() else "/var/task"
+    paths = ("-s", folder, "-p", there, folder)
+    subprocess.run([python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *paths], check=True)
 
 
 def check(python: Path) -> str:

@@ -73,7 +73,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _listed("not_compliant", _not_compliant(report)),
             _owed_reboots(report),
             _listed("left_to_reboot", _left_to_reboot(report)),
-            _listed("notes", _noted(report)),
+            _listed("notes_of_scan" if report["asked"]["operation"] == "Scan" else "notes", _noted(report)),
             _missing(report),
             steps(_next_rows(report, location)),
             *(_listed(outcome, _with(report, outcome)) for outcome in _OTHERS),

@@ -502,7 +502,8 @@ def _advice(run: Run, plan: Plan | None, outcomes: Sequence[MachineOutcome]) -> 
     began = min((one["startedAt"] for one in outcomes if one["startedAt"]), default="")
     if plan is None:
         return []
-    return advise_after(plan, run.taken, from_text(began)) if began else plan.get("advice", [])
+    own = {one["instanceId"]: one["seconds"] for one in outcomes if one["outcome"] == "succeeded"}
+    return advise_after(plan, run.taken, own, from_text(began)) if began else plan.get("advice", [])
 
 
 def _owed_reboots(outcomes: Sequence[MachineOutcome], owed: Mapping[str, OwedReboot]) -> list[ReportedReboot]:

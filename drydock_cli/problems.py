@@ -35,7 +35,7 @@ _UNKNOWN_CALLER = frozenset(
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _ACTIONS = {"GetObject": "s3:GetObject"}
 """Of the services that do not name it in the message."""
-_PERMISSIONS = "docs/permissions.md has what each command needs"
+_PERMISSIONS = "docs/security.md has what each command needs"
 _DENIED = frozenset(
     {
         "AccessDenied",

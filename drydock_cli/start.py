@@ -26,6 +26,8 @@ from drydock_cli.watch import Watcher
 _PLAN_SECONDS = 3
 _MOST_LOOKS = 20
 """So many seconds it is looked whether a new run is refused: most plans are made by then."""
+_BETWEEN_MISTAKES = re.compile(r"; (?=[a-z]\w*(?:[.\[][^ ;]*)?: )", re.IGNORECASE)
+"""Each mistake begins with the path of what is wrong: `policy.backup.before: …`."""
 _OF_THE_AWS_CLI = re.compile(r"Key=(?P<key>.+?),Values=(?P<values>.*)", re.DOTALL)
 
 
@@ -150,9 +152,8 @@ def new_run_id(now: datetime, verb: str) -> str:
 def _require_acceptable(given: Mapping[str, Any], run_id: str) -> None:
     mistakes = input_mistakes(given, run_id)
     if mistakes:
-        raise CommandError(
-            mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is"), TO_DO
-        )
+        mistakes = mistakes.replace("policy.deadlineMinutes: is", "--minutes (policy.deadlineMinutes): is")
+        raise CommandError("\n".join(_BETWEEN_MISTAKES.split(mistakes)), TO_DO)
 
 
 def read_input(order: Order) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from drydock.aws.calls import may_pass
 from drydock.aws.executions import OPEN
 from drydock.aws.table import Item
+from drydock.plan.estimates import whole_minutes
 from drydock.records.runs import AWAITING_APPROVAL, CARRYING_OUT, ENDED, PLANNING
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.subject import Instance, subject_of_item
@@ -234,7 +235,8 @@ class Watcher:
             for outcome in counts:
                 if outcome != "succeeded":
                     show_machine_list(terminal, words(outcome).capitalize(), view.with_outcome(outcome), _MOST_LISTED)
-            show_machine_list(terminal, "In work", view.in_work, _MOST_LISTED)
+            if not terminal.has_picture:
+                show_machine_list(terminal, "In work", view.in_work, _MOST_LISTED)
             self._show_steps(view)
         self._told = {key: str(machine.get("outcome", "")) for key, machine in view.items.machines.items()}
         self._show_closed(run)
@@ -283,12 +285,17 @@ class Watcher:
             return
         now, terminal = self._stack.now(), self._terminal
         leases = {lease["subject"]: lease for lease in view.leases}
-        rows = [self._row(key, machine, leases.pop(key, None), now) for key, machine in self._by_delay(view, now)]
-        rows += [self._row(lease["subject"], {"name": lease["name"]}, lease, now) for lease in leases.values()]
-        lines, shown = [f"Run {self._run_id} at {terminal.clock(now, seconds=True)}: {self._progress(view)}"], 0
+        about = [(key, machine, leases.pop(key, None)) for key, machine in self._by_delay(view, now)]
+        about += [(lease["subject"], {"name": lease["name"]}, lease) for lease in leases.values()]
+        head = f"Run {self._run_id} at {terminal.clock(now, seconds=True)}: {self._progress(view)}"
+        # The last line stays free: the cursor stands there.
+        room = terminal.height - _LINES_OF_EVENTS - 1
+        rows = [self._row(*one, now) for one in about]
+        if sum(map(len, rows)) > room:
+            rows = [self._short_row(*one, now) for one in about]
+        lines, shown = [head], 0
         for row in rows:
-            # The last line stays free: the cursor stands there.
-            if len(lines) + len(row) > terminal.height - _LINES_OF_EVENTS:
+            if len(lines) + len(row) > room:
                 break
             lines += row
             shown += 1
@@ -309,6 +316,17 @@ class Watcher:
         if lease is None:
             return first
         return [*first, *wrap(doing_text(self._terminal, lease, now), self._terminal.width, "    ", "      ")]
+
+    def _short_row(self, key: str, machine: Item, lease: LeaseFacts | None, now: datetime) -> list[str]:
+        """Without what it waits for, where there is no room for that."""
+        text = machine_text(key, machine.get("name"))
+        if "admittedAt" in machine:
+            text += f" {_of(_elapsed(machine, now), int(machine.get('expectedSeconds', 0)))}"
+        if lease is not None:
+            since = read_time(lease["stepSince"]) or now
+            taken = _of(max((now - since).total_seconds(), 0), lease["expectedSeconds"])
+            text += f": {lease['doing'] or 'being admitted'}, {taken}"
+        return list(wrap(text, self._terminal.width, "  ", "    "))
 
     def _show_phase(self, run: Item, is_first: bool = False) -> None:
         phase = str(run["phase"])
@@ -433,6 +451,11 @@ class Watcher:
             }
         )
         return code
+
+
+def _of(seconds: float, expected: int) -> str:
+    """`9 of 24 min`; `9 min` where nothing is expected."""
+    return f"{whole_minutes(seconds)} of {whole_minutes(expected)} min" if expected else length_of_time(seconds)
 
 
 def _elapsed(machine: Item, now: datetime) -> float:

@@ -113,7 +113,7 @@ def test_a_role_that_may_not_write_logs_is_found_and_one_that_nobody_may_look_at
     assert "web-1: its role Web may not write logs" in refused
     assert [what for what in unknown if "iam:GetInstanceProfile" in what] == [
         "the roles of instances cannot be looked at: no permission for GetInstanceProfile: not authorized to perform: "
-        "iam:GetInstanceProfile (docs/permissions.md has what each command needs)"
+        "iam:GetInstanceProfile (docs/security.md has what each command needs)"
     ]
 
 

@@ -47,3 +47,16 @@ def test_a_terminal_of_80_by_24_has_a_picture_of_what_is_at_work(scene: RunScena
     assert "min of about 24 min the image before, begun" in first
     assert all(len(picture) <= 20 and max(map(len, picture)) <= 80 for picture in pictures)
     assert "the installation, begun" not in shown.out
+
+
+def test_what_does_not_fit_is_told_shorter_before_anything_is_left_out() -> None:
+    pictures: list[list[str]] = []
+    with run_scenario() as scene:
+        scene.machines("web", 12)
+        scene.start_run("web", {"maxConcurrency": 12}, name="night-1")
+        scene.run_for(3)
+        drydock("watch", "night-1", sleep=let_pass(scene, 1), pictures=pictures)
+
+    assert len(pictures[0]) == 13
+    assert all(" of 24 min: the image before, " in line for line in pictures[0][1:])
+    assert all(len(picture) <= 20 for picture in pictures)

@@ -19,6 +19,7 @@ from drydock.plan.plans import (
     Candidate,
     DraftWave,
     Plan,
+    Turn,
     at_another_time,
     candidate,
     count_machines,
@@ -688,6 +689,20 @@ def test_a_group_takes_as_long_as_its_members_one_batch_after_another() -> None:
     assert one_by_one.seconds == 600 + 900 + 300 + 3 * around + once
     assert in_pairs.seconds == 900 + 600 + 2 * around + once
     assert scanned.seconds == 600 + 900 + 300
+
+
+def test_a_group_begins_when_one_batch_fits_and_holds_its_place_for_the_batches_that_do() -> None:
+    (group,) = gather_groups(members(600, 600, 600), DEFAULTS)
+    draft = [DraftWave((group,), is_canary=False)]
+    turn, once = 600 + 120, 30 + 30
+
+    def schedule(seconds: int) -> Turn:
+        return predict(draft, START, 1, MINUTE, START + timedelta(seconds=seconds), None).turns[group.subject]
+
+    assert (schedule(once + turn - 1).fits, schedule(once + turn - 1).batches) == (False, 0)
+    assert (schedule(once + 2 * turn).fits, schedule(once + 2 * turn).batches) == (True, 2)
+    assert schedule(once + 2 * turn + 1).ends == START + timedelta(seconds=once + 2 * turn)
+    assert schedule(once + 3 * turn).batches == 3
 
 
 def test_the_members_of_each_group_are_one_in_the_plan_and_other_machines_stay_as_they_are() -> None:

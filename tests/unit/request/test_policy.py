@@ -176,8 +176,18 @@ def test_settings_with_a_mistake_are_left_out_whole() -> None:
         ({"windowsUpdate": {"includeKbs": ["KB5034439"], "excludeKbs": ["KB5034439"]}}, ["KB5034439", "excludeKbs"]),
         ({"windowsUpdate": {"includeKbs": ["5034439"], "excludeKbs": ["KB5034439"]}}, ["5034439", "excludeKbs"]),
         ({"operation": "UpdateAgents", "agents": []}, ["policy.agents", "AmazonSSMAgent"]),
+        ({"include": ["eks"]}, ["policy.include", "beforeAnything", "onExit"]),
+        ({"include": ["ecs"], "hooks": {"beforeAnything": "Drain"}}, ["policy.include", "onExit"]),
+        ({"include": ["emr"], "hooks": {"onExit": "Uncordon"}}, ["policy.include", "beforeAnything"]),
     ],
-    ids=["KB in and out", "KB in and out, written otherwise", "an update of no agent"],
+    ids=[
+        "KB in and out",
+        "KB in and out, written otherwise",
+        "an update of no agent",
+        "nodes without hooks",
+        "nodes that would stay drained",
+        "nodes that nobody drains",
+    ],
 )
 def test_what_no_run_could_carry_out_is_refused(given: dict[str, Any], names: list[str]) -> None:
     (mistake,) = mistakes_of(given)

@@ -49,23 +49,30 @@ def advise(plan: Plan, start: datetime, end: datetime, last_admission: datetime)
     ]
 
 
-def advise_after(plan: Plan, taken: Mapping[str, Mapping[int, int]], begun: datetime) -> list[str]:
-    """The same of a plan that was carried out from `begun` on, by what its machines took, counted by their pace."""
+def advise_after(
+    plan: Plan, taken: Mapping[str, Mapping[int, int]], own: Mapping[str, int], begun: datetime
+) -> list[str]:
+    """The same of a plan that was carried out from `begun` on, by what its machines took.
+
+    `own` has the seconds of those that went well, by instance id, of a member with what is around it; what others are
+    expected to take is corrected by what their kind took.
+    """
     end, last_admission = from_text(plan["end"]), from_text(plan["lastAdmission"])
     machines = [
-        _corrected(machine, taken.get(pace_of(machine["platform"], machine["basis"]), {}))
+        _corrected(machine, taken.get(pace_of(machine["platform"], machine["basis"]), {}), own)
         for machine in plan["machines"]
     ]
     corrected = at_another_time({**plan, "machines": machines}, begun, end, last_admission)
     return advise(corrected, begun, end, last_admission)
 
 
-def _corrected(machine: PlannedMachine, taken: Mapping[int, int]) -> PlannedMachine:
-    """An entry with the estimates that its run has come to."""
+def _corrected(machine: PlannedMachine, taken: Mapping[int, int], own: Mapping[str, int]) -> PlannedMachine:
+    """An entry with the estimates that its run has come to. What members took tells most of the others."""
+    took = [own[member["instanceId"]] for member in members_of(machine) if member["instanceId"] in own]
     if "roll" in machine:
-        turns = [correct(seconds, taken) for seconds in machine["roll"]["turns"]]
+        turns = [max(took) if took else correct(seconds, taken) for seconds in machine["roll"]["turns"]]
         return {**machine, "roll": {**machine["roll"], "turns": turns}}
-    return {**machine, "seconds": correct(machine["seconds"], taken)}
+    return {**machine, "seconds": took[0] if took else correct(machine["seconds"], taken)}
 
 
 def _fits_alone(machine: PlannedMachine, room: timedelta) -> bool:

@@ -73,6 +73,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
             _owed_reboots(report),
+            _listed("left_to_reboot", _left_to_reboot(report)),
             _listed("notes_of_scan" if report["asked"]["operation"] == "Scan" else "notes", _noted(report)),
             _missing(report),
             steps(_next_rows(report, location)),
@@ -365,8 +366,14 @@ def _owed_reboots(report: Report) -> Section:
     return Section(say("reboot.heading", count=len(rows)), _first(rows))
 
 
+def _left_to_reboot(report: Report) -> list[MachineOutcome]:
+    """The machines on which nothing was to be done, but for a reboot that the policy does not make or does not help."""
+    return [machine for machine in _with(report, "already_compliant") if machine["verdict"] == "pending_reboot"]
+
+
 def _waiting_for_reboot(report: Report) -> list[MachineOutcome]:
-    return [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
+    patched = [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
+    return [*patched, *_left_to_reboot(report)]
 
 
 def _noted(report: Report) -> list[MachineOutcome]:
@@ -412,17 +419,15 @@ def _missing(report: Report) -> Section:
 def _groups(report: Report) -> Section:
     """The groups that are not as they should be: their rolls failed, or something could not be restored."""
     rows = [
-        say(
-            "row.reason", what=group["groupName"], reason=cut(group["cause"] or end_text(group["error"]), CAUSE_IN_MAIL)
-        )
+        _of_group(group["groupName"], group["cause"] or end_text(group["error"]))
         for group in failed_groups(report["groups"])
     ]
-    rows += [
-        say("row.reason", what=group["groupName"], reason=cut(problem, CAUSE_IN_MAIL))
-        for group in report["groups"]
-        for problem in group["problems"]
-    ]
+    rows += [_of_group(group["groupName"], problem) for group in report["groups"] for problem in group["problems"]]
     return Section(say("heading.groups", count=len(rows)), _first(rows))
+
+
+def _of_group(name: str, reason: str) -> str:
+    return say("row.reason", what=name, reason=cut(reason.removeprefix(f"{name}: "), CAUSE_IN_MAIL))
 
 
 def _detailed(

@@ -64,7 +64,7 @@ class Flow:
     faults: tuple[Fault, ...] = ()
     """What goes wrong besides, undisturbed or not."""
     carries_out: bool = False
-    """Whether the run carries out a plan that was made, and approved by the first of the approvers, before."""
+    """Whether a window opens, and carries out the plan for it that the first of the approvers has approved before."""
     owes_reboot: bool = False
     """Whether an earlier execution has written down that the machine owes a reboot."""
     repeats: bool = False
@@ -188,7 +188,7 @@ FLOWS = {
         Flow(
             "carried",
             _LINUX,
-            {**_RUN, "approval": {"required": True}},
+            {**_QUICKLY, "approval": {"required": True, "ahead": 2}},
             others=(_LINUX,),
             approvers=("anna",),
             carries_out=True,

@@ -444,17 +444,48 @@ class RunTrial(Trial):
 
     def _prepare(self) -> dict[str, Any]:
         ids = [machine.instance_id for machine in self.machines]
-        given = {"targets": [{"key": "InstanceIds", "values": ids}], "policy": dict(self.flow.policy)}
+        if self.flow.carries_out:
+            return {"window": {"windowId": self._plan_ahead(ids)}}
+        return {"targets": [{"key": "InstanceIds", "values": ids}], "policy": dict(self.flow.policy)}
+
+    def _start(self, given: dict[str, Any]) -> str:
+        """A run that carries a plan out is started by its window, which opens then."""
         if not self.flow.carries_out:
-            return given
-        made = f"made-{self.flow.name}"
-        self.account.start_execution("MaintenanceRun", {**given, "planOnly": True}, made)
+            return super()._start(given)
+        execution = self.account.windows.find_execution(self.account.windows.run_next(given["window"]["windowId"]))
+
+        def started() -> list[str]:
+            return [one.execution for task in execution.tasks for one in task.invocations if one.execution]
+
+        self.account.clock.run(until=lambda: bool(started()))
+        (run,) = started()
+        return run
+
+    def _plan_ahead(self, ids: list[str]) -> str:
+        """Make a window for the machines, and a plan for its opening that the first of the approvers approves."""
+        ssm, outputs, made = self.account.client("ssm"), self.stack.outputs, f"made-{self.flow.name}"
+        settings = json.dumps(self.flow.policy)
+        ssm.put_parameter(Name=outputs["PolicyParameterName"], Value=settings, Type="String", Overwrite=True)
+        opens = self.account.clock.now() + timedelta(hours=8)
+        window = {"Name": self.flow.name, "Schedule": f"at({opens:%Y-%m-%dT%H:%M:%S})", "Duration": 12, "Cutoff": 0}
+        window_id: str = ssm.create_maintenance_window(**window, AllowUnassociatedTargets=False)["WindowId"]
+        targets = [{"Key": "InstanceIds", "Values": ids}]
+        ssm.register_target_with_maintenance_window(WindowId=window_id, ResourceType="INSTANCE", Targets=targets)
+        task = {"window": {"windowId": "{{WINDOW_ID}}", "executionId": "{{WINDOW_EXECUTION_ID}}"}}
+        ssm.register_task_with_maintenance_window(
+            WindowId=window_id,
+            TaskType="STEP_FUNCTIONS",
+            TaskArn=outputs["MaintenanceRunArn"],
+            ServiceRoleArn=outputs["MaintenanceWindowRoleArn"],
+            TaskInvocationParameters={"StepFunctions": {"Name": "{{WINDOW_EXECUTION_ID}}", "Input": json.dumps(task)}},
+        )
+        self.account.start_execution("MaintenanceRun", {"window": {"windowId": window_id}, "planOnly": True}, made)
         settle(self.account, self.stack)
         (item,) = [
             one for one in read_items(self.account, self.stack) if one["pk"] == f"RUN#{made}" and one["sk"] == "RUN"
         ]
         answer = self.account.urls.request(
-            self.stack.outputs["DecideUrl"],
+            outputs["DecideUrl"],
             "POST",
             path="/decide",
             headers={"content-type": "application/json"},
@@ -462,7 +493,7 @@ class RunTrial(Trial):
             signed_as=arn_of(self.flow.approvers[0]),
         )
         assert answer.status == 200, answer.body
-        return {"plan": made, "policy": {"deadlineMinutes": self.flow.policy["deadlineMinutes"]}}
+        return window_id
 
     def _stop_in(self, moment: Moment) -> Fault:
         return StopRun(f"soak-{self.flow.name}", moment)

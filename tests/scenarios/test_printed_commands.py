@@ -287,6 +287,28 @@ def unknown_references(scene: RunScenario, prefix: Prefix) -> None:
     Person(scene).paste(the_one(mail, prefix))
 
 
+HERE = "--stack drydock --region ap-northeast-1"
+
+
+def scanned_twice(scene: RunScenario, name: str) -> str:
+    """A machine of two runs; its id."""
+    (machine,) = scene.machines(name, 1)
+    for _ in range(2):
+        scene.run(name, QUICKLY, operations=["Scan"])
+    return machine.instance_id
+
+
+def older_runs(scene: RunScenario, prefix: Prefix) -> None:
+    scanned_twice(scene, "listed")
+    said = Person(scene).paste(f"drydock list --most 1 {HERE}")
+    assert "succeeded" in Person(scene).paste(the_one(said, prefix))
+
+
+def history(scene: RunScenario, prefix: Prefix) -> None:
+    said = Person(scene).paste(f"drydock show {scanned_twice(scene, 'shown')} {HERE}")
+    assert Person(scene).paste(the_one(said, prefix)).count("scanned") >= 2
+
+
 PASTED: Mapping[Prefix, Callable[[RunScenario, Prefix], None]] = {
     ("aws", "autoscaling", "describe-auto-scaling-groups"): members_of_group,
     ("aws", "dynamodb", "get-item"): unreadable_item,
@@ -296,6 +318,8 @@ PASTED: Mapping[Prefix, Callable[[RunScenario, Prefix], None]] = {
     ("aws", "ssm", "put-parameter"): in_parameter,
     ("aws", "ssm", "send-command"): works_again,
     ("drydock", "approve"): approved,
+    ("drydock", "history"): history,
+    ("drydock", "list", "--older-than"): older_runs,
     ("drydock", "images", "--dry-run"): unknown_references,
     ("drydock", "reject"): rejected,
     ("drydock", "report"): reported,
@@ -313,6 +337,24 @@ def test_what_is_printed_works_when_it_is_pasted(
     monkeypatch.chdir(tmp_path)
 
     PASTED[prefix](scene, prefix)
+
+
+def test_a_plan_for_a_window_is_made_approved_and_carried_out_by_what_is_printed(scene: RunScenario) -> None:
+    scene.machines("night", 1)
+    scene.settings({**QUICKLY, "approval": {"required": True, "ahead": 2}})
+    window = a_night(scene, "night")
+
+    said = Person(scene, "arn:aws:iam::123456789012:user/ben").paste(
+        f"drydock plan --window {window.window_id} --name by-day --stack drydock --region ap-northeast-1"
+    )
+    answer = Person(scene).paste(the_one(said, ("drydock", "approve")))
+    run = scene.window(window.window_id)
+    scene.settings(None)
+
+    assert "Window night carries it out when it opens, if it is approved by 2026-01-" in said
+    assert ("drydock", "run") not in {tuple(command.split()[:2]) for command in commands_in(said)}
+    assert "by-day: approved" in answer
+    assert (run.plan["carriesOut"], run.outcome) == ("by-day", "succeeded")
 
 
 @pytest.mark.prove

@@ -11,7 +11,15 @@ import pytest
 from rehearsal.engine.messages import Message
 from rehearsal.world.gates import Calendar
 from tests.scenarios.machine.scenario import assert_untouched
-from tests.scenarios.run.scenario import QUICKLY, RunScenario, RunView, assert_patched, let_a_month_pass, run_scenario
+from tests.scenarios.run.scenario import (
+    QUICKLY,
+    RunScenario,
+    RunView,
+    assert_commands_never_overlap,
+    assert_patched,
+    let_a_month_pass,
+    run_scenario,
+)
 from tests.scenarios.run.test_approved import change_document, replace_document
 from tests.scenarios.run.test_earlier import let_days_pass
 from tests.scenarios.run.windows import TOKYO, Window, a_window
@@ -202,6 +210,25 @@ def test_machines_that_are_gone_or_excluded_are_dropped_by_name_and_new_ones_wai
     assert dropped in said_in(run.summary) and waiting in said_in(run.summary)
     assert_untouched(scene, late)
     assert scene.commands(machines["changed-1"]) == []
+
+
+def test_a_machine_that_another_execution_has_at_night_is_left_to_it_and_named(scene: RunScenario) -> None:
+    first, second = scene.machines("busy", 2)
+    window = a_night(scene, "busy")
+    made = plan(scene, window)
+    scene.decide(made.run_id)
+    arn = scene.start_window(window.window_id)
+    others = scene.start(first, QUICKLY)
+
+    run = scene.view(arn, settle=True)
+
+    assert run.plan["carriesOut"] == made.run_id
+    assert run.outcomes == {"busy-1": "busy", "busy-2": "succeeded"}
+    assert "Busy: another execution had them (1)" in said_in(run.summary)
+    assert f"busy-1 ({first.instance_id})" in said_in(run.summary)
+    assert scene.account.execution(others).status == "SUCCEEDED"
+    assert_patched(scene, first, second)
+    assert_commands_never_overlap(scene, first)
 
 
 def test_without_its_canary_a_plan_is_not_carried_out(scene: RunScenario) -> None:

@@ -163,8 +163,8 @@ class Asking:
         """An operator says who may approve."""
         self.ssm.parameters[SETTING] = json.dumps(arns)
 
-    def plan(self, plan: Plan | None = None, *, started_by: str = "", **approval: Any) -> Plan:
-        """The run is planned; `approval` is the policy of that name."""
+    def plan(self, plan: Plan | None = None, *, started_by: str = "", is_only: bool = False, **approval: Any) -> Plan:
+        """The run is planned, or nothing but a plan is made; `approval` is the policy of that name."""
         plan = plan or a_plan()
         self.objects.stored[f"runs/{RUN}/plan.json"] = plan
         recorded = recorded_plan(
@@ -173,6 +173,8 @@ class Asking:
             machines=len(plan["machines"]),
             policy=merge(DEFAULTS, {"approval": approval}),
             started_by=started_by,
+            is_only=is_only,
+            window=plan["window"] or {},
         )
         record_plan(self.world.table, open_run(self.world.table, HOLDER, START), recorded)
         return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from drydock.approval.approvals import Ways
 from drydock.approval.deciding import decide_run
 from drydock.aws.table import Item, Key, Table
 from drydock.errors import AwsCallFailedError, RunStoppedError, ServiceUnavailableError
-from drydock.records.runs import close_run
-from tests.unit.approval.approving import ANNA, BEN, LINK, RUN, Asking, a_machine, asking
+from drydock.records.runs import close_run, update_run
+from drydock.times import to_text
+from tests.unit.approval.approving import ANNA, BEN, LINK, RUN, Asking, a_machine, a_plan, asking
+from tests.unit.fakes import START
 from tests.unit.world import World, load_function
 
 __all__ = ["asking"]
@@ -429,3 +432,56 @@ def test_what_is_not_said_to_be_links_is_signed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("APPROVAL_AUTH", "anything")
 
     assert Ways.read().auth == "IAM"
+
+
+@pytest.fixture
+def ahead(asking: Asking) -> Asking:
+    """A plan for a window that opens in twelve hours, approved with its link."""
+    asking.ways = LINK
+    opens = START + timedelta(hours=12)
+    window = {"windowId": "mw-1", "executionId": "", "name": "night", "start": to_text(opens), "end": to_text(opens)}
+    asking.plan(a_plan(window=window), is_only=True, required=True, ahead=2)
+    asking.ask()
+    asking.end("planned")
+    assert asking.fill_in()["statusCode"] == 200
+    assert asking.approval.decision == "approved"
+    return asking
+
+
+def test_an_approved_plan_that_is_not_carried_out_shows_a_form_that_only_rejects(ahead: Asking) -> None:
+    page = ahead.open_link()["body"]
+
+    assert "Withdraw the approval" in page and 'value="reject"' in page
+    assert 'value="approve"' not in page and "was approved by Anna" in page
+    assert ahead.approval.decision == "approved", "to look changes nothing"
+
+
+def test_an_approval_is_withdrawn_once_and_not_given_again(ahead: Asking) -> None:
+    first = ahead.fill_in(decision="reject", name="Ben", reason="quarter end")
+    again = [ahead.fill_in(decision=decision, name="Cleo") for decision in ("approve", "reject")]
+
+    assert (first["statusCode"], [page["statusCode"] for page in again]) == (200, [409, 409])
+    assert ahead.approval.decision == "rejected"
+    assert [one.name for one in ahead.approval.decisions] == ["Anna", "Ben"]
+    assert "<form" not in ahead.open_link()["body"]
+
+
+@pytest.mark.parametrize("wrong", [{"hash": "0" * 64}, {"key": "x"}, {"name": " "}], ids=["plan", "key", "nobody"])
+def test_an_approval_is_not_withdrawn_by_what_would_not_have_given_it(ahead: Asking, wrong: dict[str, str]) -> None:
+    assert ahead.fill_in(**{"decision": "reject", "name": "Ben", **wrong})["statusCode"] >= 400
+    assert ahead.approval.decision == "approved"
+
+
+def test_an_approval_cannot_be_withdrawn_by_reading(ahead: Asking) -> None:
+    ahead.open_link(decision="reject", name="Ben", hash=ahead.hash)
+
+    assert ahead.approval.decision == "approved"
+
+
+def test_what_is_carried_out_shows_no_form_and_is_stopped_instead(ahead: Asking) -> None:
+    update_run(ahead.world.table, ahead.run, {"carriedOutBy": "night-2"}, "attribute_exists(pk)", {})
+
+    assert "<form" not in ahead.open_link()["body"]
+    page = ahead.fill_in(decision="reject", name="Ben")
+    assert page["statusCode"] == 409
+    assert "drydock stop night-2 --stack drydock --region ap-northeast-1" in page["body"]

@@ -69,6 +69,8 @@ class Form:
     hash: str
     name: str = ""
     reason: str = ""
+    only_rejects: bool = False
+    """For a plan that is approved, and not carried out yet: the approval can be withdrawn."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def plan_page(view: PlanView) -> str:
     plan = view.plan
     title = (
         say(f"page.question.{plan['operation']}", count=count_planned(plan))
-        if view.form
+        if view.form and not view.form.only_rejects
         else say("run.asked.run", run=view.run_id)
     )
     parts = [
@@ -195,8 +197,11 @@ def _list(facts: Sequence[tuple[str, str]], *more: str) -> str:
 def _form(view: PlanView, form: Form) -> str:
     hidden = {"run": form.run_id, "key": form.key, "hash": form.hash}
     fields = "\n".join(f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in hidden.items())
+    heading = say("page.form.withdraw") if form.only_rejects else say("page.form")
+    buttons = [] if form.only_rejects else [_button("yes", "approve", say("page.form.approve"))]
+    buttons.append(_button("no", "reject", say("page.form.reject")))
     # The first button is the one that Enter presses: it is disabled, so that only a click approves or rejects.
-    return f"""<h2 id="decide">{escape(say("page.form"))}</h2>
+    return f"""<h2 id="decide">{escape(heading)}</h2>
 <form method="post" action="/" aria-labelledby="decide" autocomplete="off">
 <button type="submit" disabled hidden></button>
 {fields}
@@ -204,9 +209,11 @@ def _form(view: PlanView, form: Form) -> str:
 <input id="name" name="name" required maxlength="100" autocomplete="name" value="{escape(form.name)}">
 <label for="reason">{escape(say("page.form.reason"))}</label>
 <textarea id="reason" name="reason" rows="2" maxlength="500">{escape(form.reason)}</textarea>
-<button class="yes" type="submit" name="decision" value="approve">{escape(say("page.form.approve"))}</button>
-<button class="no" type="submit" name="decision" value="reject">{escape(say("page.form.reject"))}</button>
-</form>"""
+{"".join(buttons)}</form>"""
+
+
+def _button(style: str, decision: str, label: str) -> str:
+    return f'<button class="{style}" type="submit" name="decision" value="{decision}">{escape(label)}</button>\n'
 
 
 def _machines(view: PlanView) -> str:

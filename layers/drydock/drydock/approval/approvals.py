@@ -368,8 +368,7 @@ def _count(
             say("approval.carried_out", run=run.run_id, by=run.carried_out_by),
             say("approval.stop_it", command=drydock(location, "stop", run.carried_out_by).text),
         )
-    is_withdrawn = approval.decision == APPROVED and decision.decision == REJECTED and not approval.token
-    if is_withdrawn and decision.at < run.expires:
+    if decision.decision == REJECTED and shown_hash == approval.hash and can_be_withdrawn(run, approval, decision.at):
         return replace(approval, decisions=(*approval.decisions, decision), decision=REJECTED, decided=decision.at)
     if approval.decision in (APPROVED, REJECTED):
         by = [one.name for one in approval.decisions if one.decision == approval.decision]
@@ -391,6 +390,15 @@ def _count(
     elif len(people) >= approvals_needed(run):
         verdict = APPROVED
     return replace(approval, decisions=decisions, decision=verdict, decided=decision.at if verdict else None)
+
+
+def can_be_withdrawn(run: Run, approval: Approval, at: datetime) -> bool:
+    """Whether a plan that is approved, and waits for its window or for somebody to carry it out, may still be rejected.
+
+    A run that waited for the approval itself has begun by then: it is stopped.
+    """
+    is_waiting = not approval.token and not run.carried_out_by and at < run.expires
+    return is_waiting and approval.decision == APPROVED
 
 
 def _require_plan_only(run: Run) -> Approval:

@@ -29,6 +29,7 @@ from drydock.approval.approvals import (
     approval_of,
     approvals_needed,
     approvers_of,
+    can_be_withdrawn,
     clean_text,
     decisions_parameter,
     end_late_approval,
@@ -292,7 +293,8 @@ def _show(services: Services, request: DecisionRequest) -> Response:
         return _not_found()
     run, approval = found
     closed = _closed_notice(services, run, approval)
-    form = None if closed else Form(run.run_id, key, approval.hash)
+    may_reject = can_be_withdrawn(run, approval, services.now())
+    form = Form(run.run_id, key, approval.hash, only_rejects=may_reject) if may_reject or not closed else None
     return _page(200, _plan_page(services, run, approval, form, closed))
 
 
@@ -325,8 +327,9 @@ def _decide_by_form(services: Services, request: DecisionRequest) -> Response:
     verdict = VERDICTS.get(given.get("decision", ""))
     if verdict is None:
         raise DecisionRefusedError(400, say("http.decision"))
-    if not name and not _closed_notice(services, run, approval):
-        form = Form(run.run_id, key, approval.hash, reason=reason)
+    may_reject = can_be_withdrawn(run, approval, services.now())
+    if not name and (may_reject or not _closed_notice(services, run, approval)):
+        form = Form(run.run_id, key, approval.hash, reason=reason, only_rejects=may_reject)
         missing = Notice(say("page.no_name"), "wrong")
         return _page(400, _plan_page(services, run, approval, form, missing))
     decision = Decision(by=name, name=name, decision=verdict, reason=reason, at=services.now(), via="link")

@@ -93,7 +93,7 @@ def approval_message(
             *[say("plan.line", heading=heading, said=said) for heading, said in what_is_planned(plan)],
             *[say("plan.line", heading=heading, said=said) for heading, said in what_is_different(plan, zone)],
             *[say("plan.never_begun", sentence=sentence) for sentence in plan["tooLong"]],
-            *_end(plan, location),
+            *_end(plan, location, is_waiting=not run.is_ahead),
             *plan.get("advice", []),
             say("plan.hash", hash=hash),
             *[say("machine.note", note=warning) for warning in plan["warnings"]],
@@ -214,11 +214,17 @@ def _about(machine: PlannedMachine, zone: str) -> str:
     return say("names", names=[text for text in (*about, missing_text(machine, find_zone(zone))) if text])
 
 
-def _end(plan: Plan, location: Location) -> list[str]:
+def _end(plan: Plan, location: Location, *, is_waiting: bool) -> list[str]:
+    """When all would be done. A run that waits for the answer begins the later for it."""
     lines = []
     if plan["predictedEnd"]:
         done = in_zone(from_text(plan["predictedEnd"]), location.time_zone)
-        lines.append(say("plan.done_by", end=done, guessed=guessed_text(plan)))
+        guessed = guessed_text(plan)
+        lines.append(
+            say("plan.done_by.waiting", end=done, guessed=guessed)
+            if is_waiting
+            else say("plan.done_by", end=done, guessed=guessed)
+        )
     if plan["end"]:
         lines.append(say("plan.has_to_end", end=in_zone(from_text(plan["end"]), location.time_zone)))
     late = sum(map(count_outside, plan["machines"]))

@@ -411,17 +411,15 @@ def _missing(report: Report) -> Section:
 def _groups(report: Report) -> Section:
     """The groups that are not as they should be: their rolls failed, or something could not be restored."""
     rows = [
-        say(
-            "row.reason", what=group["groupName"], reason=cut(group["cause"] or end_text(group["error"]), CAUSE_IN_MAIL)
-        )
+        _of_group(group["groupName"], group["cause"] or end_text(group["error"]))
         for group in failed_groups(report["groups"])
     ]
-    rows += [
-        say("row.reason", what=group["groupName"], reason=cut(problem, CAUSE_IN_MAIL))
-        for group in report["groups"]
-        for problem in group["problems"]
-    ]
+    rows += [_of_group(group["groupName"], problem) for group in report["groups"] for problem in group["problems"]]
     return Section(say("heading.groups", count=len(rows)), _first(rows))
+
+
+def _of_group(name: str, reason: str) -> str:
+    return say("row.reason", what=name, reason=cut(reason.removeprefix(f"{name}: "), CAUSE_IN_MAIL))
 
 
 def _detailed(

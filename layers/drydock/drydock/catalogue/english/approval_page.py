@@ -26,6 +26,7 @@ SENTENCES = {
     "page.label.guess": "A guess",
     # The form.
     "page.form": "Your decision",
+    "page.form.withdraw": "Withdraw the approval",
     "page.form.name": "Your name (required)",
     "page.form.reason": "Reason",
     "page.form.approve": "Approve",

@@ -27,6 +27,7 @@ SENTENCES = {
     "plan.fits_not.some": "{count:number} of them not expected to fit",
     "plan.never_begun": "Never begun: {sentence}",
     "plan.done_by": "Done by {end:time}, as predicted{guessed}",
+    "plan.done_by.waiting": "Done by {end:time}, as predicted, if it is approved at once{guessed}",
     "plan.has_to_end": "Has to end by {end:time}",
     "plan.late": "{count:# machine|# machines} not expected to fit: not touched unless others are quicker",
     "plan.hash": "Plan {hash}",

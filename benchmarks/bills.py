@@ -64,7 +64,7 @@ PRICES: Mapping[str, Price] = {
     "write_units": Price("write unit on demand", 0.625, 1_000_000, _PRICING.format("dynamodb/on-demand")),
     "read_units": Price("read unit on demand", 0.125, 1_000_000, _PRICING.format("dynamodb/on-demand")),
     "puts": Price("PUT and LIST of S3", 0.005, 1_000, _PRICING.format("s3")),
-    "gets": Price("GET of S3", 0.0004, 1_000, _PRICING.format("s3")),
+    "gets": Price("GET of S3", 0.0004, 1_000, _PRICING.format("s3"), compared="not"),
     "log_bytes": Price("byte of logs", 0.50, 1_000_000_000, _PRICING.format("cloudwatch")),
     "mails": Price("message, with a mail of it", 20.5, 1_000_000, _PRICING.format("sns"), compared="not"),
 }

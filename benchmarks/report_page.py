@@ -153,6 +153,7 @@ def _details(begin: datetime) -> Details:
         "steps": steps,
         "failedCommands": [failed] * 4,
         "logKey": failed["logKey"],
+        "restored": None,
         "notes": [_LONG] * 4,
         "toWorkAgain": "",
         "rebootNeed": "not_needed",

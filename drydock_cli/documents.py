@@ -11,6 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from drydock.approval.approvals import DecisionItem
 from drydock.errors import Failure
 from drydock.plan.plans import Plan
+from drydock.records.results import RestoredRoot
 from drydock.run.reports import Report
 from drydock.telling.details import Details
 
@@ -313,6 +314,15 @@ class StoppedRun(TypedDict):
     reason: str
 
 
+class UndoneMachine(TypedDict):
+    """`drydock undo`. `outcome` is empty while nobody waits for the end; `restored` is what came of the root volume."""
+
+    executionArn: str
+    outcome: str
+    restored: RestoredRoot | None
+    input: Mapping[str, Any]
+
+
 class DecidedRun(TypedDict):
     """`drydock approve` and `drydock reject`: what the stack made of the decision."""
 
@@ -390,6 +400,7 @@ DOCUMENTS: Mapping[str, tuple[type, ...]] = {
     "history": (HistoryDocument,),
     "report": (Report,),
     "images": (ImagesDocument,),
+    "undo": (UndoneMachine,),
     "check": (CheckDocument,),
     "init": (InitDocument,),
     "error": (ErrorDocument,),

@@ -31,6 +31,7 @@ from drydock.aws.table import LOOKUP_INDEX, MONTH_INDEX, SCHEMA, Item, Key, Tabl
 from drydock.errors import NewerSchemaError, UnreadableItemError
 from drydock.records.holder import Holder
 from drydock.records.leases import Lease, lease_key, read_lease
+from drydock.records.results import Result, readable_results_of
 from drydock.records.runs import (
     AWAITING_APPROVAL,
     KEPT_MONTHS,
@@ -40,7 +41,7 @@ from drydock.records.runs import (
     report_page_key,
     run_key,
 )
-from drydock.subject import Subject
+from drydock.subject import Instance, Subject
 from drydock.telling.text import Location, console_link
 from drydock_cli.exit_codes import TO_DO
 from drydock_cli.options import Account
@@ -164,7 +165,10 @@ class Stack:
         return Location(holder.partition, holder.account, self.region, "", self.name)
 
     def console_link(self, run_id: str) -> str:
-        return console_link(self.execution_arn(run_id), self.location)
+        return self.console_link_of(self.execution_arn(run_id))
+
+    def console_link_of(self, execution: str) -> str:
+        return console_link(execution, self.location)
 
     def approvers(self) -> list[str]:
         return read_approvers(self.read_parameter(approvers_parameter(self.name)))
@@ -203,6 +207,23 @@ class Stack:
                 ) from error
             raise
         return str(answer["executionArn"])
+
+    def start_restore(self, name: str, given: Mapping[str, Any]) -> str:
+        """Start to bring a machine back; the ARN of the execution."""
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.output("RestoreInstanceArn"), name=name, input=json.dumps(given, ensure_ascii=False)
+        )
+        return str(answer["executionArn"])
+
+    def describe_execution(self, execution: str) -> Mapping[str, Any]:
+        """An execution of any of the stack's machines as it is now."""
+        found: Mapping[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution)
+        return found
+
+    def find_result(self, instance_id: str, execution: str) -> Result | None:
+        """What became of a machine in an execution; None while that is not written."""
+        found = readable_results_of(self.table, Instance(instance_id)).read
+        return next((result for result in found if result.holder.execution == execution), None)
 
     def find_execution(self, run_id: str) -> Mapping[str, Any] | None:
         """The execution of a run; None when Step Functions does not know it (any more)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from drydock.request.checking import RUN_ID
+from drydock.request.checking import INSTANCE_ID, RUN_ID
 from drydock.request.policy import MOST_DEADLINE_MINUTES, Operation
 from drydock_cli.options import Account, Order
 from drydock_cli.terminal import Terminal
@@ -35,6 +35,12 @@ class Setting:
 
 def _check_run_id(text: str | None) -> str | None:
     for mistake in RUN_ID("", text) if text is not None else ():
+        raise typer.BadParameter(mistake.removeprefix(": "))
+    return text
+
+
+def _check_instance_id(text: str) -> str:
+    for mistake in INSTANCE_ID("", text):
         raise typer.BadParameter(mistake.removeprefix(": "))
     return text
 
@@ -445,6 +451,46 @@ def check(
     _carry_out(context, account, json, lambda opened, terminal: checking.check(opened, terminal, tuple(target or ())))
 
 
+def undo(
+    context: typer.Context,
+    machine: Annotated[
+        str,
+        typer.Argument(metavar="MACHINE", callback=_check_instance_id, help="The instance's id.", show_default=False),
+    ],
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="AMI", help="Another image of this machine than that before its last patching."),
+    ] = None,
+    volume: Annotated[
+        str | None, typer.Option(metavar="ID", help="The root volume that an earlier undo has kept: undoes that one.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Wait for the end, and show it.")] = True,
+    interval: _Interval = _INTERVAL,
+    yes: _Yes = False,
+    stack: _Stack = None,
+    profile: _Profile = None,
+    region: _Region = None,
+    endpoint_url: _Endpoint = None,
+    json: _Json = False,
+) -> None:
+    """Bring a machine back to what it was before it was patched: its root volume, and nothing else.
+
+    The exit code is 0 when it runs from the earlier root volume, 1 when that failed, and 2 when it was refused.
+    """
+    from drydock_cli import undo as undoing
+
+    account = Account(stack, profile, region, endpoint_url)
+    given = {"instanceId": machine, **({"imageId": image} if image else {}), **({"volumeId": volume} if volume else {})}
+    _carry_out(
+        context,
+        account,
+        json,
+        lambda opened, terminal: undoing.undo(
+            opened, terminal, given, is_sure=yes, interval=interval if watch else None
+        ),
+    )
+
+
 VERBS: Mapping[str, Callable[..., None]] = {
     "init": init,
     "check": check,
@@ -459,6 +505,7 @@ VERBS: Mapping[str, Callable[..., None]] = {
     "history": history,
     "report": report,
     "images": images,
+    "undo": undo,
 }
 """By their names, in the order in which people are told of them."""
 

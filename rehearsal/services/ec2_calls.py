@@ -54,23 +54,6 @@ class EC2Calls:
         ]
         return {"Reservations": reservations, "NextToken": token}
 
-    def describe_volumes(self, parameters: Parameters) -> dict[str, Any]:
-        """Serve DescribeVolumes: the root volumes of the instances that a filter names. None is encrypted."""
-        (condition,) = parameters["Filters"]
-        if condition["Name"] != "attachment.instance-id":
-            raise NotImplementedError("other filters of DescribeVolumes are not simulated")
-        volumes = [
-            {
-                "VolumeId": mapping["Ebs"]["VolumeId"],
-                "Encrypted": False,
-                "Attachments": [{"InstanceId": machine.instance_id, "State": "attached"}],
-            }
-            for machine in self._fleet.machines
-            if machine.instance_id in condition["Values"]
-            for mapping in self._describe(machine)["BlockDeviceMappings"]
-        ]
-        return {"Volumes": volumes}
-
     def describe_instance_status(self, parameters: Parameters) -> dict[str, Any]:
         """Serve DescribeInstanceStatus: running instances only, unless all are asked for."""
         if parameters.get("Filters"):
@@ -236,7 +219,7 @@ class EC2Calls:
         states = {"pending": "pending", "available": "completed", "disabled": "completed"}
         return {
             "SnapshotId": image.snapshot_id,
-            "VolumeId": "vol" + image.machine.instance_id[1:],
+            "VolumeId": image.volume_id,
             "State": states.get(image.state, "error"),
             "StartTime": image.begun,
             "OwnerId": ACCOUNT,
@@ -345,7 +328,7 @@ class EC2Calls:
                 self._find_machines([resource])
             elif resource.startswith("ami-"):
                 self._fleet.images.find(resource)
-            elif self._fleet.images.of_snapshot(resource) is None:
+            elif self._fleet.images.of_snapshot(resource) is None and self._fleet.root_volumes.find(resource) is None:
                 raise NotImplementedError(f"tags of {resource} are not simulated")
         return resources
 
@@ -428,12 +411,12 @@ class EC2Calls:
             "HibernationOptions": {"Configured": machine.spec.hibernated},
             "Operator": _describe_operator(machine.spec.operator),
             "BlockDeviceMappings": []
-            if gone or machine.spec.root_device != "ebs"
+            if gone or machine.spec.root_device != "ebs" or not machine.root_volume
             else [
                 {
                     "DeviceName": "/dev/sda1" if windows else "/dev/xvda",
                     "Ebs": {
-                        "VolumeId": "vol" + machine.instance_id[1:],
+                        "VolumeId": machine.root_volume,
                         "Status": "attached",
                         "DeleteOnTermination": True,
                     },

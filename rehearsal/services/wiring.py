@@ -10,6 +10,7 @@ from rehearsal.engine.repairs.patches import Patches
 from rehearsal.services.ec2_calls import EC2Calls
 from rehearsal.services.group_calls import GroupCalls
 from rehearsal.services.ssm_calls import SSMCalls
+from rehearsal.services.volume_calls import VolumeCalls
 from rehearsal.world.fleet import Fleet
 
 
@@ -20,7 +21,7 @@ def answer_from(fleet: Fleet, patches: Patches) -> None:
     """
     answering: dict[str, tuple[object, ...]] = {
         "autoscaling": (GroupCalls(fleet),),
-        "ec2": (EC2Calls(fleet), fleet.launch_templates),
+        "ec2": (EC2Calls(fleet), VolumeCalls(fleet), fleet.launch_templates),
         "elbv2": (fleet.load_balancers,),
         "resource-groups": (fleet.resource_groups,),
         "ssm": (SSMCalls(fleet),),

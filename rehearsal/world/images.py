@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from rehearsal.engine.answers import AWSError
 from rehearsal.engine.calls import REGION
 from rehearsal.engine.host import Host
-from rehearsal.world.machines import Machine
+from rehearsal.world.machines import Machine, Root
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _BEGINS_AFTER = 8.0
@@ -35,8 +35,11 @@ class Image:
     state_reason: tuple[str, str] | None = None
     deprecated_at: datetime | None = None
     machine_state: str = ""
+    volume_id: str = ""
     begun: datetime | None = None
     """When its snapshot has begun: what is in it is certain from then on."""
+    root: Root | None = None
+    """What was on the root volume then."""
     protected: bool = False
     """EC2 refuses to deregister it."""
     shared_with: list[str] = field(default_factory=list)
@@ -94,6 +97,7 @@ class Images:
             no_reboot=no_reboot,
             created=self._account.clock.now(),
             machine_state=machine.state,
+            volume_id=machine.root_volume,
         )
         self.by_id[image.image_id] = self._by_snapshot[image.snapshot_id] = image
         self._by_name[name].append(image)
@@ -122,6 +126,7 @@ class Images:
 
     def _begin(self, image: Image) -> None:
         image.begun = self._account.clock.now()
+        image.root = image.machine.read_root()
 
     def shown_snapshots(self) -> list[Image]:
         """Return the images whose snapshot DescribeSnapshots shows."""

@@ -13,6 +13,7 @@ from rehearsal.world.images import Images
 from rehearsal.world.launch_templates import LaunchTemplate, LaunchTemplates
 from rehearsal.world.load_balancers import LoadBalancers, TargetGroup, TargetGroupSpec
 from rehearsal.world.machines import Machine, MachineSpec
+from rehearsal.world.root_volumes import RootVolumes
 
 
 class Instances:
@@ -22,6 +23,7 @@ class Instances:
         self.account = account
         self.machines: list[Machine] = []
         self.images = Images(account)
+        self.root_volumes = RootVolumes(account, self.images)
         self.launch_templates = LaunchTemplates(account)
         self.load_balancers = LoadBalancers(account)
         self._by_id: dict[str, Machine] = {}

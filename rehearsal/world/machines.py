@@ -70,6 +70,9 @@ WRONGS = (
     "boots_old_kernel",
     "reboot_cannot_be_told",
     "refuses_to_reboot",
+    "health_fails_after_install",
+    "replace_fails",
+    "replace_detaches",
 )
 """What can go wrong with a machine.
 
@@ -81,7 +84,9 @@ installs makes the operating system restart again and again. An installation tha
 its command is Cancelled, one that `outlives_timeout` although it is ExecutionTimedOut or has expired; without that, the
 agent ends what is cancelled, and what is not over after its execution time-out. A machine that `boots_old_kernel` has
 another one as the default of its boot loader; where a `reboot_cannot_be_told`, no tool for that is installed; one that
-`refuses_to_reboot` has something of its own that installs whenever the stack's Reboot document asks.
+`refuses_to_reboot` has something of its own that installs whenever the stack's Reboot document asks. One whose
+`health_fails_after_install` is well until something is installed on it. The replacement of its root volume fails with
+the old one in place where it `replace_fails`, and with none at all where it `replace_detaches`.
 """
 
 
@@ -103,6 +108,7 @@ class Durations:
     stop: float = 45
     image: float = 300
     image_reboot: float = 90
+    replace_root: float = 180
     command: float = 4
     scan: float = 60
     install: float = 600
@@ -151,6 +157,22 @@ class MachineSpec:
     zone: str = f"{REGION}a"
     image_id: str = FIRST_IMAGE
     instance_type: str = "t3.medium"
+
+
+@dataclass(frozen=True)
+class Root:
+    """What is on a root volume."""
+
+    missing: tuple[Patch, ...]
+    rejected: tuple[Patch, ...]
+    others: tuple[Patch, ...]
+    installed: tuple[Patch, ...]
+    versions: Mapping[str, int]
+    """Of the software that is installed."""
+    agent_version: str
+    cloudwatch_agent_version: str
+    agent_dead: bool
+    loops: bool
 
 
 class Job(Protocol):
@@ -255,6 +277,8 @@ class Machine:
         self.launch_time = now if new else now - timedelta(days=1)
         self.power_log: list[tuple[datetime, str]] = [(now, self.state)]
         self.was_rebooted_for_image = False
+        self.root_volume = "vol" + instance_id[1:]
+        """The id of its root volume; empty while it has none."""
         self.boots = 0 if new else 1
         self.missing = [parse_patch(text, spec.platform, published) for text in spec.missing]
         self.rejected = [parse_patch(text, spec.platform, published) for text in spec.installed_rejected]
@@ -333,6 +357,8 @@ class Machine:
         """Return the summary status of the instance's status checks."""
         if self.state != "running":
             return "not-applicable"
+        if not self.root_volume:
+            return "impaired"
         return "ok" if self.account.clock.time() >= self._checked_at else "initializing"
 
     @property
@@ -372,6 +398,47 @@ class Machine:
         self._cut_power("rebooted for an image")
         self.was_rebooted_for_image = True
         self._later(self.spec.durations.image_reboot, self._come_back)
+
+    def read_root(self) -> Root:
+        """Return what is on the root volume now."""
+        return Root(
+            missing=tuple(self.missing),
+            rejected=tuple(self.rejected),
+            others=tuple(self.others),
+            installed=(*self.installed, *self.pending),
+            versions=dict(self.software.installed),
+            agent_version=self.agent.version,
+            cloudwatch_agent_version=self.cloudwatch_agent_version,
+            agent_dead=self._agent_dead,
+            loops=self._loops,
+        )
+
+    def detach_root(self) -> Root:
+        """Take the root volume away under what runs; returns what is on it. The instance stays `running`."""
+        root = self.read_root()
+        self._cut_power("its root volume was taken away")
+        self.root_volume = ""
+        return root
+
+    def reboot_for_root(self, root: Root, seconds: float, then: Callable[[], None]) -> None:
+        """Boot from a root volume with this on it, after some seconds; the instance stays `running`."""
+        if self.serves:
+            self._cut_power("rebooted for its root volume")
+
+        def boot() -> None:
+            self.missing, self.rejected, self.others = [*root.missing], [*root.rejected], [*root.others]
+            self.installed, self.pending = [*root.installed], []
+            self.software.installed = dict(root.versions)
+            self.software.running = dict(root.versions)
+            self.agent.version, self.cloudwatch_agent_version = root.agent_version, root.cloudwatch_agent_version
+            self._agent_dead, self._loops = root.agent_dead, root.loops
+            if self.state == "running":
+                self._checked_at = self.account.clock.time() + self.spec.durations.boot
+                self._come_back()
+            then()
+
+        # Whoever changes its power meanwhile does not keep EC2 from ending what it has begun.
+        self.account.clock.call_later(seconds, boot)
 
     def reboot_from_inside(self, job: Job, then: Callable[[], None]) -> None:
         """Restart the operating system on the wish of a job, which goes on with `then` afterwards."""

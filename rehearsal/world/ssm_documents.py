@@ -382,6 +382,8 @@ def run_account_document(name: str) -> Callable[[Machine, Mapping[str, str], str
         fails = fails or ("health" in seen and machine.goes_wrong("health_fails"))
         was_rebooted = machine.was_rebooted_for_image
         fails = fails or ("health" in seen and was_rebooted and machine.goes_wrong("health_fails_after_image"))
+        was_installed = len(machine.missing) < len(machine.spec.missing)
+        fails = fails or ("health" in seen and was_installed and machine.goes_wrong("health_fails_after_install"))
         return Outcome(f"{name}: {'failed' if fails else 'done'}\n", int(fails))
 
     return run

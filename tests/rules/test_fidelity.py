@@ -20,6 +20,7 @@ from rehearsal.engine.calls import make_client
 from rehearsal.services.ec2_calls import EC2Calls
 from rehearsal.services.group_calls import GroupCalls
 from rehearsal.services.ssm_calls import SSMCalls
+from rehearsal.services.volume_calls import VolumeCalls
 from rehearsal.services.window_calls import WindowCalls
 from rehearsal.world.gates import Alarms, Gates
 from rehearsal.world.group_specs import Unconfirmed
@@ -33,6 +34,7 @@ KNOWN = fidelity.read_known()
 ROWS = [row for rows in KNOWN["behaviours"].values() for row in rows]
 ANSWERING: list[tuple[str, type]] = [
     ("ec2", EC2Calls),
+    ("ec2", VolumeCalls),
     ("ec2", LaunchTemplates),
     ("autoscaling", GroupCalls),
     ("elbv2", LoadBalancers),

@@ -11,6 +11,7 @@ import pytest
 from drydock.plan.run_request import read_run_request
 from drydock.request.group import read_group_request
 from drydock.request.instance import read_request
+from drydock.request.restoring import read_restore_request
 from tests.rules.project import ROOT, machines
 
 MADE = {"__pycache__", ".git", ".hypothesis", ".venv", ".venv-scan", ".aws-sam", "build", "node_modules"}
@@ -60,6 +61,8 @@ def test_the_layer_brings_its_own_time_zones() -> None:
 
 def _entry_point(given: dict[str, Any]) -> str:
     """What a sample input is for, by what it names."""
+    if {"imageId", "volumeId"} & set(given):
+        return "RestoreInstance"
     if "instanceId" in given:
         return "PatchInstance"
     if "groupName" in given:
@@ -75,6 +78,9 @@ def test_a_sample_input_is_accepted_as_it_is(path: Path) -> None:
         case "PatchInstance":
             execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
             assert read_request(given, *settings, execution).instance_id == given["instanceId"]
+        case "RestoreInstance":
+            execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
+            assert read_restore_request(given, *settings, execution).instance_id == given["instanceId"]
         case "RollGroup":
             execution = "arn:aws:states:ap-northeast-1:123456789012:execution:x:y"
             assert read_group_request(given, *settings, execution).group.name == given["groupName"]

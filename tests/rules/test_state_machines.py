@@ -40,7 +40,9 @@ from tests.unit.records.recorded import a_run
 
 PATCH_INSTANCE = "PatchInstance"
 MAINTENANCE_RUN = "MaintenanceRun"
+RESTORE_INSTANCE = "RestoreInstance"
 ROLL_GROUP = "RollGroup"
+OF_ONE_MACHINE = [PATCH_INSTANCE, RESTORE_INSTANCE]
 ITEMS = "MaintenanceRun/Carry Out Wave"
 MEMBERS = "RollGroup/Roll Members"
 WAIT_ENDS = ["States.HeartbeatTimeout", "States.Timeout"]
@@ -58,6 +60,7 @@ LONGEST_SECONDS: dict[str, float] = {
     "scan_patches": MOST_SECONDS["patchSeconds"],
     "update_agent": MOST_SECONDS["agentSeconds"],
     "restore_power": MOST_SECONDS["stopSeconds"],
+    "replace_root_volume": MOST_SECONDS["replaceSeconds"],
     "settle_commands": SETTLE_LIMIT.total_seconds(),
     "ask_for_approval": 86_400,
 }
@@ -76,6 +79,7 @@ POLLED_SECONDS = {
     "GroupNotReadyError": 900.0,
     "MachinesNotReadyError": float(machine(PATCH_INSTANCE).definition["TimeoutSeconds"]),
     "PatchingNotReadyError": 1800.0,
+    "RootVolumeNotReadyError": float(MOST_SECONDS["replaceSeconds"]),
     "MemberNotReadyError": float(LONGEST_DRAIN_SECONDS + MOST_SECONDS["standbySeconds"]),
 }
 """How long a passing error may go on. An instance that stops or starts has no deadline but these ten minutes, a group
@@ -93,6 +97,13 @@ SENDS_COMMANDS = {
 
 ENDED_BY_GIVE_BACK = {
     PATCH_INSTANCE: {"Settle Commands", "Restore Power", "Release Instance", "Release Instance After Failure"},
+    RESTORE_INSTANCE: {
+        "Replace Root Volume",
+        "Settle Commands",
+        "Restore Power",
+        "Release Instance",
+        "Release Instance After Failure",
+    },
     ROLL_GROUP: {"Remove Surge", "Restore Group", "Release Group"},
 }
 """What fails straight away: the lease stays, and give_back ends the work; or the lease is gone already."""
@@ -367,7 +378,7 @@ def test_nothing_overwrites_the_first_failure() -> None:
         starts = {node for targets in failures(one).values() for node in targets}
         after_a_failure = {node.state for node in reached(one, starts)}
         for state in one.states.values():
-            if state == one.first or (one.name != PATCH_INSTANCE and state.name not in after_a_failure):
+            if state == one.first or (one.name not in OF_ONE_MACHINE and state.name not in after_a_failure):
                 continue
             if one.name == MEMBERS:
                 # What failed is what becomes of the member: its return makes data of it, and what fails then is worse.
@@ -574,8 +585,9 @@ def test_no_task_token_gets_into_the_data_of_states() -> None:
 RELEASES = ["Release Instance", "Release Instance After Failure"]
 
 
-def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
-    patch = flow(PATCH_INSTANCE)
+@pytest.mark.parametrize("of", OF_ONE_MACHINE)
+def test_a_failure_passes_the_release_unless_give_back_ends_the_work(of: str) -> None:
+    patch = flow(of)
     for name, expected in ENDED_BY_GIVE_BACK.items():
         ending = {state for state, starts in failures(flow(name)).items() if Node("Fail", True) in starts}
         assert ending == expected, name
@@ -584,27 +596,31 @@ def test_a_failure_passes_the_release_unless_give_back_ends_the_work() -> None:
             continue
         around = reached(patch, starts, without=RELEASES)
         before = {node.state for node in around if Node("Fail", True) in following(patch, node)}
-        assert before <= ENDED_BY_GIVE_BACK[PATCH_INSTANCE], f"after {name} fails"
+        assert before <= ENDED_BY_GIVE_BACK[of], f"after {name} fails"
 
 
-def test_only_the_release_is_a_good_end_and_only_without_a_failure() -> None:
-    patch = flow(PATCH_INSTANCE)
+@pytest.mark.parametrize("of", OF_ONE_MACHINE)
+def test_only_the_release_is_a_good_end_and_only_without_a_failure(of: str) -> None:
+    patch = flow(of)
     assert [name for name, state in patch.states.items() if is_good_end(state)] == ["Release Instance"]
     ways = {node for name, starts in failures(patch).items() if name != "Release Instance" for node in starts}
     assert not any(node.state == "Release Instance" for node in reached(patch, ways) if node.failed)
 
 
-def test_a_refused_machine_is_not_touched() -> None:
-    patch = flow(PATCH_INSTANCE)
+@pytest.mark.parametrize("of", OF_ONE_MACHINE)
+def test_a_refused_machine_is_not_touched(of: str) -> None:
+    patch = flow(of)
     after = reached(patch, failures(patch)[patch.first.name])
     assert {patch.states[node.state].function.folder for node in after if patch.states[node.state].type == "Task"} == {
         "release_instance"
     }
 
 
-def test_after_a_failure_the_power_waits_until_commands_are_settled() -> None:
-    patch = flow(PATCH_INSTANCE)
-    senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS}
+@pytest.mark.parametrize("of", OF_ONE_MACHINE)
+def test_after_a_failure_the_power_waits_until_commands_are_settled(of: str) -> None:
+    patch = flow(of)
+    senders = {state.name for state in _tasks() if state.function.folder in SENDS_COMMANDS and state.flow == of}
+    assert senders
     for name in senders:
         assert [catcher["Next"] for catcher in patch.states[name].catchers] == ["Settle Commands"], name
 
@@ -769,6 +785,7 @@ NAMED = {
     MAINTENANCE_RUN: set[str](),
     ITEMS: {"subject"},
     PATCH_INSTANCE: {"instanceId"},
+    RESTORE_INSTANCE: {"instanceId"},
     ROLL_GROUP: {"groupName"},
     MEMBERS: {"instanceId", "groupName"},
 }
@@ -787,11 +804,11 @@ def test_every_step_is_told_which_execution_asks_and_what_it_is_about() -> None:
             whole = {"runId": "1"}
             known = {"run": whole, "roll": whole, "states": {"input": {"run": whole, "roll": whole}}}
             assert _value(payload["data"]["runId"], **known) == "1", state.name
-        elif state.flow == PATCH_INSTANCE and state != flow(state.flow).first:
+        elif state.flow in (PATCH_INSTANCE, RESTORE_INSTANCE) and state != flow(state.flow).first:
             assert {"policy", "machine"} <= set(payload), state.name
 
 
 def test_a_function_that_waits_may_answer_tokens_and_is_waited_for() -> None:
     waited_for = {state.function.folder for state in _waiting()}
-    assert waited_for == set(LONGEST_SECONDS) - {"wait_until_reachable"}
+    assert waited_for == set(LONGEST_SECONDS) - {"replace_root_volume", "wait_until_reachable"}
     assert waited_for.isdisjoint(state.function.folder for state in _tasks() if not state.waits_for_token)

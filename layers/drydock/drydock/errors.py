@@ -170,6 +170,44 @@ class PatchedWithoutBackupError(DrydockError):
     """Raised when the image before patching failed after the installation had begun, which the policy allows."""
 
 
+class InstanceNotRestorableError(DrydockError):
+    """Raised when an instance cannot be given an earlier root volume by its nature, or by its owner's wish."""
+
+    counts_as = "skipped"
+
+
+class NothingToRestoreError(DrydockError):
+    """Raised when there is no image or volume that an instance can be brought back to."""
+
+    counts_as = "skipped"
+
+
+class RootVolumeNotReadyError(DrydockError):
+    """Raised when the root volume of an instance is still being replaced."""
+
+
+class RootVolumeNotReplacedError(DrydockError):
+    """Raised when EC2 did not replace the root volume of an instance: it has the one of before."""
+
+
+class RootVolumeTimedOutError(DrydockError):
+    """Raised when it is not known at the deadline whether a root volume was replaced."""
+
+    is_urgent = True
+
+
+class RootVolumeDetachedError(DrydockError):
+    """Raised when the replacement failed and left the instance without a root volume."""
+
+    is_urgent = True
+
+
+class RestoreUnprovedError(DrydockError):
+    """Raised when an instance shows the same boot after its root volume was replaced."""
+
+    is_urgent = True
+
+
 class InstanceStartFailedError(DrydockError):
     """Raised when a started instance fell back to stopped, or EC2 refused to start it."""
 

@@ -19,6 +19,10 @@ REBOOT_OWED_TAG = "DrydockRebootOwed"
 EXCLUDE_TAG = "DrydockExclude"
 
 
+KEEP_STATE_TAG = "DrydockKeepState"
+"""Its owner says that the root volume holds state: nothing brings that back to an earlier one."""
+
+
 GROUP_TAG = "aws:autoscaling:groupName"
 
 

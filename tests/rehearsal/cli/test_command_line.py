@@ -310,3 +310,19 @@ def test_a_reader_that_has_seen_enough_sees_no_traceback() -> None:
 
     os.close(writes)
     assert (answer.returncode, answer.stderr) == (1, "")
+
+
+def test_a_patched_machine_is_brought_back(drydock: CommandLine) -> None:
+    (machine,) = drydock.machines("web-1")
+    drydock.scene.patch(machine)
+    root = machine.root_volume
+
+    nobody = drydock("undo", machine.instance_id)
+    answer = drydock("undo", machine.instance_id, "--yes", "--interval", "1", step=QUICKLY)
+    again = drydock("undo", machine.instance_id, "--yes", "--interval", "1", step=QUICKLY)
+
+    assert nobody.code == 2 and "--yes" in nobody.err
+    assert (answer.code, answer.err) == (0, "")
+    assert f"The root volume of before is kept: {root}" in answer.out
+    assert len(machine.missing) == 2
+    assert again.code == 2 and "InstanceDoneError" in again.err

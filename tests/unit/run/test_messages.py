@@ -248,6 +248,18 @@ def test_machines_that_are_well_with_a_reservation_are_mentioned() -> None:
     assert message.urgency == "tomorrow"
 
 
+def test_a_machine_that_was_left_and_runs_old_code_is_named_with_why_nobody_reboots_it() -> None:
+    left = {"verdict": "pending_reboot", "cause": "a reboot has not helped, and is not made again: registry"}
+    places = [place(1), place(2, "already_compliant", **left), place(3)]
+
+    message = summary(report_of(places))
+
+    assert message.urgency == "tomorrow" and "1 of them wait for a reboot" in message.subject
+    assert rows_of(message, "Left as they are, and in need of a reboot that nobody makes (1)") == [
+        f"web-2 ({ident(2)}): {left['cause']}"
+    ]
+
+
 def test_a_machine_that_is_patched_and_lacks_its_image_after_is_patched() -> None:
     places = [place(1), place(2), place(3, cause="there is no image after")]
 

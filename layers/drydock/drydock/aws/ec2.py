@@ -89,6 +89,15 @@ def volumes_of(instance: Instance) -> list[str]:
     return sorted(one["Ebs"]["VolumeId"] for one in instance.get("BlockDeviceMappings", []) if "Ebs" in one)
 
 
+def root_of(instance: Instance) -> str:
+    """The id of the EBS volume that is an instance's root; empty while none is attached as that."""
+    root = instance.get("RootDeviceName")
+    for mapped in instance.get("BlockDeviceMappings", []):
+        if "Ebs" in mapped and mapped.get("DeviceName") == root:
+            return str(mapped["Ebs"]["VolumeId"])
+    return ""
+
+
 def escape(value: str) -> str:
     """A filter value that stands for itself: `*` and `?` are wildcards to EC2 unless a backslash is before them."""
     return re.sub(r"([\\*?])", r"\\\1", value)
@@ -277,6 +286,46 @@ class Ec2:
         """
         call(self._client.enable_image_deprecation, ImageId=image_id, DeprecateAt=at)
 
+    def replace_root(
+        self, instance_id: str, *, snapshot_id: str, volume_id: str, token: str, tags: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """The task by which a running instance gets another root volume: from a snapshot, or one that is there.
+
+        The same token is the same task. The volume of before is kept. Never from an image: that changes the instance's
+        image id, and may change its boot mode (API_CreateReplaceRootVolumeTask).
+        """
+        source = {"VolumeId": volume_id} if volume_id else {"SnapshotId": snapshot_id}
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        answer = call(
+            self._client.create_replace_root_volume_task,
+            InstanceId=instance_id,
+            ClientToken=token,
+            DeleteReplacedRootVolume=False,
+            TagSpecifications=[{"ResourceType": "replace-root-volume-task", "Tags": listed}],
+            **source,
+        )
+        task: Mapping[str, Any] = answer["ReplaceRootVolumeTask"]
+        return task
+
+    def root_replacements(self, instance_id: str) -> list[Mapping[str, Any]]:
+        """All tasks that EC2 shows by which an instance got, or gets, another root volume."""
+        found = pages(
+            self._client.describe_replace_root_volume_tasks,
+            Filters=[{"Name": "instance-id", "Values": [instance_id]}],
+        )
+        return [task for page in found for task in page["ReplaceRootVolumeTasks"]]
+
+    def volumes(self, volume_ids: Sequence[str], snapshot_id: str) -> list[Mapping[str, Any]]:
+        """Those of these volumes that EC2 shows, and those that were made of a snapshot, if one is named."""
+        filters = [("volume-id", list(volume_ids)), *([("snapshot-id", [snapshot_id])] if snapshot_id else [])]
+        found = {
+            str(volume["VolumeId"]): volume
+            for name, values in filters
+            for page in pages(self._client.describe_volumes, Filters=[{"Name": name, "Values": values}])
+            for volume in page["Volumes"]
+        }
+        return [found[volume_id] for volume_id in sorted(found)]
+
     def images_with_tag(self, key: str, value: str) -> list[Image]:
         """The account's own images with this tag, those that are disabled, too."""
         found = pages(
@@ -387,7 +436,7 @@ class Ec2:
         call(self._client.modify_launch_template, LaunchTemplateId=template_id, DefaultVersion=str(version))
 
     def set_tags(self, resource: str, tags: Mapping[str, str]) -> None:
-        """Write tags on an instance or image, values by key. A tag of the same key is overwritten; others stay."""
+        """Write tags on an instance, image or volume, by key. One of the same key is overwritten; others stay."""
         call(
             self._client.create_tags,
             Resources=[resource],

@@ -1,1 +1,1 @@
-"""PatchInstance: one machine."""
+"""PatchInstance and RestoreInstance: one machine."""

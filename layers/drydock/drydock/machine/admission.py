@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
 
 from drydock.aws.ec2 import Instance, name_of, patch_group_of, platform_of, state_of, tags_of
 from drydock.aws.executions import invoke_later
@@ -36,10 +36,20 @@ from drydock.records.leases import (
 from drydock.records.runs import MOST_RUN_ID, Run, child_execution, find_place, find_run
 from drydock.records.staleness import is_stale
 from drydock.request.instance import InstanceRequest, read_request
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy, documents_of, of_member
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RESTORE, Policy, documents_of, of_member
 from drydock.request.step import Step
 from drydock.subject import Subject
 from drydock.tags import GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
+
+Request = TypeVar("Request", bound=InstanceRequest)
+Reading = Callable[[object, str, str, str], Request]
+"""Checks input and settings, as `read_request` does."""
+Finding = Callable[[Services, Request, Instance], Mapping[str, Any]]
+"""What the journal and all later steps know besides; raises why the instance is not admitted as it is."""
+
+
+def _find_nothing(services: Services, request: InstanceRequest, instance: Instance) -> Mapping[str, Any]:
+    return {}
 
 
 def admit_instance(services: Services, step: Step) -> dict[str, Any]:
@@ -48,17 +58,22 @@ def admit_instance(services: Services, step: Step) -> dict[str, Any]:
     Raises one of the errors above; then nothing is touched and no lease is left behind. Admitting twice for the
     same execution is admitting once.
     """
+    return admit(services, step, read_request, _find_nothing)
+
+
+def admit(services: Services, step: Step, read: Reading[Request], find_more: Finding[Request]) -> dict[str, Any]:
+    """As `admit_instance`, for what an input that is read otherwise asks for."""
     environment = services.environment
     run = find_run_of(services, step.given)
     # A run hands over its whole policy, as it was approved.
     settings = None if run else services.ssm.parameter(environment.policy_parameter)
-    request = read_request(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
+    request = read(step.given, settings or "{}", environment.policy_parameter, step.holder.execution)
     require_open_run(run, request.instance_id)
     standing = Hold.of(services, step.holder, request.subject).take(step.execution_started)
     if standing is not None and standing.holder != step.holder:
         _refuse_busy(services, standing)
     try:
-        return _admit(services, step, request, standing)
+        return _admit(services, step, request, standing, find_more)
     except DrydockError:
         Hold.of(services, step.holder, request.subject).drop(ADMITTING)
         raise
@@ -79,13 +94,16 @@ def _refuse_busy(services: Services, standing: Lease) -> NoReturn:
     )
 
 
-def _admit(services: Services, step: Step, request: InstanceRequest, standing: Lease | None) -> dict[str, Any]:
+def _admit(
+    services: Services, step: Step, request: Request, standing: Lease | None, find_more: Finding[Request]
+) -> dict[str, Any]:
     instance = services.ec2.describe_instance(request.instance_id)
     roll = _roll_of_member(services, step.holder, request)
     history = _find_history(services, request)
     if standing is None:
         _require_not_done(request, history)
         _require_admissible(services, step.holder, request, instance, is_member=roll is not None)
+    more = standing.journal["more"] if standing else find_more(services, request, instance)
     tags = tags_of(instance)
     power = standing.journal["power"] if standing else state_of(instance)
     machine = {
@@ -100,14 +118,15 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
         "owedBootId": history.owed.boot_id if history is not None and history.owed is not None else "",
     }
     # Windows Update measures by another yardstick than the patch baseline, and agents are no patches.
-    by_baseline = (
-        request.policy["document"] != INSTALL_WINDOWS_UPDATES and request.policy["operation"] != "UpdateAgents"
+    by_baseline = request.policy["document"] != INSTALL_WINDOWS_UPDATES and request.policy["operation"] not in (
+        "UpdateAgents",
+        RESTORE,
     )
     state = services.ssm.find_patch_state(request.instance_id) if by_baseline else None
     admitted = {
         "instanceId": request.instance_id,
         "policy": of_member(request.policy) if roll is not None else request.policy,
-        "machine": {**machine, "documents": request.documents},
+        "machine": {**machine, **more, "documents": request.documents},
         "patchesBefore": count_patches(services, request.instance_id, state),
         # A machine that is stopped proves nothing.
         "looks": request.policy["operation"] == "Install"
@@ -125,6 +144,7 @@ def _admit(services: Services, step: Step, request: InstanceRequest, standing: L
             "operation": request.policy["operation"],
             "leave": admitted["leave"],
             "onExit": request.policy["hooks"]["onExit"],
+            "more": dict(more),
         }
         Hold.of(services, step.holder, request.subject).activate(journal, intents.TAG)
     _tag_in_progress(services, request)

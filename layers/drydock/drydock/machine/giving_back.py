@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,7 +13,15 @@ from drydock.machine.draining import can_work_again, describe_drained, let_work_
 from drydock.machine.images import leave_images
 from drydock.machine.power import was_started_here
 from drydock.machine.reboots import settle_owed_after_death
-from drydock.machine.release import describe_work, find_instance, power_of, set_final_tags
+from drydock.machine.release import (
+    describe_work,
+    find_instance,
+    find_restored,
+    power_of,
+    set_final_tags,
+    undone_writes,
+)
+from drydock.machine.roots import RootLook, look_at_root, tag_kept_volume
 from drydock.machine.settling import PROOF, SETTLE_LIMIT, Settlement, ask_while_given_back, look_at_commands
 from drydock.records import intents
 from drydock.records.image_watches import addition_of
@@ -25,11 +33,20 @@ from drydock.records.leases import (
     Lease,
     hold_of,
 )
-from drydock.records.results import Result, put_result
+from drydock.records.results import RestoredRoot, Result, put_result
 from drydock.records.staleness import RESTORE_LIMIT
 from drydock.telling.failures import readable_cause
 
-NextMove = Literal["wait_for_functions", "wait_for_commands", "run_hook", "stop", "wait_until_stopped", "release"]
+NextMove = Literal[
+    "wait_for_functions",
+    "wait_for_root_volume",
+    "keep_without_root_volume",
+    "wait_for_commands",
+    "run_hook",
+    "stop",
+    "wait_until_stopped",
+    "release",
+]
 
 
 @dataclass(frozen=True)
@@ -42,12 +59,18 @@ class MachineSituation:
     settlement: Settlement
     is_to_work_again: bool = False
     """Whether it was drained, and the hook that lets it work again can be sent and was not."""
+    root: RootLook = field(default_factory=lambda: RootLook("untouched"))
+    """What came of the replacement of its root volume."""
 
 
 def next_move(situation: MachineSituation) -> NextMove:
     """What is safe now. Only a start by Drydock is undone, and only while it still stands."""
     if situation.functions_may_be_alive:
         return "wait_for_functions"
+    if situation.root.state == "at_work":
+        return "wait_for_root_volume"
+    if situation.root.state == "detached":
+        return "keep_without_root_volume"
     if not situation.settlement.is_settled:
         return "wait_for_commands"
     if situation.is_to_work_again:
@@ -100,6 +123,8 @@ def make_next_move(services: Services, lease: Lease) -> Pass:
             services.ec2.stop(lease.instance_id)
     elif move == "release":
         _release(services, lease)
+    if move in ("wait_for_root_volume", "keep_without_root_volume"):
+        return Pass(move, situation.root.said, may_install=False)
     hindrance = str(situation.settlement) if move == "wait_for_commands" else say(f"hindrance.{move}")
     return Pass(move, hindrance, may_install=bool(situation.settlement.unproved))
 
@@ -108,13 +133,16 @@ def _look(services: Services, lease: Lease) -> MachineSituation:
     # Whoever asks the machine changes nothing on it: its answer is read as soon as it comes.
     changes = (intent.at for intent in lease.intents.values() if intent.facts.get("purpose") != PROOF)
     alive = services.now() - max(changes, default=lease.since) < FUNCTION_LIFETIME
-    power = power_of(find_instance(services, lease.instance_id))
+    instance = find_instance(services, lease.instance_id)
+    power = power_of(instance)
+    root = RootLook("untouched") if alive else look_at_root(services, lease, instance)
     settlement = Settlement() if alive or power == "gone" else look_at_commands(services, lease)
     return MachineSituation(
         functions_may_be_alive=alive,
         was_started_by_drydock=was_started_here(lease),
         power=power,
         settlement=settlement,
+        root=root,
         is_to_work_again=not alive and settlement.is_settled and power == "running" and can_work_again(services, lease),
     )
 
@@ -134,11 +162,16 @@ def end_untouched(services: Services, lease: Lease) -> dict[str, Any]:
 def _release(services: Services, lease: Lease) -> None:
     instance = find_instance(services, lease.instance_id)
     images = leave_images(services, lease, "failed", is_waited_for=False)
+    restored = find_restored(services, lease, instance)
+    if _is_replaced(restored):
+        images.problems.extend(
+            tag_kept_volume(services, lease.instance_id, lease.holder, lease.intents[intents.REPLACE_ROOT])
+        )
     owes_reboot = settle_owed_after_death(services, lease, power_of(instance))
     drained = describe_drained(services, lease, power_of(instance))
     problems = [
         *images.problems,
-        *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot),
+        *set_final_tags(services, lease, instance, succeeded=False, owes_reboot=owes_reboot, restored=restored),
         *drained,
         *([say("reboot.owed")] if owes_reboot else []),
     ]
@@ -147,9 +180,10 @@ def _release(services: Services, lease: Lease) -> None:
         lease,
         images.made,
         power_after=power_of(instance),
-        verdict="unknown" if any(map(_installs, lease.intents)) else "not_patched",
+        verdict="unknown" if any(map(_installs, lease.intents)) or _is_replaced(restored) else "not_patched",
         problems=problems,
         findings=None,
+        restored=restored,
     )
     result = replace(
         _result_of(services, lease, "failed"),
@@ -159,9 +193,14 @@ def _release(services: Services, lease: Lease) -> None:
         given_back=True,
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]
-    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result, *watches):
+    undone = undone_writes(services, lease, work)
+    if not Hold.of(services, lease.holder, lease.subject).finish(RESTORING, result, *watches, *undone):
         # A result stands already, and the first one counts; the lease must go all the same.
         Hold.of(services, lease.holder, lease.subject).drop(RESTORING)
+
+
+def _is_replaced(restored: RestoredRoot | None) -> bool:
+    return restored is not None and restored["state"] == "replaced"
 
 
 def _installs(intent: str) -> bool:

@@ -22,7 +22,7 @@ from drydock.telling.details import (
 )
 from drydock.telling.message import Message, Row, Section, Urgency, place, steps, where
 from drydock.telling.text import Location, advice_for, machine_text
-from drydock.times import in_zone
+from drydock.times import from_text, in_zone
 
 
 def _times(result: Result, location: Location) -> str:
@@ -46,7 +46,7 @@ def _steps(work: Work | None, location: Location) -> Section:
 
 def success_message(result: Result, work: Work, location: Location, bucket: str) -> Message:
     """For a machine that went well."""
-    urgency, what = _success(machine_text(result.subject.key, work.name), result, work)
+    urgency, what = _success(machine_text(result.subject.key, work.name), result, work, location.time_zone)
     return Message(
         urgency=urgency,
         what=what,
@@ -56,8 +56,11 @@ def success_message(result: Result, work: Work, location: Location, bucket: str)
     )
 
 
-def _success(machine: str, result: Result, work: Work) -> tuple[Urgency, str]:
+def _success(machine: str, result: Result, work: Work, zone: str) -> tuple[Urgency, str]:
     verdict = verdict_text(work.operation, work.verdict)
+    if work.restored is not None:
+        taken = in_zone(from_text(work.restored["takenAt"]), zone)
+        return "nothing", say("machine.restored", machine=machine, taken=taken)
     if work.operation == "UpdateAgents":
         return "nothing", say("machine.agents", machine=machine, verdict=verdict)
     if result.outcome == "already_compliant":
@@ -184,13 +187,17 @@ def not_given_back_message(
     group: str,
     may_install: bool,
     location: Location,
+    root_at_work: bool = False,
 ) -> Message:
     """For a machine that Drydock could not give back for a long time.
 
-    `may_install` says that an installation may go on behind the end of its command; `group` is empty for no member.
+    `may_install` says that an installation may go on behind the end of its command, `root_at_work` that its root volume
+    may still be replaced, or is missing; `group` is empty for no member.
     """
     stays = [say("late.member", group=group)] if group and may_install else []
-    todo = _let_it_end(group) if may_install else [say("late.set_power")]
+    todo = [say("late.root")] if root_at_work else [say("late.set_power")]
+    if may_install:
+        todo = _let_it_end(group)
     return Message(
         urgency="now",
         what=say("late.what", machine=machine_text(instance_id, name)),

@@ -19,7 +19,7 @@ from drydock.errors import (
 )
 from drydock.machine.ownership import NO_MEMBERSHIP, Membership, cluster_of, refusal_by_owner
 from drydock.records.history import History
-from drydock.request.policy import INSTALL_WINDOWS_UPDATES, Policy
+from drydock.request.policy import INSTALL_WINDOWS_UPDATES, RESTORE, Policy
 from drydock.tags import EXCLUDE_TAG, GROUP_TAG, IN_PROGRESS, STACK_TAG, STATE_TAG
 
 
@@ -50,7 +50,7 @@ def refusal(
         return InstanceNotPatchableError(say("machine.instance_store", machine=instance_id))
     if instance.get("InstanceLifecycle") == "spot" and state == "stopped":
         return InstanceNotPatchableError(say("machine.stopped_spot", machine=instance_id))
-    patches = policy["operation"] != "UpdateAgents"
+    patches = policy["operation"] in ("Install", "Scan")
     if patches and policy["document"] == INSTALL_WINDOWS_UPDATES and platform_of(instance) != "Windows":
         return InstanceNotPatchableError(
             say(
@@ -66,9 +66,13 @@ def refusal(
 
 
 def refusal_as_node(instance: Instance, policy: Policy, membership: Membership) -> DrydockError | None:
-    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there."""
+    """Why a node of a cluster is left alone, or None. A Scan disturbs nothing that runs there.
+
+    No node is brought back to an earlier root volume: its cluster replaces it.
+    """
     cluster = cluster_of(instance, membership.group_tags)
-    if cluster is None or policy["operation"] == "Scan" or cluster.kind in policy["include"]:
+    is_included = cluster is not None and policy["operation"] != RESTORE and cluster.kind in policy["include"]
+    if cluster is None or policy["operation"] == "Scan" or is_included:
         return None
     return cluster.refuse(instance["InstanceId"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from drydock.aws.ec2 import Instance, state_of, tags_of
 from drydock.aws.services import Services
+from drydock.aws.table import Write
 from drydock.catalogue.saying import say
 from drydock.errors import (
     AwsCallFailedError,
@@ -24,8 +25,9 @@ from drydock.machine.draining import describe_drained_by
 from drydock.machine.images import leave_images
 from drydock.machine.power import is_gone
 from drydock.machine.reboots import Settlement, describe_left, is_due, need_of, settle_reboots
+from drydock.machine.roots import look_at_root, restored_root
 from drydock.records import intents
-from drydock.records.history import history_change, note_failure
+from drydock.records.history import history_change, note_failure, undone_change
 from drydock.records.holder import Holder
 from drydock.records.image_watches import addition_of
 from drydock.records.leases import ACTIVE, ADMITTING, Hold, Lease, find_lease
@@ -34,6 +36,7 @@ from drydock.records.results import (
     Findings,
     MadeImage,
     PatchCounts,
+    RestoredRoot,
     Result,
     StepTime,
     Work,
@@ -75,13 +78,19 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
     reboots = settle_reboots(services, step, lease)
     verdict = _verdict(step)
     images = leave_images(services, lease, "failed" if failure else verdict, is_waited_for=failure is None)
+    restored = find_restored(services, lease, instance)
     findings = _findings(step, owes_reboot=reboots.owes)
     drained = describe_drained_by(lease, findings.hooks, power_of(instance))
     problems = [
         *drained,
         *images.problems,
         *set_final_tags(
-            services, lease, instance, succeeded=failure is None and not is_compliant, owes_reboot=reboots.owes
+            services,
+            lease,
+            instance,
+            succeeded=failure is None and not is_compliant,
+            owes_reboot=reboots.owes,
+            restored=restored,
         ),
         *_notes(step, reboots),
     ]
@@ -93,6 +102,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         verdict=verdict,
         problems=problems,
         findings=findings,
+        restored=restored,
     )
     result = Result(
         subject=step.subject,
@@ -110,6 +120,7 @@ def release_instance(services: Services, step: Step) -> dict[str, Any]:
         [] if failure else [history_change(services.table, result, work, services.now(), left_service=left_service)]
     )
     watches = [addition_of(services.table, watch) for watch in images.watches]
+    history += undone_writes(services, lease, work)
     Hold.of(services, step.holder, step.subject).finish(ACTIVE, result, *history, *watches)
     if failure:
         note_failure(services.table, result, work, services.now())
@@ -198,8 +209,27 @@ def _summarise(result: Result) -> dict[str, Any]:
     }
 
 
+def find_restored(services: Services, lease: Lease, instance: Instance | None) -> RestoredRoot | None:
+    """What came of the replacement of a lease's root volume; None where none was begun."""
+    if intents.REPLACE_ROOT not in lease.intents:
+        return None
+    return restored_root(lease, look_at_root(services, lease, instance), instance)
+
+
+def undone_writes(services: Services, lease: Lease, work: Work) -> list[Write]:
+    """What goes with the result of a machine that runs from an earlier root volume now."""
+    is_undone = work.restored is not None and work.restored["state"] == "replaced"
+    return [undone_change(services.table, lease.instance_id, work, services.now())] if is_undone else []
+
+
 def set_final_tags(
-    services: Services, lease: Lease, instance: Instance | None, *, succeeded: bool, owes_reboot: bool | None = None
+    services: Services,
+    lease: Lease,
+    instance: Instance | None,
+    *,
+    succeeded: bool,
+    owes_reboot: bool | None = None,
+    restored: RestoredRoot | None = None,
 ) -> list[str]:
     """After success the machine says so; otherwise its state tag is what the journal says. That of the stack goes.
 
@@ -212,6 +242,7 @@ def set_final_tags(
     found = tags_of(instance)
     wanted = {
         **_final_tags(services, lease, found, is_patched=is_patched),
+        **_undone_tags(found, restored),
         **_owed_tag(services, found, owes_reboot=owes_reboot),
     }
     written = {key: value for key, value in wanted.items() if value}
@@ -237,6 +268,14 @@ def _final_tags(services: Services, lease: Lease, found: Mapping[str, str], *, i
     if found.get(STACK_TAG, "") in (services.environment.stack, journal["stackTag"]):
         wanted[STACK_TAG] = journal["stackTag"]
     return wanted
+
+
+def _undone_tags(found: Mapping[str, str], restored: RestoredRoot | None) -> dict[str, str]:
+    """What a machine does not say any more that was brought back to before."""
+    if restored is None or restored["state"] != "replaced":
+        return {}
+    said = {COMPLETED_TAG, REBOOT_OWED_TAG, *((STATE_TAG,) if found.get(STATE_TAG) in (COMPLETED, IN_PROGRESS) else ())}
+    return dict.fromkeys(said & found.keys(), "")
 
 
 def _owed_tag(services: Services, found: Mapping[str, str], *, owes_reboot: bool | None) -> dict[str, str]:
@@ -268,6 +307,7 @@ def describe_work(
     verdict: str,
     problems: Sequence[str],
     findings: Findings | None,
+    restored: RestoredRoot | None = None,
 ) -> Work:
     """What was done to a machine, by its lease: that tells it also when its owner died."""
     journal = lease.journal
@@ -297,6 +337,7 @@ def describe_work(
         problems=problems,
         findings=findings,
         steps=step_times(lease, findings.commands if findings else (), images),
+        restored=restored,
     )
 
 

@@ -111,6 +111,24 @@ def history_change(table: Table, result: Result, work: Work, now: datetime, *, l
     )
 
 
+def undone_change(table: Table, instance_id: str, work: Work, now: datetime) -> Write:
+    """The write that forgets what was installed on a machine that was brought back; it goes with the result's own."""
+    facts = {
+        "platform": work.platform,
+        "patchGroup": work.patch_group,
+        "ttl": int((now + _KEPT).timestamp()),
+    }
+    return table.change(
+        _key("Install", instance_id),
+        "SET "
+        + ", ".join(f"#{name} = :{name}" for name in facts)
+        + " REMOVE doneAt, doneBy, owedBoot, owedSince, owedReasons",
+        "",
+        {f"#{name}": name for name in facts},
+        {f":{name}": value for name, value in facts.items()},
+    )
+
+
 def note_failure(table: Table, result: Result, work: Work, now: datetime) -> None:
     """Remember after which time a machine failed, if that is longer than what is remembered already."""
     facts = {

@@ -11,6 +11,8 @@ Of a machine's lease. What `patching` and `agents` name, `commands` sends; `sett
     tag                        admission           release                         sets the tag as it was
     image<moment>              images                                              dates the image's deprecation
     start                      power               power                           stops the machine, if it runs still
+    replaceRoot                roots               alerts, giving_back, release,   waits until it is over, and longer
+                                                   roots                           while there is no root volume
     probe<moment>              patching                                            waits until it is over
     scan<moment>               patching                                            waits until it is over
     <hook>Hook                 patching            draining                        waits until it is over
@@ -69,6 +71,9 @@ TAG = "tag"
 START, STOP = "start", "stop"
 FINISH_INSTALL_BEFORE, INSTALL, FINISH_INSTALL = "installFinishBefore", "install", "installFinish"
 """The reboot that was put off by an earlier execution, the installation, and the reboot that did not follow at once."""
+
+REPLACE_ROOT = "replaceRoot"
+"""The root volume is replaced by an earlier one; that of before is kept."""
 
 SETTLE = "settle"
 """What has not begun is cancelled."""

@@ -16,6 +16,9 @@ from drydock.records.shards import look_up_shards, shard_of
 from drydock.subject import Subject, subject_of_item, subject_of_partition
 from drydock.times import from_text, to_text
 
+RESULTS = "RESULT#"
+"""How the sort keys of results begin."""
+
 _UNTOLD = "UNTOLD"
 _KEPT = timedelta(days=365)
 
@@ -136,6 +139,24 @@ class RebootFacts(TypedDict):
     isOwed: bool
 
 
+class RestoredRoot(TypedDict):
+    """What came of the replacement of a root volume. Ids are empty where there is none.
+
+    `state` is `replaced`, `kept`, `detached`, `at_work` or `untouched`: see `machine.roots`. `takenAt` is when the
+    image was made, or the kept volume last in use. `keptVolumeId` is the root of before, `volumeId` that of now,
+    `dataVolumes` those that nothing brought back.
+    """
+
+    state: str
+    imageId: str
+    snapshotId: str
+    sourceVolumeId: str
+    takenAt: str
+    keptVolumeId: str
+    volumeId: str
+    dataVolumes: list[str]
+
+
 @dataclass(frozen=True)
 class Findings:
     """What the flow of a machine found out on its way; nobody knows it when its execution was killed."""
@@ -216,6 +237,8 @@ class Work:
     findings: Findings | None
     steps: Sequence[StepTime] = field(default_factory=list)
     """In the order in which they began; none where the execution was killed."""
+    restored: RestoredRoot | None = None
+    """None where no root volume was to be replaced."""
     to_work_again: str = ""
     """The document that lets a machine work again which may be drained still; empty for any other."""
 
@@ -237,6 +260,7 @@ class Work:
             problems=item["problems"],
             findings=Findings.from_item(item) if "policy" in item else None,
             steps=item["steps"],
+            restored=item.get("restored"),
             to_work_again=item["toWorkAgain"],
         )
 
@@ -256,6 +280,7 @@ class Work:
             "verdict": self.verdict,
             "problems": self.problems,
             "steps": self.steps,
+            **({"restored": self.restored} if self.restored else {}),
             "toWorkAgain": self.to_work_again,
             **(self.findings.to_item() if self.findings else {}),
         }
@@ -488,7 +513,7 @@ def result_key(subject: Subject, holder: Holder, started: datetime) -> Key:
     begun = int(started.timestamp())
     return {
         "pk": subject.partition,
-        "sk": f"RESULT#{begun:012d}#{holder.state_machine}#{holder.name}#{holder.redrive_count}",
+        "sk": f"{RESULTS}{begun:012d}#{holder.state_machine}#{holder.name}#{holder.redrive_count}",
     }
 
 
@@ -523,19 +548,19 @@ _BUCKET = 5
 def results_since(table: Table, subject: Subject, since: datetime) -> list[Result]:
     """The results of executions that began at or after this, within a day or two. Raises UnreadableItemError."""
     begun = int(since.timestamp())
-    beginnings = [f"RESULT#{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
+    beginnings = [f"{RESULTS}{begun + more:012d}"[:-_BUCKET] for more in (0, 10**_BUCKET)]
     items = [item for beginning in beginnings for item in table.query(subject.partition, beginning)]
     return [result for result in map(Result.from_item, items) if result.started >= since]
 
 
 def results_of(table: Table, subject: Subject) -> list[Result]:
     """All results of a machine or a group, of a year at most, the oldest first. Raises UnreadableItemError."""
-    return [Result.from_item(item) for item in table.query(subject.partition, "RESULT#")]
+    return [Result.from_item(item) for item in table.query(subject.partition, RESULTS)]
 
 
 def readable_results_of(table: Table, subject: Subject) -> Readings[Result]:
     """As `results_of`, the newest first, and those that cannot be read by themselves."""
-    return read_all(reversed(table.query(subject.partition, "RESULT#")), Result.from_item)
+    return read_all(reversed(table.query(subject.partition, RESULTS)), Result.from_item)
 
 
 def untold_results(table: Table) -> Readings[UntoldResult]:

@@ -21,6 +21,7 @@ from drydock.errors import (
     NotInRunError,
     PowerNotRestoredError,
     RollStoppedError,
+    RootVolumeDetachedError,
     ServiceUnavailableError,
     UnreadableItemError,
 )
@@ -159,7 +160,7 @@ def _tell_end(
         _tell_group_failure(services, holder, subject, failure, result, lease)
         return
     name, power, group = _look_at_machine(services, subject.id) if subject.id else ("", "", "")
-    state = unread if unread and result is None else _state_text(lease, result, power)
+    state = unread if unread and result is None else _state_text(lease, result, power, failure["error"])
     keeps = lease is not None and _was_waited_for(lease, failure, services.now())
     if group and failure["error"] != InstanceInGroupError.__name__:
         state = f"{state} {say('state.member', group=group)}"
@@ -308,8 +309,10 @@ def _failure_and_end(
     return {"error": error, "cause": cause}, ended
 
 
-def _state_text(lease: Lease | None, result: Result | None, power: str) -> str:
+def _state_text(lease: Lease | None, result: Result | None, power: str, error: str) -> str:
     before = _power_before(result, lease)
+    if lease is not None and intents.REPLACE_ROOT in lease.intents:
+        return say("state.detached") if error == RootVolumeDetachedError.__name__ else say("state.root_at_work")
     if lease is not None:
         if not before:
             return say("state.untouched")
@@ -357,6 +360,7 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
         message = group_not_given_back_message(subject.name, holder.execution, hindrance, location)
     else:
         name, power, group = _look_at_machine(services, subject.id)
+        lease, _ = _find_own_lease(services, holder, subject)
         message = not_given_back_message(
             instance_id=subject.id,
             name=name,
@@ -366,6 +370,7 @@ def _tell_not_given_back(services: Services, holder: Holder, subject: Subject, e
             group=group,
             may_install=event["mayInstall"],
             location=location,
+            root_at_work=lease is not None and intents.REPLACE_ROOT in lease.intents,
         )
     attributes = {"outcome": "not_given_back", "kind": _kind(subject)}
     tell_once(services, holder, cause, message, attributes)

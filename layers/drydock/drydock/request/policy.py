@@ -45,6 +45,8 @@ Verdict = Literal[
 ]
 Operation = Literal["Install", "Scan", "UpdateAgents"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+RESTORE: Literal["Restore"] = "Restore"
+"""What RestoreInstance does. No policy can ask for it."""
 Reboot = Literal["RebootIfNeeded", "WhenNeeded", "Later", "NoReboot"]
 """When a machine is rebooted for what was installed: whenever something was; when the machine itself says that it runs
 old code; not now, but before anything is installed in the next run; or not at all."""
@@ -118,6 +120,7 @@ class DeadlinePolicy(TypedDict):
     patchSeconds: int
     hookSeconds: int
     agentSeconds: int
+    replaceSeconds: int
     stopSeconds: int
     standbySeconds: int
 
@@ -166,10 +169,16 @@ class RefreshPolicy(TypedDict):
     allowDefault: bool
 
 
+class UndoPolicy(TypedDict):
+    """What a machine may be brought back to: no image that is older than so many days."""
+
+    maxAgeDays: int
+
+
 class Policy(TypedDict):
     """What is done to a machine, and how a run goes about its machines."""
 
-    operation: Operation
+    operation: Operation | Literal["Restore"]
     document: str
     reboot: Reboot
     windowsUpdate: WindowsUpdatePolicy
@@ -181,6 +190,7 @@ class Policy(TypedDict):
     whenCompliant: Literal["leave", "proceed"]
     include: list[str]
     deadlines: DeadlinePolicy
+    undo: UndoPolicy
     failOn: list[str]
     notify: Literal["each", "failures", "summary"]
     messages: MessagePolicy
@@ -231,9 +241,11 @@ DEFAULTS: Policy = {
         "patchSeconds": 3600,
         "hookSeconds": 600,
         "agentSeconds": 600,
+        "replaceSeconds": 3600,
         "stopSeconds": 3600,
         "standbySeconds": 300,
     },
+    "undo": {"maxAgeDays": 14},
     "failOn": ["still_missing", "failed", "unknown"],
     "notify": "failures",
     "messages": {"errorOutput": "none"},
@@ -287,6 +299,7 @@ MOST_SECONDS: DeadlinePolicy = {
     "patchSeconds": 14_400,
     "hookSeconds": 7_200,
     "agentSeconds": 7_200,
+    "replaceSeconds": 14_400,
     "stopSeconds": 7_200,
     "standbySeconds": 7_200,
 }
@@ -353,6 +366,7 @@ _check_policy = section(
         "startForScan": flag,
         "whenCompliant": one_of("leave", "proceed"),
         "include": list_of(one_of(*CLUSTER_KINDS)),
+        "undo": section({"maxAgeDays": whole_number(1, 365)}),
         "deadlines": section({key: whole_number(60, cast(int, most)) for key, most in MOST_SECONDS.items()}),
         "failOn": list_of(one_of(*(verdict for verdict in get_args(Verdict) if verdict not in _NO_FAILURES))),
         "notify": one_of("each", "failures", "summary"),

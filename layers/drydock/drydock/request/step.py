@@ -14,6 +14,20 @@ from drydock.subject import Group, Instance, Subject, read_subject
 from drydock.times import from_text
 
 
+class RootSource(TypedDict):
+    """What a machine's root volume is replaced from: the root snapshot of an image, or a volume that was kept.
+
+    What does not hold is empty. `takenAt` is when the image was made, or the volume was last in use: ISO 8601 in UTC.
+    """
+
+    imageId: str
+    snapshotId: str
+    volumeId: str
+    takenAt: str
+    agentVersion: str
+    """Of the SSM Agent on it, where that is known."""
+
+
 class Machine(TypedDict):
     """What admission found out about an instance; later steps rely on it."""
 
@@ -26,6 +40,8 @@ class Machine(TypedDict):
     runId: str
     owedBootId: str
     """The boot out of which it owes a reboot, by what was written down; empty for none."""
+    source: NotRequired[RootSource]
+    """Of a machine that is brought back."""
     outlivedReasons: list[str]
     """The reasons to reboot that a reboot has not removed, by what was written down."""
     documents: NotRequired[Mapping[str, PinnedDocument]]

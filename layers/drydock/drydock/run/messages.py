@@ -72,6 +72,7 @@ def summary_message(report: Report, location: Location, bucket: str, key: str, l
             _images(report),
             _listed("not_compliant", _not_compliant(report)),
             _owed_reboots(report),
+            _listed("left_to_reboot", _left_to_reboot(report)),
             _listed("notes_of_scan" if report["asked"]["operation"] == "Scan" else "notes", _noted(report)),
             _missing(report),
             steps(_next_rows(report, location)),
@@ -364,8 +365,14 @@ def _owed_reboots(report: Report) -> Section:
     return Section(say("reboot.heading", count=len(rows)), _first(rows))
 
 
+def _left_to_reboot(report: Report) -> list[MachineOutcome]:
+    """The machines on which nothing was to be done, but for a reboot that the policy does not make or does not help."""
+    return [machine for machine in _with(report, "already_compliant") if machine["verdict"] == "pending_reboot"]
+
+
 def _waiting_for_reboot(report: Report) -> list[MachineOutcome]:
-    return [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
+    patched = [machine for machine in _with(report, "succeeded") if machine["verdict"] == "pending_reboot"]
+    return [*patched, *_left_to_reboot(report)]
 
 
 def _noted(report: Report) -> list[MachineOutcome]:

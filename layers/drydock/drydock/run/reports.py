@@ -727,7 +727,7 @@ def _steps_for_the_rest(report: Report) -> list[NextStep]:
     if pinned:
         found.append(_step(say("next.boots_old_kernel", count=len(pinned))))
     for verdict, error in _TO_MEND:
-        alike = [one for one in report["machines"] if one["outcome"] == "succeeded" and one["verdict"] == verdict]
+        alike = [one for one in report["machines"] if one["outcome"] in _GOOD and one["verdict"] == verdict]
         count = sum(one not in pinned for one in alike)
         if count:
             meaning = say(f"verdict.{verdict}")
@@ -747,6 +747,8 @@ def _boots_old_kernel(machine: MachineOutcome) -> bool:
     is_pending = machine["outcome"] != "failed" and machine["verdict"] == "pending_reboot"
     return is_pending and details is not None and details["rebootNeed"] == "would_not_help"
 
+
+_GOOD = ("succeeded", "already_compliant")
 
 _TO_MEND: Sequence[tuple[str, type[DrydockError]]] = (
     ("non_compliant", PatchesRejectedError),

@@ -11,9 +11,10 @@ from drydock.errors import (
     HealthCheckFailedError,
     InstanceStoppedError,
     InstanceTerminatedError,
+    RootVolumeDetachedError,
     error_named,
 )
-from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, StepTime, Work
+from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, RestoredRoot, StepTime, Work
 from drydock.telling.commands import aws
 from drydock.telling.message import Link, Row, Section, Urgency
 from drydock.telling.text import Location, folder_link
@@ -70,6 +71,7 @@ class Details(TypedDict):
     failedCommands: list[FailedCommand]
     logKey: str
     notes: list[str]
+    restored: RestoredRoot | None
     toWorkAgain: str
     rebootNeed: str
 
@@ -98,6 +100,7 @@ def describe_work(work: Work) -> Details:
         "logKey": next((sent["logKey"] for sent in reversed(work.commands) if sent["logKey"]), ""),
         "notes": [*work.problems, *(problem for image in work.images.values() for problem in image["problems"])],
         "toWorkAgain": work.to_work_again,
+        "restored": work.restored,
         "rebootNeed": found.reboot["need"] if found else "",
     }
 
@@ -133,6 +136,8 @@ def verdict_text(operation: str, verdict: str) -> str:
     """What a verdict means, by what was to be done."""
     if operation == "UpdateAgents" and knows(f"verdict_of_agents.{verdict}"):
         return say(f"verdict_of_agents.{verdict}")
+    if operation == "Restore":
+        return say(f"verdict_of_restore.{verdict}")
     return say(f"verdict.{verdict}")
 
 
@@ -151,7 +156,7 @@ def urgency_of(error: str, power_before: str, power_now: str) -> Urgency:
 
     For one that may not serve although it did before. One that is back as it was found can wait.
     """
-    if error == HealthCheckFailedError.__name__:
+    if error in (HealthCheckFailedError.__name__, RootVolumeDetachedError.__name__):
         return "now"
     if power_before != "running":
         return "tomorrow"
@@ -181,6 +186,7 @@ def detail_rows(
         lines.append(say("machine.rebooted") if details["rebooted"] else say("machine.not_rebooted"))
     lines += [*map(agent_text, details["agents"]), *_patches(details)]
     lines += [say("machine.hook", hook=hook, outcome=say(f"hook.{end}")) for hook, end in details["hooks"].items()]
+    lines += _restored(details["restored"], location) if details["restored"] else []
     lines += [image_text(moment, image) for moment, image in details["images"].items()]
     lines += [say("machine.note", note=note) for note in details["notes"]]
     if document := details["toWorkAgain"]:
@@ -188,6 +194,19 @@ def detail_rows(
         lines.append(aws(location, "ssm", "send-command", "--document-name", document, "--instance-ids", instance_id))
     for command in details["failedCommands"]:
         lines += _command(command, location, bucket, with_output=with_output)
+    return lines
+
+
+def _restored(root: RestoredRoot, location: Location) -> list[Row]:
+    """To what a machine was brought back, and which root volume was kept."""
+    lines: list[Row] = [say("restore.state", state=say(f"root_state.{root['state']}"))]
+    taken = in_zone(from_text(root["takenAt"]), location.time_zone)
+    if root["imageId"]:
+        lines.append(say("restore.from_image", image=root["imageId"], taken=taken, snapshot=root["snapshotId"]))
+    else:
+        lines.append(say("restore.from_volume", volume=root["sourceVolumeId"], taken=taken))
+    if root["keptVolumeId"]:
+        lines.append(say("restore.kept", volume=root["keptVolumeId"]))
     return lines
 
 

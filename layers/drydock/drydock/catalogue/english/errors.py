@@ -51,6 +51,17 @@ SENTENCES = {
         "There is no image to go back to: make one by hand now, or let the policy wait until it is available "
         "(backup.before.wait)."
     ),
+    "advice.InstanceNotRestorableError": "Restore it by hand, from its image or from backups of what it holds.",
+    "advice.NothingToRestoreError": "Name an image of this machine that is available, or restore it by other means.",
+    "advice.RootVolumeNotReadyError": "See in EC2 what came of the root volume replacement task, then start again.",
+    "advice.RootVolumeNotReplacedError": "The machine has its old root volume; see in EC2 why the task failed.",
+    "advice.RootVolumeTimedOutError": (
+        "See in EC2 what the root volume replacement task does; do not stop the machine before it is over."
+    ),
+    "advice.RootVolumeDetachedError": (
+        "Attach the volume that the reason names as the root device, and reboot; do not stop or terminate the machine."
+    ),
+    "advice.RestoreUnprovedError": "Look at the machine now: which root volume it has, and whether it has rebooted.",
     "advice.InstanceStartFailedError": "Start the machine by hand to see EC2's reason; check KMS keys and capacity.",
     "advice.StartTimedOutError": "Look at the instance in EC2; raise policy.deadlines.startSeconds if it is just slow.",
     "advice.StopTimedOutError": "Look at the instance in EC2; raise policy.deadlines.stopSeconds if it is just slow.",

@@ -16,6 +16,7 @@ SENTENCES = {
     "machine.patched_and_unwell": "{machine} is patched and unwell",
     "machine.power_changed": "{machine} is {power}, and was {before} before: {what}",
     "machine.unknown": "an unknown instance",
+    "machine.restored": "{machine} was brought back to what it was on {taken:time}",
     # How the work on it ended, by the error.
     "ended_with.others": "its execution ended early",
     "ended_with.ABORTED": "somebody stopped its execution",
@@ -30,6 +31,10 @@ SENTENCES = {
     "ended_with.CommandTimedOutError": "a command was not over in time, and may still be at work",
     "ended_with.CommandsNotSettledError": "a command may still be at work on it",
     "ended_with.HealthCheckFailedError": "its health probe fails",
+    "ended_with.RestoreUnprovedError": "it is not proved that it runs from the earlier root volume",
+    "ended_with.RootVolumeDetachedError": "IT HAS NO ROOT VOLUME",
+    "ended_with.RootVolumeNotReplacedError": "its root volume was not replaced; it has the one of before",
+    "ended_with.RootVolumeTimedOutError": "its root volume was not replaced in time, and may still be",
     "ended_with.HookFailedError": "a hook failed",
     "ended_with.ImageFailedError": "no image could be made",
     "ended_with.EarlierImageNotReadyError": "an earlier image of it was not finished",
@@ -101,6 +106,13 @@ SENTENCES = {
     "state.newer": "A newer Drydock holds it: deploy that version again, and it is given back.",
     "state.unreadable": "What Drydock wrote of it cannot be read, so nothing is given back: another message says more.",
     "state.member": "It is a member of group {group}: the message about the roll says where it goes.",
+    "state.root_at_work": (
+        "Its root volume may still be replaced: Drydock neither stops nor returns it until that is over, and tells you."
+    ),
+    "state.detached": (
+        "It has no root volume. Drydock keeps it as it is: it does not stop, terminate or return it, and tells you"
+        " daily. Once you have attached a root volume and its status checks pass, Drydock lets go of it."
+    ),
     # Of a run that it is part of.
     "run.goes_on": (
         "The run goes on: {failed:# machine has|# machines have} failed, and {allowed:#|#} may before no other begins."
@@ -116,6 +128,10 @@ SENTENCES = {
     "late.set_power": (
         "Look at the machine. Once nothing runs on it any more you may set its power yourself; Drydock then lets go of"
         " it within minutes."
+    ),
+    "late.root": (
+        "See in EC2 what its root volume replacement task has come to. Where it has no root volume, attach one. Do not"
+        " terminate the machine; Drydock lets go of it once it has a root volume and its status checks pass."
     ),
     "late.let_it_end": (
         "Do not stop, reboot or restore the machine while something installs: see on it what does, and let that end."
@@ -158,6 +174,8 @@ SENTENCES = {
     "work.probeAfter": "the probe after the installation",
     "work.scanAfter": "the proving scan",
     "work.healthProbePatching": "the health probe",
+    "work.healthProbeRestoring": "the health probe",
+    "work.replaceRoot": "the replacement of the root volume",
     "work.probeAfterInstall": "the probe after the installation",
     "work.probeImage": "the probe before the image",
     "work.installFinishBefore": "the reboot that was owed",

@@ -78,6 +78,7 @@ SENTENCES = {
     "heading.shared": "{heading}: {reason}",
     "heading.groups": "Auto Scaling groups to look at ({count:number})",
     "machines.not_compliant": "Patched, and not compliant ({count:number})",
+    "machines.left_to_reboot": "Left as they are, and in need of a reboot that nobody makes ({count:number})",
     "machines.notes_of_scan": "Scanned, with something to look at ({count:number})",
     "machines.notes": "Patched, with something to look at ({count:number})",
     "heading.left_out": "Left out of the plan ({count:number})",

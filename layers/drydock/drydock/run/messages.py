@@ -18,6 +18,7 @@ from drydock.run.standing import InWork, Standing
 from drydock.subject import Group
 from drydock.telling.commands import aws, drydock
 from drydock.telling.details import (
+    PROVED,
     detail_rows,
     end_text,
     is_unwell,
@@ -437,7 +438,9 @@ def _detailed(
     with_output = isinstance(policy, Mapping) and repeats_output(policy)
     rows: list[Row] = [
         Section(
-            say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
+            say("machine.patched_yet", machine=_text(machine), what=end_text(machine["error"]))
+            if machine["verdict"] in PROVED and kind == "failed"
+            else say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
                 *(

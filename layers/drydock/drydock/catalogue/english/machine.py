@@ -15,6 +15,7 @@ SENTENCES = {
     "machine.refused": "{machine} was refused, and nothing was touched",
     "machine.patched_and_unwell": "{machine} is patched and unwell",
     "machine.power_changed": "{machine} is {power}, and was {before} before: {what}",
+    "machine.patched_yet": "{machine} is patched; {what}",
     "machine.unknown": "an unknown instance",
     "machine.restored": "{machine} was brought back to what it was on {taken:time}",
     # How the work on it ended, by the error.

@@ -15,6 +15,7 @@ SENTENCES = {
     "image.snapshots_not_seen": "{machine}: the snapshots of image {image} are not seen yet",
     "image.snapshot_failed": "{machine}: image {image}: the snapshot of {volume} failed",
     "image.not_rebooted": "{machine}: it has not rebooted since before its image",
+    "image.not_made": "it has no image of what it is now: {reason}",
     "image.no_deprecation": "image {image} got no deprecation date: {reason}",
     "image.ended": "{machine}: image {image} ({name}): {reason}",
     "image.end.failed": "it is {state}",

@@ -184,12 +184,20 @@ class VirtualClock:
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass for the calling task."""
-        when = self._now + max(0.0, seconds)
-        if self._is_alone_until(when):
+        when, task = self._now + max(0.0, seconds), self.current_task()
+        if task is None:
+            self.wait([], max(0.0, seconds))
+        elif self._is_quiet_until(when):
             # Nobody would notice that this task gave way.
             self._move_to(when)
         else:
-            self.wait([], when - self._now)
+            waiter = Waiter(self, task)
+            timer = self._schedule(when, waiter.wake, False)
+            try:
+                while waiter.result is None:
+                    self._hub.switch()
+            finally:
+                timer.cancel()
 
     def wait(self, waiters: list[Waiter], timeout: float | None = None) -> bool:
         """Wait as one of `waiters`; false when `timeout` seconds passed before a wake."""
@@ -255,12 +263,12 @@ class VirtualClock:
         finally:
             self._until, self._end = outer
 
-    def _is_alone_until(self, when: float) -> bool:
-        """Whether nothing but the calling task can happen until then, that instant included."""
+    def _is_quiet_until(self, when: float) -> bool:
+        """Whether nothing can happen until then, that instant included, but what the calling task does."""
         if self._ready or self._until is not None or (self._end is not None and when > self._end):
             return False
         self._forget_cancelled()
-        return (not self._timers or self._timers[0][0] > when) and self.current_task() is not None
+        return not self._timers or self._timers[0][0] > when
 
     def _forget_cancelled(self) -> None:
         while self._timers and self._timers[0][2].cancelled:

@@ -307,28 +307,31 @@ def repair_item_copies(patches: Patches) -> None:
 def repair_attribute_values(patches: Patches) -> None:
     """boto3 asks ten questions of each value that it writes, and looks up how to read each one by its name."""
 
-    def write(original: Callable[..., dict[str, Any]], self: TypeSerializer, value: Any) -> dict[str, Any]:
+    write_other: Callable[..., dict[str, Any]] = TypeSerializer.serialize  # type: ignore[assignment]
+    read_other: Callable[..., Any] = TypeDeserializer.deserialize
+
+    def write(self: TypeSerializer, value: Any) -> dict[str, Any]:
         kind = type(value)
         if kind is str:
             return {"S": value}
         if kind is dict:
-            return {"M": {name: self.serialize(item) for name, item in value.items()}}
+            return {"M": {name: write(self, item) for name, item in value.items()}}
         if kind is list:
-            return {"L": [self.serialize(item) for item in value]}
-        return original(self, value)
+            return {"L": [write(self, item) for item in value]}
+        return write_other(self, value)
 
-    def read(original: Callable[..., Any], self: TypeDeserializer, value: dict[str, Any]) -> Any:
+    def read(self: TypeDeserializer, value: dict[str, Any]) -> Any:
         for kind, content in value.items():
             if kind == "S" or kind == "BOOL":
                 return content
             if kind == "M":
-                return {name: self.deserialize(item) for name, item in content.items()}
+                return {name: read(self, item) for name, item in content.items()}
             if kind == "L":
-                return [self.deserialize(item) for item in content]
-        return original(self, value)
+                return [read(self, item) for item in content]
+        return read_other(self, value)
 
-    patches.wrap(TypeSerializer, "serialize", write)
-    patches.wrap(TypeDeserializer, "deserialize", read)
+    patches.replace(TypeSerializer, "serialize", write)
+    patches.replace(TypeDeserializer, "deserialize", read)
 
 
 def print_value(value: DynamoType) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def evaluate(expression: str, variables: dict[str, Any], uuid: Callable[[], str]
     return UNDEFINED if result is None else _to_json(result)
 
 
-_PATH = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)+)")
+_PATH = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*)*)")
 _WORDS = frozenset({"and", "function", "in", "or", "false", "null", "true"})
 
 
@@ -122,6 +122,11 @@ def _variables_of(expression: str) -> tuple[str, ...]:
 
 
 def _to_json(value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is bool or kind is int:
+        return value
+    if kind is dict:
+        return {name if type(name) is str else str(name): _to_json(item) for name, item in value.items()}
     if value is None or value is Utils.NULL_VALUE:
         return None
     if isinstance(value, str | bool | int):

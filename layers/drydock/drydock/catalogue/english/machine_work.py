@@ -14,7 +14,7 @@ SENTENCES = {
     "image.not_finished": "{machine}: image {image} is not finished yet",
     "image.snapshots_not_seen": "{machine}: the snapshots of image {image} are not seen yet",
     "image.snapshot_failed": "{machine}: image {image}: the snapshot of {volume} failed",
-    "image.not_rebooted": "{machine}: its boot is that of before the image",
+    "image.not_rebooted": "{machine}: it has not rebooted since before its image",
     "image.no_deprecation": "image {image} got no deprecation date: {reason}",
     "image.ended": "{machine}: image {image} ({name}): {reason}",
     "image.end.failed": "it is {state}",

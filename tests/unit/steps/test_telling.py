@@ -130,7 +130,7 @@ def test_a_failure_is_told_once_whoever_brings_it(world: World, events: list[dic
     for event in events:
         alert(world, event)
 
-    assert subjects(world) == [f"Drydock, look tomorrow: web-1 ({INSTANCE}): no image could be made"]
+    assert subjects(world) == [f"Drydock, look tomorrow: web-1 ({INSTANCE}) is patched; no image could be made"]
     assert attributes(world) == {"outcome": "failed", "kind": "machine", "urgency": "tomorrow"}
     assert untold_results(world.table).read == []
 

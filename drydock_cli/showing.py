@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from drydock.approval.messages import guessed_text
+from drydock.approval.messages import predicted_text
 from drydock.plan.estimates import breakdown_text, whole_minutes
 from drydock.plan.plans import Plan, PlannedMachine, PlannedWave, count_outside, count_planned, members_of
 from drydock.plan.showing import what_is_different, what_is_planned
@@ -124,7 +124,7 @@ def _show_times(terminal: Terminal, plan: Plan) -> None:
     if not plan["machines"]:
         return
     if plan.get("predictedEnd"):
-        predicted = f"Predicted end {terminal.at_text(plan['predictedEnd'])}{guessed_text(plan)}"
+        predicted = f"Predicted end {predicted_text(plan, terminal.at_text(plan['predictedEnd']))}"
         terminal.say_wrapped(predicted, later="  ")
     if plan.get("end"):
         last = plan.get("lastAdmission")

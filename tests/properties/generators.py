@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from drydock.catalogue.saying import one_line
 from drydock.request.checking import spell_out
 from drydock.request.policy import DEFAULTS
 
@@ -385,4 +386,5 @@ def sentences(message: str, request: Request) -> tuple[str, ...]:
         for index in range(6)
     }
     paths |= {f"{SETTINGS}: {path}" for path in paths if not path.startswith(SETTINGS)}
-    return tuple(sorted(path for path in paths for _ in range(f"; {message}".count(f"; {path}: "))))
+    # What no terminal can show, such as a control character in a key, is said as a blank.
+    return tuple(sorted(path for path in paths for _ in range(f"; {message}".count(f"; {one_line(path)}: "))))

@@ -212,7 +212,7 @@ def test_an_account_is_asked_and_all_that_was_made_is_removed_on_request(
 
     out = capsys.readouterr().out
     found = report()
-    assert found["definitions"] == {"PatchInstance": [], "RollGroup": [], "MaintenanceRun": []}
+    assert found["definitions"] == {"PatchInstance": [], "RestoreInstance": [], "RollGroup": [], "MaintenanceRun": []}
     assert (found["sdk"]["answer"], found["scan"]["answer"], found["left"]) == ("yes", "yes", [])
     assert {name: given["answer"] for name, given in found["answers"].items()} == {
         "entered-time": "yes",
@@ -225,7 +225,7 @@ def test_an_account_is_asked_and_all_that_was_made_is_removed_on_request(
     }
     assert (machine.boots, [patch.name for patch in machine.missing]) == (1, ["kernel", "openssl"])
     # What it says it will do comes first, with what that costs.
-    assert out.index("costs less than") < out.index("Step Functions takes 3 definitions.")
+    assert out.index("costs less than") < out.index("Step Functions takes 4 definitions.")
     # The page takes up the file, and the command that is printed removes everything.
     assert fidelity.take_up((ROOT / fidelity.KNOWN).read_text(encoding="utf-8"), found)
     printed = next(line for line in out.splitlines() if line.strip().startswith(".venv/bin/python -m tools.smoke"))

@@ -20,7 +20,7 @@ from rehearsal.play.group_faults import ScalingPolicy
 from rehearsal.play.parameters import write_parameter
 from rehearsal.play.people import People, arn_of
 from rehearsal.world.gates import Calendar
-from rehearsal.world.machines import Durations, MachineSpec
+from rehearsal.world.machines import Durations, Machine, MachineSpec
 from rehearsal.world.patch_states import parse_patch
 from tests.faults import kinds
 from tests.scenarios.machine.scenario import MISSING, Scenario, assert_untouched, scenario
@@ -150,6 +150,7 @@ def record() -> Record:
         _lose_end_of_member(scene)
         _stop_rolls(scene)
         scene.settle()
+        _bring_back(scene)
         _prune(scene)
         return _record(scene)
 
@@ -347,6 +348,48 @@ def _prune(scene: RunScenario) -> None:
                 )
         scene.run_for(1)
     invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
+
+
+def _bring_back(scene: RunScenario) -> None:
+    """Well, by image and by volume; refused; killed; without a root volume; and while another execution is over."""
+
+    def restore(machine: Machine, **given: Any) -> None:
+        policy = {"healthProbe": HEALTH}
+        scene.account.start_execution("RestoreInstance", {"instanceId": machine.instance_id, "policy": policy, **given})
+
+    def restore_and_settle(machine: Machine, **given: Any) -> None:
+        restore(machine, **given)
+        scene.settle()
+
+    scene.settings({"backup": {"after": {"take": False}}})
+    back = scene.machine("back", **WINDOWS)
+    first = back.root_volume
+    detached = scene.machine("detached", wrong=("replace_detaches",))
+    killed = scene.machine("killed")
+    for machine in (back, detached, killed):
+        scene.patch(machine)
+    for given in ({}, {}, {"volumeId": first}):
+        restore_and_settle(back, **given)
+    restore_and_settle(scene.machine("grouped", tags={"aws:autoscaling:groupName": "nobody"}))
+    kept = scene.machine("kept", wrong=("replace_fails",))
+    scene.patch(kept)
+    restore_and_settle(kept)
+    restore_and_settle(kept, runId="no-such-run")
+    execution = scene.account.start_execution("RestoreInstance", {"instanceId": killed.instance_id})
+    scene.run_until(execution, "Replace Root Volume", seconds=30)
+    scene.account.stop_execution(execution)
+    restore_and_settle(killed)
+    root = detached.root_volume
+    restore(detached)
+    scene.run_for(60)
+    scene.fleet.root_volumes.attach_behind_the_back(detached, root)
+    scene.settle()
+    # Its lease is stale when another asks for it.
+    patched = scene.start(killed)
+    scene.run_until(patched, "Install Patches", seconds=1)
+    scene.account.stop_execution(patched)
+    restore_and_settle(killed)
+    scene.settings(None)
 
 
 def _ask(scene: RunScenario) -> None:

@@ -13,6 +13,7 @@ import pytest
 from drydock.plan.run_request import read_run_request
 from drydock.request.group import read_group_request
 from drydock.request.instance import read_request
+from drydock.request.restoring import read_restore_request
 from tests.unit.world import EXECUTION, ROOT
 
 EVENTS = sorted((ROOT / "events").glob("*.json"))
@@ -22,7 +23,9 @@ SOURCES = {"targets", "window", "plan", "resume"}
 
 def accept(given: Mapping[str, Any]) -> None:
     """Raises InvalidInputError or InvalidPolicyError for what is no input of a state machine."""
-    if "instanceId" in given:
+    if {"imageId", "volumeId"} & given.keys():
+        read_restore_request(given, "{}", "settings", EXECUTION)
+    elif "instanceId" in given:
         read_request(given, "{}", "settings", EXECUTION)
     elif "groupName" in given:
         read_group_request(given, "{}", "settings", EXECUTION)

@@ -84,7 +84,8 @@ def test_a_group_whose_lease_names_a_member_admits_this_member_alone(scene: Scen
     times = dict.fromkeys(("startedAt", "since", "phaseSince"), "2026-01-13T00:00:00.000Z")
     lease = {name: {"S": value} for name, value in (facts | times).items()} | {"redriveCount": {"N": "0"}}
     members = {"M": {member: {"M": {"at": {"S": "2026-01-13T00:00:00.000Z"}}}}}
-    dynamodb.put_item(Item={**key, **lease, "members": members}, **table)
+    journal = {"M": {"runId": {"S": ""}}}
+    dynamodb.put_item(Item={**key, **lease, "members": members, "journal": journal}, **table)
 
     # A Scan leaves the member in service: whom the lease admits is all that this is about.
     given = {"instanceId": machine.instance_id, "group": f"leased-{named}", "policy": {"operation": "Scan"}}

@@ -108,7 +108,7 @@ def test_every_mistake_of_input_and_policy_is_told_in_one_message(scene: RunScen
         pytest.param([], ["input"], id="not-an-object"),
         pytest.param(
             {"targets": ALL, "plan": "run-1", "resume": "run-2", "policy": {"deadlineMinutes": 60}},
-            ["this has targets and plan and resume"],
+            ["this has targets, plan, resume"],
             id="several-sources",
         ),
         pytest.param(

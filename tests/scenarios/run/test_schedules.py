@@ -71,11 +71,10 @@ def test_patch_tuesday_in_japan_is_the_day_after_the_second_tuesday() -> None:
 @pytest.mark.parametrize(
     ("start", "begins", "ends"),
     [
+        pytest.param(datetime(2026, 3, 5, tzinfo=NEW_YORK), "2026-03-08 01:00", "2026-03-08 06:00", id="spring"),
+        # One o'clock comes twice in that night.
         pytest.param(
-            datetime(2026, 3, 5, tzinfo=NEW_YORK), "2026-03-08 01:00 -05:00", "2026-03-08 06:00 -04:00", id="spring"
-        ),
-        pytest.param(
-            datetime(2026, 10, 29, tzinfo=NEW_YORK), "2026-11-01 01:00 -04:00", "2026-11-01 04:00 -05:00", id="autumn"
+            datetime(2026, 10, 29, tzinfo=NEW_YORK), "2026-11-01 01:00 -04:00", "2026-11-01 04:00", id="autumn"
         ),
     ],
 )
@@ -94,8 +93,8 @@ def test_a_window_over_the_change_of_the_clocks_is_open_for_its_full_duration(
 
         opened = datetime.fromisoformat(run.plan["window"]["start"])
         assert datetime.fromisoformat(run.plan["end"]) - opened == timedelta(hours=4)
-        assert f"From {begins[:16]} to" in run.summary.said
-        assert f"until {ends[:16]})" in run.summary.said
+        assert f"From {begins} to" in run.summary.said
+        assert f"until {ends})" in run.summary.said
         assert run.report["insideWindow"] is True
         assert_patched(scene, machine)
 

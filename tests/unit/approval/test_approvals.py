@@ -75,7 +75,7 @@ def test_the_mail_says_what_who_how_much_until_when_and_how_to_answer(asking: As
         "Without an answer by then nothing is touched",
         "Wave 1 of 2, the canary: 1 machine",
         "Wave 2 of 2: 2 machines",
-        "Done by 2026-01-13 12:00, as predicted, if it is approved at once",
+        "Predicted end, if it is approved at once: 2026-01-13 12:00",
         "Left out of the plan (2)",
         "db-1 (i-0f): carries DrydockExclude",
         f"drydock approve {RUN} --stack drydock --region ap-northeast-1",

@@ -73,7 +73,7 @@ def test_a_machine_of_which_the_followed_run_says_nothing_is_named() -> None:
         earlier=BEFORE,
     )
 
-    assert warning.startswith("run night-6, which this one follows, has no Linux machine of patch group db, so ")
+    assert warning.startswith("run night-6 (which this one follows) has no Linux machine of patch group db, so ")
     assert warning.endswith(f" of web-2 ({instance_id(2)})")
 
 

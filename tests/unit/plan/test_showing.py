@@ -125,7 +125,7 @@ def test_every_difference_to_the_plan_that_was_approved_last_is_said() -> None:
         "maxConcurrency: 10%, was 1",
         "startForScan: true, was false",
         "1 machine more: web-4",
-        "1 machine less: web-1",
+        "1 machine fewer: web-1",
         "the canary: web-2",
         "Drain: version 4, was 3",
         "Probe: another content under version 3",

@@ -254,7 +254,7 @@ def test_a_machine_that_was_left_and_runs_old_code_is_named_with_why_nobody_rebo
 
     message = summary(report_of(places))
 
-    assert message.urgency == "tomorrow" and "1 of them wait for a reboot" in message.subject
+    assert message.urgency == "tomorrow" and "1 of them waits for a reboot" in message.subject
     assert rows_of(message, "Left as they are, and in need of a reboot that nobody makes (1)") == [
         f"web-2 ({ident(2)}): {left['cause']}"
     ]

@@ -293,6 +293,7 @@ def known(**more: Any) -> Details:
         ],
         "logKey": "drydock/commands/c-1",
         "toWorkAgain": "",
+        "restored": None,
         "rebootNeed": "not_needed",
         "noLongerMissing": [],
         "notes": [],

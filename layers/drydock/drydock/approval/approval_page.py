@@ -13,10 +13,10 @@ from typing import Literal
 
 from drydock.approval.messages import (
     fit_text,
-    guessed_text,
     left_out_text,
     members_text,
     planned_text,
+    predicted_text,
     wave_text,
     who_asks,
 )
@@ -150,7 +150,10 @@ def _summary(view: PlanView) -> str:
     ]
     if plan["predictedEnd"]:
         facts.append(
-            (say("page.label.predicted"), for_people(from_text(plan["predictedEnd"]), view.zone) + guessed_text(plan))
+            (
+                say("page.label.predicted"),
+                predicted_text(plan, for_people(from_text(plan["predictedEnd"]), view.zone)),
+            )
         )
     if plan["end"]:
         facts.append((say("page.label.end"), for_people(from_text(plan["end"]), view.zone)))

@@ -82,7 +82,7 @@ def approval_message(
     may_wait = run.is_ahead and until - run.started > _BY_DAY
     return Question(
         urgency="tomorrow" if may_wait else "now",
-        what=say("question.what", wanted=say(f"wanted.{plan['operation']}"), machines=count_planned(plan)),
+        what=say(f"question.what.{plan['operation']}", count=count_planned(plan)),
         about=window["name"] if window else run.run_id,
         until=until,
         intro=_asked_ahead(plan, run, until, location) if run.is_ahead else [say("question.without")],
@@ -113,9 +113,8 @@ def _asked_ahead(plan: Plan, run: Run, until: datetime, location: Location) -> l
     zone, window = find_zone(location.time_zone), plan["window"]
     return [
         say(
-            "ahead.first",
-            wanted=say(f"wanted.{plan['operation']}"),
-            machines=count_planned(plan),
+            f"ahead.first.{plan['operation']}",
+            count=count_planned(plan),
             window=window["name"] if window else "",
             opens=from_text(window["start"]).astimezone(zone) if window else until.astimezone(zone),
         ),
@@ -138,12 +137,12 @@ def planned_text(machine: PlannedMachine) -> str:
 
 def members_text(machine: PlannedMachine) -> str:
     """The members of a group that are patched, the first twenty by name."""
-    names = [
-        machine_text(member["instanceId"], member["name"])
-        + (say("plan.missing.of_member", count=member["missing"]) if "missing" in member else "")
-        for member in members_of(machine)
-    ]
-    return one_line(first_of(names, _MOST_MEMBERS))
+    names = []
+    for member in members_of(machine):
+        name = machine_text(member["instanceId"], member["name"])
+        is_known = "missing" in member
+        names.append(say("plan.member.missing", machine=name, count=member["missing"]) if is_known else name)
+    return first_of(names, _MOST_MEMBERS)
 
 
 def estimate_text(machine: PlannedMachine) -> str:
@@ -152,10 +151,10 @@ def estimate_text(machine: PlannedMachine) -> str:
     return say("plan.estimate", minutes=whole_minutes(machine["seconds"]), basis=basis)
 
 
-def guessed_text(plan: Plan) -> str:
-    """What is to be said of a prediction that is a guess, in parts or as a whole; else empty."""
+def predicted_text(plan: Plan, end: str) -> str:
+    """The end that is predicted, and of how many machines that is a guess: `02:40: a guess for 2 machines …`"""
     guessed = sum(len(members_of(machine)) for machine in plan["machines"] if machine["basis"] == "guess")
-    return say("plan.guessed", count=guessed) if guessed else ""
+    return say("plan.guessed", end=end, count=guessed) if guessed else end
 
 
 def fit_text(machine: PlannedMachine) -> str:
@@ -218,13 +217,9 @@ def _end(plan: Plan, location: Location, *, is_waiting: bool) -> list[str]:
     """When all would be done. A run that waits for the answer begins the later for it."""
     lines = []
     if plan["predictedEnd"]:
-        done = in_zone(from_text(plan["predictedEnd"]), location.time_zone)
-        guessed = guessed_text(plan)
-        lines.append(
-            say("plan.done_by.waiting", end=done, guessed=guessed)
-            if is_waiting
-            else say("plan.done_by", end=done, guessed=guessed)
-        )
+        done = say("moment", moment=in_zone(from_text(plan["predictedEnd"]), location.time_zone))
+        predicted = predicted_text(plan, done)
+        lines.append(say("plan.done_by.waiting", end=predicted) if is_waiting else say("plan.done_by", end=predicted))
     if plan["end"]:
         lines.append(say("plan.has_to_end", end=in_zone(from_text(plan["end"]), location.time_zone)))
     late = sum(map(count_outside, plan["machines"]))

@@ -250,7 +250,7 @@ class Table:
         try:
             return call(method, *expected, TableName=self.name, **parameters)
         except AwsCallFailedError as error:
-            raise AwsCallFailedError(f"table {self.name}: {error}") from error
+            raise AwsCallFailedError(say("table.refused", table=self.name, reason=str(error))) from error
 
 
 def _expression(names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:

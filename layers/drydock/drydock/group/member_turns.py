@@ -346,12 +346,12 @@ def await_standby(services: Services, step: Step) -> None:
     if member.lifecycle == STANDBY:
         return
     if not step.data["isDrained"]:
-        raise MemberDrainingError(f"{turn.instance_id}: is {member.lifecycle}")
+        raise MemberDrainingError(say("machine.in_state", machine=turn.instance_id, state=member.lifecycle))
     since = lease.intents[intents.enter_standby(turn.instance_id)].at
     limit = timedelta(seconds=int(lease.journal["drainSeconds"])) + deadline_of(step.policy, "standbySeconds")
     if services.now() - since > limit:
         raise StandbyTimedOutError(say("member.not_in_standby", machine=turn.instance_id, state=member.lifecycle))
-    raise MemberNotReadyError(f"{turn.instance_id}: is {member.lifecycle}")
+    raise MemberNotReadyError(say("machine.in_state", machine=turn.instance_id, state=member.lifecycle))
 
 
 def return_member(services: Services, step: Step) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def group_message(
     members = roll.members if roll else {}
     urgency, what = _what(group_name, failure, result)
     counts = Counter(member.outcome for member in members.values())
-    done = _done(roll)
+    done = say(f"done.{_operation(roll)}")
     said = [
         say("summary.part", count=counts[outcome], what=_outcome_text(outcome, done))
         for outcome in _OUTCOMES
@@ -94,8 +94,8 @@ def group_not_given_back_message(group_name: str, execution: str, hindrance: str
     )
 
 
-def _done(roll: Roll | None) -> str:
-    return say(f"done.{roll.operation if roll else 'Install'}")
+def _operation(roll: Roll | None) -> str:
+    return roll.operation if roll else "Install"
 
 
 def _what(group_name: str, failure: Failure | None, result: Result | None) -> tuple[Urgency, str]:
@@ -105,10 +105,10 @@ def _what(group_name: str, failure: Failure | None, result: Result | None) -> tu
     if failure:
         return ("now" if _is_urgent(failure, roll) else "tomorrow"), say("group.failed", group=group_name)
     if roll and roll.problems:
-        return "now", say("group.problems", group=group_name, done=_done(roll))
+        return "now", say(f"group.problems.{_operation(roll)}", group=group_name)
     if held := _held(roll):
-        return "tomorrow", say("group.held", group=group_name, done=_done(roll), count=len(held))
-    return "nothing", say("group.done", group=group_name, done=_done(roll))
+        return "tomorrow", say(f"group.held.{_operation(roll)}", group=group_name, count=len(held))
+    return "nothing", say(f"group.done.{_operation(roll)}", group=group_name)
 
 
 def _is_urgent(failure: Failure, roll: Roll | None) -> bool:

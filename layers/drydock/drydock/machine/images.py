@@ -33,6 +33,9 @@ _MOMENTS = ("Before", "After")
 
 _MOST_NAME = 127
 _BAD_CHARACTERS = re.compile(r"[^A-Za-z0-9()._/-]")
+_NOT_MADE = "notMade"
+"""The fact of an intent whose image EC2 refused, and that nothing waits for: why, for people."""
+
 _SETTLES = timedelta(minutes=2)
 """A new image may be invisible for a while (EC2 is eventually consistent)."""
 
@@ -114,11 +117,19 @@ def take_image(services: Services, step: Step) -> dict[str, Any]:
 
     `asked` waits for nothing; `begun` until all of its snapshots have begun: what is written later is not in them
     (https://docs.aws.amazon.com/ebs/latest/userguide/ebs-creating-snapshot.html). Returns the image's id, and when that
-    was seen. Raises SnapshotsNotReadyError, ImageFailedError, ImageTimedOutError, LeaseLostError,
-    EarlierImageNotReadyError.
+    was seen; empty where EC2 refuses an image that nothing waits for, which fails nothing: the release tells of it.
+    Raises SnapshotsNotReadyError, ImageFailedError, ImageTimedOutError, LeaseLostError, EarlierImageNotReadyError.
     """
     moment, until = str(step.data["moment"]), str(step.data["until"])
-    work = begin_image(services, step, moment, reboot=bool(step.data["reboot"]), until=until)
+    try:
+        work = begin_image(services, step, moment, reboot=bool(step.data["reboot"]), until=until)
+    except (AwsCallFailedError, ImageFailedError) as error:
+        if until != "asked":
+            raise
+        # The machine is patched and proved: it only lacks the image of what it is now.
+        reason = say("image.not_made", reason=str(error))
+        Hold.of(services, step.holder, step.subject).record(intents.image(moment), {_NOT_MADE: reason})
+        return {"imageId": "", "askedAt": "", "begunAt": ""}
     if work.answer:
         Hold.of(services, step.holder, step.subject).record(work.intent, work.answer)
     if until == "begun":
@@ -234,7 +245,8 @@ def leave_images(services: Services, lease: Lease, verdict: str, *, is_waited_fo
     machine, which the image after patching is of.
     """
     made: dict[str, MadeImage] = {}
-    watches, problems = list[ImageWatch](), list[str]()
+    watches = list[ImageWatch]()
+    problems = [str(one.facts[_NOT_MADE]) for one in lease.intents.values() if _NOT_MADE in one.facts and not one.id]
     for name, image_id in find_images(services, lease).items():
         intent, moment = lease.intents[name], moment_of(name)
         image: MadeImage = {

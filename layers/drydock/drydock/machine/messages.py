@@ -11,6 +11,7 @@ from drydock.records.image_watches import ImageWatch
 from drydock.records.results import Result, Work
 from drydock.telling.commands import aws
 from drydock.telling.details import (
+    PROVED,
     describe_work,
     detail_rows,
     end_text,
@@ -143,6 +144,8 @@ def _failed(
         return "now", say("machine.may_be_drained", machine=machine, what=what)
     if power_before == "running" and power not in ("", "running"):
         return urgency, say("machine.power_changed", machine=machine, power=power, before=power_before, what=what)
+    if work and work.verdict in PROVED:
+        return urgency, say("machine.patched_yet", machine=machine, what=what)
     return urgency, say("machine.was", machine=machine, what=what)
 
 

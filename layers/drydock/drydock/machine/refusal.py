@@ -29,7 +29,7 @@ def refusal(
     """Why an instance is not admitted as it is, or None. InstanceNotReadyError passes by itself."""
     instance_id, state, tags = instance["InstanceId"], state_of(instance), tags_of(instance)
     if state in ("shutting-down", "terminated"):
-        return InstanceNotFoundError(f"{instance_id}: is {state}")
+        return InstanceNotFoundError(say("machine.in_state", machine=instance_id, state=state))
     if EXCLUDE_TAG in tags:
         why = tags[EXCLUDE_TAG]
         return InstanceExcludedError(
@@ -43,7 +43,7 @@ def refusal(
     if GROUP_TAG in tags and not member_of_leased_group:
         return InstanceInGroupError(say("machine.in_group", machine=instance_id, group=tags[GROUP_TAG]))
     if state in ("pending", "stopping"):
-        return InstanceNotReadyError(f"{instance_id}: is {state}")
+        return InstanceNotReadyError(say("machine.in_state", machine=instance_id, state=state))
     if "mac" in str(instance.get("PlatformDetails", "")).lower():
         return InstanceNotPatchableError(say("machine.macos", machine=instance_id))
     if instance.get("RootDeviceType", "ebs") != "ebs":

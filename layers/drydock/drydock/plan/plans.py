@@ -224,7 +224,7 @@ class Candidate:
     def label(self) -> str:
         """How people read it: `web-1 (i-…)`, `i-…` without a name, or `group web`."""
         if self.members:
-            return f"group {self.name}"
+            return say("plan.of_group", group=self.name)
         return f"{self.name} ({self.subject.key})" if self.name else self.subject.key
 
 

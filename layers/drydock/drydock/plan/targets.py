@@ -141,7 +141,7 @@ def resolve(ec2: Ec2, resource_groups: ResourceGroups, groups: Iterable[Sequence
                     nearly[instance_id] = near
                 continue
             if state_of(instance) in _GONE:
-                gone = InstanceNotFoundError(f"{instance_id}: is {state_of(instance)}")
+                gone = InstanceNotFoundError(say("machine.in_state", machine=instance_id, state=state_of(instance)))
                 left_out[instance_id] = leave_out(instance_id, name_of(instance), gone)
             else:
                 found[instance_id] = instance

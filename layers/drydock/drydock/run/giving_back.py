@@ -41,7 +41,7 @@ def end_dead_run(services: Services, ways: Ways, run_id: str) -> None:
     Of a run that cannot be read, people hear daily.
     """
     try:
-        with working_with(f"run {run_id}"):
+        with working_with(say("run.about.run", run=run_id)):
             _end_dead_run(services, ways, run_id)
     except UnreadableItemError as error:
         tell_unreadable(services, run_key(run_id), str(error))

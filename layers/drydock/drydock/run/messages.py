@@ -18,6 +18,7 @@ from drydock.run.standing import InWork, Standing
 from drydock.subject import Group
 from drydock.telling.commands import aws, drydock
 from drydock.telling.details import (
+    PROVED,
     detail_rows,
     end_text,
     is_unwell,
@@ -95,15 +96,18 @@ def _label(report: Report) -> str:
     return say("run.about.window", window=name) if name else say("run.about.run", run=report["runId"])
 
 
-def _verb(report: Report) -> str:
-    return say(f"done.{report['asked']['operation'] or 'Install'}")
+def _operation(report: Report) -> str:
+    return report["asked"]["operation"] or "Install"
 
 
-def _number(count: int, of: int, what: str) -> str:
-    """`2 of 12 machines failed`, `all 12 machines patched`, `the only machine failed`"""
+def _number(count: int, of: int, became: str) -> str:
+    """`2 of 12 machines failed`, `all 12 machines patched`, `the only machine failed`
+
+    `became` is failed or not_attempted; of those that are done, the operation.
+    """
     if count == of:
-        return say("run.machines.only", what=what) if of == 1 else say("run.machines.all", total=of, what=what)
-    return say("run.machines", count=count, total=of, what=what)
+        return say(f"run.only.{became}") if of == 1 else say(f"run.all.{became}", total=of)
+    return say(f"run.some.{became}", count=count, total=of)
 
 
 def _verdict(report: Report) -> tuple[Urgency, str]:
@@ -114,15 +118,15 @@ def _verdict(report: Report) -> tuple[Urgency, str]:
     counts, total = report["counts"], len(report["machines"])
     left = say("run.more.not_attempted", count=counts["not_attempted"])
     if outcome == "late":
-        what = _number(counts["succeeded"], total, _verb(report))
+        what = _number(counts["succeeded"], total, _operation(report))
         what = say("run.also", what=what, more=left) if counts["not_attempted"] else what
         return "tomorrow", say("run.also", what=what, more=say("run.late", minutes=report["minutesAfterEnd"]))
     if not total and outcome == "incomplete":
         return _empty_verdict(report)
     if outcome == "incomplete" and not counts["not_attempted"]:
-        return "tomorrow", say("run.none_done", total=total, done=_verb(report))
+        return "tomorrow", say(f"run.none_done.{_operation(report)}", total=total)
     if outcome == "incomplete":
-        what = _number(counts["not_attempted"], total, say("run.part.not_attempted"))
+        what = _number(counts["not_attempted"], total, "not_attempted")
         return "tomorrow", say("run.none_failed", what=what)
     if outcome == "planned":
         return "nothing", say("run.planned", total=total)
@@ -137,9 +141,9 @@ def _empty_verdict(report: Report) -> tuple[Urgency, str]:
     """Of a run that was about no machine. One whose targets mean none at all is worth a look."""
     left_out = report["leftOut"]
     if not left_out:
-        return "tomorrow", say("run.nothing_to_do", done=_verb(report))
+        return "tomorrow", say(f"run.nothing_to_do.{_operation(report)}")
     urgency: Urgency = "tomorrow" if left_to_people(left_out) else "nothing"
-    return urgency, say("run.all_left_out", total=len(left_out), done=_verb(report))
+    return urgency, say(f"run.all_left_out.{_operation(report)}", total=len(left_out))
 
 
 def _good_verdict(report: Report) -> tuple[Urgency, str]:
@@ -148,14 +152,12 @@ def _good_verdict(report: Report) -> tuple[Urgency, str]:
     if report["asked"]["operation"] == "Scan":
         if lacking:
             return "tomorrow", say("run.missing", count=len(lacking), total=total)
-        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
         is_known = all(machine["details"] and machine["details"]["missingAfter"] == 0 for machine in report["machines"])
         if is_known:
-            return "nothing", say("run.nothing_missing", machines=machines)
+            return "nothing", _nothing_missing(total)
     if compliant == total:
-        machines = say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
-        return "nothing", say("run.nothing_missing", machines=machines)
-    what = _number(counts["succeeded"], total, _verb(report))
+        return "nothing", _nothing_missing(total)
+    what = _number(counts["succeeded"], total, _operation(report))
     if total != counts["succeeded"] + compliant:
         what = say("run.none_failed", what=what)
     if compliant:
@@ -170,13 +172,17 @@ def _good_verdict(report: Report) -> tuple[Urgency, str]:
     return "nothing", what
 
 
+def _nothing_missing(total: int) -> str:
+    return say("run.nothing_missing.one") if total == 1 else say("run.nothing_missing.all", total=total)
+
+
 def _bad_verdict(report: Report) -> tuple[Urgency, str]:
     counts, total, unwell = report["counts"], len(report["machines"]), _unwell(report)
     parts = []
     if unwell:
         parts.append(say("run.unwell", count=len(unwell)))
     if counts["failed"] > len(unwell):
-        parts.append(_number(counts["failed"] - len(unwell), total, say("run.part.failed")))
+        parts.append(_number(counts["failed"] - len(unwell), total, "failed"))
     groups = failed_groups(report["groups"])
     if groups:
         parts.append(say("run.groups", count=len(groups)))
@@ -295,7 +301,7 @@ def _done(report: Report, location: Location) -> Section:
         say(
             "summary.part",
             count=count,
-            what=_verb(report) if outcome == "succeeded" else say(f"outcome.{outcome}"),
+            what=say(f"done.{_operation(report)}") if outcome == "succeeded" else say(f"outcome.{outcome}"),
         )
         for outcome, count in counts.items()
         if count
@@ -437,7 +443,9 @@ def _detailed(
     with_output = isinstance(policy, Mapping) and repeats_output(policy)
     rows: list[Row] = [
         Section(
-            say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
+            say("machine.patched_yet", machine=_text(machine), what=end_text(machine["error"]))
+            if machine["verdict"] in PROVED and kind == "failed"
+            else say("row.reason", what=_text(machine), reason=end_text(machine["error"])),
             [
                 *([_reason(machine)] if _reason(machine) else []),
                 *(
@@ -505,20 +513,14 @@ def _approval(report: Report, location: Location) -> Section:
     rows: list[Row] = []
     for given in approval["decisions"]:
         who = given["name"] or given["by"] or say("approval.somebody")
-        decision, reason = say(f"decision.{given['decision']}"), cut(given["reason"], CAUSE_IN_MAIL)
+        reason = cut(given["reason"], CAUSE_IN_MAIL)
+        kind = "approved" if given["decision"] in ("approve", "approved") else "rejected"
         if given["at"]:
             moment = in_zone(from_text(given["at"]), location.time_zone)
-            rows.append(
-                say("approval.decided.reason", decision=decision, who=who, moment=moment, reason=reason)
-                if reason
-                else say("approval.decided", decision=decision, who=who, moment=moment)
-            )
+            decided = say(f"given.{kind}", who=who, moment=moment)
         else:
-            rows.append(
-                say("approval.undated.reason", decision=decision, who=who, reason=reason)
-                if reason
-                else say("approval.undated", decision=decision, who=who)
-            )
+            decided = say(f"given.{kind}.undated", who=who)
+        rows.append(say("approval.why", decided=decided, reason=reason) if reason else decided)
     if not rows and approval["until"]:
         rows = [say("approval.nobody", until=in_zone(from_text(approval["until"]), location.time_zone))]
     return Section(say("heading.approval"), _first(rows))

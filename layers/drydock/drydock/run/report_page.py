@@ -413,14 +413,9 @@ def _approval(report: Report) -> Html:
     for decision in approval["decisions"]:
         kind = "approved" if decision["decision"] == "approved" else "rejected"
         who = decision["name"] or decision["by"]
-        decided = say(
-            "page.approval.decided",
-            decision=say(f"page.decision.{kind}"),
-            who=cut(who, _MOST_VALUE),
-            at=_local(report, decision["at"]),
-        )
+        decided = say(f"given.{kind}", who=cut(who, _MOST_VALUE), moment=_local(report, decision["at"]))
         reason = cut(decision["reason"], _MOST_CAUSE)
-        rows.append(say("page.approval.why", decided=decided, reason=reason) if reason else decided)
+        rows.append(say("approval.why", decided=decided, reason=reason) if reason else decided)
     if not approval["decisions"]:
         rows.append(say("page.approval.nobody"))
     return _section("approval", say("page.approval"), _list(rows))

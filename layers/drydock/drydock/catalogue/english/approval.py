@@ -5,7 +5,9 @@ SENTENCES = {
     "question.subject": "Drydock: answer until {until:time}: {what}, {about}",
     "question.first.now": "Act now: answer until {until:time} whether Drydock may {what}.",
     "question.first.tomorrow": "Look by day: answer until {until:time} whether Drydock may {what}.",
-    "question.what": "{wanted} {machines:# machine|# machines}",
+    "question.what.Install": "patch {count:# machine|# machines}",
+    "question.what.Scan": "scan {count:# machine|# machines}",
+    "question.what.UpdateAgents": "update the agents of {count:# machine|# machines}",
     "question.without": "Without an answer by then nothing is touched, and the run ends.",
     "asked.by": "Run {run}, asked for by {who}",
     "asked.window": "maintenance window {name} ({id})",
@@ -62,8 +64,14 @@ SENTENCES = {
     "ahead.opens_late": (
         "window {name} opens at {opens:time}, after this plan expires at {expires:time}: plan again then"
     ),
-    "ahead.first": (
-        "Drydock wants to {wanted} {machines:# machine|# machines} when window {window} opens, {opens:time}."
+    "ahead.first.Install": (
+        "Drydock wants to patch {count:# machine|# machines} when window {window} opens, {opens:time}."
+    ),
+    "ahead.first.Scan": (
+        "Drydock wants to scan {count:# machine|# machines} when window {window} opens, {opens:time}."
+    ),
+    "ahead.first.UpdateAgents": (
+        "Drydock wants to update the agents of {count:# machine|# machines} when window {window} opens, {opens:time}."
     ),
     "ahead.until": "An answer counts until {until:time}; without one, people are asked again when the window opens.",
     "ahead.expires": "The plan expires {expires:time}. New machines wait for the next one.",

@@ -26,6 +26,7 @@ SENTENCES = {
     "resource_group.unreadable": "resource group {group}: its members cannot be told: {code}: {message}",
     "resource_group.refused": "resource group {group}: {message}",
     "object.missing": "s3://{bucket}/{key}: there is no such object, or it may not be read",
+    "table.refused": "table {table}: {reason}",
     "table.not_written": "table {table}: {count:# item was|# items were} not written",
-    "table.transaction_cancelled": "transaction cancelled: {message}",
+    "table.transaction_cancelled": "a transaction of the table was cancelled: {message}",
 }

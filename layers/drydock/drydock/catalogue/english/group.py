@@ -1,11 +1,19 @@
 """Messages about rolls through Auto Scaling groups."""
 
 SENTENCES = {
-    "group.done": "Auto Scaling group {group} was {done}",
+    "group.done.Install": "Auto Scaling group {group} was patched",
+    "group.done.Scan": "Auto Scaling group {group} was scanned",
+    "group.done.UpdateAgents": "Auto Scaling group {group} was brought up to date",
     "group.refused": "Auto Scaling group {group} was refused, and nothing was touched",
     "group.failed": "Auto Scaling group {group} was not rolled through well",
-    "group.held": "Auto Scaling group {group} was {done}; {count:# member is|# members are} held in standby",
-    "group.problems": "Auto Scaling group {group} was {done}, and is not as it was found",
+    "group.held.Install": ("Auto Scaling group {group} was patched; {count:# member is|# members are} held in standby"),
+    "group.held.Scan": "Auto Scaling group {group} was scanned; {count:# member is|# members are} held in standby",
+    "group.held.UpdateAgents": (
+        "Auto Scaling group {group} was brought up to date; {count:# member is|# members are} held in standby"
+    ),
+    "group.problems.Install": "Auto Scaling group {group} was patched, and is not as it was found",
+    "group.problems.Scan": "Auto Scaling group {group} was scanned, and is not as it was found",
+    "group.problems.UpdateAgents": "Auto Scaling group {group} was brought up to date, and is not as it was found",
     "group.members": "Members: {parts:list}",
     "group.state.being_given_back": "Drydock gives its members and the group back as soon as that is safe.",
     "group.state.held": "Held in standby, as the policy says: {members:some}.",

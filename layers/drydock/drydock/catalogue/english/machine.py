@@ -15,6 +15,7 @@ SENTENCES = {
     "machine.refused": "{machine} was refused, and nothing was touched",
     "machine.patched_and_unwell": "{machine} is patched and unwell",
     "machine.power_changed": "{machine} is {power}, and was {before} before: {what}",
+    "machine.patched_yet": "{machine} is patched; {what}",
     "machine.unknown": "an unknown instance",
     "machine.restored": "{machine} was brought back to what it was on {taken:time}",
     # How the work on it ended, by the error.
@@ -115,7 +116,8 @@ SENTENCES = {
     ),
     # Of a run that it is part of.
     "run.goes_on": (
-        "The run goes on: {failed:# machine has|# machines have} failed, and {allowed:#|#} may before no other begins."
+        "The run goes on: {failed:# machine has|# machines have} failed, and {allowed:number} may before no other "
+        "begins."
     ),
     "run.takes_no_more": "The run takes no further machine: {reason}",
     "run.over": "The run is over: {failed:# machine|# machines} failed.",

@@ -40,7 +40,7 @@ SENTENCES = {
     "settling.command": "{step} (command {id})",
     "settling.not_seen": "not seen yet",
     "settling.at_work": "at work: {commands:list}",
-    "settling.cut_short": "{commands:list} was cut short and may go on: {said}",
+    "settling.cut_short": "{commands:list} {commands:was|were} cut short and may go on: {said}",
     "settling.agent_offline": "the agent is not online",
     "settling.agent_silent": "the agent is silent since {since:time} UTC",
     "settling.changing": "the machine is {state}",

@@ -12,10 +12,11 @@ SENTENCES = {
     "run.over_already": "{subject}: run {run} is over",
     "run.not_let_in": "{subject}: run {run} has not let this execution in",
     # What its tags say.
-    "machine.excluded": "{machine}: tag {tag} says: no reason",
+    "machine.excluded": "{machine}: tag {tag} excludes it, and gives no reason",
     "machine.excluded.why": "{machine}: tag {tag} says: {why}",
     "machine.without_guard_tag": "{machine}: this stack changes only instances with the tag {tag} = true",
     # What it is.
+    "machine.in_state": "{machine}: is {state}",
     "machine.macos": "{machine}: Drydock patches Windows and Linux, not macOS",
     "machine.instance_store": "{machine}: its root device is an instance store: no image, no stop",
     "machine.stopped_spot": "{machine}: only EC2 itself can start a stopped Spot instance",

@@ -7,7 +7,7 @@ SENTENCES = {
     "pruning.gone_on": "it was pruned on {day:day}",
     "pruning.kept.followed": "Drydock waits for its end still",
     "pruning.kept.in_work": "its machine is in work",
-    "pruning.kept.newest": "it is among the newest {count:#|#} of its machine",
+    "pruning.kept.newest": "it is among the newest {count:number} of its machine",
     "pruning.kept.not_recorded": "no result of Drydock names it: whether it is needed is for people to say",
     "pruning.kept.only_good": "its machine failed the last time, and it is the newest of when it was well",
     "pruning.kept.protected": "it is protected against being deregistered",

@@ -10,7 +10,7 @@ SENTENCES = {
     "hold.owner_unknown": "{subject}: the execution that holds it cannot be looked at: {reason}",
     "group.overtaken": "{group}: something else was begun before {step}",
     # Items of the table.
-    "item.newer": "item {item} has schema {schema}; this Drydock knows {known}",
+    "item.newer": "item {item} has schema {schema}; this Drydock knows {known}: a newer one wrote it",
     "item.unreadable": "item {item} is not as Drydock writes it: {kind}: {reason}",
     "item.no_text": "{value} is no text",
     "item.no_number": "{value} is no whole number",
@@ -25,9 +25,9 @@ SENTENCES = {
     "run.without_plan": "{run}: the run has no plan",
     "run.not_ended": "{run}: the run has not ended",
     "run.name_taken": "{run}: a run of this name has been there already: start a new one",
-    "run.over_while_planned": "{run}: the run went while it was planned",
+    "run.over_while_planned": "{run}: the run was over before its plan was written",
     "run.being_decided": "{run}: somebody decides about its plan now",
     "run.carried_out": "{run}: run {by} has carried out its plan already; use resume for what that run left",
     "run.not_to_begin": "{run}: the run is over, or nobody has approved it",
-    "run.item_gone": "{run}: its item is gone",
+    "run.item_gone": "{run}: what Drydock wrote of the run is gone",
 }

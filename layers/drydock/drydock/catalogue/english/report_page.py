@@ -73,13 +73,9 @@ SENTENCES = {
     "page.approval": "Approval",
     "page.approval.asked": "Asked {at:time}; an answer was possible until {until:time}.",
     "page.approval.nobody": "Nobody answered in time.",
-    "page.approval.decided": "{decision} by {who}, {at:time}",
-    "page.approval.why": "{decided}: {reason}",
     "page.messages": "Messages",
     "page.messages.about": "What people were told before this report; the message about the whole run comes after it.",
     "page.message": "{at:time}: {subject}",
-    "page.decision.approved": "Approved",
-    "page.decision.rejected": "Rejected",
     "page.cost": "Cost",
     "page.cost.own": (
         "Drydock itself: about {dollars} US dollars for {count:# machine|# machines}, by the benchmark's count of state"

@@ -16,7 +16,8 @@ SENTENCES = {
     "canary.unproved": "none of the {count:# machine|# machines} of the canary was done: nothing is proved",
     # What a run needs, and somebody should see to.
     "needs.targets_gone": (
-        "nothing is left of the targets: {machines:some} gone or unknown to EC2; name those that are there"
+        "nothing is left of the targets: {machines:some} {machines:is|are} gone or unknown to EC2; name those that are "
+        "there"
     ),
     "needs.no_machine": "the targets mean no machine: check their tags, ids and groups",
     "needs.targets_stale": "{machines:some}: named as targets and gone; take them out, or name their successors",
@@ -60,7 +61,7 @@ SENTENCES = {
     "run.is_over_now": "the run is over",
     "run.no_id": "{value} is not the id of a run",
     "run.ended_already": "{run} has ended already: {outcome}",
-    "run.still_in_work": "{run}: {machines:some} still in work",
+    "run.still_in_work": "{run}: {machines:some} {machines:is|are} still in work",
     "run.images_pending": "{run}: {count:# image is|# images are} pending",
     "run.unnoted": "{run}: {count:# machine that was|# machines that were} left {count:is|are} not noted yet",
     "run.counts": "{run}: {counts:list}; see {report}",

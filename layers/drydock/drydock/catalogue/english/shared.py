@@ -57,13 +57,10 @@ SENTENCES = {
     "verdict_of_agents.failed": "an agent could not be updated",
     "verdict_of_agents.not_patched": "no agent was updated",
     "verdict_of_agents.unknown": "it is not known which agents are installed",
-    # What was done to machines, by the operation, and what is to be done to them.
+    # What was done to machines, by the operation.
     "done.Install": "patched",
     "done.Scan": "scanned",
     "done.UpdateAgents": "brought up to date",
-    "wanted.Install": "patch",
-    "wanted.Scan": "scan",
-    "wanted.UpdateAgents": "update the agents of",
     # An item of the table that cannot be read, or worked with.
     "unreadable.what": "an item of Drydock's table cannot be read",
     "unreadable.reason": "Reason: {reason}",

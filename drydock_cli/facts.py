@@ -13,7 +13,8 @@ from drydock.records.image_watches import ImageWatch
 from drydock.records.leases import Lease
 from drydock.records.results import Result
 from drydock.records.runs import AWAITING_APPROVAL, ENDED, PLANNING, Place, Run
-from drydock.telling.details import describe_work, work_text
+from drydock.records.work_names import name_work
+from drydock.telling.details import describe_work
 from drydock.telling.tell_once import Told
 from drydock.times import to_text
 from drydock_cli.documents import (
@@ -107,7 +108,7 @@ def lease_facts(lease: Lease) -> LeaseFacts:
         "phase": lease.phase,
         "since": to_text(lease.since),
         "step": step,
-        "doing": work_text(step) if step else "",
+        "doing": name_work(step) if step else "",
         "stepSince": to_text(newest.at if newest else lease.since),
         "expectedSeconds": expected_of_step(step, str(lease.journal.get("platform", ""))),
         "wait": {

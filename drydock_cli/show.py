@@ -13,10 +13,11 @@ from drydock.records.image_watches import find_watch, pending_of_run, watches_of
 from drydock.records.leases import Lease, find_lease
 from drydock.records.results import Result, readable_results_of
 from drydock.records.runs import Place, Run, read_run
+from drydock.records.work_names import name_work
 from drydock.request.policy import OPERATIONS
 from drydock.subject import Group, Instance, Subject
 from drydock.tags import GROUP_TAG
-from drydock.telling.details import detail_rows, work_text
+from drydock.telling.details import detail_rows
 from drydock.telling.message import Command, Link, Row, Section
 from drydock.telling.tell_once import Told, told_of
 from drydock.telling.text import console_link, object_link
@@ -414,7 +415,7 @@ def _tell_steps(terminal: Terminal, result: ResultFacts) -> None:
         began, ended = read_time(step["beganAt"]), read_time(step["endedAt"])
         if began:
             until = terminal.clock(ended) if ended else "     "
-            terminal.say(f"  {terminal.clock(began)} to {until}  {work_text(step['name'])}", "faint")
+            terminal.say(f"  {terminal.clock(began)} to {until}  {name_work(step['name'])}", "faint")
 
 
 def show_rows(terminal: Terminal, rows: Sequence[Row], indent: str) -> None:

@@ -180,7 +180,7 @@ def test_a_hook_that_fails_fails_the_flow_and_the_hook_on_exit_runs_all_the_same
     assert scene.commands(machine).count(HOOKS["onExit"]) == 1
     assert (machine.missing == []) == installed
     (message,) = scene.told(machine)
-    assert f"{hook}Hook ({HOOKS[hook]}" in message.said
+    assert f"the hook {hook} ({HOOKS[hook]}" in message.said
     assert f"Hook {hook}: failed" in message.said
     assert_given_back(scene, machine, spec["power"])
 

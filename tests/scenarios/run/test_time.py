@@ -46,9 +46,9 @@ def test_a_machine_that_is_back_late_all_the_same_makes_the_run_late_and_everybo
     (message,) = [one for one in night("late").messages if one.attributes["kind"] == "run"]
     assert (
         message.subject
-        == "Drydock, look tomorrow: the only machine patched, 22 min late (window drydock-MaintenanceWindow)"
+        == "Drydock, look tomorrow: the only machine was patched, 22 min late (window drydock-MaintenanceWindo…"
     )
-    assert message.body.startswith("Look tomorrow: the only machine patched, 22 min late.")
+    assert message.body.startswith("Look tomorrow: the only machine was patched, 22 min late.")
     assert message.attributes["outcome"] == "late"
 
 

@@ -533,3 +533,19 @@ def test_a_message_goes_to_the_topic_that_is_asked_for_whatever_the_settings_say
 
     (message,) = world.clients.published
     assert message["TopicArn"] == asked
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("until 2026-01-12 16:40 UTC", "until 2026-01-13 01:40"),
+        ("until 2026-01-13 01:40 +09:00 (Asia/Tokyo): late", "until 2026-01-13 01:40: late"),
+        ("until 2026-01-12 16:40 +00:00 (UTC)", "until 2026-01-13 01:40"),
+        ("at 2026-01-12T16:40:00.000Z", "at 2026-01-13 01:40"),
+        ("at 2026-01-12 16:40 +00:00", "at 2026-01-12 16:40 +00:00"),
+    ],
+)
+def test_every_time_in_a_message_is_of_the_zone_that_it_names_once(said: str, read: str) -> None:
+    message = Message(urgency="nothing", what="", facts=[], sections=[], zone="Asia/Tokyo")
+
+    assert message.localise(said) == read

@@ -45,6 +45,7 @@ from drydock.records.leases import (
     hold_of,
 )
 from drydock.records.waits import Wait, Work
+from drydock.records.work_names import name_work
 from drydock.request.policy import RUN_PATCH_BASELINE
 from drydock.request.step import Step
 from drydock.subject import Instance
@@ -209,7 +210,7 @@ def find_sent_command(services: Services, instance_id: str, intent: Intent) -> t
         return None
     sent = services.ssm.find_command(instance_id, str(intent.facts["comment"]), intent.at)
     if sent is None and services.now() - intent.at < _SEEN_AFTER:
-        raise CommandNotReadyError(say("command.not_seen", machine=instance_id, step=intent.name))
+        raise CommandNotReadyError(say("command.not_seen", machine=instance_id, step=name_work(intent.name)))
     return sent
 
 
@@ -238,7 +239,12 @@ def _require_running_instance(services: Services, wait: Wait) -> None:
 
 
 def _what(wait: Wait) -> str:
-    return say("command.named", step=wait.facts["intent"], document=wait.facts["document"], id=wait.resource)
+    return say(
+        "command.named",
+        step=name_work(str(wait.facts["intent"])),
+        document=wait.facts["document"],
+        id=wait.resource,
+    )
 
 
 def _require_that_it_ran(services: Services, wait: Wait, invocation: Invocation) -> None:

@@ -30,6 +30,7 @@ from drydock.machine.power import GONE
 from drydock.records import intents
 from drydock.records.leases import REFUSED, Hold, Intent, Lease, find_lease
 from drydock.records.waits import Wait, Work
+from drydock.records.work_names import name_work
 from drydock.request.step import Step
 from drydock.subject import Instance
 from drydock.times import from_text, to_text
@@ -64,7 +65,7 @@ class CommandAtWork:
     """It has not begun: it can be cancelled."""
 
     def __str__(self) -> str:
-        return say("settling.command", step=self.intent, id=self.command_id)
+        return say("settling.command", step=name_work(self.intent), id=self.command_id)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ class Settlement:
     def __str__(self) -> str:
         parts = [say("settling.at_work", commands=[str(work) for work in self.at_work])] if self.at_work else []
         if self.unproved:
-            cut = [say("settling.command", step=ending.intent, id=ending.command_id) for ending in self.unproved]
+            cut = [
+                say("settling.command", step=name_work(ending.intent), id=ending.command_id) for ending in self.unproved
+            ]
             parts.append(say("settling.cut_short", commands=cut, said=self.said or say("proof.not_sent_yet")))
             parts += [] if self.is_agent_online else [say("settling.agent_offline")]
         if self.silent_since:

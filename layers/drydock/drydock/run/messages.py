@@ -12,6 +12,7 @@ from drydock.aws.ssm import SEVERITIES
 from drydock.catalogue.saying import knows, say
 from drydock.errors import DrydockError, Failure, error_named
 from drydock.records.runs import Place
+from drydock.records.work_names import name_work
 from drydock.run.outcomes import MachineOutcome, failed_groups, left_to_people
 from drydock.run.reports import Report, failed_images, left_out_text
 from drydock.run.standing import InWork, Standing
@@ -25,7 +26,6 @@ from drydock.telling.details import (
     repeats_output,
     urgency_of,
     verdict_text,
-    work_text,
 )
 from drydock.telling.message import Link, Message, Row, Section, Urgency, place, steps, where
 from drydock.telling.text import (
@@ -659,7 +659,7 @@ def _doing(one: InWork, operation: str, zone: str) -> list[str]:
         parts.append(say("standing.held", what=_became(one.place.outcome, operation)))
     elif newest := max(lease.intents.items(), key=lambda found: found[1].at, default=None):
         name, intent = newest
-        told = work_text(name) if knows(f"work.{name}") else say("standing.at_work")
+        told = name_work(name) if knows(f"work.{name}") else say("standing.at_work")
         parts.append(say("standing.doing", what=told, since=in_zone(intent.at, zone)))
     if one.expected:
         parts.append(say("standing.expected", at=in_zone(one.expected, zone)))

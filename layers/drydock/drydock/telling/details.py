@@ -15,6 +15,7 @@ from drydock.errors import (
     error_named,
 )
 from drydock.records.results import AgentUpdate, MadeImage, PatchCounts, RestoredRoot, StepTime, Work
+from drydock.records.work_names import name_work
 from drydock.telling.commands import aws
 from drydock.telling.message import Link, Row, Section, Urgency
 from drydock.telling.text import Location, folder_link
@@ -248,15 +249,9 @@ def agent_text(update: AgentUpdate) -> str:
     )
 
 
-def work_text(intent: str) -> str:
-    """What a command of a machine's flow, or any other intent, is for: `the installation`."""
-    what = intent.partition(":")[0]
-    return say(f"work.{what}") if knows(f"work.{what}") else what
-
-
 def _command(command: FailedCommand, location: Location, bucket: str, *, with_output: bool) -> list[Row]:
     told = say(
-        "command.ended", step=work_text(command["step"]), status=command["status"], code=str(command["exitCode"])
+        "command.ended", step=name_work(command["step"]), status=command["status"], code=str(command["exitCode"])
     )
     rows: list[Row] = [told]
     if with_output and command["errorOutput"]:
@@ -272,7 +267,7 @@ def step_rows(steps: Sequence[StepTime], zone: str) -> list[Row]:
 
 
 def _step(step: StepTime, zone: str) -> str:
-    begun, name = in_zone(from_text(step["beganAt"]), zone), work_text(step["name"])
+    begun, name = in_zone(from_text(step["beganAt"]), zone), name_work(step["name"])
     if not step["endedAt"]:
         return say("step.begun", begun=begun, name=name)
     return say("step.line", begun=begun, ended=in_zone(from_text(step["endedAt"]), zone), name=name)

@@ -19,8 +19,10 @@ WIDTH = 72
 
 _STEP = "  "
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00| UTC)")
-"""A time in UTC, as Drydock and AWS write it into the reason of an error."""
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00(?! \()| UTC| [+-]\d\d:\d\d \([A-Za-z0-9_+/-]+\))"
+)
+"""A time in UTC, as Drydock and AWS write it into the reason of an error; or in the zone of a plan, which it names."""
 
 Urgency = Literal["now", "tomorrow", "nothing"]
 """What somebody who is woken has to do: act now, look tomorrow, or nothing."""
@@ -142,7 +144,9 @@ class Message:
 
 
 def _read(moment: str) -> datetime:
-    return from_text(moment.replace(" UTC", "Z"))
+    plain = moment.partition(" (")[0].replace(" UTC", "Z")
+    # An offset follows without a blank in ISO 8601.
+    return from_text(re.sub(r" ([+-]\d\d:\d\d)$", r"\1", plain))
 
 
 def _broken(command: str, indent: str) -> Iterator[str]:

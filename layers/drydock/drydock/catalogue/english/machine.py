@@ -185,6 +185,7 @@ SENTENCES = {
     "work.release": "the release",
     "work.giveBackStop": "the stop, to give it back",
     "work.giveBackToWork": "the hook onExit, to give it back",
+    "work.proof": "the question whether anything installs",
     "work.giveBackProof": "the question whether anything installs, to give it back",
     "work.suspend": "the beginning of the roll",
     "work.lowerMin": "making room",

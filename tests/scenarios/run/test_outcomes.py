@@ -47,7 +47,7 @@ def test_what_a_run_ends_with_is_what_its_report_says(scene: RunScenario) -> Non
     found = scene.account.client("s3").get_object(Bucket=bucket, Key=key)
     assert found["ContentType"] == "text/html; charset=utf-8"
     page = found["Body"].read().decode()
-    assert f"The only machine patched (run {run.run_id})" in page
+    assert f"The only machine was patched (run {run.run_id})" in page
     assert "output-1" in page
 
 

@@ -185,7 +185,7 @@ def _told(scene: RollScenario, group: Group) -> str:
     name = re.compile(rf"{re.escape(group.name)}(?![\w.])")
     messages = [one for one in scene.messages if one.attributes.get("kind") == "group" and name.search(one.said)]
     (message,) = messages
-    return message.body
+    return message.said
 
 
 def _times(code: ErrorCode) -> int:

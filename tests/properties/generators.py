@@ -368,7 +368,8 @@ def broken_requests(draw: st.DrawFn) -> Request:
     elif extra == "no JSON":
         text = draw(_not_json)
         mistakes = [mistake for mistake in mistakes if not mistake.startswith(SETTINGS)] + [f"{SETTINGS}: not JSON"]
-    return Request(given, text, tuple(sorted(mistakes)))
+    # What no terminal can show, such as a control character in a key, is said as a blank.
+    return Request(given, text, tuple(sorted(map(one_line, mistakes))))
 
 
 def sentences(message: str, request: Request) -> tuple[str, ...]:
@@ -386,5 +387,5 @@ def sentences(message: str, request: Request) -> tuple[str, ...]:
         for index in range(6)
     }
     paths |= {f"{SETTINGS}: {path}" for path in paths if not path.startswith(SETTINGS)}
-    # What no terminal can show, such as a control character in a key, is said as a blank.
-    return tuple(sorted(path for path in paths for _ in range(f"; {message}".count(f"; {one_line(path)}: "))))
+    said = {one_line(path) for path in paths}
+    return tuple(sorted(path for path in said for _ in range(f"; {message}".count(f"; {path}: "))))

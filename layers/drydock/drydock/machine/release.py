@@ -203,7 +203,7 @@ def _summarise(result: Result) -> dict[str, Any]:
         "instanceId": result.subject.key,
         "outcome": result.outcome,
         "verdict": result.work.verdict if result.work else "not_patched",
-        "images": result.work.images if result.work else {},
+        "images": result.images,
         "notes": [*result.work.problems] if result.work else [],
         "failure": result.failure,
     }

@@ -79,8 +79,8 @@ def default_image(instance_id: str, results: Sequence[Result]) -> str:
         if work is not None and work.restored is not None and work.restored["state"] == "replaced":
             kept = work.restored["keptVolumeId"]
             raise InstanceDoneError(say("restore.done", id=instance_id, by=result.holder.name, volume=kept))
-        if work is not None and "before" in work.images:
-            return work.images["before"]["imageId"]
+        if "before" in result.images:
+            return result.images["before"]["imageId"]
     raise NothingToRestoreError(say("restore.no_image", id=instance_id))
 
 
@@ -142,8 +142,7 @@ def _source_of_volume(
 def _agent_version(image_id: str, results: Sequence[Result]) -> str:
     """The version of the SSM Agent when an image before was made; empty where that is not known."""
     for result in results:
-        work = result.work
-        made = work.images.get("before") if work is not None else None
+        work, made = result.work, result.images.get("before")
         if work is not None and work.findings is not None and made is not None and made["imageId"] == image_id:
             return work.findings.agent_before
     return ""

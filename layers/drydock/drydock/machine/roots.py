@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from drydock.aws.ec2 import Instance, root_of, state_of, tags_of
+from drydock.aws.ec2 import Instance, root_of, state_of, tags_of, volumes_of
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
 from drydock.errors import (
@@ -166,8 +166,7 @@ def _ask(services: Services, step: Step, hold: Hold, intent: Intent) -> Mapping[
 def data_volumes_of(instance: Instance) -> list[str]:
     """The ids of the volumes of an instance that are not its root: nothing brings them back."""
     root = root_of(instance)
-    mapped = (one["Ebs"]["VolumeId"] for one in instance.get("BlockDeviceMappings", []) if "Ebs" in one)
-    return sorted(str(volume) for volume in mapped if volume != root)
+    return [volume for volume in volumes_of(instance) if volume != root]
 
 
 def tag_kept_volume(services: Services, instance_id: str, holder: Holder, intent: Intent) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 from drydock.aws.ec2 import Image, tags_of
 from drydock.catalogue.saying import say
 from drydock.records.prunings import Pruning
-from drydock.records.results import MadeImage, Result
+from drydock.records.results import Result
 from drydock.request.policy import PrunePolicy
 from drydock.times import from_text
 
@@ -83,6 +83,11 @@ class Judgement:
     action: Action
     reason: str
 
+    @property
+    def may_go(self) -> bool:
+        """Whether the image is, or stays, on its way out."""
+        return self.action not in ("keep", "enable")
+
 
 def judge_by_age(
     images: Sequence[OwnImage], prunings: Mapping[str, Pruning], policy: PrunePolicy, now: datetime
@@ -131,7 +136,7 @@ def judge(image: OwnImage, pruning: Pruning | None, why_kept: str, now: datetime
 
 def why_kept_by_record(image: OwnImage, record: MachineRecord) -> str:
     """Why Drydock's own records forbid that an image goes; empty where they do not."""
-    named = {made["imageId"]: result for result in record.results for made in _images(result).values()}
+    named = {made["imageId"]: result for result in record.results for made in result.images.values()}
     if image.image_id not in named:
         return say("pruning.kept.not_recorded")
     if record.is_in_work:
@@ -139,7 +144,7 @@ def why_kept_by_record(image: OwnImage, record: MachineRecord) -> str:
     if image.image_id in record.followed:
         return say("pruning.kept.followed")
     ordered = sorted(record.results, key=lambda result: result.started, reverse=True)
-    befores = [_images(result)["before"]["imageId"] for result in ordered if "before" in _images(result)]
+    befores = [result.images["before"]["imageId"] for result in ordered if "before" in result.images]
     if befores and befores[0] == image.image_id:
         return say("pruning.kept.undo")
     if not ordered[0].went_well and image.image_id == _newest_good(ordered):
@@ -147,16 +152,12 @@ def why_kept_by_record(image: OwnImage, record: MachineRecord) -> str:
     return ""
 
 
-def _images(result: Result) -> Mapping[str, MadeImage]:
-    return result.work.images if result.work else {}
-
-
 def _newest_good(ordered: Sequence[Result]) -> str:
     """The newest image of a machine that was well when it was made: before an installation, or after one that went
     well."""
     for result in ordered:
         for moment in ("after", "before") if result.went_well else ("before",):
-            made = _images(result).get(moment)
+            made = result.images.get(moment)
             if made and made["state"] == "available":
                 return made["imageId"]
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drydock.aws.executions import hand_over
+from drydock.aws.executions import invoke_later
 from drydock.aws.services import Services
 from drydock.catalogue.saying import say
 from drydock.errors import AwsCallFailedError, DrydockError, ServiceUnavailableError, UnreadableItemError
@@ -62,8 +62,8 @@ def prune_images(services: Services, event: Mapping[str, Any]) -> dict[str, Any]
         for machines in _in_turn(services, after):
             found = _judge(services, machines, policy)
             judged += found
-            if not dry:
-                found = [_carry_out(services, judgement, machines.prunings) for judgement in found]
+            for judgement in () if dry else found:
+                _carry_out(services, judgement, machines.prunings)
             after = max(machines.images)
             if budget.is_spent:
                 break
@@ -75,7 +75,7 @@ def prune_images(services: Services, event: Mapping[str, Any]) -> dict[str, Any]
         alert_later(services, {"pruning": {"failure": str(error)}})
         return {"policy": dict(policy), "judged": [], "after": "", "failure": str(error)}
     if after and not (dry or by_hand):
-        hand_over(services.environment.function("prune_images"), [{"after": after}], TimeBudget.begin(services.now))
+        invoke_later(services.environment.function("prune_images"), {"after": after})
     return {"policy": dict(policy), "judged": [_for_people(one) for one in judged], "after": after}
 
 
@@ -116,17 +116,16 @@ def _judge(services: Services, machines: _Machines, policy: PrunePolicy) -> list
         for images in machines.images.values()
         for again in _judge_by_record(services, judge_by_age(images, machines.prunings, policy, services.now()))
     ]
-    going = [one.image.image_id for one in judged if one.action not in ("keep", "enable")]
+    going = [one.image.image_id for one in judged if one.may_go]
     references = _references_to(services, going) if going else {}
     return [
-        _judge_by_use(services, one, references.get(one.image.image_id, "")) if one.image.image_id in going else one
-        for one in judged
+        _judge_by_use(services, one, references.get(one.image.image_id, "")) if one.may_go else one for one in judged
     ]
 
 
 def _judge_by_record(services: Services, judged: Sequence[Judgement]) -> list[Judgement]:
     """All images of one machine. The table is read only where one of them may go."""
-    if all(one.action in ("keep", "enable") for one in judged):
+    if not any(one.may_go for one in judged):
         return list(judged)
     instance_id = judged[0].image.instance_id
     try:
@@ -135,9 +134,9 @@ def _judge_by_record(services: Services, judged: Sequence[Judgement]) -> list[Ju
         logger.error("what is written of a machine cannot be read", reason=str(error))
         record = None
     return [
-        one
-        if one.action in ("keep", "enable")
-        else _kept(one, why_kept_by_record(one.image, record) if record else say("pruning.kept.unreadable"))
+        _kept(one, why_kept_by_record(one.image, record) if record else say("pruning.kept.unreadable"))
+        if one.may_go
+        else one
         for one in judged
     ]
 
@@ -180,13 +179,12 @@ def _kept(judgement: Judgement, why: str) -> Judgement:
     return Judgement(judgement.image, "keep" if judgement.action == "disable" else "enable", why)
 
 
-def _carry_out(services: Services, judgement: Judgement, prunings: Mapping[str, Pruning]) -> Judgement:
+def _carry_out(services: Services, judgement: Judgement, prunings: Mapping[str, Pruning]) -> None:
     """One image that fails keeps none of the others; it is tried again the next day."""
     try:
         _move(services, judgement, prunings.get(judgement.image.image_id))
     except DrydockError as error:
         logger.error("an image was not pruned", image=judgement.image.image_id, reason=str(error))
-    return judgement
 
 
 def _move(services: Services, judgement: Judgement, pruning: Pruning | None) -> None:
@@ -212,7 +210,7 @@ def _end(services: Services, pruning: Pruning, left: Sequence[str]) -> None:
     """An image is gone: let its results say so, and remember the snapshots that are left, if any are."""
     reason = say("pruning.gone_on", day=services.now())
     for result in results_of(services.table, Instance(pruning.instance_id)):
-        for moment, made in (result.work.images if result.work else {}).items():
+        for moment, made in result.images.items():
             if made["imageId"] == pruning.image_id:
                 gone: MadeImage = {**made, "state": "deregistered", "reason": reason}
                 note_image(services.table, result.key, moment, gone, "")
@@ -224,6 +222,7 @@ def _end(services: Services, pruning: Pruning, left: Sequence[str]) -> None:
 
 def _delete_left(services: Services, budget: TimeBudget) -> None:
     """Delete the snapshots that stayed when their images went, and have people told of those that stay still."""
+    # Listed anew: those that went just now are gone, and those that EC2 refused to deregister are not.
     images = {str(one["ImageId"]) for one in services.ec2.images_with_tag(STACK_TAG, services.environment.stack)}
     stay = list[str]()
     for pruning in all_prunings(services.table).read:
@@ -232,7 +231,7 @@ def _delete_left(services: Services, budget: TimeBudget) -> None:
         left = find_left(services.table, pruning)
         if left is None:
             continue
-        some = [snapshot for snapshot in left.snapshots if not _is_deleted(services, snapshot)]
+        some = [snapshot for snapshot in left if not _is_deleted(services, snapshot)]
         _end(services, pruning, some)
         stay += some
     if stay:

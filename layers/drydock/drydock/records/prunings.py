@@ -36,14 +36,6 @@ class Pruning:
         return {"pk": Instance(self.instance_id).partition, "sk": f"{_PREFIX}{self.image_id}"}
 
 
-@dataclass(frozen=True)
-class LeftSnapshots:
-    """The snapshots of an image that is deregistered, and that could not be deleted yet."""
-
-    pruning: Pruning
-    snapshots: Sequence[str]
-
-
 @readable
 def _read(item: Item) -> Pruning:
     subject = subject_of_partition(item["pk"])
@@ -53,8 +45,8 @@ def _read(item: Item) -> Pruning:
 
 
 @readable
-def _read_left(item: Item) -> LeftSnapshots:
-    return LeftSnapshots(_read(item), [text(one) for one in item.get("snapshots", [])])
+def _read_left(item: Item) -> list[str]:
+    return [text(one) for one in item.get("snapshots", [])]
 
 
 def all_prunings(table: Table) -> Readings[Pruning]:
@@ -62,8 +54,8 @@ def all_prunings(table: Table) -> Readings[Pruning]:
     return read_all(look_up_shards(table, _PRUNINGS), _read)
 
 
-def find_left(table: Table, pruning: Pruning) -> LeftSnapshots | None:
-    """What is left of an image, as it is now; None when nothing is. Raises UnreadableItemError."""
+def find_left(table: Table, pruning: Pruning) -> list[str] | None:
+    """The snapshots that are left of an image, as it is now; None when nothing is. Raises UnreadableItemError."""
     item = table.get(pruning.key)
     return _read_left(item) if item else None
 

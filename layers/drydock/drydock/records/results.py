@@ -437,6 +437,11 @@ class Result:
         return self.outcome in ("succeeded", "already_compliant")
 
     @property
+    def images(self) -> Mapping[str, MadeImage]:
+        """The images that were made, by moment: `before` or `after`."""
+        return self.work.images if self.work else {}
+
+    @property
     def is_to_be_told(self) -> bool:
         """Whether people hear of it by itself: all but what went well in a run."""
         return not self.went_well or not self.run_id or self.notify == "each"

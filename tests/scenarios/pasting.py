@@ -117,9 +117,6 @@ class _Opened(Stack):
         )
         return response.status, json.loads(response.body)
 
-    def _client(self, service: str) -> Any:
-        return self._scene.account.client(service)
-
 
 @dataclass
 class Person:

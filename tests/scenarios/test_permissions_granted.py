@@ -330,24 +330,13 @@ def _prune(scene: RunScenario) -> None:
     for image in images.by_id.values():
         image.created -= timedelta(days=100)
     needed = scene.images(machine)[1]
-    invoke = scene.account.client("lambda").invoke
     for snapshots_stay in ("", "missing-permissions", ""):
         images.snapshots_stay = snapshots_stay
         if needed.state == "disabled":
             scene.fleet.tags(needed.image_id)["DrydockKeep"] = ""
-        invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
-        scene.run_for(1)
-        # Their days of grace pass.
-        for item in scene.items():
-            if item["sk"].startswith("PRUNING#"):
-                scene.account.client("dynamodb").update_item(
-                    TableName=scene.stack.outputs["StateTableName"],
-                    Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-                    UpdateExpression="SET startedAt = :began",
-                    ExpressionAttributeValues={":began": {"S": "2020-01-01T00:00:00.000Z"}},
-                )
-        scene.run_for(1)
-    invoke(FunctionName=scene.stack.outputs["PruneImagesFunctionName"], Payload=b"{}")
+        scene.prune()
+        scene.end_days_of_grace()
+    scene.prune()
 
 
 def _bring_back(scene: RunScenario) -> None:

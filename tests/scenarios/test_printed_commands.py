@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import cast
@@ -20,8 +19,6 @@ from drydock.environment import Environment
 from drydock.group.messages import group_not_given_back_message
 from drydock.machine.messages import failed_image_message
 from drydock.pruning.messages import left_snapshots_message, unknown_references_message
-from drydock.records.holder import Holder
-from drydock.records.image_watches import ImageWatch
 from drydock.run.messages import window_skipped_message, window_task_failed_message
 from drydock.telling.details import Details, detail_rows
 from drydock.telling.envelope import wrap_for_protocols
@@ -34,6 +31,7 @@ from rehearsal.play.run import rehearse
 from tests.scenarios.pasting import Person, commands_in, require_acceptable
 from tests.scenarios.run.scenario import FAILING, QUICKLY, RunScenario, run_scenario
 from tests.scenarios.run.test_ahead import a_night, plan
+from tests.unit.records.recorded import a_watch
 
 PROJECT = Path(__file__).parents[2]
 FLEETS = PROJECT / "rehearsal" / "fleets"
@@ -230,26 +228,7 @@ def unreadable_item(scene: RunScenario, prefix: Prefix) -> None:
 
 def image_by_hand(scene: RunScenario, prefix: Prefix) -> None:
     (machine,) = scene.machines("imaged", 1)
-    now = scene.account.clock.now()
-    watch = ImageWatch(
-        instance_id=machine.instance_id,
-        machine="imaged",
-        image_id="ami-0123456789abcdef0",
-        moment="after",
-        holder=Holder("arn:aws:states:ap-northeast-1:123456789012:execution:drydock-PatchInstance:one", 0),
-        started=now,
-        asked=now,
-        deadline=now + timedelta(hours=1),
-        deprecate_at=now + timedelta(days=30),
-        is_crash_consistent=True,
-        was_installed=True,
-        verdict="compliant",
-        run_id="",
-        notify="failures",
-        group_name="",
-        end="failed",
-        reason="snapshots failed",
-    )
+    watch = a_watch("ami-0123456789abcdef0", instance_id=machine.instance_id, end="failed", reason="snapshots failed")
     mail = mail_and_card(failed_image_message(watch, LOCATION))
     assert "ami-" in Person(scene).paste(the_one(mail, prefix))
 

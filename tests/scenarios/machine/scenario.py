@@ -115,6 +115,30 @@ class Scenario:
         """Everything that Drydock remembers."""
         return read_items(self.account, self.stack)
 
+    def prune(self, **event: Any) -> Mapping[str, Any]:
+        """What the daily schedule starts, or a person; the index of the table follows."""
+        self.run_for(1)
+        answer = self.account.client("lambda").invoke(
+            FunctionName=self.stack.outputs["PruneImagesFunctionName"], Payload=json.dumps(event).encode()
+        )
+        done: Mapping[str, Any] = json.loads(answer["Payload"].read())
+        return done
+
+    def prunings(self) -> list[dict[str, Any]]:
+        """The images that are on their way out."""
+        return [item for item in self.items() if item["sk"].startswith("PRUNING#")]
+
+    def end_days_of_grace(self) -> None:
+        """A week passes for the images that are on their way out."""
+        began = self.account.clock.now() - timedelta(days=7)
+        for item in self.prunings():
+            self.account.client("dynamodb").update_item(
+                TableName=self.stack.outputs["StateTableName"],
+                Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
+                UpdateExpression="SET startedAt = :began",
+                ExpressionAttributeValues={":began": {"S": began.strftime("%Y-%m-%dT%H:%M:%S.000Z")}},
+            )
+
     def lease(self, machine: Machine) -> dict[str, Any] | None:
         pk = f"INSTANCE#{machine.instance_id}"
         return next((item for item in self.items() if item["pk"] == pk and item["sk"] == "LEASE"), None)

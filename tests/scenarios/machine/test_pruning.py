@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from typing import Any
 
-import botocore.session
 import pytest
-from typer.testing import CliRunner
 
-from drydock_cli.main import app
-from drydock_cli.options import Account
-from drydock_cli.stack import Stack
-from drydock_cli.terminal import Terminal
-from drydock_cli.verbs import Setting
 from rehearsal.play.faults import FailCall, KillFunction
 from rehearsal.world.images import Image
 from rehearsal.world.machines import Machine
 from rehearsal.world.patch_states import parse_patch
 from tests.proved import proved
+from tests.rehearsal.cli.at_the_desk import drydock
 from tests.scenarios.machine.scenario import Scenario, scenario
 
 PRUNE = {"backup": {"prune": {"enabled": True, "afterDays": 30, "keep": 1}}}
 ALL = [f"{number} {moment}" for number in (1, 2, 3) for moment in ("before", "after")]
 """The images of a machine, in the order in which they were made."""
 OLD = timedelta(days=100)
-WEEK = timedelta(days=7)
 
 
 class Pruned:
@@ -45,36 +35,18 @@ class Pruned:
         there = self.scene.fleet.images.by_id
         return {name: image.state for name, image in self.images.items() if image.image_id in there}
 
-    def prune(self, **event: Any) -> Mapping[str, Any]:
-        """What the daily schedule starts, or a person; the index of the table follows."""
-        self.scene.run_for(1)
-        answer = self.scene.account.client("lambda").invoke(
-            FunctionName=self.scene.stack.outputs["PruneImagesFunctionName"], Payload=json.dumps(event).encode()
-        )
-        done: Mapping[str, Any] = json.loads(answer["Payload"].read())
-        return done
-
     def reasons(self) -> dict[str, str]:
         """What is said of every image of the account, by its id."""
-        return {one["imageId"]: one["reason"] for one in self.prune(dryRun=True)["judged"]}
+        return {one["imageId"]: one["reason"] for one in self.scene.prune(dryRun=True)["judged"]}
 
     def disable(self) -> None:
         """The first step, whose days of grace pass."""
-        self.prune()
-        self.scene.run_for(1)
-        for item in self.scene.items():
-            if item["sk"].startswith("PRUNING#"):
-                began = self.scene.account.clock.now() - WEEK
-                self.scene.account.client("dynamodb").update_item(
-                    TableName=self.scene.stack.outputs["StateTableName"],
-                    Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-                    UpdateExpression="SET startedAt = :began",
-                    ExpressionAttributeValues={":began": {"S": began.strftime("%Y-%m-%dT%H:%M:%S.000Z")}},
-                )
+        self.scene.prune()
+        self.scene.end_days_of_grace()
 
     def left(self) -> list[str]:
         """The images that are on their way out still."""
-        return [item["sk"].removeprefix("PRUNING#") for item in self.scene.items() if item["sk"].startswith("PRUNING#")]
+        return [item["sk"].removeprefix("PRUNING#") for item in self.scene.prunings()]
 
 
 @pytest.fixture
@@ -100,13 +72,13 @@ def misses(machine: Machine, number: int) -> None:
 
 
 def test_an_image_that_nobody_needs_is_disabled_and_goes_with_its_snapshots_a_week_later(pruned: Pruned) -> None:
-    pruned.prune()
+    pruned.scene.prune()
     first = pruned.states
-    pruned.prune()
+    pruned.scene.prune()
     same_day = pruned.states
     pruned.disable()
     gone = [pruned.images[name] for name in ALL[:4]]
-    pruned.prune()
+    pruned.scene.prune()
 
     assert first == same_day == {name: "disabled" if name in ALL[:4] else "available" for name in ALL}
     assert pruned.states == {"3 before": "available", "3 after": "available"}
@@ -118,9 +90,9 @@ def test_an_image_that_nobody_needs_is_disabled_and_goes_with_its_snapshots_a_we
 
 
 def test_nothing_goes_unless_the_policy_says_so_and_a_dry_run_changes_nothing(pruned: Pruned) -> None:
-    pruned.prune(dryRun=True)
+    pruned.scene.prune(dryRun=True)
     pruned.scene.settings(None)
-    pruned.prune()
+    pruned.scene.prune()
 
     assert set(pruned.states.values()) == {"available"}
     assert pruned.left() == []
@@ -128,7 +100,7 @@ def test_nothing_goes_unless_the_policy_says_so_and_a_dry_run_changes_nothing(pr
 
 def test_what_a_person_asks_for_once_needs_no_policy(pruned: Pruned) -> None:
     pruned.scene.settings({"backup": {"prune": {"afterDays": 30, "keep": 1}}})
-    pruned.prune(byHand=True)
+    pruned.scene.prune(byHand=True)
 
     assert [name for name, state in pruned.states.items() if state == "disabled"] == ALL[:4]
 
@@ -212,7 +184,7 @@ def test_an_image_that_is_needed_is_not_disabled(in_every_way: dict[Way, Pruned]
     for make, pruned in in_every_way.items():
         make(pruned, pruned.images["1 before"])
     reasons = next(iter(in_every_way.values())).reasons()
-    next(iter(in_every_way.values())).prune()
+    next(iter(in_every_way.values())).scene.prune()
 
     for make, pruned in in_every_way.items():
         image = pruned.images["1 before"]
@@ -228,7 +200,7 @@ def test_a_disabled_image_that_is_needed_after_all_is_enabled_again(in_every_way
     needed = {make: pruned for make, pruned in in_every_way.items() if make not in (_is_shared, _is_public)}
     for make, pruned in needed.items():
         make(pruned, pruned.images["1 before"])
-    first.prune()
+    first.scene.prune()
 
     for make, pruned in needed.items():
         image = pruned.images["1 before"]
@@ -244,7 +216,7 @@ def test_the_newest_image_and_the_one_before_the_last_work_stay_and_no_image_of_
     misses(pruned.machine, 3)
     execution = pruned.scene.start(pruned.machine)
     pruned.scene.run_until(execution, "Install Patches")
-    pruned.prune()
+    pruned.scene.prune()
 
     assert reasons[pruned.images["3 after"].image_id] == "it is among the newest 1 of its machine"
     assert reasons[pruned.images["3 before"].image_id] == "it is the one from before its machine was worked on last"
@@ -254,8 +226,8 @@ def test_the_newest_image_and_the_one_before_the_last_work_stay_and_no_image_of_
 
 def test_where_it_cannot_be_read_what_uses_images_none_goes_and_people_hear_of_it(pruned: Pruned) -> None:
     pruned.scene.given(FailCall("ec2:DescribeImageReferences", "UnauthorizedOperation", times=10))
-    pruned.prune()
-    pruned.prune()
+    pruned.scene.prune()
+    pruned.scene.prune()
     pruned.scene.settle()
 
     assert set(pruned.states.values()) == {"available"}
@@ -266,11 +238,11 @@ def test_where_it_cannot_be_read_what_uses_images_none_goes_and_people_hear_of_i
 def test_snapshots_that_stay_are_told_and_tried_again(pruned: Pruned) -> None:
     pruned.disable()
     pruned.scene.fleet.images.snapshots_stay = "missing-permissions"
-    pruned.prune()
+    pruned.scene.prune()
     pruned.scene.settle()
     left = dict(pruned.scene.fleet.images.left)
     pruned.scene.fleet.images.snapshots_stay = ""
-    pruned.prune()
+    pruned.scene.prune()
 
     assert len(left) == 4
     assert pruned.scene.fleet.images.left == {}
@@ -285,11 +257,11 @@ def test_a_function_that_dies_anywhere_leaves_nothing_that_the_next_does_not_fin
     with scenario() as scene:
         (pruned,) = patched(scene, scene.machine())
         (first,) = scene.given(KillFunction("prune_images", call=10 + call))
-        pruned.prune()
+        pruned.scene.prune()
         pruned.disable()
         (second,) = scene.given(KillFunction("prune_images", call=10 + call))
-        pruned.prune()
-        pruned.prune()
+        pruned.scene.prune()
+        pruned.scene.prune()
 
         assert (first.count, second.count) == (1, 1)
         assert pruned.states == {"3 before": "available", "3 after": "available"}
@@ -298,29 +270,15 @@ def test_a_function_that_dies_anywhere_leaves_nothing_that_the_next_does_not_fin
 
 
 def test_the_command_shows_what_would_go_and_prunes_only_what_somebody_agrees_to(pruned: Pruned) -> None:
-    code, shown = command(pruned, "images")
+    shown = drydock("images")
     states = dict(pruned.states)
-    refused, _ = command(pruned, "images", "--prune")
-    _, done = command(pruned, "images", "--prune", "--yes", "--json")
+    refused = drydock("images", "--prune")
+    done = drydock("images", "--prune", "--yes", "--json")
 
-    assert code == 0
-    assert "go in a week (4)" in shown
-    assert "at most $6.00 a month" in " ".join(shown.split())
+    assert shown.code == 0
+    assert "go in a week (4)" in shown.out
+    assert "at most $6.00 a month" in shown.words
     assert set(states.values()) == {"available"}
-    assert refused == 2
-    assert {one["action"] for one in json.loads(done)["images"]} == {"disable", "keep"}
+    assert refused.code == 2
+    assert {one["action"] for one in done.document["images"]} == {"disable", "keep"}
     assert [name for name, state in pruned.states.items() if state == "disabled"] == ALL[:4]
-
-
-def command(pruned: Pruned, *words: str) -> tuple[int, str]:
-    """What the command ends with, and prints."""
-    out = io.StringIO()
-
-    def open_stack(account: Account) -> Stack:
-        stack = Stack(botocore.session.get_session(), "drydock", "ap-northeast-1")
-        stack.client = pruned.scene.account.client  # type: ignore[method-assign]
-        return stack
-
-    terminal = Terminal(out=out, err=io.StringIO(), answers=io.StringIO())
-    ended = CliRunner().invoke(app, words, obj=Setting(terminal, open_stack))
-    return ended.exit_code, out.getvalue()

@@ -381,14 +381,7 @@ def _tell_machine(account: Account, stack: Stack, terminal: Terminal, shown: Sho
                 "  ",
             )
             _tell_steps(terminal, last)
-    if len(shown["results"]) > 1:
-        _heading(terminal, "Before that")
-        _show_results(terminal, shown["results"][1:])
-        terminal.say(f"  All of a year: {account.again('history', shown['instanceId'])}")
-    _tell_messages(terminal, shown["messages"])
-    if shown["links"]:
-        _heading(terminal, "Where to look")
-        terminal.say(f"  Execution: {shown['links']['execution']}")
+    _tell_past(account, terminal, shown["instanceId"], shown)
 
 
 def _tell_lease(terminal: Terminal, lease: LeaseFacts | None, now: datetime) -> None:
@@ -465,14 +458,19 @@ def _show_group(account: Account, stack: Stack, terminal: Terminal, group: Group
             terminal.say(f"    {member_id}: {words(outcome)}", STYLES.get(outcome, ""))
         for problem in last["problems"]:
             terminal.say_wrapped(problem, "    ", "warn", later="      ")
-    if len(document["results"]) > 1:
+    _tell_past(account, terminal, group.key, document)
+
+
+def _tell_past(account: Account, terminal: Terminal, subject: str, shown: ShownMachine | ShownGroup) -> None:
+    """What came before the last execution of a machine or a group, what was told of it, and where it stands."""
+    if len(shown["results"]) > 1:
         _heading(terminal, "Before that")
-        _show_results(terminal, document["results"][1:])
-        terminal.say(f"  All of a year: {account.again('history', group.key)}")
-    _tell_messages(terminal, document["messages"])
-    if document["links"]:
+        _show_results(terminal, shown["results"][1:])
+        terminal.say(f"  All of a year: {account.again('history', subject)}")
+    _tell_messages(terminal, shown["messages"])
+    if shown["links"]:
         _heading(terminal, "Where to look")
-        terminal.say(f"  Execution: {document['links']['execution']}")
+        terminal.say(f"  Execution: {shown['links']['execution']}")
 
 
 def _show_results(terminal: Terminal, results: Sequence[ResultFacts]) -> None:

@@ -357,7 +357,7 @@ def _conclude_own_document(
     if not invocation.succeeded:
         raise error(
             say(
-                f"command.failed.{wait.facts['purpose']}",
+                "command.failed",
                 machine=wait.instance_id,
                 command=_what(wait),
                 status=invocation.status_details,

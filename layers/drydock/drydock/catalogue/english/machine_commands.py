@@ -12,8 +12,7 @@ SENTENCES = {
     "command.not_delivered": "{machine}: {command} never reached the machine: {status}",
     "command.cancelled": "{machine}: {command} was cancelled by somebody",
     "command.did_nothing": "{machine}: {command} did nothing: {output}",
-    "command.failed.health": ("{machine}: {command} ended as {status} (exit code {code}); its output: {log}"),
-    "command.failed.hook": "{machine}: {command} ended as {status} (exit code {code}); its output: {log}",
+    "command.failed": "{machine}: {command} ended as {status} (exit code {code}); its output: {log}",
     "probe.ended": "{command} ended as {status} (exit code {code})",
     "probe.not_json": "{command} answered {output}, not the JSON it should",
     # Agents that were to be updated.

@@ -282,3 +282,29 @@ def test_the_command_shows_what_would_go_and_prunes_only_what_somebody_agrees_to
     assert refused.code == 2
     assert {one["action"] for one in done.document["images"]} == {"disable", "keep"}
     assert [name for name, state in pruned.states.items() if state == "disabled"] == ALL[:4]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_result_that_cannot_be_read_keeps_no_snapshots_of_other_machines(number: int) -> None:
+    with scenario() as scene:
+        pruned = patched(scene, scene.machine("web-1"), scene.machine("web-2"))
+        pruned[0].disable()
+        scene.fleet.images.snapshots_stay = "missing-permissions"
+        scene.prune()
+        scene.fleet.images.snapshots_stay = ""
+        spoilt = scene.results(pruned[number].machine)[0]
+        scene.account.client("dynamodb").update_item(
+            TableName=scene.stack.outputs["StateTableName"],
+            Key={"pk": {"S": spoilt["pk"]}, "sk": {"S": spoilt["sk"]}},
+            UpdateExpression="SET startedAt = :nonsense",
+            ExpressionAttributeValues={":nonsense": {"S": "yesterday"}},
+        )
+        left = {item["pk"] for item in scene.prunings()}
+        done = scene.prune()
+
+        assert len(left) == 2
+        assert len(done["judged"]) == 4
+        assert {item["pk"] for item in scene.prunings()} == {spoilt["pk"]}
+        scene.settle()
+        (told,) = [one for one in scene.messages if one.attributes.get("kind") == "item"]
+        assert f"{spoilt['pk']} {spoilt['sk']}" in told.said

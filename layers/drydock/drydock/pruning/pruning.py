@@ -34,7 +34,7 @@ from drydock.records.results import MadeImage, note_image, results_of
 from drydock.request.policy import PrunePolicy, account_policy
 from drydock.subject import Instance
 from drydock.tags import STACK_TAG
-from drydock.telling.handing_over import alert_later
+from drydock.telling.handing_over import alert_later, alert_stumble
 from drydock.times import TimeBudget, to_text
 
 _MACHINES_TOGETHER = 20
@@ -228,14 +228,22 @@ def _delete_left(services: Services, budget: TimeBudget) -> None:
     for pruning in all_prunings(services.table).read:
         if pruning.image_id in images or budget.is_spent:
             continue
-        left = find_left(services.table, pruning)
-        if left is None:
-            continue
-        some = [snapshot for snapshot in left if not _is_deleted(services, snapshot)]
-        _end(services, pruning, some)
-        stay += some
+        try:
+            stay += _delete_left_of(services, pruning)
+        except UnreadableItemError as error:
+            alert_stumble(services, pruning.key, error)
     if stay:
         alert_later(services, {"pruning": {"snapshots": sorted(stay)[:_MOST_TOLD]}})
+
+
+def _delete_left_of(services: Services, pruning: Pruning) -> list[str]:
+    """The snapshots of one image; those that stay still. Raises UnreadableItemError."""
+    left = find_left(services.table, pruning)
+    if left is None:
+        return []
+    stay = [snapshot for snapshot in left if not _is_deleted(services, snapshot)]
+    _end(services, pruning, stay)
+    return stay
 
 
 def _is_deleted(services: Services, snapshot: str) -> bool:

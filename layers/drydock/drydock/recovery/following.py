@@ -27,7 +27,7 @@ from drydock.records.reading import Unreadable, working_with
 from drydock.records.results import MadeImage, note_image, result_key
 from drydock.records.runs import find_run, note_image_of_place
 from drydock.subject import Instance
-from drydock.telling.handing_over import alert_later, alert_unreadable
+from drydock.telling.handing_over import alert_later, alert_stumble
 from drydock.times import TimeBudget
 
 WITHOUT_BACKUP = "patched_without_backup"
@@ -43,7 +43,7 @@ def follow_image(services: Services, instance_id: str, image_id: str) -> dict[st
         with working_with():
             return {"image": _follow(services, instance_id, image_id)}
     except UnreadableItemError as error:
-        alert_unreadable(services, watch_key(instance_id, image_id), str(error))
+        alert_stumble(services, watch_key(instance_id, image_id), error)
     return {"image": "unreadable"}
 
 

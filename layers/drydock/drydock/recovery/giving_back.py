@@ -37,7 +37,7 @@ from drydock.run.giving_back import give_back_run, note_end_of_run, sweep_runs
 from drydock.run.standing import find_standing
 from drydock.subject import Group, Subject, read_subject
 from drydock.telling.failures import subject_of
-from drydock.telling.handing_over import alert_later, alert_of, alert_unreadable
+from drydock.telling.handing_over import alert_later, alert_of, alert_stumble, alert_unreadable
 from drydock.times import TimeBudget
 
 _MOST_ALERTS = 20
@@ -121,9 +121,7 @@ def _or_tell(services: Services, key: Key, give_back_one: Callable[[], dict[str,
         with working_with():
             return give_back_one()
     except UnreadableItemError as error:
-        # It may have stumbled over another item than the one that it was about.
-        at = Key(pk=error.key[0], sk=error.key[1]) if error.key else key
-        alert_unreadable(services, at, str(error))
+        alert_stumble(services, key, error)
     return {"move": "unreadable"}
 
 
